@@ -1,0 +1,47 @@
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+# Imports are most of a short command; let Python keep its compiled modules.
+export PYTHONDONTWRITEBYTECODE :=
+export DO_NOT_TRACK := 1
+
+.PHONY: run test ui mlflow install lock clean
+
+## Live through 2013 at New York's airports: history, training, then October to December.
+run: install
+	@$(BIN)/ml-assets run flights --train-as-of 2013-10-01
+
+## Every test, the linters and the import contract.
+test: install
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+## Dagster's UI on 127.0.0.1:3000.
+ui: install
+	@$(BIN)/ml-assets ui
+
+## MLflow's UI on 127.0.0.1:5000.
+mlflow: install
+	@$(BIN)/ml-assets mlflow
+
+install: .venv/installed
+
+# The pinned set is installed as it stands: resolving it again would bring back an XGBoost that is too old.
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+		|| { echo "Python 3.11 or 3.12 is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null || true
+	@touch $@
+
+## Rewrite requirements.lock from pyproject.toml: names, versions and hashes only.
+lock:
+	$(BIN)/uv pip compile pyproject.toml --group test --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-header --output-file requirements.lock --quiet
+
+clean:
+	rm -rf .venv .ml_assets

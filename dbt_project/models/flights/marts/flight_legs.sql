@@ -1,0 +1,73 @@
+with legs as (
+
+    select
+        flights.*,
+        airports.time_zone as destination_time_zone,
+        flights.scheduled_departure_at
+            + to_minutes(cast(flights.departure_delay as integer)) as departed_at
+    from {{ ref('stg_flights') }} as flights
+    left join {{ ref('stg_airports') }} as airports
+        on flights.dest = airports.airport
+
+),
+
+timed as (
+
+    -- The arrival is given as a local time of day. Its date is the one that puts it nearest to the
+    -- touch-down estimated from departure and time in the air (scheduled speed where that is unknown).
+    select
+        *,
+        departed_at + to_minutes(cast(coalesce(air_minutes, distance_miles / 7.5) + 25 as integer))
+            as expected_arrival_at
+    from legs
+
+),
+
+arrived as (
+
+    select
+        *,
+        cast(timezone(destination_time_zone, expected_arrival_at) as date) as expected_arrival_date
+    from timed
+
+)
+
+select
+    strftime(scheduled_date, '%Y-%m-%d') || '/' || carrier || flight_number || '/' || origin || '/'
+        || lpad(cast(scheduled_departure_minute as varchar), 4, '0') as flight_id,
+    drop_month,
+    carrier,
+    flight_number,
+    tailnum,
+    origin,
+    dest,
+    route,
+    distance_miles,
+    scheduled_departure_minute,
+    scheduled_arrival_minute,
+    isodow(scheduled_date) as scheduled_weekday,
+    dayofyear(scheduled_date) as scheduled_day_of_year,
+    scheduled_departure_at,
+    scheduled_departure_at - interval 2 hour as prediction_at,
+    departed_at,
+    arg_min_arrival.arrived_at as arrived_at,
+    departure_delay,
+    arrival_delay,
+    air_minutes,
+    arrival_delay >= 15 as is_late
+from arrived,
+lateral (
+    select arg_min(
+        candidate, abs(epoch(candidate) - epoch(expected_arrival_at))
+    ) as arrived_at
+    from (
+        select timezone(
+            destination_time_zone,
+            expected_arrival_date + cast(shift as integer)
+            + to_minutes(cast(arrival_minute as integer))
+        ) as candidate
+        from unnest([-1, 0, 1]) as days (shift)
+    )
+) as arg_min_arrival
+
+order by prediction_at, flight_id

@@ -1,0 +1,1 @@
+"""What runs when: jobs, the lifecycle of a use case, recovery after a kill."""

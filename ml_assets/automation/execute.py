@@ -1,0 +1,94 @@
+"""Run planned jobs in this process, each once per state of code and data."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dagster as dg
+
+from ml_assets.automation.lifecycle import PlannedRun
+from ml_assets.code_version import code_fingerprint
+
+RUN_KEY = "ml_assets/run_key"
+LAUNCHED_BY = "ml_assets/launched_by"
+CLI = "cli"
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+Listener = Callable[[dg.DagsterEvent], None]
+
+
+class RunFailed(RuntimeError):
+    """A run ended in failure; the message is that of the step that failed first."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs jobs of loaded definitions on a Dagster instance."""
+
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+
+    def is_done(self, run_key: str) -> bool:
+        """Whether a run with this key has succeeded before."""
+        wanted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], tags={RUN_KEY: run_key})
+        return bool(self.instance.get_runs(wanted, limit=1))
+
+    def run(self, planned: PlannedRun, run_key: str, listener: Listener) -> None:
+        """Execute the run in this process; raises RunFailed."""
+        from dagster._core.utils import make_new_run_id
+
+        run_id = make_new_run_id()
+        failures: list[str] = []
+
+        def hear(entry: dg.EventLogEntry) -> None:
+            event = entry.dagster_event
+            if event is None:
+                return
+            if event.is_step_failure:
+                failures.append(root_cause(event))
+            listener(event)
+
+        self.instance.add_event_listener(run_id, hear)
+        result = self.definitions.resolve_job_def(planned.job).execute_in_process(
+            instance=self.instance,
+            run_id=run_id,
+            tags={RUN_KEY: run_key, LAUNCHED_BY: CLI, **_range_tags(planned)},
+            run_config=_run_config(planned),
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise RunFailed(f"{planned.title}: {failures[0] if failures else 'the run failed before its first step'}")
+
+    def steps_of(self, planned: PlannedRun) -> int:
+        """How many steps the run has."""
+        return len(self.definitions.resolve_job_def(planned.job).graph.node_dict)
+
+
+def run_key(planned: PlannedRun, sources: str, before: str) -> str:
+    """Identity of a run: what it does, with which code, on which deliveries, after which other run."""
+    parts = [planned.job, *planned.drops, planned.as_of, code_fingerprint(), sources, before]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+def root_cause(event: dg.DagsterEvent) -> str:
+    """The message of the exception at the bottom of a failed step, in one line."""
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    message = " ".join(error.message.split()) if error else "no error was recorded"
+    return f"step {event.step_key}: {message}"
+
+
+def _range_tags(planned: PlannedRun) -> dict[str, str]:
+    if not planned.drops:
+        return {}
+    return {RANGE_START: planned.drops[0], RANGE_END: planned.drops[-1]}
+
+
+def _run_config(planned: PlannedRun) -> dict:
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    if not planned.as_of:
+        return quiet
+    return quiet | {"resources": {"as_of": {"config": {"moment": planned.as_of}}}}

@@ -1,0 +1,45 @@
+"""Jobs of each use case: ingest history, train each model, live through one more drop."""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from ml_assets.components.stages import FEATURE, SCORING, SOURCE, STAGE, STATIC_SOURCE, TABLE, TRAINING
+
+PER_DROP = {SOURCE, TABLE, FEATURE}
+
+
+def ingest_job(use_case: str) -> str:
+    """Name of the job that brings in drops and builds their features."""
+    return f"{use_case}_ingest"
+
+
+def drop_job(use_case: str) -> str:
+    """Name of the job that brings in drops, builds their features, scores and monitors them."""
+    return f"{use_case}_drop"
+
+
+def train_job(use_case: str) -> str:
+    """Name of the job that tunes, trains, evaluates and promotes the models of a use case."""
+    return f"{use_case}_train"
+
+
+def build_jobs(specs: Iterable[dg.AssetSpec]) -> list:
+    """Three jobs per asset group that has staged assets."""
+    groups: dict[str, list[dg.AssetSpec]] = {}
+    for spec in specs:
+        if STAGE in spec.tags:
+            groups.setdefault(spec.group_name or "default", []).append(spec)
+    return [job for group, members in sorted(groups.items()) for job in _jobs_of(group, members)]
+
+
+def _jobs_of(group: str, members: list[dg.AssetSpec]) -> list:
+    wanted = {
+        ingest_job(group): {STATIC_SOURCE, *PER_DROP},
+        drop_job(group): {*PER_DROP, SCORING},
+        train_job(group): {TRAINING},
+    }
+    selected = {name: [m.key for m in members if m.tags[STAGE] in stages] for name, stages in wanted.items()}
+    return [
+        dg.define_asset_job(name, selection=dg.AssetSelection.assets(*keys)) for name, keys in selected.items() if keys
+    ]

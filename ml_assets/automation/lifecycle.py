@@ -1,0 +1,44 @@
+"""The lifecycle of a use case as a list of runs: history, training, then one drop after the other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ml_assets.automation.jobs import drop_job, ingest_job, train_job
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One Dagster run: a job, the drops it works on and the moment it looks from.
+
+    Attributes:
+        title: what a person reads while it runs.
+        job: name of the Dagster job.
+        drops: the drops it works on, consecutive; empty for one that is not cut into drops.
+        as_of: ISO 8601 moment for training, empty otherwise.
+    """
+
+    title: str
+    job: str
+    drops: tuple[str, ...] = field(default=())
+    as_of: str = ""
+
+
+def plan_lifecycle(use_case: str, drops: Sequence[str], train_as_of: str) -> list[PlannedRun]:
+    """History before ``train_as_of`` in one run, training as of then, each later drop in a run of its own.
+
+    Args:
+        drops: monthly drops to live through, such as ``["2013-01", "2013-02"]``, in order.
+        train_as_of: ISO date of the training cut-off, such as ``2013-10-01``.
+
+    Raises:
+        ValueError: no drop lies before the cut-off.
+    """
+    history = tuple(drop for drop in drops if drop < train_as_of[:7])
+    if not history:
+        raise ValueError(f"nothing to train on: no drop of {use_case} lies before {train_as_of}")
+    runs = [
+        PlannedRun(f"{history[0]} to {history[-1]}: ingest, validate, features", ingest_job(use_case), history),
+        PlannedRun(f"{train_as_of}: tune, train, evaluate, promote", train_job(use_case), as_of=train_as_of),
+    ]
+    later = [drop for drop in drops if drop not in history]
+    return runs + [PlannedRun(f"{d}: ingest, score, monitor", drop_job(use_case), (d,)) for d in later]

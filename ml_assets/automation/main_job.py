@@ -1,0 +1,111 @@
+"""The main job: a use case's lifecycle, run by run, and what came of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import dagster as dg
+from rich.console import Console
+
+from ml_assets.automation.execute import Runner, run_key
+from ml_assets.automation.lifecycle import PlannedRun, plan_lifecycle
+from ml_assets.automation.progress import open_console, run_progress
+from ml_assets.automation.recovery import close_dead_runs, only_one
+from ml_assets.automation.summary import ModelSummary, print_summary, summarise
+from ml_assets.components.ml_model import MLModel
+from ml_assets.components.source import Source
+from ml_assets.components.spine import Spine
+from ml_assets.home import Home
+from ml_assets.lake import Lake
+from ml_assets.registry import Registry
+from ml_assets.sources.read import WHOLE, fingerprint, list_drops
+
+
+@dataclass(frozen=True)
+class MainJob:
+    """Lives through the drops of one use case, a folder under ``defs/``."""
+
+    home: Home
+    use_case: str
+
+    def live(self, train_as_of: str, since: str = "", until: str = "", as_json: bool = False) -> None:
+        """Run what has not been run yet, in order, and show the summary.
+
+        Raises:
+            ValueError: no such use case, or nothing to train on.
+            RunFailed: a run failed; the runs before it keep their results.
+        """
+        console = open_console(to_errors=as_json)
+        lock = self.home.root / "lifecycle.lock"
+        with only_one(lock, lambda: console.print("Another lifecycle runs in this home; waiting for its end.")):
+            instance = dg.DagsterInstance.get()
+            self._tidy_up(console, instance)
+            runner = Runner(self.definitions, instance)
+            drops = [d for d in self._drops() if d >= since and (not until or d <= until)]
+            before = ""
+            for planned in plan_lifecycle(self.use_case, drops, train_as_of):
+                before = self._run_once(console, runner, planned, before)
+        self.show(as_json)
+
+    def show(self, as_json: bool = False) -> None:
+        """Print what the lake says about every model of the use case, drop by drop."""
+        lake = Lake(self.home.lake)
+        sources = [source.name for source in self._sources if source.drops.grain != WHOLE]
+        print_summary([self._summary(lake, model, sources) for model in self._models], as_json)
+
+    def _summary(self, lake: Lake, model: MLModel, sources: list[str]) -> ModelSummary:
+        spines = {s.name: s for s in self.definitions.component_tree.get_all_components(of_type=Spine)}
+        return summarise(lake, model.name, spines[model.spine].partition, model.metric, sources)
+
+    @cached_property
+    def definitions(self) -> dg.Definitions:
+        from ml_assets.definitions import defs
+
+        return defs
+
+    @cached_property
+    def _names(self) -> set[str]:
+        """First key parts of the use case's assets: its sources and models."""
+        specs = self.definitions.resolve_all_asset_specs()
+        names = {spec.key.path[0] for spec in specs if spec.group_name == self.use_case}
+        if not names:
+            groups = sorted({spec.group_name or "default" for spec in specs})
+            raise ValueError(f"no use case {self.use_case!r} under defs/; there are {', '.join(groups)}")
+        return names
+
+    @property
+    def _sources(self) -> list[Source]:
+        declared = self.definitions.component_tree.get_all_components(of_type=Source)
+        return [source for source in declared if source.name in self._names]
+
+    @property
+    def _models(self) -> list[MLModel]:
+        declared = self.definitions.component_tree.get_all_components(of_type=MLModel)
+        return [model for model in declared if model.name in self._names]
+
+    def _drops(self) -> list[str]:
+        """Drops that every source cut into drops has delivered."""
+        held = [set(list_drops(source)) for source in self._sources if source.drops.grain != WHOLE]
+        return sorted(set.intersection(*held)) if held else []
+
+    def _tidy_up(self, console: Console, instance: dg.DagsterInstance) -> None:
+        dead = close_dead_runs(instance)
+        if dead:
+            closed = Registry(self.home.mlflow, self.home.mlflow_artifacts).close_stale_runs(dead)
+            console.print(f"Closed {len(dead)} killed run(s) and {closed} MLflow run(s) they had left open.")
+
+    def _run_once(self, console: Console, runner: Runner, planned: PlannedRun, before: str) -> str:
+        key = run_key(planned, self._delivered(planned.drops), before)
+        if runner.is_done(key):
+            console.print(f"[dim]= {planned.title}: nothing has changed[/]")
+            return key
+        with run_progress(console, planned.title, runner.steps_of(planned)) as progress:
+            runner.run(planned, key, progress)
+        return key
+
+    def _delivered(self, drops: Sequence[str]) -> str:
+        if not drops:
+            return ""
+        return " ".join(
+            fingerprint(source, [WHOLE] if source.drops.grain == WHOLE else list(drops)) for source in self._sources
+        )

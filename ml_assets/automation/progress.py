@@ -1,0 +1,75 @@
+"""What a person sees while a run works: the asset at work, how far, how long; checks that failed."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+
+def open_console(to_errors: bool = False) -> Console:
+    """A console on the real standard output (or error); Dagster redirects the process's own while steps run."""
+    stream = sys.stderr if to_errors else sys.stdout
+    return Console(file=os.fdopen(os.dup(stream.fileno()), "w", buffering=1), highlight=False)
+
+
+@contextmanager
+def run_progress(console: Console, title: str, steps: int) -> Iterator["StepProgress"]:
+    """Show one run: a live bar on a terminal, a line per step elsewhere; a summary line at its end."""
+    started = time.monotonic()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        shown = StepProgress(console, bar, title, steps)
+        yield shown
+    console.print(f"[green]✓[/] {title} [dim]{shown.done} steps, {time.monotonic() - started:.1f} s[/]")
+
+
+class StepProgress:
+    """Turns the events of one run into progress."""
+
+    def __init__(self, console: Console, bar: Progress, title: str, steps: int):
+        self._console, self._bar, self._title, self._steps = console, bar, title, steps
+        self._task = bar.add_task(title, total=steps)
+        self.done = 0
+
+    def __call__(self, event: dg.DagsterEvent) -> None:
+        if event.event_type == dg.DagsterEventType.STEP_START:
+            self._bar.update(self._task, description=f"{self._title} · {step_title(event)}")
+        elif event.is_step_success or event.is_step_failure:
+            self.done += 1
+            self._bar.update(self._task, completed=self.done)
+            self._tell(event)
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            self._tell_failed_check(event)
+
+    def _tell(self, event: dg.DagsterEvent) -> None:
+        if event.is_step_success and not self._console.is_terminal:
+            seconds = event.step_success_data.duration_ms / 1000
+            self._console.print(f"  {self.done:>2}/{self._steps} {step_title(event)} [dim]{seconds:.1f} s[/]")
+
+    def _tell_failed_check(self, event: dg.DagsterEvent) -> None:
+        check = event.asset_check_evaluation_data
+        if check.passed:
+            return
+        mark = "[red]✗[/]" if check.severity == dg.AssetCheckSeverity.ERROR else "[yellow]![/]"
+        facts = {name: check.metadata[name].value for name in ("observed", "threshold") if name in check.metadata}
+        told = ", ".join(f"{name} {value}" for name, value in facts.items())
+        self._console.print(f"  {mark} check {check.asset_key.to_user_string()}:{check.check_name} failed: {told}")
+
+
+def step_title(event: dg.DagsterEvent) -> str:
+    """A step's key as people know the asset: ``flights/raw``."""
+    return (event.step_key or "").replace("__", "/")

@@ -1,0 +1,105 @@
+"""``ml-assets``: live through a use case, look at it, open its UIs."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ml_assets.code_version import PROJECT
+from ml_assets.home import Home
+
+app = typer.Typer(
+    help="Self-hosted ML for tabular data: from raw data to retraining, as Dagster assets. "
+    "All state lies under ML_ASSETS_HOME (default .ml_assets).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Port = Annotated[int, typer.Option(help="Port to listen on.")]
+Host = Annotated[str, typer.Option(help="Address to bind to.")]
+
+
+@app.command()
+def run(
+    use_case: Annotated[str, typer.Argument(help="Folder under defs/ that declares the use case.")],
+    train_as_of: Annotated[
+        str,
+        typer.Option(help="Training cut-off, an ISO date: earlier drops are history, later ones arrive in turn."),
+    ],
+    since: Annotated[str, typer.Option(help="First drop to live through; default: the first declared.")] = "",
+    until: Annotated[str, typer.Option(help="Last drop to live through; default: the last declared.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Ingest history, train, then let each later drop arrive: validate, featurize, score, monitor.
+
+    A run whose code and deliveries have not changed since it last succeeded is skipped, so running this again after
+    a kill goes on where it stood.
+    """
+    from ml_assets.automation.main_job import MainJob
+
+    home = _prepared()
+    try:
+        MainJob(home, use_case).live(train_as_of, since, until, as_json)
+    except (ValueError, RuntimeError, LookupError) as error:
+        _fail(error)
+
+
+@app.command()
+def summary(
+    use_case: Annotated[str, typer.Argument(help="Folder under defs/ that declares the use case.")],
+    as_json: Json = False,
+) -> None:
+    """Show, per model and drop: rows, quarantined rows, strongest drift, performance, champion version."""
+    from ml_assets.automation.main_job import MainJob
+
+    home = _prepared()
+    try:
+        MainJob(home, use_case).show(as_json)
+    except (ValueError, RuntimeError, LookupError) as error:
+        _fail(error)
+
+
+@app.command()
+def ui(host: Host = "127.0.0.1", port: Port = 3000) -> None:
+    """Open Dagster's UI, with its daemon, over the same state."""
+    _prepared()
+    workspace = str(PROJECT / "workspace.yaml")
+    _replace_process("dagster", "dev", "-w", workspace, "-h", host, "-p", str(port))
+
+
+@app.command()
+def mlflow(host: Host = "127.0.0.1", port: Port = 5000) -> None:
+    """Open MLflow's UI over the same state."""
+    home = _prepared()
+    _replace_process(
+        "mlflow", "server", "--backend-store-uri", home.mlflow, "--artifacts-destination", home.mlflow_artifacts,
+        "--host", host, "--port", str(port), "--workers", "1",
+    )  # fmt: skip
+
+
+def _prepared() -> Home:
+    home = Home.from_environment()
+    home.prepare(PROJECT)
+    return home
+
+
+def _replace_process(program: str, *arguments: str) -> None:
+    beside = Path(sys.executable).parent / program
+    found = str(beside) if beside.exists() else shutil.which(program)
+    if found is None:
+        _fail(RuntimeError(f"{program} is not installed beside {sys.executable}: run `make install`"))
+    sys.stdout.flush()
+    if os.name == "posix":
+        os.execv(found, [program, *arguments])
+    raise SystemExit(subprocess.call([found, *arguments]))
+
+
+def _fail(error: Exception) -> None:
+    typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+    raise typer.Exit(1)

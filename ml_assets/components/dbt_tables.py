@@ -1,0 +1,127 @@
+"""DbtTables: the dbt models of one use case as assets, their marts committed to the lake."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import dagster as dg
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml_assets.components.dbt_specs import ModelSpec, dbt_specs
+from ml_assets.components.metadata import column_schema, data_version, table_metadata
+from ml_assets.components.stages import STAGE, TABLE
+from ml_assets.home import Home
+from ml_assets.lake import Lake
+from ml_assets.resources import LakeResource
+from ml_assets.transform.build import BuildReport, build_models
+from ml_assets.transform.lineage import column_lineage
+from ml_assets.transform.project import DbtProject
+
+Specs = dict[str, ModelSpec]
+
+
+class DbtTablesSpec(BaseModel):
+    """SQL models built from validated tables."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: str = Field("dbt_project", description="Folder of the dbt project, relative to the project root.")
+    select: str = Field(description="dbt node selection that names this use case's models.")
+    folder: str = Field(description="Folder of these models below the dbt project, such as models/sales.")
+
+
+class DbtTables(DbtTablesSpec, dg.Component, dg.Resolvable):
+    """Models of a dbt project: staging views, and marts that are kept as Delta tables in the lake."""
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        home = Home.from_environment()
+        project = DbtProject(context.project_root / self.project, home.dbt, home.lake)
+        specs = dbt_specs(project)
+        models = {uid: s for uid, s in specs.items() if s.path.startswith(self.folder) and s.kind != "source"}
+        return dg.Definitions(assets=[_models_asset(self, project, specs, models)])
+
+
+def _models_asset(declared: DbtTables, project: DbtProject, specs: Specs, models: Specs) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name=f"dbt_{declared.folder.replace('/', '_')}",
+        specs=[_asset_spec(specs, model) for model in models.values()],
+        check_specs=[
+            dg.AssetCheckSpec(t.name, asset=dg.AssetKey(m.key), description=t.description, blocking=t.blocking)
+            for m in models.values()
+            for t in m.tests
+        ],
+    )
+    def dbt_models(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator:
+        with TemporaryDirectory(prefix="dbt-") as scratch:
+            report = build_models(project, declared.select, Path(scratch))
+            by_name = {model.name: model for model in models.values()}
+            for built in report.models:
+                yield _materialize(lake.open(), specs, by_name[built.name], built)
+        yield from _check_results(models, report)
+
+    return dbt_models
+
+
+def _asset_spec(specs: Specs, model: ModelSpec) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        dg.AssetKey(model.key),
+        deps=[dg.AssetKey(specs[parent].key) for parent in model.parents],
+        description=model.description,
+        group_name=model.group,
+        owners=model.owners,
+        tags={**model.tags, STAGE: TABLE},
+        kinds={"dbt", "duckdb", "view" if model.kind == "view" else "delta"},
+        code_version=model.code_version,
+        skippable=True,
+    )
+
+
+def _materialize(lake: Lake, specs: Specs, model: ModelSpec, built) -> dg.MaterializeResult:
+    key = dg.AssetKey(model.key)
+    metadata = {
+        "dagster/column_lineage": _lineage(lake, specs, model, built.compiled_sql),
+        "seconds": round(built.seconds, 3),
+    }
+    if built.path is None:
+        described = pl.Schema(dict.fromkeys(model.columns, pl.Unknown()))
+        metadata["dagster/column_schema"] = column_schema(described, model.columns)
+        return dg.MaterializeResult(asset_key=key, metadata=metadata)
+    frame = pl.read_parquet(built.path)
+    written = lake.replace("/".join(model.key), frame)
+    metadata |= table_metadata(written, frame, model.columns)
+    return dg.MaterializeResult(asset_key=key, metadata=metadata, data_version=data_version(written))
+
+
+def _lineage(lake: Lake, specs: Specs, model: ModelSpec, sql: str) -> dg.TableColumnLineage:
+    parents = {specs[uid].relation: specs[uid] for uid in model.parents}
+    columns = {relation: _columns(lake, parent) for relation, parent in parents.items()}
+    traced = column_lineage(sql, columns, list(model.columns))
+    return dg.TableColumnLineage(
+        {
+            column: [
+                dg.TableColumnDep(asset_key=dg.AssetKey(parents[relation].key), column_name=name)
+                for relation, name in made_of
+            ]
+            for column, made_of in traced.items()
+        }
+    )
+
+
+def _columns(lake: Lake, model: ModelSpec) -> list[str]:
+    if model.kind == "source":
+        return lake.scan("/".join(model.key)).collect_schema().names()
+    return list(model.columns)
+
+
+def _check_results(models: Specs, report: BuildReport) -> Iterator[dg.AssetCheckResult]:
+    guarded = {t.unique_id: (m, t) for m in models.values() for t in m.tests}
+    for test in report.tests:
+        model, spec = guarded[test.unique_id]
+        yield dg.AssetCheckResult(
+            asset_key=dg.AssetKey(model.key),
+            check_name=spec.name,
+            passed=test.passed,
+            severity=dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN,
+            metadata={"broken_rows": test.failures, "threshold": 0, "message": test.message or "passed"},
+        )

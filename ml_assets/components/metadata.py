@@ -1,0 +1,56 @@
+"""What assets tell about a table: its size, version and columns, in the keys that Dagster's UI knows."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+import polars as pl
+
+from ml_assets.lake import TableVersion
+
+
+def table_metadata(
+    written: TableVersion, frame: pl.DataFrame, described: Mapping[str, str] | None = None
+) -> dict[str, object]:
+    """Row count, lake version and column schema of a table just written."""
+    return {
+        "dagster/row_count": written.rows,
+        "table_version": written.version,
+        "dagster/column_schema": column_schema(frame.schema, described or {}),
+    }
+
+
+def column_schema(schema: pl.Schema, described: Mapping[str, str]) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(name=name, type=str(dtype), description=described.get(name))
+            for name, dtype in schema.items()
+        ]
+    )
+
+
+def data_version(written: TableVersion) -> dg.DataVersion:
+    """The version of a table in the lake, as Dagster's data version of the asset."""
+    return dg.DataVersion(str(written.version))
+
+
+def inline_png(png: bytes, title: str) -> dg.MetadataValue:
+    """A picture shown in the UI, carried by the metadata itself."""
+    from base64 import b64encode
+
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{b64encode(png).decode()})")
+
+
+def markdown(frame: pl.DataFrame) -> dg.MetadataValue:
+    """A small frame as a table in the UI."""
+    if frame.is_empty():
+        return dg.MetadataValue.text("none")
+    with pl.Config(
+        tbl_formatting="ASCII_MARKDOWN",
+        tbl_hide_column_data_types=True,
+        tbl_hide_dataframe_shape=True,
+        tbl_rows=-1,
+        tbl_cols=-1,
+        tbl_width_chars=-1,
+        fmt_str_lengths=120,
+    ):
+        return dg.MetadataValue.md(str(frame))

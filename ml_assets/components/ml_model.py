@@ -1,0 +1,47 @@
+"""MLModel: one declared model as the assets of its life, from training set to performance report."""
+
+import dagster as dg
+from pydantic import Field
+
+from ml_assets.components.declared import use_case
+from ml_assets.components.feature_view import FeatureView
+from ml_assets.components.model_context import ModelContext
+from ml_assets.components.spine import find_spine
+from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.training.spec import ModelSpec, SpineSpec
+
+
+class MLModel(ModelSpec, dg.Component, dg.Resolvable):
+    """A model: tuned, trained, evaluated, promoted, scored and watched."""
+
+    spine: str = Field(description="Name of the spine that holds the rows to predict.")
+    monitoring: MonitoringSpec = Field(
+        default_factory=MonitoringSpec, description="How the model is watched in production."
+    )
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        from ml_assets.components.evaluation_assets import evaluation_assets
+        from ml_assets.components.scoring_assets import scoring_assets
+        from ml_assets.components.training_assets import training_assets
+
+        model = self.in_context(context)
+        return dg.Definitions(assets=[*training_assets(model), *evaluation_assets(model), *scoring_assets(model)])
+
+    def in_context(self, context: dg.ComponentLoadContext) -> ModelContext:
+        """The declaration with its spine and views found; raises ValueError for a view that does not exist."""
+        spine = find_spine(context, self.spine)
+        declared = {view.name: view for view in context.component_tree.get_all_components(of_type=FeatureView)}
+        unknown = [name for name in self.features if name not in declared]
+        if unknown:
+            raise ValueError(
+                f"model {self.name}: feature views {unknown} are not declared; there are {sorted(declared)}"
+            )
+        rows = SpineSpec(**spine.model_dump(include=set(SpineSpec.model_fields)))
+        own = {name: getattr(self, name) for name in ModelSpec.model_fields if name != "spine"}
+        return ModelContext(
+            spec=ModelSpec(spine=rows, **own),
+            monitoring=self.monitoring,
+            spine=spine,
+            views=[declared[name] for name in self.features],
+            group=use_case(context),
+        )

@@ -1,0 +1,75 @@
+"""A declared model with what its assets need: its spine, its views, its keys."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import dagster as dg
+import polars as pl
+
+from ml_assets.components.declared import declaration_version
+from ml_assets.components.feature_view import FeatureView
+from ml_assets.components.partitions import drop_end
+from ml_assets.components.spine import Spine
+from ml_assets.features.assemble import join_features
+from ml_assets.lake import Lake
+from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.resources import AsOf
+from ml_assets.training.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class ModelContext:
+    """Everything the assets of one model are built from."""
+
+    spec: ModelSpec
+    monitoring: MonitoringSpec
+    spine: Spine
+    views: Sequence[FeatureView]
+    group: str
+
+    def key(self, asset: str) -> str:
+        """The asset key of one of the model's assets, parts joined by ``/``."""
+        return f"{self.spec.name}/{asset}"
+
+    def asset_spec(
+        self, asset: str, stage_tags: dict[str, str], deps: Sequence[str], description: str, **more
+    ) -> dg.AssetSpec:
+        return dg.AssetSpec(
+            dg.AssetKey([self.spec.name, asset]),
+            deps=[dg.AssetKey(key.split("/")) for key in deps],
+            description=description,
+            owners=self.spec.owners,
+            group_name=self.group,
+            tags=stage_tags,
+            code_version=declaration_version(self.spec),
+            **more,
+        )
+
+    @property
+    def features(self) -> list[str]:
+        """Every feature of the model, view after view."""
+        return [name for view in self.views for name in view.feature_names]
+
+    @property
+    def columns(self) -> list[str]:
+        """Spine columns that the model's rows carry: key, entities, slices, label and when it was known."""
+        entities = [column for view in self.views for column in view.spine_entity]
+        label = self.spec.label
+        named = [*self.spine.key, *self.spine.columns, *entities, *self.spec.slices]
+        return list(dict.fromkeys([*named, label.column, label.known_at]))
+
+    def rows(self, lake: Lake, drops: list[str]) -> pl.DataFrame:
+        """Spine rows of some drops with their stored features."""
+        spine = self.spine.rows(lake, drops, self.columns)
+        stored = [(view, lake.scan(view.key).filter(pl.col(self.spine.partition).is_in(drops))) for view in self.views]
+        return join_features(spine, stored, time=self.spine.time)
+
+    def drops(self, lake: Lake) -> list[str]:
+        """The drops that the spine's table holds, in order."""
+        found = lake.scan(self.spine.table).select(pl.col(self.spine.partition).unique()).collect()
+        return sorted(found.to_series())
+
+    def moment(self, lake: Lake, as_of: AsOf) -> datetime:
+        """The moment a training looks from."""
+        return as_of.resolve(drop_end(self.drops(lake)[-1]))

@@ -1,0 +1,62 @@
+"""Small typed records as rows of a lake table: what was tuned, trained, measured and decided."""
+
+import json
+from typing import TypeVar
+
+import dagster as dg
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from ml_assets.lake import Lake, TableMissing, TableVersion
+
+Record = TypeVar("Record")
+
+AS_OF = "_as_of"
+"""Partition column of every table of a training: the moment the training looked from."""
+
+
+class TrainedVersion(BaseModel):
+    """One trained model as it stands in the registry."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(description="Registered model.")
+    version: str = Field(description="Version in the registry.")
+    run_id: str = Field(description="MLflow run that made it.")
+    as_of: str = Field(description="Training cut-off, ISO 8601.")
+    training_set_version: int = Field(description="Version of the training set's table.")
+    trees: int = Field(description="Boosting rounds kept.")
+    threshold: float = Field(description="Probability from which a row counts as positive.")
+
+
+def write_record(lake: Lake, key: str, as_of: str, record: object) -> TableVersion:
+    """Store a dataclass or pydantic model: scalars as columns, and the whole as JSON in ``record``."""
+    content = TypeAdapter(type(record)).dump_python(record, mode="json")
+    scalars = {name: value for name, value in content.items() if isinstance(value, str | int | float | bool)}
+    row = pl.DataFrame([{AS_OF: as_of, **scalars, "record": json.dumps(content)}])
+    return lake.replace(key, row, {AS_OF: [as_of]})
+
+
+def read_record(lake: Lake, key: str, as_of: str, kind: type[Record]) -> Record:
+    """The record stored under ``key`` for the training that looked from ``as_of``.
+
+    Raises:
+        TableMissing: there is none.
+    """
+    rows = lake.scan(key).filter(pl.col(AS_OF) == as_of).select("record").collect()
+    if rows.is_empty():
+        raise TableMissing(f"{key} holds nothing as of {as_of}: materialize it with that as_of first")
+    return TypeAdapter(kind).validate_json(rows.item())
+
+
+def replace_as_of(lake: Lake, key: str, as_of: str, frame: pl.DataFrame) -> tuple[TableVersion, pl.DataFrame]:
+    """Store ``frame`` as the rows of one training; returns it as it was stored."""
+    stored = frame.with_columns(pl.lit(as_of).alias(AS_OF))
+    return lake.replace(key, stored, {AS_OF: [as_of]}), stored
+
+
+def record_metadata(record: object) -> dict[str, object]:
+    """A record's scalars, and its whole as JSON, for the UI."""
+    content = TypeAdapter(type(record)).dump_python(record, mode="json")
+    scalars = {name: value for name, value in content.items() if isinstance(value, str | int | float | bool)}
+    return {**scalars, "record": dg.MetadataValue.json(content)}

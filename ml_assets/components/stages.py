@@ -1,0 +1,10 @@
+"""The stage of the pipeline that an asset belongs to, carried as a tag; jobs are selections of stages."""
+
+STAGE = "ml_assets/stage"
+
+STATIC_SOURCE = "static_source"
+SOURCE = "source"
+TABLE = "table"
+FEATURE = "feature"
+TRAINING = "training"
+SCORING = "scoring"

@@ -1,0 +1,224 @@
+"""training_set, tuned_parameters and model: from spine and features to a registered challenger."""
+
+import json
+
+import dagster as dg
+import polars as pl
+
+from ml_assets.code_version import code_commit
+from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
+from ml_assets.components.model_context import ModelContext
+from ml_assets.components.records import (
+    AS_OF,
+    TrainedVersion,
+    read_record,
+    record_metadata,
+    replace_as_of,
+    write_record,
+)
+from ml_assets.components.stages import STAGE, TRAINING
+from ml_assets.home import Home
+from ml_assets.lake import Lake
+from ml_assets.resources import AsOf, LakeResource, RegistryResource
+
+SPLIT = "split"
+PARTS = ("train", "validation", "holdout")
+TAGS = {STAGE: TRAINING}
+
+
+def training_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
+    return [_training_set(model), _tuned_parameters(model), _model(model)]
+
+
+def read_part(lake: Lake, model: ModelContext, as_of: str, part: str) -> pl.DataFrame:
+    """One part of a training set: ``train``, ``validation`` or ``holdout``.
+
+    A part is written whole in its order, which the seeded sample of the search depends on.
+    """
+    rows = lake.scan(model.key("training_set")).filter(pl.col(AS_OF) == as_of, pl.col(SPLIT) == part)
+    return rows.drop(AS_OF, SPLIT).sort(model.spine.time, *model.spec.spine.key).collect()
+
+
+def _training_set(model: ModelContext) -> dg.AssetsDefinition:
+    spec = model.spec
+    upstream = [model.spine.table, *(view.key for view in model.views)]
+
+    @dg.multi_asset(
+        name=f"{spec.name}__training_set",
+        specs=[
+            model.asset_spec(
+                "training_set",
+                TAGS,
+                upstream,
+                "Spine, features as of each prediction time, and the labels known by the training cut-off, "
+                "in three parts that follow one another in time.",
+                kinds={"polars", "delta"},
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "labels_known_in_time",
+                asset=dg.AssetKey([spec.name, "training_set"]),
+                description="No label was known after the training cut-off, none of the training rows' after "
+                "validation begins.",
+                blocking=True,
+            )
+        ],
+    )
+    def training_set(lake: LakeResource, as_of: AsOf) -> dg.MaterializeResult:
+        from ml_assets.training.splits import split_by_time
+
+        tables = lake.open()
+        moment = model.moment(tables, as_of)
+        rows = model.rows(tables, [d for d in model.drops(tables) if d <= f"{moment:%Y-%m}"])
+        split = split_by_time(rows, spine=spec.spine, label=spec.label, split=spec.split, as_of=moment)
+        marked = pl.concat([getattr(split, part).with_columns(pl.lit(part).alias(SPLIT)) for part in PARTS])
+        written, stored = replace_as_of(tables, model.key("training_set"), moment.isoformat(), marked)
+        late = _labels_too_late(marked, model, split.bounds)
+        return dg.MaterializeResult(
+            metadata={
+                **table_metadata(written, stored),
+                "as_of": moment.isoformat(),
+                **{f"{part}_rows": count for part, count in split.rows.items()},
+                **{f"left_out_{reason}": count for reason, count in split.dropped.items()},
+                "table_versions_read": {key: tables.version(key) for key in upstream},
+            },
+            data_version=data_version(written),
+            check_results=[
+                dg.AssetCheckResult(
+                    passed=late == 0,
+                    check_name="labels_known_in_time",
+                    metadata={"observed": late, "threshold": 0},
+                )
+            ],
+        )
+
+    return training_set
+
+
+def _labels_too_late(marked: pl.DataFrame, model: ModelContext, bounds) -> int:
+    limits = {"train": bounds.validation_start, "validation": bounds.holdout_start}
+    known = pl.col(model.spec.label.known_at)
+    return sum(marked.filter(pl.col(SPLIT) == part, known > limit).height for part, limit in limits.items())
+
+
+def _tuned_parameters(model: ModelContext) -> dg.AssetsDefinition:
+    spec = model.spec
+
+    @dg.multi_asset(
+        name=f"{spec.name}__tuned_parameters",
+        specs=[
+            model.asset_spec(
+                "tuned_parameters",
+                TAGS,
+                [model.key("training_set")],
+                "The best XGBoost parameters of a seeded Optuna search, measured on the validation rows.",
+                kinds={"optuna"},
+            )
+        ],
+    )
+    def tuned_parameters(context: dg.AssetExecutionContext, lake: LakeResource, as_of: AsOf) -> dg.MaterializeResult:
+        from ml_assets.training.plots import plot_parallel_coordinates, plot_search_history
+        from ml_assets.training.search import search_history, search_parameters
+
+        tables = lake.open()
+        moment = model.moment(tables, as_of).isoformat()
+        storage = Home.from_environment().studies
+        tuned = search_parameters(
+            read_part(tables, model, moment, "train"),
+            read_part(tables, model, moment, "validation"),
+            model=spec.name,
+            features=model.features,
+            label=spec.label.column,
+            search=spec.search,
+            training=spec.training,
+            metric=spec.metric,
+            seed=spec.seed,
+            storage=storage,
+            on_trial=lambda done, total, best: context.log.info(f"trial {done} of {total}, best {best:.4f}"),
+        )
+        written = write_record(tables, model.key("tuned_parameters"), moment, tuned)
+        history = search_history(storage, tuned.study)
+        return dg.MaterializeResult(
+            metadata={
+                **record_metadata(tuned),
+                "trials_table": markdown(history),
+                "history": inline_png(plot_search_history(history, tuned.metric), "search history"),
+                "parallel_coordinates": inline_png(
+                    plot_parallel_coordinates(history, spec.search.space, tuned.metric),
+                    "parallel coordinates",
+                ),
+            },
+            data_version=data_version(written),
+        )
+
+    return tuned_parameters
+
+
+def _model(model: ModelContext) -> dg.AssetsDefinition:
+    spec = model.spec
+
+    @dg.multi_asset(
+        name=f"{spec.name}__model",
+        specs=[
+            model.asset_spec(
+                "model",
+                TAGS,
+                [model.key("training_set"), model.key("tuned_parameters")],
+                "XGBoost with the tuned parameters, stopped early on the validation rows, logged and registered "
+                "in MLflow as the challenger.",
+                kinds={"xgboost", "mlflow"},
+            )
+        ],
+    )
+    def trained_model(
+        context: dg.AssetExecutionContext, lake: LakeResource, as_of: AsOf, registry: RegistryResource
+    ) -> dg.MaterializeResult:
+        from ml_assets.training.fit import fit_model
+        from ml_assets.training.search import TunedParameters
+
+        tables = lake.open()
+        moment = model.moment(tables, as_of).isoformat()
+        tuned = read_record(tables, model.key("tuned_parameters"), moment, TunedParameters)
+        train, validation = (read_part(tables, model, moment, part) for part in ("train", "validation"))
+        with registry.open().training_run(spec.name, tags=_run_tags(context, tables, model, moment)) as run:
+            fitted = fit_model(
+                train,
+                validation,
+                features=model.features,
+                label=spec.label.column,
+                parameters=tuned.parameters | spec.training.parameters,
+                training=spec.training,
+                metric=spec.metric,
+                seed=spec.seed,
+            )
+            run.log_params(tuned.parameters)
+            run.log_metrics({f"validation_{spec.metric}": fitted.history[fitted.best_iteration]})
+            logged = run.log_model(fitted, train.head(5), name=spec.name)
+        record = TrainedVersion(
+            model=spec.name,
+            version=logged.version,
+            run_id=logged.run_id,
+            as_of=moment,
+            training_set_version=tables.version(model.key("training_set")),
+            trees=fitted.best_iteration + 1,
+            threshold=fitted.threshold,
+        )
+        written = write_record(tables, model.key("model"), moment, record)
+        return dg.MaterializeResult(
+            metadata={**record_metadata(record), "train_rows": train.height, "features": len(model.features)},
+            data_version=data_version(written),
+        )
+
+    return trained_model
+
+
+def _run_tags(context: dg.AssetExecutionContext, lake: Lake, model: ModelContext, moment: str) -> dict[str, str]:
+    read = [model.spine.table, *(view.key for view in model.views), model.key("training_set")]
+    return {
+        "dagster_run_id": context.run_id,
+        "code_commit": code_commit(),
+        "as_of": moment,
+        "table_versions": json.dumps({key: lake.version(key) for key in read}),
+        "declaration": model.spec.model_dump_json(),
+    }

@@ -1,0 +1,65 @@
+"""Features of a view for the rows of a spine, as of each row's own time."""
+
+import polars as pl
+
+from ml_assets.features.errors import FeatureError
+from ml_assets.features.expressions import evaluate
+from ml_assets.features.inputs import check_spine, check_table
+from ml_assets.features.latest import latest_features
+from ml_assets.features.lookups import lookup_features
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.timeline import build_timeline
+from ml_assets.features.windows import window_features
+
+
+def compute_features(
+    view: FeatureViewSpec,
+    spine: pl.DataFrame,
+    events: pl.LazyFrame | pl.DataFrame | None,
+    *,
+    time: str,
+) -> pl.DataFrame:
+    """Compute a view's features for every row of a spine, from nothing that was not known at the row's time.
+
+    `latest` sees the last row with known_at <= t (and known_at > t - ttl), a window of length w the rows with
+    t - w < known_at <= t. Rows with a null known_at or key are ignored. An entity that is null or never seen
+    gets nulls, and 0 where rows or values are counted. The result does not depend on the order of the rows of
+    `events`, nor on rows that are out of reach: any scan that holds `known_at > first time - view.look_back`
+    gives the same.
+
+    Args:
+        view: what to compute.
+        spine: the rows to predict: `view.spine_columns` and the time column; rows may repeat.
+        events: the view's table with `view.table_columns`, in any order; None for a view without a table.
+        time: the spine's time column, Datetime("us", "UTC") without nulls.
+
+    Returns:
+        The spine's rows in the spine's order: its entity keys, its time column, then `view.feature_names`.
+
+    Raises:
+        FeatureError: a column is missing or has the wrong type, an expression fails or reaches across rows,
+            or a static table has several rows for an entity.
+    """
+    check_spine(view, spine, time)
+    features = [
+        spine.select(*view.spine_entity, time),
+        *_table_features(view, spine, events, time),
+        evaluate(view.name, spine, view.request),
+    ]
+    return pl.concat([part for part in features if part.width], how="horizontal")
+
+
+def _table_features(
+    view: FeatureViewSpec, spine: pl.DataFrame, events: pl.LazyFrame | pl.DataFrame | None, time: str
+) -> list[pl.DataFrame]:
+    if view.table is None:
+        return []
+    if events is None:
+        raise FeatureError(f"feature view {view.name!r}: it reads table {view.table!r}, but was given no rows")
+    table = events.lazy()
+    check_table(view, table.collect_schema())
+    if view.known_at is None:
+        return [lookup_features(view, spine, table.select(view.table_columns).collect())]
+    timeline = build_timeline(view, spine, table, time)
+    per_moment = [latest_features(view, timeline), window_features(view, timeline)]
+    return [timeline.to_spine(part) for part in per_moment if part.width]

@@ -1,0 +1,89 @@
+"""The values that windows summarise: one expression over the known rows, without the missing ones."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from ml_assets.features import exact
+from ml_assets.features.errors import FeatureError
+from ml_assets.features.spec import AggregateFunction
+
+_NEEDS_NUMBERS = {"mean", "sum", "std"}
+_NEEDS_ORDER = {"min", "max"}
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Non-missing values in the order of the rows they come from.
+
+    Attributes:
+        values: int64 or float64; integers, booleans and times as int64.
+        dtype: the type that `min` and `max` give back.
+        offsets: int64, how many values come from the first 0, 1, ... n rows; None if every row has one.
+    """
+
+    values: np.ndarray
+    dtype: pl.DataType
+    offsets: np.ndarray | None
+
+    @cached_property
+    def sums(self) -> exact.Limbs:
+        """Exact prefix sums of the values."""
+        return exact.prefix_sums(exact.split(self.values))
+
+    @cached_property
+    def squares(self) -> exact.Limbs:
+        """Exact prefix sums of the squared values."""
+        return exact.prefix_sums(exact.square(exact.split(self.values)))
+
+    def places(self, rows: np.ndarray) -> np.ndarray:
+        """Turn row counts (`rows` rows come before) into value counts."""
+        return rows if self.offsets is None else self.offsets[rows]
+
+
+def observe(where: str, series: pl.Series, functions: list[AggregateFunction]) -> Observations:
+    """Take the non-missing values of a column: null and, as in XGBoost and pandas, NaN count as missing.
+
+    Args:
+        where: what to call the column in an error.
+        series: one value per known row.
+        functions: what will be asked of the values.
+
+    Raises:
+        FeatureError: the type does not allow one of the functions, or a value is infinite.
+    """
+    dtype = _result_type(where, series.dtype, functions)
+    if series.dtype.is_float() or series.dtype.is_decimal() or series.dtype == pl.Null:
+        series = series.cast(pl.Float64).fill_nan(None)
+    present = series.is_not_null()
+    values = _numbers(series.drop_nulls())
+    if values.dtype == np.float64 and np.isinf(values).any():
+        raise FeatureError(
+            f"{where} is infinite in {int(np.isinf(values).sum())} of {len(series)} known rows; "
+            "if it divides, divide by NULLIF(..., 0), which gives null instead"
+        )
+    offsets = None if present.all() else np.concatenate([[0], np.cumsum(present.to_numpy())])
+    return Observations(values, dtype, offsets)
+
+
+def _result_type(where: str, dtype: pl.DataType, functions: list[AggregateFunction]) -> pl.DataType:
+    number = dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)
+    allowed = {"count"} | (_NEEDS_NUMBERS if number else set())
+    allowed |= _NEEDS_ORDER if number or dtype.is_temporal() else set()
+    if refused := [function for function in functions if function not in allowed]:
+        raise FeatureError(f"{where} is {dtype}, of which there is no {', '.join(refused)}: cast it to a number")
+    if dtype == pl.Boolean:
+        return pl.Int64()
+    return pl.Float64() if dtype.is_decimal() or dtype == pl.Null else dtype
+
+
+def _numbers(series: pl.Series) -> np.ndarray:
+    if series.dtype.is_temporal():
+        series = series.to_physical()
+    if series.dtype.is_float():
+        return series.to_numpy()
+    if series.dtype.is_integer() or series.dtype == pl.Boolean:
+        return series.cast(pl.Int64).to_numpy()
+    return np.zeros(len(series), np.int64)

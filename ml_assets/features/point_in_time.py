@@ -1,0 +1,111 @@
+"""Whether stored features keep the point-in-time rule."""
+
+from typing import Any
+
+import polars as pl
+
+from ml_assets.features.errors import FeatureError
+from ml_assets.features.inputs import check_spine, check_table
+from ml_assets.features.keys import compare_keys
+from ml_assets.features.recompute import History, PlainFeatures, recompute
+from ml_assets.features.spec import FeatureViewSpec
+
+# What a plain float sum may be off by, relative to the sum of its terms' sizes: some tens of roundings.
+_ROUNDING = 1e-14
+
+
+def find_leaks(
+    view: FeatureViewSpec,
+    stored: pl.DataFrame,
+    events: pl.LazyFrame | pl.DataFrame | None,
+    *,
+    time: str,
+    rows: int = 200,
+    seed: int = 0,
+    tolerance: float = 1e-9,
+) -> pl.DataFrame:
+    """Recompute a sample of stored features from the rows known at each row's time; return those that differ.
+
+    A feature that used the future differs from what can be computed without it. So does one whose table has
+    changed
+    since: audit against the table version that the features were computed from.
+
+    Args:
+        view: the declaration.
+        stored: spine rows with their stored features: `view.spine_columns`, the time column,
+            `view.feature_names`.
+        events: the view's table; None for a view without a table.
+        time: the spine's time column.
+        rows: how many stored rows to draw.
+        seed: of the draw.
+        tolerance: accepted relative difference of a floating-point feature; all others must be equal.
+
+    Returns:
+        One row per stored value that differs: the entity keys, the time, `feature`, `stored` and `recomputed`
+        (both String; null for null). Empty if all is well.
+
+    Raises:
+        FeatureError: a column is missing or has the wrong type.
+    """
+    check_spine(view, stored, time)
+    if missing := [name for name in view.feature_names if name not in stored.columns]:
+        raise FeatureError(f"feature view {view.name!r}: no stored values of {missing}: compute the view again")
+    sample = stored.sample(min(rows, stored.height), seed=seed)
+    histories = _histories(view, sample, events)
+    plain = [
+        recompute(view, row, history, moment)
+        for row, history, moment in zip(sample.iter_slices(1), histories, sample[time].to_physical(), strict=True)
+    ]
+    where = sample.select(*view.spine_entity, time)
+    return pl.concat(
+        where.hstack(_compare(name, sample[name], plain, tolerance)).filter(~pl.col("equal")).drop("equal")
+        for name in view.feature_names
+    )
+
+
+def _histories(
+    view: FeatureViewSpec, sample: pl.DataFrame, events: pl.LazyFrame | pl.DataFrame | None
+) -> list[History]:
+    """The history of each sampled row's entity."""
+    if view.table is None:
+        return [History(pl.DataFrame(), None)] * sample.height
+    if events is None:
+        raise FeatureError(f"feature view {view.name!r}: it reads table {view.table!r}, but was given no rows")
+    schema = events.lazy().collect_schema()
+    check_table(view, schema)
+    table = events.lazy().select(view.table_columns)
+    if not view.entity:
+        return [History.of(table.collect(), view.known_at)] * sample.height
+    keys = compare_keys(view, sample.schema, schema)
+    wanted = sample.select(keys.of_spine)
+    found = table.with_columns(keys.of_table).join(wanted.unique().lazy(), on=keys.names, how="semi").collect()
+    groups = found.partition_by(keys.names, as_dict=True, include_key=False)
+    histories = {key: History.of(rows, view.known_at) for key, rows in groups.items()}
+    unseen = History.of(found.clear(), view.known_at)
+    return [histories.get(key, unseen) for key in wanted.iter_rows()]
+
+
+def _compare(name: str, stored: pl.Series, plain: list[PlainFeatures], tolerance: float) -> pl.DataFrame:
+    stored, recomputed = _comparable(stored, [row.values[name] for row in plain])
+    equal = stored.eq_missing(recomputed)
+    if stored.dtype.is_float():
+        magnitude = pl.Series([row.magnitudes.get(name, 0.0) for row in plain], dtype=pl.Float64)
+        allowed = recomputed.abs() * tolerance + magnitude * _ROUNDING
+        equal |= ((stored - recomputed).abs() <= allowed).fill_null(False)
+    return pl.DataFrame(
+        {"stored": stored.cast(pl.String), "recomputed": recomputed.cast(pl.String), "equal": equal}
+    ).insert_column(0, pl.Series("feature", [name], pl.String).new_from_index(0, len(stored)))
+
+
+def _comparable(stored: pl.Series, values: list[Any]) -> tuple[pl.Series, pl.Series]:
+    """Both sides in one type: Int64 for whole numbers, Float64 for other numbers, String for all else."""
+    recomputed = pl.Series(values, strict=False)
+    kinds = {_kind(stored.dtype), _kind(recomputed.dtype)}
+    common = pl.String if pl.String in kinds else pl.Float64 if pl.Float64 in kinds else pl.Int64
+    return stored.cast(common), recomputed.cast(common)
+
+
+def _kind(dtype: pl.DataType) -> type[pl.DataType]:
+    if dtype.is_float() or dtype.is_decimal():
+        return pl.Float64
+    return pl.Int64 if dtype.is_integer() or dtype in (pl.Boolean, pl.Null) else pl.String

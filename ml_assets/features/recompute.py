@@ -1,0 +1,132 @@
+"""A feature view computed the slow and plain way: cut the future off, then aggregate what is left.
+
+Shares nothing with the engine but the reading of the declaration, so that one can be checked with the other.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ml_assets.durations import parse_duration
+from ml_assets.features.expressions import parse
+from ml_assets.features.spec import ALL_ROWS, AggregateFunction, FeatureViewSpec
+
+
+@dataclass(frozen=True)
+class History:
+    """All table rows of one entity, future ones among them.
+
+    Attributes:
+        rows: in time order if the table has a `known_at`.
+        known_at: their microseconds, None for a static table.
+    """
+
+    rows: pl.DataFrame
+    known_at: np.ndarray | None
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame, known_at: str | None) -> "History":
+        """Sort the rows; those never known are dropped."""
+        if known_at is None:
+            return cls(rows, None)
+        rows = rows.drop_nulls(known_at).sort(known_at)
+        return cls(rows, rows[known_at].to_physical().to_numpy())
+
+    def known(self, moment: int, within: str | None) -> pl.DataFrame:
+        """Rows with known_at <= moment (microseconds) and, given a duration, known_at > moment - within."""
+        end = bisect_right(self.known_at, moment)
+        start = 0
+        if within is not None:
+            start = bisect_right(self.known_at, moment - parse_duration(within) // timedelta(microseconds=1))
+        return self.rows.slice(start, end - start)
+
+    def last_known(self, moment: int, within: str | None) -> pl.DataFrame:
+        """Those of the known rows that were known last: several if they share their moment."""
+        end = bisect_right(self.known_at, moment)
+        known = self.known(moment, within)
+        return known if known.is_empty() else known.tail(end - bisect_left(self.known_at, self.known_at[end - 1]))
+
+
+@dataclass(frozen=True)
+class PlainFeatures:
+    """The features of one spine row.
+
+    Attributes:
+        values: feature -> value.
+        magnitudes: float feature of a window -> the size of the numbers that were added up (for a mean or a
+            standard deviation: their mean size), to which the rounding error of a plain sum is proportional.
+    """
+
+    values: dict[str, Any]
+    magnitudes: dict[str, float]
+
+
+def recompute(view: FeatureViewSpec, row: pl.DataFrame, history: History, moment: int) -> PlainFeatures:
+    """Compute the features of one spine row (a frame of height 1) at `moment` (microseconds)."""
+    latest = _latest(view, history, moment) if view.latest else {}
+    summaries = _summaries(view, history, moment)
+    lookups = _first_row(view, history.rows, view.lookups)
+    return PlainFeatures(
+        latest | summaries.values | lookups | _first_row(view, row, view.request), summaries.magnitudes
+    )
+
+
+def _latest(view: FeatureViewSpec, history: History, moment: int) -> dict[str, Any]:
+    last = history.last_known(moment, view.ttl)
+    ranks = {str(i): text for i, text in enumerate([*view.order_by, *view.latest.values()])}
+    ranked = last.select(parse(view.name, text).alias(rank) for rank, text in ranks.items())
+    ranked = ranked.with_row_index("row")
+    return _first_row(view, last[ranked.sort(*ranks, nulls_last=False)["row"].tail(1)], view.latest)
+
+
+def _first_row(view: FeatureViewSpec, rows: pl.DataFrame, expressions: Mapping[str, str]) -> dict[str, Any]:
+    if rows.is_empty() or not expressions:
+        return dict.fromkeys(expressions)
+    return (
+        rows.head(1).select(parse(view.name, text).alias(name) for name, text in expressions.items()).row(0, named=True)
+    )
+
+
+def _summaries(view: FeatureViewSpec, history: History, moment: int) -> PlainFeatures:
+    texts = {base: "TRUE" if spec.of == ALL_ROWS else spec.of for base, spec in view.aggregates.items()}
+    windows = dict.fromkeys(window for _, _, window in view.aggregate_features.values())
+    observed = {w: _observed(view, history.known(moment, w), texts) for w in windows}
+    summaries = PlainFeatures({}, {})
+    for name, (base, function, window) in view.aggregate_features.items():
+        summaries.values[name] = _summary(observed[window][base], function)
+        summaries.magnitudes[name] = _magnitude(observed[window][base], function)
+    return summaries
+
+
+def _observed(view: FeatureViewSpec, inside: pl.DataFrame, texts: Mapping[str, str]) -> dict[str, pl.Series]:
+    values = inside.with_columns(parse(view.name, text).alias(base) for base, text in texts.items())
+    return {base: _present(values[base]) for base in texts}
+
+
+def _present(values: pl.Series) -> pl.Series:
+    if values.dtype.is_integer() or values.dtype == pl.Boolean:
+        values = values.cast(pl.Int64)
+    if values.dtype.is_float():
+        values = values.cast(pl.Float64).fill_nan(None)
+    return values.drop_nulls() if values.null_count() else values
+
+
+def _summary(present: pl.Series, function: AggregateFunction) -> Any:
+    if function == "count":
+        return len(present)
+    if function == "std":
+        # Centred first, since a running variance loses digits when values are large and close together.
+        return (present - present.mean()).std() if len(present) > 1 else None
+    return getattr(present, function)() if len(present) else None
+
+
+def _magnitude(present: pl.Series, function: AggregateFunction) -> float:
+    if function not in ("sum", "mean", "std") or not present.dtype.is_float() or present.is_empty():
+        return 0.0
+    sizes = present.abs()
+    return sizes.sum() if function == "sum" else sizes.mean()

@@ -1,0 +1,239 @@
+"""What a team declares about a feature view."""
+
+import re
+from collections import Counter
+from datetime import timedelta
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ml_assets.durations import Duration, parse_duration
+
+AggregateFunction = Literal["mean", "sum", "count", "min", "max", "std"]
+
+ALL_ROWS = "*"
+
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_CLOCK = re.compile(r"\b(now\s*\(|current_(date|time|timestamp)\b|local(time|timestamp)\b)", re.IGNORECASE)
+
+
+class AggregateSpec(BaseModel):
+    """One value of the view's table, summarised over windows that end at the prediction time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    of: str = Field(
+        default=ALL_ROWS,
+        description="What is summarised: a Polars SQL expression over the columns of one table row, such as "
+        "`delay` or `CASE WHEN delay > 15 THEN 1 ELSE 0 END`. Rows where it is null or NaN are ignored. "
+        "The default `*` means the rows themselves and goes with `count` only.",
+    )
+    functions: list[AggregateFunction] = Field(
+        description="Which summaries, each one feature per window. `std` is the sample standard deviation "
+        "(n - 1), null for fewer than two values. The count of nothing is 0, all else of nothing is null.",
+    )
+    windows: list[str] | None = Field(
+        default=None,
+        description="Windows of this aggregate, such as ['3h', '7d']; the view's own windows when absent.",
+    )
+
+    # Dagster resolves a nested model from YAML only if its annotations are plain: limits are validators.
+    @field_validator("functions", "windows")
+    @classmethod
+    def _not_empty(cls, value: list | None) -> list | None:
+        if value == []:
+            raise ValueError("name at least one")
+        return value
+
+    @field_validator("windows")
+    @classmethod
+    def _are_durations(cls, windows: list[str] | None) -> list[str] | None:
+        for window in windows or []:
+            parse_duration(window)
+        return windows
+
+    @model_validator(mode="after")
+    def _rows_can_only_be_counted(self) -> Self:
+        if self.of == ALL_ROWS and set(self.functions) != {"count"}:
+            raise ValueError(
+                f"`of: '*'` stands for rows, which can only be counted, not {self.functions}: "
+                "give `of` a column or an expression"
+            )
+        return self
+
+
+class FeatureViewSpec(BaseModel):
+    """Features of one entity over one table, as of any moment.
+
+    At prediction time t a feature sees only table rows with `known_at <= t`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of the view, in snake_case.")
+    description: str = Field(description="What these features say about the entity, for the catalogue.")
+    owners: list[str] = Field(
+        default_factory=list, description="Who answers for the view: e-mail addresses or `team:name`."
+    )
+    entity: list[str] = Field(
+        default_factory=list,
+        description="Key columns of the entity, as the table names them. Empty: the table is one entity.",
+    )
+    spine_keys: dict[str, str] = Field(
+        default_factory=dict,
+        description="Table key column -> spine column, for the keys that the spine names differently.",
+    )
+    table: str | None = Field(
+        default=None,
+        description="Asset key of the table in the lake, such as `arrivals` or `shop/validated`. "
+        "Absent: the view has request features only.",
+    )
+    known_at: str | None = Field(
+        default=None,
+        description="Column with the moment a row could first be known, Datetime('us', 'UTC'). Rows where it "
+        "is null were never known. Absent: a static table, one row per entity, taken as always known.",
+    )
+    latest: dict[str, str] = Field(
+        default_factory=dict,
+        description="Feature -> Polars SQL expression over the entity's last known row. The last row counts "
+        "even where its value is null. If several share the last known_at, the largest in `order_by` wins.",
+    )
+    order_by: list[str] = Field(
+        default_factory=list,
+        description="Polars SQL expressions that rank rows of one entity with equal known_at for `latest`: "
+        "the largest wins, null is smallest. Rows still equal are ranked by the `latest` values themselves.",
+    )
+    ttl: Duration | None = Field(
+        default=None,
+        description="How old the last known row may be for `latest` (known_at > t - ttl); older gives null. "
+        "Absent: any age.",
+    )
+    windows: list[Duration] = Field(
+        default_factory=list,
+        description="Windows of the aggregates, such as ['3h', '28d']: rows with t - window < known_at <= t.",
+    )
+    aggregates: dict[str, AggregateSpec] = Field(
+        default_factory=dict,
+        description="Base name -> aggregate. Each gives features named `<base>_<function>_<window>`.",
+    )
+    lookups: dict[str, str] = Field(
+        default_factory=dict,
+        description="Feature -> Polars SQL expression over the entity's row of a static table.",
+    )
+    request: dict[str, str] = Field(
+        default_factory=dict,
+        description="Feature -> Polars SQL expression over the spine row, such as `EXTRACT(hour FROM due)`.",
+    )
+
+    @property
+    def aggregate_features(self) -> dict[str, tuple[str, AggregateFunction, str]]:
+        """Feature -> (base name, function, window), in declared order."""
+        return {
+            f"{base}_{function}_{window}": (base, function, window)
+            for base, function, window in self._aggregate_parts()
+        }
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Every feature, in the order of the columns computed: latest, aggregates, lookups, request."""
+        return [*self.latest, *self.aggregate_features, *self.lookups, *self.request]
+
+    @property
+    def spine_entity(self) -> list[str]:
+        """The key columns as the spine names them, in the order of `entity`."""
+        return [self.spine_keys.get(key, key) for key in self.entity]
+
+    @property
+    def spine_columns(self) -> list[str]:
+        """Columns the spine must have beside its time column: the keys, then what request features read."""
+        from ml_assets.features.expressions import columns_read
+
+        return list(dict.fromkeys([*self.spine_entity, *columns_read(self.name, self.request.values())]))
+
+    @property
+    def table_columns(self) -> list[str]:
+        """Columns read from the table: the keys, known_at, then what the expressions read."""
+        from ml_assets.features.expressions import columns_read
+
+        known_at = [self.known_at] if self.known_at else []
+        return list(dict.fromkeys([*self.entity, *known_at, *columns_read(self.name, self.table_expressions)]))
+
+    @property
+    def table_expressions(self) -> list[str]:
+        """Every SQL expression that is evaluated on table rows."""
+        summarised = [spec.of for spec in self.aggregates.values() if spec.of != ALL_ROWS]
+        return [*self.latest.values(), *self.order_by, *summarised, *self.lookups.values()]
+
+    @property
+    def look_back(self) -> timedelta | None:
+        """How far before a prediction time rows can matter: `known_at > t - look_back`.
+
+        None when every earlier row can matter (`latest` without ttl, a static table, no table).
+        """
+        if self.known_at is None or (self.latest and self.ttl is None):
+            return None
+        spans = [window for _, _, window in self.aggregate_features.values()]
+        return max(parse_duration(span) for span in [*spans, *([self.ttl] if self.ttl else [])])
+
+    def windows_of(self, base: str) -> list[str]:
+        """The windows of one aggregate."""
+        return self.aggregates[base].windows or self.windows
+
+    def _aggregate_parts(self) -> list[tuple[str, AggregateFunction, str]]:
+        return [
+            (base, function, window)
+            for base, spec in self.aggregates.items()
+            for function in spec.functions
+            for window in self.windows_of(base)
+        ]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = [*self._time_problems(), *self._key_problems(), *self._name_problems()]
+        if problems:
+            raise ValueError(f"feature view {self.name!r}: " + "; ".join(problems))
+        return self
+
+    def _time_problems(self) -> list[str]:
+        from_table = bool(self.latest or self.aggregates or self.lookups)
+        without_windows = [base for base in self.aggregates if not self.windows_of(base)]
+        rules = {
+            "it declares no feature": not (from_table or self.request),
+            "latest, aggregates and lookups need a `table`": from_table and self.table is None,
+            "`table` is given but nothing reads it": self.table is not None and not from_table,
+            "latest, aggregates, windows and ttl need `known_at`": self.known_at is None
+            and bool(self.latest or self.aggregates or self.windows or self.ttl),
+            "`known_at` is given but the view has no latest and no aggregates": self.known_at is not None
+            and not (self.latest or self.aggregates),
+            "lookups read a static table; with `known_at` use latest": bool(self.lookups) and self.known_at is not None,
+            "lookups need `entity` keys": bool(self.lookups) and not self.entity,
+            "ttl and order_by belong to latest, and there is none": bool(self.ttl or self.order_by) and not self.latest,
+            f"aggregates {without_windows} have no windows": bool(without_windows),
+            "windows are given but no aggregate uses them": bool(self.windows)
+            and all(spec.windows for spec in self.aggregates.values()),
+        }
+        return [problem for problem, broken in rules.items() if broken]
+
+    def _key_problems(self) -> list[str]:
+        unmapped = sorted(set(self.spine_keys) - set(self.entity))
+        problems = [f"spine_keys name {unmapped}, which are no entity columns"] if unmapped else []
+        for names, where in ((self.entity, "entity"), (self.spine_entity, "the spine's keys")):
+            if repeated := _repeated(names):
+                problems.append(f"{where} repeats {repeated}")
+        return problems
+
+    def _name_problems(self) -> list[str]:
+        aggregates = [f"{base}_{function}_{window}" for base, function, window in self._aggregate_parts()]
+        names = [*self.latest, *aggregates, *self.lookups, *self.request]
+        keys = sorted(set(names) & {*self.entity, *self.spine_entity})
+        clocks = [
+            text for text in [*self.table_expressions, *self.request.values()] if _CLOCK.search(_QUOTED.sub("", text))
+        ]
+        problems = [f"features {_repeated(names)} are declared twice"] if _repeated(names) else []
+        problems += [f"features {keys} bear the name of a key"] if keys else []
+        problems += [f"{clocks} read the clock: a feature depends on the prediction time only"] if clocks else []
+        return problems
+
+
+def _repeated(names: list[str]) -> list[str]:
+    return sorted(name for name, times in Counter(names).items() if times > 1)

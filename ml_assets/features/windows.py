@@ -1,0 +1,124 @@
+"""Summaries over windows that end at the prediction time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from ml_assets.durations import parse_duration
+from ml_assets.features import exact
+from ml_assets.features.errors import FeatureError
+from ml_assets.features.expressions import evaluate
+from ml_assets.features.extremes import range_extremes
+from ml_assets.features.observations import Observations, observe
+from ml_assets.features.spec import ALL_ROWS, AggregateFunction, FeatureViewSpec
+from ml_assets.features.timeline import Timeline
+
+
+def window_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:
+    """The view's aggregate features: one row per moment of the timeline, columns in declared order.
+
+    count is Int64; mean and std are Float64; sum is Int64 for integers and booleans, else Float64; min and
+    max keep the expression's type (Int64 for booleans). Sums are exact before one last rounding, so a value
+    does not depend on the order of the rows, nor on which rows outside the window were read.
+
+    Raises:
+        FeatureError: an expression fails, has a type that cannot be summarised so, is infinite, or overflows
+            Int64.
+    """
+    texts = {base: spec.of for base, spec in view.aggregates.items()}
+    values = evaluate(view.name, timeline.events, {b: "TRUE" if of == ALL_ROWS else of for b, of in texts.items()})
+    columns = []
+    for base, spec in view.aggregates.items():
+        where = f"feature view {view.name!r}, aggregate {base!r}: `{spec.of}`"
+        observations = observe(where, values[base], spec.functions)
+        windows = {w: _window(timeline, observations, parse_duration(w)) for w in view.windows_of(base)}
+        for function in spec.functions:
+            for name, window in windows.items():
+                columns.append(_summarise(where, function, window).alias(f"{base}_{function}_{name}"))
+    return pl.DataFrame(columns)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """One window at every moment: the observations from `start` up to, not including, `end`."""
+
+    observations: Observations
+    start: np.ndarray
+    end: np.ndarray
+
+    @cached_property
+    def count(self) -> np.ndarray:
+        return self.end - self.start
+
+    @cached_property
+    def sums(self) -> exact.Limbs:
+        return exact.between(self.observations.sums, self.start, self.end)
+
+
+def _window(timeline: Timeline, observations: Observations, length: timedelta) -> _Window:
+    start, end = timeline.known_before(length), timeline.known_before(timedelta(0))
+    return _Window(observations, observations.places(start), observations.places(end))
+
+
+def _summarise(where: str, function: AggregateFunction, window: _Window) -> pl.Series:
+    try:
+        values = _SUMMARIES[function](window)
+    except OverflowError as error:
+        raise FeatureError(f"{where}: {error}; cast it to DOUBLE") from error
+    needed = {"count": 0, "std": 2}.get(function, 1)
+    return values.set(pl.Series(window.count < needed), None)
+
+
+def _count(window: _Window) -> pl.Series:
+    return pl.Series(window.count)
+
+
+def _sum(window: _Window) -> pl.Series:
+    if window.observations.values.dtype == np.int64:
+        return pl.Series(exact.to_int(window.sums, window.count.size))
+    mantissa, place = exact.to_float(window.sums, window.count.size)
+    return pl.Series(np.ldexp(mantissa, exact.BITS * place))
+
+
+def _mean(window: _Window) -> pl.Series:
+    mantissa, place = exact.to_float(window.sums, window.count.size)
+    return pl.Series(np.ldexp(mantissa / np.maximum(window.count, 1), exact.BITS * place))
+
+
+def _std(window: _Window) -> pl.Series:
+    # (n * sum of squares - square of sum) / (n (n - 1)): loses every digit in floats, none in exact
+    # arithmetic.
+    squares = exact.between(window.observations.squares, window.start, window.end)
+    spread = exact.scaled_difference(squares, window.count, exact.square(window.sums))
+    mantissa, place = exact.to_float(spread, window.count.size)
+    count = np.maximum(window.count, 2).astype(np.float64)
+    return pl.Series(np.ldexp(np.sqrt(mantissa / (count * (count - 1))), exact.BITS * place // 2))
+
+
+def _min(window: _Window) -> pl.Series:
+    return _extreme(window, np.minimum)
+
+
+def _max(window: _Window) -> pl.Series:
+    return _extreme(window, np.maximum)
+
+
+def _extreme(window: _Window, pick: np.ufunc) -> pl.Series:
+    filled = np.flatnonzero(window.count)
+    found = np.zeros(window.count.size, window.observations.values.dtype)
+    found[filled] = range_extremes(window.observations.values, window.start[filled], window.end[filled], pick)
+    return pl.Series(found).cast(window.observations.dtype)
+
+
+_SUMMARIES: dict[AggregateFunction, Callable[[_Window], pl.Series]] = {
+    "count": _count,
+    "sum": _sum,
+    "mean": _mean,
+    "std": _std,
+    "min": _min,
+    "max": _max,
+}

@@ -1,0 +1,71 @@
+"""Where all state lives: one folder, ``ML_ASSETS_HOME``."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+TELEMETRY_OFF = {
+    "DO_NOT_TRACK": "1",
+    "DAGSTER_DISABLE_TELEMETRY": "1",
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "NML_DISABLE_USAGE_LOGGING": "1",
+}
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders and addresses under one home.
+
+    ``lake`` may lie elsewhere: ``ML_ASSETS_LAKE`` takes another folder or an object-store URL, and
+    ``ML_ASSETS_MLFLOW`` another MLflow tracking server.
+    """
+
+    root: Path
+    lake: str
+    mlflow: str
+
+    @classmethod
+    def from_environment(cls) -> "Home":
+        """Read ``ML_ASSETS_HOME`` (default ``.ml_assets`` in the working directory) and its overrides."""
+        root = Path(os.environ.get("ML_ASSETS_HOME", ".ml_assets")).absolute()
+        return cls(
+            root=root,
+            lake=os.environ.get("ML_ASSETS_LAKE") or str(root / "lake"),
+            mlflow=os.environ.get("ML_ASSETS_MLFLOW") or f"sqlite:///{root / 'mlflow' / 'mlflow.db'}",
+        )
+
+    @property
+    def dagster(self) -> Path:
+        """Dagster's home: its configuration, runs, events and logs."""
+        return self.root / "dagster"
+
+    @property
+    def mlflow_artifacts(self) -> str:
+        """Where MLflow keeps models and plots."""
+        return str(self.root / "mlflow" / "artifacts")
+
+    @property
+    def dbt(self) -> Path:
+        """dbt's manifest, compiled SQL and logs."""
+        return self.root / "dbt"
+
+    @property
+    def studies(self) -> str:
+        """SQLAlchemy URL of Optuna's studies; ``ML_ASSETS_STUDIES`` names another one."""
+        return os.environ.get("ML_ASSETS_STUDIES") or f"sqlite:///{self.root / 'studies.db'}"
+
+    def prepare(self, project: Path) -> None:
+        """Create the folders, place ``dagster.yaml`` and point the tools of this process at them.
+
+        Args:
+            project: the folder that holds ``dagster.yaml``.
+        """
+        for folder in (self.dagster, self.dbt, self.root / "mlflow" / "artifacts"):
+            folder.mkdir(parents=True, exist_ok=True)
+        settings = (project / "dagster.yaml").read_text()
+        placed = self.dagster / "dagster.yaml"
+        if not placed.exists() or placed.read_text() != settings:
+            placed.write_text(settings)
+        os.environ.update(TELEMETRY_OFF)
+        os.environ.update(ML_ASSETS_HOME=str(self.root), DAGSTER_HOME=str(self.dagster))

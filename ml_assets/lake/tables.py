@@ -1,0 +1,146 @@
+"""Delta tables by asset key: scan at any version, replace whole or by partition, atomically."""
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+COMMIT_ATTEMPTS = 12
+"""Tries of one commit. Two writers of the same partition conflict about every second time."""
+
+Where = Mapping[str, Sequence[str]]
+
+
+class TableMissing(LookupError):
+    """A table was asked for that nobody has written yet."""
+
+
+@dataclass(frozen=True)
+class TableVersion:
+    """What one commit left behind: ``rows`` were written by it, the table is at ``version`` since."""
+
+    key: str
+    version: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Tables under ``root``, a local folder or an object-store URL such as ``s3://bucket/lake``.
+
+    Credentials and endpoints of an object store come from its usual environment variables (``AWS_*``).
+    """
+
+    root: str
+
+    def uri(self, key: str) -> str:
+        """Where the table with asset key ``key`` (parts joined by ``/``) lies."""
+        return f"{self.root.rstrip('/')}/{key}"
+
+    def exists(self, key: str) -> bool:
+        from deltalake import DeltaTable
+
+        return DeltaTable.is_deltatable(self.uri(key))
+
+    def version(self, key: str) -> int:
+        """The newest version of the table; raises TableMissing."""
+        return self._table(key).version()
+
+    def scan(self, key: str, version: int | None = None) -> pl.LazyFrame:
+        """The table, lazily, at its newest or the given version.
+
+        Raises:
+            TableMissing: no such table.
+        """
+        return pl.scan_delta(self._table(key, version))
+
+    def partitions(self, key: str, column: str) -> list[str]:
+        """The values of partition column ``column`` present in the table, sorted; empty if no table."""
+        if not self.exists(key):
+            return []
+        return sorted({p[column] for p in self._table(key).partitions()})
+
+    def replace(self, key: str, frame: pl.DataFrame, where: Where | None = None) -> TableVersion:
+        """Overwrite the table, or only the partitions named by ``where``, in one atomic commit.
+
+        Args:
+            frame: the new rows. Categorical, Enum, Duration and Null columns are refused: Delta has
+                no such types.
+            where: partition column -> its values. Rows outside it stay; every row of ``frame`` lies
+                inside it. A table is partitioned by these columns from its first write on.
+
+        Raises:
+            ValueError: a column of a type that Delta cannot hold, or a row outside ``where``.
+        """
+        _refuse_foreign_types(key, frame)
+        where = {column: list(values) for column, values in (where or {}).items()}
+        _refuse_rows_outside(key, frame, where)
+        return TableVersion(key, self._commit(key, frame, where), frame.height)
+
+    def _commit(self, key: str, frame: pl.DataFrame, where: dict[str, list[str]]) -> int:
+        from deltalake import write_deltalake
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        data = frame.with_columns(pl.col(pl.Datetime("ns", "UTC")).dt.cast_time_unit("us"))
+        for attempt in range(1, COMMIT_ATTEMPTS + 1):
+            table = self._table(key) if self.exists(key) else None
+            partial = bool(where) and table is not None
+            try:
+                write_deltalake(
+                    self.uri(key) if table is None else table,
+                    data,
+                    # "error" makes the second of two first writers notice the other one and try again.
+                    mode="error" if table is None else "overwrite",
+                    partition_by=list(where) or None,
+                    predicate=_predicate(where) if partial else None,
+                    schema_mode=None if table is None else "merge" if partial else "overwrite",
+                )
+            except (CommitFailedError, DeltaError) as error:
+                if attempt == COMMIT_ATTEMPTS or not _is_conflict(error):
+                    raise
+                time.sleep(random.uniform(0.02, 0.1) * 1.6**attempt)
+            else:
+                return 0 if table is None else table.version()
+        raise AssertionError("unreachable")
+
+    def _table(self, key: str, version: int | None = None):
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+
+        try:
+            return DeltaTable(self.uri(key), version=version)
+        except TableNotFoundError:
+            raise TableMissing(
+                f"table {key!r} is not in the lake at {self.root}: materialize the asset that writes it first"
+            ) from None
+
+
+def _predicate(where: dict[str, list[str]]) -> str:
+    clauses = []
+    for column, values in where.items():
+        listed = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+        clauses.append(f'"{column}" IN ({listed})')
+    return " AND ".join(clauses)
+
+
+def _refuse_foreign_types(key: str, frame: pl.DataFrame) -> None:
+    foreign = (pl.Categorical, pl.Enum, pl.Duration, pl.Null, pl.Object)
+    bad = [f"{name} ({dtype})" for name, dtype in frame.schema.items() if isinstance(dtype, foreign)]
+    if bad:
+        raise ValueError(f"table {key!r}: Delta cannot hold {', '.join(bad)}; cast first, e.g. to String")
+
+
+def _refuse_rows_outside(key: str, frame: pl.DataFrame, where: dict[str, list[str]]) -> None:
+    for column, values in where.items():
+        strays = frame.select(pl.col(column).filter(~pl.col(column).is_in(values)).unique()).to_series()
+        if len(strays):
+            raise ValueError(
+                f"table {key!r}: rows with {column} = {strays[0]!r} lie outside the partitions being replaced, {values}"
+            )
+
+
+def _is_conflict(error: Exception) -> bool:
+    text = str(error).lower()
+    return any(word in text for word in ("conflict", "concurrent", "commit failed", "already exists"))

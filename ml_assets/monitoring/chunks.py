@@ -1,0 +1,90 @@
+"""Cuts a period into chunks: consecutive windows of fixed length, counted from the period's start."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from ml_assets.durations import parse_duration
+
+CHUNK = "__chunk__"
+"""Column added to a frame: the row's chunk, 0 for the first."""
+
+Period = tuple[datetime, datetime]
+"""Start (inclusive) and end (exclusive), in the time zone of the frame's time column."""
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Chunk i holds the times t with ``edges[i] <= t < edges[i + 1]``."""
+
+    edges: tuple[datetime, ...]
+
+    def number(self, frame: pl.DataFrame, time: str) -> pl.DataFrame:
+        """``frame`` sorted by ``time``, with the Int64 column ``CHUNK``.
+
+        Raises:
+            ValueError: a time is null or outside the edges.
+        """
+        moments = frame[time]
+        outside = frame.height - moments.is_between(self.edges[0], self.edges[-1], closed="left").sum()
+        if outside:
+            raise ValueError(
+                f"{outside} of {frame.height} rows have a null {time!r} or one outside {self.edges[0]} .. "
+                f"{self.edges[-1]}: give the period that holds every row, or leave these rows out"
+            )
+        starts = pl.lit(pl.Series(self.edges[:-1], dtype=moments.dtype))
+        chunk = starts.search_sorted(pl.col(time), side="right").cast(pl.Int64) - 1
+        return frame.with_columns(chunk.alias(CHUNK)).sort(time)
+
+    def table(self, numbered: pl.DataFrame, dtype: pl.DataType) -> pl.DataFrame:
+        """One row per chunk, empty ones included: CHUNK, chunk_start, chunk_end, rows (Int64)."""
+        counts = numbered.group_by(CHUNK).agg(rows=pl.len().cast(pl.Int64))
+        edges = pl.Series(self.edges, dtype=dtype)
+        table = pl.DataFrame({"chunk_start": edges[:-1], "chunk_end": edges[1:]}).with_row_index(CHUNK)
+        return (
+            table.with_columns(pl.col(CHUNK).cast(pl.Int64))
+            .join(counts, on=CHUNK, how="left", maintain_order="left")
+            .with_columns(pl.col("rows").fill_null(0))
+        )
+
+    def whole(self, numbered: pl.DataFrame, dtype: pl.DataType) -> pl.DataFrame:
+        """The same table with the whole period as its only row; CHUNK is null."""
+        edges = pl.Series([self.edges[0], self.edges[-1]], dtype=dtype)
+        return pl.DataFrame(
+            {CHUNK: [None], "chunk_start": edges[:1], "chunk_end": edges[1:], "rows": [numbered.height]},
+            schema_overrides={CHUNK: pl.Int64, "rows": pl.Int64},
+        )
+
+
+def chunk_edges(start: datetime, end: datetime, length: timedelta) -> Chunks:
+    """Windows of ``length`` from ``start`` to ``end``.
+
+    What is left at the end becomes a chunk of its own if it is at least half a ``length`` long; a shorter
+    piece is joined to the chunk before it. A period shorter than one ``length`` is one chunk.
+
+    Raises:
+        ValueError: ``end`` is not after ``start``.
+    """
+    if end <= start:
+        raise ValueError(f"a period must end after its start, not run from {start} to {end}")
+    whole = (end - start) // length
+    edges = [start + i * length for i in range(whole + 1)]
+    rest = end - edges[-1]
+    if 2 * rest < length and whole:
+        edges.pop()
+    return Chunks((*edges, end))
+
+
+def cut(frame: pl.DataFrame, time: str, chunk: str, period: Period | None = None) -> tuple[Chunks, pl.DataFrame]:
+    """The chunks of ``period`` and ``frame`` numbered by them.
+
+    Without a period it runs from the midnight before the first row to the midnight after the last (for
+    chunks shorter than a day: from and to a whole multiple of the chunk).
+    """
+    if period is None:
+        every = "1d" if parse_duration(chunk) >= timedelta(days=1) else chunk
+        first, last = (frame[time].sort().gather([0, -1])).dt.truncate(every)
+        period = (first, pl.Series([last], dtype=frame[time].dtype).dt.offset_by(every)[0])
+    chunks = chunk_edges(*period, parse_duration(chunk))
+    return chunks, chunks.number(frame, time)

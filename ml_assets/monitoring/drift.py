@@ -1,0 +1,111 @@
+"""Drift of the features: every method, feature and chunk in one long table."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from ml_assets.monitoring.chunks import CHUNK, Period, cut
+from ml_assets.monitoring.inputs import Features, checked, plain, typed
+from ml_assets.monitoring.multivariate import measure_reconstruction
+from ml_assets.monitoring.psi import measure_psi
+from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.monitoring.univariate import measure_univariate
+
+ALL_FEATURES = "(all)"
+"""What stands for a feature where a method looks at all of them at once."""
+
+
+def measure_drift(
+    reference: pl.DataFrame,
+    analysis: pl.DataFrame,
+    *,
+    features: Sequence[str],
+    time: str,
+    spec: MonitoringSpec,
+    period: Period | None = None,
+) -> pl.DataFrame:
+    """Compare ``analysis`` with ``reference``, feature by feature and as a whole.
+
+    Args:
+        reference: the champion's out-of-sample rows: ``features`` and ``time`` (Date or Datetime).
+            Several chunks long, because NannyML learns its alert thresholds from the spread between them.
+        analysis: the rows to judge, same columns; numbers and booleans are numeric, text is categorical.
+        features: names; those in ``spec.exclude`` are left out.
+        period: what ``analysis`` covers, see ``chunks.cut``; by default the whole days from its first to
+            its last row.
+
+    Returns:
+        One row per scope, chunk, feature and method: chunk_start and chunk_end (Datetime[us], half-open),
+        rows (Int64, of the chunk), scope (``chunk`` or ``period``), feature, method, value, threshold
+        (Float64) and alert (Boolean: above the threshold). ``psi`` comes per chunk and for the period,
+        NannyML's methods per chunk, ``reconstruction_error`` for the feature ``(all)``. A value is null
+        where a chunk has nothing to compare; a threshold is null for chi2, which alerts at p < 0.05.
+        Chunks with fewer than ``spec.min_chunk_rows`` rows never alert.
+
+    Raises:
+        ValueError: a column is missing, a frame is empty, rows lie outside the period, ``spec.exclude``
+            names no feature, or no feature is left.
+        TypeError: a feature is neither number nor text.
+        MonitoringError: a NannyML method failed.
+
+    A large sample makes chi2 alert on any difference, and one far outlier in the reference blunts NannyML's
+    Kolmogorov-Smirnov (above 10,000 rows) and Jensen-Shannon, which use bins of equal width: PSI decides, the
+    others explain.
+    """
+    kept = _kept(features, spec)
+    reference = checked(reference, "reference", time, kept)
+    analysis = checked(analysis, "analysis", time, kept)
+    found = typed(reference, analysis, kept)
+    _, reference = cut(plain(reference, found, [time]), time, spec.chunk)
+    chunks, analysis = cut(plain(analysis, found, [time]), time, spec.chunk, period)
+    dtype = analysis.schema[time]
+    values = _values(reference.drop(time), analysis.drop(time), found, spec)
+    return _table(values, chunks.table(analysis, dtype), chunks.whole(analysis, dtype), spec)
+
+
+def _kept(features: Sequence[str], spec: MonitoringSpec) -> list[str]:
+    unknown = sorted(set(spec.exclude) - set(features))
+    if unknown:
+        raise ValueError(f"exclude: {', '.join(unknown)} is no feature; there are {', '.join(features)}")
+    kept = [name for name in dict.fromkeys(features) if name not in spec.exclude]
+    if not kept:
+        raise ValueError("exclude: no feature is left to watch; take at least one off the list")
+    return kept
+
+
+def _values(reference: pl.DataFrame, analysis: pl.DataFrame, features: Features, spec: MonitoringSpec):
+    """CHUNK, feature, method, value, threshold, alert of every method; a null CHUNK is the whole period."""
+    psi = measure_psi(
+        reference, analysis, features=features, by=CHUNK, bins=spec.psi_bins, floor=spec.psi_floor
+    ).with_columns(
+        method=pl.lit("psi"),
+        threshold=pl.lit(spec.psi_threshold, pl.Float64),
+        alert=pl.col("value") > spec.psi_threshold,
+    )
+    sample = _sample(reference, spec)
+    parts = [psi, measure_univariate(sample, analysis, features, spec)]
+    if spec.reconstruction:
+        joint = measure_reconstruction(sample, analysis, features, spec)
+        parts.append(joint.with_columns(feature=pl.lit(ALL_FEATURES)))
+    columns = [CHUNK, "feature", "method", "value", "threshold", "alert"]
+    return pl.concat([part.select(columns) for part in parts])
+
+
+def _sample(reference: pl.DataFrame, spec: MonitoringSpec) -> pl.DataFrame:
+    if reference.height <= spec.reference_rows:
+        return reference
+    return reference.sample(spec.reference_rows, seed=spec.seed, shuffle=False).sort(CHUNK, maintain_order=True)
+
+
+def _table(values: pl.DataFrame, chunks: pl.DataFrame, whole: pl.DataFrame, spec: MonitoringSpec) -> pl.DataFrame:
+    """Add the chunks' times and rows; a chunk without rows stands there with null values."""
+    by_chunk = chunks.join(values.filter(pl.col(CHUNK).is_not_null()).select("feature", "method").unique(), how="cross")
+    of_period = whole.join(values.filter(pl.col(CHUNK).is_null()).select("feature", "method").unique(), how="cross")
+    grid = pl.concat([by_chunk.with_columns(scope=pl.lit("chunk")), of_period.with_columns(scope=pl.lit("period"))])
+    heard = pl.col("alert").fill_null(False) & pl.col("value").is_not_null() & (pl.col("rows") >= spec.min_chunk_rows)
+    return (
+        grid.join(values, on=[CHUNK, "feature", "method"], how="left", nulls_equal=True)
+        .with_columns(alert=heard)
+        .sort("scope", "feature", "method", "chunk_start")
+        .select("chunk_start", "chunk_end", "rows", "scope", "feature", "method", "value", "threshold", "alert")
+    )

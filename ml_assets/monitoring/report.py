@@ -1,0 +1,88 @@
+"""One period of monitoring as a single HTML file: no script, nothing loaded from elsewhere."""
+
+import base64
+from collections.abc import Mapping
+from functools import cache
+
+import polars as pl
+
+from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.monitoring.summary import summarise_drift, summarise_performance
+from ml_assets.monitoring.template import PAGE
+from ml_assets.monitoring.verdict import judge
+
+
+def render_report(
+    *,
+    model: str,
+    version: str,
+    period: str,
+    drift: pl.DataFrame,
+    performance: pl.DataFrame,
+    spec: MonitoringSpec,
+    plots: Mapping[str, bytes],
+) -> str:
+    """The report on one model and period; every text in it is escaped.
+
+    Args:
+        model: registered name; version: of the champion that made the predictions.
+        period: as people call it, such as ``2013-10``.
+        drift: what ``measure_drift`` returned.
+        performance: what ``estimate_performance`` and ``realise_performance`` returned, one below the other.
+        plots: caption -> PNG bytes, shown in this order.
+
+    Returns:
+        A complete HTML document.
+    """
+    drift_summary = summarise_drift(drift, spec)
+    performance_summary = summarise_performance(performance, spec)
+    return _page().render(
+        model=model,
+        version=version,
+        period=period,
+        verdict=judge(drift_summary, performance_summary),
+        drift=drift_summary,
+        performance=performance_summary,
+        spec=spec,
+        features=_feature_rows(drift),
+        metrics=_metric_rows(performance),
+        chunks=drift.filter(scope="chunk")["chunk_start"].n_unique(),
+        plots={caption: base64.b64encode(png).decode() for caption, png in plots.items()},
+    )
+
+
+@cache
+def _page():
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["number"] = lambda value, digits=3: "–" if value is None else f"{value:,.{digits}f}"
+    return environment.from_string(PAGE)
+
+
+def _feature_rows(drift: pl.DataFrame) -> list[dict]:
+    """Per feature: PSI of the period, chunks above the threshold, the greatest value of each other method."""
+    period = drift.filter(method="psi", scope="period").select("feature", "value", "alert")
+    chunks = drift.filter(scope="chunk")
+    psi = chunks.filter(method="psi").group_by("feature").agg(worst=pl.col("value").max(), over=pl.col("alert").sum())
+    others = (
+        chunks.filter(~pl.col("method").is_in(["psi", "reconstruction_error"]))
+        .group_by("feature", "method", maintain_order=True)
+        .agg(value=pl.col("value").max(), over=pl.col("alert").sum())
+        .group_by("feature", maintain_order=True)
+        .agg(others=pl.struct("method", "value", "over"))
+    )
+    joined = period.join(psi, on="feature", how="left").join(others, on="feature", how="left")
+    return joined.sort("value", "feature", descending=[True, False]).to_dicts()
+
+
+def _metric_rows(performance: pl.DataFrame) -> list[dict]:
+    """Per kind and metric: the period's value, its band, its limit, and the values of the chunks in order."""
+    ordered = performance.sort("chunk_start")
+    chunks = (
+        ordered.filter(scope="chunk")
+        .group_by("kind", "metric")
+        .agg(chunks=pl.struct("chunk_start", "rows", "value", "alert"))
+    )
+    period = ordered.filter(scope="period").drop("scope", "chunk_start", "chunk_end")
+    return period.join(chunks, on=["kind", "metric"], how="left").sort("kind", "metric").to_dicts()

@@ -1,0 +1,112 @@
+"""What a user declares about watching a model."""
+
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ml_assets.durations import parse_duration
+
+ContinuousMethod = Literal["kolmogorov_smirnov", "jensen_shannon", "wasserstein", "hellinger"]
+CategoricalMethod = Literal["chi2", "jensen_shannon", "l_infinity", "hellinger"]
+EstimatedMetric = Literal["roc_auc", "average_precision", "f1"]
+
+HIGHER_IS_BETTER = ("roc_auc", "average_precision", "f1")
+LOWER_IS_BETTER = ("log_loss", "brier", "calibration_error")
+
+_LEAST = {"min_chunk_rows": 1, "psi_bins": 2, "reference_rows": 100, "breaches": 1, "of_last": 1, "seed": 0}
+
+
+class MonitoringSpec(BaseModel):
+    """How a model in production is compared with its reference, and when that raises an alert."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    chunk: str = Field(
+        default="7d",
+        description="Length of the windows a period is cut into, such as 7d, counted from its start.",
+    )
+    min_chunk_rows: int = Field(
+        default=500,
+        description="A chunk with fewer rows is reported but never alerts: its values are mostly noise.",
+    )
+    exclude: list[str] = Field(
+        default_factory=list,
+        description="Features left out of drift, such as calendar ones, which differ between any two months.",
+    )
+    psi_threshold: float = Field(
+        default=0.2,
+        description="Population stability index above which a feature has drifted (0.1 is some, 0.2 much).",
+    )
+    psi_bins: int = Field(
+        default=10, description="Quantile bins of a numeric feature's reference; 10 are deciles."
+    )
+    psi_floor: float = Field(
+        default=1e-4,
+        description="Least share of rows a PSI bin counts with, or an empty bin would make PSI infinite.",
+    )
+    continuous_methods: list[ContinuousMethod] = Field(
+        default=["kolmogorov_smirnov", "jensen_shannon"],
+        description="NannyML methods for numeric features, per chunk.",
+    )
+    categorical_methods: list[CategoricalMethod] = Field(
+        default=["chi2", "jensen_shannon"],
+        description="NannyML methods for text features, per chunk.",
+    )
+    method_thresholds: dict[str, float] = Field(
+        default={"kolmogorov_smirnov": 0.2, "jensen_shannon": 0.2},
+        description=(
+            "Method -> value above which it alerts; 0.2 of these two is about what a PSI of 0.2 is. A method "
+            "not listed alerts three standard deviations above its mean over the reference's own chunks, "
+            "which is nervous with few chunks. chi2 cannot be listed: it always alerts at p < 0.05."
+        ),
+    )
+    reconstruction: bool = Field(
+        default=True,
+        description="Measure multivariate drift by the reconstruction error of a PCA, per chunk.",
+    )
+    reference_rows: int = Field(
+        default=50_000,
+        description="Most reference rows NannyML's drift methods get; more are sampled. PSI always uses all.",
+    )
+    estimated_metrics: list[EstimatedMetric] = Field(
+        default=["roc_auc", "f1"], description="Metrics estimated before labels are known."
+    )
+    floors: dict[str, float] = Field(
+        default_factory=dict,
+        description=f"Metric -> least value, estimated or realised: {', '.join(HIGHER_IS_BETTER)}.",
+    )
+    ceilings: dict[str, float] = Field(
+        default_factory=dict,
+        description=f"Metric -> greatest realised value: {', '.join(LOWER_IS_BETTER)}.",
+    )
+    breaches: int = Field(
+        default=2,
+        description="Chunks that must alert, the latest among them, before an alert counts as sustained.",
+    )
+    of_last: int = Field(default=3, description="Latest chunks among which those breaches are counted.")
+    seed: int = Field(default=0, description="Seed of the reference sample and of resampled intervals.")
+
+    # Dagster resolves a nested model from YAML only if its annotations are plain: limits are checked here.
+    @model_validator(mode="after")
+    def _consistent(self) -> "MonitoringSpec":
+        parse_duration(self.chunk)
+        for field, least in _LEAST.items():
+            if getattr(self, field) < least:
+                raise ValueError(f"{field}: {getattr(self, field)} is less than {least}")
+        if not 0 < self.psi_floor < 0.1:
+            raise ValueError(f"psi_floor: {self.psi_floor} is a share between 0 and 0.1")
+        if self.psi_threshold <= 0:
+            raise ValueError(f"psi_threshold: {self.psi_threshold} must be above 0")
+        methods = {*get_args(ContinuousMethod), *get_args(CategoricalMethod), "reconstruction_error"} - {"chi2"}
+        _known("method_thresholds", self.method_thresholds, sorted(methods))
+        _known("floors", self.floors, HIGHER_IS_BETTER)
+        _known("ceilings", self.ceilings, LOWER_IS_BETTER)
+        if self.breaches > self.of_last:
+            raise ValueError(f"breaches: {self.breaches} of the last {self.of_last} chunks can never happen")
+        return self
+
+
+def _known(field: str, given: dict[str, float], allowed) -> None:
+    unknown = sorted(set(given) - set(allowed))
+    if unknown:
+        raise ValueError(f"{field}: {', '.join(unknown)} cannot be given here; choose from {', '.join(allowed)}")

@@ -1,0 +1,114 @@
+"""What a month of monitoring comes down to: a few numbers, and a verdict with what to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from ml_assets.monitoring.spec import MonitoringSpec
+
+
+@dataclass(frozen=True)
+class DriftSummary:
+    """Drift of one period, by PSI.
+
+    ``drifted`` are the features above ``threshold`` over the whole period, strongest first; ``sustained``
+    those above it in enough of the latest chunks; ``drifted_share`` is the share of watched features that
+    drifted, 0 to 1; ``reconstruction_alerts`` counts chunks.
+    """
+
+    rows: int
+    features: int
+    threshold: float
+    strongest_feature: str
+    strongest_psi: float
+    drifted: tuple[str, ...]
+    drifted_share: float
+    sustained: tuple[str, ...]
+    reconstruction_alerts: int
+
+    @property
+    def breached(self) -> bool:
+        return bool(self.drifted)
+
+
+@dataclass(frozen=True)
+class Breach:
+    """One metric beyond its limit, over the period or (``sustained``) in enough of its latest chunks."""
+
+    kind: Literal["estimated", "realised"]
+    metric: str
+    value: float | None
+    threshold: float
+    sustained: bool
+
+
+@dataclass(frozen=True)
+class PerformanceSummary:
+    """Performance of one period: metric -> value (None if undefined), and what is beyond its limit."""
+
+    rows: int
+    labelled_rows: int
+    estimated: dict[str, float | None]
+    realised: dict[str, float | None]
+    breaches: tuple[Breach, ...]
+
+    @property
+    def breached(self) -> bool:
+        return bool(self.breaches)
+
+
+def is_sustained(alerts: Sequence[bool], spec: MonitoringSpec) -> bool:
+    """Do ``spec.breaches`` of the last ``spec.of_last`` chunks alert, the latest among them? Oldest first."""
+    return bool(alerts) and alerts[-1] and sum(alerts[-spec.of_last :]) >= spec.breaches
+
+
+def summarise_drift(drift: pl.DataFrame, spec: MonitoringSpec) -> DriftSummary:
+    """Sum up what ``measure_drift`` returned for one period."""
+    psi = drift.filter(method="psi", scope="period").sort("value", "feature", descending=[True, False])
+    drifted = tuple(psi.filter("alert")["feature"])
+    strongest = psi.row(0, named=True)
+    return DriftSummary(
+        rows=strongest["rows"],
+        features=psi.height,
+        threshold=strongest["threshold"],
+        strongest_feature=strongest["feature"],
+        strongest_psi=strongest["value"],
+        drifted=drifted,
+        drifted_share=len(drifted) / psi.height,
+        sustained=tuple(_sustained(drift.filter(method="psi"), ["feature"], spec)["feature"]),
+        reconstruction_alerts=drift.filter(pl.col("alert"), method="reconstruction_error").height,
+    )
+
+
+def summarise_performance(performance: pl.DataFrame, spec: MonitoringSpec) -> PerformanceSummary:
+    """Sum up one period of what ``estimate_performance`` and ``realise_performance`` returned.
+
+    ``performance`` holds the rows of either, or of both one below the other.
+    """
+    period = performance.filter(scope="period")
+    sustained = _sustained(performance, ["kind", "metric"], spec).with_columns(sustained=True)
+    beyond = period.join(sustained, on=["kind", "metric"], how="left").with_columns(
+        pl.col("sustained").fill_null(False)
+    )
+    values = {kind: period.filter(kind=kind) for kind in ("estimated", "realised")}
+    return PerformanceSummary(
+        rows=values["estimated"]["rows"].max() or 0,
+        labelled_rows=values["realised"]["rows"].max() or 0,
+        estimated=dict(values["estimated"].select("metric", "value").iter_rows()),
+        realised=dict(values["realised"].select("metric", "value").iter_rows()),
+        breaches=tuple(
+            Breach(*row)
+            for row in beyond.filter(pl.col("alert") | pl.col("sustained"))
+            .select("kind", "metric", "value", "threshold", "sustained")
+            .iter_rows()
+        ),
+    )
+
+
+def _sustained(frame: pl.DataFrame, by: list[str], spec: MonitoringSpec) -> pl.DataFrame:
+    """The ``by`` groups whose latest chunks alert often enough."""
+    alerts = frame.filter(scope="chunk").sort("chunk_start").group_by(by, maintain_order=True).agg("alert")
+    lasting = [is_sustained(each, spec) for each in alerts["alert"].to_list()]
+    return alerts.filter(pl.Series(lasting, dtype=pl.Boolean)).select(by)

@@ -1,0 +1,93 @@
+"""NannyML's univariate drift methods, per feature and chunk."""
+
+import polars as pl
+
+from ml_assets.monitoring import nml
+from ml_assets.monitoring.chunks import CHUNK
+from ml_assets.monitoring.inputs import Features
+from ml_assets.monitoring.spec import MonitoringSpec
+
+
+def measure_univariate(
+    reference: pl.DataFrame, analysis: pl.DataFrame, features: Features, spec: MonitoringSpec
+) -> pl.DataFrame:
+    """NannyML's ``UnivariateDriftCalculator`` over frames sorted by their column CHUNK.
+
+    A feature without any value in the reference is skipped: there is nothing to compare with.
+
+    Returns:
+        CHUNK (Int64), feature, method, value, threshold (Float64; null for chi2), alert (Boolean).
+    """
+    kept = [name for name in features.all if reference[name].null_count() < reference.height]
+    if not kept:
+        return _EMPTY
+    codes = {name: f"f{i}" for i, name in enumerate(kept)}
+    shared = [name for name in features.text if name in codes]
+    reference, analysis = (
+        frame.select(CHUNK, *kept).with_columns(_coded(reference, analysis, shared)).rename(codes)
+        for frame in (reference, analysis)
+    )
+    with nml.calls("univariate drift"):
+        calculator = _calculator(list(codes.values()), [codes[name] for name in shared], spec)
+        calculator.fit(reference.to_pandas())
+        result = calculator.calculate(analysis.to_pandas()).filter(period="analysis").to_df()
+    names = pl.DataFrame({"code": list(codes.values()), "feature": list(codes)})
+    return _long(result).join(names, on="code", how="left").select(_EMPTY.columns)
+
+
+_EMPTY = pl.DataFrame(
+    schema={
+        CHUNK: pl.Int64,
+        "feature": pl.String,
+        "method": pl.String,
+        "value": pl.Float64,
+        "threshold": pl.Float64,
+        "alert": pl.Boolean,
+    }
+)
+
+
+def _coded(reference: pl.DataFrame, analysis: pl.DataFrame, text: list[str]) -> list[pl.Expr]:
+    """Categories as integers over one vocabulary: the counts are the same, and sorting is cheap."""
+    vocabulary = {name: pl.concat([reference[name], analysis[name]]).drop_nulls().unique().sort() for name in text}
+    return [pl.col(name).cast(pl.Enum(values)).to_physical().alias(name) for name, values in vocabulary.items()]
+
+
+def _calculator(columns: list[str], categorical: list[str], spec: MonitoringSpec):
+    nannyml = nml.load()
+    methods = {*spec.continuous_methods, *spec.categorical_methods}
+    return nannyml.UnivariateDriftCalculator(
+        column_names=columns,
+        treat_as_categorical=categorical,
+        treat_as_numerical=[name for name in columns if name not in categorical],
+        timestamp_column_name=CHUNK,
+        continuous_methods=list(spec.continuous_methods),
+        categorical_methods=list(spec.categorical_methods),
+        chunker=nml.run_chunker(CHUNK),
+        thresholds={
+            method: nannyml.thresholds.ConstantThreshold(upper=value)
+            for method, value in spec.method_thresholds.items()
+            if method in methods
+        },
+    )
+
+
+def _long(result) -> pl.DataFrame:
+    """NannyML's wide table (column levels: feature, method, property), one row per chunk and method."""
+    keys = result[("chunk", "chunk", "key")].to_numpy(dtype="int64")
+    pairs = dict.fromkeys(column[:2] for column in result.columns if column[0] != "chunk")
+    return pl.concat(
+        pl.DataFrame(
+            {
+                CHUNK: keys,
+                "value": result[(*pair, "value")].to_numpy(dtype="float64"),
+                "threshold": result[(*pair, "upper_threshold")].to_numpy(dtype="float64"),
+                "alert": result[(*pair, "alert")].to_numpy(dtype="bool"),
+            }
+        ).with_columns(
+            pl.col("value", "threshold").fill_nan(None),
+            code=pl.lit(pair[0]),
+            method=pl.lit(pair[1]),
+        )
+        for pair in pairs
+    )

@@ -1,0 +1,114 @@
+"""What is measured about a drop, each with its threshold and the evidence to act on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import polars as pl
+
+from ml_assets.quality.gate import GateResult
+from ml_assets.quality.keys import shares_key
+from ml_assets.quality.missing import is_missing
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One property of a drop.
+
+    Attributes:
+        name: the check.
+        value: what was observed.
+        threshold: the limit that the value must not pass; a pair is the lowest and highest allowed value,
+            None says that there is nothing to compare with.
+        passed: whether the value keeps to the threshold.
+        evidence: what explains the value; plain JSON values.
+    """
+
+    name: str
+    value: float
+    threshold: float | tuple[float, float] | None
+    passed: bool
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+def bad_row_share(gate: GateResult, max_bad_share: float) -> Measured:
+    """Check `contract`: at most this share (0 to 1) of the rows is in quarantine."""
+    broken = [
+        {
+            "rule": one.rule.name,
+            "description": one.rule.description,
+            "rows": one.rows,
+            "first_row": one.first_row,
+            "example": one.example,
+        }
+        for one in gate.broken
+    ]
+    evidence = {
+        "rows": gate.validated.height + gate.quarantine.height,
+        "bad_rows": gate.quarantine.height,
+        "broken_rules": broken,
+    }
+    return Measured("contract", gate.bad_share, max_bad_share, gate.bad_share <= max_bad_share, evidence)
+
+
+def conservation(raw: int, validated: int, quarantined: int) -> Measured:
+    """Check `conservation`: raw rows less validated less quarantined rows is 0."""
+    lost = raw - validated - quarantined
+    evidence = {"raw_rows": raw, "validated_rows": validated, "quarantined_rows": quarantined}
+    return Measured("conservation", float(lost), 0.0, lost == 0, evidence)
+
+
+def completeness(frame: pl.DataFrame, required: Sequence[str], max_missing_share: float) -> Measured:
+    """Check `completeness`: no required column misses more than this share (0 to 1) of its values.
+
+    The value is the worst column's share. NaN is missing. Measure it on raw rows: where nulls break the
+    contract, the validated rows have none left to count.
+
+    Raises:
+        ValueError: a required column is not in the frame.
+    """
+    unknown = [name for name in required if name not in frame.columns]
+    if unknown:
+        raise ValueError(f"required columns {unknown} are not in the table; it has {frame.columns}")
+    missing = frame.select(is_missing(name, frame.schema[name]).sum() for name in required)
+    shares = {name: missing[name].item() / frame.height if frame.height else 0.0 for name in required}
+    worst = max(shares, key=shares.get, default=None)
+    value = shares[worst] if worst else 0.0
+    evidence = {"worst_column": worst, "missing_share": shares, "rows": frame.height}
+    return Measured("completeness", value, max_missing_share, value <= max_missing_share, evidence)
+
+
+def key_uniqueness(frame: pl.DataFrame, key_columns: Sequence[str]) -> Measured:
+    """Check `unique_key`: no two rows have the same key.
+
+    The value is the number of rows that share their key with another. Measure it on validated rows: it is
+    what later tables rely on.
+    """
+    sharing = frame.filter(shares_key(key_columns, frame))
+    examples = sharing.select(
+        pl.concat_str(pl.col(key_columns).cast(pl.String), separator=", ").unique(maintain_order=True)
+    )
+    evidence = {"key": list(key_columns), "examples": examples.to_series().head(_EXAMPLES).to_list()}
+    return Measured("unique_key", float(sharing.height), 0.0, sharing.height == 0, evidence)
+
+
+def row_count(rows: int, earlier: Sequence[int], min_ratio: float, max_ratio: float) -> Measured:
+    """Check `row_count`: the rows of a drop lie within these multiples of the median of earlier drops.
+
+    Args:
+        rows: rows of this drop as delivered.
+        earlier: rows of each earlier drop; when there is none the check passes and says so.
+    """
+    if not earlier:
+        return Measured("row_count", float(rows), None, True, {"note": "no earlier drop to compare with"})
+    middle = median(earlier)
+    low, high = min_ratio * middle, max_ratio * middle
+    evidence = {
+        "median_of_earlier_drops": middle,
+        "earlier_drops": len(earlier),
+        "ratio": rows / middle if middle else None,
+    }
+    return Measured("row_count", float(rows), (low, high), low <= rows <= high, evidence)

@@ -1,0 +1,138 @@
+"""The contract gate: good rows go on, bad rows go to quarantine with every rule they broke."""
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ml_assets.quality.contracts import contract_schema
+from ml_assets.quality.errors import ContractError
+from ml_assets.quality.rules import Rule, evaluate_rules
+
+if TYPE_CHECKING:
+    from ml_assets.quality.contracts import Contract
+
+ROW = "_row"
+RULES = "_rules"
+COLUMNS = "_columns"
+SEPARATOR = "; "
+
+QUARANTINE_COLUMNS = {
+    ROW: "Position of the row in its drop, from 1.",
+    RULES: f"Every rule that the row broke, joined with {SEPARATOR!r}.",
+    COLUMNS: f"The columns that those rules look at, joined with {SEPARATOR!r}.",
+}
+
+
+@dataclass(frozen=True)
+class BrokenRule:
+    """A rule that some rows broke.
+
+    Attributes:
+        rule: the rule.
+        rows: how many rows broke it, at least 1.
+        first_row: position of the first of them, from 1.
+        example: the values of that row in the rule's columns, as text.
+    """
+
+    rule: Rule
+    rows: int
+    first_row: int
+    example: str
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """Each row of a frame in exactly one of two frames, in the order of delivery.
+
+    Attributes:
+        validated: the rows that satisfy every rule, with the columns of the input.
+        quarantine: all others, with the columns of the input and `_row` (Int64), `_rules` and `_columns`
+            (both String).
+        broken: the broken rules, most rows first.
+    """
+
+    validated: pl.DataFrame
+    quarantine: pl.DataFrame
+    broken: tuple[BrokenRule, ...]
+
+    @property
+    def bad_share(self) -> float:
+        """Share of rows in quarantine, 0 for an empty frame."""
+        rows = self.validated.height + self.quarantine.height
+        return self.quarantine.height / rows if rows else 0.0
+
+
+def apply_contract(frame: pl.DataFrame, contract: "Contract", key_columns: list[str]) -> GateResult:
+    """Divide the rows of one drop by its contract and key.
+
+    Columns beyond the contract travel along unjudged. Of rows that are the same in every column of the
+    contract the first is good and the others are quarantined; rows with the same key that differ are all
+    quarantined.
+
+    Raises:
+        ContractError: the frame lacks a column or has another type than the contract, `key_columns` are not
+            in the contract, or a rule cannot be evaluated.
+    """
+    schema = contract_schema(contract)
+    _check_columns(frame, schema, key_columns, contract.__name__)
+    verdicts = evaluate_rules(frame.select(*schema), contract, key_columns)
+    found = [(rule, breaches) for rule, breaches in verdicts if breaches.any()]
+    bad = reduce(or_, (breaches for _, breaches in found), pl.repeat(False, frame.height, eager=True))
+    broken = [_summary(rule, breaches, frame) for rule, breaches in found]
+    return GateResult(
+        validated=frame.filter(~bad),
+        quarantine=_quarantine(frame, bad, found),
+        broken=tuple(sorted(broken, key=lambda one: -one.rows)),
+    )
+
+
+def _quarantine(frame: pl.DataFrame, bad: pl.Series, found: list[tuple[Rule, pl.Series]]) -> pl.DataFrame:
+    if not found:
+        return frame.clear().with_columns(
+            pl.lit(0, pl.Int64).alias(ROW), pl.lit("").alias(RULES), pl.lit("").alias(COLUMNS)
+        )
+    rows = bad.arg_true()
+    flags = pl.DataFrame([breaches.gather(rows).alias(str(i)) for i, (_, breaches) in enumerate(found)])
+    blamed = dict.fromkeys(column for rule, _ in found for column in rule.columns)
+    touched = {
+        column: pl.any_horizontal(str(i) for i, (rule, _) in enumerate(found) if column in rule.columns)
+        for column in blamed
+    }
+    broken = {rule.name: pl.col(str(i)) for i, (rule, _) in enumerate(found)}
+    notes = flags.select(_joined(broken).alias(RULES), _joined(touched).alias(COLUMNS))
+    return frame[rows].with_columns((rows.cast(pl.Int64) + 1).alias(ROW), *notes)
+
+
+def _joined(names: dict[str, pl.Expr]) -> pl.Expr:
+    """The names whose expression is true, joined in their order."""
+    if not names:
+        return pl.lit("")
+    texts = [pl.when(flag).then(pl.lit(name)) for name, flag in names.items()]
+    return pl.concat_str(texts, separator=SEPARATOR, ignore_nulls=True)
+
+
+def _summary(rule: Rule, breaches: pl.Series, frame: pl.DataFrame) -> BrokenRule:
+    first = breaches.arg_max()
+    values = frame.select(rule.columns).row(first, named=True) if rule.columns else {}
+    example = ", ".join(f"{name}={value}" for name, value in values.items())
+    return BrokenRule(rule, int(breaches.sum()), first + 1, example)
+
+
+def _check_columns(frame: pl.DataFrame, schema: dict[str, pl.DataType], key_columns: list[str], name: str) -> None:
+    for column, dtype in schema.items():
+        if column not in frame.schema:
+            raise ContractError(f"contract {name}: the frame has no column {column!r}, only {frame.columns}")
+        if frame.schema[column] != dtype:
+            raise ContractError(
+                f"contract {name}: column {column!r} is {frame.schema[column]}, not {dtype}; "
+                "read it with the contract's schema"
+            )
+    unknown = [column for column in key_columns if column not in schema]
+    if unknown:
+        raise ContractError(f"contract {name}: key columns {unknown} are not in it; it has {list(schema)}")
+    added = [column for column in QUARANTINE_COLUMNS if column in frame.schema]
+    if added:
+        raise ContractError(f"contract {name}: the frame already has columns {added}, which the gate adds")

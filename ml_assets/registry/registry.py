@@ -1,0 +1,246 @@
+"""Training runs, registered versions and their aliases, kept in MLflow."""
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_assets.registry.quiet_mlflow import import_mlflow
+from ml_assets.registry.recorder import RunRecorder
+from ml_assets.registry.records import CHALLENGER, CHAMPION, LoggedModel, RegisteredVersion, RunOrigin
+from ml_assets.registry.tracking_store import ensure_tracking_store
+from ml_assets.training.fit import TrainedModel, load_model
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+_DAGSTER_RUN, _STALE = "dagster_run_id", "closed_as_stale"
+
+
+class Registry:
+    """One MLflow tracking store and its model registry.
+
+    Nothing is global: every call names its run or version, and MLflow's own tracking URI and active run are left alone.
+
+    Args:
+        tracking_uri: ``sqlite:////path/mlflow.db``, another database, or the URL of an MLflow server.
+        artifact_root: local directory or URL under which a new experiment keeps its files; None leaves it to a
+            server.
+        experiment: MLflow experiment that the runs belong to; created when first needed.
+
+    Raises:
+        ValueError: an SQLite store without an artifact root, which MLflow would put into the working directory.
+    """
+
+    def __init__(self, tracking_uri: str, artifact_root: str | None, experiment: str) -> None:
+        if tracking_uri.startswith("sqlite:") and artifact_root is None:
+            raise ValueError(f"{tracking_uri} needs an artifact root: give a directory or URL for model files")
+        self.tracking_uri = tracking_uri
+        self.artifact_root = artifact_root
+        self.experiment = experiment
+
+    @contextmanager
+    def training_run(
+        self, name: str, origin: RunOrigin, tags: Mapping[str, str] | None = None
+    ) -> Iterator[RunRecorder]:
+        """Open a run, hand out its recorder, and close it: FINISHED, FAILED on an error, KILLED on an interrupt."""
+        run = self._client.create_run(self.experiment_id, run_name=name, tags={**_origin_tags(origin), **(tags or {})})
+        recorder = RunRecorder(self._client, run.info.run_id, self.experiment_id)
+        status = "KILLED"
+        try:
+            recorder.log_json("declaration.json", origin.declaration)
+            yield recorder
+            status = "FINISHED"
+        except Exception:
+            status = "FAILED"
+            raise
+        finally:
+            self._client.set_terminated(recorder.run_id, status)
+
+    def recorder(self, run_id: str) -> RunRecorder:
+        """Write more into a run that has ended, such as an evaluation made in a later step."""
+        return RunRecorder(self._client, run_id, self._client.get_run(run_id).info.experiment_id)
+
+    def register(
+        self, name: str, logged: LoggedModel, *, description: str = "", tags: Mapping[str, str] | None = None
+    ) -> RegisteredVersion:
+        """Add a logged model to the registry as the next version of ``name``."""
+        self._ensure_registered_model(name)
+        created = self._client.create_model_version(
+            name,
+            logged.location,
+            run_id=logged.run_id,
+            tags=dict(tags or {}),
+            description=description,
+            model_id=logged.model_id,
+        )
+        return _record(created)
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Point an alias to a version; rolling back is pointing ``champion`` to an earlier one."""
+        self._client.set_registered_model_alias(name, alias, version)
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Take an alias away; nothing happens if it is not set."""
+        self._client.delete_registered_model_alias(name, alias)
+
+    def promote(self, name: str, version: str) -> None:
+        """Make a version the champion; if it was the challenger, it no longer is."""
+        self.set_alias(name, CHAMPION, version)
+        challenger = self.find(name, CHALLENGER)
+        if challenger is not None and challenger.version == version:
+            self.delete_alias(name, CHALLENGER)
+
+    def find(self, name: str, alias: str) -> RegisteredVersion | None:
+        """The version an alias points to; None only if the model is not registered or has no such alias.
+
+        Raises:
+            mlflow.exceptions.MlflowException: the store cannot be read.
+        """
+        version = self._aliases(name).get(alias)
+        return None if version is None else self.version(name, version)
+
+    def champion(self, name: str) -> RegisteredVersion | None:
+        """The version that serves, or None before the first promotion."""
+        return self.find(name, CHAMPION)
+
+    def challenger(self, name: str) -> RegisteredVersion | None:
+        """The version that asks to serve, or None."""
+        return self.find(name, CHALLENGER)
+
+    def version(self, name: str, version: str) -> RegisteredVersion:
+        """One version by its number."""
+        return _record(self._client.get_model_version(name, version))
+
+    def versions(self, name: str) -> list[RegisteredVersion]:
+        """Every version of a model, the oldest first; empty if it is not registered."""
+        found = self._pages(self._client.search_model_versions, filter_string=f"name = '{name}'")
+        return sorted((self.version(name, item.version) for item in found), key=lambda item: int(item.version))
+
+    def load(self, name: str, *, alias: str | None = None, version: str | None = None) -> TrainedModel:
+        """Load a version by alias or number, ready to score.
+
+        Raises:
+            ValueError: not exactly one of alias and version is given.
+            LookupError: no version has the alias.
+        """
+        if (alias is None) == (version is None):
+            raise ValueError(f"load {name} by an alias or by a version: give exactly one")
+        found = self.version(name, version) if alias is None else self.find(name, alias)
+        if found is None:
+            raise LookupError(f"no version of model {name} is its {alias}: train and promote one first")
+        mlflow = import_mlflow()
+        with tempfile.TemporaryDirectory() as folder:
+            path = mlflow.artifacts.download_artifacts(
+                artifact_uri=found.location, dst_path=folder, tracking_uri=self.tracking_uri
+            )
+            return load_model(Path(path))
+
+    def close_stale_runs(self, dagster_run_ids: Iterable[str]) -> int:
+        """End the MLflow runs that killed Dagster runs left RUNNING: status KILLED, tag ``closed_as_stale``.
+
+        Args:
+            dagster_run_ids: Dagster runs known to be dead.
+
+        Returns:
+            The number of MLflow runs that were closed.
+        """
+        dead = set(dagster_run_ids)
+        running = self._pages(
+            self._client.search_runs,
+            experiment_ids=[self.experiment_id],
+            filter_string="attributes.status = 'RUNNING'",
+        )
+        stale = [run.info.run_id for run in running if run.data.tags.get(_DAGSTER_RUN) in dead]
+        for run_id in stale:
+            self._fail_pending_models(run_id)
+            self._client.set_tag(run_id, _STALE, "true")
+            self._client.set_terminated(run_id, "KILLED")
+        return len(stale)
+
+    @cached_property
+    def experiment_id(self) -> str:
+        """Id of the experiment, which is created if need be."""
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(self.experiment)
+        if found is not None:
+            return found.experiment_id
+        location = None if self.artifact_root is None else f"{_as_uri(self.artifact_root)}/{self.experiment}"
+        try:
+            return self._client.create_experiment(self.experiment, artifact_location=location)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return self._client.get_experiment_by_name(self.experiment).experiment_id
+
+    @cached_property
+    def _client(self) -> "MlflowClient":
+        mlflow = import_mlflow()
+        ensure_tracking_store(self.tracking_uri, self.artifact_root)
+        return mlflow.MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+
+    def _ensure_registered_model(self, name: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _aliases(self, name: str) -> Mapping[str, str]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._client.get_registered_model(name).aliases
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return {}
+
+    def _fail_pending_models(self, run_id: str) -> None:
+        models = self._client.search_logged_models(
+            experiment_ids=[self.experiment_id], filter_string=f"source_run_id = '{run_id}'"
+        )
+        for model in models:
+            if model.status == "PENDING":
+                self._client.finalize_logged_model(model.model_id, "FAILED")
+
+    @staticmethod
+    def _pages(search: Any, **query: Any) -> list[Any]:
+        found, token = [], None
+        while True:
+            page = search(**query, page_token=token)
+            found.extend(page)
+            token = page.token
+            if not token:
+                return found
+
+
+def _origin_tags(origin: RunOrigin) -> dict[str, str]:
+    tags = {"table_versions": json.dumps(origin.table_versions, sort_keys=True)}
+    if origin.dagster_run_id is not None:
+        tags[_DAGSTER_RUN] = origin.dagster_run_id
+    if origin.code_commit is not None:
+        tags["mlflow.source.git.commit"] = origin.code_commit
+    return tags
+
+
+def _as_uri(root: str) -> str:
+    return root.rstrip("/") if "://" in root else Path(root).absolute().as_uri()
+
+
+def _record(found: "ModelVersion") -> RegisteredVersion:
+    return RegisteredVersion(
+        name=found.name,
+        version=str(found.version),
+        run_id=found.run_id,
+        location=found.source,
+        aliases=tuple(sorted(found.aliases)),
+        tags=dict(found.tags),
+    )

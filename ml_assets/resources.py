@@ -1,0 +1,52 @@
+"""What assets reach the outside through: the lake, the model registry, and the moment they look from."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from ml_assets.lake import Lake
+
+if TYPE_CHECKING:
+    from ml_assets.registry import Registry
+
+
+class LakeResource(dg.ConfigurableResource):
+    """The lake's root: a folder or an object-store URL."""
+
+    root: str
+
+    def open(self) -> Lake:
+        return Lake(self.root)
+
+
+class AsOf(dg.ConfigurableResource):
+    """The moment that training looks from: nothing known later is used.
+
+    Empty means the end of the newest drop in the spine.
+    """
+
+    moment: str = ""
+
+    def resolve(self, newest: datetime) -> datetime:
+        """``moment`` as a UTC datetime, or ``newest`` if it is empty.
+
+        Raises:
+            ValueError: ``moment`` is no ISO 8601 date or date-time.
+        """
+        if not self.moment:
+            return newest
+        given = datetime.fromisoformat(self.moment)
+        return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+
+
+class RegistryResource(dg.ConfigurableResource):
+    """MLflow: its tracking address and where it keeps artifacts."""
+
+    tracking_uri: str
+    artifacts: str
+
+    def open(self) -> "Registry":
+        from ml_assets.registry import Registry
+
+        return Registry(self.tracking_uri, self.artifacts)

@@ -1,0 +1,50 @@
+"""What can be wrong with a delivery."""
+
+from typing import Literal
+
+Kind = Literal[
+    "missing file",
+    "unreachable",
+    "corrupt archive",
+    "undecodable bytes",
+    "unparsable",
+    "missing column",
+    "wrong type",
+    "empty drop",
+]
+
+
+class DeliveryFault(Exception):
+    """A fault found inside one delivered file, by code that need not know which source it reads.
+
+    `column`, `row` (1-based, in the file) and `drop` say what is to blame where that is known.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str,
+        remedy: str,
+        column: str | None = None,
+        row: int | None = None,
+        drop: str | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind, self.detail, self.remedy = kind, detail, remedy
+        self.column, self.row, self.drop = column, row, drop
+
+
+class SourceError(ValueError):
+    """A drop that cannot be read: one line with source, drop, column where one is to blame, and the remedy.
+
+    Attributes:
+        kind: which of the known faults it is.
+        source, drop: names; several drops read from one file are named together.
+        column: the column to blame, or None.
+    """
+
+    def __init__(self, source: str, drop: str, fault: DeliveryFault) -> None:
+        self.kind, self.column = fault.kind, fault.column
+        self.source, self.drop = source, drop
+        column = f", column {fault.column!r}" if fault.column else ""
+        super().__init__(f"source {source!r}, drop {drop!r}{column}: {fault.kind}: {fault.detail}; {fault.remedy}")

@@ -1,0 +1,178 @@
+"""Read deliveries: one typed frame per drop, or one clear error."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import polars as pl
+
+from ml_assets.sources.content_hash import content_hash
+from ml_assets.sources.errors import DeliveryFault, SourceError
+from ml_assets.sources.fetch import exists, fetch, held_partitions, locate
+from ml_assets.sources.months import (
+    expected,
+    expected_months,
+    is_month,
+    month_name,
+    month_number,
+    month_numbers,
+)
+from ml_assets.sources.spec import PARTITION, SourceSpec
+from ml_assets.sources.table import load_table
+from ml_assets.sources.typed import typed_column
+
+WHOLE = "whole"
+DROP = "_drop"
+CONTENT_HASH = "_content_hash"
+
+Schema = Mapping[str, pl.DataType]
+
+
+@dataclass(frozen=True)
+class Drop:
+    """One delivery as it came, typed.
+
+    Attributes:
+        name: "whole" or a month such as "2013-02".
+        frame: the contract's columns in its order, then `_drop` and `_content_hash` (both String).
+        content_hash: SHA-256 of the contract's columns in this drop.
+        extra_columns: names that were delivered beyond the contract; they are not kept.
+    """
+
+    name: str
+    frame: pl.DataFrame
+    content_hash: str
+    extra_columns: tuple[str, ...]
+
+
+def read_drops(spec: SourceSpec, partitions: list[str] | None, schema: Schema) -> dict[str, Drop]:
+    """The asked drops (None: all that the source holds) in the columns and types of `schema`.
+
+    A file that several drops share is parsed once.
+
+    Raises:
+        SourceError: the delivery cannot be read as declared.
+        ValueError: a partition is asked for that the declaration does not have.
+    """
+    names = list_drops(spec, schema) if partitions is None else partitions
+    _check_declared(spec, names)
+    if PARTITION in spec.where.template:
+        drops = [drop for name in names for drop in _read_file(spec, [name], schema)]
+    else:
+        drops = _read_file(spec, names, schema) if names else []
+    return {drop.name: drop for drop in drops}
+
+
+def list_drops(spec: SourceSpec, schema: Schema) -> list[str]:
+    """Names of the declared drops that the source holds now, sorted; empty when its file is not there.
+
+    Raises:
+        SourceError: the place cannot be reached, or the file that all drops share cannot be read.
+    """
+    with _blaming(spec, ["all"]):
+        address = locate(spec.where)
+        if PARTITION in address:
+            held = held_partitions(address, expected_months(spec.drops))
+        elif not exists(address):
+            return []
+        elif spec.drops.grain == WHOLE:
+            return [WHOLE]
+        else:
+            table, _ = load_table(fetch(address), spec.format, [spec.drops.column], spec.null_values)
+            held = [month_name(number) for number in _months(spec, table, schema).unique().sort()]
+    return [name for name in held if is_month(name) and expected(spec.drops, name)]
+
+
+def fingerprint(spec: SourceSpec, partitions: list[str]) -> str:
+    """SHA-256 of the delivered files' bytes, to see whether anything has changed since.
+
+    Drops that share one file share its fingerprint.
+
+    Raises:
+        SourceError: a file is missing or cannot be reached.
+        ValueError: a partition is asked for that the declaration does not have.
+    """
+    _check_declared(spec, partitions)
+    files = (
+        [[name] for name in sorted(partitions)] if PARTITION in spec.where.template else [partitions][: len(partitions)]
+    )
+    digest = hashlib.sha256()
+    for names in files:
+        with _blaming(spec, names):
+            data = fetch(locate(spec.where).replace(PARTITION, names[0]))
+        digest.update(hashlib.sha256(data).digest())
+    return digest.hexdigest()
+
+
+def _read_file(spec: SourceSpec, names: list[str], schema: Schema) -> list[Drop]:
+    """The drops of these names, all of which lie in one file."""
+    with _blaming(spec, names):
+        address = locate(spec.where).replace(PARTITION, names[0])
+        table, extra = load_table(fetch(address), spec.format, list(schema), spec.null_values)
+        if spec.drops.column is None:
+            frames = {names[0]: _typed(table, schema)}
+        else:
+            frames = _cut(table, _months(spec, table, schema), names, schema)
+        return [_drop(name, frames.get(name), extra) for name in names]
+
+
+def _cut(table: pl.DataFrame, months: pl.Series, names: list[str], schema: Schema) -> dict[str, pl.DataFrame]:
+    """The typed rows of each asked month; a value of the wrong type in another month is not looked at."""
+    asked = months.is_in([month_number(name) for name in names])
+    rows = asked.arg_true() + 1
+    table, months = table.filter(asked), months.filter(asked)
+    try:
+        frame = _typed(table, schema, rows)
+    except DeliveryFault as fault:
+        if fault.row is not None:
+            fault.drop = month_name(months[(rows == fault.row).arg_max()])
+        raise
+    parts = frame.with_columns(months.alias(DROP)).partition_by(DROP, as_dict=True, include_key=False)
+    return {month_name(number): part for (number,), part in parts.items()}
+
+
+def _typed(table: pl.DataFrame, schema: Schema, rows: pl.Series | None = None) -> pl.DataFrame:
+    return pl.DataFrame([typed_column(table[name], dtype, rows) for name, dtype in schema.items()])
+
+
+def _drop(name: str, frame: pl.DataFrame | None, extra: tuple[str, ...]) -> Drop:
+    if frame is None or frame.height == 0:
+        raise DeliveryFault(
+            "empty drop", "the delivery has no row for it", "have it delivered, then run again", drop=name
+        )
+    digest = content_hash(frame)
+    frame = frame.with_columns(pl.lit(name).alias(DROP), pl.lit(digest).alias(CONTENT_HASH))
+    return Drop(name, frame, digest, extra)
+
+
+def _months(spec: SourceSpec, table: pl.DataFrame, schema: Schema) -> pl.Series:
+    column = spec.drops.column
+    if column not in schema:
+        raise DeliveryFault(
+            "missing column",
+            "drops are cut by it, but the contract has none",
+            "change `drops.column`",
+            column,
+        )
+    return month_numbers(typed_column(table[column], schema[column]), spec.drops.time_zone)
+
+
+def _check_declared(spec: SourceSpec, names: list[str]) -> None:
+    drops = spec.drops
+    whole = drops.grain == WHOLE
+    for name in names:
+        if name != WHOLE if whole else not (is_month(name) and expected(drops, name)):
+            months = f"the months from {drops.start} to before {drops.end or 'any end'}"
+            has = f"only {WHOLE!r}" if whole else months
+            raise ValueError(f"source {spec.name!r} has no drop {name!r}; it has {has}")
+
+
+@contextmanager
+def _blaming(spec: SourceSpec, names: list[str]) -> Iterator[None]:
+    """Name the source and the drops in whatever fault is found inside."""
+    try:
+        yield
+    except DeliveryFault as fault:
+        asked = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        raise SourceError(spec.name, fault.drop or asked, fault) from fault

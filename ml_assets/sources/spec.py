@@ -1,0 +1,200 @@
+"""How a team declares a source: where it lies, how it is cut into drops, and what it must satisfy."""
+
+import re
+from datetime import timedelta
+from typing import Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ml_assets.durations import parse_duration
+
+FORMATS = ("csv.zip", "csv.gz", "csv", "parquet")
+PARTITION = "{partition}"
+
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+_TEAM_OR_EMAIL = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
+
+
+# Constraints of the nested models are validators, not `Field(ge=...)` or `Annotated`: Dagster resolves a
+# nested plain model only if every field has a bare type.
+
+
+class Where(BaseModel):
+    """The place of the files: `path`, or `package` and `file`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str | None = Field(
+        default=None,
+        description="Local path or URL (file://, http(s)://, s3://); {partition} stands for the drop's name.",
+    )
+    package: str | None = Field(
+        default=None,
+        description="Installed top-level Python package that holds the file; it is not imported.",
+    )
+    file: str | None = Field(
+        default=None, description="Path of the file inside `package`; {partition} stands for the drop's name."
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        in_package = self.package is not None and self.file is not None
+        if (self.path is None) != in_package or (self.path and (self.package or self.file)):
+            raise ValueError("where: give either `path`, or both `package` and `file`")
+        if self.package and "." in self.package:
+            raise ValueError(
+                f"where: package {self.package!r} must be a top-level package; put its folders into `file`"
+            )
+        return self
+
+    @property
+    def template(self) -> str:
+        """`path` or `file`, still with its placeholder."""
+        return self.path or self.file or ""
+
+
+class Drops(BaseModel):
+    """How the source is cut into drops."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    grain: Literal["whole", "monthly"] = Field(
+        default="whole", description="One drop that holds everything, or one drop per calendar month."
+    )
+    column: str | None = Field(
+        default=None,
+        description="Date or datetime column that says to which month a row of a shared file belongs.",
+    )
+    time_zone: str = Field(
+        default="UTC",
+        description="IANA zone in which months begin; used for columns that carry a time zone.",
+    )
+    start: str | None = Field(default=None, description="First month, such as 2013-01.")
+    end: str | None = Field(default=None, description="First month that is no longer expected (exclusive).")
+
+    @field_validator("start", "end")
+    @classmethod
+    def _is_month(cls, month: str | None) -> str | None:
+        if month is not None and not _MONTH.fullmatch(month):
+            raise ValueError(f"{month!r} is no month: write it as YYYY-MM, in quotes")
+        return month
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_zone(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{zone!r} is no IANA time zone such as America/New_York") from error
+        return zone
+
+    @model_validator(mode="after")
+    def _fits_grain(self) -> Self:
+        if self.grain == "whole" and (self.column or self.start or self.end):
+            raise ValueError("drops: column, start and end belong to grain: monthly")
+        if self.grain == "monthly" and self.start is None:
+            raise ValueError("drops: grain: monthly needs `start`, its first month")
+        if self.start and self.end and self.end <= self.start:
+            raise ValueError(f"drops: end {self.end} must lie after start {self.start}; it is exclusive")
+        return self
+
+
+class RowCount(BaseModel):
+    """How far the rows of a drop may stray from the median of earlier drops."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    min_ratio: float = Field(default=0.5, description="Fewest rows, as a multiple of the median.")
+    max_ratio: float = Field(default=2.0, description="Most rows, as a multiple of the median.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not 0 <= self.min_ratio <= 1 <= self.max_ratio:
+            raise ValueError("row_count: need 0 <= min_ratio <= 1 <= max_ratio")
+        return self
+
+
+class Freshness(BaseModel):
+    """How old the latest materialization may be."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    warn: str | None = Field(default=None, description="Age from which to warn, a duration such as 20h.")
+    fail: str = Field(default="24h", description="Age from which the table counts as stale, such as 24h.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.fail_after <= (self.warn_after or timedelta(0)):
+            raise ValueError(f"freshness: warn ({self.warn}) must come before fail ({self.fail})")
+        return self
+
+    @property
+    def warn_after(self) -> timedelta | None:
+        return None if self.warn is None else parse_duration(self.warn)
+
+    @property
+    def fail_after(self) -> timedelta:
+        return parse_duration(self.fail)
+
+
+class SourceSpec(BaseModel):
+    """One source: a table that somebody else delivers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of the table, in snake case.")
+    description: str = Field(description="What a row of the table is and who delivers it.")
+    owners: list[str] = Field(default_factory=list, description="Who answers for it: e-mail addresses or team:<name>.")
+    where: Where = Field(description="Where the files lie.")
+    format: Literal["csv", "csv.zip", "csv.gz", "parquet"] | None = Field(
+        default=None, description="File format; by default told from the file's ending."
+    )
+    null_values: list[str] = Field(
+        default_factory=list, description="CSV texts that mean 'no value', besides the empty field."
+    )
+    drops: Drops = Field(default_factory=Drops, description="How the source is cut into drops.")
+    contract: str = Field(description="Pandera polars model, as 'package.module:Class'.")
+    key_columns: list[str] = Field(min_length=1, description="Columns that identify a row.")
+    required: list[str] = Field(default_factory=list, description="Columns whose share of missing values is checked.")
+    max_bad_share: float = Field(
+        default=0.0, ge=0, le=1, description="Share of a drop's rows (0 to 1) that may break the contract."
+    )
+    max_missing_share: float = Field(
+        default=0.01, ge=0, le=1, description="Share of missing values (0 to 1) a required column may have."
+    )
+    row_count: RowCount = Field(
+        default_factory=RowCount, description="Rows of a drop against the median of earlier drops."
+    )
+    freshness: Freshness = Field(default_factory=Freshness, description="How old the latest materialization may be.")
+
+    @field_validator("owners")
+    @classmethod
+    def _known_owner_form(cls, owners: list[str]) -> list[str]:
+        for owner in owners:
+            if not _TEAM_OR_EMAIL.fullmatch(owner):
+                raise ValueError(f"owner {owner!r} must be an e-mail address or team:<name>")
+        return owners
+
+    @field_validator("contract")
+    @classmethod
+    def _dotted(cls, contract: str) -> str:
+        module, colon, name = contract.partition(":")
+        if not (colon and name.isidentifier() and all(part.isidentifier() for part in module.split("."))):
+            raise ValueError(f"contract {contract!r} must have the form 'package.module:Class'")
+        return contract
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        template = self.where.template
+        if self.format is None:
+            self.format = next((ending for ending in FORMATS if template.endswith("." + ending)), None)
+        if self.format is None:
+            raise ValueError(f"format: cannot be told from {template!r}; give one of {', '.join(sorted(FORMATS))}")
+        if self.format == "parquet" and self.null_values:
+            raise ValueError("null_values: a Parquet file has nulls of its own; leave them out")
+        if self.drops.grain == "whole" and PARTITION in template:
+            raise ValueError(f"where: {PARTITION} needs drops of grain: monthly")
+        if self.drops.grain == "monthly" and (PARTITION in template) == (self.drops.column is not None):
+            raise ValueError(f"drops: monthly drops are cut either by `column` or by {PARTITION} in the path, not both")
+        return self

@@ -1,0 +1,115 @@
+"""Features as the numbers XGBoost sees, by a vocabulary recorded at training time."""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+_FEATURE_TYPES = {"number": "q", "boolean": "i", "category": "c"}
+
+
+class FeatureEncoding(BaseModel):
+    """How one feature becomes a float32."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="Column of the frame.")
+    kind: Literal["number", "boolean", "category"] = Field(description="What the column holds.")
+    vocabulary: tuple[str, ...] = Field(
+        default=(), description="Categories seen in training, sorted; a category's code is its position."
+    )
+
+
+class Encoding(BaseModel):
+    """Feature order, kinds and vocabularies; learned on training rows, stored with the model as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    features: tuple[FeatureEncoding, ...] = Field(description="In the order of the model's columns.")
+
+    @classmethod
+    def learn(cls, train: pl.DataFrame, features: Sequence[str]) -> Self:
+        """Record kinds and vocabularies from training rows.
+
+        The vocabulary is sorted, so neither row order nor the physical codes of a Categorical matter.
+
+        Raises:
+            ValueError: a feature is missing, named twice, or of a type that is neither number, boolean
+                nor text.
+        """
+        if len(set(features)) < len(features):
+            raise ValueError(f"features are named twice: {sorted({f for f in features if features.count(f) > 1})}")
+        _require(train, features)
+        return cls(features=tuple(_learn_feature(train[name]) for name in features))
+
+    @property
+    def names(self) -> list[str]:
+        """Feature names in column order."""
+        return [feature.name for feature in self.features]
+
+    @property
+    def feature_types(self) -> list[str]:
+        """XGBoost's type of each column: ``q`` number, ``i`` boolean, ``c`` category."""
+        return [_FEATURE_TYPES[feature.kind] for feature in self.features]
+
+    def encode(self, frame: pl.DataFrame) -> np.ndarray:
+        """Encode rows as a C-contiguous float32 array of shape (rows, features).
+
+        A null, and a category that training did not see, become NaN, which XGBoost treats as missing.
+        Whole numbers beyond 2^24 are rounded to float32.
+
+        Raises:
+            ValueError: a feature is missing, has changed its kind since training, or holds an infinite value.
+        """
+        _require(frame, self.names)
+        for feature in self.features:
+            _require_kind(feature, frame.schema[feature.name])
+        matrix = frame.select(_expression(feature) for feature in self.features).to_numpy(order="c")
+        infinite = np.isinf(matrix).any(axis=0)
+        if infinite.any():
+            names = [name for name, bad in zip(self.names, infinite, strict=True) if bad]
+            raise ValueError(f"features {names} hold infinite values (or beyond float32): make them null upstream")
+        return matrix
+
+
+def _kind(dtype: pl.DataType) -> str | None:
+    if dtype == pl.Boolean:
+        return "boolean"
+    if dtype.is_numeric():
+        return "number"
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        return "category"
+    return None
+
+
+def _learn_feature(column: pl.Series) -> FeatureEncoding:
+    kind = _kind(column.dtype)
+    if kind is None:
+        raise ValueError(
+            f"feature {column.name} is {column.dtype}: a model takes numbers, booleans and text;"
+            " turn a time into a number (an age in days, an hour of the day) in its feature view"
+        )
+    if kind != "category":
+        return FeatureEncoding(name=column.name, kind=kind)
+    vocabulary = column.cast(pl.String).unique().drop_nulls().sort().to_list()
+    return FeatureEncoding(name=column.name, kind=kind, vocabulary=tuple(vocabulary))
+
+
+def _require(frame: pl.DataFrame, names: Sequence[str]) -> None:
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise ValueError(f"features {missing} are not in the frame, whose columns are {frame.columns}")
+
+
+def _require_kind(feature: FeatureEncoding, dtype: pl.DataType) -> None:
+    if dtype != pl.Null and _kind(dtype) != feature.kind:
+        raise ValueError(f"feature {feature.name} was a {feature.kind} in training and is {dtype} now")
+
+
+def _expression(feature: FeatureEncoding) -> pl.Expr:
+    column = pl.col(feature.name)
+    if feature.kind == "category":
+        column = column.cast(pl.String).cast(pl.Enum(feature.vocabulary), strict=False).to_physical()
+    return column.cast(pl.Float32).fill_null(float("nan"))

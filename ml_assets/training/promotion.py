@@ -1,0 +1,191 @@
+"""Whether a challenger becomes the champion, and why."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml_assets.training.bootstrap import Interval, bootstrap
+from ml_assets.training.metrics import METRICS, rank_scores
+from ml_assets.training.spec import PromotionSpec
+
+FLOORS, BASELINE, FIRST, CHAMPION = (
+    "floors",
+    "better_than_baseline",
+    "first_champion",
+    "no_worse_than_champion",
+)
+
+
+class Evidence(BaseModel):
+    """One measured value and what was demanded of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="What was measured.")
+    observed: float = Field(description="Its value.")
+    threshold: float = Field(description="The limit it is held against.")
+    passed: bool = Field(description="Whether it keeps the limit.")
+    source: str = Field(description="Where the value comes from and how the limit is read.")
+
+
+class PromotionDecision(BaseModel):
+    """Promote or keep, with everything the decision rests on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(description="Registered model.")
+    challenger: str = Field(description="Version that asks to serve.")
+    champion: str | None = Field(description="Version that serves; null if there is none.")
+    promote: bool = Field(description="Whether the challenger becomes champion.")
+    rule: str = Field(description="The rule that settled it.")
+    reason: str = Field(description="The decision in plain words.")
+    evidence: tuple[Evidence, ...] = Field(description="Every value that was looked at, in the order of the rules.")
+
+
+def compare_on_same_rows(
+    label: np.ndarray,
+    challenger_score: np.ndarray,
+    champion_score: np.ndarray,
+    *,
+    promotion: PromotionSpec,
+    seed: int,
+    challenger_threshold: float = 0.5,
+    champion_threshold: float = 0.5,
+    blocks: np.ndarray | None = None,
+) -> Interval:
+    """Paired bootstrap of challenger minus champion in ``promotion.metric``; positive means a better
+    challenger.
+
+    Args:
+        label: 0/1 or boolean of shape (n,); both scores are of these n rows, in this order.
+        challenger_threshold, champion_threshold: matter for f1 only.
+        blocks: rows resampled together, see ``evaluate.time_blocks``.
+    """
+    measured = bootstrap(
+        {
+            "challenger": rank_scores(label, challenger_score, challenger_threshold),
+            "champion": rank_scores(label, champion_score, champion_threshold),
+        },
+        resamples=promotion.resamples,
+        seed=seed,
+        metrics=[promotion.metric],
+        blocks=blocks,
+    )
+    return measured.improvement("challenger", "champion", promotion.metric, promotion.confidence)
+
+
+def decide_promotion(
+    *,
+    model: str,
+    challenger: str,
+    champion: str | None,
+    values: Mapping[str, float],
+    floors: Mapping[str, float],
+    over_baseline: Interval,
+    over_champion: Interval | None,
+    promotion: PromotionSpec,
+) -> PromotionDecision:
+    """Apply the rules in order: floors, better than the naive baseline, no worse than the champion.
+
+    The last rule is a test of non-inferiority: the lower end of the two-sided interval of the paired
+    difference must be at least ``-margin``. With ``margin = 0`` a challenger must show that it is no
+    worse at all; a test for superiority proper would refuse a model exactly as good, and with it the
+    fresher of two equals. A challenger that is merely not significantly worse is not promoted: absence of
+    proof keeps the champion.
+
+    Args:
+        values: the challenger's holdout metrics.
+        floors: worst value allowed per metric.
+        over_baseline: paired difference to the baseline in ``promotion.metric``, positive when better.
+        over_champion: paired difference to the champion on the same rows; None exactly if ``champion`` is.
+
+    Raises:
+        ValueError: a floor names a metric without a value, or champion and comparison do not go together.
+    """
+    unmeasured = sorted(set(floors) - set(values))
+    if unmeasured:
+        raise ValueError(f"floors of {model} name {unmeasured}, which the evaluation did not measure")
+    if (champion is None) != (over_champion is None):
+        raise ValueError(f"{model}: a champion ({champion}) and a comparison with it ({over_champion}) go together")
+    by_rule = {
+        FLOORS: [_floor(metric, values[metric], floor) for metric, floor in floors.items()],
+        BASELINE: [_baseline(over_baseline, promotion.metric)],
+    }
+    if over_champion is not None:
+        by_rule[CHAMPION] = [_champion(over_champion, promotion)]
+    broken = next((rule for rule, found in by_rule.items() if not all(item.passed for item in found)), None)
+    evidence = tuple(item for found in by_rule.values() for item in found)
+    return PromotionDecision(
+        model=model,
+        challenger=challenger,
+        champion=champion,
+        promote=broken is None,
+        rule=broken or (FIRST if champion is None else CHAMPION),
+        reason=_reason(challenger, champion, broken, by_rule, over_champion, promotion.metric),
+        evidence=evidence,
+    )
+
+
+def _floor(metric: str, observed: float, floor: float) -> Evidence:
+    greater = METRICS[metric].greater_is_better
+    return Evidence(
+        name=metric,
+        observed=observed,
+        threshold=floor,
+        passed=observed >= floor if greater else observed <= floor,
+        source=f"holdout, declared floor: {'at least' if greater else 'at most'}",
+    )
+
+
+def _baseline(difference: Interval, metric: str) -> Evidence:
+    return Evidence(
+        name=f"{metric}_over_baseline_low",
+        observed=difference.low,
+        threshold=0.0,
+        passed=difference.low > 0,
+        source=f"{_lower_end(difference)}: above",
+    )
+
+
+def _champion(difference: Interval, promotion: PromotionSpec) -> Evidence:
+    return Evidence(
+        name=f"{promotion.metric}_over_champion_low",
+        observed=difference.low,
+        threshold=0.0 - promotion.margin,
+        passed=difference.low >= -promotion.margin,
+        source=f"{_lower_end(difference)}: at least",
+    )
+
+
+def _lower_end(difference: Interval) -> str:
+    return f"paired bootstrap on the holdout, lower end of the {difference.confidence:.0%} interval"
+
+
+def _reason(
+    challenger: str,
+    champion: str | None,
+    broken: str | None,
+    by_rule: Mapping[str, list[Evidence]],
+    over_champion: Interval | None,
+    metric: str,
+) -> str:
+    keeps = "no version serves" if champion is None else f"version {champion} stays champion"
+    if broken == FLOORS:
+        failed = [
+            f"{item.name} is {item.observed:.4f}, floor {item.threshold:g}"
+            for item in by_rule[FLOORS]
+            if not item.passed
+        ]
+        return f"Version {challenger} misses a declared floor ({'; '.join(failed)}): {keeps}."
+    if broken == BASELINE:
+        return f"Version {challenger} is not shown to beat the naive baseline in {metric}: {keeps}."
+    if over_champion is None:
+        return f"Version {challenger} keeps every floor and beats the naive baseline; no version served yet."
+    difference = (
+        f"{metric} differs by {over_champion.estimate:+.4f}"
+        f" ({over_champion.confidence:.0%} interval {over_champion.low:+.4f} to {over_champion.high:+.4f})"
+    )
+    if broken == CHAMPION:
+        return f"Version {challenger} is not shown to be as good as version {champion}, {difference}: {keeps}."
+    return f"Version {challenger} replaces version {champion}: {difference}, so it is no worse on the same rows."

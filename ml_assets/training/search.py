@@ -1,0 +1,237 @@
+"""Hyperparameter search that can be killed at any moment and goes on where it stood."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml_assets.training.boosting import Matrices, bin_rows, boost, labels
+from ml_assets.training.encoding import Encoding
+from ml_assets.training.metrics import METRICS
+from ml_assets.training.sampling import sample_rows
+from ml_assets.training.spec import ParameterRange, SearchSpec, TrainingSpec
+from ml_assets.training.study_storage import open_storage
+
+if TYPE_CHECKING:
+    import optuna
+
+OnTrial = Callable[[int, int, float], None]
+
+_INDEX, _ROUNDS = "index", "best_rounds"
+_RANDOM_TRIALS = 5  # before the sampler has seen enough to model
+_REPORT_EVERY = 10  # rounds between two looks at whether a trial has fallen behind
+_PRUNE_AFTER = 20  # rounds every trial may run: a small learning rate starts slowly
+
+
+class TunedParameters(BaseModel):
+    """What a search found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    study: str = Field(description="Name of the Optuna study: model name and fingerprint.")
+    fingerprint: str = Field(description="SHA-256 of data, space and fixed settings; another one is another study.")
+    parameters: dict[str, str | bool | int | float] = Field(description="Best XGBoost parameters.")
+    metric: str = Field(description="Metric that was optimised, on the validation rows.")
+    best_value: float = Field(description="Its best value.")
+    best_rounds: int = Field(description="Boosting rounds of the best trial.")
+    trials: int = Field(description="Trials finished or pruned, over all attempts.")
+    pruned: int = Field(description="Of these, pruned.")
+    seconds: float = Field(description="Time spent in these trials, over all attempts.")
+
+
+def search_parameters(
+    train: pl.DataFrame,
+    validation: pl.DataFrame,
+    *,
+    model: str,
+    features: Sequence[str],
+    label: str,
+    search: SearchSpec,
+    training: TrainingSpec,
+    metric: str,
+    seed: int,
+    storage: str,
+    on_trial: OnTrial | None = None,
+) -> TunedParameters:
+    """Search with the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) and median pruning.
+
+    Each trial fits on a seeded sample of ``train`` and is scored on ``validation``. A trial enters the
+    storage when it has ended, so one that a kill interrupts leaves nothing behind; its sampler is seeded
+    by the trial's index, so a search that was interrupted, or run by two processes at once, tries what an
+    undisturbed one tries.
+
+    Args:
+        model: prefix of the study's name.
+        storage: SQLAlchemy URL of the Optuna storage, such as ``sqlite:////home/me/optuna.db``.
+        on_trial: called after each trial with trials done, trials in total, best value so far.
+
+    Raises:
+        ValueError: a feature cannot be encoded, or no trial ran to its end.
+    """
+    sample = sample_rows(train, search.rows, seed)
+    encoding = Encoding.learn(sample, features)
+    rows = tuple((encoding.encode(part), labels(part, label)) for part in (sample, validation))
+    fingerprint = _fingerprint(encoding, rows, search, training, metric, seed)
+    study = _open_study(f"{model}-{fingerprint[:12]}", storage, metric)
+    matrices = None
+    while (done := len(finished_trials(study))) < search.trials:
+        matrices = matrices or bin_rows(encoding, *rows, training.max_bin)
+        study.add_trial(_next_trial(finished_trials(study), matrices, search, training, metric, seed))
+        if on_trial is not None:
+            on_trial(done + 1, search.trials, study.best_value if _has_best(study) else float("nan"))
+    return _result(study, fingerprint, metric)
+
+
+def finished_trials(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
+    """Trials that ended, one per index, in order."""
+    from optuna.trial import TrialState
+
+    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    by_index = {trial.user_attrs[_INDEX]: trial for trial in ended}
+    return [by_index[index] for index in sorted(by_index)]
+
+
+def search_history(storage: str, study: str) -> pl.DataFrame:
+    """One row per ended trial of a study.
+
+    Columns: trial (from 0), state (complete or pruned), value (null if pruned), rounds, seconds, one per
+    parameter, best_so_far.
+    """
+    import optuna
+
+    loaded = optuna.load_study(study_name=study, storage=open_storage(storage))
+    maximize = loaded.direction == optuna.study.StudyDirection.MAXIMIZE
+    rows = [
+        {
+            "trial": trial.user_attrs[_INDEX],
+            "state": trial.state.name.lower(),
+            "value": trial.value if trial.state.name == "COMPLETE" else None,
+            "rounds": trial.user_attrs.get(_ROUNDS),
+            "seconds": trial.duration.total_seconds(),
+            **trial.params,
+        }
+        for trial in finished_trials(loaded)
+    ]
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    best = pl.col("value").cum_max() if maximize else pl.col("value").cum_min()
+    return frame.with_columns(pl.col("value").cast(pl.Float64)).with_columns(best.forward_fill().alias("best_so_far"))
+
+
+def _fingerprint(
+    encoding: Encoding, rows: tuple, search: SearchSpec, training: TrainingSpec, metric: str, seed: int
+) -> str:
+    """The number of trials is left out: asking for more goes on with the same study."""
+    declared = {
+        "encoding": encoding.model_dump(),
+        "search": search.model_dump(exclude={"trials"}),
+        "training": training.model_dump(exclude={"max_rounds", "threads"}),
+        "metric": metric,
+        "seed": seed,
+    }
+    digest = hashlib.sha256(json.dumps(declared, sort_keys=True).encode())
+    for matrix, label in rows:
+        digest.update(np.ascontiguousarray(matrix).data)
+        digest.update(np.ascontiguousarray(label).data)
+    return digest.hexdigest()
+
+
+def _direction(metric: str) -> str:
+    return "maximize" if METRICS[metric].greater_is_better else "minimize"
+
+
+def _open_study(name: str, storage: str, metric: str) -> "optuna.Study":
+    import optuna
+
+    return optuna.create_study(
+        study_name=name, storage=open_storage(storage), direction=_direction(metric), load_if_exists=True
+    )
+
+
+def _next_trial(
+    finished: list, matrices: Matrices, search: SearchSpec, training: TrainingSpec, metric: str, seed: int
+) -> "optuna.trial.FrozenTrial":
+    """Run one trial in memory, given the ended ones."""
+    import optuna
+
+    index = len(finished)
+    sampler_seed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+    pruner = optuna.pruners.MedianPruner(
+        n_startup_trials=_RANDOM_TRIALS, n_warmup_steps=_PRUNE_AFTER, interval_steps=_REPORT_EVERY
+    )
+    study = optuna.create_study(
+        direction=_direction(metric),
+        sampler=optuna.samplers.TPESampler(n_startup_trials=_RANDOM_TRIALS, seed=sampler_seed),
+        pruner=pruner if search.pruning else optuna.pruners.NopPruner(),
+    )
+    study.add_trials(finished)
+
+    def objective(trial: "optuna.Trial") -> float:
+        trial.set_user_attr(_INDEX, index)
+        parameters = {name: _suggest(trial, name, space) for name, space in search.space.items()}
+        boosted = boost(
+            matrices,
+            parameters,
+            training=training,
+            metric=metric,
+            seed=seed,
+            max_rounds=search.max_rounds,
+            callbacks=[_pruning_callback(trial)],
+        )
+        trial.set_user_attr(_ROUNDS, boosted.best_iteration + 1)
+        return boosted.best_value
+
+    study.optimize(objective, n_trials=1)
+    return study.trials[-1]
+
+
+def _suggest(trial: "optuna.Trial", name: str, space: ParameterRange) -> Any:
+    if space.choices is not None:
+        return trial.suggest_categorical(name, space.choices)
+    if space.integer:
+        return trial.suggest_int(name, int(space.low), int(space.high), log=space.log)
+    return trial.suggest_float(name, space.low, space.high, log=space.log)
+
+
+def _pruning_callback(trial: "optuna.Trial") -> Any:
+    import optuna
+    import xgboost as xgb
+
+    class Pruning(xgb.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: dict) -> bool:  # noqa: ARG002
+            rounds = epoch + 1
+            if rounds % _REPORT_EVERY == 0:
+                ((values,),) = (metrics.values() for metrics in evals_log.values())
+                trial.report(values[-1], rounds)
+                if trial.should_prune():
+                    raise optuna.TrialPruned()
+            return False
+
+    return Pruning()
+
+
+def _has_best(study: "optuna.Study") -> bool:
+    return any(trial.state.name == "COMPLETE" for trial in study.get_trials(deepcopy=False))
+
+
+def _result(study: "optuna.Study", fingerprint: str, metric: str) -> TunedParameters:
+    finished = finished_trials(study)
+    if not _has_best(study):
+        raise ValueError(
+            f"all {len(finished)} trials of study {study.study_name} were pruned: set search.pruning: false"
+        )
+    best = study.best_trial
+    return TunedParameters(
+        study=study.study_name,
+        fingerprint=fingerprint,
+        parameters=best.params,
+        metric=metric,
+        best_value=best.value,
+        best_rounds=best.user_attrs[_ROUNDS],
+        trials=len(finished),
+        pruned=sum(trial.state.name == "PRUNED" for trial in finished),
+        seconds=sum(trial.duration.total_seconds() for trial in finished),
+    )

@@ -1,0 +1,175 @@
+"""Train, validation and holdout by prediction time, with a gap in which labels arrive."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from ml_assets.durations import parse_duration
+from ml_assets.training.spec import LabelSpec, SpineSpec, SplitSpec
+
+_PART = "__part"
+_OUTSIDE = ("no_label", "label_not_known", "too_old", "in_gap", "label_too_late", "after_holdout")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Edges of the parts in prediction time; every part is half-open, ``start <= time < end``."""
+
+    train_start: datetime | None
+    train_end: datetime
+    validation_start: datetime
+    validation_end: datetime
+    holdout_start: datetime
+    holdout_end: datetime
+
+
+@dataclass(frozen=True)
+class Split:
+    """The three parts, sorted by prediction time and key, and what was left out.
+
+    ``dropped`` counts rows by reason: ``no_label`` (null label or null known_at), ``label_not_known``
+    (known after the cut-off), ``too_old`` (before the training history), ``in_gap``, ``label_too_late``
+    (inside a part, but known only after the next part began: a sign that the gap is too short),
+    ``after_holdout``.
+    """
+
+    train: pl.DataFrame
+    validation: pl.DataFrame
+    holdout: pl.DataFrame
+    bounds: Bounds
+    dropped: dict[str, int]
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows per part."""
+        return {part: getattr(self, part).height for part in ("train", "validation", "holdout")}
+
+
+def split_bounds(split: SplitSpec, as_of: datetime) -> Bounds:
+    """Edges of the parts, counted backwards from the cut-off ``as_of``.
+
+    A gap also lies between the holdout and the cut-off. Without it the newest rows would be in only if
+    their label came early, and early labels are not like late ones.
+    """
+    gap = parse_duration(split.gap)
+    holdout_end = as_of - gap
+    holdout_start = holdout_end - parse_duration(split.holdout)
+    validation_end = holdout_start - gap
+    validation_start = validation_end - parse_duration(split.validation)
+    train_end = validation_start - gap
+    train_start = None if split.train is None else train_end - parse_duration(split.train)
+    return Bounds(train_start, train_end, validation_start, validation_end, holdout_start, holdout_end)
+
+
+def split_by_time(
+    frame: pl.DataFrame | pl.LazyFrame,
+    *,
+    spine: SpineSpec,
+    label: LabelSpec,
+    split: SplitSpec,
+    as_of: datetime,
+) -> Split:
+    """Cut a training set into train, validation and holdout that share neither rows nor knowledge.
+
+    A row belongs to a part by its prediction time. Its label must be known before the next part begins
+    (for the holdout: by ``as_of``), so nothing that fits or chooses a model could not have been known at
+    the time.
+
+    Args:
+        frame: training set; needs the spine's key and time, the label and its known_at. Labels are
+            boolean or 0/1.
+        as_of: the training cut-off; with a time zone exactly if the time column has one.
+
+    Raises:
+        ValueError: a column is missing or of the wrong type, or a part has too few rows or a single class.
+    """
+    lazy = frame.lazy()
+    schema = lazy.collect_schema()
+    _check_columns(schema, spine, label, as_of)
+    if as_of.tzinfo is not None:
+        as_of = as_of.astimezone(UTC)
+    bounds = split_bounds(split, as_of)
+    at, known = _moment(spine.time, schema), _moment(label.known_at, schema)
+    marked = lazy.with_columns(_part(bounds, at, known, pl.col(label.column), as_of).alias(_PART)).collect()
+    counts = dict(marked.group_by(_PART).len().iter_rows())
+    order = [spine.time, *spine.key]
+    parts = {
+        name: marked.filter(pl.col(_PART) == name).drop(_PART).sort(order)
+        for name in ("train", "validation", "holdout")
+    }
+    dropped = {reason: counts.get(reason, 0) for reason in _OUTSIDE}
+    for name, part in parts.items():
+        _check_part(name, part, label.column, split, bounds, dropped)
+    return Split(**parts, bounds=bounds, dropped=dropped)
+
+
+def longest_label_delay(frame: pl.DataFrame | pl.LazyFrame, *, time: str, known_at: str) -> timedelta | None:
+    """Longest time from prediction to known label, which the gap must not undercut; None without labels."""
+    delay = (pl.col(known_at) - pl.col(time)).max()
+    return frame.lazy().select(delay).collect().item()
+
+
+def _moment(name: str, schema: pl.Schema) -> pl.Expr:
+    zone = schema[name].time_zone
+    return pl.col(name) if zone is None else pl.col(name).dt.convert_time_zone("UTC")
+
+
+def _part(bounds: Bounds, at: pl.Expr, known: pl.Expr, label: pl.Expr, as_of: datetime) -> pl.Expr:
+    def inside(start: datetime | None, end: datetime) -> pl.Expr:
+        return (at < end) if start is None else (at >= start) & (at < end)
+
+    def part(name: str, next_start: datetime) -> pl.Expr:
+        return pl.when(known <= next_start).then(pl.lit(name)).otherwise(pl.lit("label_too_late"))
+
+    too_old = pl.lit(False) if bounds.train_start is None else at < bounds.train_start
+    return (
+        pl.when(label.is_null() | known.is_null() | at.is_null())
+        .then(pl.lit("no_label"))
+        .when(known > as_of)
+        .then(pl.lit("label_not_known"))
+        .when(too_old)
+        .then(pl.lit("too_old"))
+        .when(inside(bounds.train_start, bounds.train_end))
+        .then(part("train", bounds.validation_start))
+        .when(inside(bounds.validation_start, bounds.validation_end))
+        .then(part("validation", bounds.holdout_start))
+        .when(inside(bounds.holdout_start, bounds.holdout_end))
+        .then(pl.lit("holdout"))
+        .when(at >= bounds.holdout_end)
+        .then(pl.lit("after_holdout"))
+        .otherwise(pl.lit("in_gap"))
+    )
+
+
+def _check_columns(schema: pl.Schema, spine: SpineSpec, label: LabelSpec, as_of: datetime) -> None:
+    needed = [*spine.key, spine.time, label.column, label.known_at]
+    missing = [name for name in needed if name not in schema]
+    if missing:
+        raise ValueError(f"training set lacks the columns {missing}: check spine and label in the model's declaration")
+    for name in (spine.time, label.known_at):
+        dtype = schema[name]
+        if not isinstance(dtype, pl.Datetime):
+            raise ValueError(f"training set column {name} is {dtype}, it must be a Datetime")
+        if (dtype.time_zone is None) != (as_of.tzinfo is None):
+            raise ValueError(f"column {name} is {dtype} but as_of is {as_of!r}: give both a time zone, or neither")
+    if not (schema[label.column] == pl.Boolean or schema[label.column].is_integer()):
+        raise ValueError(f"label {label.column} is {schema[label.column]}, it must be boolean or integer 0/1")
+
+
+def _check_part(
+    name: str, part: pl.DataFrame, label: str, split: SplitSpec, bounds: Bounds, dropped: dict[str, int]
+) -> None:
+    start, end = getattr(bounds, f"{name}_start"), getattr(bounds, f"{name}_end")
+    where = f"the {name} part (prediction time {start or 'beginning'} to {end})"
+    if part.height < split.min_rows:
+        left_out = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
+        raise ValueError(
+            f"{where} has {part.height} rows with a known label, fewer than split.min_rows = {split.min_rows}"
+            f" (left out: {left_out or 'nothing'}): change split.{name}, split.gap or the cut-off"
+        )
+    values = part[label].cast(pl.Int64).unique().sort().to_list()
+    if not set(values) <= {0, 1}:
+        raise ValueError(f"{where} has labels {values[:10]} in column {label}: a binary label is 0 or 1")
+    if len(values) < 2:
+        raise ValueError(f"{where} has only labels of class {values[0]}: make split.{name} longer, both are needed")

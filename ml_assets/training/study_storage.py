@@ -1,0 +1,30 @@
+"""Where Optuna keeps its studies."""
+
+from typing import TYPE_CHECKING
+
+from ml_assets.training.sqlite_file import create_whole, sqlite_path
+
+if TYPE_CHECKING:
+    import optuna
+
+_BUSY_SECONDS = 60  # how long a process waits while another one writes
+
+
+def open_storage(url: str) -> "optuna.storages.RDBStorage":
+    """Open the Optuna storage behind an SQLAlchemy URL; create its tables if there are none."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path = sqlite_path(url)
+    if path is None:
+        return optuna.storages.RDBStorage(url)
+    create_whole(path, _create_tables)
+    return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}})
+
+
+def _create_tables(url: str) -> None:
+    import optuna
+
+    storage = optuna.storages.RDBStorage(url)
+    storage.remove_session()
+    storage.engine.dispose()

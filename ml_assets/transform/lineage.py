@@ -1,0 +1,44 @@
+"""Which columns of its parents each column of a model is made of, read from the compiled SQL."""
+
+from collections.abc import Mapping, Sequence
+
+Column = tuple[str, str]
+
+
+def column_lineage(sql: str, parents: Mapping[str, Sequence[str]], columns: Sequence[str]) -> dict[str, list[Column]]:
+    """Trace columns of a DuckDB query to the tables that it reads.
+
+    Args:
+        sql: the compiled query of one model.
+        parents: relation as written in the query (``"db"."schema"."table"``) -> its columns.
+        columns: the query's columns to trace.
+
+    Returns:
+        column -> sorted (relation, column) pairs; an empty list for one made of no column.
+    """
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.lineage import lineage
+    from sqlglot.optimizer import build_scope, qualify
+
+    schema: dict = {}
+    for relation, names in parents.items():
+        table = exp.to_table(relation, dialect="duckdb")
+        schema.setdefault(table.catalog, {}).setdefault(table.db, {})[table.name] = dict.fromkeys(names, "any")
+    query = qualify.qualify(sqlglot.parse_one(sql, dialect="duckdb"), schema=schema, dialect="duckdb")
+    scope = build_scope(query)
+
+    def leaves(column: str) -> list[Column]:
+        root = lineage(column, query, schema=schema, dialect="duckdb", scope=scope)
+        tables = [node for node in root.walk() if isinstance(node.expression, exp.Table)]
+        return sorted({(_relation(node.expression), _bare(node.name)) for node in tables} - {(None, "")})
+
+    return {column: leaves(column) for column in columns}
+
+
+def _relation(table) -> str:
+    return ".".join(f'"{part}"' for part in (table.catalog, table.db, table.name))
+
+
+def _bare(name: str) -> str:
+    return name.rsplit(".", 1)[-1].strip('"')

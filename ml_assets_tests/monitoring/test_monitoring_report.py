@@ -1,0 +1,183 @@
+import base64
+import re
+import struct
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ml_assets.monitoring.plots import plot_distribution, plot_drift, plot_performance
+from ml_assets.monitoring.report import render_report
+from ml_assets.monitoring.spec import MonitoringSpec
+
+START = datetime(2021, 5, 1, tzinfo=UTC)
+EVIL = "<script>alert('$x^')</script>"
+SPEC = MonitoringSpec(floors={"roc_auc": 0.7}, exclude=["<i>weekday</i>"])
+
+
+def drift_table(features: int = 3, weeks: int = 4) -> pl.DataFrame:
+    names = [EVIL, *(f"feature_{i}" for i in range(1, features))]
+    generator = np.random.default_rng(0)
+    spans = [("chunk", START + timedelta(days=7 * i), 7) for i in range(weeks)] + [("period", START, 7 * weeks)]
+    rows = [
+        {
+            "chunk_start": start,
+            "chunk_end": start + timedelta(days=days),
+            "rows": 700,
+            "scope": scope,
+            "feature": name,
+            "method": method,
+            "value": 0.9 if name == EVIL else float(generator.random() * 0.1),
+            "threshold": 0.2,
+            "alert": name == EVIL,
+        }
+        for name in names
+        for method in ("psi", "kolmogorov_smirnov")
+        for scope, start, days in spans
+        if (method, scope) != ("kolmogorov_smirnov", "period")
+    ]
+    return pl.DataFrame(rows)
+
+
+def performance_table(known: bool = True) -> pl.DataFrame:
+    spans = [("chunk", START + timedelta(days=7 * i), 7) for i in range(4)] + [("period", START, 28)]
+    return pl.DataFrame(
+        [
+            {
+                "chunk_start": start,
+                "chunk_end": start + timedelta(days=days),
+                "rows": 700 if known or kind == "estimated" else 0,
+                "scope": scope,
+                "kind": kind,
+                "metric": "roc_auc",
+                "value": None if kind == "realised" and not known else 0.65,
+                "lower": 0.6 if kind == "estimated" else None,
+                "upper": 0.7 if kind == "estimated" else None,
+                "threshold": 0.7,
+                "alert": kind == "estimated" or known,
+            }
+            for kind in ("estimated", "realised")
+            for scope, start, days in spans
+        ],
+        schema_overrides={"value": pl.Float64},
+    )
+
+
+def report(**changes) -> str:
+    given = {
+        "model": f"late {EVIL}",
+        "version": "<b>7</b>",
+        "period": "2021-05",
+        "drift": drift_table(),
+        "performance": performance_table(),
+        "spec": SPEC,
+        "plots": {f"drift {EVIL}": plot_drift(drift_table())},
+    }
+    return render_report(**given | changes)
+
+
+class Elements(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_report_fetches_nothing():
+    text = report()
+    elements = Elements(text).found
+    assert {tag for tag, _ in elements}.isdisjoint({"script", "link", "iframe", "object", "embed", "base"})
+    fetched = {"src", "href", "srcset", "data", "poster", "action", "background"}
+    addresses = [value for _, attributes in elements for name, value in attributes.items() if name in fetched]
+    assert len(addresses) == 1
+    assert addresses[0].startswith("data:image/png;base64,")
+    assert not any(name.startswith("on") for _, attributes in elements for name in attributes)
+    assert re.search(r"https?:|url\(|@import", text) is None
+
+
+def test_every_text_in_the_report_is_escaped():
+    text = report()
+    assert EVIL not in text
+    assert "<b>7</b>" not in text
+    assert "<i>weekday</i>" not in text
+    words = Elements(text).words
+    assert any(EVIL in word for word in words), "it is shown, as text"
+    assert sum(tag == "img" for tag, _ in Elements(text).found) == 1
+
+
+def test_the_report_says_what_happened_and_what_to_do():
+    words = " ".join(Elements(report()).words)
+    for expected in ("2021-05", "700", "realised roc_auc is 0.650, its limit 0.7", "Retrain", "0.900", "4 of 4"):
+        assert expected in words
+
+
+def test_the_report_lists_features_by_drift():
+    named = [
+        word for word in Elements(report(drift=drift_table(6))).words if word == EVIL or word.startswith("feature_")
+    ]
+    table = named[-6:]
+    psi = dict(drift_table(6).filter(method="psi", scope="period").select("feature", "value").iter_rows())
+    assert table == sorted(psi, key=psi.get, reverse=True)
+
+
+def test_the_report_stands_without_labels():
+    text = report(performance=performance_table(known=False))
+    assert "–" in text
+    assert "estimated roc_auc is 0.650" in text
+
+
+def test_plots_are_embedded_unchanged():
+    png = plot_drift(drift_table())
+    assert base64.b64encode(png).decode() in report(plots={"drift": png})
+
+
+def size_of(png: bytes) -> tuple[int, int]:
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    return struct.unpack(">II", png[16:24])
+
+
+@pytest.mark.parametrize("features", [1, 3, 70])
+def test_a_heat_map_is_small_and_grows_with_its_rows(features):
+    png = plot_drift(drift_table(features))
+    width, height = size_of(png)
+    assert len(png) < 60_000
+    assert width < 800
+    assert 100 < height < 900
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_timeline_is_drawn_with_and_without_labels(known):
+    png = plot_performance(performance_table(known), "roc_auc")
+    assert size_of(png)[0] < 800
+    assert len(png) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("reference", "analysis"),
+    [
+        ([1.0, 2.0, 3.0, None, float("nan")], [2.0, 3.0, 1e9]),
+        ([1.0, 1.0], [1.0]),
+        ([1, 2, 3], [None, None, None]),
+        ([True, False], [True, True]),
+        (["a", "b", None, EVIL], ["c", "$^", None]),
+        ([f"category {i}" for i in range(100)], ["category 1"]),
+    ],
+)
+def test_distributions_of_any_kind_are_drawn(reference, analysis):
+    before = pl.Series(reference, strict=False)
+    png = plot_distribution(before, pl.Series(analysis, dtype=before.dtype, strict=False), EVIL)
+    assert size_of(png)[0] < 800
+    assert len(png) < 60_000
+
+
+def test_a_plot_is_the_same_each_time():
+    assert plot_drift(drift_table()) == plot_drift(drift_table())

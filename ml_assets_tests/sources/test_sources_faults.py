@@ -1,0 +1,274 @@
+"""Every way in which a delivery can be broken, and the one line that says so."""
+
+import gzip
+import io
+import zipfile
+from datetime import date
+
+import polars as pl
+import pytest
+
+from ml_assets.sources.errors import SourceError
+from ml_assets.sources.read import fingerprint, list_drops, read_drops
+
+HEADER = b"id,amount,shop,at\n"
+ROW = b"1,9.5,Oslo,2024-01-15T00:00:00Z\n"
+LATER = b"2,1.0,Oslo,2024-02-15T00:00:00Z\n"
+MONTHLY = {"grain": "monthly", "column": "at", "time_zone": "UTC", "start": "2024-01", "end": "2025-01"}
+
+
+def zipped(**files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(f"{name}.csv", data)
+    return buffer.getvalue()
+
+
+def fault(spec, schema, partitions=None):
+    with pytest.raises(SourceError) as raised:
+        read_drops(spec, partitions or ["whole"], schema)
+    assert "\n" not in str(raised.value)
+    return raised.value
+
+
+def test_missing_file(orders, orders_schema, tmp_path):
+    error = fault(orders("absent.csv"), orders_schema)
+    assert str(error) == (
+        f"source 'orders', drop 'whole': missing file: there is no file {tmp_path}/absent.csv; "
+        "deliver it or change `where`"
+    )
+    assert (error.kind, error.source, error.drop, error.column) == ("missing file", "orders", "whole", None)
+
+
+def test_missing_file_of_one_drop(orders, orders_schema, tmp_path):
+    (tmp_path / "o-2024-01.csv").write_bytes(HEADER + ROW)
+    spec = orders("o-{partition}.csv", drops={"grain": "monthly", "start": "2024-01"})
+    error = fault(spec, orders_schema, ["2024-01", "2024-02"])
+    assert str(error) == (
+        f"source 'orders', drop '2024-02': missing file: there is no file {tmp_path}/o-2024-02.csv; "
+        "deliver it or change `where`"
+    )
+    with pytest.raises(SourceError, match="drop '2024-02': missing file"):
+        fingerprint(spec, ["2024-02"])
+
+
+def test_package_that_is_not_installed(orders, orders_schema):
+    spec = orders(where={"package": "no_such_package", "file": "orders.csv"})
+    assert str(fault(spec, orders_schema)) == (
+        "source 'orders', drop 'whole': missing file: package 'no_such_package' is not installed; "
+        "install it or change `where`"
+    )
+
+
+def test_renamed_column(orders, orders_schema):
+    error = fault(orders(content=HEADER.replace(b"amount", b"sum") + ROW), orders_schema)
+    assert str(error) == (
+        "source 'orders', drop 'whole', column 'amount': missing column: the delivery has id, sum, shop, at; "
+        "have it delivered under this name or change the contract"
+    )
+    assert (error.kind, error.column) == ("missing column", "amount")
+
+
+def test_column_missing_in_parquet(orders, orders_schema, tmp_path):
+    pl.DataFrame({"id": [1], "shop": ["Oslo"]}).write_parquet(tmp_path / "o.parquet")
+    assert str(fault(orders("o.parquet"), orders_schema)) == (
+        "source 'orders', drop 'whole', column 'amount': missing column: the delivery has id, shop; "
+        "have it delivered under this name or change the contract"
+    )
+
+
+def test_wrong_type_names_the_first_value_its_row_and_its_drop(orders, orders_schema):
+    content = HEADER + ROW + LATER.replace(b"1.0", b"one") + LATER.replace(b"1.0", b"two")
+    error = fault(orders(content=content, drops=MONTHLY), orders_schema, ["2024-01", "2024-02"])
+    assert str(error) == (
+        "source 'orders', drop '2024-02', column 'amount': wrong type: 'one' in data row 2 is no Float64; "
+        "correct the delivery or change the contract"
+    )
+    assert (error.kind, error.drop, error.column) == ("wrong type", "2024-02", "amount")
+
+
+def test_wrong_type_in_one_month_leaves_the_others_readable(orders, orders_schema):
+    spec = orders(content=HEADER + LATER.replace(b"1.0", b"one") + ROW, drops=MONTHLY)
+    assert read_drops(spec, ["2024-01"], orders_schema)["2024-01"].frame["id"].to_list() == [1]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "text", "spoken"),
+    [
+        (pl.Int64(), "abc", "Int64"),
+        (pl.Int64(), "1.0", "Int64"),
+        (pl.Int64(), " 1", "Int64"),
+        (pl.Int8(), "128", "Int8"),
+        (pl.UInt8(), "-1", "UInt8"),
+        (pl.Float64(), "1 000", "Float64"),
+        (pl.Boolean(), "yes", "Boolean"),
+        (pl.Date(), "31/12/2024", "Date"),
+        (pl.Date(), "2023-02-29", "Date"),
+        (pl.Datetime("us", "UTC"), "2024-01-01T10:00:00", "ISO 8601 moment with an offset"),
+        (pl.Datetime("us", "UTC"), "01/02/2024", "ISO 8601 moment with an offset"),
+        (pl.Datetime("us"), "2024-01-01T10:00:00Z", "ISO 8601 time without an offset"),
+    ],
+)
+def test_texts_of_the_wrong_type(orders, dtype, text, spoken):
+    error = fault(orders(content=f"id,x\n1,\n2,{text}\n".encode()), {"id": pl.Int64(), "x": dtype})
+    assert str(error) == (
+        f"source 'orders', drop 'whole', column 'x': wrong type: {text!r} in data row 2 is no {spoken}; "
+        "correct the delivery or change the contract"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "detail"),
+    [
+        ([1.5], pl.Int64(), "Float64 does not become Int64"),
+        ([True], pl.Int64(), "Boolean does not become Int64"),
+        ([1], pl.String(), "Int64 does not become String"),
+        ([1, 300], pl.Int8(), "300 in data row 2 is no Int8"),
+        ([date(2024, 1, 1)], pl.Datetime("us", "UTC"), "Date does not become ISO 8601 moment with an offset"),
+    ],
+)
+def test_parquet_values_of_the_wrong_type(orders, tmp_path, values, dtype, detail):
+    pl.DataFrame({"x": values}).write_parquet(tmp_path / "o.parquet")
+    error = fault(orders("o.parquet", key_columns=["x"]), {"x": dtype})
+    assert str(error) == (
+        f"source 'orders', drop 'whole', column 'x': wrong type: {detail}; correct the delivery or change the contract"
+    )
+
+
+@pytest.mark.parametrize("place", ["value", "header"])
+def test_undecodable_bytes(orders, orders_schema, place):
+    content = {"value": HEADER + ROW + LATER.replace(b"Oslo", b"\xc5s"), "header": b"id,am\xf8unt\n"}[place]
+    offset, line, byte = {"value": (56, 3, "c5"), "header": (5, 1, "f8")}[place]
+    assert content[offset] == int(byte, 16)
+    assert str(fault(orders(content=content), orders_schema)) == (
+        f"source 'orders', drop 'whole': undecodable bytes: byte 0x{byte} at offset {offset} (line {line}) "
+        "is no UTF-8; have the file delivered as UTF-8"
+    )
+
+
+def test_utf_16_is_undecodable(orders, orders_schema):
+    error = fault(orders(content=(HEADER + ROW).decode().encode("utf-16")), orders_schema)
+    assert error.kind == "undecodable bytes"
+
+
+def test_truncated_zip(orders, orders_schema):
+    whole = zipped(orders=HEADER + ROW * 200)
+    error = fault(orders("o.csv.zip", whole[: len(whole) // 2]), orders_schema)
+    assert str(error) == (
+        f"source 'orders', drop 'whole': corrupt archive: the zip of {len(whole) // 2} bytes is damaged or cut off "
+        "(File is not a zip file); have it delivered again"
+    )
+
+
+def test_zip_with_a_changed_byte(orders, orders_schema):
+    whole = bytearray(zipped(orders=HEADER + ROW * 200))
+    whole[60] ^= 0xFF
+    error = fault(orders("o.csv.zip", bytes(whole)), orders_schema)
+    assert error.kind == "corrupt archive"
+
+
+@pytest.mark.parametrize(("files", "held"), [({}, "none"), ({"a": HEADER + ROW, "b": HEADER + ROW}, "a.csv, b.csv")])
+def test_zip_without_exactly_one_file(orders, orders_schema, files, held):
+    assert str(fault(orders("o.csv.zip", zipped(**files)), orders_schema)) == (
+        f"source 'orders', drop 'whole': corrupt archive: the zip must hold one file, it holds {held}; "
+        "zip the one CSV file"
+    )
+
+
+def test_truncated_gzip(orders, orders_schema):
+    whole = gzip.compress(HEADER + ROW * 200)
+    error = fault(orders("o.csv.gz", whole[:-20]), orders_schema)
+    assert str(error) == (
+        f"source 'orders', drop 'whole': corrupt archive: the gzip of {len(whole) - 20} bytes is damaged or cut "
+        "off (Compressed file ended before the end-of-stream marker was reached); have it delivered again"
+    )
+
+
+def test_something_else_named_gzip(orders, orders_schema):
+    assert fault(orders("o.csv.gz", HEADER + ROW), orders_schema).kind == "corrupt archive"
+
+
+def test_truncated_parquet(orders, orders_schema, tmp_path):
+    pl.DataFrame({"id": range(1000)}).write_parquet(tmp_path / "whole.parquet")
+    error = fault(orders("o.parquet", (tmp_path / "whole.parquet").read_bytes()[:-50]), orders_schema)
+    assert error.kind == "unparsable"
+    assert str(error).startswith("source 'orders', drop 'whole': unparsable: no readable Parquet file (")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n"])
+def test_empty_file(orders, orders_schema, content):
+    assert str(fault(orders(content=content), orders_schema)) == (
+        "source 'orders', drop 'whole': empty drop: the file is empty; have it delivered again"
+    )
+
+
+@pytest.mark.parametrize("drops", [{}, MONTHLY])
+def test_file_with_a_header_only(orders, orders_schema, drops):
+    name = "2024-01" if drops else "whole"
+    assert str(fault(orders(content=HEADER, drops=drops), orders_schema, [name])) == (
+        f"source 'orders', drop '{name}': empty drop: the delivery has no row for it; have it delivered, then run again"
+    )
+
+
+def test_month_without_rows(orders, orders_schema):
+    spec = orders(content=HEADER + ROW + LATER, drops=MONTHLY)
+    assert str(fault(spec, orders_schema, ["2024-01", "2024-03"])) == (
+        "source 'orders', drop '2024-03': empty drop: the delivery has no row for it; have it delivered, then run again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "detail"),
+    [
+        (ROW + b"2,1.0", "data row 2 has 2 fields where the header has 4"),
+        (ROW + b"2,1.0,Oslo\n" + LATER, "data row 2 has 3 fields where the header has 4"),
+        (ROW + b"\n" + LATER, "data row 2 has 1 fields where the header has 4"),
+        (ROW + ROW + b"3,1,x,2024-01-15T00:00:00Z,y\n", "data row 3 has 5 fields where the header has 4"),
+        (b'1,9,"a,b",2024-01-15T00:00:00Z\n2,"x,y\nz",3\n', "data row 2 has 3 fields where the header has 4"),
+        (b'1,9,"a,2024-01-15T00:00:00Z\n', "a quoted field is opened and never closed"),
+    ],
+    ids=["cut off", "short", "blank", "long", "short and quoted", "open quote"],
+)
+def test_rows_that_do_not_fit_the_header(orders, orders_schema, rows, detail):
+    assert str(fault(orders(content=HEADER + rows), orders_schema)) == (
+        f"source 'orders', drop 'whole': unparsable: {detail}; correct the delivered file"
+    )
+
+
+def test_short_and_long_row_that_make_up_for_each_other(orders, orders_schema):
+    rows = b"1,1,x\n2,1,x,2024-01-15T00:00:00Z,y\n"
+    assert "data row 1 has 3 fields" in str(fault(orders(content=HEADER + rows), orders_schema))
+
+
+def test_header_that_names_a_column_twice(orders, orders_schema):
+    assert str(fault(orders(content=b"id,id,amount,shop,at\n"), orders_schema)) == (
+        "source 'orders', drop 'whole': unparsable: the header names id more than once; rename the columns"
+    )
+
+
+def test_rows_that_belong_to_no_month_are_not_lost_in_silence(orders, orders_schema):
+    content = HEADER + ROW + b"2,1.0,Oslo,\n3,1.0,Oslo,\n"
+    spec = orders(content=content, drops=MONTHLY)
+    expected = "column 'at': wrong type: 2 rows without a value belong to no drop, the first is data row 2; "
+    assert expected in str(fault(spec, orders_schema, ["2024-01"]))
+    with pytest.raises(SourceError, match="source 'orders', drop 'all', column 'at'"):
+        list_drops(spec, orders_schema)
+
+
+def test_drops_cut_by_a_column_that_is_no_date(orders, orders_schema):
+    spec = orders(content=HEADER + ROW, drops=MONTHLY | {"column": "id"})
+    assert str(fault(spec, orders_schema, ["2024-01"])) == (
+        "source 'orders', drop '2024-01', column 'id': wrong type: months cannot be told from Int64; "
+        "cut the drops by a date or datetime column of the contract"
+    )
+    spec = orders(content=HEADER + ROW, drops=MONTHLY | {"column": "sold_at"})
+    with pytest.raises(SourceError, match="column 'sold_at': missing column: "):
+        list_drops(spec, orders_schema)
+
+
+def test_directory_in_place_of_a_file(orders, orders_schema, tmp_path):
+    (tmp_path / "orders.csv").mkdir()
+    error = fault(orders("orders.csv"), orders_schema)
+    assert error.kind == "unreachable"
+    assert "IsADirectoryError" in str(error)
