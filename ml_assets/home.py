@@ -42,8 +42,8 @@ class Home:
 
     @property
     def mlflow_artifacts(self) -> str:
-        """Where MLflow keeps models and plots."""
-        return str(self.root / "mlflow" / "artifacts")
+        """Where MLflow keeps models and plots; empty for a tracking server, which decides itself."""
+        return "" if self.mlflow.startswith("http") else str(self.root / "mlflow" / "artifacts")
 
     @property
     def dbt(self) -> Path:

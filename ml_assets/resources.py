@@ -8,7 +8,7 @@ import dagster as dg
 from ml_assets.lake import Lake
 
 if TYPE_CHECKING:
-    from ml_assets.registry import Registry
+    from ml_assets.registry.registry import Registry
 
 
 class LakeResource(dg.ConfigurableResource):
@@ -44,9 +44,10 @@ class RegistryResource(dg.ConfigurableResource):
     """MLflow: its tracking address and where it keeps artifacts."""
 
     tracking_uri: str
-    artifacts: str
+    artifacts: str = ""
+    experiment: str = "ml_assets"
 
     def open(self) -> "Registry":
-        from ml_assets.registry import Registry
+        from ml_assets.registry.registry import Registry
 
-        return Registry(self.tracking_uri, self.artifacts)
+        return Registry(self.tracking_uri, self.artifacts or None, self.experiment)

@@ -17,7 +17,8 @@ from ml_assets.components.source import Source
 from ml_assets.components.spine import Spine
 from ml_assets.home import Home
 from ml_assets.lake import Lake
-from ml_assets.registry import Registry
+from ml_assets.quality.contracts import contract_schema, load_contract
+from ml_assets.resources import RegistryResource
 from ml_assets.sources.read import WHOLE, fingerprint, list_drops
 
 
@@ -85,13 +86,18 @@ class MainJob:
 
     def _drops(self) -> list[str]:
         """Drops that every source cut into drops has delivered."""
-        held = [set(list_drops(source)) for source in self._sources if source.drops.grain != WHOLE]
+        held = [
+            set(list_drops(source, contract_schema(load_contract(source.contract))))
+            for source in self._sources
+            if source.drops.grain != WHOLE
+        ]
         return sorted(set.intersection(*held)) if held else []
 
     def _tidy_up(self, console: Console, instance: dg.DagsterInstance) -> None:
         dead = close_dead_runs(instance)
         if dead:
-            closed = Registry(self.home.mlflow, self.home.mlflow_artifacts).close_stale_runs(dead)
+            registry = RegistryResource(tracking_uri=self.home.mlflow, artifacts=self.home.mlflow_artifacts)
+            closed = registry.open().close_stale_runs(dead)
             console.print(f"Closed {len(dead)} killed run(s) and {closed} MLflow run(s) they had left open.")
 
     def _run_once(self, console: Console, runner: Runner, planned: PlannedRun, before: str) -> str:

@@ -101,10 +101,9 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
             seed=spec.seed,
         )
         plots = _plots(holdout[label].cast(pl.Float64).to_numpy(), score, importance)
-        with mlflow.resume_run(trained.run_id) as run:
-            run.log_metrics({f"holdout_{name}": value for name, value in measured.values.items()})
-            for name, png in plots.items():
-                run.log_png(name, png)
+        run = mlflow.recorder(trained.run_id)
+        run.log_metrics({f"holdout_{name}": value for name, value in measured.values.items()})
+        run.log_files({f"plots/{name}.png": png for name, png in plots.items()})
         rows = pl.concat([measured.metrics, _long(measured.slices)], how="diagonal")
         written, stored = replace_as_of(tables, model.key("evaluation"), moment, rows)
         yield dg.MaterializeResult(
@@ -112,7 +111,7 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
             metadata={
                 **table_metadata(written, stored),
                 "version": trained.version,
-                **{name: value for name, value in measured.values.items()},
+                **measured.values,
                 "metrics": markdown(measured.metrics.drop("confidence", "resamples", "rows")),
                 "slices": markdown(measured.slices),
                 **{name: inline_png(png, name) for name, png in plots.items()},
@@ -226,7 +225,7 @@ def _champion(model: ModelContext) -> dg.AssetsDefinition:
             promotion=spec.promotion,
         )
         if decision.promote:
-            mlflow.set_alias(spec.name, "champion", trained.version)
+            mlflow.promote(spec.name, trained.version)
         written = write_record(tables, model.key("champion"), moment, decision)
         return dg.MaterializeResult(
             metadata={

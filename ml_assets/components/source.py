@@ -119,7 +119,7 @@ def _gate_asset(source: Source, group: str) -> dg.AssetsDefinition:
         names = drops_of(context, source.drops)
         contract = load_contract(source.contract)
         raw = {name: tables.scan(source.table("raw")).filter(pl.col(DROP) == name).collect() for name in names}
-        gated = {name: apply_contract(frame, contract, source.key) for name, frame in raw.items()}
+        gated = {name: apply_contract(frame, contract, source.key_columns) for name, frame in raw.items()}
         measured = {name: _measure(source, tables, name, raw[name], gated[name]) for name in names}
         described = contract_descriptions(contract)
         for table in ("validated", "quarantine"):
@@ -145,7 +145,7 @@ def _measure(source: Source, lake: Lake, drop: str, raw: pl.DataFrame, gated: Ga
         bad_row_share(gated, source.max_bad_share),
         conservation(raw.height, gated.validated.height, gated.quarantine.height),
         completeness(raw, source.required, source.max_missing_share),
-        key_uniqueness(gated.validated, source.key),
+        key_uniqueness(gated.validated, source.key_columns),
         row_count(raw.height, earlier, limits.min_ratio, limits.max_ratio),
     ]
     return {one.name: one for one in measured}

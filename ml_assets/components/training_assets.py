@@ -1,7 +1,5 @@
 """training_set, tuned_parameters and model: from spine and features to a registered challenger."""
 
-import json
-
 import dagster as dg
 import polars as pl
 
@@ -19,6 +17,7 @@ from ml_assets.components.records import (
 from ml_assets.components.stages import STAGE, TRAINING
 from ml_assets.home import Home
 from ml_assets.lake import Lake
+from ml_assets.registry.records import CHALLENGER, RunOrigin
 from ml_assets.resources import AsOf, LakeResource, RegistryResource
 
 SPLIT = "split"
@@ -181,7 +180,8 @@ def _model(model: ModelContext) -> dg.AssetsDefinition:
         moment = model.moment(tables, as_of).isoformat()
         tuned = read_record(tables, model.key("tuned_parameters"), moment, TunedParameters)
         train, validation = (read_part(tables, model, moment, part) for part in ("train", "validation"))
-        with registry.open().training_run(spec.name, tags=_run_tags(context, tables, model, moment)) as run:
+        mlflow = registry.open()
+        with mlflow.training_run(spec.name, _origin(context, tables, model), tags={"as_of": moment}) as run:
             fitted = fit_model(
                 train,
                 validation,
@@ -192,13 +192,15 @@ def _model(model: ModelContext) -> dg.AssetsDefinition:
                 metric=spec.metric,
                 seed=spec.seed,
             )
-            run.log_params(tuned.parameters)
-            run.log_metrics({f"validation_{spec.metric}": fitted.history[fitted.best_iteration]})
-            logged = run.log_model(fitted, train.head(5), name=spec.name)
+            run.log_parameters(fitted.parameters | {"trees": fitted.best_iteration + 1})
+            run.log_history(f"validation_{spec.metric}", fitted.history)
+            logged = run.log_model(spec.name, fitted, train.head(5))
+            registered = mlflow.register(spec.name, logged, tags={"as_of": moment})
+        mlflow.set_alias(spec.name, CHALLENGER, registered.version)
         record = TrainedVersion(
             model=spec.name,
-            version=logged.version,
-            run_id=logged.run_id,
+            version=registered.version,
+            run_id=registered.run_id,
             as_of=moment,
             training_set_version=tables.version(model.key("training_set")),
             trees=fitted.best_iteration + 1,
@@ -213,12 +215,11 @@ def _model(model: ModelContext) -> dg.AssetsDefinition:
     return trained_model
 
 
-def _run_tags(context: dg.AssetExecutionContext, lake: Lake, model: ModelContext, moment: str) -> dict[str, str]:
+def _origin(context: dg.AssetExecutionContext, lake: Lake, model: ModelContext) -> RunOrigin:
     read = [model.spine.table, *(view.key for view in model.views), model.key("training_set")]
-    return {
-        "dagster_run_id": context.run_id,
-        "code_commit": code_commit(),
-        "as_of": moment,
-        "table_versions": json.dumps({key: lake.version(key) for key in read}),
-        "declaration": model.spec.model_dump_json(),
-    }
+    return RunOrigin(
+        dagster_run_id=context.run_id,
+        code_commit=code_commit(),
+        table_versions={key: lake.version(key) for key in read},
+        declaration=model.spec.model_dump(mode="json"),
+    )

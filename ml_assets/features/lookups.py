@@ -14,8 +14,7 @@ def lookup_features(view: FeatureViewSpec, spine: pl.DataFrame, table: pl.DataFr
     Args:
         view: a view without `known_at`, with lookups.
         spine: the keys; checked already.
-        table: rows with the view's `table_columns`, at most one per entity; rows with a null key are left
-            out.
+        table: rows with the view's `table_columns`, at most one per entity; rows with a null key are left out.
 
     Raises:
         FeatureError: an expression fails, key types do not fit, or an entity has several rows.

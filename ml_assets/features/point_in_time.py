@@ -27,8 +27,7 @@ def find_leaks(
     """Recompute a sample of stored features from the rows known at each row's time; return those that differ.
 
     A feature that used the future differs from what can be computed without it. So does one whose table has
-    changed
-    since: audit against the table version that the features were computed from.
+    changed since: audit against the table version that the features were computed from.
 
     Args:
         view: the declaration.

@@ -55,10 +55,8 @@ class Timeline:
     def _count(self, age: timedelta | None) -> np.ndarray:
         if self.packing is None:
             return np.zeros(self.times.size, np.int64)
-        if age is None:
-            moments = np.full(self.times.size, np.iinfo(np.int64).min)
-        else:
-            moments = self.times - age // _MICROSECOND
+        always = np.full(self.times.size, np.iinfo(np.int64).min)
+        moments = always if age is None else self.times - age // _MICROSECOND
         return np.searchsorted(self.event_keys, self.packing.pack(self.entities, moments), side="right")
 
 

@@ -80,23 +80,22 @@ def _count(window: _Window) -> pl.Series:
 def _sum(window: _Window) -> pl.Series:
     if window.observations.values.dtype == np.int64:
         return pl.Series(exact.to_int(window.sums, window.count.size))
-    mantissa, place = exact.to_float(window.sums, window.count.size)
-    return pl.Series(np.ldexp(mantissa, exact.BITS * place))
+    mantissa, scale = exact.to_float(window.sums, window.count.size)
+    return pl.Series(np.ldexp(mantissa, exact.BITS * scale))
 
 
 def _mean(window: _Window) -> pl.Series:
-    mantissa, place = exact.to_float(window.sums, window.count.size)
-    return pl.Series(np.ldexp(mantissa / np.maximum(window.count, 1), exact.BITS * place))
+    mantissa, scale = exact.to_float(window.sums, window.count.size)
+    return pl.Series(np.ldexp(mantissa / np.maximum(window.count, 1), exact.BITS * scale))
 
 
 def _std(window: _Window) -> pl.Series:
-    # (n * sum of squares - square of sum) / (n (n - 1)): loses every digit in floats, none in exact
-    # arithmetic.
+    # (n * sum of squares - square of sum) / (n (n - 1)): loses every digit in floats, and none here.
     squares = exact.between(window.observations.squares, window.start, window.end)
     spread = exact.scaled_difference(squares, window.count, exact.square(window.sums))
-    mantissa, place = exact.to_float(spread, window.count.size)
+    mantissa, scale = exact.to_float(spread, window.count.size)
     count = np.maximum(window.count, 2).astype(np.float64)
-    return pl.Series(np.ldexp(np.sqrt(mantissa / (count * (count - 1))), exact.BITS * place // 2))
+    return pl.Series(np.ldexp(np.sqrt(mantissa / (count * (count - 1))), exact.BITS * scale // 2))
 
 
 def _min(window: _Window) -> pl.Series:

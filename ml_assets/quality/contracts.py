@@ -17,7 +17,8 @@ def load_contract(reference: str) -> "Contract":
     """The Pandera model at "package.module:Class".
 
     Raises:
-        ContractError: it cannot be imported, is no model, or uses what a gate cannot honour (see `_refused`).
+        ContractError: it cannot be imported, is no model, or has optional or pattern columns,
+            untyped columns, parsers, or rules that only warn.
     """
     import pandera.polars as pa
 
@@ -32,7 +33,10 @@ def load_contract(reference: str) -> "Contract":
     contract = getattr(module, class_name, None)
     if not (isinstance(contract, type) and issubclass(contract, pa.DataFrameModel)):
         raise ContractError(f"contract {reference!r} names no pandera.polars.DataFrameModel")
-    refused = _refused(contract)
+    try:
+        refused = _refused(contract.to_schema())
+    except pa.errors.SchemaInitError as error:
+        raise ContractError(f"contract {reference!r}: {error}") from error
     if refused:
         raise ContractError(f"contract {reference!r}: {refused}")
     return contract
@@ -49,11 +53,8 @@ def contract_descriptions(contract: "Contract") -> dict[str, str]:
     return {name: column.description or "" for name, column in contract.to_schema().columns.items()}
 
 
-def _refused(contract: "Contract") -> str | None:
-    """A feature of Pandera that would let rows through unseen, change them, or make tables differ."""
-    schema = contract.to_schema()
-    if schema.parsers or any(column.parsers for column in schema.columns.values()):
-        return "it has parsers; a gate does not change rows, so clean them in a later table"
+def _refused(schema: "pa.DataFrameSchema") -> str | None:
+    """A feature of Pandera that would let rows through unseen or make the tables of two drops differ."""
     for name, column in schema.columns.items():
         if column.regex or not column.required:
             return f"column {name!r} is optional or a pattern; every delivery must have the same columns"

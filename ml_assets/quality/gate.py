@@ -96,10 +96,10 @@ def _quarantine(frame: pl.DataFrame, bad: pl.Series, found: list[tuple[Rule, pl.
         )
     rows = bad.arg_true()
     flags = pl.DataFrame([breaches.gather(rows).alias(str(i)) for i, (_, breaches) in enumerate(found)])
-    blamed = dict.fromkeys(column for rule, _ in found for column in rule.columns)
     touched = {
         column: pl.any_horizontal(str(i) for i, (rule, _) in enumerate(found) if column in rule.columns)
-        for column in blamed
+        for column in frame.columns
+        if any(column in rule.columns for rule, _ in found)
     }
     broken = {rule.name: pl.col(str(i)) for i, (rule, _) in enumerate(found)}
     notes = flags.select(_joined(broken).alias(RULES), _joined(touched).alias(COLUMNS))

@@ -103,7 +103,10 @@ def _unique_sets(schema: Any, key_columns: list[str]) -> list[tuple[str, ...]]:
     declared = schema.unique or []
     sets = [declared] if declared and isinstance(declared[0], str) else declared
     single = [[name] for name, column in schema.columns.items() if column.unique]
-    return list({frozenset(names): tuple(names) for names in [*single, *sets, key_columns]}.values())
+    distinct: dict[frozenset[str], tuple[str, ...]] = {}
+    for names in [*single, *sets, key_columns]:
+        distinct.setdefault(frozenset(names), tuple(names))
+    return list(distinct.values())
 
 
 def _missing(name: str, frame: pl.DataFrame) -> pl.Series:

@@ -16,7 +16,7 @@ def is_month(name: str) -> bool:
 
 
 def month_number(month: str) -> int:
-    """ "2013-02" as the number of months since year 0."""
+    """The month, written YYYY-MM, as the number of months since year 0."""
     year, number = month.split("-")
     return int(year) * 12 + int(number) - 1
 

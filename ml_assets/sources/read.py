@@ -94,9 +94,8 @@ def fingerprint(spec: SourceSpec, partitions: list[str]) -> str:
         ValueError: a partition is asked for that the declaration does not have.
     """
     _check_declared(spec, partitions)
-    files = (
-        [[name] for name in sorted(partitions)] if PARTITION in spec.where.template else [partitions][: len(partitions)]
-    )
+    one_file_each = PARTITION in spec.where.template or not partitions
+    files = [[name] for name in sorted(partitions)] if one_file_each else [partitions]
     digest = hashlib.sha256()
     for names in files:
         with _blaming(spec, names):

@@ -13,7 +13,7 @@ from ml_assets.monitoring.report import render_report
 from ml_assets.monitoring.spec import MonitoringSpec
 
 START = datetime(2021, 5, 1, tzinfo=UTC)
-EVIL = "<script>alert('$x^')</script>"
+EVIL = "<script>alert('$x^$')</script>"
 SPEC = MonitoringSpec(floors={"roc_auc": 0.7}, exclude=["<i>weekday</i>"])
 
 

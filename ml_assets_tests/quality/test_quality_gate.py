@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from ml_assets.quality.errors import ContractError
 from ml_assets.quality.gate import apply_contract
 
-_spec = importlib.util.spec_from_file_location("gate_orders", Path(__file__).parent / "orders_contract.py")
+_spec = importlib.util.spec_from_file_location("gate_orders", Path(__file__).parent / "quality_orders_contract.py")
 contracts = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(contracts)
 

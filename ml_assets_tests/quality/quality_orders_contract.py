@@ -2,6 +2,7 @@
 
 import pandera.polars as pa
 import polars as pl
+from pandera.api.dataframe.model_components import dataframe_parser
 
 from ml_assets.quality.rules import row_rule
 
@@ -53,7 +54,7 @@ class TrueOrFalse(pa.DataFrameModel):
     id: pl.Int64
 
     @pa.check("id")
-    def always(cls, data):
+    def always(cls, data):  # noqa: ARG002
         return True
 
 
@@ -81,7 +82,7 @@ class Pattern(pa.DataFrameModel):
 class Parsing(pa.DataFrameModel):
     id: pl.Int64
 
-    @pa.dataframe_parser
+    @dataframe_parser
     def positive(cls, data):
         return data.lazyframe.with_columns(pl.col("id").abs())
 
@@ -92,7 +93,7 @@ class UniqueColumns(pa.DataFrameModel):
     c: pl.Int64
 
     class Config:
-        unique = [["b"], ["c"]]
+        unique = (("b",), ("c",))
 
 
 NOT_A_CONTRACT = 3
