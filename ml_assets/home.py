@@ -68,4 +68,6 @@ class Home:
         if not placed.exists() or placed.read_text() != settings:
             placed.write_text(settings)
         os.environ.update(TELEMETRY_OFF)
+        # Idle OpenMP threads would otherwise spin on cores that other libraries' threads need.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ.update(ML_ASSETS_HOME=str(self.root), DAGSTER_HOME=str(self.dagster))

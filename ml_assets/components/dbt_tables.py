@@ -52,7 +52,7 @@ def _models_asset(declared: DbtTables, project: DbtProject, specs: Specs, models
             for t in m.tests
         ],
     )
-    def dbt_models(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator:
+    def dbt_models(lake: LakeResource) -> Iterator:
         with TemporaryDirectory(prefix="dbt-") as scratch:
             report = build_models(project, declared.select, Path(scratch))
             by_name = {model.name: model for model in models.values()}

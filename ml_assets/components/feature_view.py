@@ -15,7 +15,7 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
 
-AUDITED_ROWS = 200
+AUDITED_ROWS = 50
 """Stored rows that are recomputed by hand at each materialization; a leak shows in far fewer."""
 
 

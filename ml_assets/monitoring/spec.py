@@ -37,9 +37,7 @@ class MonitoringSpec(BaseModel):
         default=0.2,
         description="Population stability index above which a feature has drifted (0.1 is some, 0.2 much).",
     )
-    psi_bins: int = Field(
-        default=10, description="Quantile bins of a numeric feature's reference; 10 are deciles."
-    )
+    psi_bins: int = Field(default=10, description="Quantile bins of a numeric feature's reference; 10 are deciles.")
     psi_floor: float = Field(
         default=1e-4,
         description="Least share of rows a PSI bin counts with, or an empty bin would make PSI infinite.",

@@ -7,7 +7,7 @@ import numpy as np
 
 from ml_assets.training.metrics import METRICS, RankedScores, measure, measure_weighted
 
-_CELLS = 2_000_000  # rows x resamples weighed at once: some 16 MB per array
+_CELLS = 500_000  # rows x resamples weighed at once: arrays of 4 MB, which stay in the cache
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def default_space() -> dict[str, ParameterRange]:
     """A space that suits tabular data of 10^4 to 10^7 rows; each bound is a value people deploy."""
     return {
         "learning_rate": ParameterRange(low=0.03, high=0.3, log=True),
-        "max_depth": ParameterRange(low=3, high=9, integer=True),
+        "max_depth": ParameterRange(low=3, high=8, integer=True),
         "min_child_weight": ParameterRange(low=1, high=100, log=True),
         "subsample": ParameterRange(low=0.6, high=1.0),
         "colsample_bytree": ParameterRange(low=0.3, high=1.0),

@@ -1,6 +1,7 @@
 """Which columns of its parents each column of a model is made of, read from the compiled SQL."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 Column = tuple[str, str]
 
@@ -16,13 +17,25 @@ def column_lineage(sql: str, parents: Mapping[str, Sequence[str]], columns: Sequ
     Returns:
         column -> sorted (relation, column) pairs; an empty list for one made of no column.
     """
+    return {
+        column: list(made_of)
+        for column, made_of in _traced(
+            sql, tuple((relation, tuple(names)) for relation, names in parents.items()), tuple(columns)
+        )
+    }
+
+
+@lru_cache(maxsize=256)
+def _traced(
+    sql: str, parents: tuple[tuple[str, tuple[str, ...]], ...], columns: tuple[str, ...]
+) -> tuple[tuple[str, tuple[Column, ...]], ...]:
     import sqlglot
     from sqlglot import exp
     from sqlglot.lineage import lineage
     from sqlglot.optimizer import build_scope, qualify
 
     schema: dict = {}
-    for relation, names in parents.items():
+    for relation, names in parents:
         table = exp.to_table(relation, dialect="duckdb")
         schema.setdefault(table.catalog, {}).setdefault(table.db, {})[table.name] = dict.fromkeys(names, "any")
     query = qualify.qualify(sqlglot.parse_one(sql, dialect="duckdb"), schema=schema, dialect="duckdb")
@@ -33,7 +46,7 @@ def column_lineage(sql: str, parents: Mapping[str, Sequence[str]], columns: Sequ
         tables = [node for node in root.walk() if isinstance(node.expression, exp.Table)]
         return sorted({(_relation(node.expression), _bare(node.name)) for node in tables} - {(None, "")})
 
-    return {column: leaves(column) for column in columns}
+    return tuple((column, tuple(leaves(column))) for column in columns)
 
 
 def _relation(table) -> str:

@@ -32,8 +32,7 @@ def registry_in(home):
     return Registry(f"sqlite:///{home}/mlflow.db", f"{home}/models", "training")
 
 
-@pytest.fixture(scope="module")
-def model():
+def train():
     return fit_model(
         rows(0),
         rows(1),
@@ -44,6 +43,11 @@ def model():
         metric="roc_auc",
         seed=0,
     )
+
+
+@pytest.fixture(scope="module")
+def model():
+    return train()
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +197,7 @@ CHILD = """
     registry = tests.registry_in(sys.argv[2])
 """
 WORK = """
-    model = tests.model.__wrapped__() if hasattr(tests.model, "__wrapped__") else tests.model._fixture_function()
+    model = tests.train()
     for _ in range(3):
         created = tests.register(registry, model, "shared")
         registry.promote("shared", created.version)

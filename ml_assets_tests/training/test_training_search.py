@@ -132,6 +132,17 @@ def test_a_trial_left_running_by_a_dead_process_does_not_count(tmp_path, undistu
     assert trials(storage, found).equals(history)
 
 
+def test_a_trial_that_two_processes_ran_counts_once(tmp_path, undisturbed):
+    expected, history, _ = undisturbed
+    storage = url(tmp_path)
+    first = search(storage, SEARCH.model_copy(update={"trials": 2}))
+    study = optuna.load_study(study_name=first.study, storage=open_storage(storage))
+    study.add_trial(study.trials[1])
+    found = search(storage)
+    assert (found.trials, found.parameters) == (8, expected.parameters)
+    assert trials(storage, found).equals(history)
+
+
 CHILD = """
     import importlib.util, sys
     spec = importlib.util.spec_from_file_location("test_training_search", sys.argv[1])

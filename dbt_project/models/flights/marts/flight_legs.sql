@@ -45,6 +45,10 @@ select
     distance_miles,
     scheduled_departure_minute,
     scheduled_arrival_minute,
+    (scheduled_arrival_minute - scheduled_departure_minute + 1440) % 1440 as scheduled_minutes,
+    count(*) over (partition by origin, time_bucket(interval 1 hour, scheduled_departure_at))
+        as scheduled_departures_that_hour,
+    count(*) over (partition by origin, scheduled_date) as scheduled_departures_that_day,
     isodow(scheduled_date) as scheduled_weekday,
     dayofyear(scheduled_date) as scheduled_day_of_year,
     scheduled_departure_at,
