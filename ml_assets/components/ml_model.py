@@ -21,11 +21,19 @@ class MLModel(ModelSpec, dg.Component, dg.Resolvable):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         from ml_assets.components.evaluation_assets import evaluation_assets
+        from ml_assets.components.monitoring_assets import monitoring_assets
         from ml_assets.components.scoring_assets import scoring_assets
         from ml_assets.components.training_assets import training_assets
 
         model = self.in_context(context)
-        return dg.Definitions(assets=[*training_assets(model), *evaluation_assets(model), *scoring_assets(model)])
+        return dg.Definitions(
+            assets=[
+                *training_assets(model),
+                *evaluation_assets(model),
+                *scoring_assets(model),
+                *monitoring_assets(model),
+            ]
+        )
 
     def in_context(self, context: dg.ComponentLoadContext) -> ModelContext:
         """The declaration with its spine and views found; raises ValueError for a view that does not exist."""

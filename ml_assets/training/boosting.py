@@ -19,10 +19,10 @@ _VALIDATION = "validation"
 
 @dataclass(frozen=True)
 class Matrices:
-    """Binned training and validation rows; binned once, so they can be shared by any number of fits."""
+    """Binned training rows and validation rows; made once, they can be shared by any number of fits."""
 
     train: "xgb.QuantileDMatrix"
-    validation: "xgb.QuantileDMatrix"
+    validation: "xgb.DMatrix"
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,22 @@ def bin_rows(
     validation: tuple[np.ndarray, np.ndarray],
     max_bin: int,
 ) -> Matrices:
-    """Bin encoded rows (features, label); validation takes its bin edges from training."""
+    """Bin the encoded training rows (features, label).
+
+    Validation rows are only predicted, which XGBoost does several times faster from unbinned values, with the same
+    result.
+    """
     import xgboost as xgb
 
     shared = {
         "feature_names": encoding.names,
         "feature_types": encoding.feature_types,
         "enable_categorical": True,
-        "max_bin": max_bin,
     }
-    binned = xgb.QuantileDMatrix(train[0], label=train[1], **shared)
-    return Matrices(binned, xgb.QuantileDMatrix(validation[0], label=validation[1], ref=binned, **shared))
+    return Matrices(
+        train=xgb.QuantileDMatrix(train[0], label=train[1], max_bin=max_bin, **shared),
+        validation=xgb.DMatrix(validation[0], label=validation[1], **shared),
+    )
 
 
 def boost(

@@ -78,11 +78,11 @@ def search_parameters(
     fingerprint = _fingerprint(encoding, rows, search, training, metric, seed)
     study = _open_study(f"{model}-{fingerprint[:12]}", storage, metric)
     matrices = None
-    while (done := len(finished_trials(study))) < search.trials:
+    while len(finished := finished_trials(study)) < search.trials:
         matrices = matrices or bin_rows(encoding, *rows, training.max_bin)
-        study.add_trial(_next_trial(finished_trials(study), matrices, search, training, metric, seed))
+        study.add_trial(_next_trial(finished, matrices, search, training, metric, seed))
         if on_trial is not None:
-            on_trial(done + 1, search.trials, study.best_value if _has_best(study) else float("nan"))
+            on_trial(len(finished) + 1, search.trials, study.best_value if _has_best(study) else float("nan"))
     return _result(study, fingerprint, metric)
 
 

@@ -1,0 +1,236 @@
+"""drift_report and performance_report: how the champion fares on each drop."""
+
+from dataclasses import dataclass
+
+import dagster as dg
+import polars as pl
+
+from ml_assets.components.evaluation_assets import PREDICTION, SCORE, VERSION
+from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
+from ml_assets.components.model_context import ModelContext
+from ml_assets.components.partitions import SINGLE_RUN, drop_end, drops_of
+from ml_assets.components.stages import SCORING, STAGE
+from ml_assets.lake import Lake
+from ml_assets.resources import LakeResource
+
+TAGS = {STAGE: SCORING}
+WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+
+
+def monitoring_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
+    return [_drift_report(model), _performance_report(model)]
+
+
+def _scored(lake: Lake, model: ModelContext, drop: str) -> pl.DataFrame:
+    """A drop's predictions beside features and labels; a label not known when the drop ended is null."""
+    spec, key = model.spec, [*model.spec.spine.key, model.spine.time]
+    stored = lake.scan(model.key("predictions")).filter(pl.col(model.spine.partition) == drop)
+    predicted = stored.select(*key, SCORE, PREDICTION, VERSION).collect()
+    known = pl.col(spec.label.known_at) <= drop_end(drop)
+    rows = model.rows(lake, [drop]).with_columns(pl.when(known).then(pl.col(spec.label.column)))
+    return rows.join(predicted, on=key, how="inner", maintain_order="left")
+
+
+def _reference(lake: Lake, model: ModelContext, version: str) -> pl.DataFrame:
+    """The out-of-sample rows of the version that made the predictions."""
+    found = lake.scan(model.key("reference")).filter(pl.col(VERSION) == version).collect()
+    if found.is_empty():
+        raise ValueError(f"{model.key('reference')} holds nothing of version {version}: evaluate that version again")
+    return found
+
+
+def _drift_report(model: ModelContext) -> dg.AssetsDefinition:
+    spec = model.spec
+
+    @dg.multi_asset(
+        name=f"{spec.name}__drift_report",
+        specs=[
+            model.asset_spec(
+                "drift_report",
+                TAGS,
+                [model.key("predictions"), model.key("reference"), *(view.key for view in model.views)],
+                "How far the features of a drop have moved from the champion's reference, by week and as a whole.",
+                kinds={"nannyml", "delta"},
+                partitions_def=model.spine.partitions_def,
+            )
+        ],
+        backfill_policy=SINGLE_RUN,
+        check_specs=[
+            dg.AssetCheckSpec(
+                "psi",
+                asset=dg.AssetKey([spec.name, "drift_report"]),
+                description="No feature's population stability index passes the declared threshold.",
+            )
+        ],
+    )
+    def drift_report(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
+        from ml_assets.monitoring.plots import plot_distribution, plot_drift
+        from ml_assets.monitoring.summary import summarise_drift
+
+        tables, drops = lake.open(), drops_of(context, model.spine.drops)
+        measured = {drop: _measure_drop(tables, model, drop) for drop in drops}
+        stored = pl.concat([one.stored for one in measured.values()])
+        written = tables.replace(model.key("drift_report"), stored, {model.spine.partition: drops})
+        summaries = {drop: summarise_drift(one.drift, model.monitoring) for drop, one in measured.items()}
+        worst = max(drops, key=lambda drop: summaries[drop].strongest_psi)
+        summary, shown = summaries[worst], measured[worst]
+        strongest = summary.strongest_feature
+        by_psi = shown.drift.filter(method="psi", scope="period").sort("value", descending=True)
+        return dg.MaterializeResult(
+            metadata={
+                **table_metadata(written, stored),
+                "drop": worst,
+                "strongest_feature": strongest,
+                "strongest_psi": summary.strongest_psi,
+                "drifted_features": list(summary.drifted),
+                "by_psi": markdown(by_psi.head(15).select("feature", "value", "threshold", "alert")),
+                "heat_map": inline_png(plot_drift(shown.drift), "PSI by week and feature"),
+                "distribution": inline_png(
+                    plot_distribution(shown.reference[strongest], shown.rows[strongest], strongest), strongest
+                ),
+            },
+            data_version=data_version(written),
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="psi",
+                    passed=not summary.drifted,
+                    severity=WARN,
+                    metadata={
+                        "observed": summary.strongest_psi,
+                        "threshold": summary.threshold,
+                        "drop": worst,
+                        "drifted": ", ".join(summary.drifted) or "none",
+                    },
+                )
+            ],
+        )
+
+    return drift_report
+
+
+@dataclass(frozen=True)
+class _MeasuredDrop:
+    """Drift of one drop, as measured and as stored, with the rows that were compared."""
+
+    drift: pl.DataFrame
+    stored: pl.DataFrame
+    rows: pl.DataFrame
+    reference: pl.DataFrame
+
+
+def _measure_drop(lake: Lake, model: ModelContext, drop: str) -> _MeasuredDrop:
+    from ml_assets.monitoring.drift import measure_drift
+
+    rows = _scored(lake, model, drop)
+    reference = _reference(lake, model, rows[VERSION][0])
+    drift = measure_drift(reference, rows, features=model.features, time=model.spine.time, spec=model.monitoring)
+    return _MeasuredDrop(drift, _marked(drift, model, drop, rows[VERSION][0]), rows, reference)
+
+
+def _marked(frame: pl.DataFrame, model: ModelContext, drop: str, version: str) -> pl.DataFrame:
+    return frame.with_columns(pl.lit(drop).alias(model.spine.partition), pl.lit(version).alias(VERSION))
+
+
+def _performance_report(model: ModelContext) -> dg.AssetsDefinition:
+    spec = model.spec
+    key = dg.AssetKey([spec.name, "performance_report"])
+
+    @dg.multi_asset(
+        name=f"{spec.name}__performance_report",
+        specs=[
+            model.asset_spec(
+                "performance_report",
+                TAGS,
+                [model.key("predictions"), model.key("reference"), model.key("drift_report")],
+                "The champion's performance on a drop: estimated from its scores alone, and realised where labels "
+                "are known; with one HTML report per drop.",
+                kinds={"nannyml", "delta"},
+                partitions_def=model.spine.partitions_def,
+            )
+        ],
+        backfill_policy=SINGLE_RUN,
+        check_specs=[
+            dg.AssetCheckSpec(f"{kind}_performance", asset=key, description=f"{text} performance keeps its limits.")
+            for kind, text in (("estimated", "Estimated"), ("realised", "Realised"))
+        ],
+    )
+    def performance_report(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
+        from ml_assets.monitoring.plots import plot_performance
+
+        tables, drops = lake.open(), drops_of(context, model.spine.drops)
+        measured = {drop: _perform(tables, model, drop) for drop in drops}
+        stored = pl.concat([_marked(frame, model, drop, version) for drop, (frame, version) in measured.items()])
+        written = tables.replace(model.key("performance_report"), stored, {model.spine.partition: drops})
+        performance = pl.concat([frame for frame, _ in measured.values()])
+        timelines = {drop: plot_performance(frame, spec.metric) for drop, (frame, _) in measured.items()}
+        reports = {
+            drop: _write_report(tables, model, drop, version, frame, timelines[drop])
+            for drop, (frame, version) in measured.items()
+        }
+        values = performance.filter(scope="period").drop_nulls("value").sort("chunk_start")
+        return dg.MaterializeResult(
+            metadata={
+                **table_metadata(written, stored),
+                "reports": reports,
+                **{f"{kind}_{metric}": v for kind, metric, v in values.select("kind", "metric", "value").iter_rows()},
+                "timeline": inline_png(timelines[drops[-1]], f"{spec.metric} by week, {drops[-1]}"),
+            },
+            data_version=data_version(written),
+            check_results=[_limits_kept(performance, kind) for kind in ("estimated", "realised")],
+        )
+
+    return performance_report
+
+
+def _perform(lake: Lake, model: ModelContext, drop: str) -> tuple[pl.DataFrame, str]:
+    """Estimated and realised performance of one drop, and the version that made its predictions."""
+    from ml_assets.monitoring.performance import estimate_performance, realise_performance
+
+    rows = _scored(lake, model, drop)
+    version = rows[VERSION][0]
+    columns = {"probability": SCORE, "prediction": PREDICTION, "label": model.spec.label.column}
+    about = {**columns, "time": model.spine.time, "spec": model.monitoring}
+    estimated = estimate_performance(_reference(lake, model, version), rows, **about)
+    return pl.concat([estimated, realise_performance(rows, **about)]), version
+
+
+def _write_report(
+    lake: Lake, model: ModelContext, drop: str, version: str, performance: pl.DataFrame, timeline: bytes
+) -> str:
+    """One self-contained HTML file per drop, beside the tables in the lake; returns its address."""
+    import fsspec
+
+    from ml_assets.monitoring.plots import plot_drift
+    from ml_assets.monitoring.report import render_report
+
+    stored = lake.scan(model.key("drift_report")).filter(pl.col(model.spine.partition) == drop)
+    drift = stored.drop(model.spine.partition, VERSION).collect()
+    page = render_report(
+        model=model.spec.name,
+        version=version,
+        period=drop,
+        drift=drift,
+        performance=performance,
+        spec=model.monitoring,
+        plots={f"{model.spec.metric} by week": timeline, "PSI by week and feature": plot_drift(drift)},
+    )
+    address = f"{lake.uri(model.key('reports'))}/{drop}.html"
+    with fsspec.open(address, "w", encoding="utf-8", auto_mkdir=True) as file:
+        file.write(page)
+    return address
+
+
+def _limits_kept(performance: pl.DataFrame, kind: str) -> dg.AssetCheckResult:
+    period = performance.filter(kind=kind, scope="period").drop_nulls("threshold")
+    return dg.AssetCheckResult(
+        check_name=f"{kind}_performance",
+        passed=not period["alert"].any(),
+        severity=ERROR,
+        metadata={
+            "observed": ", ".join(
+                f"{m} {v:.4f}" if v is not None else f"{m} unknown"
+                for m, v in period.select("metric", "value").iter_rows()
+            ),
+            "threshold": ", ".join(f"{m} {v:g}" for m, v in period.select("metric", "threshold").iter_rows()),
+        },
+    )
