@@ -23,11 +23,15 @@ def build_definitions() -> dg.Definitions:
 
     check_requirements()
     home = Home.from_environment()
-    declared = dg.load_from_defs_folder(path_within_project=Path(__file__))
+    # The folder alone: load_from_defs_folder would also import every library that offers components, dagster-dbt
+    # among them, which takes longer than all the rest.
+    tree = dg.ComponentTree.for_project(Path(__file__))
+    declared = tree.build_defs(tree.defs_module_path)
     executor = EXECUTORS[os.environ.get("ML_ASSETS_EXECUTOR", "in_process")]
     return dg.Definitions.merge(
         declared,
         dg.Definitions(
+            component_tree=tree,
             jobs=build_jobs(spec for assets in declared.assets or () for spec in assets.specs),
             executor=executor,
             resources={
