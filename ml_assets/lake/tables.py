@@ -134,7 +134,9 @@ def _refuse_foreign_types(key: str, frame: pl.DataFrame) -> None:
 
 def _refuse_rows_outside(key: str, frame: pl.DataFrame, where: dict[str, list[str]]) -> None:
     for column, values in where.items():
-        strays = frame.select(pl.col(column).filter(~pl.col(column).is_in(values)).unique()).to_series()
+        strays = frame.select(
+            pl.col(column).filter(~pl.col(column).is_in(values).fill_null(False)).unique()
+        ).to_series()
         if len(strays):
             raise ValueError(
                 f"table {key!r}: rows with {column} = {strays[0]!r} lie outside the partitions being replaced, {values}"
@@ -142,5 +144,9 @@ def _refuse_rows_outside(key: str, frame: pl.DataFrame, where: dict[str, list[st
 
 
 def _is_conflict(error: Exception) -> bool:
+    from deltalake.exceptions import CommitFailedError
+
+    # A lost commit says "conflict", "metadata changed" or "protocol changed"; the second of two first writers
+    # fails with a general error.
     text = str(error).lower()
-    return any(word in text for word in ("conflict", "concurrent", "commit failed", "already exists"))
+    return isinstance(error, CommitFailedError) or any(w in text for w in ("conflict", "concurrent", "already exists"))

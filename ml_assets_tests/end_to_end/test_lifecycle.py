@@ -1,0 +1,123 @@
+import json
+import os
+import signal
+import time
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from ml_assets.lake import Lake
+from ml_assets.registry.registry import Registry
+
+LAST = "2013-10"
+UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+
+
+def registry(home):
+    return Registry(f"sqlite:///{home}/mlflow/mlflow.db", str(home / "mlflow" / "artifacts"), "ml_assets")
+
+
+def mlflow_runs(home):
+    opened = registry(home)
+    return opened._client.search_runs([opened.experiment_id])
+
+
+def dagster_runs(home, **filters):
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+        return instance.get_runs(dg.RunsFilter(**filters))
+
+
+def lake(home):
+    return Lake(str(home / "lake"))
+
+
+def delivered(flights_slice, month):
+    return flights_slice.filter(pl.col("month") == str(int(month[-2:]))).height
+
+
+def test_the_summary_counts_the_rows_that_were_delivered(finished, flights_slice):
+    _, printed, _ = finished
+    (drop,) = json.loads(printed)["flight_delay"]["drops"]
+    assert drop["drop"] == LAST
+    assert drop["rows"] == delivered(flights_slice, LAST)
+    assert drop["champion"] == "1"
+    assert 0.6 < drop["realised"] < 0.9
+
+
+def test_no_row_is_lost_between_delivery_and_quarantine(finished, flights_slice):
+    tables = lake(finished[0])
+    counts = {
+        table: tables.scan(f"flights/{table}").group_by("_drop").len().collect()
+        for table in ("raw", "validated", "quarantine")
+    }
+    assert counts["raw"]["len"].sum() == sum(delivered(flights_slice, f"2013-{m:02}") for m in range(1, 11))
+    assert counts["validated"]["len"].sum() + counts["quarantine"]["len"].sum() == counts["raw"]["len"].sum()
+
+
+def test_the_one_impossible_wind_is_in_quarantine_with_its_rule(finished):
+    (row,) = lake(finished[0]).scan("weather/quarantine").collect().to_dicts()
+    assert row["wind_speed"] > 1000
+    assert "wind_speed" in row["_columns"]
+
+
+def test_every_prediction_is_made_once_from_what_was_known(finished):
+    home, _, _ = finished
+    predictions = lake(home).scan("flight_delay/predictions").collect()
+    assert predictions["flight_id"].is_unique().all()
+    assert predictions["score"].is_between(0, 1).all()
+    training = lake(home).scan("flight_delay/training_set").collect()
+    cut_off = pl.lit("2013-10-01T00:00:00Z").str.to_datetime(time_zone="UTC", time_unit="us")
+    assert training.filter(pl.col("arrived_at") > cut_off).is_empty()
+
+
+def test_the_champion_is_registered_by_a_finished_run_that_names_its_inputs(finished):
+    home, _, _ = finished
+    champion = registry(home).champion("flight_delay")
+    (run,) = mlflow_runs(home)
+    assert (champion.run_id, run.info.status) == (run.info.run_id, "FINISHED")
+    assert "features/origin_queue" in json.loads(run.data.tags["table_versions"])
+    assert run.data.metrics["holdout_roc_auc"] > 0.65
+
+
+def test_each_scored_drop_has_its_report(finished):
+    report = finished[0] / "lake" / "flight_delay" / "reports" / f"{LAST}.html"
+    assert LAST in report.read_text()
+
+
+def test_a_second_lifecycle_finds_nothing_to_do(finished, start):
+    home, printed, _ = finished
+    before = len(dagster_runs(home))
+    process = start(home, "--json")
+    again, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    assert told.count("nothing has changed") == 3
+    assert json.loads(again) == json.loads(printed)
+    assert len(dagster_runs(home)) == before
+
+
+@pytest.mark.slow
+def test_a_killed_lifecycle_is_put_in_order_by_the_next_even_if_two_start_at_once(tmp_path, start, finished):
+    doomed = start(tmp_path)
+    for line in doomed.stdout:
+        if "flight_delay/tuned_parameters" in line:
+            break
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not any(r.info.status == "RUNNING" for r in mlflow_runs(tmp_path)):
+        time.sleep(0.05)
+    os.kill(doomed.pid, signal.SIGKILL)
+    doomed.communicate()
+    assert dagster_runs(tmp_path, statuses=UNFINISHED)
+    assert [run.info.status for run in mlflow_runs(tmp_path)] == ["RUNNING"]
+
+    both = [start(tmp_path, "--json"), start(tmp_path, "--json")]
+    told = [process.communicate(timeout=900) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert sum("waiting for its end" in errors for _, errors in told) == 1
+    assert sum("Closed 1 killed run" in errors for _, errors in told) == 1
+
+    assert not dagster_runs(tmp_path, statuses=UNFINISHED)
+    assert sorted(run.info.status for run in mlflow_runs(tmp_path)) == ["FINISHED", "KILLED"]
+    for table in ("flights/validated", "flight_legs", "features/origin_queue", "flight_delay/predictions"):
+        ours, undisturbed = (lake(home).scan(table).collect().height for home in (tmp_path, finished[0]))
+        assert ours == undisturbed, table
