@@ -1,5 +1,6 @@
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -21,7 +22,7 @@ def flight(number, due, clock, dest, lands, air, arrival_delay=0, *, delay=0, mi
     """A row of the source. `due` is the scheduled departure in UTC, `clock` the same in New York as HHMM;
     `lands` is the local time of arrival as HHMM; `sched` the scheduled one."""
     moment = utc(due)
-    local_day = moment.astimezone(__import__("zoneinfo").ZoneInfo("America/New_York"))
+    local_day = moment.astimezone(ZoneInfo("America/New_York"))
     assert local_day.hour * 100 + local_day.minute == clock
     return {
         "year": local_day.year, "month": local_day.month, "day": local_day.day, "carrier": "AA", "flight": number,
@@ -82,6 +83,10 @@ ARRIVALS = {
     # 23:30 EDT to 02:10 PST, after Los Angeles' change at 09:00 UTC: 6 h 40 min.
     "over the repeated hour of another zone": (
         flight(12, "2013-11-03 03:30", 2330, "LAX", 210, 340, miles=2475), "2013-11-03 03:30", "2013-11-03 10:10",
+    ),
+    # 01:40 happened twice in Los Angeles. The later one is taken, so that nothing is known before it happened.
+    "within the repeated hour": (
+        flight(20, "2013-11-03 03:30", 2330, "LAX", 140, 340, miles=2475), "2013-11-03 03:30", "2013-11-03 09:40",
     ),
     # Puerto Rico is not in the source's list of airports; it keeps UTC-4: 13:50 there is 17:50 UTC.
     "to an airport that the source leaves out": (

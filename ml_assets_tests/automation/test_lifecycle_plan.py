@@ -1,0 +1,44 @@
+import pytest
+
+from ml_assets.automation.execute import run_key
+from ml_assets.automation.lifecycle import PlannedRun, plan_lifecycle
+
+DROPS = [f"2013-{month:02}" for month in range(7, 12)]
+
+
+def test_history_is_one_run_training_the_next_and_each_later_drop_its_own():
+    plan = plan_lifecycle("shop", DROPS, "2013-10-01")
+    assert [(run.job, run.drops, run.as_of) for run in plan] == [
+        ("shop_ingest", ("2013-07", "2013-08", "2013-09"), ""),
+        ("shop_train", (), "2013-10-01"),
+        ("shop_drop", ("2013-10",), ""),
+        ("shop_drop", ("2013-11",), ""),
+    ]
+
+
+def test_without_later_drops_the_plan_ends_with_training():
+    assert [run.job for run in plan_lifecycle("shop", ["2013-09"], "2013-10-01")] == ["shop_ingest", "shop_train"]
+
+
+@pytest.mark.parametrize("drops", [[], ["2013-10", "2013-11"]])
+def test_nothing_to_train_on_is_an_error(drops):
+    with pytest.raises(ValueError, match="no drop of shop lies before 2013-10-01"):
+        plan_lifecycle("shop", drops, "2013-10-01")
+
+
+def test_the_run_key_is_stable_and_changes_with_everything_that_decides_the_outcome(monkeypatch):
+    from ml_assets.automation import execute
+
+    run = PlannedRun("July", "shop_drop", ("2013-07",))
+    key = run_key(run, "delivery-a", "before-a")
+    assert key == run_key(PlannedRun("another title", "shop_drop", ("2013-07",)), "delivery-a", "before-a")
+    others = [
+        run_key(PlannedRun("July", "shop_ingest", ("2013-07",)), "delivery-a", "before-a"),
+        run_key(PlannedRun("July", "shop_drop", ("2013-08",)), "delivery-a", "before-a"),
+        run_key(PlannedRun("July", "shop_drop", ("2013-07",), "2013-08-01"), "delivery-a", "before-a"),
+        run_key(run, "delivery-b", "before-a"),
+        run_key(run, "delivery-a", "before-b"),
+    ]
+    monkeypatch.setattr(execute, "code_fingerprint", lambda: "other code")
+    others.append(run_key(run, "delivery-a", "before-a"))
+    assert len({key, *others}) == 7
