@@ -73,9 +73,10 @@ def run_key(planned: PlannedRun, sources: str, before: str) -> str:
 
 
 def root_cause(event: dg.DagsterEvent) -> str:
-    """The message of the exception at the bottom of a failed step, in one line."""
+    """The message of what a failed step raised, in one line."""
     error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
+    # Dagster's own error has the one that was raised as its cause. What that was made from says less than it does.
+    if error is not None and error.cause is not None:
         error = error.cause
     message = " ".join(error.message.split()) if error else "no error was recorded"
     return f"step {event.step_key}: {message}"

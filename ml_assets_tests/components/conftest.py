@@ -1,6 +1,6 @@
 """Small projects of a made-up shop, loaded as Dagster loads the real one, over a lake in a temporary folder."""
 
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -30,9 +30,6 @@ CONTRACTS = """
         settled_at: pl.Datetime("us", "UTC") = pa.Field(nullable=True, description="When its outcome was known")
         returned: pl.Boolean = pa.Field(nullable=True, description="Whether it came back")
 
-        class Config:
-            unique = ("id",)
-
         @row_rule
         def settled_after_placed(cls):
             return pl.col("settled_at") >= pl.col("placed_at")
@@ -43,7 +40,39 @@ CONTRACTS = """
         city: pl.String
 """
 
-_numbers = count()
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did."""
+
+    result: dg.ExecuteInProcessResult
+
+    @property
+    def success(self) -> bool:
+        return self.result.success
+
+    @property
+    def materialized(self) -> list[str]:
+        events = self.result.get_asset_materialization_events()
+        return sorted({event.asset_key.to_user_string() for event in events})
+
+    @property
+    def errors(self) -> list[str]:
+        """What each failed step raised: Dagster's own error has it as its cause."""
+        failed = [event.step_failure_data.error for event in self.result.all_events if event.is_step_failure]
+        return [error.cause.message.strip() for error in failed]
+
+    def check(self, name: str) -> dg.AssetCheckEvaluation:
+        """The one evaluation of a check, named as in the UI: `orders/validated:contract`."""
+        found = self.result.get_asset_check_evaluations()
+        (check,) = (c for c in found if f"{c.asset_key.to_user_string()}:{c.check_name}" == name)
+        return check
+
+    def metadata(self, key: str) -> dict:
+        """What an asset told about itself; one that made several drops told the same of each."""
+        events = self.result.get_asset_materialization_events()
+        told = [event.materialization.metadata for event in events if event.asset_key.to_user_string() == key]
+        return {name: value.value for name, value in told[-1].items()}
 
 
 @dataclass(frozen=True)
@@ -51,7 +80,6 @@ class Project:
     """A loaded project with a home of its own."""
 
     folder: Path
-    declarations: tuple[dict, ...]
 
     @cached_property
     def definitions(self) -> dg.Definitions:
@@ -62,41 +90,56 @@ class Project:
     def instance(self) -> dg.DagsterInstance:
         return dg.DagsterInstance.ephemeral()
 
-    @property
+    @cached_property
     def lake(self) -> Lake:
         return Lake(str(self.folder / "home/lake"))
 
-    @property
+    @cached_property
     def registry(self) -> Registry:
         return Registry(f"sqlite:///{self.folder}/home/mlflow.db", str(self.folder / "home/artifacts"), "tests")
 
-    def asset_specs(self) -> dict[str, dg.AssetSpec]:
-        return {spec.key.to_user_string(): spec for spec in self.definitions.resolve_all_asset_specs()}
-
-    def run(self, *keys: str, drops: list[str] | tuple = (), as_of: str = "") -> "Outcome":
+    def run(self, *keys: str, drops: Sequence[str] = (), as_of: str = "") -> Outcome:
         """Materialize assets, each named `a/b`, for consecutive drops."""
-        tags = {"dagster/asset_partition_range_start": drops[0], "dagster/asset_partition_range_end": drops[-1]}
-        registry = self.registry
+        resources = {
+            "lake": LakeResource(root=self.lake.root),
+            "registry": RegistryResource(
+                tracking_uri=self.registry.tracking_uri, artifacts=self.registry.artifact_root, experiment="tests"
+            ),
+            "as_of": AsOf(moment=as_of),
+        }
+        tags = {f"dagster/asset_partition_range_{at}": drops[i] for at, i in (("start", 0), ("end", -1)) if drops}
         return Outcome(
             dg.materialize(
                 list(self.definitions.assets),
                 selection=dg.AssetSelection.assets(*(key.split("/") for key in keys)),
-                tags=tags if drops else {},
+                resources=resources,
                 instance=self.instance,
+                tags=tags,
                 raise_on_error=False,
-                resources={
-                    "lake": LakeResource(root=self.lake.root),
-                    "registry": RegistryResource(
-                        tracking_uri=registry.tracking_uri, artifacts=registry.artifact_root, experiment="tests"
-                    ),
-                    "as_of": AsOf(moment=as_of),
-                },
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
-        ) if drops else self._run_whole(keys, as_of)
-
-    def _run_whole(self, keys, as_of):
-        raise NotImplementedError
+        )
 
 
-class Outcome:
-    """What a run did."""
+@pytest.fixture(scope="package")
+def make_project(tmp_path_factory):
+    """Writes a project that declares `components` (YAML documents as dicts) under `defs/shop/` and makes it importable."""
+    names = (f"made_up_shop_{number}" for number in count())
+    with pytest.MonkeyPatch.context() as patch:
+
+        def make(*components: dict) -> Project:
+            name, folder = next(names), tmp_path_factory.mktemp("project")
+            declared = folder / name / "defs" / "shop"
+            declared.mkdir(parents=True)
+            settings = f'[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "{name}"\n'
+            (folder / "pyproject.toml").write_text(settings)
+            (folder / name / "__init__.py").touch()
+            (folder / name / "contracts.py").write_text(dedent(CONTRACTS))
+            text = yaml.safe_dump_all(components).replace("CONTRACTS", f"{name}.contracts")
+            (declared / "defs.yaml").write_text(text)
+            patch.syspath_prepend(folder)
+            patch.setenv("ML_ASSETS_HOME", str(folder / "home"))
+            (folder / "home").mkdir()
+            return Project(folder)
+
+        yield make

@@ -1,0 +1,333 @@
+import io
+import zipfile
+from datetime import UTC, datetime, timedelta
+from traceback import format_exception
+
+import dagster as dg
+import polars as pl
+import pytest
+
+JANUARY, FEBRUARY, MARCH = "2024-01", "2024-02", "2024-03"
+CHECKS = {"contract", "conservation", "completeness", "unique_key", "row_count"}
+
+
+def orders(drop, rows=200, first=0):
+    """Good rows of one month, one each hour."""
+    start = datetime.fromisoformat(f"{drop}-01").replace(tzinfo=UTC)
+    placed = [start + timedelta(hours=i) for i in range(rows)]
+    return pl.DataFrame(
+        {
+            "id": range(first, first + rows),
+            "customer": [f"c{i % 7}" for i in range(rows)],
+            "amount": [float(i % 100) for i in range(rows)],
+            "placed_at": placed,
+            "settled_at": [at + timedelta(days=2) for at in placed],
+            "returned": [i % 4 == 0 for i in range(rows)],
+        }
+    )
+
+
+def set_rows(frame, rows, **values):
+    chosen = pl.int_range(frame.height).is_in(list(rows))
+    return frame.with_columns(
+        pl.when(chosen).then(pl.lit(value)).otherwise(pl.col(name)).alias(name) for name, value in values.items()
+    )
+
+
+@pytest.fixture
+def shop(tmp_path, make_project):
+    """Two deliveries, one monthly and one whole, and a view and a table downstream."""
+    delivered = tmp_path / "delivered"
+    delivered.mkdir()
+    monthly = {"grain": "monthly", "start": "2024-01", "end": "2024-05"}
+    project = make_project(
+        {
+            "type": "ml_assets.Source",
+            "attributes": {
+                "name": "orders",
+                "description": "One row per order.",
+                "where": {"path": str(delivered / "{partition}.csv")},
+                "drops": monthly,
+                "contract": "CONTRACTS:Orders",
+                "key_columns": ["id"],
+                "required": ["customer", "amount"],
+            },
+        },
+        {
+            "type": "ml_assets.Source",
+            "attributes": {
+                "name": "customers",
+                "description": "One row per customer.",
+                "where": {"path": str(delivered / "customers.csv.zip")},
+                "contract": "CONTRACTS:Customers",
+                "key_columns": ["customer"],
+            },
+        },
+        {
+            "type": "ml_assets.Spine",
+            "attributes": {
+                "name": "orders",
+                "table": "orders/validated",
+                "key": ["id"],
+                "time": "placed_at",
+                "partition": "_drop",
+                "drops": monthly,
+            },
+        },
+        {
+            "type": "ml_assets.FeatureView",
+            "attributes": {
+                "name": "order",
+                "description": "The order itself.",
+                "spine": "orders",
+                "entity": ["id"],
+                "request": {"price": "amount"},
+            },
+        },
+    )
+    (delivered / "customers.csv.zip").write_bytes(zipped("customer,city\nc0,Ulm\nc1,Ulm\n"))
+    return Shop(project, delivered)
+
+
+def zipped(text):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("customers.csv", text)
+    return packed.getvalue()
+
+
+class Shop:
+    def __init__(self, project, delivered):
+        self.project, self.delivered, self.lake = project, delivered, project.lake
+
+    def deliver(self, drop, frame):
+        path = self.delivered / f"{drop}.csv"
+        if isinstance(frame, pl.DataFrame):
+            frame.write_csv(path)
+        else:
+            path.write_bytes(frame)
+
+    def live(self, *drops):
+        """Ingest, validate and featurize."""
+        return self.project.run("orders/raw", "orders/validated", "orders/quarantine", "features/order", drops=drops)
+
+    def rows(self, table):
+        return dict(self.lake.scan(f"orders/{table}").group_by("_drop").len().collect().sort("_drop").iter_rows())
+
+
+def test_good_drops_go_through_and_every_check_tells_what_it_saw(shop):
+    shop.deliver(JANUARY, orders(JANUARY))
+    shop.deliver(FEBRUARY, orders(FEBRUARY, 150, first=1000))
+    outcome = shop.live(JANUARY, FEBRUARY)
+    assert outcome.success
+    assert shop.rows("raw") == shop.rows("validated") == {JANUARY: 200, FEBRUARY: 150}
+    assert shop.rows("quarantine") == {}
+    for name in CHECKS:
+        check = outcome.check(f"orders/validated:{name}")
+        assert check.passed, name
+        assert {"observed", "threshold"} <= set(check.metadata), name
+    metadata = outcome.metadata("orders/validated")
+    assert metadata["dagster/row_count"] == 350
+    described = {column.name: column.description for column in metadata["dagster/column_schema"].columns}
+    assert described["amount"] == "Price in euro"
+
+
+def test_raw_rows_carry_their_drop_and_the_hash_of_its_content(shop):
+    shop.deliver(JANUARY, orders(JANUARY))
+    shop.deliver(FEBRUARY, orders(FEBRUARY))
+    outcome = shop.live(JANUARY, FEBRUARY)
+    hashes = dict(shop.lake.scan("orders/raw").group_by("_drop").agg(pl.col("_content_hash").unique()).collect().rows())
+    assert {drop: len(found) for drop, found in hashes.items()} == {JANUARY: 1, FEBRUARY: 1}
+    assert hashes[JANUARY] != hashes[FEBRUARY]
+    assert outcome.metadata("orders/raw")["content_hashes"] == {drop: found[0] for drop, found in hashes.items()}
+
+
+def test_a_rerun_changes_nothing_but_the_version(shop):
+    shop.deliver(JANUARY, orders(JANUARY))
+    shop.live(JANUARY)
+    tables = ("orders/raw", "orders/validated", "orders/quarantine", "features/order")
+    before = {key: shop.lake.scan(key).collect() for key in tables}
+    assert shop.live(JANUARY).success
+    for key in tables:
+        assert shop.lake.version(key) == 1
+        assert shop.lake.scan(key).collect().equals(before[key])
+
+
+def test_a_drop_delivered_again_replaces_the_first_delivery(shop):
+    shop.deliver(JANUARY, set_rows(orders(JANUARY), [3], amount=-1.0))
+    shop.live(JANUARY)
+    assert shop.rows("quarantine") == {JANUARY: 1}
+    shop.deliver(JANUARY, orders(JANUARY, 190))
+    assert shop.live(JANUARY).success
+    assert shop.rows("validated") == {JANUARY: 190}
+    assert shop.rows("quarantine") == {}
+
+
+UNREADABLE = {
+    "a renamed column": (
+        orders(FEBRUARY).rename({"amount": "price"}).write_csv().encode(),
+        ["source 'orders'", "drop '2024-02'", "column 'amount'", "missing column"],
+    ),
+    "a wrong type": (
+        orders(FEBRUARY).with_columns(amount=pl.lit("cheap")).write_csv().encode(),
+        ["source 'orders'", "drop '2024-02'", "column 'amount'", "wrong type"],
+    ),
+    "undecodable bytes": (
+        b"id,customer\n1,\xff\xfe\n",
+        ["source 'orders'", "drop '2024-02'", "undecodable bytes"],
+    ),
+    "an empty drop": (
+        orders(FEBRUARY, 0).write_csv().encode(),
+        ["source 'orders'", "drop '2024-02'", "empty drop"],
+    ),
+    "a missing file": (None, ["source 'orders'", "drop '2024-02'", "missing file", "2024-02.csv"]),
+}
+
+
+@pytest.mark.parametrize("fault", UNREADABLE)
+def test_an_unreadable_drop_is_one_clear_error_and_the_previous_version_stays(shop, fault):
+    content, words = UNREADABLE[fault]
+    shop.deliver(JANUARY, orders(JANUARY))
+    shop.live(JANUARY)
+    if content is not None:
+        shop.deliver(FEBRUARY, content)
+
+    outcome = shop.live(FEBRUARY)
+
+    (error,) = outcome.errors
+    assert [word for word in words if word not in error] == []
+    assert len(error.splitlines()) == 1
+    assert ";" in error, "it does not say what to do"
+    assert outcome.materialized == []
+    assert shop.rows("raw") == shop.rows("validated") == {JANUARY: 200}
+    assert shop.lake.version("orders/raw") == shop.lake.version("orders/validated") == 0
+
+
+def test_a_truncated_zip_is_one_clear_error_and_the_previous_version_stays(shop):
+    keys = ("customers/raw", "customers/validated", "customers/quarantine")
+    assert shop.project.run(*keys).success
+    path = shop.delivered / "customers.csv.zip"
+    path.write_bytes(path.read_bytes()[:-30])
+
+    outcome = shop.project.run(*keys)
+
+    (error,) = outcome.errors
+    assert "source 'customers', drop 'whole': corrupt archive: the zip of" in error
+    assert error.endswith("have it delivered again")
+    assert outcome.materialized == []
+    assert shop.lake.scan("customers/validated").collect().height == 2
+    assert shop.lake.version("customers/validated") == 0
+
+
+def test_one_percent_of_impossible_rows_goes_to_quarantine_and_blocks_what_lies_behind(shop):
+    shop.deliver(JANUARY, set_rows(orders(JANUARY), [17, 99], amount=-5.0))
+
+    outcome = shop.live(JANUARY)
+
+    assert shop.rows("raw") == {JANUARY: 200}
+    assert shop.rows("validated") == {JANUARY: 198}
+    bad = shop.lake.scan("orders/quarantine").sort("id").collect()
+    assert bad["id"].to_list() == [17, 99]
+    assert bad["_row"].to_list() == [18, 100]
+    assert bad["_columns"].to_list() == ["amount", "amount"]
+    assert all("amount: " in rules and "0" in rules for rules in bad["_rules"])
+    contract = outcome.check("orders/validated:contract")
+    assert not contract.passed
+    assert contract.severity == dg.AssetCheckSeverity.ERROR
+    assert (contract.metadata["observed"].value, contract.metadata["threshold"].value) == (0.01, 0.0)
+    assert outcome.check("orders/validated:conservation").passed
+    assert not outcome.success
+    assert "features/order" not in outcome.materialized
+
+
+def test_a_broken_rule_across_columns_is_named(shop):
+    late = datetime(2023, 1, 1, tzinfo=UTC)
+    shop.deliver(JANUARY, set_rows(orders(JANUARY), [5], settled_at=late))
+    shop.live(JANUARY)
+    (bad,) = shop.lake.scan("orders/quarantine").collect().to_dicts()
+    assert (bad["id"], bad["_rules"], bad["_columns"]) == (5, "settled_after_placed", "placed_at; settled_at")
+
+
+def test_an_order_that_is_delivered_twice_is_kept_once(shop):
+    good = orders(JANUARY)
+    shop.deliver(JANUARY, pl.concat([good, good[:1]]))
+    outcome = shop.live(JANUARY)
+    assert shop.rows("validated") == {JANUARY: 200}
+    (bad,) = shop.lake.scan("orders/quarantine").collect().to_dicts()
+    assert (bad["id"], bad["_row"], bad["_rules"]) == (0, 201, "unique(id): repeated row")
+    assert not outcome.check("orders/validated:contract").passed
+    assert outcome.check("orders/validated:unique_key").passed
+
+
+def test_two_orders_that_share_a_key_are_both_refused(shop):
+    shop.deliver(JANUARY, set_rows(orders(JANUARY), [1], id=0))
+    outcome = shop.live(JANUARY)
+    bad = shop.lake.scan("orders/quarantine").collect()
+    assert bad["_row"].to_list() == [1, 2]
+    assert bad["_rules"].to_list() == ["unique(id): conflicting rows"] * 2
+    assert not outcome.check("orders/validated:contract").passed
+    assert "features/order" not in outcome.materialized
+
+
+def test_missing_values_warn_and_hold_nothing_back(shop):
+    shop.deliver(JANUARY, set_rows(orders(JANUARY), range(10), amount=None))
+    outcome = shop.live(JANUARY)
+    completeness = outcome.check("orders/validated:completeness")
+    assert not completeness.passed
+    assert completeness.severity == dg.AssetCheckSeverity.WARN
+    assert (completeness.metadata["observed"].value, completeness.metadata["threshold"].value) == (0.05, 0.01)
+    assert outcome.success
+    assert "features/order" in outcome.materialized
+
+
+def test_a_drop_much_smaller_than_those_before_it_warns(shop):
+    for drop in (JANUARY, FEBRUARY):
+        shop.deliver(drop, orders(drop))
+    shop.live(JANUARY, FEBRUARY)
+    shop.deliver(MARCH, orders(MARCH, 99))
+    outcome = shop.live(MARCH)
+    count = outcome.check("orders/validated:row_count")
+    assert not count.passed
+    assert count.severity == dg.AssetCheckSeverity.WARN
+    assert (count.metadata["observed"].value, count.metadata["threshold"].value) == (99.0, "100 to 400")
+    assert outcome.success
+
+
+def test_a_check_over_several_drops_shows_the_worst_one(shop):
+    shop.deliver(JANUARY, orders(JANUARY))
+    shop.deliver(FEBRUARY, set_rows(orders(FEBRUARY), range(4), amount=-5.0))
+    shop.deliver(MARCH, set_rows(orders(MARCH), range(2), amount=-5.0))
+    contract = shop.live(JANUARY, FEBRUARY, MARCH).check("orders/validated:contract")
+    assert not contract.passed
+    assert contract.metadata["observed"].value == 0.02
+    assert contract.metadata["drop"].value == FEBRUARY
+    assert contract.metadata["failed_drops"].value == [FEBRUARY, MARCH]
+
+
+def declared(tmp_path, **change):
+    attributes = {
+        "name": "orders",
+        "description": "One row per order.",
+        "where": {"path": str(tmp_path / "orders.csv")},
+        "contract": "CONTRACTS:Orders",
+        "key_columns": ["id"],
+    }
+    return {"type": "ml_assets.Source", "attributes": attributes | change}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"surprise": 1}, "surprise"), ({"drops": {"grain": "monthly", "start": "2024-13"}}, "'2024-13' is no month")],
+    ids=["unknown field", "no month"],
+)
+def test_a_wrong_declaration_does_not_load_and_says_why(tmp_path, make_project, change, words):
+    project = make_project(declared(tmp_path, **change))
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster's own error has no public name
+        project.definitions  # noqa: B018
+    assert words in "".join(format_exception(caught.value))
+
+
+def test_a_contract_that_does_not_exist_is_named(tmp_path, make_project):
+    outcome = make_project(declared(tmp_path, contract="CONTRACTS:Nothing")).run("orders/raw")
+    (error,) = outcome.errors
+    assert "contracts:Nothing' names no pandera.polars.DataFrameModel" in error

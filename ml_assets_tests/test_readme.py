@@ -1,0 +1,51 @@
+"""What the README tells people to type exists and works."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).parents[1]
+README = (PROJECT / "README.md").read_text()
+SHELL = [
+    line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line.strip()
+]
+COMMANDS = [line for line in SHELL if line.startswith("ml-assets")]
+TARGETS = [line.removeprefix("make ") for line in SHELL if line.startswith("make")]
+
+
+def test_every_line_is_a_target_or_a_command():
+    assert len(COMMANDS) + len(TARGETS) == len(SHELL) > 0
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_each_target_exists(target):
+    outcome = subprocess.run(["make", "--dry-run", target], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert outcome.returncode == 0, outcome.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_takes_the_options_shown(command):
+    _, name, *rest = command.split()
+    told = subprocess.run(
+        [str(Path(sys.executable).parent / "ml-assets"), name, "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert told.returncode == 0
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", told.stdout)
+    assert all(option in plain for option in rest if option.startswith("--")), plain
+
+
+def test_the_declaration_shown_is_one_that_ships():
+    (shown,) = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL))
+    shipped = list(yaml.safe_load_all((PROJECT / "ml_assets/defs/flights/features/defs.yaml").read_text()))
+    (real,) = (d for d in shipped if d["attributes"]["name"] == shown["attributes"]["name"])
+    assert shown["type"] == real["type"]
+    assert shown["attributes"].items() <= real["attributes"].items()
+
+
+def test_every_folder_and_picture_named_exists():
+    for path in [*re.findall(r"`((?:ml_assets|dbt_project)/[a-z_]*/?)`", README), *re.findall(r"\]\((.*?)\)", README)]:
+        assert (PROJECT / path).exists(), path
