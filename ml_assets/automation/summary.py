@@ -7,6 +7,16 @@ import polars as pl
 
 from ml_assets.lake import Lake
 
+DROP_HEADINGS = {
+    "quarantined": "quaran-\ntined",
+    "strongest_drift": "strongest\ndrift",
+    "psi": "PSI",
+    "estimated": "esti-\nmated",
+    "realised": "real-\nised",
+    "champion": "version",
+}
+"""Headings that keep the table within 80 columns."""
+
 
 @dataclass(frozen=True)
 class ModelSummary:
@@ -61,30 +71,40 @@ def _holdout(lake: Lake, model: str) -> pl.DataFrame:
 
 
 def print_summary(summaries: list[ModelSummary], as_json: bool) -> None:
-    """Tables for people, or one JSON object with a list of drops per model."""
+    """Tables for people, or one JSON object: per model its ``drops`` and its ``holdout`` metrics."""
     from rich.console import Console
 
-    console = Console(highlight=False)
     if as_json:
         told = {s.model: {"drops": s.drops.to_dicts(), "holdout": s.holdout.to_dicts()} for s in summaries}
-        console.print_json(json.dumps(told))
+        print(json.dumps(told, indent=2))  # noqa: T201 - data for a program, not to be wrapped or coloured
         return
+    console = Console(highlight=False)
     for summary in summaries:
-        console.print(_table(summary) if summary.drops.width else f"{summary.model}: nothing scored yet")
-    console.print(
-        "Look closer: [bold]make ui[/] opens Dagster (127.0.0.1:3000), [bold]make mlflow[/] MLflow (127.0.0.1:5000)."
-    )
+        if not summary.drops.width:
+            console.print(f"{summary.model}: nothing scored yet")
+            continue
+        console.print(_table(summary.drops, f"{summary.model}, drop by drop", DROP_HEADINGS))
+        console.print(_table(summary.holdout, f"{summary.model} on the holdout of its last training", {}))
+    console.print("Look closer: [bold]make ui[/] opens Dagster, [bold]make mlflow[/] MLflow.")
 
 
-def _table(summary: ModelSummary):
+def _table(frame: pl.DataFrame, title: str, headings: dict[str, str]):
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=f"{summary.model}, drop by drop", title_justify="left")
-    headings = ["drop", "rows", "quarantined", "strongest drift", "PSI", "estimated", "realised", "champion"]
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in ("drop", "strongest drift") else "right")
-    for row in summary.drops.iter_rows():
-        table.add_row(*(_shown(value) for value in row))
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=True
+    )
+    rows = [[_shown(value) for value in row] for row in frame.iter_rows()]
+    for index, (name, dtype) in enumerate(frame.schema.items()):
+        heading = headings.get(name, name)
+        widest = max(len(text) for text in [*heading.split("\n"), *(row[index] for row in rows)])
+        # Where the terminal is narrow only the feature's name gives way.
+        least = 8 if name == "strongest_drift" else widest
+        text = dtype == pl.String and name != "champion"
+        table.add_column(heading, justify="left" if text else "right", no_wrap=True, min_width=least)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
