@@ -73,5 +73,5 @@ def _predictions(model: ModelContext) -> dg.AssetsDefinition:
 
 def _started(context: dg.AssetExecutionContext) -> datetime:
     """When the run began: the one clock that every row of it shares."""
-    record = context.instance.get_run_record_by_id(context.run_id)
+    record = context.instance.get_run_record_by_id(context.run.run_id)
     return record.create_timestamp.astimezone(UTC)

@@ -218,7 +218,7 @@ def _model(model: ModelContext) -> dg.AssetsDefinition:
 def _origin(context: dg.AssetExecutionContext, lake: Lake, model: ModelContext) -> RunOrigin:
     read = [model.spine.table, *(view.key for view in model.views), model.key("training_set")]
     return RunOrigin(
-        dagster_run_id=context.run_id,
+        dagster_run_id=context.run.run_id,
         code_commit=code_commit(),
         table_versions={key: lake.version(key) for key in read},
         declaration=model.spec.model_dump(mode="json"),
