@@ -85,7 +85,7 @@ class FeatureViewSpec(BaseModel):
     )
     table: str | None = Field(
         default=None,
-        description="Asset key of the table in the lake, such as `arrivals` or `shop/validated`. "
+        description="Asset key of the table in the lake, such as `orders` or `shop/validated`. "
         "Absent: the view has request features only.",
     )
     known_at: str | None = Field(

@@ -36,7 +36,7 @@ def build_models(project: DbtProject, select: str, scratch: Path) -> BuildReport
     """Build and test the selected models, upstream first; a failed test holds back what lies behind it.
 
     Args:
-        select: dbt node selection, such as ``path:models/flights``.
+        select: dbt node selection, such as ``path:models/shop``.
         scratch: an empty folder; marts are written to it as ``<model>.parquet``.
 
     Raises:

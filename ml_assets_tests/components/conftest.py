@@ -108,22 +108,24 @@ class Project:
             "as_of": AsOf(moment=as_of),
         }
         tags = {f"dagster/asset_partition_range_{at}": drops[i] for at, i in (("start", 0), ("end", -1)) if drops}
-        return Outcome(
-            dg.materialize(
-                list(self.definitions.assets),
-                selection=dg.AssetSelection.assets(*(key.split("/") for key in keys)),
-                resources=resources,
-                instance=self.instance,
-                tags=tags,
-                raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ML_ASSETS_HOME", str(self.folder / "home"))
+            return Outcome(
+                dg.materialize(
+                    list(self.definitions.assets),
+                    selection=dg.AssetSelection.assets(*(key.split("/") for key in keys)),
+                    resources=resources,
+                    instance=self.instance,
+                    tags=tags,
+                    raise_on_error=False,
+                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                )
             )
-        )
 
 
 @pytest.fixture(scope="package")
 def make_project(tmp_path_factory):
-    """Writes a project that declares `components` (YAML documents as dicts) under `defs/shop/` and makes it importable."""
+    """Writes an importable project that declares `components`, YAML documents as dicts, under `defs/shop/`."""
     names = (f"made_up_shop_{number}" for number in count())
     with pytest.MonkeyPatch.context() as patch:
 
@@ -138,7 +140,6 @@ def make_project(tmp_path_factory):
             text = yaml.safe_dump_all(components).replace("CONTRACTS", f"{name}.contracts")
             (declared / "defs.yaml").write_text(text)
             patch.syspath_prepend(folder)
-            patch.setenv("ML_ASSETS_HOME", str(folder / "home"))
             (folder / "home").mkdir()
             return Project(folder)
 

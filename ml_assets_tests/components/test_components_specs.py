@@ -1,0 +1,106 @@
+"""Every asset of the shipped use case as Dagster sees it, compared with the list in asset_specs.yaml.
+
+After a wanted change: `ML_ASSETS_UPDATE_SNAPSHOTS=1 pytest ml_assets_tests/components/test_components_specs.py`,
+then read the difference.
+"""
+
+import importlib
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+SNAPSHOT = Path(__file__).parent / "asset_specs.yaml"
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ML_ASSETS_HOME", str(tmp_path_factory.mktemp("home")))
+        return importlib.import_module("ml_assets.definitions").build_definitions()
+
+
+@pytest.fixture(scope="module")
+def specs(definitions):
+    return {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+
+
+@pytest.fixture(scope="module")
+def own_specs(specs):
+    """Those of assets that are made here; a spec without a group's code is only a name somebody depends on."""
+    return specs
+
+
+def described(definitions, specs):
+    checks = {}
+    for key in definitions.resolve_asset_graph().asset_check_keys:
+        spec = definitions.resolve_asset_graph().get_check_spec(key)
+        checks.setdefault(key.asset_key.to_user_string(), {})[key.name] = "blocking" if spec.blocking else "reporting"
+    return {key: _plain(spec, checks.get(key, {})) for key, spec in sorted(specs.items())}
+
+
+def _plain(spec, checks):
+    window = spec.partitions_def
+    told = {
+        "group": spec.group_name,
+        "stage": spec.tags.get("ml_assets/stage"),
+        "kinds": sorted(spec.kinds),
+        "owners": sorted(spec.owners),
+        "code_version": spec.code_version is not None,
+        "partitions": None if window is None else f"{window.start:%Y-%m} to {window.end:%Y-%m}, {window.cron_schedule}",
+        "depends_on": sorted(dep.asset_key.to_user_string() for dep in spec.deps),
+        "checks": dict(sorted(checks.items())),
+    }
+    return {name: value for name, value in told.items() if value not in (None, [], {})}
+
+
+def test_all_assets_are_as_listed(definitions, specs):
+    found = described(definitions, specs)
+    if os.environ.get("ML_ASSETS_UPDATE_SNAPSHOTS"):
+        SNAPSHOT.write_text(yaml.safe_dump(found, sort_keys=False, width=120))
+    assert found == yaml.safe_load(SNAPSHOT.read_text())
+
+
+def test_every_asset_has_a_description_an_owner_a_kind_a_group_and_a_code_version(specs):
+    assert len(specs) > 30
+    incomplete = {
+        key: [n for n in ("description", "owners", "kinds", "group_name", "code_version") if not getattr(spec, n)]
+        for key, spec in specs.items()
+    }
+    assert {key: missing for key, missing in incomplete.items() if missing} == {}
+
+
+def test_every_check_has_a_description(definitions):
+    graph = definitions.resolve_asset_graph()
+    assert [key for key in graph.asset_check_keys if not graph.get_check_spec(key).description] == []
+
+
+def test_every_dependency_is_an_asset_of_the_project(specs):
+    unknown = {dep.asset_key.to_user_string() for spec in specs.values() for dep in spec.deps} - set(specs)
+    assert unknown == set()
+
+
+@pytest.mark.parametrize(
+    ("job", "partitioned"), [("flights_ingest", True), ("flights_train", False), ("flights_drop", True)]
+)
+def test_jobs_are_selections_of_stages(definitions, job, partitioned):
+    assert (definitions.resolve_job_def(job).partitions_def is not None) == partitioned
+
+
+def test_code_versions_change_with_the_declaration():
+    from ml_assets.components.declared import declaration_version
+    from ml_assets.components.source import Source
+
+    def version(**change):
+        declared = {
+            "name": "orders",
+            "description": "One row per order.",
+            "where": {"path": "orders.csv"},
+            "contract": "shop.contracts:Orders",
+            "key_columns": ["id"],
+        }
+        return declaration_version(Source(**declared | change))
+
+    assert version() == version()
+    assert len({version(), version(key_columns=["id", "line"]), version(max_bad_share=0.1)}) == 3

@@ -1,0 +1,77 @@
+"""The shipped project loads in every tool that loads it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Runs a program of the environment at the project root, over a home of its own."""
+    home = tmp_path_factory.mktemp("home")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ML_ASSETS", "DAGSTER"))}
+
+    def go(program, *arguments, **environment):
+        return subprocess.run(
+            [str(BIN / program), *arguments],
+            cwd=PROJECT,
+            env={**kept, "ML_ASSETS_HOME": str(home), **environment},
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+
+    return go
+
+
+@pytest.mark.parametrize(
+    "command", ["dg check defs", "dg check yaml", "dagster definitions validate"], ids=lambda command: command
+)
+def test_the_tools_find_nothing_wrong(run, command):
+    done = run(*command.split())
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_dg_lists_the_assets_checks_and_jobs_and_writes_nothing_into_the_project(run):
+    before = files_of_the_project()
+    done = run("dg", "list", "defs", "--json")
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)
+    assert {"flights/raw", "flight_legs", "features/origin_weather", "flight_delay/champion"} <= {
+        asset["asset_key"] for asset in listed["assets"]
+    }
+    assert listed["asset_checks"]
+    assert {job["name"] for job in listed["jobs"]} >= {"flights_ingest", "flights_train", "flights_drop"}
+    assert files_of_the_project() == before
+
+
+def files_of_the_project():
+    folders = ("ml_assets", "dbt_project")
+    return {path for folder in folders for path in (PROJECT / folder).rglob("*") if "__pycache__" not in path.parts}
+
+
+def test_the_entry_point_is_short():
+    assert len((PROJECT / "ml_assets/definitions.py").read_text().splitlines()) <= 50
+
+
+def test_an_xgboost_that_scores_wrongly_is_one_clear_error(run, tmp_path):
+    old = tmp_path / "xgboost-2.1.4.dist-info"
+    old.mkdir()
+    (old / "METADATA").write_text("Metadata-Version: 2.1\nName: xgboost\nVersion: 2.1.4\n")
+    done = run("ml-assets", "summary", "flights", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ml_assets needs XGBoost 3.2 or newer, found xgboost 2.1.4")
+    assert "make install" in line
+    done = run("dagster", "definitions", "validate", PYTHONPATH=str(tmp_path))
+    assert done.returncode != 0
+    assert "ml_assets needs XGBoost 3.2 or newer, found xgboost 2.1.4" in done.stdout + done.stderr

@@ -1,0 +1,73 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from ml_assets.home import Home
+
+PROJECT = Path(__file__).parents[1]
+VARIABLES = ("ML_ASSETS_HOME", "ML_ASSETS_LAKE", "ML_ASSETS_MLFLOW", "ML_ASSETS_STUDIES", "DAGSTER_HOME")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """The process's environment as it was, whatever a test or the home itself sets."""
+    before = dict(os.environ)
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    yield monkeypatch
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def test_everything_lies_under_one_folder(environment, tmp_path):
+    environment.setenv("ML_ASSETS_HOME", str(tmp_path))
+    home = Home.from_environment()
+    assert home.root == tmp_path
+    assert home.lake == f"{tmp_path}/lake"
+    assert home.mlflow == f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+    assert home.mlflow_artifacts == f"{tmp_path}/mlflow/artifacts"
+    assert home.studies == f"sqlite:///{tmp_path}/studies.db"
+    assert home.dagster == tmp_path / "dagster"
+
+
+def test_by_default_it_is_a_folder_of_the_working_directory(environment, tmp_path):
+    environment.chdir(tmp_path)
+    assert Home.from_environment().root == tmp_path / ".ml_assets"
+
+
+def test_a_relative_home_is_made_absolute(environment, tmp_path):
+    environment.chdir(tmp_path)
+    environment.setenv("ML_ASSETS_HOME", "state")
+    assert Home.from_environment().root == tmp_path / "state"
+
+
+def test_the_lake_mlflow_and_the_studies_may_lie_elsewhere(environment):
+    environment.setenv("ML_ASSETS_LAKE", "s3://bucket/lake")
+    environment.setenv("ML_ASSETS_MLFLOW", "http://mlflow.example:5000")
+    environment.setenv("ML_ASSETS_STUDIES", "postgresql://studies")
+    home = Home.from_environment()
+    assert (home.lake, home.mlflow) == ("s3://bucket/lake", "http://mlflow.example:5000")
+    assert home.studies == "postgresql://studies"
+    assert home.mlflow_artifacts == ""
+
+
+def test_preparing_creates_the_folders_and_points_the_tools_at_them(environment, tmp_path):
+    environment.setenv("ML_ASSETS_HOME", str(tmp_path / "new" / "home"))
+    home = Home.from_environment()
+    home.prepare(PROJECT)
+    assert os.environ["DAGSTER_HOME"] == str(home.dagster)
+    assert (home.dagster / "dagster.yaml").read_text() == (PROJECT / "dagster.yaml").read_text()
+    assert Path(home.mlflow_artifacts).is_dir()
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_preparing_again_renews_the_settings_and_keeps_the_state(environment, tmp_path):
+    environment.setenv("ML_ASSETS_HOME", str(tmp_path))
+    home = Home.from_environment()
+    home.prepare(PROJECT)
+    (home.dagster / "dagster.yaml").write_text("an older version's")
+    (home.dagster / "runs.db").write_text("runs")
+    home.prepare(PROJECT)
+    assert (home.dagster / "dagster.yaml").read_text() == (PROJECT / "dagster.yaml").read_text()
+    assert (home.dagster / "runs.db").read_text() == "runs"
