@@ -26,12 +26,6 @@ def specs(definitions):
     return {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
 
 
-@pytest.fixture(scope="module")
-def own_specs(specs):
-    """Those of assets that are made here; a spec without a group's code is only a name somebody depends on."""
-    return specs
-
-
 def described(definitions, specs):
     checks = {}
     for key in definitions.resolve_asset_graph().asset_check_keys:
@@ -48,6 +42,7 @@ def _plain(spec, checks):
         "kinds": sorted(spec.kinds),
         "owners": sorted(spec.owners),
         "code_version": spec.code_version is not None,
+        "stale_after": spec.freshness_policy and str(spec.freshness_policy.fail_window.to_timedelta()),
         "partitions": None if window is None else f"{window.start:%Y-%m} to {window.end:%Y-%m}, {window.cron_schedule}",
         "depends_on": sorted(dep.asset_key.to_user_string() for dep in spec.deps),
         "checks": dict(sorted(checks.items())),
@@ -58,7 +53,7 @@ def _plain(spec, checks):
 def test_all_assets_are_as_listed(definitions, specs):
     found = described(definitions, specs)
     if os.environ.get("ML_ASSETS_UPDATE_SNAPSHOTS"):
-        SNAPSHOT.write_text(yaml.safe_dump(found, sort_keys=False, width=120))
+        SNAPSHOT.write_text(yaml.safe_dump(found, sort_keys=False, width=120, default_flow_style=None))
     assert found == yaml.safe_load(SNAPSHOT.read_text())
 
 

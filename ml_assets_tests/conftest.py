@@ -123,7 +123,7 @@ class Project:
             )
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def make_project(tmp_path_factory):
     """Writes an importable project that declares `components`, YAML documents as dicts, under `defs/shop/`."""
     names = (f"made_up_shop_{number}" for number in count())

@@ -1,0 +1,22 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from ml_assets.home import Home
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def own_home(tmp_path_factory):
+    """A prepared home, named by this process's environment until the module is done."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith(("ML_ASSETS", "DAGSTER"))]:
+        del os.environ[name]
+    os.environ["ML_ASSETS_HOME"] = str(tmp_path_factory.mktemp("home"))
+    home = Home.from_environment()
+    home.prepare(PROJECT)
+    yield home
+    os.environ.clear()
+    os.environ.update(before)

@@ -1,0 +1,246 @@
+"""The main job lives through a made-up shop of one source, one view and one model."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+
+from ml_assets import definitions
+from ml_assets.automation.execute import Runner, RunFailed
+from ml_assets.automation.main_job import MainJob
+from ml_assets.lake import Lake
+
+HISTORY, APRIL = ["2024-01", "2024-02", "2024-03"], "2024-04"
+CUT_OFF = "2024-04-01"
+SEARCH = {"trials": 1, "rows": 1000, "max_rounds": 10, "space": {"max_depth": {"choices": [2]}}}
+
+
+def made_up_orders(month, seed=0):
+    """20 a day; dear ones come back more often; every outcome is known a day later."""
+    start = datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC)
+    rows = 20 * ((start + timedelta(days=31)).replace(day=1) - start).days
+    random = np.random.default_rng([seed, int(month[-2:])])
+    amount = random.uniform(0, 100, rows).round(2)
+    placed = pl.Series([start + timedelta(minutes=72 * i) for i in range(rows)])
+    return pl.DataFrame(
+        {
+            "id": np.arange(rows) + 10_000 * int(month[-2:]),
+            "customer": ["c"] * rows,
+            "amount": amount,
+            "placed_at": placed,
+            "settled_at": placed + timedelta(days=1),
+            "returned": random.random(rows) < 1 / (1 + np.exp(-(amount - 50) / 10)),
+        }
+    )
+
+
+def declarations(delivered):
+    monthly = {"grain": "monthly", "start": "2024-01", "end": "2024-07"}
+    orders = {
+        "name": "orders", "description": "Orders.", "where": {"path": str(delivered / "{partition}.csv")},
+        "drops": monthly, "contract": "CONTRACTS:Orders", "key_columns": ["id"],
+    }  # fmt: skip
+    spine = {"name": "orders", "table": "orders/validated", "key": ["id"], "time": "placed_at", "partition": "_drop"}
+    view = {
+        "name": "order",
+        "description": "Order.",
+        "spine": "orders",
+        "entity": ["id"],
+        "request": {"price": "amount"},
+    }
+    model = {
+        "name": "returns", "description": "Returns.", "spine": "orders", "features": ["order"],
+        "label": {"column": "returned", "known_at": "settled_at"},
+        "split": {"validation": "14d", "holdout": "14d", "gap": "2d"},
+        "search": SEARCH, "training": {"max_rounds": 10, "threads": 1}, "evaluation": {"resamples": 100},
+        "monitoring": {"min_chunk_rows": 50},
+    }  # fmt: skip
+    return [
+        {"type": "ml_assets.Source", "attributes": orders},
+        {"type": "ml_assets.Spine", "attributes": spine | {"drops": monthly}},
+        {"type": "ml_assets.FeatureView", "attributes": view},
+        {"type": "ml_assets.MLModel", "attributes": model},
+    ]
+
+
+class Shop:
+    def __init__(self, home, delivered):
+        self.home, self.delivered = home, delivered
+        self.lake = Lake(home.lake)
+
+    def deliver(self, month, seed=0, **renamed):
+        made_up_orders(month, seed).rename(renamed).write_csv(self.delivered / f"{month}.csv")
+
+    def live(self, cut_off=CUT_OFF, **options):
+        MainJob(self.home, "shop").live(cut_off, as_json=True, **options)
+
+    def runs(self):
+        with dg.DagsterInstance.get() as instance:
+            return [(run.job_name, run.status) for run in reversed(list(instance.get_runs()))]
+
+
+@pytest.fixture(scope="module")
+def shop(own_home, make_project, tmp_path_factory):
+    """The definitions that the platform makes of the shop, where those of the shipped use case would be."""
+    delivered = tmp_path_factory.mktemp("delivered")
+    project = make_project(*declarations(delivered))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(definitions, "__file__", str(project.folder / "definitions.py"))
+        patch.setattr(definitions, "defs", definitions.build_definitions())
+        opened = Shop(own_home, delivered)
+        for month in [*HISTORY, APRIL]:
+            opened.deliver(month)
+        yield opened
+
+
+@pytest.fixture
+def planned_only(monkeypatch):
+    """Collects the runs that would be executed."""
+    titles = []
+    monkeypatch.setattr(Runner, "run", lambda self, planned, key, progress: titles.append(planned.title))
+    return titles
+
+
+# The tests of this module follow one another in one home.
+
+
+def test_an_unknown_use_case_is_an_error_that_names_those_there_are(shop):
+    with pytest.raises(ValueError, match="no use case 'shoes' under defs/; there are shop"):
+        MainJob(shop.home, "shoes").live(CUT_OFF)
+
+
+def test_a_cut_off_before_the_first_drop_is_an_error(shop):
+    with pytest.raises(ValueError, match="nothing to train on: no drop of shop lies before 2023-01-01"):
+        shop.live("2023-01-01")
+    assert shop.runs() == []
+
+
+@pytest.mark.parametrize("cut_off", ["soon", "2024-13-01", "01.04.2024"])
+def test_a_cut_off_that_is_no_date_is_an_error_before_anything_runs(shop, cut_off):
+    with pytest.raises(ValueError, match=cut_off):
+        shop.live(cut_off)
+    assert shop.runs() == []
+
+
+def test_history_training_and_each_later_drop_are_lived_in_order(shop, capfd):
+    shop.live()
+    printed, told = capfd.readouterr()
+    assert shop.runs() == [(f"shop_{job}", dg.DagsterRunStatus.SUCCESS) for job in ("ingest", "train", "drop")]
+    assert [line.split(" ", 1)[1] for line in told.splitlines() if line.startswith("✓")] == [
+        _like("2024-01 to 2024-03: ingest, validate, features 3 steps"),
+        _like("2024-04-01: tune, train, evaluate, promote 5 steps"),
+        _like("2024-04: ingest, score, monitor 6 steps"),
+    ]
+    assert any(line.split()[:2] == ["1/3", "orders/raw"] for line in told.splitlines())
+    summary = json.loads(printed)["returns"]
+    (drop,) = summary["drops"]
+    assert (drop["drop"], drop["rows"], drop["quarantined"], drop["champion"]) == (APRIL, 600, 0, "1")
+    assert drop["strongest_drift"] == "price"
+    assert 0.8 < drop["realised"] <= 1
+    assert {row["metric"] for row in summary["holdout"]} >= {"roc_auc", "brier"}
+
+
+class _like(str):
+    """Equal to any text that begins with it."""
+
+    def __eq__(self, other):
+        return other.startswith(str(self))
+
+    __hash__ = str.__hash__
+
+
+def test_living_through_it_again_does_nothing(shop, capfd):
+    before = shop.runs()
+    versions = {key: shop.lake.version(key) for key in ("orders/raw", "features/order", "returns/predictions")}
+    shop.live()
+    _, told = capfd.readouterr()
+    assert told.count("nothing has changed") == 3
+    assert shop.runs() == before
+    assert {key: shop.lake.version(key) for key in versions} == versions
+
+
+def test_other_bytes_of_the_last_drop_run_that_drop_again(shop, planned_only):
+    shop.deliver(APRIL, seed=1)
+    shop.live()
+    assert planned_only == ["2024-04: ingest, score, monitor"]
+    shop.deliver(APRIL)
+
+
+def test_other_bytes_of_an_early_drop_run_everything_after_it_again(shop, planned_only):
+    shop.deliver(HISTORY[0], seed=1)
+    shop.live()
+    assert planned_only == [
+        "2024-01 to 2024-03: ingest, validate, features",
+        "2024-04-01: tune, train, evaluate, promote",
+        "2024-04: ingest, score, monitor",
+    ]
+    shop.deliver(HISTORY[0])
+
+
+def test_another_cut_off_trains_again(shop, planned_only):
+    shop.live("2024-03-15")
+    assert planned_only[:2] == [
+        "2024-01 to 2024-02: ingest, validate, features",
+        "2024-03-15: tune, train, evaluate, promote",
+    ]
+
+
+def test_since_and_until_cut_the_history_and_the_end(shop, planned_only):
+    shop.live(since="2024-02", until="2024-03")
+    assert planned_only == [
+        "2024-02 to 2024-03: ingest, validate, features",
+        "2024-04-01: tune, train, evaluate, promote",
+    ]
+
+
+def test_a_bad_drop_ends_the_lifecycle_with_the_reason_and_what_was_there_stays(shop, capfd):
+    predictions = shop.lake.scan("returns/predictions").collect()
+    shop.deliver("2024-05", amount="price")
+    with pytest.raises(RunFailed) as caught:
+        shop.live()
+    assert str(caught.value).startswith("2024-05: ingest, score, monitor: step orders__raw: ")
+    assert "source 'orders', drop '2024-05', column 'amount': missing column" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert shop.runs()[-1] == ("shop_drop", dg.DagsterRunStatus.FAILURE)
+    assert shop.lake.scan("returns/predictions").collect().equals(predictions)
+    _, told = capfd.readouterr()
+    assert told.count("nothing has changed") == 3
+
+
+def test_impossible_rows_are_told_and_end_the_lifecycle_before_anything_is_scored(shop, capfd):
+    bad = made_up_orders("2024-05").with_columns(
+        amount=pl.when(pl.int_range(pl.len()) < 6).then(-1.0).otherwise("amount")
+    )
+    bad.write_csv(shop.delivered / "2024-05.csv")
+    with pytest.raises(RunFailed, match=r"orders__gate: .*orders/validated|orders__gate: .*contract"):
+        shop.live()
+    _, told = capfd.readouterr()
+    told = " ".join(told.split())
+    assert "✗ check orders/validated:contract failed: observed 0.00967" in told
+    assert "threshold 0.0" in told
+    assert shop.lake.partitions("returns/predictions", "_drop") == [APRIL]
+
+
+def test_a_drop_that_was_mended_is_lived_through_and_nothing_else_is(shop, capfd):
+    shop.deliver("2024-05")
+    shop.live()
+    printed, told = capfd.readouterr()
+    assert told.count("nothing has changed") == 3
+    drops = {drop["drop"]: drop["rows"] for drop in json.loads(printed)["returns"]["drops"]}
+    assert drops == {APRIL: 600, "2024-05": 620}
+    assert shop.lake.scan("orders/quarantine").collect().is_empty()
+
+
+def test_a_run_that_was_killed_is_closed_and_said(shop, capfd):
+    with dg.DagsterInstance.get() as instance:
+        instance.add_run(dg.DagsterRun(job_name="shop_drop", tags={"ml_assets/launched_by": "cli"}, status=STARTED))
+    shop.live()
+    _, told = capfd.readouterr()
+    assert "Closed 1 killed run(s) and 0 MLflow run(s) they had left open." in told
+    assert STARTED not in {status for _, status in shop.runs()}
+
+
+STARTED = dg.DagsterRunStatus.STARTED
