@@ -13,8 +13,8 @@ with legs as (
 
 timed as (
 
-    -- The arrival is given as a local time of day. Its date is the one that puts it nearest to the
-    -- touch-down estimated from departure and time in the air (scheduled speed where that is unknown).
+    -- The arrival is given as a local time of day. It is the one nearest to the touch-down estimated from
+    -- departure and time in the air (scheduled speed where that is unknown).
     select
         *,
         departed_at + to_minutes(cast(coalesce(air_minutes, distance_miles / 7.5) + 25 as integer))
@@ -25,9 +25,16 @@ timed as (
 
 arrived as (
 
+    -- Shifting the estimate by less than half a day to the given time of day needs no date, and stays right
+    -- in the night in which an hour of local time occurs twice.
     select
         *,
-        cast(timezone(destination_time_zone, expected_arrival_at) as date) as expected_arrival_date
+        expected_arrival_at + to_minutes(cast(
+            (
+                arrival_minute - hour(timezone(destination_time_zone, expected_arrival_at)) * 60
+                - minute(timezone(destination_time_zone, expected_arrival_at)) + 2160
+            ) % 1440 - 720 as integer
+        )) as arrived_at
     from timed
 
 )
@@ -54,24 +61,11 @@ select
     scheduled_departure_at,
     scheduled_departure_at - interval 2 hour as prediction_at,
     departed_at,
-    arg_min_arrival.arrived_at as arrived_at,
+    arrived_at,
     departure_delay,
     arrival_delay,
     air_minutes,
     arrival_delay >= 15 as is_late
-from arrived,
-lateral (
-    select arg_min(
-        candidate, abs(epoch(candidate) - epoch(expected_arrival_at))
-    ) as arrived_at
-    from (
-        select timezone(
-            destination_time_zone,
-            expected_arrival_date + cast(shift as integer)
-            + to_minutes(cast(arrival_minute as integer))
-        ) as candidate
-        from unnest([-1, 0, 1]) as days (shift)
-    )
-) as arg_min_arrival
+from arrived
 
 order by prediction_at, flight_id
