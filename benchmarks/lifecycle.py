@@ -143,12 +143,14 @@ def same_parameters(home: Path, plain: dict) -> bool:
 
 def run_benchmark(home: Path) -> dict:
     """Run both and compare; everything that is printed."""
-    load = os.getloadavg()[0]
+    load = [os.getloadavg()[0]]
     plain_cost, plain = run_plain()
+    load.append(os.getloadavg()[0])
     cost, summary, seconds = run_platform(home)
+    load.append(os.getloadavg()[0])
     ratios = {name: value / getattr(plain_cost, name) for name, value in asdict(cost).items()}
     return {
-        "load_before": load,
+        "load": load,
         "cores": os.cpu_count(),
         "platform": asdict(cost),
         "plain": asdict(plain_cost),
@@ -184,7 +186,8 @@ def show(told: dict) -> None:
         console.print(_table("where the seconds go", told["stages"], {"platform": 1, "plain": 1, "more": 1}))
         console.print(_table("ROC AUC", told["roc_auc"], {"platform": 4, "plain": 4}))
         found = "the same" if told["same_parameters"] else "other"
-        console.print(f"Both searches found {found} parameters. Load before: {told['load_before']:.1f}.")
+        load = ", ".join(f"{value:.1f}" for value in told["load"])
+        console.print(f"Both searches found {found} parameters. Load before, between and after: {load}.")
     features = told["features"]
     differing = features["differing"]
     console.print(

@@ -124,6 +124,12 @@ class Project:
 
 
 @pytest.fixture(scope="session")
+def unused_home(tmp_path_factory) -> Path:
+    """A home in which nothing runs, shared by the tests that only load the shipped definitions: dbt parses once."""
+    return tmp_path_factory.mktemp("unused_home")
+
+
+@pytest.fixture(scope="session")
 def make_project(tmp_path_factory):
     """Writes an importable project that declares `components`, YAML documents as dicts, under `defs/shop/`."""
     names = (f"made_up_shop_{number}" for number in count())

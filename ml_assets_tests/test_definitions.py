@@ -15,16 +15,15 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Runs a program of the environment at the project root, over a home of its own."""
-    home = tmp_path_factory.mktemp("home")
+def run(unused_home):
+    """Runs a program of the environment at the project root."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ML_ASSETS", "DAGSTER"))}
 
     def go(program, *arguments, **environment):
         return subprocess.run(
             [str(BIN / program), *arguments],
             cwd=PROJECT,
-            env={**kept, "ML_ASSETS_HOME": str(home), **environment},
+            env={**kept, "ML_ASSETS_HOME": str(unused_home), **environment},
             capture_output=True,
             text=True,
             timeout=200,

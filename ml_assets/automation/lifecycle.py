@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from ml_assets.automation.jobs import drop_job, ingest_job, train_job
 
@@ -31,9 +32,13 @@ def plan_lifecycle(use_case: str, drops: Sequence[str], train_as_of: str) -> lis
         train_as_of: ISO date of the training cut-off, such as ``2013-10-01``.
 
     Raises:
-        ValueError: no drop lies before the cut-off.
+        ValueError: the cut-off is no date, or no drop lies before it.
     """
-    history = tuple(drop for drop in drops if drop < train_as_of[:7])
+    try:
+        cut_off = f"{datetime.fromisoformat(train_as_of):%Y-%m}"
+    except ValueError as error:
+        raise ValueError(f"training cut-off {train_as_of!r} is no ISO date such as 2013-10-01") from error
+    history = tuple(drop for drop in drops if drop < cut_off)
     if not history:
         raise ValueError(f"nothing to train on: no drop of {use_case} lies before {train_as_of}")
     runs = [

@@ -1,6 +1,6 @@
 """Every asset of the shipped use case as Dagster sees it, compared with the list in asset_specs.yaml.
 
-After a wanted change: `ML_ASSETS_UPDATE_SNAPSHOTS=1 pytest ml_assets_tests/components/test_components_specs.py`,
+After a wanted change: `UPDATE_SNAPSHOTS=1 pytest ml_assets_tests/components/test_components_specs.py`,
 then read the difference.
 """
 
@@ -15,9 +15,9 @@ SNAPSHOT = Path(__file__).parent / "asset_specs.yaml"
 
 
 @pytest.fixture(scope="module")
-def definitions(tmp_path_factory):
+def definitions(unused_home):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ML_ASSETS_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("ML_ASSETS_HOME", str(unused_home))
         return importlib.import_module("ml_assets.definitions").build_definitions()
 
 
@@ -52,7 +52,7 @@ def _plain(spec, checks):
 
 def test_all_assets_are_as_listed(definitions, specs):
     found = described(definitions, specs)
-    if os.environ.get("ML_ASSETS_UPDATE_SNAPSHOTS"):
+    if os.environ.get("UPDATE_SNAPSHOTS"):
         SNAPSHOT.write_text(yaml.safe_dump(found, sort_keys=False, width=120, default_flow_style=None))
     assert found == yaml.safe_load(SNAPSHOT.read_text())
 

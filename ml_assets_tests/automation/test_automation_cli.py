@@ -1,0 +1,106 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ml_assets import cli
+
+PROGRAM = Path(sys.executable).parent / "ml-assets"
+SAYS = {
+    "run": ["USE_CASE", "--train-as-of", "--since", "--until", "--json"],
+    "summary": ["USE_CASE", "--json"],
+    "ui": ["--host", "--port", "127.0.0.1", "3000"],
+    "mlflow": ["--host", "--port", "127.0.0.1", "5000"],
+}
+
+
+def plain(text):
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+@pytest.mark.parametrize("command", SAYS)
+def test_each_command_explains_itself_and_its_options(command):
+    done = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "120"})
+    assert done.exit_code == 0
+    assert [word for word in SAYS[command] if word not in plain(done.output).replace("use_case", "USE_CASE")] == []
+    explained = getattr(cli, command).__doc__.split(".")[0].split("\n")[0]
+    assert explained[:60] in " ".join(plain(done.output).replace("│", " ").split())
+
+
+def test_without_a_command_all_are_listed():
+    done = CliRunner().invoke(cli.app, [])
+    assert all(command in plain(done.output) for command in SAYS)
+
+
+def test_a_cut_off_is_required():
+    done = CliRunner().invoke(cli.app, ["run", "flights"])
+    assert done.exit_code == 2
+    assert "--train-as-of" in plain(done.output)
+
+
+@pytest.fixture
+def run(unused_home):
+    """Runs the installed program."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ML_ASSETS", "DAGSTER"))}
+
+    def go(*arguments, cwd=None):
+        environment = kept | {"ML_ASSETS_HOME": str(unused_home)}
+        return subprocess.run(
+            [PROGRAM, *arguments], capture_output=True, text=True, env=environment, cwd=cwd, timeout=120
+        )
+
+    return go
+
+
+@pytest.mark.timeout(130)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "nothing", "--train-as-of", "2013-10-01"], r"no use case 'nothing' under defs/; there are flights"),
+        (["run", "flights", "--train-as-of", "2012-06-01"], r"no drop of flights lies before 2012-06-01"),
+        (["run", "flights", "--train-as-of", "soon"], r"training cut-off 'soon' is no ISO date such as 2013-10-01"),
+        (["summary", "nothing"], r"no use case 'nothing' under defs/; there are flights"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_and_exit_status_1(run, tmp_path, arguments, said):
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert re.fullmatch(f"error: .*{said}.*", line)
+    assert list(tmp_path.iterdir()) == [], "something was written into the working directory"
+
+
+@pytest.mark.timeout(60)
+def test_the_summary_of_an_empty_home_says_so(run):
+    done = run("summary", "flights")
+    assert done.returncode == 0, done.stderr
+    assert "flight_delay: nothing scored yet" in done.stdout
+
+
+def test_a_program_that_is_missing_is_an_error_with_the_remedy(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(cli.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(cli.typer.Exit) as ended:
+        cli._replace_process("dagster", "dev")
+    assert ended.value.exit_code == 1
+    assert "dagster is not installed beside" in capsys.readouterr().err
+
+
+def test_the_uis_listen_where_they_are_told_and_show_the_same_state(own_home, monkeypatch):
+    started = []
+    monkeypatch.setattr(cli, "_replace_process", lambda *command: started.append(command))
+    for arguments in (["ui", "--port", "3911"], ["mlflow", "--port", "5911", "--host", "0.0.0.0"]):
+        assert CliRunner().invoke(cli.app, arguments).exit_code == 0
+    dagster, mlflow = started
+    assert dagster[:2] == ("dagster", "dev")
+    assert dagster[-4:] == ("-h", "127.0.0.1", "-p", "3911")
+    assert os.environ["DAGSTER_HOME"] == str(own_home.dagster)
+    told = dict(zip(mlflow[2::2], mlflow[3::2], strict=True))
+    assert told["--backend-store-uri"] == own_home.mlflow
+    assert (told["--host"], told["--port"]) == ("0.0.0.0", "5911")

@@ -1,0 +1,124 @@
+import subprocess
+import sys
+import threading
+import time
+
+import dagster as dg
+import pytest
+
+from ml_assets.automation.recovery import close_dead_runs, only_one
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from ml_assets.automation.recovery import only_one
+with only_one(Path(sys.argv[1]), lambda: print("waits", flush=True)):
+    print("holds", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def start_holder(tmp_path):
+    """Starts a process that asks for the lock and keeps it until it is killed or told to end."""
+    started = []
+
+    def start():
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(tmp_path / "lock")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def told(process):
+    return process.stdout.readline().strip()
+
+
+@pytest.mark.timeout(60)
+def test_the_second_process_waits_for_the_end_of_the_first(start_holder):
+    first = start_holder()
+    assert told(first) == "holds"
+    second = start_holder()
+    assert told(second) == "waits"
+    heard = []
+    listener = threading.Thread(target=lambda: heard.append(told(second)))
+    listener.start()
+    listener.join(timeout=0.3)
+    assert heard == []
+    first.communicate("end\n", timeout=10)
+    listener.join(timeout=10)
+    assert heard == ["holds"]
+
+
+@pytest.mark.timeout(60)
+def test_the_lock_of_a_killed_process_is_free(start_holder, tmp_path):
+    doomed = start_holder()
+    assert told(doomed) == "holds"
+    doomed.kill()
+    doomed.wait(timeout=10)
+    waited = []
+    with only_one(tmp_path / "lock", lambda: waited.append(1)):
+        assert waited == []
+
+
+def test_the_lock_is_free_after_an_error(tmp_path):
+    with pytest.raises(RuntimeError, match="inside"), only_one(tmp_path / "lock", pytest.fail):
+        raise RuntimeError("inside")
+    with only_one(tmp_path / "lock", pytest.fail):
+        pass
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as opened:
+        yield opened
+
+
+def add_run(instance, status, launched_by="cli"):
+    tags = {"ml_assets/launched_by": launched_by} if launched_by else {}
+    return instance.add_run(dg.DagsterRun(job_name="shop_drop", status=status, tags=tags)).run_id
+
+
+@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED"])
+def test_an_unfinished_run_of_a_lifecycle_is_marked_as_failed_and_says_why(instance, status):
+    dead = add_run(instance, dg.DagsterRunStatus[status])
+    assert close_dead_runs(instance) == [dead]
+    assert instance.get_run_by_id(dead).status == dg.DagsterRunStatus.FAILURE
+    messages = [entry.dagster_event.message for entry in instance.all_logs(dead) if entry.dagster_event]
+    assert any("ended without finishing" in message for message in messages)
+    assert close_dead_runs(instance) == []
+
+
+@pytest.mark.parametrize("status", ["SUCCESS", "FAILURE", "CANCELED"])
+def test_a_finished_run_is_left_alone(instance, status):
+    done = add_run(instance, dg.DagsterRunStatus[status])
+    assert close_dead_runs(instance) == []
+    assert instance.get_run_by_id(done).status == dg.DagsterRunStatus[status]
+
+
+def test_a_run_that_somebody_else_launched_is_left_alone(instance):
+    theirs = add_run(instance, dg.DagsterRunStatus.STARTED, launched_by=None)
+    assert close_dead_runs(instance) == []
+    assert instance.get_run_by_id(theirs).status == dg.DagsterRunStatus.STARTED
+
+
+def test_waiting_is_said_once(tmp_path, start_holder):
+    holder = start_holder()
+    assert told(holder) == "holds"
+    said = []
+    timer = threading.Timer(0.5, lambda: holder.communicate("end\n"))
+    timer.start()
+    before = time.monotonic()
+    with only_one(tmp_path / "lock", lambda: said.append(1)):
+        assert time.monotonic() - before > 0.3
+    timer.join()
+    assert said == [1]

@@ -1,0 +1,106 @@
+import json
+
+import polars as pl
+import pytest
+
+from ml_assets.automation.summary import print_summary, summarise
+from ml_assets.lake import Lake
+
+DROPS = ["2024-04", "2024-05"]
+
+
+@pytest.fixture
+def lake(tmp_path):
+    """A model scored in April and, by another version, in May, when no label is known yet."""
+    tables = Lake(str(tmp_path / "lake"))
+    predictions = pl.DataFrame({"month": [*["2024-05"] * 2, *["2024-04"] * 3], "model_version": [*"22", *"111"]})
+    tables.replace("returns/predictions", predictions.with_columns(score=0.5), {"month": DROPS})
+    drift = pl.DataFrame(
+        [
+            ("2024-04", "price", "psi", "period", 0.1),
+            ("2024-04", "hour", "psi", "period", 0.3),
+            ("2024-04", "price", "psi", "chunk", 9.0),
+            ("2024-04", "price", "jensen_shannon", "period", 8.0),
+            ("2024-05", "price", "psi", "period", 1.5),
+        ],
+        schema=["month", "feature", "method", "scope", "value"],
+        orient="row",
+    )
+    tables.replace("returns/drift_report", drift, {"month": DROPS})
+    performance = pl.DataFrame(
+        [
+            ("2024-04", "estimated", "roc_auc", "period", 0.75),
+            ("2024-04", "realised", "roc_auc", "period", 0.7),
+            ("2024-04", "realised", "roc_auc", "chunk", 0.1),
+            ("2024-04", "realised", "f1", "period", 0.2),
+            ("2024-05", "estimated", "roc_auc", "period", 0.65),
+            ("2024-05", "realised", "roc_auc", "period", None),
+        ],
+        schema=["month", "kind", "metric", "scope", "value"],
+        orient="row",
+    )
+    tables.replace("returns/performance_report", performance, {"month": DROPS})
+    evaluation = pl.DataFrame(
+        [
+            ("2024-01-01", "model", "roc_auc", 0.1),
+            ("2024-04-01", "model", "roc_auc", 0.8),
+            ("2024-04-01", "baseline", "roc_auc", 0.5),
+            ("2024-04-01", "shop=a", "roc_auc", 0.9),
+        ],
+        schema=["_as_of", "subject", "metric", "value"],
+        orient="row",
+    )
+    tables.replace("returns/evaluation", evaluation)
+    for source, quarantined in {"orders": ["2024-04"] * 2, "visits": ["2024-04", "2023-12"]}.items():
+        tables.replace(f"{source}/quarantine", pl.DataFrame({"_drop": quarantined, "id": [1, 2]}))
+    return tables
+
+
+@pytest.fixture
+def summary(lake):
+    return summarise(lake, "returns", "month", "roc_auc", ["orders", "visits"])
+
+
+def test_there_is_a_row_per_scored_drop(summary):
+    assert summary.drops.to_dicts() == [
+        {
+            "drop": "2024-04", "rows": 3, "quarantined": 3, "strongest_drift": "hour", "psi": 0.3,
+            "estimated": 0.75, "realised": 0.7, "champion": "1",
+        },
+        {
+            "drop": "2024-05", "rows": 2, "quarantined": 0, "strongest_drift": "price", "psi": 1.5,
+            "estimated": 0.65, "realised": None, "champion": "2",
+        },
+    ]  # fmt: skip
+
+
+def test_the_holdout_is_that_of_the_newest_training(summary):
+    assert summary.holdout.to_dicts() == [{"metric": "roc_auc", "model": 0.8, "baseline": 0.5}]
+
+
+def test_json_is_one_object_that_a_program_can_read(summary, capsys):
+    print_summary([summary], as_json=True)
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["returns"]["drops"] == summary.drops.to_dicts()
+    assert printed["returns"]["holdout"] == summary.holdout.to_dicts()
+
+
+def test_the_table_shows_every_value_and_fits_a_terminal(summary, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    print_summary([summary], as_json=False)
+    printed = capsys.readouterr().out
+    assert max(len(line) for line in printed.splitlines()) <= 80
+    april = next(line for line in printed.splitlines() if line.strip().startswith("2024-04"))
+    assert april.split() == ["2024-04", "3", "3", "hour", "0.300", "0.750", "0.700", "1"]
+    may = next(line for line in printed.splitlines() if line.strip().startswith("2024-05"))
+    assert may.split() == ["2024-05", "2", "0", "price", "1.500", "0.650", "–", "2"]
+    assert "make ui" in printed
+    assert "make mlflow" in printed
+
+
+def test_a_model_that_scored_nothing_says_so(tmp_path, capsys):
+    nothing = summarise(Lake(str(tmp_path)), "returns", "month", "roc_auc", ["orders"])
+    print_summary([nothing], as_json=False)
+    assert "returns: nothing scored yet" in capsys.readouterr().out
+    print_summary([nothing], as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"returns": {"drops": [], "holdout": []}}
