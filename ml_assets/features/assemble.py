@@ -26,24 +26,36 @@ def join_features(
             spine row has no row in a view's table.
     """
     _refuse_twins([view for view, _ in views])
+    joined = spine.lazy()
     for view, table in views:
         _refuse_homonyms(view, spine.columns)
-        spine = _beside(spine, view, table, time)
-    return spine
+        joined = _beside(joined, spine.columns, view, table, time)
+    complete = joined.collect()
+    for view, _ in views:
+        _refuse_gaps(complete, view, time)
+    return complete.drop(_found(view) for view, _ in views)
 
 
-def _beside(spine: pl.DataFrame, view: FeatureViewSpec, table: pl.LazyFrame, time: str) -> pl.DataFrame:
+def _beside(
+    rows: pl.LazyFrame, of_spine: Sequence[str], view: FeatureViewSpec, table: pl.LazyFrame, time: str
+) -> pl.LazyFrame:
     on = [*view.spine_entity, time]
-    added = [name for name in view.feature_names if name not in spine.columns]
-    stored = table.select(*on, *added, __found=True).unique(on, keep="any")
-    joined = spine.lazy().join(stored, on=on, how="left", nulls_equal=True, maintain_order="left").collect()
-    missing = joined.filter(pl.col("__found").is_null())
+    added = [name for name in view.feature_names if name not in of_spine]
+    stored = table.select(*on, *added, pl.lit(True).alias(_found(view))).unique(on, keep="any")
+    return rows.join(stored, on=on, how="left", nulls_equal=True, maintain_order="left")
+
+
+def _found(view: FeatureViewSpec) -> str:
+    return f"__found_{view.name}"
+
+
+def _refuse_gaps(joined: pl.DataFrame, view: FeatureViewSpec, time: str) -> None:
+    missing = joined.filter(pl.col(_found(view)).is_null())
     if missing.height:
         raise FeatureError(
-            f"feature view {view.name!r} holds nothing for {missing.height} of {spine.height} rows, the first at "
+            f"feature view {view.name!r} holds nothing for {missing.height} of {joined.height} rows, the first at "
             f"{missing[time].min()}: materialize features/{view.name} for that drop first"
         )
-    return joined.drop("__found")
 
 
 def _refuse_homonyms(view: FeatureViewSpec, columns: Sequence[str]) -> None:

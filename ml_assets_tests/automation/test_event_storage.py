@@ -1,0 +1,58 @@
+"""The pooled event storage against Dagster's own over the same files."""
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+
+from ml_assets.automation.event_storage import OPEN_DATABASES, PooledSqliteEventLogStorage
+from ml_assets.code_version import PROJECT
+
+
+@dg.asset
+def measured() -> dg.MaterializeResult:
+    return dg.MaterializeResult(metadata={"answer": 42})
+
+
+@pytest.fixture
+def instance(tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+    with dg.DagsterInstance.get() as opened:
+        yield opened
+
+
+def run(instance: dg.DagsterInstance) -> str:
+    return dg.materialize([measured], instance=instance).run_id
+
+
+def test_the_shipped_settings_choose_it(instance):
+    assert type(instance.event_log_storage) is PooledSqliteEventLogStorage
+
+
+def test_what_it_wrote_dagsters_own_storage_reads_from_its_default_place(instance, tmp_path):
+    run_id = run(instance)
+    ours = [entry.to_json() for entry in instance.all_logs(run_id)]
+    plain = yaml.safe_load((PROJECT / "dagster.yaml").read_text())
+    del plain["event_log_storage"]
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(plain))
+    with dg.DagsterInstance.from_config(str(tmp_path)) as default:
+        assert type(default.event_log_storage) is SqliteEventLogStorage
+        assert [entry.to_json() for entry in default.all_logs(run_id)] == ours
+        latest = default.get_latest_materialization_event(dg.AssetKey("measured"))
+        assert latest.asset_materialization.metadata["answer"].value == 42
+    assert len(ours) > 5
+
+
+def test_more_runs_than_open_databases_keep_all_their_events(instance):
+    runs = [run(instance) for _ in range(OPEN_DATABASES + 3)]
+    counts = {len(instance.all_logs(run_id)) for run_id in runs}
+    assert len(counts) == 1
+    assert len(instance.event_log_storage._engines) == OPEN_DATABASES
+
+
+def test_a_wipe_leaves_nothing_and_the_storage_usable(instance):
+    before = run(instance)
+    instance.event_log_storage.wipe()
+    assert instance.all_logs(before) == []
+    assert instance.all_logs(run(instance))

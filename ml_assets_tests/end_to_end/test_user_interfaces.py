@@ -1,0 +1,142 @@
+"""Dagster's and MLflow's pages over a finished lifecycle, as a person sees them in Chromium."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+PROJECT = Path(__file__).parents[2]
+START = 90  # seconds until a server answers
+PAGE = 60_000  # milliseconds until a page shows what it should, on a busy machine
+LOOPBACK = "0100007F"
+
+
+@pytest.fixture(scope="module")
+def page():
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        if os.environ.get("ML_ASSETS_REQUIRE_BROWSER"):
+            pytest.fail("no Chromium on PATH, and ML_ASSETS_REQUIRE_BROWSER is set")
+        pytest.skip("no Chromium on PATH: install the system package chromium to test the pages")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        opened = browser.new_page(viewport={"width": 1600, "height": 1100})
+        opened.set_default_timeout(PAGE)
+        yield opened
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def dagster_ui(finished) -> Iterator[str]:
+    with served("ui", finished[0], "/server_info") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def mlflow_ui(finished) -> Iterator[str]:
+    with served("mlflow", finished[0], "/health") as address:
+        yield address
+
+
+@contextmanager
+def served(command: str, home: Path, ready: str) -> Iterator[str]:
+    """Run `ml-assets <command>` on a free port until the block ends; yields its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address, log = f"http://127.0.0.1:{port}", home / f"{command}.log"
+    with log.open("wb") as written:
+        process = subprocess.Popen(
+            [str(Path(sys.executable).parent / "ml-assets"), command, "--port", str(port)],
+            cwd=PROJECT,
+            env={**os.environ, "ML_ASSETS_HOME": str(home)},
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        until = time.monotonic() + START
+        while not answers(address + ready):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.2)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def answers(address: str) -> bool:
+    try:
+        with urlopen(address, timeout=5) as reply:
+            return reply.status == 200
+    except (URLError, TimeoutError, ConnectionError):
+        return False
+
+
+def listening_addresses(url: str) -> set[str]:
+    """Hexadecimal local addresses that listen on the port of a URL, as Linux tells them."""
+    port = f"{int(url.rpartition(':')[2]):04X}"
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        if (path := Path("/proc/net") / table).exists()
+        for line in path.read_text().splitlines()[1:]
+    ]
+    listening = [row[1].split(":") for row in rows if row[3] == "0A"]
+    return {address for address, its_port in listening if its_port == port}
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's table of sockets")
+def test_both_servers_listen_on_the_loopback_address_alone(dagster_ui, mlflow_ui):
+    assert listening_addresses(dagster_ui) == {LOOPBACK}
+    assert listening_addresses(mlflow_ui) == {LOOPBACK}
+
+
+def test_dagster_draws_the_graph_of_every_group(dagster_ui, page):
+    page.goto(f"{dagster_ui}/asset-groups", wait_until="domcontentloaded")
+    for asset in ("quarantine", "flight_legs", "origin_queue", "training_set", "champion", "performance_report"):
+        page.get_by_text(asset, exact=True).first.wait_for()
+
+
+def test_dagster_shows_a_drift_report_with_its_plot_and_its_check(dagster_ui, page):
+    asset = f"{dagster_ui}/assets/flight_delay/drift_report"
+    page.goto(f"{asset}?view=events", wait_until="domcontentloaded")
+    page.get_by_text("strongest_feature").first.wait_for()
+    page.get_by_text("[Show Markdown]").nth(1).click()
+    plot = page.get_by_role("img", name="PSI by week and feature")
+    plot.wait_for()
+    assert plot.evaluate("image => image.complete && image.naturalWidth") > 400
+    page.goto(f"{asset}?view=checks", wait_until="domcontentloaded")
+    page.get_by_text("population stability index").first.wait_for()
+    page.get_by_text("threshold", exact=True).first.wait_for()
+
+
+def test_dagster_lists_the_runs_of_the_lifecycle(dagster_ui, page):
+    page.goto(f"{dagster_ui}/runs", wait_until="domcontentloaded")
+    page.get_by_text("Success").nth(2).wait_for()
+    assert page.get_by_text("Failure", exact=True).count() == 0
+
+
+def test_mlflow_shows_the_champion(mlflow_ui, page):
+    page.goto(f"{mlflow_ui}/#/models/flight_delay", wait_until="domcontentloaded")
+    page.get_by_text("Version 1").first.wait_for()
+    page.get_by_text("champion").first.wait_for()
