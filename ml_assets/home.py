@@ -1,5 +1,6 @@
 """Where all state lives: one folder, ``ML_ASSETS_HOME``."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,15 @@ TELEMETRY_OFF = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "NML_DISABLE_USAGE_LOGGING": "1",
 }
+
+# Appended to dagster.yaml in the home alone: the project's own is also read by tools that run without a home.
+EVENT_STORAGE = """
+event_log_storage:
+  module: ml_assets.automation.event_storage
+  class: PooledSqliteEventLogStorage
+  config:
+    base_dir: {home}
+"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class Home:
         """
         for folder in (self.dagster, self.dbt, self.root / "mlflow" / "artifacts"):
             folder.mkdir(parents=True, exist_ok=True)
-        settings = (project / "dagster.yaml").read_text()
+        settings = (project / "dagster.yaml").read_text() + EVENT_STORAGE.format(home=json.dumps(str(self.dagster)))
         placed = self.dagster / "dagster.yaml"
         if not placed.exists() or placed.read_text() != settings:
             placed.write_text(settings)

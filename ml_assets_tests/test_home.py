@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ml_assets.home import Home
 
@@ -57,7 +58,7 @@ def test_preparing_creates_the_folders_and_points_the_tools_at_them(environment,
     home = Home.from_environment()
     home.prepare(PROJECT)
     assert os.environ["DAGSTER_HOME"] == str(home.dagster)
-    assert (home.dagster / "dagster.yaml").read_text() == (PROJECT / "dagster.yaml").read_text()
+    assert_settings_placed(home)
     assert Path(home.mlflow_artifacts).is_dir()
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
@@ -69,5 +70,12 @@ def test_preparing_again_renews_the_settings_and_keeps_the_state(environment, tm
     (home.dagster / "dagster.yaml").write_text("an older version's")
     (home.dagster / "runs.db").write_text("runs")
     home.prepare(PROJECT)
-    assert (home.dagster / "dagster.yaml").read_text() == (PROJECT / "dagster.yaml").read_text()
+    assert_settings_placed(home)
     assert (home.dagster / "runs.db").read_text() == "runs"
+
+
+def assert_settings_placed(home):
+    """The project's settings, and where in this home the events lie."""
+    placed = yaml.safe_load((home.dagster / "dagster.yaml").read_text())
+    assert placed.pop("event_log_storage")["config"] == {"base_dir": str(home.dagster)}
+    assert placed == yaml.safe_load((PROJECT / "dagster.yaml").read_text())

@@ -2,11 +2,11 @@
 
 import dagster as dg
 import pytest
-import yaml
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from ml_assets.automation.event_storage import OPEN_DATABASES, PooledSqliteEventLogStorage
 from ml_assets.code_version import PROJECT
+from ml_assets.home import Home
 
 
 @dg.asset
@@ -16,10 +16,13 @@ def measured() -> dg.MaterializeResult:
 
 @pytest.fixture
 def instance(tmp_path, monkeypatch):
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
-    with dg.DagsterInstance.get() as opened:
-        yield opened
+    home = Home(tmp_path, lake="", mlflow="")
+    with monkeypatch.context() as patch:
+        for name in ("ML_ASSETS_HOME", "DAGSTER_HOME"):
+            patch.setenv(name, "")
+        home.prepare(PROJECT)
+        with dg.DagsterInstance.get() as opened:
+            yield opened
 
 
 def run(instance: dg.DagsterInstance) -> str:
@@ -33,10 +36,8 @@ def test_the_shipped_settings_choose_it(instance):
 def test_what_it_wrote_dagsters_own_storage_reads_from_its_default_place(instance, tmp_path):
     run_id = run(instance)
     ours = [entry.to_json() for entry in instance.all_logs(run_id)]
-    plain = yaml.safe_load((PROJECT / "dagster.yaml").read_text())
-    del plain["event_log_storage"]
-    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(plain))
-    with dg.DagsterInstance.from_config(str(tmp_path)) as default:
+    (tmp_path / "dagster" / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+    with dg.DagsterInstance.from_config(str(tmp_path / "dagster")) as default:
         assert type(default.event_log_storage) is SqliteEventLogStorage
         assert [entry.to_json() for entry in default.all_logs(run_id)] == ours
         latest = default.get_latest_materialization_event(dg.AssetKey("measured"))
