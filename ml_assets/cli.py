@@ -66,6 +66,83 @@ def summary(
 
 
 @app.command()
+def status(as_json: Json = False) -> None:
+    """Show a few lines per model: champion, last score, drift, performance, last decision, next step."""
+    from datetime import UTC, datetime
+
+    import dagster as dg
+
+    from ml_assets.automation.projects import declared_models, spine_of
+    from ml_assets.automation.status import model_status, print_status
+    from ml_assets.definitions import defs
+    from ml_assets.lake import Lake
+
+    home = _prepared()
+    told = [
+        model_status(
+            model, spine_of(defs, model).partition, Lake(home.lake), _registry(home), dg.DagsterInstance.get(),
+            datetime.now(UTC),
+        )
+        for model in declared_models(defs).values()
+    ]  # fmt: skip
+    print_status(told, as_json)
+
+
+@app.command()
+def rollback(
+    model: Annotated[str, typer.Argument(help="Model to roll back.")],
+    to: Annotated[str, typer.Option(help="Version to serve again; default: the one that the champion replaced.")] = "",
+) -> None:
+    """Let an earlier champion serve again, at once. The next decision to retrain waits out its cooldown."""
+    from ml_assets.automation.roll_back import roll_back
+
+    home = _prepared()
+    try:
+        typer.echo(roll_back(home, _registry(home), model, to or None))
+    except (ValueError, LookupError) as error:
+        _fail(error)
+
+
+@app.command()
+def replay(
+    model: Annotated[str, typer.Argument(help="Model whose history is lived again.")],
+    first: Annotated[str, typer.Option("--from", help="First drop to live through, such as 2013-04.")],
+    last: Annotated[str, typer.Option("--to", help="Last drop to live through.")],
+    policies: Annotated[
+        str, typer.Option(help="Policies to compare: never, monthly, every-drop, evidence, or one kind of evidence.")
+    ] = "never,monthly,every-drop,evidence",
+    html: Annotated[Path | None, typer.Option(help="Also write a page with the timelines.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Live history again under several retraining policies, each step knowing only what was known then.
+
+    What has been worked out is kept under the home, so a killed replay goes on where it stood.
+    """
+    import json
+
+    from ml_assets.automation.progress import open_console
+    from ml_assets.automation.projects import find_model
+    from ml_assets.automation.replay_job import run_replay
+    from ml_assets.automation.replay_print import print_replay
+    from ml_assets.definitions import defs
+    from ml_assets.retraining.replay_report import as_json as to_json
+    from ml_assets.retraining.replay_report import render_replay
+
+    home, console = _prepared(), open_console(to_errors=as_json)
+    try:
+        declared = find_model(defs, model)
+        lived = run_replay(defs, home, declared, first, last, policies.split(","), console)
+    except (ValueError, LookupError) as error:
+        _fail(error)
+    if html is not None:
+        html.write_text(render_replay(model, declared.metric, lived), encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps(to_json(model, declared.metric, lived), indent=2))
+    else:
+        print_replay(console, model, declared.metric, lived)
+
+
+@app.command()
 def ui(host: Host = "127.0.0.1", port: Port = 3000) -> None:
     """Open Dagster's UI, with its daemon, over the same state."""
     _prepared()
@@ -81,6 +158,12 @@ def mlflow(host: Host = "127.0.0.1", port: Port = 5000) -> None:
         "mlflow", "server", "--backend-store-uri", home.mlflow, "--artifacts-destination", home.mlflow_artifacts,
         "--host", host, "--port", str(port), "--workers", "1",
     )  # fmt: skip
+
+
+def _registry(home: Home):
+    from ml_assets.resources import RegistryResource
+
+    return RegistryResource(tracking_uri=home.mlflow, artifacts=home.mlflow_artifacts).open()
 
 
 def _prepared() -> Home:

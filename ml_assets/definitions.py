@@ -1,46 +1,7 @@
-"""Everything that Dagster loads: the declarations in ``defs/``, the resources and the jobs."""
+"""The one entry point of Dagster: everything declared in ``defs/``."""
 
-import os
-import warnings
 from pathlib import Path
 
-import dagster as dg
+from ml_assets.project import load_project
 
-from ml_assets.home import TELEMETRY_OFF, Home
-
-os.environ.update(TELEMETRY_OFF)
-# Backfill policies and asset checks per partition are marked beta; nothing here is undecided about them.
-warnings.filterwarnings("ignore", category=dg.BetaWarning)
-warnings.filterwarnings("ignore", category=dg.PreviewWarning)
-
-EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
-
-
-def build_definitions() -> dg.Definitions:
-    from ml_assets.automation.jobs import build_jobs
-    from ml_assets.requirements import check_requirements
-    from ml_assets.resources import AsOf, LakeResource, RegistryResource
-
-    check_requirements()
-    home = Home.from_environment()
-    # The folder alone: load_from_defs_folder would also import every library that offers components, dagster-dbt
-    # among them, which takes longer than all the rest.
-    tree = dg.ComponentTree.for_project(Path(__file__))
-    declared = tree.build_defs(tree.defs_module_path)
-    executor = EXECUTORS[os.environ.get("ML_ASSETS_EXECUTOR", "in_process")]
-    return dg.Definitions.merge(
-        declared,
-        dg.Definitions(
-            component_tree=tree,
-            jobs=build_jobs(spec for assets in declared.assets or () for spec in assets.specs),
-            executor=executor,
-            resources={
-                "lake": LakeResource(root=home.lake),
-                "registry": RegistryResource(tracking_uri=home.mlflow, artifacts=home.mlflow_artifacts),
-                "as_of": AsOf.configure_at_launch(),
-            },
-        ),
-    )
-
-
-defs = build_definitions()
+defs = load_project(Path(__file__))

@@ -7,6 +7,7 @@ import pytest
 import ml_assets
 
 DOMAIN = ["sources", "lake", "quality", "transform", "features", "training", "registry", "monitoring"]
+DOMAIN += ["retraining", "notifications"]
 
 LOAD_ALL = """
 import importlib, pkgutil, sys

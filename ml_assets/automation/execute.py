@@ -8,10 +8,13 @@ import dagster as dg
 
 from ml_assets.automation.lifecycle import PlannedRun
 from ml_assets.code_version import code_fingerprint
+from ml_assets.components.stages import STAGE, TRAINING
 
 RUN_KEY = "ml_assets/run_key"
 LAUNCHED_BY = "ml_assets/launched_by"
 CLI = "cli"
+DECISION = "ml_assets/decision"
+"""Tag of a training run: the decision it acts on."""
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -54,7 +57,8 @@ class Runner:
         result = self.definitions.resolve_job_def(planned.job).execute_in_process(
             instance=self.instance,
             run_id=run_id,
-            tags={RUN_KEY: run_key, LAUNCHED_BY: CLI, **_range_tags(planned)},
+            tags={RUN_KEY: run_key, LAUNCHED_BY: CLI, **_range_tags(planned), **_decision_tags(planned)},
+            asset_selection=self._training_of(planned.model) if planned.model else None,
             run_config=_run_config(planned),
             raise_on_error=False,
         )
@@ -65,10 +69,15 @@ class Runner:
         """How many steps the run has."""
         return len(self.definitions.resolve_job_def(planned.job).graph.node_dict)
 
+    def _training_of(self, model: str) -> list[dg.AssetKey]:
+        specs = self.definitions.resolve_all_asset_specs()
+        return [s.key for s in specs if s.key.path[0] == model and s.tags.get(STAGE) == TRAINING]
+
 
 def run_key(planned: PlannedRun, sources: str, before: str) -> str:
     """Identity of a run: what it does, with which code, on which deliveries, after which other run."""
-    parts = [planned.job, *planned.drops, planned.as_of, code_fingerprint(), sources, before]
+    what = [planned.job, *planned.drops, planned.as_of, planned.model, planned.decision]
+    parts = [*what, code_fingerprint(), sources, before]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
@@ -80,6 +89,10 @@ def root_cause(event: dg.DagsterEvent) -> str:
         error = error.cause
     message = " ".join(error.message.split()) if error else "no error was recorded"
     return f"step {event.step_key}: {message}"
+
+
+def _decision_tags(planned: PlannedRun) -> dict[str, str]:
+    return {DECISION: planned.decision} if planned.decision else {}
 
 
 def _range_tags(planned: PlannedRun) -> dict[str, str]:

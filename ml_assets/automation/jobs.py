@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from ml_assets.components.stages import FEATURE, SCORING, SOURCE, STAGE, STATIC_SOURCE, TABLE, TRAINING
+from ml_assets.components.stages import FEATURE, SCORING, SOURCE, STAGE, STATIC_SOURCE, STATIC_TABLE, TABLE, TRAINING
 
-PER_DROP = {SOURCE, TABLE, FEATURE}
+PER_DROP = {SOURCE, STATIC_TABLE, TABLE, FEATURE}
 
 
 def ingest_job(use_case: str) -> str:

@@ -16,12 +16,22 @@ class PlannedRun:
         job: name of the Dagster job.
         drops: the drops it works on, consecutive; empty for one that is not cut into drops.
         as_of: ISO 8601 moment for training, empty otherwise.
+        model: the one model to train; empty for all of the use case.
+        decision: id of the decision that a training acts on, if any.
     """
 
     title: str
     job: str
     drops: tuple[str, ...] = field(default=())
     as_of: str = ""
+    model: str = ""
+    decision: str = ""
+
+
+def plan_retraining(use_case: str, model: str, as_of: str, decision: str) -> PlannedRun:
+    """The training of one model that a decision asks for."""
+    title = f"{as_of[:10]}: retrain {model}, as decided"
+    return PlannedRun(title, train_job(use_case), as_of=as_of, model=model, decision=decision)
 
 
 def plan_lifecycle(use_case: str, drops: Sequence[str], train_as_of: str) -> list[PlannedRun]:

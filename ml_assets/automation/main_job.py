@@ -8,9 +8,11 @@ import dagster as dg
 from rich.console import Console
 
 from ml_assets.automation.execute import Runner, run_key
-from ml_assets.automation.lifecycle import PlannedRun, plan_lifecycle
+from ml_assets.automation.jobs import drop_job
+from ml_assets.automation.lifecycle import PlannedRun, plan_lifecycle, plan_retraining
 from ml_assets.automation.progress import open_console, run_progress
 from ml_assets.automation.recovery import close_dead_runs, only_one
+from ml_assets.automation.retrain_sensor import read_decisions
 from ml_assets.automation.summary import ModelSummary, print_summary, summarise
 from ml_assets.components.ml_model import MLModel
 from ml_assets.components.source import Source
@@ -46,6 +48,8 @@ class MainJob:
             before = ""
             for planned in plan_lifecycle(self.use_case, drops, train_as_of):
                 before = self._run_once(console, runner, planned, before)
+                for retraining in self._decided(planned):
+                    before = self._run_once(console, runner, retraining, before)
         self.show(as_json)
 
     def show(self, as_json: bool = False) -> None:
@@ -108,6 +112,16 @@ class MainJob:
         with run_progress(console, planned.title, runner.steps_of(planned)) as progress:
             runner.run(planned, key, progress)
         return key
+
+    def _decided(self, lived: PlannedRun) -> list[PlannedRun]:
+        """The trainings that the decisions on the drop just lived through ask for."""
+        lake = Lake(self.home.lake)
+        return [
+            plan_retraining(self.use_case, model.name, decision.as_of, decision.id)
+            for model in self._models
+            for decision in read_decisions(lake, model.name)
+            if decision.retrain and decision.drop in lived.drops and lived.job == drop_job(self.use_case)
+        ]
 
     def _delivered(self, drops: Sequence[str]) -> str:
         if not drops:

@@ -1,6 +1,7 @@
 """One lifecycle at a time per home, and the traces of a killed one put in order."""
 
 import fcntl
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,3 +44,31 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     for run in dead:
         instance.report_run_failed(run, "The process that ran it ended without finishing it.")
     return [run.run_id for run in dead]
+
+
+def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Mark runs of this machine whose process is gone as failed, whoever launched them; returns their ids."""
+    going_on = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    lost = [run for run in going_on if (pid := _process_of(instance, run.run_id)) and not _is_alive(pid)]
+    for run in lost:
+        instance.report_run_failed(run, "The process that ran it is gone.")
+    return [run.run_id for run in lost]
+
+
+def _process_of(instance: dg.DagsterInstance, run_id: str) -> int | None:
+    """The process that a run said it runs in; None if it said nothing, as one on another machine may not."""
+    told = None
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        named = entry.dagster_event.engine_event_data.metadata.get("pid")
+        told = int(named.value) if named is not None else told
+    return told
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

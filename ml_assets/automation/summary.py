@@ -59,8 +59,9 @@ def _performance(lake: Lake, model: str, partition: str, metric: str, kind: str)
 
 
 def _quarantined(lake: Lake, sources: list[str]) -> pl.LazyFrame:
+    empty = pl.LazyFrame(schema={"_drop": pl.String})
     tables = [lake.scan(f"{name}/quarantine").select("_drop") for name in sources]
-    return pl.concat(tables).group_by("_drop").agg(quarantined=pl.len())
+    return pl.concat([empty, *tables]).group_by("_drop").agg(quarantined=pl.len())
 
 
 def _holdout(lake: Lake, model: str) -> pl.DataFrame:

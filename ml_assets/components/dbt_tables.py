@@ -8,12 +8,15 @@ import dagster as dg
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_assets.components.conditions import follow_together
 from ml_assets.components.dbt_specs import ModelSpec, dbt_specs
 from ml_assets.components.metadata import column_schema, data_version, table_metadata
-from ml_assets.components.stages import STAGE, TABLE
+from ml_assets.components.partitions import SINGLE_RUN, partitions_of
+from ml_assets.components.stages import STAGE, STATIC_TABLE, TABLE
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
+from ml_assets.sources.spec import Drops
 from ml_assets.transform.build import BuildReport, build_models
 from ml_assets.transform.lineage import column_lineage
 from ml_assets.transform.project import DbtProject
@@ -29,6 +32,11 @@ class DbtTablesSpec(BaseModel):
     project: str = Field("dbt_project", description="Folder of the dbt project, relative to the project root.")
     select: str = Field(description="dbt node selection that names this use case's models.")
     folder: str = Field(description="Folder of these models below the dbt project, such as models/sales.")
+    drops: Drops = Field(
+        default_factory=Drops,
+        description="How the rows of the tables are cut into drops: the same as the sources they come from. Each "
+        "drop rebuilds all tables.",
+    )
 
 
 class DbtTables(DbtTablesSpec, dg.Component, dg.Resolvable):
@@ -45,12 +53,15 @@ class DbtTables(DbtTablesSpec, dg.Component, dg.Resolvable):
 def _models_asset(declared: DbtTables, project: DbtProject, specs: Specs, models: Specs) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"dbt_{declared.folder.replace('/', '_')}",
-        specs=[_asset_spec(specs, model) for model in models.values()],
+        specs=_asset_specs(declared, specs, models),
         check_specs=[
             dg.AssetCheckSpec(t.name, asset=dg.AssetKey(m.key), description=t.description, blocking=t.blocking)
             for m in models.values()
             for t in m.tests
         ],
+        backfill_policy=None if declared.drops.grain == "whole" else SINGLE_RUN,
+        # Every run writes whole tables: of two at once, the one that read less could write last.
+        pool=f"dbt_{declared.folder.replace('/', '_')}",
     )
     def dbt_models(lake: LakeResource) -> Iterator:
         with TemporaryDirectory(prefix="dbt-") as scratch:
@@ -63,18 +74,27 @@ def _models_asset(declared: DbtTables, project: DbtProject, specs: Specs, models
     return dbt_models
 
 
-def _asset_spec(specs: Specs, model: ModelSpec) -> dg.AssetSpec:
-    return dg.AssetSpec(
-        dg.AssetKey(model.key),
-        deps=[dg.AssetKey(specs[parent].key) for parent in model.parents],
-        description=model.description,
-        group_name=model.group,
-        owners=model.owners,
-        tags={**model.tags, STAGE: TABLE},
-        kinds={"dbt", "duckdb", "view" if model.kind == "view" else "delta"},
-        code_version=model.code_version,
-        skippable=True,
-    )
+def _asset_specs(declared: DbtTables, specs: Specs, models: Specs) -> list[dg.AssetSpec]:
+    partitions = partitions_of(declared.drops)
+    made = {dg.AssetKey(model.key) for model in models.values()}
+    read = {dg.AssetKey(specs[parent].key) for model in models.values() for parent in model.parents}
+    condition = follow_together(partitions, made, read - made)
+    return [
+        dg.AssetSpec(
+            dg.AssetKey(model.key),
+            deps=[dg.AssetKey(specs[parent].key) for parent in model.parents],
+            description=model.description,
+            group_name=model.group,
+            owners=model.owners,
+            tags={**model.tags, STAGE: STATIC_TABLE if partitions is None else TABLE},
+            kinds={"dbt", "duckdb", "view" if model.kind == "view" else "delta"},
+            code_version=model.code_version,
+            skippable=True,
+            partitions_def=partitions,
+            automation_condition=condition,
+        )
+        for model in models.values()
+    ]
 
 
 def _materialize(lake: Lake, specs: Specs, model: ModelSpec, built) -> dg.MaterializeResult:

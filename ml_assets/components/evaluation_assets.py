@@ -6,6 +6,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from ml_assets.components.freshness import freshness_policy
 from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
 from ml_assets.components.records import (
@@ -199,6 +200,7 @@ def _champion(model: ModelContext) -> dg.AssetsDefinition:
                 [model.key("evaluation"), model.key("reference")],
                 "The decision whether the challenger serves from now on, with the evidence it rests on.",
                 kinds={"mlflow"},
+                freshness_policy=freshness_policy(model.freshness),
             )
         ],
     )

@@ -4,7 +4,9 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from ml_assets.components.conditions import follow_inputs
 from ml_assets.components.declared import declaration_version, use_case
+from ml_assets.components.freshness import freshness_policy
 from ml_assets.components.metadata import data_version, markdown, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, drops_of
 from ml_assets.components.spine import Spine, find_spine
@@ -49,6 +51,8 @@ def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefi
                 tags={STAGE: FEATURE},
                 code_version=declaration_version(view),
                 partitions_def=spine.partitions_def,
+                freshness_policy=freshness_policy(view.freshness),
+                automation_condition=follow_inputs(spine.partitions_def),
                 metadata={"features": view.feature_names, "entity": view.spine_entity},
             )
         ],

@@ -7,8 +7,10 @@ from ml_assets.components.declared import use_case
 from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.model_context import ModelContext
 from ml_assets.components.spine import find_spine
+from ml_assets.freshness import Freshness
 from ml_assets.monitoring.spec import MonitoringSpec
-from ml_assets.training.spec import ModelSpec, SpineSpec
+from ml_assets.retraining.spec import RetrainingSpec
+from ml_assets.training.spec import ModelSpec
 
 
 class MLModel(ModelSpec, dg.Component, dg.Resolvable):
@@ -19,9 +21,17 @@ class MLModel(ModelSpec, dg.Component, dg.Resolvable):
         default_factory=MonitoringSpec, description="How the model is watched in production."
     )
 
+    retraining: RetrainingSpec = Field(
+        default_factory=RetrainingSpec, description="When the model is trained again, and how often at most."
+    )
+    freshness: Freshness = Field(
+        default_factory=lambda: Freshness(warn="25d", fail="30d"), description="How old the champion may be."
+    )
+
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         from ml_assets.components.evaluation_assets import evaluation_assets
         from ml_assets.components.monitoring_assets import monitoring_assets
+        from ml_assets.components.retraining_assets import retraining_assets
         from ml_assets.components.scoring_assets import scoring_assets
         from ml_assets.components.training_assets import training_assets
 
@@ -32,6 +42,7 @@ class MLModel(ModelSpec, dg.Component, dg.Resolvable):
                 *evaluation_assets(model),
                 *scoring_assets(model),
                 *monitoring_assets(model),
+                *retraining_assets(model),
             ]
         )
 
@@ -44,12 +55,4 @@ class MLModel(ModelSpec, dg.Component, dg.Resolvable):
             raise ValueError(
                 f"model {self.name}: feature views {unknown} are not declared; there are {sorted(declared)}"
             )
-        rows = SpineSpec(**spine.model_dump(include=set(SpineSpec.model_fields)))
-        own = {name: getattr(self, name) for name in ModelSpec.model_fields if name != "spine"}
-        return ModelContext(
-            spec=ModelSpec(spine=rows, **own),
-            monitoring=self.monitoring,
-            spine=spine,
-            views=[declared[name] for name in self.features],
-            group=use_case(context),
-        )
+        return ModelContext.of(self, spine, [declared[name] for name in self.features], use_case(context))

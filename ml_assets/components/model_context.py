@@ -7,15 +7,19 @@ from datetime import datetime
 import dagster as dg
 import polars as pl
 
+from ml_assets.components.conditions import retrain_when_stale
 from ml_assets.components.declared import declaration_version
 from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.partitions import drop_end
 from ml_assets.components.spine import Spine
+from ml_assets.components.stages import STAGE, TRAINING
 from ml_assets.features.assemble import join_features
+from ml_assets.freshness import Freshness
 from ml_assets.lake import Lake
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.resources import AsOf
-from ml_assets.training.spec import ModelSpec
+from ml_assets.retraining.spec import RetrainingSpec
+from ml_assets.training.spec import ModelSpec, SpineSpec
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,19 @@ class ModelContext:
 
     spec: ModelSpec
     monitoring: MonitoringSpec
+    retraining: RetrainingSpec
+    freshness: Freshness
     spine: Spine
     views: Sequence[FeatureView]
     group: str
+
+    @classmethod
+    def of(cls, declared, spine: Spine, views: Sequence[FeatureView], group: str) -> "ModelContext":
+        """From a declared MLModel, the spine and the views that it names."""
+        rows = SpineSpec(**spine.model_dump(include=set(SpineSpec.model_fields)))
+        own = {name: getattr(declared, name) for name in ModelSpec.model_fields if name != "spine"}
+        watched = {name: getattr(declared, name) for name in ("monitoring", "retraining", "freshness")}
+        return cls(spec=ModelSpec(spine=rows, **own), spine=spine, views=views, group=group, **watched)
 
     def key(self, asset: str) -> str:
         """The asset key of one of the model's assets, parts joined by ``/``."""
@@ -35,6 +49,8 @@ class ModelContext:
     def asset_spec(
         self, asset: str, stage_tags: dict[str, str], deps: Sequence[str], description: str, **more
     ) -> dg.AssetSpec:
+        if stage_tags[STAGE] == TRAINING:
+            more["automation_condition"] = retrain_when_stale(dg.AssetKey([self.spec.name, "champion"]))
         return dg.AssetSpec(
             dg.AssetKey([self.spec.name, asset]),
             deps=[dg.AssetKey(key.split("/")) for key in deps],

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import dagster as dg
 import polars as pl
 
+from ml_assets.components.conditions import FOLLOW_DROPS
 from ml_assets.components.evaluation_assets import PREDICTION, SCORE, VERSION
 from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
@@ -21,7 +22,7 @@ def monitoring_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
     return [_drift_report(model), _performance_report(model)]
 
 
-def _scored(lake: Lake, model: ModelContext, drop: str) -> pl.DataFrame:
+def scored_rows(lake: Lake, model: ModelContext, drop: str) -> pl.DataFrame:
     """A drop's predictions beside features and labels; a label not known when the drop ended is null."""
     spec, key = model.spec, [*model.spec.spine.key, model.spine.time]
     stored = lake.scan(model.key("predictions")).filter(pl.col(model.spine.partition) == drop)
@@ -31,7 +32,7 @@ def _scored(lake: Lake, model: ModelContext, drop: str) -> pl.DataFrame:
     return rows.join(predicted, on=key, how="inner", maintain_order="left")
 
 
-def _reference(lake: Lake, model: ModelContext, version: str) -> pl.DataFrame:
+def reference_rows(lake: Lake, model: ModelContext, version: str) -> pl.DataFrame:
     """The out-of-sample rows of the version that made the predictions."""
     found = lake.scan(model.key("reference")).filter(pl.col(VERSION) == version).collect()
     if found.is_empty():
@@ -52,6 +53,7 @@ def _drift_report(model: ModelContext) -> dg.AssetsDefinition:
                 "How far the features of a drop have moved from the champion's reference, by week and as a whole.",
                 kinds={"nannyml", "delta"},
                 partitions_def=model.spine.partitions_def,
+                automation_condition=FOLLOW_DROPS,
             )
         ],
         backfill_policy=SINGLE_RUN,
@@ -121,8 +123,8 @@ class _MeasuredDrop:
 def _measure_drop(lake: Lake, model: ModelContext, drop: str) -> _MeasuredDrop:
     from ml_assets.monitoring.drift import measure_drift
 
-    rows = _scored(lake, model, drop)
-    reference = _reference(lake, model, rows[VERSION][0])
+    rows = scored_rows(lake, model, drop)
+    reference = reference_rows(lake, model, rows[VERSION][0])
     drift = measure_drift(reference, rows, features=model.features, time=model.spine.time, spec=model.monitoring)
     return _MeasuredDrop(drift, _marked(drift, model, drop, rows[VERSION][0]), rows, reference)
 
@@ -146,6 +148,7 @@ def _performance_report(model: ModelContext) -> dg.AssetsDefinition:
                 "are known; with one HTML report per drop.",
                 kinds={"nannyml", "delta"},
                 partitions_def=model.spine.partitions_def,
+                automation_condition=FOLLOW_DROPS,
             )
         ],
         backfill_policy=SINGLE_RUN,
@@ -186,11 +189,11 @@ def _perform(lake: Lake, model: ModelContext, drop: str) -> tuple[pl.DataFrame, 
     """Estimated and realised performance of one drop, and the version that made its predictions."""
     from ml_assets.monitoring.performance import estimate_performance, realise_performance
 
-    rows = _scored(lake, model, drop)
+    rows = scored_rows(lake, model, drop)
     version = rows[VERSION][0]
     columns = {"probability": SCORE, "prediction": PREDICTION, "label": model.spec.label.column}
     about = {**columns, "time": model.spine.time, "spec": model.monitoring}
-    estimated = estimate_performance(_reference(lake, model, version), rows, **about)
+    estimated = estimate_performance(reference_rows(lake, model, version), rows, **about)
     return pl.concat([estimated, realise_performance(rows, **about)]), version
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 import polars as pl
 
+from ml_assets.components.conditions import SCORE_DROPS
 from ml_assets.components.evaluation_assets import PREDICTION, SCORE, VERSION
 from ml_assets.components.metadata import data_version, table_metadata
 from ml_assets.components.model_context import ModelContext
@@ -33,6 +34,7 @@ def _predictions(model: ModelContext) -> dg.AssetsDefinition:
                 "The champion's score for every row of a drop, with its version and the versions of its inputs.",
                 kinds={"xgboost", "delta"},
                 partitions_def=model.spine.partitions_def,
+                automation_condition=SCORE_DROPS,
             )
         ],
         backfill_policy=SINGLE_RUN,

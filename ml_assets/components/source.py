@@ -5,9 +5,12 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 
+from ml_assets.components.conditions import REFRESH_WHEN_STALE, follow_inputs
 from ml_assets.components.declared import declaration_version, use_case
-from ml_assets.components.metadata import data_version, markdown, table_metadata
-from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
+from ml_assets.components.drop_checks import results_by_drop
+from ml_assets.components.freshness import freshness_policy
+from ml_assets.components.metadata import data_version, table_metadata
+from ml_assets.components.partitions import SINGLE_RUN, WHOLE, drops_of, partitions_of
 from ml_assets.components.stages import SOURCE, STAGE, STATIC_SOURCE
 from ml_assets.lake import Lake
 from ml_assets.quality.checks import (
@@ -46,7 +49,9 @@ class Source(SourceSpec, dg.Component, dg.Resolvable):
         return f"{self.name}/{table}"
 
     def asset_spec(self, table: str, group: str, description: str, deps: tuple[str, ...] = ()) -> dg.AssetSpec:
-        freshness = self.freshness
+        partitions = partitions_of(self.drops)
+        # Which drop of several is stale nobody can tell from their latest materialization: those are watched for.
+        arrival = REFRESH_WHEN_STALE if partitions is None else None
         return dg.AssetSpec(
             dg.AssetKey([self.name, table]),
             deps=[dg.AssetKey([self.name, dep]) for dep in deps],
@@ -56,10 +61,9 @@ class Source(SourceSpec, dg.Component, dg.Resolvable):
             kinds={"polars", "delta", *({"pandera"} if deps else ())},
             tags={STAGE: STATIC_SOURCE if self.drops.grain == "whole" else SOURCE},
             code_version=declaration_version(self),
-            partitions_def=partitions_of(self.drops),
-            freshness_policy=dg.FreshnessPolicy.time_window(
-                fail_window=freshness.fail_after, warn_window=freshness.warn_after
-            ),
+            partitions_def=partitions,
+            freshness_policy=freshness_policy(self.freshness),
+            automation_condition=follow_inputs(partitions) if deps else arrival,
         )
 
 
@@ -106,7 +110,13 @@ def _gate_asset(source: Source, group: str) -> dg.AssetsDefinition:
             ),
         ],
         check_specs=[
-            dg.AssetCheckSpec(name, asset=validated, description=text, blocking=name in BLOCKING)
+            dg.AssetCheckSpec(
+                name,
+                asset=validated,
+                description=text,
+                blocking=name in BLOCKING,
+                partitions_def=partitions_of(source.drops),
+            )
             for name, text in CHECKS.items()
         ],
         backfill_policy=SINGLE_RUN,
@@ -132,7 +142,11 @@ def _gate_asset(source: Source, group: str) -> dg.AssetsDefinition:
                 data_version=data_version(written),
             )
         for name in CHECKS:
-            yield _check_result(source, name, {drop: checks[name] for drop, checks in measured.items()})
+            results = {drop: _check_result(source, checks[name], drop) for drop, checks in measured.items()}
+            if source.drops.grain == "whole":
+                yield results[WHOLE]
+            else:
+                yield from results_by_drop(context, results)
 
     return gate
 
@@ -151,24 +165,17 @@ def _measure(source: Source, lake: Lake, drop: str, raw: pl.DataFrame, gated: Ga
     return {one.name: one for one in measured}
 
 
-def _check_result(source: Source, name: str, by_drop: dict[str, Measured]) -> dg.AssetCheckResult:
-    """One result for all drops of the run: it fails if one of them does, and shows the worst."""
-    failed = [drop for drop, one in by_drop.items() if not one.passed]
-    worst = max(failed or by_drop, key=lambda drop: by_drop[drop].value)
-    shown = by_drop[worst]
-    table = pl.DataFrame({"drop": list(by_drop), "observed": [one.value for one in by_drop.values()]})
+def _check_result(source: Source, measured: Measured, drop: str) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=dg.AssetKey([source.name, "validated"]),
-        check_name=name,
-        passed=not failed,
-        severity=dg.AssetCheckSeverity.ERROR if name in BLOCKING else dg.AssetCheckSeverity.WARN,
+        check_name=measured.name,
+        passed=measured.passed,
+        severity=dg.AssetCheckSeverity.ERROR if measured.name in BLOCKING else dg.AssetCheckSeverity.WARN,
         metadata={
-            "observed": shown.value,
-            "threshold": _threshold(shown),
-            "drop": worst,
-            "failed_drops": failed,
-            "by_drop": markdown(table),
-            "evidence": dg.MetadataValue.json(shown.evidence),
+            "observed": measured.value,
+            "threshold": _threshold(measured),
+            "drop": drop,
+            "evidence": dg.MetadataValue.json(measured.evidence),
         },
     )
 

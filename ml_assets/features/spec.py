@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ml_assets.durations import Duration, parse_duration
+from ml_assets.freshness import Freshness
 
 AggregateFunction = Literal["mean", "sum", "count", "min", "max", "std"]
 
@@ -124,6 +125,7 @@ class FeatureViewSpec(BaseModel):
         default_factory=dict,
         description="Feature -> Polars SQL expression over the spine row, such as `EXTRACT(hour FROM due)`.",
     )
+    freshness: Freshness = Field(default_factory=Freshness, description="How old the latest materialization may be.")
 
     @property
     def aggregate_features(self) -> dict[str, tuple[str, AggregateFunction, str]]:

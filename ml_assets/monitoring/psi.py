@@ -51,14 +51,14 @@ def measure_psi(
         ``by`` (null for all rows together), feature, value (Float64).
     """
     breaks = {name: quantile_breaks(reference[name], bins) for name in features.numeric}
-    expected = _counts(reference.with_columns(pl.lit(0, pl.Int64).alias(by)), features, breaks, by).drop(by)
-    each = _counts(analysis, features, breaks, by)
+    expected = bin_counts(reference.with_columns(pl.lit(0, pl.Int64).alias(by)), features, breaks, by).drop(by)
+    each = bin_counts(analysis, features, breaks, by)
     together = each.group_by("feature", "bin").agg(pl.col("rows").sum())
     actual = pl.concat([each, together.select(pl.lit(None, pl.Int64).alias(by), *each.columns[1:])])
     return _divergence(expected, actual, by, floor)
 
 
-def _counts(frame: pl.DataFrame, features: Features, breaks: dict[str, list[float]], by: str) -> pl.DataFrame:
+def bin_counts(frame: pl.DataFrame, features: Features, breaks: dict[str, list[float]], by: str) -> pl.DataFrame:
     """Rows per ``by``, feature and bin (String; null for null values)."""
     bins = {name: _bin(name, breaks[name]) for name in features.numeric}
     bins |= {name: pl.col(name) for name in features.text}

@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 _DAGSTER_RUN, _STALE = "dagster_run_id", "closed_as_stale"
+_REPLACED, _ROLLED_BACK = "replaced", "rolled_back_at"
 
 
 class Registry:
@@ -81,7 +83,7 @@ class Registry:
         return _record(created)
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
-        """Point an alias to a version; rolling back is pointing ``champion`` to an earlier one."""
+        """Point an alias to a version."""
         self._client.set_registered_model_alias(name, alias, version)
 
     def delete_alias(self, name: str, alias: str) -> None:
@@ -89,11 +91,47 @@ class Registry:
         self._client.delete_registered_model_alias(name, alias)
 
     def promote(self, name: str, version: str) -> None:
-        """Make a version the champion; if it was the challenger, it no longer is."""
+        """Make a version the champion; it remembers which one it replaced, and is no longer the challenger."""
+        reigning = self.champion(name)
+        if reigning is not None and reigning.version != version:
+            self._client.set_model_version_tag(name, version, _REPLACED, reigning.version)
         self.set_alias(name, CHAMPION, version)
-        challenger = self.find(name, CHALLENGER)
+        challenger = self.challenger(name)
         if challenger is not None and challenger.version == version:
             self.delete_alias(name, CHALLENGER)
+
+    def roll_back(self, name: str, *, as_of: datetime, to: str | None = None) -> tuple[str, str]:
+        """Let an earlier version serve again: by default the one that the champion replaced.
+
+        Args:
+            as_of: the moment from which on it serves; decisions to retrain count their cooldown from it.
+
+        Returns:
+            The version that served, and the one that serves now.
+
+        Raises:
+            LookupError: there is no champion, nothing it replaced, or no such version.
+            ValueError: the version serves already.
+        """
+        reigning = self.champion(name)
+        if reigning is None:
+            raise LookupError(f"model {name} has no champion, so there is nothing to roll back")
+        to = to or reigning.tags.get(_REPLACED)
+        known = [item.version for item in self.versions(name)]
+        if to is None:
+            raise LookupError(f"version {reigning.version} of {name} replaced none: name one of {', '.join(known)}")
+        if to not in known:
+            raise LookupError(f"model {name} has no version {to}: there are {', '.join(known)}")
+        if to == reigning.version:
+            raise ValueError(f"version {to} of {name} is the champion already")
+        self._client.set_registered_model_tag(name, _ROLLED_BACK, as_of.isoformat())
+        self.set_alias(name, CHAMPION, to)
+        return reigning.version, to
+
+    def rolled_back_at(self, name: str) -> datetime | None:
+        """The moment of the last roll-back, or None."""
+        told = self._client.get_registered_model(name).tags.get(_ROLLED_BACK)
+        return None if told is None else datetime.fromisoformat(told)
 
     def find(self, name: str, alias: str) -> RegisteredVersion | None:
         """The version an alias points to; None only if the model is not registered or has no such alias.

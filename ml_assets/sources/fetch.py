@@ -1,6 +1,8 @@
 """The bytes of a delivered file, from a local path, an installed package or a URL."""
 
+import hashlib
 import importlib.util
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,11 @@ from typing import Any
 
 from ml_assets.sources.errors import DeliveryFault
 from ml_assets.sources.spec import PARTITION, Where
+
+# What the protocols call the state of a file: HTTP, S3, Azure, Google Cloud, FTP and SFTP.
+_STATE = ("ETag", "etag", "Last-Modified", "LastModified", "last_modified", "updated", "modify", "mtime", "size")
+# Object stores answer 403 for a file that is not there to whoever may not list.
+_ABSENT = (403, 404, 410)
 
 
 def locate(where: Where) -> str:
@@ -63,20 +70,101 @@ def held_partitions(address: str, candidates: list[str] | None) -> list[str]:
     with _reaching(address):
         filesystem, path = _filesystem(address)
         if "http" not in filesystem.protocol:
-            return _listed(filesystem, path)
+            return sorted(_listed(filesystem, path))
         if candidates is not None:
             return [name for name in candidates if filesystem.exists(path.replace(PARTITION, name))]
-    raise DeliveryFault(
+    raise _unlistable(address)
+
+
+def file_token(address: str, now: float, settle: float) -> str | None:
+    """A text that changes when the file's bytes may have changed; the file is not read to tell.
+
+    A local file's size and modification time, else whatever the protocol says of entity tag, modification
+    time and size. Of a file of which it says nothing the bytes are fetched and hashed.
+
+    Args:
+        now: seconds since 1970.
+        settle: a local file modified within so many seconds of `now` may still be written.
+
+    Returns:
+        None if there is no file, or if it may still be written.
+
+    Raises:
+        DeliveryFault: the place cannot be reached.
+    """
+    with _reaching(address):
+        filesystem, path = _filesystem(address)
+        try:
+            return _token(filesystem, filesystem.info(path), now, settle)
+        except FileNotFoundError as error:
+            if "http" in filesystem.protocol:
+                _raise_unless_absent(error)
+            return None
+
+
+def held_tokens(address: str, candidates: list[str] | None, now: float, settle: float) -> dict[str, str]:
+    """`file_token` of each name for which the address with a `{partition}` placeholder has a file.
+
+    Found as by `held_partitions`; what is listed is not asked for file by file.
+
+    Raises:
+        DeliveryFault: the place cannot be reached, or cannot be listed and there are no candidates.
+    """
+    with _reaching(address):
+        filesystem, path = _filesystem(address)
+        if "http" not in filesystem.protocol:
+            listed = sorted(_listed(filesystem, path).items())
+            return _present({name: _token(filesystem, info, now, settle) for name, info in listed})
+    if candidates is None:
+        raise _unlistable(address)
+    return _present({name: file_token(address.replace(PARTITION, name), now, settle) for name in candidates})
+
+
+def _present(tokens: dict[str, str | None]) -> dict[str, str]:
+    return {name: token for name, token in tokens.items() if token is not None}
+
+
+def _token(filesystem: Any, info: dict[str, Any], now: float, settle: float) -> str | None:
+    from fsspec.implementations.local import LocalFileSystem
+
+    if isinstance(filesystem, LocalFileSystem):
+        return _local_token(info["name"], now, settle)
+    told = " ".join(f"{key}={info[key]}" for key in _STATE if info.get(key) is not None)
+    return told or f"sha256={hashlib.sha256(filesystem.cat_file(info['name'])).hexdigest()}"
+
+
+def _local_token(path: str, now: float, settle: float) -> str | None:
+    try:
+        found = os.stat(path)  # fsspec's modification time is a float, which cannot hold nanoseconds
+    except FileNotFoundError:  # removed since it was listed
+        return None
+    # Looked at on both sides of now, as the clock of a shared folder may be ahead; a file dated far ahead counts.
+    if abs(now - found.st_mtime) < settle:
+        return None
+    return f"size={found.st_size} mtime_ns={found.st_mtime_ns}"
+
+
+def _raise_unless_absent(error: FileNotFoundError) -> None:
+    """fsspec reports whatever goes wrong with a web server as a missing file; the cause tells what it was."""
+    cause = error.__cause__
+    if cause is not None and getattr(cause, "status", None) not in _ABSENT:
+        raise cause
+
+
+def _unlistable(address: str) -> DeliveryFault:
+    return DeliveryFault(
         "unreachable",
         f"a web server cannot be listed ({address})",
         "give drops an `end`, so that each is asked for",
     )
 
 
-def _listed(filesystem: Any, path: str) -> list[str]:
+def _listed(filesystem: Any, path: str) -> dict[str, dict[str, Any]]:
+    """Name -> what fsspec knows of its file."""
     pattern = re.compile(re.escape(path).replace(re.escape(PARTITION), "(.+)", 1))
-    matches = (pattern.fullmatch(file) for file in filesystem.glob(path.replace(PARTITION, "*")))
-    return sorted(match[1] for match in matches if match)
+    found = filesystem.glob(path.replace(PARTITION, "*"), detail=True)
+    matches = ((pattern.fullmatch(file), info) for file, info in found.items())
+    return {match[1]: info for match, info in matches if match}
 
 
 def _filesystem(address: str) -> tuple[Any, str]:

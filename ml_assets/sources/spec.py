@@ -1,13 +1,12 @@
 """How a team declares a source: where it lies, how it is cut into drops, and what it must satisfy."""
 
 import re
-from datetime import timedelta
 from typing import Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ml_assets.durations import parse_duration
+from ml_assets.freshness import Freshness
 
 FORMATS = ("csv.zip", "csv.gz", "csv", "parquet")
 PARTITION = "{partition}"
@@ -113,29 +112,6 @@ class RowCount(BaseModel):
         if not 0 <= self.min_ratio <= 1 <= self.max_ratio:
             raise ValueError("row_count: need 0 <= min_ratio <= 1 <= max_ratio")
         return self
-
-
-class Freshness(BaseModel):
-    """How old the latest materialization may be."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    warn: str | None = Field(default=None, description="Age from which to warn, a duration such as 20h.")
-    fail: str = Field(default="24h", description="Age from which the table counts as stale, such as 24h.")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.fail_after <= (self.warn_after or timedelta(0)):
-            raise ValueError(f"freshness: warn ({self.warn}) must come before fail ({self.fail})")
-        return self
-
-    @property
-    def warn_after(self) -> timedelta | None:
-        return None if self.warn is None else parse_duration(self.warn)
-
-    @property
-    def fail_after(self) -> timedelta:
-        return parse_duration(self.fail)
 
 
 class SourceSpec(BaseModel):

@@ -12,6 +12,7 @@ from ml_assets import definitions
 from ml_assets.automation.execute import RunFailed, Runner
 from ml_assets.automation.main_job import MainJob
 from ml_assets.lake import Lake
+from ml_assets.project import load_project
 
 HISTORY, APRIL = ["2024-01", "2024-02", "2024-03"], "2024-04"
 CUT_OFF = "2024-04-01"
@@ -89,8 +90,7 @@ def shop(own_home, make_project, tmp_path_factory):
     delivered = tmp_path_factory.mktemp("delivered")
     project = make_project(*declarations(delivered))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(definitions, "__file__", str(project.folder / "definitions.py"))
-        patch.setattr(definitions, "defs", definitions.build_definitions())
+        patch.setattr(definitions, "defs", load_project(project.folder / "definitions.py"))
         opened = Shop(own_home, delivered)
         for month in [*HISTORY, APRIL]:
             opened.deliver(month)

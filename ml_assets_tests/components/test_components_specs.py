@@ -4,12 +4,15 @@ After a wanted change: `UPDATE_SNAPSHOTS=1 pytest ml_assets_tests/components/tes
 then read the difference.
 """
 
-import importlib
 import os
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
+
+from ml_assets.code_version import PROJECT
+from ml_assets.project import load_project
 
 SNAPSHOT = Path(__file__).parent / "asset_specs.yaml"
 
@@ -18,7 +21,7 @@ SNAPSHOT = Path(__file__).parent / "asset_specs.yaml"
 def definitions(unused_home):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ML_ASSETS_HOME", str(unused_home))
-        return importlib.import_module("ml_assets.definitions").build_definitions()
+        return load_project(PROJECT / "ml_assets/definitions.py")
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,7 @@ def _plain(spec, checks):
         "kinds": sorted(spec.kinds),
         "owners": sorted(spec.owners),
         "code_version": spec.code_version is not None,
+        "condition": spec.automation_condition and spec.automation_condition.get_label(),
         "stale_after": spec.freshness_policy and str(spec.freshness_policy.fail_window.to_timedelta()),
         "partitions": None if window is None else f"{window.start:%Y-%m} to {window.end:%Y-%m}, {window.cron_schedule}",
         "depends_on": sorted(dep.asset_key.to_user_string() for dep in spec.deps),
@@ -99,3 +103,29 @@ def test_code_versions_change_with_the_declaration():
 
     assert version() == version()
     assert len({version(), version(key_columns=["id", "line"]), version(max_bad_share=0.1)}) == 3
+
+
+def test_a_new_month_is_asked_for_from_gate_to_decision_in_one_tick(definitions, specs):
+    month = "2013-11"
+    static = [spec for spec in specs.values() if spec.partitions_def is None]
+    raw = [specs[key] for key in ("flights/raw", "weather/raw")]
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def arrive(arrived, partition=None):
+            for spec in arrived:
+                instance.report_runless_asset_event(dg.AssetMaterialization(spec.key, partition=partition))
+
+        arrive(static)
+        for check in definitions.resolve_asset_graph().asset_check_keys:
+            if check.asset_key in {spec.key for spec in static}:
+                passed = dg.AssetCheckEvaluation(check.asset_key, check.name, passed=True)
+                instance.report_runless_asset_event(passed)
+        first = dg.evaluate_automation_conditions(definitions, instance)
+        assert first.total_requested == 0
+        arrive(raw, month)
+        asked = dg.evaluate_automation_conditions(definitions, instance, cursor=first.cursor)
+        again = dg.evaluate_automation_conditions(definitions, instance, cursor=asked.cursor)
+    per_drop = {spec.key for spec in specs.values() if spec.partitions_def} - {spec.key for spec in raw}
+    assert {key for key in (s.key for s in specs.values()) if asked.get_requested_partitions(key)} == per_drop
+    assert all(asked.get_requested_partitions(key) == {month} for key in per_drop)
+    assert again.total_requested == 0

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -244,3 +245,31 @@ def test_what_a_killed_process_left_running_is_closed(tmp_path):
     assert (found.info.status, found.data.tags["closed_as_stale"]) == ("KILLED", "true")
     assert client.get_logged_model(model_id).status == "FAILED"
     assert registry.close_stale_runs(["dagster-1"]) == 0
+
+
+def test_a_roll_back_lets_the_replaced_champion_serve_again(registry, model):
+    for _ in range(3):
+        register(registry, model, "swung")
+    for version in ("1", "2", "3"):
+        registry.promote("swung", version)
+    assert registry.rolled_back_at("swung") is None
+    moment = datetime(2024, 5, 1, tzinfo=UTC)
+    assert registry.roll_back("swung", as_of=moment) == ("3", "2")
+    assert registry.champion("swung").version == "2"
+    assert registry.rolled_back_at("swung") == moment
+    assert registry.roll_back("swung", as_of=moment, to="3") == ("2", "3")
+    assert registry.roll_back("swung", as_of=moment, to="1") == ("3", "1")
+
+
+def test_a_roll_back_that_cannot_be_says_why(registry, model):
+    register(registry, model, "fixed")
+    moment = datetime(2024, 5, 1, tzinfo=UTC)
+    with pytest.raises(LookupError, match="fixed has no champion"):
+        registry.roll_back("fixed", as_of=moment)
+    registry.promote("fixed", "1")
+    with pytest.raises(LookupError, match="version 1 of fixed replaced none: name one of 1"):
+        registry.roll_back("fixed", as_of=moment)
+    with pytest.raises(LookupError, match="no version 7"):
+        registry.roll_back("fixed", as_of=moment, to="7")
+    with pytest.raises(ValueError, match="champion already"):
+        registry.roll_back("fixed", as_of=moment, to="1")

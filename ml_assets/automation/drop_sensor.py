@@ -1,0 +1,90 @@
+"""Finds new and corrected drops, and asks for exactly those."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+import dagster as dg
+
+from ml_assets.automation.execute import RANGE_END, RANGE_START
+from ml_assets.components.partitions import WHOLE
+from ml_assets.components.source import DROP, Source
+from ml_assets.lake import Lake
+from ml_assets.resources import LakeResource
+
+SOURCES = "ml_assets/sources"
+"""Tag of a run that ingests: the sources it ingests, for the next look to leave them alone."""
+
+Tokens = dict[str, dict[str, str]]
+
+
+def drop_sensor(use_case: str, sources: Sequence[Source], every_seconds: int) -> dg.SensorDefinition:
+    """Looks at every source of a use case; new and corrected drops are materialized as ``<source>/raw``."""
+    raw = dg.AssetSelection.assets(*([source.name, "raw"] for source in sources))
+
+    @dg.sensor(
+        name=f"{use_case}_drops",
+        target=raw,
+        minimum_interval_seconds=every_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Watches the sources of {use_case}; asks for the drops that are missing or have changed.",
+    )
+    def look(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult:
+        before: Tokens = json.loads(context.cursor) if context.cursor else {}
+        busy = _sources_in_flight(context.instance)
+        tables, tokens, due = lake.open(), dict(before), {}
+        for source in sources:
+            # A source whose run has not ended keeps its old tokens, so that a change during the run is noticed.
+            if source.name not in busy:
+                tokens[source.name], due[source.name] = _look(source, tables, before.get(source.name, {}))
+        return dg.SensorResult(run_requests=list(requests(due)), cursor=json.dumps(tokens))
+
+    return look
+
+
+def _look(source: Source, lake: Lake, before: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The tokens of what is there now, and an identity for each drop that is due."""
+    from ml_assets.quality.contracts import contract_schema, load_contract
+    from ml_assets.sources.watch import due_drops, watch
+
+    schema = contract_schema(load_contract(source.contract))
+    tokens = watch(source, schema, before, now=time.time())
+    due = due_drops(source, schema, tokens, before, _ingested(lake, source))
+    return tokens, {drop: f"{tokens[drop]}:{identity}" for drop, identity in due.items()}
+
+
+def _ingested(lake: Lake, source: Source) -> dict[str, str]:
+    if not lake.exists(source.table("raw")):
+        return {}
+    return dict(lake.scan(source.table("raw")).select(DROP, "_content_hash").unique().collect().iter_rows())
+
+
+def requests(due: Mapping[str, Mapping[str, str]]) -> Iterator[dg.RunRequest]:
+    """One run per stretch of drops that the same sources have due: source -> drop -> identity of its content."""
+    drops = sorted({drop for held in due.values() for drop in held})
+    holders = [(drop, tuple(sorted(name for name in due if drop in due[name]))) for drop in drops]
+    for names, stretch in groupby(holders, key=lambda pair: pair[1]):
+        held = [drop for drop, _ in stretch]
+        yield _request(names, held, {name: {drop: due[name][drop] for drop in held} for name in names})
+
+
+def _request(names: Sequence[str], drops: list[str], identities: Mapping[str, Mapping[str, str]]) -> dg.RunRequest:
+    digest = hashlib.sha256(json.dumps(identities, sort_keys=True).encode()).hexdigest()[:24]
+    tags = {SOURCES: ",".join(names)}
+    if len(drops) > 1:
+        tags |= {RANGE_START: drops[0], RANGE_END: drops[-1]}
+    return dg.RunRequest(
+        run_key=digest,
+        partition_key=drops[0] if len(drops) == 1 and drops != [WHOLE] else None,
+        asset_selection=[dg.AssetKey([name, "raw"]) for name in names],
+        tags=tags,
+    )
+
+
+def _sources_in_flight(instance: dg.DagsterInstance) -> set[str]:
+    from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+
+    runs = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+    return {name for run in runs for name in run.tags.get(SOURCES, "").split(",") if name}

@@ -1,0 +1,80 @@
+"""A replay from the command line: history out of the lake, results kept under the home."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+from rich.console import Console
+
+from ml_assets.automation.projects import spine_of
+from ml_assets.code_version import code_fingerprint
+from ml_assets.components.feature_view import FeatureView
+from ml_assets.components.ml_model import MLModel
+from ml_assets.components.model_context import ModelContext
+from ml_assets.components.partitions import drop_end
+from ml_assets.home import Home
+from ml_assets.lake import Lake
+from ml_assets.retraining.replay import History, LivedPolicy, Period, replay, replay_steps
+from ml_assets.retraining.replay_store import ReplayStore
+from ml_assets.retraining.spec import policies
+
+
+def run_replay(
+    definitions: dg.Definitions,
+    home: Home,
+    model: MLModel,
+    first: str,
+    last: str,
+    names: Sequence[str],
+    console: Console,
+) -> list[LivedPolicy]:
+    """Live the drops ``first`` to ``last`` again under the named policies.
+
+    Raises:
+        ValueError: an unknown policy, no such drops, or no drop before the first to learn from.
+    """
+    known = policies(model.retraining)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"unknown policies {', '.join(unknown)}: choose from {', '.join(known)}")
+    lake = Lake(home.lake)
+    views = {v.name: v for v in definitions.component_tree.get_all_components(of_type=FeatureView)}
+    context = ModelContext.of(model, spine_of(definitions, model), [views[name] for name in model.features], "")
+    drops = context.drops(lake)
+    chosen = [drop for drop in drops if first <= drop <= last]
+    if not chosen or chosen[0] == drops[0]:
+        raise ValueError(
+            f"no drops from {first} to {last} with history before: the lake holds {drops[0]} to {drops[-1]}"
+        )
+    periods = [Period(drop, drop_end(drops[drops.index(drop) - 1]), drop_end(drop)) for drop in chosen]
+    with _progress(console) as progress:
+        task = progress.add_task("reading features", total=replay_steps(periods, names))
+        history = History(
+            rows=context.rows(lake, [drop for drop in drops if drop <= last]),
+            partition=context.spine.partition,
+            model=context.spec,
+            features=context.features,
+            monitoring=model.monitoring,
+        )
+        store = ReplayStore(_folder(home, model, lake, context))
+        return replay(
+            history, periods, {name: known[name] for name in names}, store,
+            on_step=lambda told: progress.update(task, advance=1, description=told),
+        )  # fmt: skip
+
+
+def _folder(home: Home, model: MLModel, lake: Lake, context: ModelContext) -> Path:
+    """One folder per state of code, declaration and data; what is not of the current one is of no use."""
+    tables = [context.spine.table, *(view.key for view in context.views)]
+    # How to decide is no part of it: trainings and measurements are the same under every policy.
+    declared = model.model_dump_json(exclude={"retraining"})
+    state = "\n".join([code_fingerprint(), declared, *(f"{table} {lake.version(table)}" for table in tables)])
+    return home.root / "replay" / model.name / hashlib.sha256(state.encode()).hexdigest()[:16]
+
+
+def _progress(console: Console):
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    return Progress(*columns, console=console)

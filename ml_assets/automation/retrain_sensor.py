@@ -1,0 +1,113 @@
+"""Acts on decisions: starts each decided retraining once, and tells people what was decided."""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from ml_assets.automation.execute import DECISION
+from ml_assets.components.ml_model import MLModel
+from ml_assets.components.stages import STAGE, TRAINING
+from ml_assets.lake import Lake
+from ml_assets.notifications.channels import LogChannel, channels_from_environment
+from ml_assets.notifications.notice import Notice
+from ml_assets.notifications.send import notify
+from ml_assets.resources import LakeResource
+from ml_assets.retraining.attempts import Attempt, next_attempt
+from ml_assets.retraining.decide import DecisionRecord
+from ml_assets.training.promotion import PromotionDecision
+
+
+def retrain_sensor(model: MLModel, group: str, every_seconds: int) -> dg.SensorDefinition:
+    """Starts the training that a decision asks for, once; a failed one again, later and later."""
+    training = dg.AssetSelection.groups(group) & dg.AssetSelection.tag(STAGE, TRAINING)
+    training &= dg.AssetSelection.key_prefixes(model.name)
+
+    @dg.sensor(
+        name=f"{model.name}_retraining",
+        target=training,
+        minimum_interval_seconds=every_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Starts the training of {model.name} that a decision asks for, and tells of decisions.",
+    )
+    def act(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult:
+        tables = lake.open()
+        decisions = read_decisions(tables, model.name)
+        runs = [request for one in decisions if (request := _request(context, model, one))]
+        told = set(json.loads(context.cursor)) if context.cursor else None
+        told = _tell(tables, model.name, decisions, told, context.log)
+        return dg.SensorResult(run_requests=runs, cursor=json.dumps(sorted(told)))
+
+    return act
+
+
+def read_decisions(lake: Lake, model: str) -> list[DecisionRecord]:
+    """The decision of every drop, oldest first; empty before the first."""
+    key = f"{model}/retrain_decision"
+    if not lake.exists(key):
+        return []
+    rows = lake.scan(key).select("as_of", "record").sort("as_of").collect()
+    return [DecisionRecord.model_validate_json(record) for record in rows["record"]]
+
+
+def training_config(as_of: str) -> dict:
+    """Run configuration of a training that looks from ``as_of``."""
+    return {"resources": {"as_of": {"config": {"moment": as_of}}}}
+
+
+def _request(context: dg.SensorEvaluationContext, model: MLModel, decision: DecisionRecord) -> dg.RunRequest | None:
+    if not decision.retrain:
+        return None
+    # A run that was made but never handed over is asked for again under its run key, and then handed over.
+    records = [
+        record
+        for record in context.instance.get_run_records(dg.RunsFilter(tags={DECISION: decision.id}))
+        if record.dagster_run.status != dg.DagsterRunStatus.NOT_STARTED
+    ]
+    attempt = next_attempt([_attempt(record) for record in records], datetime.now(UTC), model.retraining)
+    if attempt is None:
+        return None
+    return dg.RunRequest(
+        run_key=f"{decision.id}/{attempt}",
+        run_config=training_config(decision.as_of),
+        tags={DECISION: decision.id, "ml_assets/attempt": str(attempt)},
+    )
+
+
+def _attempt(record: dg.RunRecord) -> Attempt:
+    run = record.dagster_run
+    ended = datetime.fromtimestamp(record.end_time, UTC) if run.is_finished and record.end_time else None
+    if run.is_finished and ended is None:
+        ended = record.update_timestamp.astimezone(UTC)
+    return Attempt(run.status == dg.DagsterRunStatus.SUCCESS, ended)
+
+
+def _tell(lake: Lake, model: str, decisions: list[DecisionRecord], told: set[str] | None, log) -> set[str]:
+    """Send what has not been told yet. The first look tells nothing: it is history."""
+    notices = dict([*_decision_notices(decisions), *_promotion_notices(lake, model)])
+    if told is not None:
+        # Dagster keeps what a sensor logs; the first channel is the log.
+        channels = [LogChannel(log), *channels_from_environment(os.environ)[1:]]
+        for identity in notices.keys() - told:
+            notify(channels, notices[identity])
+    return set(notices)
+
+
+def _decision_notices(decisions: list[DecisionRecord]) -> Iterator[tuple[str, Notice]]:
+    for one in decisions:
+        subject = f"{one.model}: {'retrain' if one.retrain else 'wait'} after {one.drop}"
+        facts = {"model": one.model, "drop": one.drop, "champion": one.champion, "rule": one.rule, "decision": one.id}
+        yield f"decision {one.id}", Notice("decision", subject, one.reason, facts)
+
+
+def _promotion_notices(lake: Lake, model: str) -> Iterator[tuple[str, Notice]]:
+    key = f"{model}/champion"
+    if not lake.exists(key):
+        return
+    for record, as_of in lake.scan(key).select("record", "_as_of").collect().iter_rows():
+        one = PromotionDecision.model_validate_json(record)
+        subject = f"{model}: version {one.challenger} {'promoted' if one.promote else 'not promoted'}"
+        facts = {"model": model, "challenger": one.challenger, "champion": one.champion or "none", "as_of": as_of}
+        yield f"promotion {one.challenger} {as_of}", Notice("promotion", subject, one.reason, facts)

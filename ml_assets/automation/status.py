@@ -1,0 +1,122 @@
+"""Which model needs attention: a line per model, from the lake, the registry and Dagster's records."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml_assets.automation.execute import DECISION
+from ml_assets.automation.retrain_sensor import read_decisions
+from ml_assets.automation.summary import summarise
+from ml_assets.components.ml_model import MLModel
+from ml_assets.components.partitions import drop_end
+from ml_assets.lake import Lake
+from ml_assets.registry.registry import Registry
+from ml_assets.retraining.decide import DecisionRecord
+
+DAY_S = 86_400
+
+
+class ModelStatus(BaseModel):
+    """One model this morning. What is not known yet is null."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    champion: str | None = Field(description="Version that serves.")
+    champion_age_days: float | None = Field(description="From its training cut-off to the end of the last scored drop.")
+    last_drop: str | None = Field(description="The last drop that was scored.")
+    strongest_drift: str | None = Field(description="Feature with the largest PSI in it.")
+    psi: float | None
+    metric: str
+    estimated: float | None = Field(description="Metric estimated from scores alone.")
+    realised: float | None = Field(description="Metric by the labels known at the end of the drop.")
+    limit: float | None = Field(description="What the decision held both against.")
+    decision: str | None = Field(description="retrain or wait.")
+    reason: str | None
+    freshness: str = Field(description="fresh, warn, stale, or none: the champion's last materialization.")
+    next_step: str
+
+
+def model_status(
+    model: MLModel, partition: str, lake: Lake, registry: Registry, instance: dg.DagsterInstance, now: datetime
+) -> ModelStatus:
+    """What is known about one model at ``now``, which freshness is counted to."""
+    champion = registry.champion(model.name)
+    drops = summarise(lake, model.name, partition, model.metric, []).drops
+    last = drops.row(-1, named=True) if drops.height else {}
+    decisions = read_decisions(lake, model.name)
+    decision = decisions[-1] if decisions else None
+    age = None
+    if champion is not None and last:
+        cut_off = datetime.fromisoformat(champion.tags["as_of"])
+        age = (drop_end(last["drop"]) - cut_off).total_seconds() / DAY_S
+    limit = next((e.threshold for e in decision.evidence if e.kind == "realised"), None) if decision else None
+    return ModelStatus(
+        model=model.name,
+        champion=champion and champion.version,
+        champion_age_days=age,
+        last_drop=last.get("drop"),
+        strongest_drift=last.get("strongest_drift"),
+        psi=last.get("psi"),
+        metric=model.metric,
+        estimated=last.get("estimated"),
+        realised=last.get("realised"),
+        limit=limit,
+        decision=decision and ("retrain" if decision.retrain else "wait"),
+        reason=decision and decision.reason,
+        freshness=_freshness(model, instance, now),
+        next_step=_next_step(champion is not None, decision, instance),
+    )
+
+
+def _freshness(model: MLModel, instance: dg.DagsterInstance, now: datetime) -> str:
+    event = instance.get_latest_materialization_event(dg.AssetKey([model.name, "champion"]))
+    if event is None:
+        return "none"
+    age = now - datetime.fromtimestamp(event.timestamp, UTC)
+    if age >= model.freshness.fail_after:
+        return "stale"
+    return "warn" if age >= model.freshness.warn_after else "fresh"
+
+
+def _next_step(served: bool, decision: DecisionRecord | None, instance: dg.DagsterInstance) -> str:
+    if not served:
+        return "train a first champion"
+    if decision is None or not decision.retrain:
+        return "wait for the next drop"
+    runs = instance.get_runs(dg.RunsFilter(tags={DECISION: decision.id}))
+    if any(run.is_success for run in runs):
+        return "retrained; wait for the next drop"
+    if any(not run.is_finished for run in runs):
+        return "retraining now"
+    return f"retraining failed {len(runs)} times" if runs else "retrain, by the sensor of `make ui` or `ml-assets run`"
+
+
+def print_status(statuses: Sequence[ModelStatus], as_json: bool) -> None:
+    """A few lines per model, or one JSON list."""
+    from rich.console import Console
+
+    if as_json:
+        print(json.dumps([one.model_dump() for one in statuses], indent=2))  # noqa: T201 - data for a program
+        return
+    console = Console(highlight=False)
+    for one in statuses:
+        version = f"version {one.champion}" if one.champion else "no champion"
+        age = "" if one.champion_age_days is None else f", cut-off {one.champion_age_days:.0f} days old"
+        console.print(f"[bold]{one.model}[/]  {version}{age}, {one.freshness}")
+        if one.last_drop:
+            limit = "" if one.limit is None else f" (limit {one.limit:.3f})"
+            console.print(
+                f"  {one.last_drop}: {one.metric} estimated {_shown(one.estimated)}, realised {_shown(one.realised)}"
+                f"{limit}; strongest drift {one.strongest_drift} {_shown(one.psi)}"
+            )
+        if one.reason:
+            console.print(f"  {one.reason}")
+        console.print(f"  next: {one.next_step}")
+
+
+def _shown(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"

@@ -1,0 +1,1 @@
+"""Run failures and decisions told to people: always to the log, elsewhere when the environment declares it."""

@@ -1,0 +1,22 @@
+"""What can go wrong on the way to a receiver, told without the secrets that lead there."""
+
+
+class NotSent(Exception):
+    """A notice that a receiver did not take: where, why and what to do, in one line that holds no secret.
+
+    `again` says whether another attempt could help.
+    """
+
+    def __init__(self, place: str, reason: str, again: bool = True) -> None:
+        super().__init__(f"{place} {reason}; check the declared address and its receiver")
+        self.again = again
+
+
+def reason_of(error: Exception, timeout_s: float) -> str:
+    """What the operating system says, or the error's type. An error's own words may repeat a URL or a password."""
+    # urllib and smtplib raise errors of their own while they handle the one that tells more.
+    told = [found for found in (error.__context__, error) if isinstance(found, OSError)]
+    if any(isinstance(found, TimeoutError) for found in told):
+        return f"did not answer within {timeout_s:g} s"
+    said = next((found.strerror for found in told if found.strerror), type(error).__name__)
+    return f"cannot be reached ({said})"

@@ -1,0 +1,48 @@
+"""A notice on its way to every channel."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from ml_assets.notifications.channels import Channel
+from ml_assets.notifications.errors import NotSent
+from ml_assets.notifications.notice import Notice
+
+# Seconds to wait after the first and after the second attempt; the third is the last.
+PAUSES_S = (1.0, 3.0)
+
+_log = logging.getLogger(__name__)
+
+
+def notify(channels: Sequence[Channel], notice: Notice, sleep: Callable[[float], None] = time.sleep) -> list[str]:
+    """Send to all channels at once, each up to three times; a channel that fails does not stop the others.
+
+    All at once, since a sensor's tick must end within a minute and one silent receiver takes half of it.
+
+    Returns:
+        One line per channel that failed, in the channels' order and without secrets. Each is logged as an error.
+    """
+    if not channels:
+        return []
+    with ThreadPoolExecutor(len(channels)) as pool:
+        outcomes = list(pool.map(lambda channel: _failure(channel, notice, sleep), channels))
+    failures = [failure for failure in outcomes if failure is not None]
+    for failure in failures:
+        _log.error(failure)
+    return failures
+
+
+def _failure(channel: Channel, notice: Notice, sleep: Callable[[float], None]) -> str | None:
+    for attempt, pause in enumerate((*PAUSES_S, None), start=1):
+        try:
+            channel.send(notice)
+            return None
+        except NotSent as error:
+            reason, again = str(error), error.again
+        except Exception as error:  # noqa: BLE001 - any channel, any fault; its words may hold a secret, its type does not
+            reason, again = type(error).__name__, True
+        if pause is None or not again:
+            tries = "1 attempt" if attempt == 1 else f"{attempt} attempts"
+            return f"{channel.name}: the {notice.kind} notice {notice.headline!r} was not sent in {tries}: {reason}"
+        sleep(pause)

@@ -1,0 +1,52 @@
+"""A project as Dagster loads it: the declarations in its ``defs/`` folder, resources, jobs and sensors."""
+
+import os
+import warnings
+from pathlib import Path
+
+import dagster as dg
+
+from ml_assets.home import TELEMETRY_OFF, Home
+
+os.environ.update(TELEMETRY_OFF)
+# Backfill policies and asset checks per partition are marked beta; nothing here is undecided about them.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+
+EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
+
+
+def load_project(within: Path) -> dg.Definitions:
+    """The definitions of the project that the path ``within`` lies in: the nearest folder above with a pyproject.toml.
+
+    Raises:
+        RuntimeError: a library is too old.
+        dagster errors: a declaration is wrong.
+    """
+    from ml_assets.automation.jobs import build_jobs
+    from ml_assets.automation.sensors import build_sensors
+    from ml_assets.requirements import check_requirements
+    from ml_assets.resources import AsOf, LakeResource, RegistryResource
+
+    check_requirements()
+    home = Home.from_environment()
+    # The folder alone: load_from_defs_folder would also import every library that offers components, dagster-dbt
+    # among them, which takes longer than all the rest.
+    tree = dg.ComponentTree.for_project(within)
+    declared = tree.build_defs(tree.defs_module_path)
+    specs = [spec for assets in declared.assets or () for spec in assets.specs]
+    executor = EXECUTORS[os.environ.get("ML_ASSETS_EXECUTOR", "in_process")]
+    return dg.Definitions.merge(
+        declared,
+        dg.Definitions(
+            component_tree=tree,
+            jobs=build_jobs(specs),
+            sensors=build_sensors(specs, tree),
+            executor=executor,
+            resources={
+                "lake": LakeResource(root=home.lake),
+                "registry": RegistryResource(tracking_uri=home.mlflow, artifacts=home.mlflow_artifacts),
+                "as_of": AsOf.configure_at_launch(),
+            },
+        ),
+    )

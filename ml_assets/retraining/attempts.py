@@ -1,0 +1,29 @@
+"""When a decided retraining is started, and started again after a failure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ml_assets.retraining.spec import RetrainingSpec
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One run started for a decision. ``ended`` is None while it goes on."""
+
+    succeeded: bool
+    ended: datetime | None
+
+
+def next_attempt(attempts: Sequence[Attempt], now: datetime, spec: RetrainingSpec) -> int | None:
+    """The number, from 1, of the attempt to start now; None while one runs, has succeeded, must wait, or was the last.
+
+    The n-th failure is followed by a wait of ``spec.retry_after`` times 2 to the power of n - 1.
+    """
+    if any(one.succeeded or one.ended is None for one in attempts) or len(attempts) >= spec.attempts:
+        return None
+    if attempts:
+        wait = spec.retry_time * 2 ** (len(attempts) - 1)
+        if now < max(one.ended for one in attempts) + wait:
+            return None
+    return len(attempts) + 1

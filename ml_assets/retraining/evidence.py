@@ -1,0 +1,186 @@
+"""Evidence: one measured value, its threshold, whether it is breached, and where it came from."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml_assets.monitoring.drift import ALL_FEATURES
+from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.retraining.limits import CALIBRATION, Limits
+from ml_assets.retraining.spec import RetrainingSpec
+from ml_assets.training.metrics import METRICS
+
+DAY = timedelta(days=1)
+NO_LIMIT = 1e9
+"""Threshold of what the policy does not limit."""
+
+
+class Evidence(BaseModel):
+    """One measured value and what it is held against."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str = Field(description="What was measured: a kind of evidence, or the conditions gate, cooldown, new_rows.")
+    observed: float | None = Field(description="Value in the latest chunk; null if it could not be measured.")
+    threshold: float = Field(description="The limit it is held against.")
+    breached: bool = Field(description="Whether the rule of n of the last m chunks fires.")
+    breaches: int = Field(description="Chunks beyond the limit among those looked at.")
+    chunks: int = Field(description="Chunks looked at.")
+    unit: str = Field(description="Unit of observed and threshold.")
+    side: Literal["above", "below"] = Field(description="On which side of the threshold a value breaches it.")
+    source: str = Field(description="Where the value comes from and how its limit was set.")
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What is known beside the measurements.
+
+    Attributes:
+        as_of: the moment the decision looks from.
+        trained_as_of: training cut-off of the champion; a failed challenge counts as ``last_trained``.
+        last_trained: cut-off of the newest training, promoted or not, or the moment of a later roll-back.
+        labelled_rows: labelled rows there are by ``as_of``.
+        new_labels: those of them that became known after ``last_trained``.
+        failed_gates: tables of the drop that failed a blocking check, with the reason.
+    """
+
+    as_of: datetime
+    trained_as_of: datetime
+    last_trained: datetime
+    labelled_rows: int
+    new_labels: int
+    failed_gates: tuple[str, ...] = ()
+
+
+def gather_evidence(
+    *,
+    drift: pl.DataFrame,
+    performance: pl.DataFrame,
+    limits: Limits,
+    metric: str,
+    circumstances: Circumstances,
+    monitoring: MonitoringSpec,
+    retraining: RetrainingSpec,
+) -> list[Evidence]:
+    """Everything a decision looks at, in the order in which people read it.
+
+    Args:
+        drift: rows of ``measure_drift`` of the champion's latest drops, weekly chunks and all; may span several drops.
+        performance: rows of ``estimate_performance`` and ``realise_performance`` of the same drops.
+        limits: of the champion, from ``learn_limits``.
+        metric: the model's metric.
+    """
+    below = METRICS[metric].greater_is_better
+    enough = monitoring.min_chunk_rows
+    told = (
+        f"limit from resampled days of the reference ({limits.reference:.3f} there), tolerance {retraining.max_drop:g}"
+    )
+    chunks = {
+        kind: performance.filter(scope="chunk", kind=kind, metric=name).filter(pl.col("rows") >= enough)
+        for kind, name in (("realised", metric), ("estimated", metric))
+    }
+    calibration = performance.filter(scope="chunk", kind="realised", metric=CALIBRATION).filter(
+        pl.col("rows") >= enough
+    )
+    by_chunk = drift.filter(scope="chunk").filter(pl.col("rows") >= enough)
+    shares = (
+        by_chunk.filter(method="psi")
+        .drop_nulls("value")
+        .group_by("chunk_start")
+        .agg(value=(pl.col("value") > monitoring.psi_threshold).mean())
+    )
+    joint = by_chunk.filter(method="reconstruction_error", feature=ALL_FEATURES)
+    vote = _Vote(retraining)
+    found = [
+        vote("realised", chunks["realised"], limits.performance, below, metric, f"known labels; {told}"),
+        vote("estimated", chunks["estimated"], limits.performance, below, metric, f"scores alone (CBPE); {told}"),
+        vote("calibration", calibration, limits.calibration, False, CALIBRATION, f"known labels; {told}"),
+        vote(
+            "drift",
+            shares,
+            limits.drift_share,
+            False,
+            "share of features",
+            f"features with a PSI above {monitoring.psi_threshold:g}; limit from resampled days of the reference",
+        ),
+        vote(
+            "multivariate",
+            joint,
+            joint["threshold"].drop_nulls().max() or 0.0,
+            False,
+            "reconstruction error",
+            "NannyML's PCA reconstruction error; limit three deviations above the reference's",
+        ),
+        _growth(circumstances, retraining),
+        _age(circumstances, retraining),
+    ]
+    return found + _conditions(circumstances, retraining)
+
+
+@dataclass(frozen=True)
+class _Vote:
+    """Counts breaches among the latest chunks."""
+
+    spec: RetrainingSpec
+
+    def __call__(
+        self, kind: str, chunks: pl.DataFrame, threshold: float, below: bool, unit: str, source: str
+    ) -> Evidence:
+        values: list[float] = chunks.drop_nulls("value").sort("chunk_start")["value"].tail(self.spec.of_last).to_list()
+        beyond = [value < threshold if below else value > threshold for value in values]
+        return Evidence(
+            kind=kind,
+            observed=values[-1] if values else None,
+            threshold=threshold,
+            breached=bool(beyond) and beyond[-1] and sum(beyond) >= self.spec.breaches,
+            breaches=sum(beyond),
+            chunks=len(values),
+            unit=unit,
+            side="below" if below else "above",
+            source=source,
+        )
+
+
+def _single(kind: str, observed: float, threshold: float, breached: bool, unit: str, source: str, **more) -> Evidence:
+    return Evidence(
+        kind=kind, observed=observed, threshold=threshold, breached=breached, breaches=int(breached), chunks=1,
+        unit=unit, source=source, **{"side": "above", **more},
+    )  # fmt: skip
+
+
+def _growth(known: Circumstances, spec: RetrainingSpec) -> Evidence:
+    before = known.labelled_rows - known.new_labels
+    growth = known.labelled_rows / max(before, 1)
+    limit = NO_LIMIT if spec.growth is None else spec.growth
+    return _single(
+        "new_labels", growth, limit, growth >= limit, "times those at the last training",
+        f"{known.labelled_rows:,} labelled rows now, {before:,} at the last training",
+    )  # fmt: skip
+
+
+def _age(known: Circumstances, spec: RetrainingSpec) -> Evidence:
+    age, limit = known.as_of - known.trained_as_of, spec.max_age_time
+    breached = limit is not None and age >= limit
+    threshold = NO_LIMIT if limit is None else limit / DAY
+    return _single("age", age / DAY, threshold, breached, "days", "since the champion's training cut-off")
+
+
+def _conditions(known: Circumstances, spec: RetrainingSpec) -> list[Evidence]:
+    since = known.as_of - known.last_trained
+    return [
+        _single(
+            "gate", len(known.failed_gates), 0, bool(known.failed_gates), "failed tables",
+            "; ".join(known.failed_gates) or "every blocking check of the drop passed",
+        ),
+        _single(
+            "cooldown", since / DAY, spec.cooldown_time / DAY, since < spec.cooldown_time, "days",
+            "since the last training or roll-back", side="below",
+        ),
+        _single(
+            "new_rows", known.new_labels, spec.min_new_labels, known.new_labels < spec.min_new_labels, "rows",
+            "labelled since the last training", side="below",
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,168 @@
+"""Limits that noise alone rarely passes, learned from the champion's own out-of-sample rows.
+
+Three things multiply false alarms, and each is met where it arises:
+
+- many features: the evidence is one number per chunk, the share of features that passed the PSI threshold, and its
+  limit comes from resampled chunks in which the features keep their dependence on one another (P. H. Westfall, S. S.
+  Young, Resampling-Based Multiple Testing, 1993);
+- rows of a day share their luck: whole days are resampled, not rows (H. R. Künsch, The Jackknife and the Bootstrap for
+  General Stationary Observations, Annals of Statistics 17, 1989; here with blocks that do not overlap);
+- many chunks and kinds of evidence: a rule fires on n of the last m chunks with the latest among them, and the chance
+  of that under independent chunks is divided among the kinds (O. J. Dunn, Multiple Comparisons Among Means, JASA 56,
+  1961, known as Bonferroni's correction).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+
+from ml_assets.durations import parse_duration
+from ml_assets.monitoring.inputs import plain, typed
+from ml_assets.monitoring.psi import bin_counts, quantile_breaks
+from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
+from ml_assets.training.metrics import METRICS, measure, measure_weighted, rank_scores
+
+CALIBRATION = "calibration_error"
+_DAY = "__day__"
+_CELLS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a chunk of the reference's kind stays within.
+
+    Attributes:
+        chance: with which a single chunk without any drift passes one limit.
+        reference: the model's metric on the whole reference.
+        performance: limit of the model's metric, on its worse side.
+        calibration: greatest calibration error.
+        drift_share: greatest share of features above the PSI threshold.
+    """
+
+    chance: float
+    reference: float
+    performance: float
+    calibration: float
+    drift_share: float
+
+
+def chunk_chance(rate: float, breaches: int, of_last: int) -> float:
+    """Chance per chunk at which "``breaches`` of the last ``of_last``, the latest among them" happens with ``rate``.
+
+    Chunks are taken as independent: P = p * P(Binomial(of_last - 1, p) >= breaches - 1), solved for p by bisection.
+    """
+
+    def fires(p: float) -> float:
+        n = of_last - 1
+        return p * sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(breaches - 1, n + 1))
+
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fires(middle) < rate else (low, middle)
+    return (low + high) / 2
+
+
+def learn_limits(
+    reference: pl.DataFrame,
+    *,
+    features: Sequence[str],
+    time: str,
+    label: str,
+    score: str,
+    metric: str,
+    monitoring: MonitoringSpec,
+    retraining: RetrainingSpec,
+) -> Limits:
+    """Limits for chunks of ``monitoring.chunk``, from ``retraining.resamples`` chunks made of the reference's days.
+
+    Args:
+        reference: the champion's out-of-sample rows: features, ``time``, ``label`` (0/1 or Boolean, nulls are left
+            out), ``score`` (probability).
+
+    Raises:
+        ValueError: the reference has fewer than 5 days, which is too little to resample.
+    """
+    counted = max(1, sum(kind in RESAMPLED for kind in retraining.evidence))
+    chance = chunk_chance(retraining.false_alarm_rate / counted, retraining.breaches, retraining.of_last)
+    days = max(1, round(parse_duration(monitoring.chunk) / timedelta(days=1)))
+    known = reference.drop_nulls(label)
+    ranked = rank_scores(known[label].cast(pl.Float64).to_numpy(), known[score].cast(pl.Float64).to_numpy())
+    rng = np.random.default_rng(monitoring.seed)
+    resampled = _resample_metrics(ranked, _days(known, time), days, [metric, CALIBRATION], retraining.resamples, rng)
+    whole = measure(ranked, [metric, CALIBRATION])
+    drift = _resample_drift_share(reference, features, time, days, monitoring, retraining.resamples, rng)
+    sign = METRICS[metric].sign
+    noise = sign * np.nanquantile(sign * resampled[metric], chance)
+    tolerated = whole[metric] - sign * retraining.max_drop
+    worst = min(noise, tolerated) if sign > 0 else max(noise, tolerated)
+    if retraining.floor is not None:
+        worst = max(worst, retraining.floor) if sign > 0 else min(worst, retraining.floor)
+    return Limits(
+        chance=chance,
+        reference=whole[metric],
+        performance=float(worst),
+        calibration=float(
+            max(np.nanquantile(resampled[CALIBRATION], 1 - chance), whole[CALIBRATION] + retraining.max_drop)
+        ),
+        drift_share=float(max(np.quantile(drift, 1 - chance), retraining.drift_share)),
+    )
+
+
+def _days(frame: pl.DataFrame, time: str) -> np.ndarray:
+    """The row's day, as integers from 0 without gaps."""
+    days = frame[time].dt.date().rank("dense").to_numpy().astype(np.int64) - 1
+    if days.size == 0 or days.max() < 4:
+        raise ValueError(f"the reference spans {days.max() + 1 if days.size else 0} days: limits need at least 5")
+    return days
+
+
+def _draw(rng: np.random.Generator, resamples: int, days: int, of: int) -> np.ndarray:
+    """How often each of ``of`` days is in a chunk of ``days`` days: (resamples, of)."""
+    picks = rng.integers(0, of, (resamples, days)) + np.arange(resamples)[:, None] * of
+    return np.bincount(picks.ravel(), minlength=resamples * of).reshape(resamples, of).astype(np.float64)
+
+
+def _resample_metrics(ranked, day: np.ndarray, days: int, metrics: list[str], resamples: int, rng) -> dict:
+    drawn = _draw(rng, resamples, days, day.max() + 1)
+    step = max(1, _CELLS // len(day))
+    parts = [measure_weighted(ranked, drawn[i : i + step][:, day], metrics) for i in range(0, resamples, step)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in metrics}
+
+
+def _resample_drift_share(
+    reference: pl.DataFrame,
+    features: Sequence[str],
+    time: str,
+    days: int,
+    monitoring: MonitoringSpec,
+    resamples: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Share of features above the PSI threshold in chunks drawn from the reference, against a redrawn reference."""
+    kept = [name for name in features if name not in monitoring.exclude]
+    found = typed(reference, reference, kept)
+    day = pl.Series(_DAY, _days(reference, time))
+    rows = plain(reference, found, []).with_columns(day)
+    breaks = {name: quantile_breaks(rows[name], monitoring.psi_bins) for name in found.numeric}
+    counts = bin_counts(rows, found, breaks, _DAY).sort("feature", "bin")
+    wide = counts.pivot(_DAY, index=["feature", "bin"], values="rows", maintain_order=True).fill_null(0)
+    starts = np.flatnonzero(wide["feature"].to_numpy()[1:] != wide["feature"].to_numpy()[:-1]) + 1
+    starts = np.r_[0, starts]
+    by_day = wide.select(pl.exclude("feature", "bin")).to_numpy().astype(np.float64)
+    of = by_day.shape[1]
+    expected = _shares(_draw(rng, resamples, of, of) @ by_day.T, starts, monitoring.psi_floor)
+    actual = _shares(_draw(rng, resamples, days, of) @ by_day.T, starts, monitoring.psi_floor)
+    psi = np.add.reduceat((actual - expected) * np.log(actual / expected), starts, axis=1)
+    return (psi > monitoring.psi_threshold).mean(axis=1)
+
+
+def _shares(counts: np.ndarray, starts: np.ndarray, floor: float) -> np.ndarray:
+    totals = np.add.reduceat(counts, starts, axis=1)
+    widths = np.diff(np.r_[starts, counts.shape[1]])
+    return np.maximum(counts / np.repeat(totals, widths, axis=1), floor)

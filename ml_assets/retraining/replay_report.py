@@ -1,0 +1,175 @@
+"""What a replay found, for programs and for people: one JSON object, one HTML page that needs nothing else."""
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ml_assets.retraining.replay import CONFIDENCE, LivedPolicy
+from ml_assets.retraining.replay_template import PAGE
+from ml_assets.training.metrics import METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's colours without yellow, which white swallows. There is one marker more than colours, so that 56 lines
+# differ in one or the other.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+DPI = 130
+MOST_TICKS = 12
+
+
+def as_json(model: str, metric: str, lived: Sequence[LivedPolicy]) -> dict:
+    """The object that ``replay --json`` prints; a number that is undefined is None."""
+    return {
+        "model": model,
+        "metric": metric,
+        "policies": [
+            {
+                "policy": one.policy,
+                "mean": _number(one.mean),
+                "low": _number(one.low),
+                "high": _number(one.high),
+                "retrains": one.retrains,
+                "training_seconds": _number(one.training_seconds),
+                "detection_delay": _number(one.detection_delay),
+                "regret": _number(one.regret),
+                "periods": [
+                    {
+                        "period": period.period,
+                        "value": _number(period.value),
+                        "low": _number(period.low),
+                        "high": _number(period.high),
+                        "decision": period.decision,
+                        "version": period.version,
+                    }
+                    for period in one.periods
+                ],
+            }
+            for one in lived
+        ],
+    }
+
+
+def best_policies(lived: Sequence[LivedPolicy]) -> list[LivedPolicy]:
+    """Those of the least regret and, among these, of the fewest retrains; none where no mean is defined."""
+    defined = [one for one in lived if math.isfinite(one.mean) and math.isfinite(one.regret)]
+    least = min(((one.regret, one.retrains) for one in defined), default=None)
+    return [one for one in defined if (one.regret, one.retrains) == least]
+
+
+def describe_best(metric: str, lived: Sequence[LivedPolicy]) -> str:
+    """One sentence: the policy of the best mean, and how many retrains it saved."""
+    best = best_policies(lived)
+    if not best:
+        return f"No policy has a mean {metric}: it is undefined in some period."
+    least, most = best[0].retrains, max(one.retrains for one in lived)
+    told = f"Best mean {metric}: {_names(best)}, {best[0].mean:.4f} with {count_retrains(least)}"
+    if least < most:
+        return f"{told}, {most - least} fewer than {_names([o for o in lived if o.retrains == most])} ({most})."
+    return f"{told}; no policy retrained more often." if len(lived) > len(best) else f"{told}."
+
+
+def count_retrains(count: int) -> str:
+    return f"{count} retrain{'' if count == 1 else 's'}"
+
+
+def render_replay(model: str, metric: str, lived: Sequence[LivedPolicy]) -> str:
+    """A complete HTML document about one replay; every text in it is escaped."""
+    return _page().render(
+        model=model,
+        metric=metric,
+        greater_is_better=METRICS[metric].greater_is_better,
+        confidence=f"{CONFIDENCE:.0%}",
+        lived=lived,
+        periods=lived[0].periods,
+        best=best_policies(lived),
+        sentence=describe_best(metric, lived),
+        timeline=base64.b64encode(plot_timeline(metric, lived)).decode(),
+    )
+
+
+def plot_timeline(metric: str, lived: Sequence[LivedPolicy]) -> bytes:
+    """PNG: ``metric`` by period with its interval, a line per policy; large markers are retrains.
+
+    Policies that lived the same periods share a line. The lines stand a little apart, so that equal values show.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.2), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    lines = _shared_lines(lived)
+    for number, (names, policy) in enumerate(lines):
+        apart = 0.5 * ((number + 0.5) / len(lines) - 0.5)
+        _draw(axes, policy, " = ".join(names), number, apart)
+    names = [period.period for period in lived[0].periods]
+    ticks = range(0, len(names), math.ceil(len(names) / MOST_TICKS))
+    axes.set_xticks(ticks, [names[tick] for tick in ticks], parse_math=False)
+    axes.set_xlim(-0.5, len(names) - 0.5)
+    axes.set_ylabel(metric, fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(axis="y", color="#E5E5E5")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    legend = figure.legend(loc="outside upper left", ncols=4, fontsize=8.5, frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", pil_kwargs={"optimize": True})
+    return buffer.getvalue()
+
+
+def _draw(axes: "Axes", policy: LivedPolicy, label: str, number: int, apart: float) -> None:
+    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+    places = np.arange(len(policy.periods)) + apart
+    values, low, high = (
+        np.array([getattr(period, name) for period in policy.periods], dtype=float) for name in ("value", "low", "high")
+    )
+    axes.fill_between(places, low, high, color=colour, alpha=0.1, linewidth=0)
+    axes.vlines(places, low, high, color=colour, alpha=0.4, linewidth=1)  # a band of one period has no width
+    axes.plot(places, values, color=colour, marker=marker, markersize=3.5, linewidth=1.5, label=label)
+    for promoted, face in ((True, colour), (False, "white")):
+        shown = [period.retrained and period.promoted == promoted for period in policy.periods]
+        axes.plot(
+            places[shown], values[shown], linestyle="none", marker=marker, markersize=8.5, markerfacecolor=face,
+            markeredgecolor=colour, markeredgewidth=1.5, zorder=3,
+        )  # fmt: skip
+
+
+def _shared_lines(lived: Sequence[LivedPolicy]) -> list[tuple[list[str], LivedPolicy]]:
+    """Names of the policies that lived the same periods, with one of them; reasons may differ, deeds do not."""
+    lines: dict[tuple, tuple[list[str], LivedPolicy]] = {}
+    for one in lived:
+        deeds = tuple(
+            (p.period, _number(p.value), _number(p.low), _number(p.high), p.version, p.retrained, p.promoted)
+            for p in one.periods
+        )
+        lines.setdefault(deeds, ([], one))[0].append(one.policy)
+    return list(lines.values())
+
+
+def _names(policies: Sequence[LivedPolicy]) -> str:
+    return " and ".join(one.policy for one in policies)
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+@cache
+def _page():
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["number"] = show_number
+    return environment.from_string(PAGE)
+
+
+def show_number(value: float | None, digits: int = 4) -> str:
+    """A dash where the number is undefined."""
+    return "–" if _number(value) is None else f"{value:,.{digits}f}"

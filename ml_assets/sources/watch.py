@@ -1,0 +1,97 @@
+"""What lies in a source now, and which of it the lake lacks: cheap enough to ask every few seconds."""
+
+from collections.abc import Mapping
+
+from ml_assets.sources.errors import DeliveryFault, SourceError
+from ml_assets.sources.fetch import file_token, held_tokens, locate
+from ml_assets.sources.months import expected, expected_months, is_month
+from ml_assets.sources.read import WHOLE, Schema, list_drops, read_drops
+from ml_assets.sources.spec import PARTITION, SourceSpec
+
+SETTLE = 2.0
+"""Seconds for which a local file must have rested: a younger one may still be written."""
+
+UNREAD = "unread:"
+"""Begins what stands for a delivery that cannot be read, in place of its content hash; its token follows."""
+
+
+def watch(
+    spec: SourceSpec, schema: Schema, before: Mapping[str, str], now: float, settle: float = SETTLE
+) -> dict[str, str]:
+    """Drop -> token of every declared drop that the source holds, in order; a changed token may be a correction.
+
+    Nothing is parsed, but for a file that all months share, and that only if it is not as it was `before`.
+    While its months cannot be told, the months of before (at first: the first declared one) stand for them,
+    with `UNREAD` before their token, and it is looked into again each time.
+
+    Args:
+        before: what the last look returned; empty at first.
+        now: seconds since 1970. A local file modified within `settle` seconds of it is left out.
+
+    Raises:
+        SourceError: the place cannot be reached.
+    """
+    drops = spec.drops
+    try:
+        address = locate(spec.where)
+        if PARTITION in address:
+            held = held_tokens(address, expected_months(drops), now, settle)
+            return {name: token for name, token in held.items() if is_month(name) and expected(drops, name)}
+        token = file_token(address, now, settle)
+    except DeliveryFault as fault:
+        raise SourceError(spec.name, "all", fault) from fault
+    if token is None:
+        return {}
+    return {WHOLE: token} if drops.grain == WHOLE else _months_of_one_file(spec, schema, before, token)
+
+
+def due_drops(
+    spec: SourceSpec,
+    schema: Schema,
+    tokens: Mapping[str, str],
+    before: Mapping[str, str],
+    ingested: Mapping[str, str],
+) -> dict[str, str]:
+    """Drops to ingest -> content hash: those not ingested yet, and those whose content was corrected.
+
+    Only these are read: drops that are not ingested, and drops whose token is not that of `before`. One that
+    cannot be read is due as well, so that the run that ingests it says why; `UNREAD` and its token stand for
+    its content hash.
+
+    Args:
+        tokens: what `watch` returned now, or the part of it that is of interest.
+        before: what the last look returned.
+        ingested: drop -> content hash in the lake. A drop that only the lake holds is not due.
+    """
+    asked = [name for name, token in tokens.items() if name not in ingested or before.get(name) != token]
+    readable = [name for name in asked if not tokens[name].startswith(UNREAD)]
+    files = [[name] for name in readable] if PARTITION in spec.where.template else [readable]
+    hashes = {name: digest for names in files for name, digest in _hashes(spec, schema, names).items()}
+    identities = {name: hashes.get(name, UNREAD + tokens[name].removeprefix(UNREAD)) for name in asked}
+    return {name: identity for name, identity in identities.items() if ingested.get(name) != identity}
+
+
+def _months_of_one_file(spec: SourceSpec, schema: Schema, before: Mapping[str, str], token: str) -> dict[str, str]:
+    # How the file is cut belongs to the token: another declaration finds other months in the same bytes.
+    token = " ".join([token, *(f"{key}={value}" for key, value in spec.drops)])
+    known = [name for name in before if before[name] == token]
+    if known:
+        return dict.fromkeys(known, token)
+    try:
+        return dict.fromkeys(list_drops(spec, schema), token)
+    except SourceError as error:
+        if error.kind in ("missing file", "unreachable"):
+            raise  # says nothing about the months
+        names = [name for name in before if is_month(name) and expected(spec.drops, name)]
+        return dict.fromkeys(names or [spec.drops.start], UNREAD + token)
+
+
+def _hashes(spec: SourceSpec, schema: Schema, names: list[str]) -> dict[str, str]:
+    """Content hashes of these drops of one file, without those that cannot be read."""
+    while names:
+        try:
+            return {name: drop.content_hash for name, drop in read_drops(spec, names, schema).items()}
+        except SourceError as error:
+            # Another name than a drop's means that the whole file is to blame.
+            names = [name for name in names if name != error.drop] if error.drop in names else []
+    return {}

@@ -1,0 +1,204 @@
+"""The real daemon over a made-up shop: files are dropped into a folder, and all the rest happens by itself."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+
+from ml_assets import definitions
+from ml_assets.automation.execute import DECISION
+from ml_assets.automation.main_job import MainJob
+from ml_assets.automation.retrain_sensor import read_decisions
+from ml_assets.code_version import PROJECT
+from ml_assets.home import Home
+from ml_assets.lake import Lake
+from ml_assets.project import load_project
+from ml_assets.registry.registry import Registry
+
+pytestmark = pytest.mark.slow
+
+HISTORY, DRIFTED, CALM = ["2024-01", "2024-02", "2024-03"], "2024-04", "2024-05"
+PATIENCE = 300  # seconds, for what takes about 60 on a quiet machine
+ORDERS_A_DAY = 120
+SETTINGS = {"ML_ASSETS_SENSOR_SECONDS": "2"}
+
+
+def made_up_orders(month: str) -> pl.DataFrame:
+    """Until March dear orders come back, from April on cheap ones do; each outcome is known a day later."""
+    start = datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC)
+    days = ((start + timedelta(days=31)).replace(day=1) - start).days
+    rows = ORDERS_A_DAY * days
+    random = np.random.default_rng(int(month[-2:]))
+    amount = random.uniform(0, 100, rows).round(2)
+    slope = 0.1 if month < DRIFTED else -0.1
+    placed = pl.Series([start + timedelta(minutes=24 * 60 / ORDERS_A_DAY * i) for i in range(rows)])
+    return pl.DataFrame(
+        {
+            "id": np.arange(rows) + 100_000 * int(month[-2:]),
+            "customer": ["c"] * rows,
+            "amount": amount,
+            "placed_at": placed,
+            "settled_at": placed + timedelta(days=1),
+            "returned": random.random(rows) < 1 / (1 + np.exp(-(amount - 50) * slope)),
+        }
+    )
+
+
+def declarations(delivered: Path) -> list[dict]:
+    monthly = {"grain": "monthly", "start": "2024-01", "end": "2024-07"}
+    orders = {
+        "name": "orders", "description": "Orders.", "where": {"path": str(delivered / "{partition}.csv")},
+        "drops": monthly, "contract": "CONTRACTS:Orders", "key_columns": ["id"],
+    }  # fmt: skip
+    spine = {"name": "orders", "table": "orders/validated", "key": ["id"], "time": "placed_at", "partition": "_drop"}
+    view = {
+        "name": "order",
+        "description": "Order.",
+        "spine": "orders",
+        "entity": ["id"],
+        "request": {"price": "amount"},
+    }
+    model = {
+        "name": "returns", "description": "Returns.", "spine": "orders", "features": ["order"],
+        "label": {"column": "returned", "known_at": "settled_at"},
+        "split": {"train": "9d", "validation": "7d", "holdout": "7d", "gap": "2d"},
+        "search": {"trials": 1, "rows": 1000, "max_rounds": 10, "space": {"max_depth": {"choices": [2]}}},
+        "training": {"max_rounds": 10, "threads": 1}, "evaluation": {"resamples": 100},
+        "promotion": {"resamples": 100}, "monitoring": {"min_chunk_rows": 50},
+        "retraining": {"evidence": ["realised"], "min_new_labels": 100, "resamples": 100, "retry_after": "5s"},
+    }  # fmt: skip
+    return [
+        {"type": "ml_assets.Source", "attributes": orders},
+        {"type": "ml_assets.Spine", "attributes": spine | {"drops": monthly}},
+        {"type": "ml_assets.FeatureView", "attributes": view},
+        {"type": "ml_assets.MLModel", "attributes": model},
+    ]
+
+
+@dataclass
+class LiveShop:
+    """A shop with a first champion, and the daemon that watches it."""
+
+    folder: Path
+    delivered: Path
+    home: Home
+    processes: list[subprocess.Popen] = field(default_factory=list)
+
+    def deliver(self, month: str) -> None:
+        unplaced = self.delivered / "unplaced"
+        made_up_orders(month).write_csv(unplaced)
+        unplaced.replace(self.delivered / f"{month}.csv")
+
+    def start(self) -> None:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("ML_ASSETS", "DAGSTER"))}
+        here = {"ML_ASSETS_HOME": str(self.home.root), "DAGSTER_HOME": str(self.home.dagster)}
+        with (self.home.root / "daemon.log").open("ab") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    [str(Path(sys.executable).parent / "dagster-daemon"), "run", "-f", "definitions.py"],
+                    cwd=self.folder,
+                    env={**kept, **here, **SETTINGS, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": ""},
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            )
+
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        process = self.processes.pop()
+        os.killpg(process.pid, how)
+        process.wait(60)
+
+    def decisions(self):
+        return {one.drop: one for one in read_decisions(Lake(self.home.lake), "returns")}
+
+    def champion(self) -> str:
+        return Registry(self.home.mlflow, self.home.mlflow_artifacts, "ml_assets").champion("returns").version
+
+    def runs(self, **filters) -> list[dg.DagsterRun]:
+        with dg.DagsterInstance.from_config(str(self.home.dagster)) as instance:
+            return list(instance.get_runs(dg.RunsFilter(**filters)))
+
+    def wait_until(self, holds, what: str) -> None:
+        until = time.monotonic() + PATIENCE
+        while not holds():
+            assert all(process.poll() is None for process in self.processes), self.told()
+            assert time.monotonic() < until, f"{what}: not seen\n{self.told()}"
+            time.sleep(1)
+
+    def told(self) -> str:
+        runs = [f"{run.job_name} {run.status} {run.tags}" for run in self.runs()]
+        return "\n".join([*runs, (self.home.root / "daemon.log").read_text()[-6000:]])
+
+
+@pytest.fixture
+def shop(make_project, tmp_path_factory, monkeypatch):
+    delivered, root = tmp_path_factory.mktemp("delivered"), tmp_path_factory.mktemp("home")
+    folder = make_project(*declarations(delivered)).folder
+    (folder / "definitions.py").write_text((PROJECT / "ml_assets" / "definitions.py").read_text())
+    for name in ("ML_ASSETS_HOME", "DAGSTER_HOME"):
+        monkeypatch.setenv(name, str(root))
+    home = Home.from_environment()
+    home.prepare(PROJECT)
+    monkeypatch.setattr(definitions, "defs", load_project(folder / "definitions.py"))
+    opened = LiveShop(folder, delivered, home)
+    for month in HISTORY:
+        opened.deliver(month)
+    MainJob(home, "shop").live("2024-04-01", as_json=True)
+    assert opened.champion() == "1"
+    yield opened
+    while opened.processes:
+        opened.kill()
+
+
+def test_a_drifted_drop_ends_in_a_new_champion_and_a_calm_one_in_nothing(shop):
+    before = len(shop.runs())
+    shop.start()
+    shop.deliver(DRIFTED)
+    shop.wait_until(lambda: DRIFTED in shop.decisions(), "a decision on the drifted drop")
+    decision = shop.decisions()[DRIFTED]
+    assert decision.retrain, decision.reason
+    assert decision.reason.startswith("retrain: realised roc_auc")
+    shop.wait_until(lambda: shop.champion() == "2", "a promotion")
+    (training,) = shop.runs(tags={DECISION: decision.id})
+    assert training.run_config["resources"]["as_of"]["config"]["moment"] == "2024-05-01T00:00:00+00:00"
+
+    shop.deliver(CALM)
+    shop.wait_until(lambda: CALM in shop.decisions(), "a decision on the calm drop")
+    assert not shop.decisions()[CALM].retrain, shop.decisions()[CALM].reason
+    time.sleep(15)
+    assert shop.champion() == "2"
+    # For each of the two drops one run that ingests and one for all that follows; and one training.
+    assert len(shop.runs()) - before == 5, shop.told()
+    assert len(shop.runs(statuses=[dg.DagsterRunStatus.SUCCESS])) == len(shop.runs()), shop.told()
+
+
+def test_a_daemon_killed_at_ten_moments_loses_no_decision_and_acts_on_none_twice(shop):
+    moments = np.random.default_rng(7).uniform(4, 22, 10)
+    shop.deliver(DRIFTED)
+    for seconds in moments:
+        shop.start()
+        time.sleep(seconds)
+        shop.kill()
+    shop.start()
+    shop.wait_until(lambda: shop.champion() != "1", "a promotion")
+    shop.wait_until(lambda: not [run for run in shop.runs() if not run.is_finished], "the end of all runs")
+    time.sleep(10)
+    decisions = shop.decisions()
+    assert set(decisions) == {DRIFTED}
+    trainings = shop.runs(tags={DECISION: decisions[DRIFTED].id})
+    assert [run.status for run in trainings].count(dg.DagsterRunStatus.SUCCESS) == 1, shop.told()
+    lake = Lake(shop.home.lake)
+    assert lake.scan("returns/retrain_decision").collect().height == 1
+    predicted = lake.scan("returns/predictions").collect()
+    assert predicted["id"].is_unique().all()
+    assert predicted.height == made_up_orders(DRIFTED).height
