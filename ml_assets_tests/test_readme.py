@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ml_assets.retraining.spec import RetrainingSpec
+
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text()
+GUIDE = (PROJECT / "docs/continuous-training.md").read_text()
 SHELL = [
-    line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line.strip()
+    line
+    for block in re.findall(r"```sh\n(.*?)```", README + GUIDE, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip()
 ]
 COMMANDS = [line for line in SHELL if line.startswith("ml-assets")]
 TARGETS = [line.removeprefix("make ") for line in SHELL if line.startswith("make")]
@@ -49,3 +55,11 @@ def test_the_declaration_shown_is_one_that_ships():
 def test_every_folder_and_picture_named_exists():
     for path in [*re.findall(r"`((?:ml_assets|dbt_project)/[a-z_]*/?)`", README), *re.findall(r"\]\((.*?)\)", README)]:
         assert (PROJECT / path).exists(), path
+
+
+def test_the_policy_shown_in_the_guide_is_the_default():
+    (shown,) = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL))
+    defaults = RetrainingSpec().model_dump()
+    assert shown["retraining"].items() <= defaults.items()
+    for picture in re.findall(r"\]\((.*?)\)", GUIDE):
+        assert (PROJECT / "docs" / picture).exists(), picture

@@ -33,7 +33,7 @@ def drop_sensor(use_case: str, sources: Sequence[Source], every_seconds: int) ->
     )
     def look(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult:
         before: Tokens = json.loads(context.cursor) if context.cursor else {}
-        busy = _sources_in_flight(context.instance)
+        busy = _sources_being_ingested(context.instance)
         tables, tokens, due = lake.open(), dict(before), {}
         for source in sources:
             # A source whose run has not ended keeps its old tokens, so that a change during the run is noticed.
@@ -83,7 +83,7 @@ def _request(names: Sequence[str], drops: list[str], identities: Mapping[str, Ma
     )
 
 
-def _sources_in_flight(instance: dg.DagsterInstance) -> set[str]:
+def _sources_being_ingested(instance: dg.DagsterInstance) -> set[str]:
     from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
     runs = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))

@@ -51,7 +51,7 @@ class Source(SourceSpec, dg.Component, dg.Resolvable):
     def asset_spec(self, table: str, group: str, description: str, deps: tuple[str, ...] = ()) -> dg.AssetSpec:
         partitions = partitions_of(self.drops)
         # Which drop of several is stale nobody can tell from their latest materialization: those are watched for.
-        arrival = REFRESH_WHEN_STALE if partitions is None else None
+        by_itself = REFRESH_WHEN_STALE if partitions is None else None
         return dg.AssetSpec(
             dg.AssetKey([self.name, table]),
             deps=[dg.AssetKey([self.name, dep]) for dep in deps],
@@ -63,7 +63,7 @@ class Source(SourceSpec, dg.Component, dg.Resolvable):
             code_version=declaration_version(self),
             partitions_def=partitions,
             freshness_policy=freshness_policy(self.freshness),
-            automation_condition=follow_inputs(partitions) if deps else arrival,
+            automation_condition=follow_inputs(partitions) if deps else by_itself,
         )
 
 

@@ -92,9 +92,10 @@ def learn_limits(
     chance = chunk_chance(retraining.false_alarm_rate / counted, retraining.breaches, retraining.of_last)
     days = max(1, round(parse_duration(monitoring.chunk) / timedelta(days=1)))
     known = reference.drop_nulls(label)
+    day = _days(known, time)
     ranked = rank_scores(known[label].cast(pl.Float64).to_numpy(), known[score].cast(pl.Float64).to_numpy())
     rng = np.random.default_rng(monitoring.seed)
-    resampled = _resample_metrics(ranked, _days(known, time), days, [metric, CALIBRATION], retraining.resamples, rng)
+    resampled = _resample_metrics(ranked, day, days, [metric, CALIBRATION], retraining.resamples, rng)
     whole = measure(ranked, [metric, CALIBRATION])
     drift = _resample_drift_share(reference, features, time, days, monitoring, retraining.resamples, rng)
     sign = METRICS[metric].sign
@@ -154,7 +155,8 @@ def _resample_drift_share(
     wide = counts.pivot(_DAY, index=["feature", "bin"], values="rows", maintain_order=True).fill_null(0)
     starts = np.flatnonzero(wide["feature"].to_numpy()[1:] != wide["feature"].to_numpy()[:-1]) + 1
     starts = np.r_[0, starts]
-    by_day = wide.select(pl.exclude("feature", "bin")).to_numpy().astype(np.float64)
+    # In the order of the days, or equal seeds would not give equal limits: groups come in any order.
+    by_day = wide.select(map(str, range(day.max() + 1))).to_numpy().astype(np.float64)
     of = by_day.shape[1]
     expected = _shares(_draw(rng, resamples, of, of) @ by_day.T, starts, monitoring.psi_floor)
     actual = _shares(_draw(rng, resamples, days, of) @ by_day.T, starts, monitoring.psi_floor)

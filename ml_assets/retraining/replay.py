@@ -13,7 +13,7 @@ from ml_assets.retraining.decide import decide
 from ml_assets.retraining.evidence import Circumstances, Evidence, gather_evidence
 from ml_assets.retraining.limits import Limits, learn_limits
 from ml_assets.retraining.replay_store import ReplayStore
-from ml_assets.retraining.spec import RetrainingSpec
+from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
 from ml_assets.training.bootstrap import bootstrap
 from ml_assets.training.evaluate import time_blocks
 from ml_assets.training.metrics import METRICS, rank_scores
@@ -22,6 +22,7 @@ from ml_assets.training.spec import ModelSpec
 
 RESAMPLES = 300
 CONFIDENCE = 0.95
+LEARNED_FROM = {"breaches", "of_last", "false_alarm_rate", "max_drop", "floor", "drift_share", "resamples"}
 OnStep = Callable[[str], None]
 
 
@@ -140,7 +141,7 @@ class _World:
     store: ReplayStore
     on_step: OnStep
     _candidates: dict[datetime, Candidate] = field(default_factory=dict)
-    _limits: dict[tuple[datetime, str], Limits] = field(default_factory=dict)
+    _limits: dict[tuple[datetime, str, str], Limits] = field(default_factory=dict)
     _scored: dict[tuple[datetime, str], pl.DataFrame] = field(default_factory=dict)
     _samples: dict[tuple[datetime, str], tuple[float, np.ndarray]] = field(default_factory=dict)
 
@@ -216,7 +217,9 @@ class _World:
         )
 
     def limits(self, champion: Candidate, policy: RetrainingSpec) -> Limits:
-        key = champion.as_of, policy.model_dump_json()
+        # Policies differ in what they count; where they learn the same limits, these are learned once.
+        counted = sum(kind in RESAMPLED for kind in policy.evidence)
+        key = champion.as_of, str(max(1, counted)), policy.model_dump_json(include=LEARNED_FROM)
         if key not in self._limits:
             model = self.history.model
             self._limits[key] = learn_limits(

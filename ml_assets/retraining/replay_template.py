@@ -24,15 +24,19 @@ th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--
 th { color: var(--soft); font-weight: 600 }
 td.n, th.n { text-align: right }
 td { font-variant-numeric: tabular-nums }
-td.n, td.value, td.version { white-space: nowrap }
+td.n, td.value, td.version { white-space: nowrap } td.period { min-width: 5rem }
 .best { font-weight: 600 } .best td:first-child { color: var(--best) } .missed { color: var(--missed) }
+.best .soft { font-weight: 400 }
 td.why { overflow-wrap: anywhere; width: 60% }
 figure { margin: 1rem 0 } figcaption { color: var(--soft); font-size: .87rem }
 img { display: block; width: 100%; min-width: 38rem; height: auto; background: #fff; border-radius: 4px }
 @media (max-width: 40rem) {
 body { padding: 1rem }
+.compared tr { display: grid; grid-template-columns: 3fr 3fr 5fr 3fr; border-bottom: 1px solid var(--line); padding: .3rem 0 }
+.compared th, .compared td { border: 0; padding: .1rem .2rem }
+.compared tr > :first-child { grid-column: 1 / 3; overflow-wrap: anywhere } .compared tr > :nth-child(2) { grid-column: 3 / 5 }
 .lived tr { display: grid; grid-template-columns: 4.5rem 1fr auto; border-bottom: 1px solid var(--line); padding: .3rem 0 }
-.lived th, .lived td { border: 0; padding: .1rem .2rem } .lived td.why { grid-column: 1 / -1; width: auto } .lived th.why { display: none } }
+.lived th, .lived td { border: 0; padding: .1rem .2rem } .lived td.period { min-width: 0 } .lived td.why { grid-column: 1 / -1; width: auto } .lived th.why { display: none } }
 @media print { body { max-width: none; padding: 0 } tr, figure { break-inside: avoid } img { min-width: 0 } }
 </style>
 </head>
@@ -47,11 +51,11 @@ Measured by {{ metric }} once every label was known; {{ "higher" if greater_is_b
 
 <h2>Policies</h2>
 <div class="wide">
-<table>
-<tr><th>policy</th><th class="n">mean {{ metric }}</th><th class="n">interval</th><th class="n">regret</th><th class="n">retrains</th><th class="n">training, s</th><th class="n">delay</th></tr>
+<table class="compared">
+<tr><th>policy</th><th class="n">mean {{ metric }}</th><th class="n">regret</th><th class="n">retrains</th><th class="n">training, s</th><th class="n">delay</th></tr>
 {% for one in lived %}
 <tr{% if one in best %} class="best"{% endif %}><td>{{ one.policy }}{{ " ★ best" if one in best }}</td>
-<td class="n">{{ one.mean|number }}</td><td class="n">[{{ one.low|number }}, {{ one.high|number }}]</td>
+<td class="n">{{ one.mean|number }} <span class="soft">[{{ one.low|number }}, {{ one.high|number }}]</span></td>
 <td class="n">{{ one.regret|number }}</td><td class="n">{{ one.retrains }}</td>
 <td class="n">{{ one.training_seconds|number(1) }}</td><td class="n">{{ one.detection_delay|number(1) }}</td></tr>
 {% endfor %}
@@ -71,7 +75,7 @@ new version was promoted, hollow where it was refused.</figcaption></figure>
 <table>
 <tr><th>period</th><th>{{ metric }}</th><th>version</th><th class="why">decision at the period's end</th></tr>
 {% for period in one.periods %}
-<tr><td>{{ period.period }}</td>
+<tr><td class="period">{{ period.period }}</td>
 <td class="value">{{ period.value|number }} <span class="soft">[{{ period.low|number }}, {{ period.high|number }}]</span>{% if period.missed %} <span class="missed" title="beyond the champion's limit">▼</span>{% endif %}</td>
 <td class="version">{{ period.version }}</td>
 <td class="why">{% if period.retrained %}<b>{{ "● promoted" if period.promoted else "○ refused" }}</b> · {% endif %}{{ period.decision }}</td></tr>
@@ -80,7 +84,8 @@ new version was promoted, hollow where it was refused.</figcaption></figure>
 </section>
 {% endfor %}
 <p class="soft">The version that scored a period goes by its training cut-off. ● retrained and promoted, ○ retrained and refused,
-▼ beyond the champion's own limit, a dash where {{ metric }} is undefined.</p>
+▼ beyond the champion's own limit, a dash where {{ metric }} is undefined. A retraining
+decided at the end of the last period is not carried out: no period is left to show what it is worth.</p>
 </body>
 </html>
 """

@@ -48,9 +48,6 @@ class RetrainingSpec(BaseModel):
     )
     min_new_labels: int = Field(default=1000, description="Rows labelled since the last training that one needs.")
     resamples: int = Field(default=500, description="Resampled chunks that the limits are learned from.")
-    shadow: int = Field(
-        default=0, description="Drops that a challenger scores beside the champion before the two are compared."
-    )
     attempts: int = Field(default=3, description="How often a decided retraining is tried if it fails.")
     retry_after: str = Field(default="10m", description="Time before the second try; it doubles with each further one.")
 
@@ -63,7 +60,7 @@ class RetrainingSpec(BaseModel):
             raise ValueError(f"breaches: {self.breaches} of the last {self.of_last} chunks can never happen")
         if not 0 < self.false_alarm_rate < 1:
             raise ValueError(f"false_alarm_rate: {self.false_alarm_rate} is no chance between 0 and 1")
-        for field in ("max_drop", "min_new_labels", "shadow"):
+        for field in ("max_drop", "min_new_labels"):
             if getattr(self, field) < 0:
                 raise ValueError(f"{field}: {getattr(self, field)} must not be negative")
         if not 0 <= self.drift_share <= 1:

@@ -133,7 +133,7 @@ def test_history_training_and_each_later_drop_are_lived_in_order(shop, capfd):
     assert [line.rsplit(",", 1)[0] for line in told.splitlines() if line.startswith("✓")] == [
         "✓ 2024-01 to 2024-03: ingest, validate, features 3 steps",
         "✓ 2024-04-01: tune, train, evaluate, promote 5 steps",
-        "✓ 2024-04: ingest, score, monitor 6 steps",
+        "✓ 2024-04: ingest, score, monitor 7 steps",
     ]
     assert any(line.split()[:2] == ["1/3", "orders/raw"] for line in told.splitlines())
     summary = json.loads(printed)["returns"]

@@ -19,6 +19,8 @@ VALUES = {  # observed, threshold, breaches, chunks, unit, side
     "cooldown": (9.0, 21.0, 1, 1, "days", "below"),
     "new_rows": (1200.0, 5000.0, 1, 1, "rows", "below"),
 }
+TOLD_COOLDOWN = "9 days since the last training or roll-back, the cooldown is 21"
+TOLD_AGE = "the champion's cut-off is 200 days old, the limit is 180"
 
 
 def evidence(*breached: str, without: str = "") -> list[Evidence]:
@@ -91,8 +93,8 @@ def test_reason_of_a_retraining_tells_every_counted_breach():
     [
         ("drift", "drift share of features 0.75 over the limit 0.5 in 2 of the last 3 chunks"),
         ("new_labels", "labelled rows are 1.62 times those at the last training, the limit is 1.5"),
-        ("age", "the champion's cut-off is 200 days old, the limit is 180"),
-        ("cooldown", "9 days since the last training or roll-back, the cooldown is 21"),
+        ("age", TOLD_AGE),
+        ("cooldown", TOLD_COOLDOWN),
         ("new_rows", "1,200 rows labelled since the last training, 5,000 are needed"),
     ],
 )
@@ -102,13 +104,12 @@ def test_a_breach_in_words(kind, told):
 
 def test_reasons_to_wait_tell_the_condition_and_what_it_holds_back():
     held = decide(evidence("age", "cooldown"), policy("age")).reason
-    assert held == f"wait: {TOLD_COOLDOWN}; there would be cause: the champion's cut-off is 200 days old, the limit is 180"
+    assert held == f"wait: {TOLD_COOLDOWN}; there would be cause: {TOLD_AGE}"
     assert decide(evidence("age", "gate"), policy("age")).reason == "wait: the drop failed its gate (source of gate)"
     assert decide(evidence(), policy("age", "drift")).reason == "wait: no evidence is breached (counted: age, drift)"
     assert decide(evidence(), policy()).reason == "wait: no evidence is breached (counted: none)"
 
 
-TOLD_COOLDOWN = "9 days since the last training or roll-back, the cooldown is 21"
 CAUSES = [
     Cause(feature=name, psi=psi, contribution=0.2, weight=0.2 * psi)
     for name, psi in [("size", 0.913), ("colour", 0.5), ("age", 0.4), ("width", 0.3)]

@@ -27,13 +27,14 @@ def rows_of_days(days: int = DAYS, seed: int = 3) -> pl.DataFrame:
     made = []
     for day in range(days):
         n, luck = int(rng.integers(30, 61)), rng.normal()
+        colours = [0.5, 0.3, 0.2] if luck > 0 else [0.2, 0.2, 0.6]
         score = rng.uniform(0.05, 0.95, n).round(2)
         made.append(
             pl.DataFrame(
                 {
                     "at": [START + timedelta(days=day, minutes=int(m)) for m in rng.integers(0, 1440, n)],
                     "size": rng.normal(luck, 1, n).round(1),
-                    "colour": rng.choice(["red", "green", "blue"], n, p=[0.5, 0.3, 0.2] if luck > 0 else [0.2, 0.2, 0.6]),
+                    "colour": rng.choice(["red", "green", "blue"], n, p=colours),
                     "is_new": rng.random(n) < 0.3,
                     "score": score,
                     "label": rng.random(n) < 1 / (1 + np.exp(-5 * (score - 0.5) - luck / 2)),
