@@ -57,7 +57,7 @@ class LivedPeriod:
 
     ``value`` is the metric once every label was known, with a bootstrap interval over days; ``version`` is the training
     cut-off of the champion that scored it; ``decision`` is what was decided at its end; ``missed`` says that the
-    champion fell beyond its own limit.
+    champion lost more than ``max_drop`` against its own holdout.
     """
 
     period: str
@@ -89,9 +89,9 @@ class LivedPolicy:
 
     @property
     def detection_delay(self) -> float | None:
-        """Periods from a champion's fall beyond its limit to the decision to retrain, mean over falls; 0 is at once.
+        """Periods from a champion's loss of more than ``max_drop`` to the decision to retrain; 0 is at once.
 
-        None if there was no fall, or none that a decision followed.
+        The mean over such losses; None if there was none, or none that a decision followed.
         """
         delays, fell = [], None
         for number, lived in enumerate(self.periods):
@@ -172,7 +172,7 @@ class _World:
                 LivedPeriod(
                     period.name, value, float(low), float(high), f"{version.as_of:%Y-%m-%d}", told,
                     decision.retrain and period is not periods[-1], promoted,
-                    sign * value < sign * limits.performance,
+                    sign * value < sign * limits.reference - policy.max_drop,
                 )
             )  # fmt: skip
             samples.append(drawn)

@@ -62,7 +62,7 @@ Measured by {{ metric }} once every label was known; {{ "higher" if greater_is_b
 </table>
 </div>
 <p class="soft">Regret: how far the mean falls short of the best policy's. Training includes the first champion. Delay: periods from a
-champion's fall beyond its limit to the decision to retrain, 0 is at once; a dash where no fall was answered.</p>
+champion's loss of more than the tolerance to the decision to retrain, 0 is at once; a dash where no fall was answered.</p>
 
 <h2>Timeline</h2>
 <figure><div class="wide"><img alt="{{ metric }} by period and policy; the tables below hold the same numbers" src="data:image/png;base64,{{ timeline }}"></div>
@@ -76,7 +76,7 @@ new version was promoted, hollow where it was refused.</figcaption></figure>
 <tr><th>period</th><th>{{ metric }}</th><th>version</th><th class="why">decision at the period's end</th></tr>
 {% for period in one.periods %}
 <tr><td class="period">{{ period.period }}</td>
-<td class="value">{{ period.value|number }} <span class="soft">[{{ period.low|number }}, {{ period.high|number }}]</span>{% if period.missed %} <span class="missed" title="beyond the champion's limit">▼</span>{% endif %}</td>
+<td class="value">{{ period.value|number }} <span class="soft">[{{ period.low|number }}, {{ period.high|number }}]</span>{% if period.missed %} <span class="missed" title="beyond the tolerated loss">▼</span>{% endif %}</td>
 <td class="version">{{ period.version }}</td>
 <td class="why">{% if period.retrained %}<b>{{ "● promoted" if period.promoted else "○ refused" }}</b> · {% endif %}{{ period.decision }}</td></tr>
 {% endfor %}

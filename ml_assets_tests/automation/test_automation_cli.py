@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,9 @@ PROGRAM = Path(sys.executable).parent / "ml-assets"
 SAYS = {
     "run": ["USE_CASE", "--train-as-of", "--since", "--until", "--json"],
     "summary": ["USE_CASE", "--json"],
+    "status": ["--json"],
+    "rollback": ["MODEL", "--to"],
+    "replay": ["MODEL", "--from", "--to", "--policies", "--html", "--json"],
     "ui": ["--host", "--port", "127.0.0.1", "3000"],
     "mlflow": ["--host", "--port", "127.0.0.1", "5000"],
 }
@@ -26,7 +30,11 @@ def plain(text):
 def test_each_command_explains_itself_and_its_options(command):
     done = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "120"})
     assert done.exit_code == 0
-    assert [word for word in SAYS[command] if word not in plain(done.output).replace("use_case", "USE_CASE")] == []
+    assert [
+        word
+        for word in SAYS[command]
+        if word not in plain(done.output).replace("use_case", "USE_CASE").replace("model ", "MODEL ")
+    ] == []
     explained = getattr(cli, command).__doc__.split(".")[0].split("\n")[0]
     assert explained[:60] in " ".join(plain(done.output).replace("│", " ").split())
 
@@ -64,6 +72,8 @@ def run(unused_home):
         (["run", "flights", "--train-as-of", "2012-06-01"], r"no drop of flights lies before 2012-06-01"),
         (["run", "flights", "--train-as-of", "soon"], r"training cut-off 'soon' is no ISO date such as 2013-10-01"),
         (["summary", "nothing"], r"no use case 'nothing' under defs/; there are flights"),
+        (["rollback", "flight_delay"], r"flight_delay has decided nothing yet.*"),
+        (["replay", "x", "--from", "2013-04", "--to", "2013-05"], r"no model 'x' is declared; there are flight_delay"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -74,6 +84,13 @@ def test_a_mistake_is_one_line_and_exit_status_1(run, tmp_path, arguments, said)
     (line,) = done.stderr.strip().splitlines()
     assert re.fullmatch(f"error: .*{said}.*", line)
     assert list(tmp_path.iterdir()) == [], "something was written into the working directory"
+
+
+@pytest.mark.timeout(60)
+def test_the_status_of_an_empty_home_says_what_to_do(run):
+    (told,) = json.loads(run("status", "--json").stdout)
+    assert (told["model"], told["champion"], told["freshness"]) == ("flight_delay", None, "none")
+    assert told["next_step"] == "train a first champion"
 
 
 @pytest.mark.timeout(60)

@@ -1,5 +1,6 @@
 """The main job lives through a made-up shop of one source, one view and one model."""
 
+import io
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -7,12 +8,19 @@ import dagster as dg
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 
 from ml_assets import definitions
 from ml_assets.automation.execute import RunFailed, Runner
 from ml_assets.automation.main_job import MainJob
+from ml_assets.automation.projects import find_model
+from ml_assets.automation.replay_job import run_replay
+from ml_assets.automation.roll_back import roll_back
+from ml_assets.automation.status import model_status
 from ml_assets.lake import Lake
 from ml_assets.project import load_project
+from ml_assets.resources import RegistryResource
+from ml_assets.retraining.replay_report import as_json, render_replay
 
 HISTORY, APRIL = ["2024-01", "2024-02", "2024-03"], "2024-04"
 CUT_OFF = "2024-04-01"
@@ -235,3 +243,54 @@ def test_a_run_that_was_killed_is_closed_and_said(shop, capfd):
     _, told = capfd.readouterr()
     assert "Closed 1 killed run(s) and 0 MLflow run(s) they had left open." in told
     assert STARTED not in {status for _, status in shop.runs()}
+
+
+def test_a_replay_of_it_is_told_resumed_and_drawn(shop):
+    told = []
+    console = Console(file=io.StringIO(), width=100)
+    model = find_model(definitions.defs, "returns")
+    for _ in range(2):
+        lived = run_replay(definitions.defs, shop.home, model, APRIL, "2024-05", ["never", "every-drop"], console)
+        told.append(as_json("returns", "roc_auc", lived))
+    assert told[0] == told[1]
+    never, every = told[0]["policies"]
+    assert [period["period"] for period in never["periods"]] == [APRIL, "2024-05"]
+    assert (never["retrains"], every["retrains"]) == (0, 1)
+    # The champion of April is the one that the main job trained as of the same day, so it scores alike.
+    lake = shop.lake.scan("returns/performance_report")
+    stored = lake.filter(pl.col("_drop") == APRIL).collect().filter(kind="realised", metric="roc_auc", scope="period")
+    assert never["periods"][0]["value"] == pytest.approx(stored["value"].item(), abs=0.02)
+    assert "2024-05" in render_replay("returns", "roc_auc", lived)
+
+
+def test_a_replay_says_what_it_cannot_do(shop):
+    model, console = find_model(definitions.defs, "returns"), Console(file=io.StringIO())
+    with pytest.raises(ValueError, match="unknown policies sometimes: choose from never, monthly"):
+        run_replay(definitions.defs, shop.home, model, APRIL, APRIL, ["sometimes"], console)
+    with pytest.raises(ValueError, match=r"no drops from 2024-01 to 2024-02 with history before.*: the lake holds"):
+        run_replay(definitions.defs, shop.home, model, "2024-01", "2024-02", ["never"], console)
+
+
+def test_the_status_tells_of_the_last_decision(shop):
+    model = find_model(definitions.defs, "returns")
+    resource = RegistryResource(tracking_uri=shop.home.mlflow, artifacts=shop.home.mlflow_artifacts)
+    with dg.DagsterInstance.get() as instance:
+        now = datetime.now(UTC)
+        told = model_status(model, "_drop", shop.lake, resource.open(), instance, now)
+        later = model_status(model, "_drop", shop.lake, resource.open(), instance, now + timedelta(days=31))
+    assert (told.last_drop, told.decision, told.freshness, later.freshness) == ("2024-05", "retrain", "fresh", "stale")
+    assert told.reason.startswith("retrain: labelled rows are 1.")
+    assert told.next_step == "retrained; wait for the next drop"
+
+
+def test_a_roll_back_counts_from_the_last_decision(shop):
+    registry = RegistryResource(tracking_uri=shop.home.mlflow, artifacts=shop.home.mlflow_artifacts).open()
+    registry.promote("returns", registry.versions("returns")[-1].version)
+    reigning = registry.champion("returns").version
+    if reigning == "1":
+        with pytest.raises(LookupError, match="replaced none"):
+            roll_back(shop.home, registry, "returns", None)
+        return
+    told = roll_back(shop.home, registry, "returns", "1")
+    assert told == f"returns: version 1 serves again instead of version {reigning}, from 2024-06-01 on"
+    assert registry.rolled_back_at("returns") == datetime(2024, 6, 1, tzinfo=UTC)
