@@ -33,7 +33,7 @@ class RetrainingSpec(BaseModel):
         description="Loss against the reference that is tolerated in the model's metric and in calibration error.",
     )
     floor: float | None = Field(
-        default=None, description="Value of the model's metric below which a chunk breaches in any case."
+        default=None, description="Value of the model's metric on whose worse side a chunk breaches in any case."
     )
     drift_share: float = Field(
         default=0.5, description="Share of features, 0 to 1, that may pass the PSI threshold in a chunk."
