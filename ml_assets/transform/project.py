@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -50,15 +52,14 @@ class DbtProject:
         """
         from dbt.cli.main import dbtRunner
 
-        os.environ.update(ML_ASSETS_LAKE=self.lake, ML_ASSETS_DBT_SCRATCH=str(scratch))
-        outcome = dbtRunner(manifest=manifest).invoke(
-            [
-                *arguments,
-                *("--project-dir", str(self.folder), "--profiles-dir", str(self.folder)),
-                *("--target-path", str(scratch / "target"), "--log-path", str(scratch / "logs")),
-                *("--no-send-anonymous-usage-stats", "--quiet", "--log-level", "none"),
-            ]
-        )
+        command = [
+            *arguments,
+            *("--project-dir", str(self.folder), "--profiles-dir", str(self.folder)),
+            *("--target-path", str(scratch / "target"), "--log-path", str(scratch / "logs")),
+            *("--no-send-anonymous-usage-stats", "--quiet", "--log-level", "none"),
+        ]
+        with _environment(ML_ASSETS_LAKE=self.lake, ML_ASSETS_DBT_SCRATCH=str(scratch)):
+            outcome = dbtRunner(manifest=manifest).invoke(command)
         if outcome.exception is not None:
             raise DbtFailed(f"dbt {arguments[0]} in {self.folder}: {outcome.exception}") from outcome.exception
         return outcome.result
@@ -71,3 +72,18 @@ class DbtProject:
 @lru_cache(maxsize=4)
 def _parsed(project: DbtProject, fingerprint: str) -> Any:  # noqa: ARG001 - part of the cache key
     return project.invoke(["parse"], scratch=project.state)
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Variables for the time of a dbt command: what reads the environment later must not find them."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -145,6 +145,8 @@ def shop(make_project, tmp_path_factory, monkeypatch):
     delivered, root = tmp_path_factory.mktemp("delivered"), tmp_path_factory.mktemp("home")
     folder = make_project(*declarations(delivered)).folder
     (folder / "definitions.py").write_text((PROJECT / "ml_assets" / "definitions.py").read_text())
+    for name in [name for name in os.environ if name.startswith(("ML_ASSETS", "DAGSTER"))]:
+        monkeypatch.delenv(name)
     for name in ("ML_ASSETS_HOME", "DAGSTER_HOME"):
         monkeypatch.setenv(name, str(root))
     home = Home.from_environment()

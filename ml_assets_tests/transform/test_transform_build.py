@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from textwrap import dedent
 
@@ -177,3 +178,12 @@ def test_the_fingerprint_changes_with_the_lake_but_not_with_notes(write_project)
     noted = write_project(**{"README.md": "about"})
     assert noted.fingerprint() == project.fingerprint()
     assert DbtProject(project.folder, project.state, "s3://elsewhere").fingerprint() != project.fingerprint()
+
+
+def test_dbt_leaves_the_environment_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setenv("ML_ASSETS_LAKE", "mine")
+    monkeypatch.delenv("ML_ASSETS_DBT_SCRATCH", raising=False)
+    with pytest.raises(DbtFailed):
+        DbtProject(tmp_path, tmp_path, "another").invoke(["parse"], scratch=tmp_path)
+    assert os.environ["ML_ASSETS_LAKE"] == "mine"
+    assert "ML_ASSETS_DBT_SCRATCH" not in os.environ
