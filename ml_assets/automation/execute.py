@@ -40,6 +40,7 @@ class Runner:
 
     def run(self, planned: PlannedRun, run_key: str, listener: Listener) -> None:
         """Execute the run in this process; raises RunFailed."""
+        from dagster._core.storage.tags import MAX_RETRIES_TAG
         from dagster._core.utils import make_new_run_id
 
         run_id = make_new_run_id()
@@ -57,7 +58,14 @@ class Runner:
         result = self.definitions.resolve_job_def(planned.job).execute_in_process(
             instance=self.instance,
             run_id=run_id,
-            tags={RUN_KEY: run_key, LAUNCHED_BY: CLI, **_range_tags(planned), **_decision_tags(planned)},
+            tags={
+                RUN_KEY: run_key,
+                LAUNCHED_BY: CLI,
+                # The command that is killed is given again; no daemon makes its runs again meanwhile.
+                MAX_RETRIES_TAG: "0",
+                **_range_tags(planned),
+                **_decision_tags(planned),
+            },
             asset_selection=self._training_of(planned.model) if planned.model else None,
             run_config=_run_config(planned),
             raise_on_error=False,

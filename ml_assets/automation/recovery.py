@@ -48,7 +48,7 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
 
 def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:
     """Mark runs of this machine whose process is gone as failed, whoever launched them; returns their ids."""
-    going_on = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    going_on = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]))
     lost = [run for run in going_on if (pid := _process_of(instance, run.run_id)) and not _is_alive(pid)]
     for run in lost:
         instance.report_run_failed(run, "The process that ran it is gone.")

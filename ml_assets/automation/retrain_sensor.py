@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -60,13 +60,8 @@ def training_config(as_of: str) -> dict:
 def _request(context: dg.SensorEvaluationContext, model: MLModel, decision: DecisionRecord) -> dg.RunRequest | None:
     if not decision.retrain:
         return None
-    # A run that was made but never handed over is asked for again under its run key, and then handed over.
-    records = [
-        record
-        for record in context.instance.get_run_records(dg.RunsFilter(tags={DECISION: decision.id}))
-        if record.dagster_run.status != dg.DagsterRunStatus.NOT_STARTED
-    ]
-    attempt = next_attempt([_attempt(record) for record in records], datetime.now(UTC), model.retraining)
+    records = context.instance.get_run_records(dg.RunsFilter(tags={DECISION: decision.id}))
+    attempt = next_attempt(attempts_of(records), datetime.now(UTC), model.retraining)
     if attempt is None:
         return None
     return dg.RunRequest(
@@ -76,8 +71,23 @@ def _request(context: dg.SensorEvaluationContext, model: MLModel, decision: Deci
     )
 
 
+def attempts_of(records: Iterable[dg.RunRecord]) -> list[Attempt]:
+    """The attempts that some runs are. A lost run and the one that Dagster makes of it are the same attempt.
+
+    A run that was made but never handed over is none: asked for again under its run key, it is handed over.
+    """
+    from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG
+
+    handed_over = [one for one in records if one.dagster_run.status != dg.DagsterRunStatus.NOT_STARTED]
+    return [_attempt(one) for one in handed_over if AUTO_RETRY_RUN_ID_TAG not in one.dagster_run.tags]
+
+
 def _attempt(record: dg.RunRecord) -> Attempt:
+    from dagster._core.storage.tags import WILL_RETRY_TAG
+
     run = record.dagster_run
+    if run.tags.get(WILL_RETRY_TAG) == "true":
+        return Attempt(succeeded=False, ended=None)
     ended = datetime.fromtimestamp(record.end_time, UTC) if run.is_finished and record.end_time else None
     if run.is_finished and ended is None:
         ended = record.update_timestamp.astimezone(UTC)

@@ -9,6 +9,8 @@ import pytest
 
 from ml_assets.automation.drop_sensor import requests
 from ml_assets.automation.recovery import close_lost_runs
+from ml_assets.automation.retrain_sensor import attempts_of
+from ml_assets.retraining.attempts import Attempt
 
 
 def test_drops_that_the_same_sources_have_due_are_one_run():
@@ -42,7 +44,7 @@ def instance():
         yield opened
 
 
-def started_run(instance, process: int) -> str:
+def started_run(instance, process: int, status=dg.DagsterRunStatus.STARTED) -> str:
     @dg.op
     def nothing():
         pass
@@ -51,17 +53,41 @@ def started_run(instance, process: int) -> str:
     def idle():
         nothing()
 
-    run = instance.create_run_for_job(idle, status=dg.DagsterRunStatus.STARTED)
+    run = instance.create_run_for_job(idle, status=status)
     told = dg._core.events.EngineEventData.in_process(process)
     instance.report_engine_event("Started process for run", run, told)
     return run.run_id
 
 
-def test_a_run_is_lost_when_its_process_is_gone(instance):
+@pytest.mark.parametrize("status", ["STARTING", "STARTED"])
+def test_a_run_is_lost_when_its_process_is_gone(instance, status):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    lost, alive = started_run(instance, gone.pid), started_run(instance, os.getpid())
+    lost, alive = started_run(instance, gone.pid, dg.DagsterRunStatus[status]), started_run(instance, os.getpid())
     assert close_lost_runs(instance) == [lost]
     assert instance.get_run_by_id(lost).status == dg.DagsterRunStatus.FAILURE
     assert instance.get_run_by_id(alive).status == dg.DagsterRunStatus.STARTED
     assert close_lost_runs(instance) == []
+
+
+@pytest.fixture
+def tried(instance):
+    def made(status: str, **tags: str) -> dg.RunRecord:
+        run = instance.add_run(dg.DagsterRun(job_name="training", status=dg.DagsterRunStatus[status], tags=tags))
+        return instance.get_run_record_by_id(run.run_id)
+
+    return made
+
+
+def test_a_lost_run_and_the_one_made_of_it_are_one_attempt(tried):
+    will, done = {"dagster/will_retry": "true"}, {"dagster/auto_retry_run_id": "x"}
+    assert attempts_of([tried("FAILURE", **will)]) == [Attempt(False, None)]
+    assert attempts_of([tried("FAILURE", **will, **done), tried("STARTED")]) == [Attempt(False, None)]
+    failed = tried("FAILURE", **{"dagster/will_retry": "false"})
+    (attempt,) = attempts_of([tried("FAILURE", **will, **done), failed])
+    assert attempt.ended is not None
+    assert not attempt.succeeded
+
+
+def test_a_run_that_was_never_handed_over_is_no_attempt(tried):
+    assert attempts_of([tried("NOT_STARTED")]) == []

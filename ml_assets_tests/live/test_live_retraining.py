@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from ml_assets import definitions
+from ml_assets.automation.drop_sensor import SOURCES
 from ml_assets.automation.execute import DECISION
 from ml_assets.automation.main_job import MainJob
 from ml_assets.automation.retrain_sensor import read_decisions
@@ -128,6 +129,12 @@ class LiveShop:
         with dg.DagsterInstance.from_config(str(self.home.dagster)) as instance:
             return list(instance.get_runs(dg.RunsFilter(**filters)))
 
+    def kinds_going_on(self) -> set[str]:
+        """Of the runs whose process is at work: "ingest", "follow" or "train"."""
+        named = {SOURCES: "ingest", DECISION: "train"}
+        started = self.runs(statuses=[dg.DagsterRunStatus.STARTED])
+        return {next((named[tag] for tag in named if tag in run.tags), "follow") for run in started}
+
     def wait_until(self, holds, what: str) -> None:
         until = time.monotonic() + PATIENCE
         while not holds():
@@ -185,16 +192,26 @@ def test_a_drifted_drop_ends_in_a_new_champion_and_a_calm_one_in_nothing(shop):
 
 
 def test_a_daemon_killed_at_ten_moments_loses_no_decision_and_acts_on_none_twice(shop):
-    moments = np.random.default_rng(7).uniform(4, 22, 10)
+    random, killed = np.random.default_rng(7), set()
+
+    def at_new_work() -> bool:
+        return bool(shop.kinds_going_on() - killed) or shop.champion() != "1"
+
     shop.deliver(DRIFTED)
-    for seconds in moments:
+    for number in range(10):
         shop.start()
-        time.sleep(seconds)
+        if number % 3 == 0:  # while a run goes on, of each kind in turn: it must be made again
+            shop.wait_until(at_new_work, "a run that goes on")
+            killed |= shop.kinds_going_on()
+            time.sleep(random.uniform(0, 1.5))
+        else:
+            time.sleep(random.uniform(4, 22))
         shop.kill()
     shop.start()
     shop.wait_until(lambda: shop.champion() != "1", "a promotion")
     shop.wait_until(lambda: not [run for run in shop.runs() if not run.is_finished], "the end of all runs")
     time.sleep(10)
+    assert killed, "no run was killed at its work"
     decisions = shop.decisions()
     assert set(decisions) == {DRIFTED}
     trainings = shop.runs(tags={DECISION: decisions[DRIFTED].id})
