@@ -1,6 +1,7 @@
 """A replay from the command line: history out of the lake, results kept under the home."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +16,13 @@ from ml_assets.components.model_context import ModelContext
 from ml_assets.components.partitions import drop_end
 from ml_assets.home import Home
 from ml_assets.lake import Lake
-from ml_assets.retraining.replay import History, LivedPolicy, Period, replay, replay_steps
+from ml_assets.retraining.lived import History, LivedPolicy, Period
+from ml_assets.retraining.replay import replay, replay_steps
 from ml_assets.retraining.replay_store import ReplayStore
 from ml_assets.retraining.spec import policies
+
+MOST_WORKERS = 4
+"""Trainings side by side: each needs a core, and memory for its rows."""
 
 
 def run_replay(
@@ -61,6 +66,8 @@ def run_replay(
         return replay(
             history, periods, {name: known[name] for name in names}, store,
             on_step=lambda told: progress.update(task, advance=1, description=told),
+            workers=min(MOST_WORKERS, os.cpu_count() or 1),
+            on_training=lambda told: progress.update(task, description=told),
         )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ml_assets.retraining.replay import LivedPolicy
+from ml_assets.retraining.lived import LivedPolicy
 from ml_assets.retraining.replay_report import best_policies, describe_best, show_number
 
 

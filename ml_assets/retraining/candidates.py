@@ -47,8 +47,10 @@ def train_candidate(
         ValueError: a part of the split has too few rows.
     """
     from ml_assets.training.baseline import fit_baseline, predict_baseline
-    from ml_assets.training.evaluate import IMPROVEMENT, evaluate, read_interval
+    from ml_assets.training.bootstrap import bootstrap
+    from ml_assets.training.evaluate import BASELINE, MODEL, time_blocks
     from ml_assets.training.fit import fit_model
+    from ml_assets.training.metrics import measure, rank_scores
     from ml_assets.training.search import search_parameters
     from ml_assets.training.splits import split_by_time
 
@@ -61,25 +63,24 @@ def train_candidate(
     )
     parameters = tuned.parameters | spec.training.parameters
     model = fit_model(split.train, split.validation, parameters=parameters, **shared)
-    score = predict(model, split.holdout)
-    baseline = fit_baseline(split.train, label=label, by=spec.baseline.by)
-    measured = evaluate(
-        split.holdout,
-        score,
-        predict_baseline(baseline, split.holdout),
-        label=label,
-        time=spec.spine.time,
-        threshold=model.threshold,
-        slices=[],
-        evaluation=spec.evaluation,
+    reference = scored(split.holdout, model)
+    outcome = reference[label].cast(pl.Float64).to_numpy()
+    baseline = predict_baseline(fit_baseline(split.train, label=label, by=spec.baseline.by), reference)
+    own = rank_scores(outcome, reference[SCORE].to_numpy(), model.threshold)
+    # Floors need values alone; an interval is asked of one metric's difference only.
+    resampled = bootstrap(
+        {MODEL: own, BASELINE: rank_scores(outcome, baseline, model.threshold)},
+        resamples=spec.evaluation.resamples,
         seed=seed,
+        metrics=[spec.promotion.metric],
+        blocks=time_blocks(reference[spec.spine.time], spec.evaluation.block),
     )
     return Candidate(
         as_of=as_of,
         model=model,
-        reference=scored(split.holdout, model),
-        values=measured.values,
-        over_baseline=read_interval(measured.metrics, IMPROVEMENT, spec.promotion.metric),
+        reference=reference,
+        values=measure(own),
+        over_baseline=resampled.improvement(MODEL, BASELINE, spec.promotion.metric, spec.evaluation.confidence),
         trained_rows=split.train.height,
         seconds=time.perf_counter() - began,
     )

@@ -29,7 +29,7 @@ from ml_assets.training.metrics import METRICS, measure, measure_weighted, rank_
 
 CALIBRATION = "calibration_error"
 _DAY = "__day__"
-_CELLS = 4_000_000
+_CELLS = 500_000  # rows x resamples weighed at once: arrays of 4 MB, which stay in the cache
 
 
 @dataclass(frozen=True)

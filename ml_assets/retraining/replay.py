@@ -1,107 +1,30 @@
 """History lived again, drop by drop, under chosen retraining policies."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
 import polars as pl
 
-from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.candidates import PREDICTION, SCORE, Candidate, scored, train_candidate
 from ml_assets.retraining.decide import decide
 from ml_assets.retraining.evidence import Circumstances, Evidence, gather_evidence
 from ml_assets.retraining.limits import Limits, learn_limits
+from ml_assets.retraining.lived import CONFIDENCE, History, LivedPeriod, LivedPolicy, Period
 from ml_assets.retraining.replay_store import ReplayStore
 from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
 from ml_assets.training.bootstrap import bootstrap
 from ml_assets.training.evaluate import time_blocks
 from ml_assets.training.metrics import METRICS, rank_scores
 from ml_assets.training.promotion import PromotionDecision, compare_on_same_rows, decide_promotion
-from ml_assets.training.spec import ModelSpec
 
 RESAMPLES = 300
-CONFIDENCE = 0.95
 LEARNED_FROM = {"breaches", "of_last", "false_alarm_rate", "max_drop", "floor", "drift_share", "resamples"}
+DRIFT = {"drift", "multivariate"}
+PERFORMANCE = {"realised", "estimated", "calibration"}
 OnStep = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Period:
-    """One drop: its name, and the moments at which it begins and ends (UTC)."""
-
-    name: str
-    start: datetime
-    end: datetime
-
-
-@dataclass(frozen=True)
-class History:
-    """Everything that will have been known, of which each step of a replay sees only its past.
-
-    Attributes:
-        rows: every spine row with its features, label and the time the label was known.
-        partition: column that names a row's drop.
-    """
-
-    rows: pl.DataFrame
-    partition: str
-    model: ModelSpec
-    features: list[str]
-    monitoring: MonitoringSpec
-
-
-@dataclass(frozen=True)
-class LivedPeriod:
-    """One period under one policy.
-
-    ``value`` is the metric once every label was known, with a bootstrap interval over days; ``version`` is the training
-    cut-off of the champion that scored it; ``decision`` is what was decided at its end; ``missed`` says that the
-    champion lost more than ``max_drop`` against its own holdout.
-    """
-
-    period: str
-    value: float
-    low: float
-    high: float
-    version: str
-    decision: str
-    retrained: bool
-    promoted: bool
-    missed: bool
-
-
-@dataclass(frozen=True)
-class LivedPolicy:
-    """What one policy came to. ``mean`` is that of the periods' values; lower ``regret`` is better."""
-
-    policy: str
-    periods: tuple[LivedPeriod, ...]
-    mean: float
-    low: float
-    high: float
-    training_seconds: float
-    regret: float = 0.0
-
-    @property
-    def retrains(self) -> int:
-        return sum(period.retrained for period in self.periods)
-
-    @property
-    def detection_delay(self) -> float | None:
-        """Periods from a champion's loss of more than ``max_drop`` to the decision to retrain; 0 is at once.
-
-        The mean over such losses; None if there was none, or none that a decision followed.
-        """
-        delays, fell = [], None
-        for number, lived in enumerate(self.periods):
-            if lived.missed and fell is None:
-                fell = number
-            if lived.retrained:
-                if fell is not None:
-                    delays.append(number - fell)
-                fell = None
-        return float(np.mean(delays)) if delays else None
 
 
 def replay(
@@ -110,16 +33,25 @@ def replay(
     policies: Mapping[str, RetrainingSpec],
     store: ReplayStore,
     on_step: OnStep = lambda _: None,
+    *,
+    workers: int = 1,
+    on_training: OnStep = lambda _: None,
 ) -> list[LivedPolicy]:
     """Live ``periods`` under each policy: score, monitor, decide, retrain, promote, knowing only what was known then.
 
     The first champion is trained as of the first period's start. A retraining takes the period's end as its cut-off, as
     the sensor does. What two policies would train or measure alike is worked out once.
 
+    Args:
+        workers: trainings made side by side, on one core each, where it is certain that they will be asked for. Each
+            holds a copy of the rows that it learns from.
+        on_training: told of each of these.
+
     Raises:
         ValueError: too little history before the first period, or a first champion that its floors refuse.
     """
     world = _World(history, store, on_step)
+    world.train_ahead(certain_trainings(periods, policies.values()), workers, on_training)
     lived = [world.live(name, policy, periods) for name, policy in policies.items()]
     sign = METRICS[history.model.metric].sign
     best = max(sign * one.mean for one in lived)
@@ -133,6 +65,23 @@ def replay_steps(periods: Sequence[Period], policies: Sequence[str]) -> int:
     return len(periods) * len(policies)
 
 
+def certain_trainings(periods: Sequence[Period], policies: Iterable[RetrainingSpec]) -> list[datetime]:
+    """Cut-offs of which it is known beforehand that a replay will train as of them.
+
+    The first champion's is one. The others are, if a policy goes by an age that a champion always has by a period's
+    end, and neither its cooldown nor too few labels can hold it back.
+    """
+    shortest = min(period.end - period.start for period in periods)
+    always = any(
+        "age" in policy.evidence
+        and policy.max_age_time is not None
+        and max(policy.max_age_time, policy.cooldown_time) <= shortest
+        and not policy.min_new_labels
+        for policy in policies
+    )
+    return [periods[0].start, *(period.end for period in periods[:-1] if always)]
+
+
 @dataclass
 class _World:
     """History and what has been worked out about it."""
@@ -144,6 +93,24 @@ class _World:
     _limits: dict[tuple[datetime, str, str], Limits] = field(default_factory=dict)
     _scored: dict[tuple[datetime, str], pl.DataFrame] = field(default_factory=dict)
     _samples: dict[tuple[datetime, str], tuple[float, np.ndarray]] = field(default_factory=dict)
+    _promotions: dict[tuple[datetime, datetime | None], PromotionDecision] = field(default_factory=dict)
+
+    def train_ahead(self, moments: Sequence[datetime], workers: int, on_training: OnStep) -> None:
+        """Make the candidates of ``moments`` side by side; those already there cost nothing."""
+        if workers < 2 or len(moments) < 2:
+            return
+        # The first shows at once whether there is history enough; of the others the longest comes first, so that no
+        # core is left with it at the end.
+        order = [moments[0], *sorted(moments[1:], reverse=True)]
+        with ThreadPoolExecutor(workers) as pool:
+            for number, _ in enumerate(pool.map(self._train_on_one_core, order), 1):
+                on_training(f"trained {number} of {len(order)} side by side")
+
+    def _train_on_one_core(self, as_of: datetime) -> None:
+        import xgboost as xgb
+
+        with xgb.config_context(nthread=1):  # of this thread alone
+            self.candidate(as_of)
 
     def live(self, name: str, policy: RetrainingSpec, periods: Sequence[Period]) -> LivedPolicy:
         champion = self.candidate(periods[0].start)
@@ -192,6 +159,12 @@ class _World:
         return self._candidates[as_of]
 
     def promotion(self, challenger: Candidate, champion: Candidate | None) -> PromotionDecision:
+        key = challenger.as_of, champion and champion.as_of
+        if key not in self._promotions:
+            self._promotions[key] = self._challenge(challenger, champion)
+        return self._promotions[key]
+
+    def _challenge(self, challenger: Candidate, champion: Candidate | None) -> PromotionDecision:
         """The challenger's holdout is the newest labelled window; the champion has learned nothing that late."""
         model, rows, over = self.history.model, challenger.reference, None
         if champion is not None:
@@ -268,8 +241,9 @@ class _World:
     ) -> list[Evidence]:
         h, now = self.history, served[-1].end
         label, known_at = h.model.label.column, h.model.label.known_at
-        known = h.rows.filter(pl.col(known_at) <= now, pl.col(label).is_not_null())
-        drift, performance = self.monitored(champion, served[-2:], bool(set(policy.evidence) - {"age", "new_labels"}))
+        known = (pl.col(known_at) <= now) & pl.col(label).is_not_null()
+        labelled, new = h.rows.select(known.sum(), new=(known & (pl.col(known_at) > trained)).sum()).row(0)
+        drift, performance = self.monitored(champion, served[-2:], set(policy.evidence))
         return gather_evidence(
             drift=drift,
             performance=performance,
@@ -279,46 +253,52 @@ class _World:
                 as_of=now,
                 trained_as_of=champion.as_of,
                 last_trained=trained,
-                labelled_rows=known.height,
-                new_labels=known.filter(pl.col(known_at) > trained).height,
+                labelled_rows=labelled,
+                new_labels=new,
             ),
             monitoring=h.monitoring,
             retraining=policy,
         )
 
     def monitored(
-        self, champion: Candidate, periods: Sequence[Period], needed: bool
+        self, champion: Candidate, periods: Sequence[Period], counted: set[str]
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Drift and performance of some periods as known at their ends; empty for a policy that looks at neither."""
-        made = [self._monitor(champion, period) for period in periods] if needed else []
-        if not made:
-            return _NO_DRIFT, _NO_PERFORMANCE
-        return pl.concat([drift for drift, _ in made]), pl.concat([performance for _, performance in made])
+        """Drift and performance of some periods as known at their ends; what a policy does not count is left empty."""
+        drift = [self._drift(champion, period) for period in periods if counted & DRIFT]
+        performance = [self._performance(champion, period) for period in periods if counted & PERFORMANCE]
+        return pl.concat(drift or [_NO_DRIFT]), pl.concat(performance or [_NO_PERFORMANCE])
 
-    def _monitor(self, champion: Candidate, period: Period) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _drift(self, champion: Candidate, period: Period) -> pl.DataFrame:
         from ml_assets.monitoring.drift import measure_drift
-        from ml_assets.monitoring.performance import estimate_performance, realise_performance
 
         h = self.history
-        model, time = h.model, h.model.spine.time
+
+        def measure() -> pl.DataFrame:
+            rows = self.rows(champion, period)
+            return measure_drift(
+                champion.reference, rows, features=h.features, time=h.model.spine.time, spec=h.monitoring
+            )
+
+        return self.store.frame(f"drift-{_name(champion, period)}", measure)
+
+    def _performance(self, champion: Candidate, period: Period) -> pl.DataFrame:
+        from ml_assets.monitoring.performance import estimate_performance, realise_performance
+
+        model = self.history.model
         about = {"probability": SCORE, "prediction": PREDICTION, "label": model.label.column}
-        about |= {"time": time, "spec": h.monitoring}
-        known = pl.col(model.label.known_at) <= period.end
+        about |= {"time": model.spine.time, "spec": self.history.monitoring}
 
-        def rows() -> pl.DataFrame:
-            label = pl.when(known).then(pl.col(model.label.column))
-            return self.rows(champion, period).with_columns(label)
+        def measure() -> pl.DataFrame:
+            known = pl.when(pl.col(model.label.known_at) <= period.end).then(pl.col(model.label.column))
+            rows = self.rows(champion, period).with_columns(known)
+            estimated = estimate_performance(champion.reference, rows, **about)
+            return pl.concat([estimated, realise_performance(rows, **about)])
 
-        def drift() -> pl.DataFrame:
-            return measure_drift(champion.reference, rows(), features=h.features, time=time, spec=h.monitoring)
+        return self.store.frame(f"performance-{_name(champion, period)}", measure)
 
-        def performance() -> pl.DataFrame:
-            analysis = rows()
-            estimated = estimate_performance(champion.reference, analysis, **about)
-            return pl.concat([estimated, realise_performance(analysis, **about)])
 
-        name = f"{champion.as_of:%Y%m%dT%H%M%S}-{period.name}"
-        return self.store.frame(f"drift-{name}", drift), self.store.frame(f"performance-{name}", performance)
+def _name(champion: Candidate, period: Period) -> str:
+    return f"{champion.as_of:%Y%m%dT%H%M%S}-{period.name}"
 
 
 _CHUNKS = {"chunk_start": pl.Datetime("us", "UTC"), "rows": pl.Int64, "scope": pl.String, "value": pl.Float64}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ml_assets.retraining.replay import CONFIDENCE, LivedPolicy
+from ml_assets.retraining.lived import CONFIDENCE, LivedPolicy
 from ml_assets.retraining.replay_template import PAGE
 from ml_assets.training.metrics import METRICS
 

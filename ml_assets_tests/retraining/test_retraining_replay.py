@@ -11,11 +11,14 @@ from sklearn.metrics import roc_auc_score
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining import replay as module
 from ml_assets.retraining.candidates import train_candidate
-from ml_assets.retraining.replay import History, LivedPeriod, LivedPolicy, Period, replay, replay_steps
+from ml_assets.retraining.lived import History, LivedPeriod, LivedPolicy, Period
+from ml_assets.retraining.replay import certain_trainings, replay, replay_steps
 from ml_assets.retraining.replay_store import DONE, ReplayStore
 from ml_assets.retraining.spec import RetrainingSpec, policies
+from ml_assets.training.evaluate import evaluate, read_interval
 from ml_assets.training.fit import predict
 from ml_assets.training.spec import ModelSpec
+from ml_assets.training.splits import split_by_time
 
 DAY = timedelta(days=1)
 FEATURES = ["a", "b", "c"]
@@ -38,7 +41,7 @@ DECLARED = RetrainingSpec(
     cooldown=None, min_new_labels=0, growth=None, max_age=None, max_drop=0.1, resamples=100,
     evidence=["realised", "calibration"],
 )  # fmt: skip
-CHOSEN = {name: policies(DECLARED)[name] for name in ("never", "every-drop", "evidence")}
+CHOSEN = {name: policies(DECLARED)[name] for name in ("never", "every-drop", "evidence", "drift")}
 
 
 def month(number: int) -> datetime:
@@ -67,8 +70,9 @@ def history(rows: pl.DataFrame = WORLD) -> History:
     return History(rows, "drop", MODEL, FEATURES, MonitoringSpec(min_chunk_rows=100))
 
 
-def live(folder, rows=WORLD, chosen=CHOSEN, periods: Sequence[Period] = PERIODS, on_step=lambda _: None):
-    return {lived.policy: lived for lived in replay(history(rows), periods, chosen, ReplayStore(folder), on_step)}
+def live(folder, rows=WORLD, chosen=CHOSEN, periods: Sequence[Period] = PERIODS, on_step=lambda _: None, **more):
+    lived = replay(history(rows), periods, chosen, ReplayStore(folder), on_step, **more)
+    return {one.policy: one for one in lived}
 
 
 @pytest.fixture
@@ -104,7 +108,12 @@ def timeless(lived: dict[str, LivedPolicy]) -> list[LivedPolicy]:
 
 def test_policies_live_the_same_periods_and_retrain_as_they_say(undisturbed):
     lived, steps, _, _ = undisturbed
-    assert {name: one.retrains for name, one in lived.items()} == {"never": 0, "every-drop": 5, "evidence": 1}
+    assert {name: one.retrains for name, one in lived.items()} == {
+        "never": 0,
+        "every-drop": 5,
+        "evidence": 1,
+        "drift": 0,
+    }
     assert all([period.period for period in one.periods] == [p.name for p in PERIODS] for one in lived.values())
     assert {period.version for period in lived["never"].periods} == {"2021-03-01"}
     (found,) = (period for period in lived["evidence"].periods if period.retrained)
@@ -112,7 +121,7 @@ def test_policies_live_the_same_periods_and_retrain_as_they_say(undisturbed):
     assert found.promoted
     assert "realised roc_auc" in found.decision
     assert [period.version for period in lived["evidence"].periods] == ["2021-03-01"] * 3 + ["2021-06-01"] * 3
-    assert len(steps) == replay_steps(PERIODS, list(CHOSEN)) == 18
+    assert len(steps) == replay_steps(PERIODS, list(CHOSEN)) == 24
     assert steps[0] == "never: 2021-03"
 
 
@@ -154,6 +163,68 @@ def test_what_policies_train_alike_is_trained_once_and_counts_for_each(undisturb
     assert lived["never"].training_seconds == pytest.approx(seconds[3])
     assert lived["evidence"].training_seconds == pytest.approx(seconds[3] + seconds[6])
     assert lived["every-drop"].training_seconds == pytest.approx(sum(seconds.values()))
+
+
+def test_trainings_side_by_side_come_out_as_one_by_one(undisturbed, trained, tmp_path):
+    expected, every_step, moments, _ = undisturbed
+    steps, told = [], []
+    found = live(tmp_path, on_step=steps.append, workers=3, on_training=told.append)
+    assert timeless(found) == timeless(expected)
+    assert steps == every_step
+    assert sorted(trained) == sorted(moments)
+    assert told == [f"trained {n} of 6 side by side" for n in range(1, 7)]
+
+
+def test_too_little_history_stops_trainings_side_by_side(tmp_path, trained):
+    periods = [
+        Period("2021-01", month(1) + 15 * DAY, month(2)),
+        *(Period(f"2021-{n:02}", month(n), month(n + 1)) for n in range(2, 9)),
+    ]
+    with pytest.raises(ValueError, match="rows with a known label, fewer than"):
+        live(tmp_path, periods=periods, workers=2)
+    assert len(trained) < len(periods)
+
+
+@pytest.mark.parametrize(
+    ("changes", "certain"),
+    [
+        ({"evidence": ["age"], "max_age": "28d"}, True),
+        ({"evidence": ["drift", "age"], "max_age": "30d", "cooldown": "30d"}, True),
+        ({"evidence": ["age"], "max_age": "31d"}, False),
+        ({"evidence": ["age"], "max_age": "1d", "cooldown": "31d"}, False),
+        ({"evidence": ["age"], "max_age": "1d", "min_new_labels": 1}, False),
+        ({"evidence": ["age"], "max_age": None}, False),
+        ({"evidence": ["drift"], "max_age": "1d"}, False),
+        ({"evidence": []}, False),
+    ],
+)
+def test_certain_trainings_are_those_that_an_age_alone_brings(changes, certain):
+    periods = [Period(f"2021-{n:02}", month(n), month(n + 1)) for n in range(4, 7)]  # the shortest has 30 days
+    bare = RetrainingSpec(cooldown=None, min_new_labels=0).model_dump()
+    chosen = [policies(DECLARED)["never"], RetrainingSpec(**{**bare, **changes})]
+    later = [month(5), month(6)] if certain else []
+    assert certain_trainings(periods, chosen) == [month(4), *later]
+
+
+def test_a_candidate_is_measured_as_the_evaluation_does(undisturbed):
+    *_, folder = undisturbed
+    found = ReplayStore(folder).candidate(month(4), lambda: pytest.fail("trained again"))
+    rows = found.reference
+    split = split_by_time(WORLD, spine=MODEL.spine, label=MODEL.label, split=MODEL.split, as_of=month(4))
+    assert rows["id"].to_list() == split.holdout["id"].to_list()
+    measured = evaluate(
+        rows, rows["score"].to_numpy(), np.full(rows.height, split.train["y"].mean()),
+        label="y", time="at", threshold=found.model.threshold, slices=[], evaluation=MODEL.evaluation, seed=MODEL.seed,
+    )  # fmt: skip
+    assert found.values == measured.values
+    assert found.over_baseline == read_interval(measured.metrics, "improvement", MODEL.promotion.metric)
+
+
+def test_what_no_policy_counts_is_not_measured(tmp_path):
+    live(tmp_path, chosen={"x": policies(DECLARED)["evidence"]}, periods=PERIODS[:2])
+    assert {table.name.split("-")[0] for table in tmp_path.glob("*.parquet")} == {"performance"}
+    live(tmp_path, chosen={"x": policies(DECLARED)["multivariate"]}, periods=PERIODS[:2])
+    assert {table.name.split("-")[0] for table in tmp_path.glob("*.parquet")} == {"performance", "drift"}
 
 
 class Killed(Exception):
