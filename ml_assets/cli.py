@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ml_assets.code_version import PROJECT
+from ml_assets.code_version import PROJECT, current_project
 from ml_assets.home import Home
 
 app = typer.Typer(
@@ -23,6 +23,19 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.")]
 Host = Annotated[str, typer.Option(help="Address to bind to.")]
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="New folder; its name becomes the package's.")]) -> None:
+    """Create a project: a folder to declare sources, features and models in, with `dg scaffold defs`."""
+    from ml_assets.automation.new_project import create_project
+
+    try:
+        created = create_project(folder)
+    except ValueError as error:
+        _fail(error)
+    typer.echo("\n".join(str(file) for file in created))
+    typer.echo(f"\nNext: cd {folder}; dg scaffold defs ml_assets.Source {folder.name}/my_table --path FILE")
 
 
 @app.command()
@@ -74,10 +87,10 @@ def status(as_json: Json = False) -> None:
 
     from ml_assets.automation.projects import declared_models, spine_of
     from ml_assets.automation.status import model_status, print_status
-    from ml_assets.definitions import defs
     from ml_assets.lake import Lake
+    from ml_assets.project import load_current
 
-    home = _prepared()
+    home, defs = _prepared(), load_current()
     told = [
         model_status(
             model, spine_of(defs, model).partition, Lake(home.lake), _registry(home), dg.DagsterInstance.get(),
@@ -124,14 +137,14 @@ def replay(
     from ml_assets.automation.projects import find_model
     from ml_assets.automation.replay_job import run_replay
     from ml_assets.automation.replay_print import print_replay
-    from ml_assets.definitions import defs
+    from ml_assets.project import load_current
     from ml_assets.retraining.replay_report import as_json as to_json
     from ml_assets.retraining.replay_report import render_replay
 
     home, console = _prepared(), open_console(to_errors=as_json)
     try:
-        declared = find_model(defs, model)
-        lived = run_replay(defs, home, declared, first, last, policies.split(","), console)
+        declared = find_model(load_current(), model)
+        lived = run_replay(load_current(), home, declared, first, last, policies.split(","), console)
     except (ValueError, LookupError) as error:
         _fail(error)
     if html is not None:
@@ -146,7 +159,7 @@ def replay(
 def ui(host: Host = "127.0.0.1", port: Port = 3000) -> None:
     """Open Dagster's UI, with its daemon, over the same state."""
     _prepared()
-    workspace = str(PROJECT / "workspace.yaml")
+    workspace = str(current_project().workspace)
     _replace_process("dagster", "dev", "-w", workspace, "-h", host, "-p", str(port))
 
 

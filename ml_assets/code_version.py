@@ -1,7 +1,9 @@
-"""Which code is running: the commit, and a fingerprint of the files that decide results."""
+"""Which code is running, on which project: the commit, and a fingerprint of the files that decide results."""
 
 import hashlib
 import subprocess
+import tomllib
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,13 +11,38 @@ PROJECT = Path(__file__).resolve().parent.parent
 """The checkout: the folder of pyproject.toml, dagster.yaml and dbt_project."""
 
 
+@dataclass(frozen=True)
+class DeclaringProject:
+    """A folder with a ``pyproject.toml`` whose ``[tool.dg.project]`` names the package that declares."""
+
+    folder: Path
+    package: str
+
+    @property
+    def workspace(self) -> Path:
+        return self.folder / "workspace.yaml"
+
+
+def current_project() -> DeclaringProject:
+    """The project that the working directory lies in; the shipped one outside of any."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, PROJECT):
+        declared = folder / "pyproject.toml"
+        if declared.exists():
+            settings = tomllib.loads(declared.read_text()).get("tool", {}).get("dg", {}).get("project", {})
+            if "root_module" in settings:
+                return DeclaringProject(folder, settings["root_module"])
+    raise FileNotFoundError(f"{PROJECT / 'pyproject.toml'} is missing: install ml_assets from its checkout")
+
+
 @lru_cache(maxsize=1)
 def code_fingerprint() -> str:
-    """Hash of every source file of the platform and of its declarations, 16 hexadecimal digits."""
+    """Hash of every source file of the platform and of the project's declarations, 16 hexadecimal digits."""
     digest = hashlib.sha256()
-    folders = (PROJECT / "ml_assets", PROJECT / "dbt_project")
+    project = current_project()
+    folders = {PROJECT / "ml_assets", PROJECT / "dbt_project", project.folder / project.package}
     for path in sorted(p for f in folders for p in f.rglob("*") if p.suffix in {".py", ".yaml", ".yml", ".sql"}):
-        digest.update(str(path.relative_to(PROJECT)).encode())
+        digest.update(str(path.relative_to(PROJECT if path.is_relative_to(PROJECT) else project.folder)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -1,11 +1,14 @@
 """A project as Dagster loads it: the declarations in its ``defs/`` folder, resources, jobs and sensors."""
 
 import os
+import sys
 import warnings
+from functools import lru_cache
 from pathlib import Path
 
 import dagster as dg
 
+from ml_assets.code_version import current_project
 from ml_assets.home import TELEMETRY_OFF, Home
 
 os.environ.update(TELEMETRY_OFF)
@@ -14,6 +17,20 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
+
+
+@lru_cache(maxsize=1)
+def load_current() -> dg.Definitions:
+    """The definitions of the project that the working directory lies in, loaded once.
+
+    Raises:
+        what load_project raises.
+    """
+    project = current_project()
+    # A project need not be installed to be used from its own folder.
+    if str(project.folder) not in sys.path:
+        sys.path.insert(0, str(project.folder))
+    return load_project(project.folder / project.package)
 
 
 def load_project(within: Path) -> dg.Definitions:

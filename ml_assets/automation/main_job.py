@@ -64,9 +64,9 @@ class MainJob:
 
     @cached_property
     def definitions(self) -> dg.Definitions:
-        from ml_assets.definitions import defs
+        from ml_assets.project import load_current
 
-        return defs
+        return load_current()
 
     @cached_property
     def _names(self) -> set[str]:

@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from ml_assets import definitions
 from ml_assets.automation.execute import RunFailed, Runner
 from ml_assets.automation.main_job import MainJob
 from ml_assets.automation.projects import find_model
@@ -18,7 +17,7 @@ from ml_assets.automation.replay_job import run_replay
 from ml_assets.automation.roll_back import roll_back
 from ml_assets.automation.status import model_status
 from ml_assets.lake import Lake
-from ml_assets.project import load_project
+from ml_assets.project import load_current
 from ml_assets.resources import RegistryResource
 from ml_assets.retraining.replay_report import as_json, render_replay
 
@@ -94,15 +93,17 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(own_home, make_project, tmp_path_factory):
-    """The definitions that the platform makes of the shop, where those of the shipped use case would be."""
+    """The shop as the project that the working directory lies in."""
     delivered = tmp_path_factory.mktemp("delivered")
     project = make_project(*declarations(delivered))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(definitions, "defs", load_project(project.folder / "definitions.py"))
+        patch.chdir(project.folder)
+        load_current.cache_clear()
         opened = Shop(own_home, delivered)
         for month in [*HISTORY, APRIL]:
             opened.deliver(month)
         yield opened
+    load_current.cache_clear()
 
 
 @pytest.fixture
@@ -248,9 +249,9 @@ def test_a_run_that_was_killed_is_closed_and_said(shop, capfd):
 def test_a_replay_of_it_is_told_resumed_and_drawn(shop):
     told = []
     console = Console(file=io.StringIO(), width=100)
-    model = find_model(definitions.defs, "returns")
+    model = find_model(load_current(), "returns")
     for _ in range(2):
-        lived = run_replay(definitions.defs, shop.home, model, APRIL, "2024-05", ["never", "every-drop"], console)
+        lived = run_replay(load_current(), shop.home, model, APRIL, "2024-05", ["never", "every-drop"], console)
         told.append(as_json("returns", "roc_auc", lived))
     assert told[0] == told[1]
     never, every = told[0]["policies"]
@@ -264,15 +265,15 @@ def test_a_replay_of_it_is_told_resumed_and_drawn(shop):
 
 
 def test_a_replay_says_what_it_cannot_do(shop):
-    model, console = find_model(definitions.defs, "returns"), Console(file=io.StringIO())
+    model, console = find_model(load_current(), "returns"), Console(file=io.StringIO())
     with pytest.raises(ValueError, match="unknown policies sometimes: choose from never, monthly"):
-        run_replay(definitions.defs, shop.home, model, APRIL, APRIL, ["sometimes"], console)
+        run_replay(load_current(), shop.home, model, APRIL, APRIL, ["sometimes"], console)
     with pytest.raises(ValueError, match=r"no drops from 2024-01 to 2024-02 with history before.*: the lake holds"):
-        run_replay(definitions.defs, shop.home, model, "2024-01", "2024-02", ["never"], console)
+        run_replay(load_current(), shop.home, model, "2024-01", "2024-02", ["never"], console)
 
 
 def test_the_status_tells_of_the_last_decision(shop):
-    model = find_model(definitions.defs, "returns")
+    model = find_model(load_current(), "returns")
     resource = RegistryResource(tracking_uri=shop.home.mlflow, artifacts=shop.home.mlflow_artifacts)
     with dg.DagsterInstance.get() as instance:
         now = datetime.now(UTC)

@@ -14,7 +14,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets import definitions
 from ml_assets.automation.drop_sensor import SOURCES
 from ml_assets.automation.execute import DECISION
 from ml_assets.automation.main_job import MainJob
@@ -22,7 +21,7 @@ from ml_assets.automation.retrain_sensor import read_decisions
 from ml_assets.code_version import PROJECT
 from ml_assets.home import Home
 from ml_assets.lake import Lake
-from ml_assets.project import load_project
+from ml_assets.project import load_current
 from ml_assets.registry.registry import Registry
 
 pytestmark = pytest.mark.slow
@@ -158,7 +157,8 @@ def shop(make_project, tmp_path_factory, monkeypatch):
         monkeypatch.setenv(name, str(root))
     home = Home.from_environment()
     home.prepare(PROJECT)
-    monkeypatch.setattr(definitions, "defs", load_project(folder / "definitions.py"))
+    monkeypatch.chdir(folder)
+    load_current.cache_clear()
     opened = LiveShop(folder, delivered, home)
     for month in HISTORY:
         opened.deliver(month)
@@ -167,6 +167,7 @@ def shop(make_project, tmp_path_factory, monkeypatch):
     yield opened
     while opened.processes:
         opened.kill()
+    load_current.cache_clear()
 
 
 def test_a_drifted_drop_ends_in_a_new_champion_and_a_calm_one_in_nothing(shop):
