@@ -63,6 +63,36 @@ def run(
         _fail(error)
 
 
+@app.command("try")
+def try_out(
+    model: Annotated[str, typer.Argument(help="Declared model to try.")],
+    rows: Annotated[int, typer.Option(help="Labelled rows to try it on, drawn from the whole history.")] = 20_000,
+    as_json: Json = False,
+) -> None:
+    """Go from declaration to holdout metrics in memory and name the features that predict suspiciously well alone.
+
+    Nothing is registered or written. Tables that are not in the lake yet are read from their source.
+    """
+    import json
+
+    from ml_assets.automation import trial
+    from ml_assets.automation.progress import open_console
+    from ml_assets.automation.projects import find_model
+    from ml_assets.lake import Lake
+    from ml_assets.project import load_current
+
+    home = _prepared()
+    try:
+        defs = load_current()
+        told = trial.try_model(defs, Lake(home.lake), find_model(defs, model), rows)
+    except (ValueError, RuntimeError, LookupError) as error:
+        _fail(error)
+    if as_json:
+        typer.echo(json.dumps(trial.as_json(told), indent=2))
+    else:
+        trial.print_trial(open_console(), told)
+
+
 @app.command()
 def summary(
     use_case: Annotated[str, typer.Argument(help="Folder under defs/ that declares the use case.")],

@@ -14,7 +14,6 @@ from ml_assets.components.stages import FEATURE, STAGE
 from ml_assets.features.engine import compute_features
 from ml_assets.features.point_in_time import find_leaks
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
 
 AUDITED_ROWS = 50
@@ -70,7 +69,7 @@ def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefi
         drops = drops_of(context, spine.drops)
         tables = lake.open()
         rows = spine.rows(tables, drops, view.spine_columns).unique(maintain_order=True)
-        events = _events(tables, view, rows, spine.time)
+        events = None if view.table is None else events_of(tables.scan(view.table), view, rows, spine.time)
         computed = compute_features(view, rows, events, time=spine.time)
         stored = pl.concat([rows.select(spine.partition), computed], how="horizontal")
         written = tables.replace(view.key, stored, {spine.partition: drops})
@@ -88,11 +87,9 @@ def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefi
     return features
 
 
-def _events(lake: Lake, view: FeatureView, rows: pl.DataFrame, time: str) -> pl.LazyFrame | None:
+def events_of(table: pl.LazyFrame, view: FeatureView, rows: pl.DataFrame, time: str) -> pl.LazyFrame:
     """The rows of the view's table that can matter to ``rows``: nothing known too early or too late."""
-    if view.table is None:
-        return None
-    table = lake.scan(view.table).select(view.table_columns)
+    table = table.select(view.table_columns)
     if view.known_at is None:
         return table
     table = table.filter(pl.col(view.known_at) <= rows[time].max())

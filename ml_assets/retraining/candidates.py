@@ -4,11 +4,13 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
 from ml_assets.training.bootstrap import Interval
 from ml_assets.training.fit import TrainedModel, predict
 from ml_assets.training.spec import ModelSpec
+from ml_assets.training.splits import Split
 
 SCORE, PREDICTION = "score", "prediction"
 
@@ -34,10 +36,18 @@ class Candidate:
     seconds: float
 
 
-def train_candidate(
-    rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: datetime, studies: str
-) -> Candidate:
-    """Split, search, fit and evaluate as of a moment.
+@dataclass(frozen=True)
+class Fitted:
+    """A model fitted as of a moment, and its untouched holdout scored by it and by the naive baseline."""
+
+    split: Split
+    model: TrainedModel
+    reference: pl.DataFrame
+    baseline_score: np.ndarray
+
+
+def fit_as_of(rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: datetime, studies: str) -> Fitted:
+    """Split, search and fit as of a moment.
 
     Args:
         rows: spine rows with features, label and the time the label was known; later ones are not looked at.
@@ -47,14 +57,10 @@ def train_candidate(
         ValueError: a part of the split has too few rows.
     """
     from ml_assets.training.baseline import fit_baseline, predict_baseline
-    from ml_assets.training.bootstrap import bootstrap
-    from ml_assets.training.evaluate import BASELINE, MODEL, time_blocks
     from ml_assets.training.fit import fit_model
-    from ml_assets.training.metrics import measure, rank_scores
     from ml_assets.training.search import search_parameters
     from ml_assets.training.splits import split_by_time
 
-    began = time.perf_counter()
     label, seed = spec.label.column, spec.seed
     split = split_by_time(rows, spine=spec.spine, label=spec.label, split=spec.split, as_of=as_of)
     shared = {"features": features, "label": label, "training": spec.training, "metric": spec.metric, "seed": seed}
@@ -63,25 +69,39 @@ def train_candidate(
     )
     parameters = tuned.parameters | spec.training.parameters
     model = fit_model(split.train, split.validation, parameters=parameters, **shared)
+    baseline = fit_baseline(split.train, label=label, by=spec.baseline.by)
     reference = scored(split.holdout, model)
-    outcome = reference[label].cast(pl.Float64).to_numpy()
-    baseline = predict_baseline(fit_baseline(split.train, label=label, by=spec.baseline.by), reference)
-    own = rank_scores(outcome, reference[SCORE].to_numpy(), model.threshold)
+    return Fitted(split, model, reference, predict_baseline(baseline, reference))
+
+
+def train_candidate(
+    rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: datetime, studies: str
+) -> Candidate:
+    """Split, search, fit and evaluate as of a moment; arguments and errors are those of ``fit_as_of``."""
+    from ml_assets.training.bootstrap import bootstrap
+    from ml_assets.training.evaluate import BASELINE, MODEL, time_blocks
+    from ml_assets.training.metrics import measure, rank_scores
+
+    began = time.perf_counter()
+    fitted = fit_as_of(rows, spec, features, as_of, studies)
+    reference, threshold = fitted.reference, fitted.model.threshold
+    outcome = reference[spec.label.column].cast(pl.Float64).to_numpy()
+    own = rank_scores(outcome, reference[SCORE].to_numpy(), threshold)
     # Floors need values alone; an interval is asked of one metric's difference only.
     resampled = bootstrap(
-        {MODEL: own, BASELINE: rank_scores(outcome, baseline, model.threshold)},
+        {MODEL: own, BASELINE: rank_scores(outcome, fitted.baseline_score, threshold)},
         resamples=spec.evaluation.resamples,
-        seed=seed,
+        seed=spec.seed,
         metrics=[spec.promotion.metric],
         blocks=time_blocks(reference[spec.spine.time], spec.evaluation.block),
     )
     return Candidate(
         as_of=as_of,
-        model=model,
+        model=fitted.model,
         reference=reference,
         values=measure(own),
         over_baseline=resampled.improvement(MODEL, BASELINE, spec.promotion.metric, spec.evaluation.confidence),
-        trained_rows=split.train.height,
+        trained_rows=fitted.split.train.height,
         seconds=time.perf_counter() - began,
     )
 

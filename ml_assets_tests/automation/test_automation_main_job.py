@@ -16,6 +16,7 @@ from ml_assets.automation.projects import find_model
 from ml_assets.automation.replay_job import run_replay
 from ml_assets.automation.roll_back import roll_back
 from ml_assets.automation.status import model_status
+from ml_assets.automation.trial import print_trial, try_model
 from ml_assets.lake import Lake
 from ml_assets.project import load_current
 from ml_assets.resources import RegistryResource
@@ -295,3 +296,26 @@ def test_a_roll_back_counts_from_the_last_decision(shop):
     told = roll_back(shop.home, registry, "returns", "1")
     assert told == f"returns: version 1 serves again instead of version {reigning}, from 2024-06-01 on"
     assert registry.rolled_back_at("returns") == datetime(2024, 6, 1, tzinfo=UTC)
+
+
+def test_a_model_is_tried_in_memory_straight_from_its_source(shop, tmp_path):
+    empty = Lake(str(tmp_path / "lake"))
+    told = try_model(load_current(), empty, find_model(load_current(), "returns"), rows=2_000)
+    assert not (tmp_path / "lake").exists()
+    (price,) = told.suspects.iter_rows(named=True)
+    assert price["feature"] == "price"
+    assert price["suspicious"]  # 1 / (1 + exp(-x)) of it decides the label
+    own, baseline = told.metrics["roc_auc"]
+    assert own > 0.85
+    assert baseline == 0.5
+    # Orders come evenly, and 2,000 of all are drawn: a part has its share of the days.
+    days = {"validation": 14, "holdout": 14}
+    delivered = pl.scan_csv(shop.delivered / "*.csv", try_parse_dates=True).select("placed_at").collect()
+    a_day = 2_000 / delivered["placed_at"].dt.date().n_unique()
+    for part, length in days.items():
+        assert told.rows[part] == pytest.approx(length * a_day, rel=0.25)
+    again = try_model(load_current(), empty, find_model(load_current(), "returns"), rows=2_000)
+    assert again.metrics == told.metrics
+    console = Console(file=io.StringIO(), width=100)
+    print_trial(console, told)
+    assert "suspected" in console.file.getvalue()

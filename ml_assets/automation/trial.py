@@ -1,0 +1,189 @@
+"""A declared model tried out in memory: nothing is registered, nothing is written to the lake."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ml_assets.automation.projects import spine_of
+from ml_assets.components.feature_view import FeatureView, events_of
+from ml_assets.components.ml_model import MLModel
+from ml_assets.components.model_context import ModelContext
+from ml_assets.components.source import Source
+from ml_assets.lake import Lake
+
+TRIALS = 3
+"""Most parameter sets that a trial run searches through."""
+SHOWN = 3
+"""Features shown that predict best alone."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a try found.
+
+    Attributes:
+        rows: rows per part of the split.
+        metrics: metric -> value of the model and of the naive baseline on the holdout.
+        suspects: feature, roc_auc, limit, suspicious: those that predict best alone.
+        seconds: wall time.
+    """
+
+    model: str
+    rows: dict[str, int]
+    metrics: dict[str, tuple[float, float]]
+    suspects: pl.DataFrame
+    seconds: float
+
+
+def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int) -> Trial:
+    """Declaration to holdout metrics on a seeded sample of ``rows`` labelled rows.
+
+    A table that the lake does not hold is read from its source, through its contract.
+
+    Raises:
+        ValueError: a table is neither in the lake nor a source's, or the split leaves too few rows.
+        SourceError, FeatureError: as in the assets.
+    """
+    from ml_assets.retraining.candidates import SCORE, fit_as_of
+    from ml_assets.training.evaluate import evaluate
+    from ml_assets.training.leaks import suspicious_features
+
+    began = time.perf_counter()
+    views = {view.name: view for view in definitions.component_tree.get_all_components(of_type=FeatureView)}
+    context = ModelContext.of(model, spine_of(definitions, model), [views[name] for name in model.features], "")
+    spec, tables = context.spec, _Tables(lake, definitions.component_tree.get_all_components(of_type=Source))
+    search = spec.search.model_copy(update={"trials": min(TRIALS, spec.search.trials)})
+    spec = spec.model_copy(update={"search": search})
+    sample = _sample(tables.scan(context.spine.table), context, rows)
+    featured = _with_features(sample, context, tables)
+    with tempfile.TemporaryDirectory() as folder:
+        as_of = _latest_cut_off(sample, context)
+        fitted = fit_as_of(featured, spec, context.features, as_of, f"sqlite:///{Path(folder) / 'studies.db'}")
+    measured = evaluate(
+        fitted.split.holdout,
+        fitted.reference[SCORE].to_numpy(),
+        fitted.baseline_score,
+        label=spec.label.column,
+        time=spec.spine.time,
+        threshold=fitted.model.threshold,
+        slices=[],
+        evaluation=spec.evaluation.model_copy(update={"resamples": 100}),
+        seed=spec.seed,
+    )
+    suspects = suspicious_features(
+        fitted.split.train,
+        fitted.split.holdout,
+        features=context.features,
+        label=spec.label.column,
+        limit=spec.evaluation.leak_limit,
+        seed=spec.seed,
+    )
+    values = measured.metrics.pivot("subject", index="metric", values="value")
+    return Trial(
+        model=spec.name,
+        rows=fitted.split.rows,
+        metrics={metric: (own, base) for metric, own, base in values.select("metric", "model", "baseline").iter_rows()},
+        suspects=suspects.head(SHOWN),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def as_json(trial: Trial) -> dict:
+    """The trial as one object."""
+    return {
+        "model": trial.model,
+        "rows": trial.rows,
+        "metrics": {name: {"model": own, "baseline": base} for name, (own, base) in trial.metrics.items()},
+        "suspects": trial.suspects.to_dicts(),
+        "seconds": round(trial.seconds, 3),
+    }
+
+
+def print_trial(console: Console, trial: Trial) -> None:
+    """Two short tables."""
+    parts = ", ".join(f"{count:,} {part}" for part, count in trial.rows.items())
+    console.print(f"{trial.model} tried in {trial.seconds:.1f} s on {parts} rows; nothing was registered")
+    metrics = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("metric", "model", "baseline"):
+        metrics.add_column(heading, justify="left" if heading == "metric" else "right")
+    for name, (own, base) in trial.metrics.items():
+        metrics.add_row(name, f"{own:.4f}", f"{base:.4f}")
+    console.print(metrics)
+    alone = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    alone.add_column("best features alone")
+    alone.add_column("ROC AUC", justify="right")
+    alone.add_column("leak?")
+    for one in trial.suspects.iter_rows(named=True):
+        suspected = f"suspected: {one['limit']:g} or more" if one["suspicious"] else ""
+        alone.add_row(one["feature"], f"{one['roc_auc']:.4f}", suspected, style="bold red" if suspected else None)
+    console.print(alone)
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """Tables by asset key, from the lake or, where it has none, straight from their source."""
+
+    lake: Lake
+    sources: Sequence[Source]
+
+    def scan(self, key: str) -> pl.LazyFrame:
+        if self.lake.exists(key):
+            return self.lake.scan(key)
+        for source in self.sources:
+            if key == source.table("validated"):
+                return _gated(source)
+        raise ValueError(f"table {key} is not in the lake {self.lake.root} and no source's: materialize {key} first")
+
+
+def _gated(source: Source) -> pl.LazyFrame:
+    from ml_assets.quality.contracts import contract_schema, load_contract
+    from ml_assets.quality.gate import apply_contract
+    from ml_assets.sources.read import read_drops
+
+    contract = load_contract(source.contract)
+    drops = read_drops(source, None, contract_schema(contract))
+    if not drops:
+        raise ValueError(f"source {source.name} holds no drop at {source.where.template}: nothing to try with")
+    good = [apply_contract(drop.frame, contract, source.key_columns).validated for drop in drops.values()]
+    return pl.concat(good).lazy()
+
+
+def _sample(table: pl.LazyFrame, context: ModelContext, rows: int) -> pl.DataFrame:
+    """Labelled rows, seeded, over the whole history: the split needs all of its parts."""
+    wanted = list(dict.fromkeys([context.spine.partition, context.spine.time, *context.columns]))
+    wanted += [name for view in context.views for name in view.spine_columns if name not in wanted]
+    label = context.spec.label
+    known = (
+        table.select(list(dict.fromkeys(wanted))).filter(
+            pl.all_horizontal(pl.col(label.column, label.known_at).is_not_null())
+        )
+    ).collect()
+    if known.is_empty():
+        raise ValueError(f"{context.spine.table} has no row with a label {label.column} that is known")
+    return known.sample(min(rows, known.height), seed=context.spec.seed).sort(context.spine.time)
+
+
+def _latest_cut_off(sample: pl.DataFrame, context: ModelContext) -> datetime:
+    return sample[context.spec.label.known_at].max()
+
+
+def _with_features(sample: pl.DataFrame, context: ModelContext, tables: _Tables) -> pl.DataFrame:
+    from ml_assets.features.assemble import join_features
+    from ml_assets.features.engine import compute_features
+
+    time = context.spine.time
+    computed = []
+    for view in context.views:
+        rows = sample.select(list(dict.fromkeys([time, *view.spine_columns]))).unique(maintain_order=True)
+        events = None if view.table is None else events_of(tables.scan(view.table), view, rows, time)
+        computed.append((view, compute_features(view, rows, events, time=time).lazy()))
+    return join_features(sample, computed, time=time)
