@@ -8,9 +8,10 @@ import polars as pl
 
 from ml_assets.training.bootstrap import Interval
 from ml_assets.training.fit import TrainedModel, predict
+from ml_assets.training.scored import PREDICTION, SCORE, scored
 from ml_assets.training.spec import ModelSpec
 
-SCORE, PREDICTION = "score", "prediction"
+__all__ = ["PREDICTION", "SCORE", "Candidate", "scored", "train_candidate"]
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,12 @@ def train_candidate(
     label, seed = spec.label.column, spec.seed
     split = split_by_time(rows, spine=spec.spine, label=spec.label, split=spec.split, as_of=as_of)
     shared = {"features": features, "label": label, "training": spec.training, "metric": spec.metric, "seed": seed}
+    shared |= {"task": spec.task, "kind": spec.kind}
     tuned = search_parameters(
         split.train, split.validation, model=spec.name, search=spec.search, storage=studies, **shared
     )
     parameters = tuned.parameters | spec.training.parameters
-    model = fit_model(split.train, split.validation, parameters=parameters, **shared)
+    model = fit_model(split.train, split.validation, parameters=parameters, calibration=spec.calibration, **shared)
     score = predict(model, split.holdout)
     baseline = fit_baseline(split.train, label=label, by=spec.baseline.by)
     measured = evaluate(
@@ -83,9 +85,3 @@ def train_candidate(
         trained_rows=split.train.height,
         seconds=time.perf_counter() - began,
     )
-
-
-def scored(rows: pl.DataFrame, model: TrainedModel) -> pl.DataFrame:
-    """``rows`` with ``score`` and ``prediction``."""
-    score = pl.Series(SCORE, predict(model, rows))
-    return rows.with_columns(score, (score >= model.threshold).alias(PREDICTION))

@@ -7,7 +7,7 @@ import polars as pl
 
 from ml_assets.training.class_metrics import rank_classes
 from ml_assets.training.metrics import Measurable, rank_scores
-from ml_assets.training.tasks import MULTICLASS, REGRESSION, Task
+from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task
 from ml_assets.training.value_metrics import compare_values
 
 
@@ -37,6 +37,11 @@ def class_codes(label: pl.Series, classes: Sequence[str]) -> np.ndarray:
 def outcomes(label: pl.Series, task: Task, classes: Sequence[str] | None) -> np.ndarray:
     """Labels as metrics take them: class positions (int64) of a multiclass task, else float64, shape (rows,)."""
     return class_codes(label, classes) if task == MULTICLASS else label.cast(pl.Float64).to_numpy()
+
+
+def targets(label: pl.Series, task: Task, classes: Sequence[str] | None) -> np.ndarray:
+    """Labels as a library learns from them: float32 of a binary task, else as ``outcomes``."""
+    return label.cast(pl.Float32).to_numpy() if task == BINARY else outcomes(label, task, classes)
 
 
 def pair(outcome: np.ndarray, score: np.ndarray, task: Task, threshold: float | None = None) -> Measurable:
