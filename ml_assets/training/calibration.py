@@ -77,7 +77,7 @@ def chance_error(trusted: RankedScores, *, seed: int, resamples: int = 200, conf
     """The calibration error that perfect scores stay below with this confidence, on as many rows.
 
     Labels are drawn from the scores themselves: few rows have an error though the scores are right (Broecker and
-    Smith, "Increasing the reliability of reliability diagrams", Weather and Forecasting 22, 2007).
+    Smith, "Increasing the reliability of reliability diagrams", 2007).
     """
     rng = np.random.default_rng(seed)
     ones = np.ones((1, len(trusted.score)))

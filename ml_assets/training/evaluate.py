@@ -136,7 +136,7 @@ def measure_slices(
         columns = {_HIT: score.argmax(axis=1) == outcome, _OF_LABEL: of_label, _SCORE: score.max(axis=1)}
     else:
         columns = {_LABEL: outcome, _SCORE: score}
-    scored = frame.select(*dict.fromkeys(slices)).with_columns(pl.Series(name, it) for name, it in columns.items())
+    scored = frame.select(*(pl.Series(name, it) for name, it in columns.items()), *dict.fromkeys(slices))
     measures = _SLICE_MEASURES[task]()
     schema = {"slice": pl.String, "value": pl.String, "rows": pl.Int64, **dict.fromkeys(measures, pl.Float64)}
     parts = [

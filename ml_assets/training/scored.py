@@ -17,6 +17,16 @@ def probability_column(name: str) -> str:
     return f"probability_{name}"
 
 
+def scored_classes(frame: pl.DataFrame) -> tuple[str, ...]:
+    """The classes of one multiclass model's scored rows, in the order of the columns.
+
+    A table of several models' rows has a column for the classes of each: those of another model are null.
+    """
+    prefix = probability_column("")
+    own = [name for name in frame.columns if name.startswith(prefix) and frame[name].null_count() < frame.height]
+    return tuple(name.removeprefix(prefix) for name in own)
+
+
 def scored(rows: pl.DataFrame, model: TrainedModel) -> pl.DataFrame:
     """``rows`` with what the model says about them; see ``score_columns``.
 

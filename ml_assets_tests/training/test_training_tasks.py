@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, r2_score, root_mean_squared_error
 
 from ml_assets.training.baseline import fit_baseline, predict_baseline
-from ml_assets.training.evaluate import evaluate, read_interval
+from ml_assets.training.evaluate import evaluate, measure_slices, read_interval
 from ml_assets.training.outcomes import align_classes, class_codes, learn_classes
 from ml_assets.training.promotion import compare_on_same_rows
 from ml_assets.training.spaces import default_space
@@ -204,6 +204,13 @@ def test_several_classes_are_measured_against_their_baseline_and_slice_by_slice(
     inside = (frame["site"] == "s").to_numpy()
     assert row["accuracy"] == pytest.approx(accuracy_score(codes[inside], probability[inside].argmax(axis=1)))
     assert row["log_loss"] == pytest.approx(log_loss(codes[inside], probability[inside], labels=[0, 1, 2]))
+
+
+def test_no_slices_are_no_rows():
+    frame = pl.DataFrame({"y": [1.0, 2.0]})
+    for task in ("regression", "binary"):
+        labelled = frame if task == "regression" else frame.with_columns(y=pl.Series([0, 1]))
+        assert measure_slices(labelled, np.array([0.1, 0.2]), label="y", slices=[], task=task).height == 0
 
 
 def test_two_regressions_are_compared_on_the_same_rows():
