@@ -33,7 +33,7 @@ class Trial:
     Attributes:
         rows: rows per part of the split.
         metrics: metric -> value of the model and of the naive baseline on the holdout.
-        suspects: feature, roc_auc, limit, suspicious: those that predict best alone.
+        suspects: feature, value, limit, suspicious: those that predict best alone, in `measure`.
         seconds: wall time.
     """
 
@@ -41,6 +41,7 @@ class Trial:
     rows: dict[str, int]
     metrics: dict[str, tuple[float, float]]
     suspects: pl.DataFrame
+    measure: str
     seconds: float
 
 
@@ -53,9 +54,10 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
         ValueError: a table is neither in the lake nor a source's, or the split leaves too few rows.
         SourceError, FeatureError: as in the assets.
     """
-    from ml_assets.retraining.candidates import SCORE, fit_as_of
+    from ml_assets.retraining.candidates import fit_as_of
     from ml_assets.training.evaluate import evaluate
-    from ml_assets.training.leaks import suspicious_features
+    from ml_assets.training.leaks import LEAK_MEASURE, suspicious_features
+    from ml_assets.training.scored import read_scores
 
     began = time.perf_counter()
     views = {view.name: view for view in definitions.component_tree.get_all_components(of_type=FeatureView)}
@@ -70,7 +72,7 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
         fitted = fit_as_of(featured, spec, context.features, as_of, f"sqlite:///{Path(folder) / 'studies.db'}")
     measured = evaluate(
         fitted.split.holdout,
-        fitted.reference[SCORE].to_numpy(),
+        read_scores(fitted.reference, spec.task, fitted.model.classes),
         fitted.baseline_score,
         label=spec.label.column,
         time=spec.spine.time,
@@ -78,6 +80,9 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
         slices=[],
         evaluation=spec.evaluation.model_copy(update={"resamples": 100}),
         seed=spec.seed,
+        task=spec.task,
+        classes=fitted.model.classes,
+        metrics=spec.pinball_losses,
     )
     suspects = suspicious_features(
         fitted.split.train,
@@ -86,13 +91,15 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
         label=spec.label.column,
         limit=spec.evaluation.leak_limit,
         seed=spec.seed,
+        task=spec.task,
     )
     values = measured.metrics.pivot("subject", index="metric", values="value")
     return Trial(
         model=spec.name,
         rows=fitted.split.rows,
         metrics={metric: (own, base) for metric, own, base in values.select("metric", "model", "baseline").iter_rows()},
-        suspects=suspects.head(SHOWN),
+        suspects=suspects.head(SHOWN).rename({LEAK_MEASURE[spec.task]: "value"}),
+        measure=LEAK_MEASURE[spec.task],
         seconds=time.perf_counter() - began,
     )
 
@@ -103,7 +110,7 @@ def as_json(trial: Trial) -> dict:
         "model": trial.model,
         "rows": trial.rows,
         "metrics": {name: {"model": own, "baseline": base} for name, (own, base) in trial.metrics.items()},
-        "suspects": trial.suspects.to_dicts(),
+        "suspects": trial.suspects.with_columns(measure=pl.lit(trial.measure)).to_dicts(),
         "seconds": round(trial.seconds, 3),
     }
 
@@ -120,11 +127,11 @@ def print_trial(console: Console, trial: Trial) -> None:
     console.print(metrics)
     alone = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     alone.add_column("best features alone")
-    alone.add_column("ROC AUC", justify="right")
+    alone.add_column(trial.measure, justify="right")
     alone.add_column("leak?")
     for one in trial.suspects.iter_rows(named=True):
         suspected = f"suspected: {one['limit']:g} or more" if one["suspicious"] else ""
-        alone.add_row(one["feature"], f"{one['roc_auc']:.4f}", suspected, style="bold red" if suspected else None)
+        alone.add_row(one["feature"], f"{one['value']:.4f}", suspected, style="bold red" if suspected else None)
     console.print(alone)
 
 

@@ -20,6 +20,7 @@ from ml_assets.components.stages import STAGE, TRAINING
 from ml_assets.components.training_assets import read_part
 from ml_assets.lake import Lake
 from ml_assets.resources import AsOf, LakeResource, RegistryResource
+from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION
 
 TAGS = {STAGE: TRAINING}
 SCORE, PREDICTION, VERSION = "score", "prediction", "model_version"
@@ -42,7 +43,7 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
                 [model.key("model"), model.key("training_set")],
                 "The challenger and a naive baseline on the untouched holdout, with bootstrap intervals, and the "
                 "challenger on each declared slice.",
-                kinds={"xgboost", "delta"},
+                kinds={model.library, "delta"},
             ),
             model.asset_spec(
                 "reference",
@@ -64,6 +65,7 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
                 asset=key,
                 description="The challenger is better than the naive baseline, by a paired bootstrap.",
             ),
+            *_declared_checks(model, key),
         ],
     )
     def evaluation(lake: LakeResource, as_of: AsOf, registry: RegistryResource) -> Iterator:
@@ -72,6 +74,7 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
         from ml_assets.training.explain import explain
         from ml_assets.training.fit import predict
         from ml_assets.training.leaks import suspicious_features
+        from ml_assets.training.scored import scored
 
         tables, mlflow = lake.open(), registry.open()
         moment = model.moment(tables, as_of).isoformat()
@@ -80,7 +83,14 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
         train, holdout = (read_part(tables, model, moment, part) for part in ("train", "holdout"))
         label = spec.label.column
         score = predict(fitted, holdout)
-        baseline = fit_baseline(train, label=label, by=spec.baseline.by)
+        baseline = fit_baseline(
+            train,
+            label=label,
+            by=spec.baseline.by,
+            task=spec.task,
+            metric=spec.promotion.metric,
+            classes=fitted.classes,
+        )
         measured = evaluate(
             holdout,
             score,
@@ -91,6 +101,9 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
             slices=spec.slices,
             evaluation=spec.evaluation,
             seed=spec.seed,
+            task=spec.task,
+            classes=fitted.classes,
+            metrics=spec.pinball_losses,
         )
         importance = explain(fitted, holdout, seed=spec.seed)
         suspects = suspicious_features(
@@ -100,8 +113,9 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
             label=label,
             limit=spec.evaluation.leak_limit,
             seed=spec.seed,
+            task=spec.task,
         )
-        plots = _plots(holdout[label].cast(pl.Float64).to_numpy(), score, importance)
+        plots = _plots(fitted, holdout[label], score, importance)
         run = mlflow.recorder(trained.run_id)
         run.log_metrics({f"holdout_{name}": value for name, value in measured.values.items()})
         run.log_files({f"plots/{name}.png": png for name, png in plots.items()})
@@ -119,11 +133,7 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
             },
             data_version=data_version(written),
         )
-        reference = holdout.with_columns(
-            pl.Series(SCORE, score),
-            (pl.Series(score) >= fitted.threshold).alias(PREDICTION),
-            pl.lit(trained.version).alias(VERSION),
-        )
+        reference = scored(holdout, fitted).with_columns(pl.lit(trained.version).alias(VERSION))
         written, stored = replace_as_of(tables, model.key("reference"), moment, reference)
         yield dg.MaterializeResult(
             asset_key=dg.AssetKey([spec.name, "reference"]),
@@ -132,34 +142,110 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
         )
         yield _suspicion(key, suspects, spec.evaluation.leak_limit)
         yield _beats_baseline(key, measured.metrics, spec.promotion.metric)
+        if spec.calibration is not None:
+            yield _calibrated(key, model, fitted, holdout[label], score)
+        if spec.intervals is not None:
+            yield _covered(key, model, reference)
 
     return evaluation
 
 
-def _plots(label: np.ndarray, score: np.ndarray, importance: pl.DataFrame) -> dict[str, bytes]:
-    from ml_assets.training.plots import plot_calibration, plot_importance, plot_roc
+def _declared_checks(model: ModelContext, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """The checks of what a declaration promises beyond scores."""
+    checks = []
+    if model.spec.calibration is not None:
+        described = "On the holdout, outcomes are as frequent as the probabilities say, but for a declared error."
+        checks.append(dg.AssetCheckSpec("calibrated", asset=key, description=described))
+    if model.spec.intervals is not None:
+        described = "On the holdout, as many labels lie between lower and upper as declared, but for a tolerance."
+        checks.append(dg.AssetCheckSpec("interval_coverage", asset=key, description=described))
+    return checks
 
-    return {
-        "roc": plot_roc(label, score),
-        "calibration": plot_calibration(label, score),
-        "importance": plot_importance(importance),
-    }
+
+def _plots(fitted, label: pl.Series, score: np.ndarray, importance: pl.DataFrame) -> dict[str, bytes]:
+    from ml_assets.training import plots
+    from ml_assets.training.calibration import trusted_scores
+    from ml_assets.training.conformal import interval_ends
+    from ml_assets.training.explain import importance_unit
+    from ml_assets.training.outcomes import outcomes
+
+    outcome = outcomes(label, fitted.task, fitted.classes)
+    drawn = {}
+    if fitted.task == BINARY:
+        drawn = {"roc": plots.plot_roc(outcome, score), "calibration": plots.plot_calibration(outcome, score)}
+    if fitted.task == MULTICLASS:
+        trusted = trusted_scores(outcome, score)
+        drawn["confusion"] = plots.plot_confusion(outcome, score.argmax(axis=1), fitted.classes)
+        drawn["calibration"] = plots.plot_calibration(trusted.label, trusted.score)
+    if fitted.task == REGRESSION:
+        ends = None if fitted.intervals is None else interval_ends(fitted.intervals, score)
+        drawn["residuals"] = plots.plot_residuals(outcome, score, ends)
+    return drawn | {"importance": plots.plot_importance(importance, importance_unit(fitted))}
 
 
 def _long(slices: pl.DataFrame) -> pl.DataFrame:
     """Slices in the form of the metrics table: one row per slice value and metric."""
+    about = ["slice", "value", "rows"]
     return slices.unpivot(
-        ["prevalence", "mean_score", "roc_auc", "brier"], index=["slice", "value", "rows"], variable_name="metric",
-        value_name="measured",
+        pl.selectors.exclude(about), index=about, variable_name="metric", value_name="measured"
     ).select(
         (pl.col("slice") + "=" + pl.col("value").fill_null("(none)")).alias("subject"),
         "metric",
         pl.col("measured").alias("value"),
         "rows",
-    )  # fmt: skip
+    )
+
+
+def _calibrated(key: dg.AssetKey, model: ModelContext, fitted, label: pl.Series, score: np.ndarray):
+    from ml_assets.training.calibration import chance_error, trusted_scores
+    from ml_assets.training.metrics import measure
+    from ml_assets.training.outcomes import outcomes
+
+    spec = model.spec
+    trusted = trusted_scores(outcomes(label, spec.task, fitted.classes), score)
+    observed = measure(trusted, ["calibration_error"])["calibration_error"]
+    chance = chance_error(trusted, seed=spec.seed)
+    limit = max(spec.evaluation.calibration_limit, chance)
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name="calibrated",
+        passed=observed <= limit,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "observed": observed,
+            "threshold": limit,
+            "declared_limit": spec.evaluation.calibration_limit,
+            "error_by_chance_alone": chance,
+            "method": spec.calibration,
+        },
+    )
+
+
+def _covered(key: dg.AssetKey, model: ModelContext, reference: pl.DataFrame) -> dg.AssetCheckResult:
+    from ml_assets.training.conformal import covered_share, least_coverage
+    from ml_assets.training.scored import LOWER, UPPER
+
+    declared = model.spec.intervals
+    label = reference[model.spec.label.column].cast(pl.Float64).to_numpy()
+    lower, upper = (reference[name].to_numpy() for name in (LOWER, UPPER))
+    observed = covered_share(label, lower, upper)
+    least = least_coverage(declared.coverage, declared.tolerance, reference.height)
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name="interval_coverage",
+        passed=observed >= least,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "observed": observed,
+            "threshold": least,
+            "declared_coverage": declared.coverage,
+            "mean_width": float((upper - lower).mean()),
+        },
+    )
 
 
 def _suspicion(key: dg.AssetKey, suspects: pl.DataFrame, limit: float) -> dg.AssetCheckResult:
+    measure = suspects.columns[1]
     strongest = suspects.row(0, named=True)
     return dg.AssetCheckResult(
         asset_key=key,
@@ -167,8 +253,9 @@ def _suspicion(key: dg.AssetKey, suspects: pl.DataFrame, limit: float) -> dg.Ass
         passed=not suspects["suspicious"].any(),
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={
-            "observed": strongest["roc_auc"],
+            "observed": strongest[measure],
             "threshold": limit,
+            "measure": measure,
             "feature": strongest["feature"],
             "strongest_alone": markdown(suspects.head(10)),
         },
@@ -247,16 +334,25 @@ def read_as_of(lake: Lake, key: str, as_of: str) -> pl.DataFrame:
 def _over_champion(lake: Lake, model: ModelContext, as_of: str, champion):
     from ml_assets.training.evaluate import time_blocks
     from ml_assets.training.fit import predict
+    from ml_assets.training.outcomes import align_classes, outcomes
     from ml_assets.training.promotion import compare_on_same_rows
+    from ml_assets.training.scored import read_scores, scored_classes
 
     rows = read_as_of(lake, model.key("reference"), as_of)
     spec = model.spec
+    classes, theirs = scored_classes(rows) if spec.task == MULTICLASS else None, predict(champion, rows)
+    own = read_scores(rows, spec.task, classes)
+    if classes is not None:
+        both = (*classes, *(name for name in champion.classes if name not in classes))
+        own, theirs = align_classes(own, classes, both), align_classes(theirs, champion.classes, both)
+        classes = both
     return compare_on_same_rows(
-        rows[spec.label.column].cast(pl.Float64).to_numpy(),
-        rows[SCORE].to_numpy(),
-        predict(champion, rows),
+        outcomes(rows[spec.label.column], spec.task, classes),
+        own,
+        theirs,
         promotion=spec.promotion,
         seed=spec.seed,
         champion_threshold=champion.threshold,
         blocks=time_blocks(rows[model.spine.time], spec.evaluation.block),
+        task=spec.task,
     )

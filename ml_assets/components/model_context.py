@@ -19,6 +19,7 @@ from ml_assets.lake import Lake
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.resources import AsOf
 from ml_assets.retraining.spec import RetrainingSpec
+from ml_assets.training.spaces import library
 from ml_assets.training.spec import ModelSpec, SpineSpec
 
 
@@ -61,6 +62,11 @@ class ModelContext:
             code_version=declaration_version(self.spec),
             **more,
         )
+
+    @property
+    def library(self) -> str:
+        """What learns, as a kind of asset."""
+        return library(self.spec.kind)
 
     @property
     def features(self) -> list[str]:

@@ -25,8 +25,10 @@ class TrainedVersion(BaseModel):
     run_id: str = Field(description="MLflow run that made it.")
     as_of: str = Field(description="Training cut-off, ISO 8601.")
     training_set_version: int = Field(description="Version of the training set's table.")
-    trees: int = Field(description="Boosting rounds kept.")
-    threshold: float = Field(description="Probability from which a row counts as positive.")
+    trees: int = Field(description="Boosting rounds kept; 1 for what learns in none.")
+    threshold: float | None = Field(
+        default=None, description="Probability from which a row counts as positive; null unless the task is binary."
+    )
 
 
 def write_record(lake: Lake, key: str, as_of: str, record: object) -> TableVersion:

@@ -7,12 +7,13 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.components.conditions import SCORE_DROPS
-from ml_assets.components.evaluation_assets import PREDICTION, SCORE, VERSION
-from ml_assets.components.metadata import data_version, table_metadata
+from ml_assets.components.evaluation_assets import VERSION
+from ml_assets.components.metadata import data_version, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
 from ml_assets.components.partitions import SINGLE_RUN, drops_of
 from ml_assets.components.stages import SCORING, STAGE
 from ml_assets.resources import LakeResource, RegistryResource
+from ml_assets.training.tasks import BINARY, MULTICLASS
 
 TAGS = {STAGE: SCORING}
 
@@ -32,7 +33,7 @@ def _predictions(model: ModelContext) -> dg.AssetsDefinition:
                 TAGS,
                 [model.key("champion"), model.spine.table, *(view.key for view in model.views)],
                 "The champion's score for every row of a drop, with its version and the versions of its inputs.",
-                kinds={"xgboost", "delta"},
+                kinds={model.library, "delta"},
                 partitions_def=model.spine.partitions_def,
                 automation_condition=SCORE_DROPS,
             )
@@ -43,6 +44,7 @@ def _predictions(model: ModelContext) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.MaterializeResult:
         from ml_assets.training.fit import predict
+        from ml_assets.training.scored import score_columns
 
         tables, mlflow = lake.open(), registry.open()
         drops = drops_of(context, model.spine.drops)
@@ -51,10 +53,8 @@ def _predictions(model: ModelContext) -> dg.AssetsDefinition:
             raise ValueError(f"model {spec.name} has no champion yet: materialize {spec.name}/champion first")
         fitted = mlflow.load(spec.name, version=champion.version)
         rows = model.rows(tables, drops)
-        score = predict(fitted, rows)
         scored = rows.select(model.spine.partition, model.spine.time, *spec.spine.key).with_columns(
-            pl.Series(SCORE, score),
-            (pl.Series(score) >= fitted.threshold).alias(PREDICTION),
+            *score_columns(fitted, predict(fitted, rows)),
             pl.lit(champion.version).alias(VERSION),
             pl.lit(json.dumps({view.key: tables.version(view.key) for view in model.views})).alias("feature_versions"),
             pl.lit(_started(context)).alias("scored_at"),
@@ -64,13 +64,25 @@ def _predictions(model: ModelContext) -> dg.AssetsDefinition:
             metadata={
                 **table_metadata(written, scored),
                 "model_version": champion.version,
-                "mean_score": float(score.mean()),
-                "predicted_positive_share": float(scored[PREDICTION].mean()),
+                **_told(scored, spec.task),
             },
             data_version=data_version(written),
         )
 
     return predictions
+
+
+def _told(scored: pl.DataFrame, task: str) -> dict[str, object]:
+    from ml_assets.training.scored import LOWER, PREDICTION, SCORE, UPPER
+
+    told: dict[str, object] = {"mean_score": scored[SCORE].mean()}
+    if task == BINARY:
+        told["predicted_positive_share"] = scored[PREDICTION].mean()
+    if task == MULTICLASS:
+        told["called"] = markdown(scored[PREDICTION].value_counts(sort=True).head(20))
+    if LOWER in scored.columns:
+        told["mean_interval_width"] = (scored[UPPER] - scored[LOWER]).mean()
+    return told
 
 
 def _started(context: dg.AssetExecutionContext) -> datetime:

@@ -70,7 +70,7 @@ def _training_set(model: ModelContext) -> dg.AssetsDefinition:
         tables = lake.open()
         moment = model.moment(tables, as_of)
         rows = model.rows(tables, [d for d in model.drops(tables) if d <= f"{moment:%Y-%m}"])
-        split = split_by_time(rows, spine=spec.spine, label=spec.label, split=spec.split, as_of=moment)
+        split = split_by_time(rows, spine=spec.spine, label=spec.label, split=spec.split, as_of=moment, task=spec.task)
         marked = pl.concat([getattr(split, part).with_columns(pl.lit(part).alias(SPLIT)) for part in PARTS])
         written, stored = replace_as_of(tables, model.key("training_set"), moment.isoformat(), marked)
         late = _labels_too_late(marked, model, split.bounds)
@@ -111,7 +111,7 @@ def _tuned_parameters(model: ModelContext) -> dg.AssetsDefinition:
                 "tuned_parameters",
                 TAGS,
                 [model.key("training_set")],
-                "The best XGBoost parameters of a seeded Optuna search, measured on the validation rows.",
+                "The best parameters of a seeded Optuna search, measured on the validation rows.",
                 kinds={"optuna"},
             )
         ],
@@ -134,6 +134,8 @@ def _tuned_parameters(model: ModelContext) -> dg.AssetsDefinition:
             metric=spec.metric,
             seed=spec.seed,
             storage=storage,
+            task=spec.task,
+            kind=spec.kind,
             on_trial=lambda done, total, best: context.log.info(f"trial {done} of {total}, best {best:.4f}"),
         )
         written = write_record(tables, model.key("tuned_parameters"), moment, tuned)
@@ -164,9 +166,9 @@ def _model(model: ModelContext) -> dg.AssetsDefinition:
                 "model",
                 TAGS,
                 [model.key("training_set"), model.key("tuned_parameters")],
-                "XGBoost with the tuned parameters, stopped early on the validation rows, logged and registered "
-                "in MLflow as the challenger.",
-                kinds={"xgboost", "mlflow"},
+                "What the tuned parameters and the training rows make, stopped early on the validation rows where it "
+                "learns in rounds, logged and registered in MLflow as the challenger.",
+                kinds={model.library, "mlflow"},
             )
         ],
     )
@@ -191,6 +193,10 @@ def _model(model: ModelContext) -> dg.AssetsDefinition:
                 training=spec.training,
                 metric=spec.metric,
                 seed=spec.seed,
+                task=spec.task,
+                kind=spec.kind,
+                calibration=spec.calibration,
+                intervals=spec.intervals,
             )
             run.log_parameters(fitted.parameters | {"trees": fitted.best_iteration + 1})
             run.log_history(f"validation_{spec.metric}", fitted.history)

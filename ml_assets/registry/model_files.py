@@ -1,13 +1,16 @@
-"""A trained model as an MLflow model directory in XGBoost's own flavour."""
+"""A trained model as an MLflow model directory in its library's own flavour, without pickles."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from ml_assets.registry.quiet_mlflow import import_mlflow
 from ml_assets.training.fit import TrainedModel, save_record
+from ml_assets.training.spaces import LIGHTGBM, SKLEARN, XGBOOST, library
+from ml_assets.training.tasks import MULTICLASS, REGRESSION
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -18,35 +21,79 @@ _EXAMPLE_ROWS = 5
 def write_model_files(
     model: TrainedModel, example: pl.DataFrame, directory: Path, *, model_id: str, run_id: str
 ) -> None:
-    """Write UBJSON booster, encoding, threshold, signature and input example into a new directory.
+    """Write estimator, encoding, threshold, signature and input example into a new directory.
 
-    The signature and the example describe what the booster takes: encoded features, float32. ``encoding.json`` tells
-    how they come from the columns of a table.
+    The signature and the example describe what the estimator takes: encoded features, float32. ``encoding.json`` tells
+    how they come from the columns of a table; ``model.json`` holds the calibration and the intervals that follow.
 
     Args:
         example: rows with the model's features; the first few are kept.
     """
     import pandas as pd
-    import xgboost
 
     mlflow = import_mlflow()
 
     encoded = model.encoding.encode(example.head(_EXAMPLE_ROWS))
-    mlflow.xgboost.save_model(
-        model.booster,
-        str(directory),
+    _WRITERS[library(model.kind)](
+        model,
+        directory,
         mlflow_model=mlflow.models.Model(model_id=model_id, run_id=run_id),
         signature=_signature(model),
         input_example=pd.DataFrame(encoded, columns=model.features),
-        # Left to itself MLflow starts a Python process that imports the model, to find out what it needs.
-        pip_requirements=[f"xgboost=={xgboost.__version__}", f"numpy=={np.__version__}"],
     )
     save_record(model, directory)
 
 
+def _write_xgboost(model: TrainedModel, directory: Path, **about: Any) -> None:
+    mlflow = import_mlflow()
+    mlflow.xgboost.save_model(model.estimator, str(directory), pip_requirements=_requirements("xgboost"), **about)
+
+
+def _write_lightgbm(model: TrainedModel, directory: Path, **about: Any) -> None:
+    mlflow = import_mlflow()
+    mlflow.lightgbm.save_model(model.estimator, str(directory), pip_requirements=_requirements("lightgbm"), **about)
+
+
+def _write_sklearn(model: TrainedModel, directory: Path, **about: Any) -> None:
+    import tempfile
+
+    from ml_assets.training.sklearn_kind import FILE, save, trusted_types
+
+    with tempfile.TemporaryDirectory() as folder:
+        save(model.estimator, Path(folder, FILE))
+        trusted = trusted_types(Path(folder, FILE), model.kind)
+    import_mlflow().sklearn.save_model(
+        model.estimator,
+        str(directory),
+        serialization_format="skops",
+        skops_trusted_types=trusted,
+        pyfunc_predict_fn="predict" if model.task == REGRESSION else "predict_proba",
+        pip_requirements=[*_requirements("sklearn", "scikit-learn"), *_requirements("skops")],
+        **about,
+    )
+
+
+_WRITERS: dict[str, Callable[..., None]] = {
+    XGBOOST: _write_xgboost,
+    LIGHTGBM: _write_lightgbm,
+    SKLEARN: _write_sklearn,
+}
+
+
+def _requirements(module: str, package: str | None = None) -> list[str]:
+    """Told to MLflow, which left to itself starts a Python process that imports the model to find out."""
+    from importlib import import_module
+
+    return [f"{package or module}=={import_module(module).__version__}", f"numpy=={np.__version__}"]
+
+
 def _signature(model: TrainedModel) -> "ModelSignature":
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
     inputs = [ColSpec(DataType.float, name, required=False) for name in model.features]
-    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(DataType.float, "score")]))
+    if model.task == MULTICLASS:
+        outputs = Schema([TensorSpec(np.dtype(np.float64), (-1, len(model.classes)), "probabilities")])
+    else:
+        outputs = Schema([ColSpec(DataType.float, "score")])
+    return ModelSignature(inputs=Schema(inputs), outputs=outputs)

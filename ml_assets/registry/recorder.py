@@ -12,6 +12,7 @@ import polars as pl
 from ml_assets.registry.model_files import write_model_files
 from ml_assets.registry.records import LoggedModel
 from ml_assets.training.fit import TrainedModel
+from ml_assets.training.spaces import library
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -66,7 +67,7 @@ class RunRecorder:
         self.log_files({name: json.dumps(content, indent=1)})
 
     def log_model(self, name: str, model: TrainedModel, example: pl.DataFrame) -> LoggedModel:
-        """Store a model in XGBoost's native format, with signature, input example and encoding.
+        """Store a model in its library's own format, with signature, input example and encoding.
 
         Args:
             name: shown in the UI.
@@ -75,7 +76,7 @@ class RunRecorder:
         from mlflow.entities import LoggedModelOutput
 
         logged = self._client.create_logged_model(
-            self._experiment_id, name=name, source_run_id=self.run_id, model_type="xgboost"
+            self._experiment_id, name=name, source_run_id=self.run_id, model_type=library(model.kind)
         )
         try:
             with tempfile.TemporaryDirectory() as folder:

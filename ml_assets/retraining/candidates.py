@@ -8,11 +8,10 @@ import numpy as np
 import polars as pl
 
 from ml_assets.training.bootstrap import Interval
-from ml_assets.training.fit import TrainedModel, predict
+from ml_assets.training.fit import TrainedModel
+from ml_assets.training.scored import scored
 from ml_assets.training.spec import ModelSpec
 from ml_assets.training.splits import Split
-
-SCORE, PREDICTION = "score", "prediction"
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,29 @@ def fit_as_of(rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: d
     from ml_assets.training.splits import split_by_time
 
     label, seed = spec.label.column, spec.seed
-    split = split_by_time(rows, spine=spec.spine, label=spec.label, split=spec.split, as_of=as_of)
+    split = split_by_time(rows, spine=spec.spine, label=spec.label, split=spec.split, as_of=as_of, task=spec.task)
     shared = {"features": features, "label": label, "training": spec.training, "metric": spec.metric, "seed": seed}
+    shared |= {"task": spec.task, "kind": spec.kind}
     tuned = search_parameters(
         split.train, split.validation, model=spec.name, search=spec.search, storage=studies, **shared
     )
     parameters = tuned.parameters | spec.training.parameters
-    model = fit_model(split.train, split.validation, parameters=parameters, **shared)
-    baseline = fit_baseline(split.train, label=label, by=spec.baseline.by)
+    model = fit_model(
+        split.train,
+        split.validation,
+        parameters=parameters,
+        calibration=spec.calibration,
+        intervals=spec.intervals,
+        **shared,
+    )
+    baseline = fit_baseline(
+        split.train,
+        label=label,
+        by=spec.baseline.by,
+        task=spec.task,
+        metric=spec.promotion.metric,
+        classes=model.classes,
+    )
     reference = scored(split.holdout, model)
     return Fitted(split, model, reference, predict_baseline(baseline, reference))
 
@@ -80,16 +94,19 @@ def train_candidate(
     """Split, search, fit and evaluate as of a moment; arguments and errors are those of ``fit_as_of``."""
     from ml_assets.training.bootstrap import bootstrap
     from ml_assets.training.evaluate import BASELINE, MODEL, time_blocks
-    from ml_assets.training.metrics import measure, rank_scores
+    from ml_assets.training.metrics import measure
+    from ml_assets.training.outcomes import outcomes, pair
+    from ml_assets.training.scored import read_scores
+    from ml_assets.training.tasks import measured_metrics
 
     began = time.perf_counter()
     fitted = fit_as_of(rows, spec, features, as_of, studies)
-    reference, threshold = fitted.reference, fitted.model.threshold
-    outcome = reference[spec.label.column].cast(pl.Float64).to_numpy()
-    own = rank_scores(outcome, reference[SCORE].to_numpy(), threshold)
+    reference, model = fitted.reference, fitted.model
+    outcome = outcomes(reference[spec.label.column], spec.task, model.classes)
+    own = pair(outcome, read_scores(reference, spec.task, model.classes), spec.task, model.threshold)
     # Floors need values alone; an interval is asked of one metric's difference only.
     resampled = bootstrap(
-        {MODEL: own, BASELINE: rank_scores(outcome, fitted.baseline_score, threshold)},
+        {MODEL: own, BASELINE: pair(outcome, fitted.baseline_score, spec.task, model.threshold)},
         resamples=spec.evaluation.resamples,
         seed=spec.seed,
         metrics=[spec.promotion.metric],
@@ -97,16 +114,10 @@ def train_candidate(
     )
     return Candidate(
         as_of=as_of,
-        model=fitted.model,
+        model=model,
         reference=reference,
-        values=measure(own),
+        values=measure(own, measured_metrics(spec.task, spec.pinball_losses)),
         over_baseline=resampled.improvement(MODEL, BASELINE, spec.promotion.metric, spec.evaluation.confidence),
         trained_rows=fitted.split.train.height,
         seconds=time.perf_counter() - began,
     )
-
-
-def scored(rows: pl.DataFrame, model: TrainedModel) -> pl.DataFrame:
-    """``rows`` with ``score`` and ``prediction``."""
-    score = pl.Series(SCORE, predict(model, rows))
-    return rows.with_columns(score, (score >= model.threshold).alias(PREDICTION))

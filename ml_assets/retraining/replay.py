@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from ml_assets.retraining.candidates import PREDICTION, SCORE, Candidate, scored, train_candidate
+from ml_assets.retraining.candidates import Candidate, train_candidate
 from ml_assets.retraining.decide import decide
 from ml_assets.retraining.evidence import Circumstances, Evidence, gather_evidence
 from ml_assets.retraining.limits import Limits, learn_limits
@@ -19,6 +19,7 @@ from ml_assets.training.bootstrap import bootstrap
 from ml_assets.training.evaluate import time_blocks
 from ml_assets.training.metrics import METRICS, rank_scores
 from ml_assets.training.promotion import PromotionDecision, compare_on_same_rows, decide_promotion
+from ml_assets.training.scored import PREDICTION, SCORE, scored
 
 RESAMPLES = 300
 LEARNED_FROM = {"breaches", "of_last", "false_alarm_rate", "max_drop", "floor", "drift_share", "resamples"}

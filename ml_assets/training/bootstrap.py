@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml_assets.training.metrics import METRICS, RankedScores, measure, measure_weighted
+from ml_assets.training.metrics import BINARY_METRICS, METRICS, Measurable, measure
 
 _CELLS = 500_000  # rows x resamples weighed at once: arrays of 4 MB, which stay in the cache
 
@@ -48,11 +48,11 @@ class Bootstrap:
 
 
 def bootstrap(
-    subjects: Mapping[str, RankedScores],
+    subjects: Mapping[str, Measurable],
     *,
     resamples: int,
     seed: int,
-    metrics: Sequence[str] = tuple(METRICS),
+    metrics: Sequence[str] = BINARY_METRICS,
     blocks: np.ndarray | None = None,
 ) -> Bootstrap:
     """Measure every subject on the same resamples, drawn with replacement.
@@ -63,7 +63,7 @@ def bootstrap(
     alike.
 
     Args:
-        subjects: name -> scores of the same n rows, ranked from the same row order.
+        subjects: name -> scores of the same n rows, in the same row order.
         blocks: group of each row, shape (n,), any sortable dtype; None draws single rows.
 
     Raises:
@@ -77,23 +77,19 @@ def bootstrap(
     for start in range(0, resamples, step):
         part = slice(start, min(start + step, resamples))
         weights = draw(rng, part.stop - part.start)
-        for subject, ranked in subjects.items():
-            for metric, values in measure_weighted(ranked, weights, metrics).items():
+        for subject, scores in subjects.items():
+            for metric, values in scores.weigh(weights, metrics).items():
                 samples[subject, metric][part] = values
     estimates = {
         (subject, metric): value
-        for subject, ranked in subjects.items()
-        for metric, value in measure(ranked, metrics).items()
+        for subject, scores in subjects.items()
+        for metric, value in measure(scores, metrics).items()
     }
     return Bootstrap(estimates, samples)
 
 
-def _common_rows(subjects: Mapping[str, RankedScores]) -> int:
-    labels = []
-    for ranked in subjects.values():
-        label = np.empty_like(ranked.label)
-        label[ranked.order] = ranked.label
-        labels.append(label)
+def _common_rows(subjects: Mapping[str, Measurable]) -> int:
+    labels = [scores.labels() for scores in subjects.values()]
     if not all(np.array_equal(labels[0], other) for other in labels[1:]):
         raise ValueError(f"{list(subjects)} were not scored on the same rows: a paired bootstrap needs the same labels")
     return len(labels[0])

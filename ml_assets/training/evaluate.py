@@ -8,8 +8,9 @@ import polars as pl
 
 from ml_assets.durations import parse_duration
 from ml_assets.training.bootstrap import Interval, bootstrap
-from ml_assets.training.metrics import METRICS, rank_scores
+from ml_assets.training.outcomes import outcomes, pair
 from ml_assets.training.spec import EvaluationSpec
+from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task, measured_metrics
 
 MODEL, BASELINE, IMPROVEMENT = "model", "baseline", "improvement"
 
@@ -22,13 +23,16 @@ class Evaluation:
     paired difference of the two, positive when the model is better), metric, value, low, high,
     confidence, resamples, rows.
 
-    ``slices`` has one row per value of each slice column: slice, value (text, null kept), rows,
-    prevalence, mean_score, roc_auc (null when only one class occurs), brier.
+    ``slices`` has one row per value of each slice column: slice, value (text, null kept), rows, and by task
+    prevalence, mean_score, roc_auc (null when only one class occurs), brier; or accuracy, mean_score, log_loss; or
+    mean_label, mean_score, mae, rmse.
+
+    ``prevalence`` and ``threshold`` are those of a binary task, else None.
     """
 
     rows: int
-    prevalence: float
-    threshold: float
+    prevalence: float | None
+    threshold: float | None
     metrics: pl.DataFrame
     slices: pl.DataFrame
 
@@ -46,44 +50,49 @@ def evaluate(
     *,
     label: str,
     time: str,
-    threshold: float,
+    threshold: float | None,
     slices: Sequence[str],
     evaluation: EvaluationSpec,
     seed: int,
+    task: Task = BINARY,
+    classes: Sequence[str] | None = None,
+    metrics: Sequence[str] = (),
 ) -> Evaluation:
     """Measure scores against known labels.
 
     Args:
-        frame: scored rows with the label (0/1 or boolean), the prediction time and the slice columns.
-        score: the model's probabilities, shape (rows,), in row order.
+        frame: scored rows with the label, the prediction time and the slice columns.
+        score: what the model's ``predict`` gave, in row order: shape (rows,), or (rows, classes).
         baseline_score: the baseline's.
-        threshold: probability from which a row counts as called positive.
+        threshold: probability from which a row counts as called positive; of a binary task alone.
+        classes: order of the classes in the scores of a multiclass task.
+        metrics: pinball losses measured beside the task's own metrics.
 
     Raises:
-        ValueError: a slice column is missing, or too few rows of one class for an interval.
+        ValueError: a slice column is missing, a label is none of the classes, or there are too few rows of one
+            class for an interval.
     """
-    outcome = frame[label].cast(pl.Float64).to_numpy()
+    outcome = outcomes(frame[label], task, classes)
+    names = measured_metrics(task, metrics)
     measured = bootstrap(
-        {
-            MODEL: rank_scores(outcome, score, threshold),
-            BASELINE: rank_scores(outcome, baseline_score, threshold),
-        },
+        {MODEL: pair(outcome, score, task, threshold), BASELINE: pair(outcome, baseline_score, task, threshold)},
         resamples=evaluation.resamples,
         seed=seed,
+        metrics=names,
         blocks=time_blocks(frame[time], evaluation.block),
     )
     rows = []
-    for metric in METRICS:
+    for metric in names:
         for subject in (MODEL, BASELINE):
             rows.append(_row(subject, metric, measured.interval(subject, metric, evaluation.confidence)))
         better = measured.improvement(MODEL, BASELINE, metric, evaluation.confidence)
         rows.append(_row(IMPROVEMENT, metric, better))
     return Evaluation(
         rows=frame.height,
-        prevalence=float(outcome.mean()),
-        threshold=threshold,
+        prevalence=float(outcome.mean()) if task == BINARY else None,
+        threshold=threshold if task == BINARY else None,
         metrics=pl.DataFrame(rows).with_columns(rows=pl.lit(frame.height, pl.Int64)),
-        slices=measure_slices(frame, score, label=label, slices=slices),
+        slices=measure_slices(frame, score, label=label, slices=slices, task=task, classes=classes),
     )
 
 
@@ -108,45 +117,76 @@ def time_blocks(time: pl.Series, block: str | None) -> np.ndarray | None:
     return (time.dt.epoch("us") // int(length)).to_numpy()
 
 
-def measure_slices(frame: pl.DataFrame, score: np.ndarray, *, label: str, slices: Sequence[str]) -> pl.DataFrame:
+def measure_slices(
+    frame: pl.DataFrame,
+    score: np.ndarray,
+    *,
+    label: str,
+    slices: Sequence[str],
+    task: Task = BINARY,
+    classes: Sequence[str] | None = None,
+) -> pl.DataFrame:
     """Measure each value of each slice column by itself; the columns are those of ``Evaluation.slices``."""
     missing = [name for name in slices if name not in frame.columns]
     if missing:
         raise ValueError(f"slices {missing} are not columns of the training set: add them to spine.columns")
-    scored = frame.select(
-        pl.col(label).cast(pl.Float64).alias("__label"), pl.Series("__score", score), *dict.fromkeys(slices)
-    )
-    schema = {
-        "slice": pl.String,
-        "value": pl.String,
-        "rows": pl.Int64,
-        "prevalence": pl.Float64,
-        "mean_score": pl.Float64,
-        "roc_auc": pl.Float64,
-        "brier": pl.Float64,
-    }
-    parts = [_measure_slice(scored, name).cast(schema) for name in slices]
+    outcome = outcomes(frame[label], task, classes)
+    if task == MULTICLASS:
+        of_label = score[np.arange(len(outcome)), outcome]
+        columns = {_HIT: score.argmax(axis=1) == outcome, _OF_LABEL: of_label, _SCORE: score.max(axis=1)}
+    else:
+        columns = {_LABEL: outcome, _SCORE: score}
+    scored = frame.select(*(pl.Series(name, it) for name, it in columns.items()), *dict.fromkeys(slices))
+    measures = _SLICE_MEASURES[task]()
+    schema = {"slice": pl.String, "value": pl.String, "rows": pl.Int64, **dict.fromkeys(measures, pl.Float64)}
+    parts = [
+        scored.group_by(pl.col(name).cast(pl.String).alias("value"))
+        .agg(rows=pl.len(), **measures)
+        .sort("value")
+        .select(pl.lit(name).alias("slice"), "value", "rows", *measures)
+        .cast(schema)
+        for name in slices
+    ]
     return pl.concat([pl.DataFrame(schema=schema), *parts])
 
 
-def _measure_slice(scored: pl.DataFrame, name: str) -> pl.DataFrame:
-    label, score = pl.col("__label"), pl.col("__score")
+_LABEL, _SCORE, _HIT, _OF_LABEL = "__label", "__score", "__hit", "__of_label"
+
+
+def _binary_measures() -> dict[str, pl.Expr]:
+    label, score = pl.col(_LABEL), pl.col(_SCORE)
     positives = label.sum()
     pairs = positives * (pl.len() - positives)
     # Mann-Whitney: the rank sum of the positives counts the pairs in which the positive scores higher.
     wins = score.rank("average").filter(label == 1).sum() - positives * (positives + 1) / 2
-    return (
-        scored.group_by(pl.col(name).cast(pl.String).alias("value"))
-        .agg(
-            rows=pl.len(),
-            prevalence=label.mean(),
-            mean_score=score.mean(),
-            roc_auc=pl.when(pairs > 0).then(wins / pairs),
-            brier=((score - label) ** 2).mean(),
-        )
-        .sort("value")
-        .select(pl.lit(name).alias("slice"), "value", "rows", "prevalence", "mean_score", "roc_auc", "brier")
-    )
+    return {
+        "prevalence": label.mean(),
+        "mean_score": score.mean(),
+        "roc_auc": pl.when(pairs > 0).then(wins / pairs),
+        "brier": ((score - label) ** 2).mean(),
+    }
+
+
+def _class_measures() -> dict[str, pl.Expr]:
+    epsilon = float(np.finfo(np.float64).eps)
+    return {
+        "accuracy": pl.col(_HIT).mean(),
+        "mean_score": pl.col(_SCORE).mean(),
+        "log_loss": -pl.col(_OF_LABEL).clip(epsilon, 1 - epsilon).log().mean(),
+    }
+
+
+def _value_measures() -> dict[str, pl.Expr]:
+    label, score = pl.col(_LABEL), pl.col(_SCORE)
+    return {
+        "mean_label": label.mean(),
+        "mean_score": score.mean(),
+        "mae": (score - label).abs().mean(),
+        "rmse": ((score - label) ** 2).mean().sqrt(),
+    }
+
+
+_SLICE_MEASURES = {BINARY: _binary_measures, MULTICLASS: _class_measures, REGRESSION: _value_measures}
 
 
 def _row(subject: str, metric: str, interval: Interval) -> dict[str, str | float | int]:

@@ -5,19 +5,29 @@ import polars as pl
 
 from ml_assets.training.fit import TrainedModel
 from ml_assets.training.sampling import sample_rows
+from ml_assets.training.spaces import SKLEARN, library
+from ml_assets.training.tasks import REGRESSION
 
 
 def explain(model: TrainedModel, frame: pl.DataFrame, *, rows: int = 2_000, seed: int = 0) -> pl.DataFrame:
-    """Mean absolute contribution of each feature over a seeded sample of rows.
+    """How far each feature moves the score, as a mean over a seeded sample of rows.
 
-    Contributions are SHAP values of trees, computed exactly by XGBoost. Source: Lundberg et al., "From local
-    explanations to global understanding with explainable AI for trees", Nature Machine Intelligence 2, 2020.
+    Of boosted trees it is the mean absolute SHAP value, computed exactly by the library (of several classes, their
+    mean). Source: Lundberg et al., "From local explanations to global understanding with explainable AI for trees",
+    Nature Machine Intelligence 2, 2020. Of other estimators it is the mean absolute change of the score when the
+    feature's values are shuffled among the rows, after Breiman, "Random forests", Machine Learning 45, 2001.
 
     Returns:
-        feature, importance (mean absolute contribution, in log-odds), share (of the sum of importances);
-        the most important first, ties by name.
+        feature, importance (in the unit that ``importance_unit`` names), share (of the sum of importances); the most
+        important first, ties by name.
     """
-    importance = np.abs(contributions(model, sample_rows(frame, rows, seed))[:, :-1]).mean(axis=0, dtype=np.float64)
+    matrix = model.encoding.encode(sample_rows(frame, rows, seed))
+    found = model.library.contributions(model.estimator, model.encoding, matrix)
+    if found is None:
+        importance = _changes(model, matrix, seed)
+    else:
+        over = tuple(range(found.ndim - 1))
+        importance = np.abs(found[..., :-1]).mean(axis=over, dtype=np.float64)
     total = importance.sum()
     return pl.DataFrame(
         {
@@ -28,17 +38,34 @@ def explain(model: TrainedModel, frame: pl.DataFrame, *, rows: int = 2_000, seed
     ).sort("importance", "feature", descending=[True, False])
 
 
+def importance_unit(model: TrainedModel) -> str:
+    """What ``explain`` measures, for an axis."""
+    if library(model.kind) == SKLEARN:
+        return "mean |change of the score| when shuffled"
+    return f"mean |SHAP value|, {'unit of the label' if model.task == REGRESSION else 'log-odds'}"
+
+
 def contributions(model: TrainedModel, frame: pl.DataFrame) -> np.ndarray:
-    """SHAP values in log-odds, float32 of shape (rows, features + 1); the last column is the bias.
+    """SHAP values of boosted trees, of shape (rows, features + 1) or (rows, classes, features + 1).
 
-    A row sums to the log-odds of its score.
+    The last column is the bias. A row sums to the log-odds of its score, before any calibration, or to its value.
+
+    Raises:
+        ValueError: the model is of another kind.
     """
-    import xgboost as xgb
+    found = model.library.contributions(model.estimator, model.encoding, model.encoding.encode(frame))
+    if found is None:
+        raise ValueError(f"a model of kind {model.kind} has no SHAP values: see explain")
+    return found
 
-    matrix = xgb.DMatrix(
-        model.encoding.encode(frame),
-        feature_names=model.encoding.names,
-        feature_types=model.encoding.feature_types,
-        enable_categorical=True,
-    )
-    return model.booster.predict(matrix, pred_contribs=True)
+
+def _changes(model: TrainedModel, matrix: np.ndarray, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    classes = len(model.classes or ())
+    score = model.library.predict(model.estimator, matrix, classes)
+    changes = np.zeros(matrix.shape[1])
+    for column in range(matrix.shape[1]):
+        shuffled = matrix.copy()
+        shuffled[:, column] = rng.permutation(matrix[:, column])
+        changes[column] = np.abs(model.library.predict(model.estimator, shuffled, classes) - score).mean()
+    return changes

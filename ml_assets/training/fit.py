@@ -1,47 +1,65 @@
-"""The final fit, and the model as it is stored: native XGBoost plus what is needed to feed it."""
+"""The final fit, and the model as it is stored: the library's own file plus what is needed to feed and read it."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from ml_assets.training.boosting import bin_rows, boost, labels
+from ml_assets.training.calibration import Calibration, calibrate, fit_calibration
+from ml_assets.training.conformal import Intervals, fit_intervals
 from ml_assets.training.encoding import Encoding
-from ml_assets.training.spec import TrainingSpec
+from ml_assets.training.kinds import Kind, Problem, find_kind
+from ml_assets.training.outcomes import learn_classes, outcomes, targets
+from ml_assets.training.spaces import XGBOOST
+from ml_assets.training.spec import IntervalSpec, TrainingSpec
+from ml_assets.training.tasks import BINARY, MULTICLASS, Task
 
-if TYPE_CHECKING:
-    import xgboost as xgb
-
-BOOSTER_FILE = "model.ubj"
 ENCODING_FILE = "encoding.json"
 RECORD_FILE = "model.json"
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A fitted booster and everything scoring needs.
+    """A fitted estimator and everything scoring needs.
 
-    ``booster`` holds only the trees up to the best round; ``threshold`` is the probability from which an
-    outcome is called positive; ``best_iteration`` counts from 0; ``history`` is the validation metric
-    after each round.
+    ``estimator`` is what its kind fitted, of boosted trees only those up to the best round; ``threshold`` is the
+    probability from which an outcome is called positive, None unless the task is binary; ``best_iteration`` counts
+    from 0; ``history`` is the validation metric after each round. ``classes`` gives the order of a multiclass model's
+    probabilities, as text; ``label_type`` is the Polars name of the label's type.
     """
 
-    booster: "xgb.Booster"
+    estimator: Any
     encoding: Encoding
-    threshold: float
+    threshold: float | None
     best_iteration: int
     parameters: dict[str, Any]
     metric: str
     history: list[float]
+    kind: str = XGBOOST
+    task: Task = BINARY
+    classes: tuple[str, ...] | None = None
+    label_type: str = "Boolean"
+    calibration: Calibration | None = None
+    intervals: Intervals | None = None
 
     @property
     def features(self) -> list[str]:
         """Feature columns a frame to be scored must have."""
         return self.encoding.names
+
+    @property
+    def booster(self) -> Any:
+        """The estimator of a model of boosted trees."""
+        return self.estimator
+
+    @property
+    def library(self) -> Kind:
+        """What fitted the estimator and can use it."""
+        return find_kind(self.kind)
 
 
 def fit_model(
@@ -54,44 +72,76 @@ def fit_model(
     training: TrainingSpec,
     metric: str,
     seed: int,
+    task: Task = BINARY,
+    kind: str = XGBOOST,
+    calibration: str | None = None,
+    intervals: IntervalSpec | None = None,
 ) -> TrainedModel:
-    """Fit on ``train``; stop, and choose the threshold, on ``validation``. Vocabularies come from
-    ``train`` alone.
+    """Fit on ``train``; stop, calibrate, and choose threshold or intervals on ``validation``. Vocabularies and classes
+    come from ``train`` alone.
 
     Args:
         features: columns to learn from, in the order the model keeps.
-        label: boolean or 0/1 column without nulls.
-        parameters: XGBoost parameters, such as those of a search.
-        metric: what early stopping watches: roc_auc, average_precision or log_loss.
+        label: column without nulls: boolean or 0/1, text or whole numbers, or a number, by task.
+        parameters: parameters of the kind, such as those of a search.
+        metric: what early stopping watches, one of ``tasks.optimised_metrics(task)``.
+        calibration: isotonic or sigmoid; None leaves the probabilities as they are.
 
     Raises:
-        ValueError: a feature is missing or of a type a model cannot take.
+        ValueError: a feature is missing or of a type a model cannot take, or validation has a class that training
+            has not.
     """
     encoding = Encoding.learn(train, features)
-    known, outcome = encoding.encode(validation), labels(validation, label)
-    matrices = bin_rows(encoding, (encoding.encode(train), labels(train, label)), (known, outcome), training.max_bin)
-    boosted = boost(matrices, parameters, training=training, metric=metric, seed=seed, max_rounds=training.max_rounds)
-    threshold = best_f1_threshold(outcome, boosted.booster.inplace_predict(known))
+    classes = learn_classes(train[label]) if task == MULTICLASS else None
+    problem = Problem(kind, task, metric, len(classes or ()), encoding, training, seed)
+    library, known = find_kind(kind), encoding.encode(validation)
+    data = library.bind(
+        problem,
+        (encoding.encode(train), targets(train[label], task, classes)),
+        (known, targets(validation[label], task, classes)),
+    )
+    fitted = library.fit(problem, data, parameters, training.max_rounds)
+    outcome = outcomes(validation[label], task, classes)
+    score = library.predict(fitted.estimator, known, problem.classes)
+    correction = None if calibration is None else fit_calibration(calibration, outcome, score, task)
+    if correction is not None:
+        score = calibrate(correction, score)
     return TrainedModel(
-        booster=boosted.booster,
+        estimator=fitted.estimator,
         encoding=encoding,
-        threshold=threshold,
-        best_iteration=boosted.best_iteration,
+        threshold=best_f1_threshold(outcome, score) if task == BINARY else None,
+        best_iteration=fitted.best_iteration,
         parameters=dict(parameters),
         metric=metric,
-        history=boosted.history,
+        history=fitted.history,
+        kind=kind,
+        task=task,
+        classes=classes,
+        label_type=_type_name(train.schema[label]),
+        calibration=correction,
+        intervals=None
+        if intervals is None
+        else fit_intervals(outcome, score, coverage=intervals.coverage, groups=intervals.groups),
     )
 
 
 def predict(model: TrainedModel, frame: pl.DataFrame) -> np.ndarray:
-    """Probability of the positive class, float64 of shape (rows,), in row order.
+    """Scores in row order, float64: the probability of the positive class or the value, of shape (rows,), or the
+    probabilities of ``model.classes``, of shape (rows, classes).
 
     Raises:
         ValueError: a feature is missing, has changed its kind, or is infinite.
     """
+    classes = len(model.classes or ())
     if frame.is_empty():
-        return np.empty(0)
-    return model.booster.inplace_predict(model.encoding.encode(frame)).astype(np.float64)
+        return np.empty((0, classes) if classes else 0)
+    score = model.library.predict(model.estimator, model.encoding.encode(frame), classes)
+    return score if model.calibration is None else calibrate(model.calibration, score)
+
+
+def _type_name(dtype: pl.DataType) -> str:
+    """A category is text: the lake knows no other form of it."""
+    return "String" if dtype in (pl.Categorical, pl.Enum) else str(dtype)
 
 
 def best_f1_threshold(label: np.ndarray, score: np.ndarray) -> float:
@@ -105,13 +155,13 @@ def best_f1_threshold(label: np.ndarray, score: np.ndarray) -> float:
 
 
 def save_model(model: TrainedModel, directory: Path) -> None:
-    """Write the booster as UBJSON and the rest as JSON into a directory that exists."""
-    model.booster.save_model(directory / BOOSTER_FILE)
+    """Write the estimator in its library's own format and the rest as JSON into a directory that exists."""
+    model.library.save(model.estimator, directory / model.library.FILE)
     save_record(model, directory)
 
 
 def save_record(model: TrainedModel, directory: Path) -> None:
-    """Write all but the booster: vocabularies, threshold, parameters, history."""
+    """Write all but the estimator: vocabularies, threshold, parameters, history, classes, calibration, intervals."""
     (directory / ENCODING_FILE).write_text(model.encoding.model_dump_json(indent=1))
     record = {
         "threshold": model.threshold,
@@ -119,6 +169,12 @@ def save_record(model: TrainedModel, directory: Path) -> None:
         "parameters": model.parameters,
         "metric": model.metric,
         "history": model.history,
+        "kind": model.kind,
+        "task": model.task,
+        "classes": model.classes,
+        "label_type": model.label_type,
+        "calibration": model.calibration and model.calibration.model_dump(),
+        "intervals": model.intervals and model.intervals.model_dump(),
     }
     (directory / RECORD_FILE).write_text(json.dumps(record, indent=1))
 
@@ -128,15 +184,21 @@ def load_model(directory: Path) -> TrainedModel:
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: booster and encoding do not belong together.
+        ValueError: estimator and encoding do not belong together.
     """
-    import xgboost as xgb
+    _require(directory, RECORD_FILE, ENCODING_FILE)
+    record = json.loads((directory / RECORD_FILE).read_text())
+    library = find_kind(record.get("kind", XGBOOST))
+    _require(directory, library.FILE)
+    encoding = Encoding.model_validate_json((directory / ENCODING_FILE).read_text())
+    for name, parsed in (("calibration", Calibration), ("intervals", Intervals)):
+        record[name] = parsed.model_validate(record[name]) if record.get(name) else None
+    record["classes"] = tuple(record["classes"]) if record.get("classes") else None
+    estimator = library.load(directory / library.FILE, record.get("kind", XGBOOST), encoding)
+    return TrainedModel(estimator=estimator, encoding=encoding, **record)
 
-    missing = [name for name in (BOOSTER_FILE, ENCODING_FILE, RECORD_FILE) if not (directory / name).is_file()]
+
+def _require(directory: Path, *names: str) -> None:
+    missing = [name for name in names if not (directory / name).is_file()]
     if missing:
         raise FileNotFoundError(f"{directory} holds no complete model, it lacks {missing}: train and log it again")
-    booster = xgb.Booster(model_file=directory / BOOSTER_FILE)
-    encoding = Encoding.model_validate_json((directory / ENCODING_FILE).read_text())
-    if booster.feature_names != encoding.names:
-        raise ValueError(f"{directory}: the booster's features differ from those of {ENCODING_FILE}")
-    return TrainedModel(booster=booster, encoding=encoding, **json.loads((directory / RECORD_FILE).read_text()))

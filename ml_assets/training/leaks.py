@@ -6,13 +6,15 @@ import numpy as np
 import polars as pl
 
 from ml_assets.training.baseline import PRIOR_ROWS
-from ml_assets.training.boosting import labels
 from ml_assets.training.encoding import Encoding
-from ml_assets.training.metrics import measure, rank_scores
+from ml_assets.training.metrics import measure
+from ml_assets.training.outcomes import learn_classes, outcomes, pair
 from ml_assets.training.sampling import sample_rows
+from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task
 
 _BINS = 50
 _TRAIN_ROWS = 50_000  # enough for 50 rates
+LEAK_MEASURE = {BINARY: "roc_auc", MULTICLASS: "roc_auc_ovr", REGRESSION: "concordance"}
 
 
 def suspicious_features(
@@ -23,34 +25,66 @@ def suspicious_features(
     label: str,
     limit: float,
     seed: int,
+    task: Task = BINARY,
 ) -> pl.DataFrame:
     """Judge every feature alone.
 
     A feature's values are cut into 50 bins of equal mass (categories as they are, missing values apart);
-    the share of positives of each bin, learned on training rows, is its score on the holdout. So a leak
-    is found whatever its shape, also one that lies in a value being missing.
+    the share of positives of each bin, learned on training rows, is its score on the holdout: of several
+    classes the share of each, of a number its mean. So a leak is found whatever its shape, also one that lies
+    in a value being missing.
 
     Args:
-        limit: ROC AUC from which a feature is suspicious.
+        limit: the measure from which a feature is suspicious. Of a number it is the share of pairs of rows that
+            the feature puts in the right order (Harrell's C), which is the ROC AUC where the number is 0 or 1.
 
     Returns:
-        feature, roc_auc, limit, suspicious; the highest first, ties by name.
+        feature, the measure (``LEAK_MEASURE`` of the task), limit, suspicious; the highest first, ties by name.
     """
     known = sample_rows(train, _TRAIN_ROWS, seed)
     encoding = Encoding.learn(known, features)
     known_matrix, matrix = encoding.encode(known), encoding.encode(holdout)
-    known_label, outcome = labels(known, label), labels(holdout, label)
+    classes = learn_classes(train[label]) if task == MULTICLASS else None
+    known_label, outcome = outcomes(known[label], task, classes), outcomes(holdout[label], task, classes)
+    taught = (known_label[:, None] == np.arange(len(classes))) if classes else known_label[:, None]
     scores = []
     for column, feature in enumerate(encoding.features):
         edges = _edges(known_matrix[:, column], feature.kind)
-        rates = _rates(_bins(known_matrix[:, column], edges), known_label, len(edges) + 2)
-        ranked = rank_scores(outcome, rates[_bins(matrix[:, column], edges)])
-        scores.append(measure(ranked, ["roc_auc"])["roc_auc"])
+        rates = _rates(_bins(known_matrix[:, column], edges), taught.astype(np.float64), len(edges) + 2)
+        alone = rates[_bins(matrix[:, column], edges)]
+        scores.append(_strength(outcome, alone if classes else alone[:, 0], task))
+    measured = LEAK_MEASURE[task]
     return (
-        pl.DataFrame({"feature": encoding.names, "roc_auc": scores})
-        .with_columns(limit=pl.lit(limit), suspicious=pl.col("roc_auc") >= limit)
-        .sort("roc_auc", "feature", descending=[True, False])
+        pl.DataFrame({"feature": encoding.names, measured: scores})
+        .with_columns(limit=pl.lit(limit), suspicious=pl.col(measured) >= limit)
+        .sort(measured, "feature", descending=[True, False])
     )
+
+
+def concordance(label: np.ndarray, score: np.ndarray) -> float:
+    """Share of the pairs of rows with different labels in which the higher label has the higher score.
+
+    A tie counts half (Harrell et al., "Evaluating the yield of medical tests", JAMA 247, 1982). 0.5 if no labels
+    differ.
+    """
+    from scipy.stats import kendalltau
+
+    tau = kendalltau(label, score).statistic
+    if np.isnan(tau):
+        return 0.5
+    # Kendall's tau-b divides by both kinds of ties; this measure by those of the label alone.
+    return float((1 + tau * np.sqrt(_untied(score) / _untied(label))) / 2)
+
+
+def _untied(values: np.ndarray) -> float:
+    counts = np.unique(values, return_counts=True)[1].astype(np.float64)
+    return (len(values) * (len(values) - 1.0) - (counts * (counts - 1)).sum()) / 2
+
+
+def _strength(outcome: np.ndarray, score: np.ndarray, task: Task) -> float:
+    if task == REGRESSION:
+        return concordance(outcome, score)
+    return measure(pair(outcome, score, task), [LEAK_MEASURE[task]])[LEAK_MEASURE[task]]
 
 
 def _edges(values: np.ndarray, kind: str) -> np.ndarray:
@@ -64,7 +98,8 @@ def _bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right"))
 
 
-def _rates(bins: np.ndarray, label: np.ndarray, count: int) -> np.ndarray:
-    rows = np.bincount(bins, minlength=count)
-    positives = np.bincount(bins, weights=label, minlength=count)
-    return (positives + PRIOR_ROWS * label.mean()) / (rows + PRIOR_ROWS)
+def _rates(bins: np.ndarray, taught: np.ndarray, count: int) -> np.ndarray:
+    """Mean of each column of ``taught`` in each bin, drawn towards the overall mean; shape (bins, columns)."""
+    rows = np.bincount(bins, minlength=count)[:, None]
+    sums = np.stack([np.bincount(bins, weights=column, minlength=count) for column in taught.T], axis=1)
+    return (sums + PRIOR_ROWS * taught.mean(axis=0)) / (rows + PRIOR_ROWS)

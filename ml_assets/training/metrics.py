@@ -2,33 +2,54 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
+from ml_assets.training.tasks import BINARY, METRICS, measured_metrics
+
+__all__ = ["METRICS", "Measurable", "RankedScores", "measure", "measure_weighted", "rank_scores", "refuse_unknown"]
+
 CALIBRATION_BINS = 10
+BINARY_METRICS = measured_metrics(BINARY)
 
 
-@dataclass(frozen=True)
-class Metric:
-    """Which way is better, and what XGBoost calls it (None where XGBoost has no such metric)."""
+class Measurable(Protocol):
+    """Predictions of n rows beside their labels, to be measured under any weights of these rows."""
 
-    greater_is_better: bool
-    xgboost: str | None = None
+    def labels(self) -> np.ndarray:
+        """The labels in row order, shape (n,)."""
 
-    @property
-    def sign(self) -> int:
-        """+1 or -1: multiply a difference by it and more is better."""
-        return 1 if self.greater_is_better else -1
+    def weigh(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The named metrics under each of b row weightings.
+
+        Args:
+            weights: shape (b, n), in row order; counts of a resample, or any weights >= 0.
+
+        Returns:
+            Per name an array of shape (b,); NaN where it is undefined.
+
+        Raises:
+            ValueError: a metric does not fit.
+        """
 
 
-METRICS = {
-    "roc_auc": Metric(True, "auc"),
-    "average_precision": Metric(True, "aucpr"),
-    "log_loss": Metric(False, "logloss"),
-    "brier": Metric(False),
-    "calibration_error": Metric(False),
-    "f1": Metric(True),
-}
+def measure(scores: Measurable, names: Sequence[str] = BINARY_METRICS) -> dict[str, float]:
+    """The named metrics of the rows as they are; NaN where a class is absent and the metric needs both."""
+    ones = np.ones((1, len(scores.labels())))
+    return {name: float(values[0]) for name, values in scores.weigh(ones, names).items()}
+
+
+def measure_weighted(scores: Measurable, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """``scores.weigh(weights, names)``."""
+    return scores.weigh(weights, names)
+
+
+def refuse_unknown(names: Sequence[str], known: Sequence[str]) -> None:
+    """Raise ValueError if a metric is not one of the known."""
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"unknown metrics {unknown}: choose from {list(known)}")
 
 
 @dataclass(frozen=True)
@@ -44,6 +65,42 @@ class RankedScores:
     score: np.ndarray
     starts: np.ndarray
     threshold: float
+
+    def labels(self) -> np.ndarray:
+        """The labels in the row order given to ``rank_scores``."""
+        label = np.empty_like(self.label)
+        label[self.order] = self.label
+        return label
+
+    def weigh(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The named metrics under each of b row weightings.
+
+        - roc_auc: probability that a positive scores above a negative, ties count half (Mann-Whitney).
+        - average_precision: precision at each distinct score, weighted by the recall it adds (no interpolation).
+        - log_loss: natural logarithm, scores clipped by the float64 machine epsilon as scikit-learn does.
+        - brier: mean squared difference of score and outcome.
+        - calibration_error: expected calibration error over ten bins of equal mass along the score, the mean
+          over bins of abs(mean outcome - mean score). Equal mass rather than equal width follows Nguyen and
+          O'Connor, "Posterior calibration and exploratory analysis for natural language processing models",
+          EMNLP 2015. A group of tied scores that straddles an edge is shared between its bins in proportion,
+          so row order does not matter.
+        - f1: harmonic mean of precision and recall of ``score >= threshold``.
+
+        Args:
+            weights: shape (b, n), row order as given to ``rank_scores``; counts of a resample, or any weights >= 0.
+
+        Returns:
+            Per name an array of shape (b,); NaN where it is undefined.
+        """
+        refuse_unknown(names, BINARY_METRICS)
+        sorted_weights = weights[:, self.order]
+        results = {}
+        with np.errstate(invalid="ignore", divide="ignore"):
+            if {"roc_auc", "average_precision", "calibration_error"} & set(names):
+                results |= _rank_metrics(self, sorted_weights, names)
+            if {"log_loss", "brier", "f1"} & set(names):
+                results |= _row_metrics(self, sorted_weights)
+        return {name: results[name] for name in names}
 
 
 def rank_scores(label: np.ndarray, score: np.ndarray, threshold: float = 0.5) -> RankedScores:
@@ -63,46 +120,6 @@ def rank_scores(label: np.ndarray, score: np.ndarray, threshold: float = 0.5) ->
     label, score = label[order], score[order]
     starts = np.flatnonzero(np.r_[True, np.diff(score) > 0])
     return RankedScores(order, label, score, starts, threshold)
-
-
-def measure(ranked: RankedScores, names: Sequence[str] = tuple(METRICS)) -> dict[str, float]:
-    """The named metrics of the rows as they are; NaN where a class is absent and the metric needs both."""
-    ones = np.ones((1, len(ranked.label)))
-    return {name: float(values[0]) for name, values in measure_weighted(ranked, ones, names).items()}
-
-
-def measure_weighted(ranked: RankedScores, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """The named metrics under each of b row weightings.
-
-    - roc_auc: probability that a positive scores above a negative, ties count half (Mann-Whitney).
-    - average_precision: precision at each distinct score, weighted by the recall it adds (no interpolation).
-    - log_loss: natural logarithm, scores clipped by the float64 machine epsilon as scikit-learn does.
-    - brier: mean squared difference of score and outcome.
-    - calibration_error: expected calibration error over ten bins of equal mass along the score, the mean
-      over bins of abs(mean outcome - mean score). Equal mass rather than equal width follows Nguyen and
-      O'Connor, "Posterior calibration and exploratory analysis for natural language processing models",
-      EMNLP 2015. A group of tied scores that straddles an edge is shared between its bins in proportion,
-      so row order does not matter.
-    - f1: harmonic mean of precision and recall of ``score >= threshold``.
-
-    Args:
-        weights: shape (b, n), row order as given to ``rank_scores``; counts of a resample, or any weights
-            >= 0.
-
-    Returns:
-        Per name an array of shape (b,); NaN where it is undefined.
-    """
-    unknown = [name for name in names if name not in METRICS]
-    if unknown:
-        raise ValueError(f"unknown metrics {unknown}: choose from {list(METRICS)}")
-    sorted_weights = weights[:, ranked.order]
-    results = {}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        if {"roc_auc", "average_precision", "calibration_error"} & set(names):
-            results |= _rank_metrics(ranked, sorted_weights, names)
-        if {"log_loss", "brier", "f1"} & set(names):
-            results |= _row_metrics(ranked, sorted_weights)
-    return {name: results[name] for name in names}
 
 
 def _rank_metrics(ranked: RankedScores, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:

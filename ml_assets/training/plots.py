@@ -1,7 +1,7 @@
 """Small plots as PNG bytes, drawn without pyplot, so they work in any thread and without a display."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 _INCHES, _DPI = (5.2, 3.9), 100
 _POINTS = 300  # of a curve; more cannot be seen at this size
-_TOP_FEATURES = 20
+_TOP_FEATURES, _TOP_CLASSES = 20, 15
 
 
 def plot_roc(label: np.ndarray, score: np.ndarray) -> bytes:
@@ -50,10 +50,63 @@ def plot_calibration(label: np.ndarray, score: np.ndarray, bins: int = 10) -> by
     return _png(figure)
 
 
-def plot_importance(importance: pl.DataFrame) -> bytes:
-    """The features that move the score most; takes what ``explain`` returns."""
+def plot_residuals(label: np.ndarray, value: np.ndarray, ends: tuple[np.ndarray, np.ndarray] | None = None) -> bytes:
+    """Known minus predicted number against the predicted one, with the mean in bins of equal mass.
+
+    Args:
+        ends: lower and upper ends of the rows' intervals, drawn as far as they lie from the prediction.
+    """
+    residual = label - value
+    order = np.argsort(value, kind="stable")
+    shown = order[np.unique(np.linspace(0, len(order) - 1, 10 * _POINTS).astype(int))]
+    parts = [part for part in np.array_split(order, 20) if len(part)]
+    figure, axes = _figure("Residuals on the holdout", "prediction", "label - prediction")
+    axes.scatter(value[shown], residual[shown], s=3, color=GREY, alpha=0.5, label="row")
+    axes.axhline(0, color=GREY, linestyle="--", linewidth=1)
+    if ends is not None:
+        for end, name in zip(ends, ("interval", None), strict=True):
+            axes.plot(value[shown], (end - value)[shown], color=ORANGE, linewidth=1, label=name)
+    means = [[numbers[part].mean() for part in parts] for numbers in (value, residual)]
+    axes.plot(*means, color=BLUE, marker="o", markersize=4, label="mean")
+    axes.set_ylim(*_around(residual, ends, value))
+    axes.legend(loc="best", frameon=False)
+    return _png(figure)
+
+
+def _around(residual: np.ndarray, ends: tuple[np.ndarray, np.ndarray] | None, value: np.ndarray) -> tuple[float, float]:
+    """A window that a few far rows do not stretch."""
+    low, high = np.quantile(residual, [0.005, 0.995])
+    if ends is not None:
+        low, high = min(low, (ends[0] - value).min()), max(high, (ends[1] - value).max())
+    margin = 0.05 * (high - low) or 1.0
+    return float(low - margin), float(high + margin)
+
+
+def plot_confusion(label: np.ndarray, called: np.ndarray, classes: Sequence[str]) -> bytes:
+    """Share of each known class's rows that were called each class; label and called are positions of classes.
+
+    Of many classes the most frequent are shown.
+    """
+    counts = np.zeros((len(classes), len(classes)))
+    np.add.at(counts, (label, called), 1)
+    shown = np.sort(np.argsort(-counts.sum(axis=1), kind="stable")[:_TOP_CLASSES])
+    rows = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, rows, out=np.zeros_like(counts), where=rows > 0)[np.ix_(shown, shown)]
+    figure, axes = _figure("Confusion on the holdout", "called", "known")
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    names = [str(classes[at])[:16] for at in shown]
+    axes.set_xticks(range(len(shown)), names, rotation=35, ha="right", fontsize=7)
+    axes.set_yticks(range(len(shown)), names, fontsize=7)
+    for (row, column), share in np.ndenumerate(shares):
+        color = "white" if share > 0.5 else "black"
+        axes.text(column, row, f"{share:.0%}", ha="center", va="center", fontsize=7, color=color)
+    return _png(figure)
+
+
+def plot_importance(importance: pl.DataFrame, unit: str = "mean |SHAP value|, log-odds") -> bytes:
+    """The features that move the score most; takes what ``explain`` returns, and ``explain.importance_unit``."""
     top = importance.head(_TOP_FEATURES).reverse()
-    figure, axes = _figure("What moves the score", "mean |SHAP value|, log-odds", "")
+    figure, axes = _figure("What moves the score", unit, "")
     figure.set_figheight(1.2 + 0.2 * top.height)
     axes.barh(top["feature"].to_list(), top["importance"].to_list(), color=BLUE)
     axes.tick_params(axis="y", labelsize=7)

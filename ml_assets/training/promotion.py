@@ -6,8 +6,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.training.bootstrap import Interval, bootstrap
-from ml_assets.training.metrics import METRICS, rank_scores
+from ml_assets.training.metrics import METRICS
+from ml_assets.training.outcomes import pair
 from ml_assets.training.spec import PromotionSpec
+from ml_assets.training.tasks import BINARY, Task
 
 FLOORS, BASELINE, FIRST, CHAMPION = (
     "floors",
@@ -50,22 +52,24 @@ def compare_on_same_rows(
     *,
     promotion: PromotionSpec,
     seed: int,
-    challenger_threshold: float = 0.5,
-    champion_threshold: float = 0.5,
+    challenger_threshold: float | None = 0.5,
+    champion_threshold: float | None = 0.5,
     blocks: np.ndarray | None = None,
+    task: Task = BINARY,
 ) -> Interval:
     """Paired bootstrap of challenger minus champion in ``promotion.metric``; positive means a better
     challenger.
 
     Args:
-        label: 0/1 or boolean of shape (n,); both scores are of these n rows, in this order.
+        label: outcomes of shape (n,): 0/1 or boolean, numbers, or positions of classes; both scores are of these n
+            rows, in this order, and of the same order of classes (see ``outcomes.align_classes``).
         challenger_threshold, champion_threshold: matter for f1 only.
         blocks: rows resampled together, see ``evaluate.time_blocks``.
     """
     measured = bootstrap(
         {
-            "challenger": rank_scores(label, challenger_score, challenger_threshold),
-            "champion": rank_scores(label, champion_score, champion_threshold),
+            "challenger": pair(label, challenger_score, task, challenger_threshold),
+            "champion": pair(label, champion_score, task, champion_threshold),
         },
         resamples=promotion.resamples,
         seed=seed,

@@ -9,12 +9,15 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml_assets.training.boosting import Matrices, bin_rows, boost, labels
 from ml_assets.training.encoding import Encoding
+from ml_assets.training.kinds import OnRound, Problem, find_kind
 from ml_assets.training.metrics import METRICS
+from ml_assets.training.outcomes import learn_classes, targets
 from ml_assets.training.sampling import sample_rows
+from ml_assets.training.spaces import XGBOOST
 from ml_assets.training.spec import ParameterRange, SearchSpec, TrainingSpec
 from ml_assets.training.study_storage import open_storage
+from ml_assets.training.tasks import BINARY, MULTICLASS, Task
 
 if TYPE_CHECKING:
     import optuna
@@ -34,10 +37,10 @@ class TunedParameters(BaseModel):
 
     study: str = Field(description="Name of the Optuna study: model name and fingerprint.")
     fingerprint: str = Field(description="SHA-256 of data, space and fixed settings; another one is another study.")
-    parameters: dict[str, str | bool | int | float] = Field(description="Best XGBoost parameters.")
+    parameters: dict[str, str | bool | int | float] = Field(description="Best parameters.")
     metric: str = Field(description="Metric that was optimised, on the validation rows.")
     best_value: float = Field(description="Its best value.")
-    best_rounds: int = Field(description="Boosting rounds of the best trial.")
+    best_rounds: int = Field(description="Boosting rounds of the best trial; 1 for what learns in none.")
     trials: int = Field(description="Trials finished or pruned, over all attempts.")
     pruned: int = Field(description="Of these, pruned.")
     seconds: float = Field(description="Time spent in these trials, over all attempts.")
@@ -56,6 +59,8 @@ def search_parameters(
     seed: int,
     storage: str,
     on_trial: OnTrial | None = None,
+    task: Task = BINARY,
+    kind: str = XGBOOST,
 ) -> TunedParameters:
     """Search with the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) and median pruning.
 
@@ -74,13 +79,15 @@ def search_parameters(
     """
     sample = sample_rows(train, search.rows, seed)
     encoding = Encoding.learn(sample, features)
-    rows = tuple((encoding.encode(part), labels(part, label)) for part in (sample, validation))
-    fingerprint = _fingerprint(encoding, rows, search, training, metric, seed)
+    classes = learn_classes(train[label]) if task == MULTICLASS else None
+    problem = Problem(kind, task, metric, len(classes or ()), encoding, training, seed)
+    rows = tuple((encoding.encode(part), targets(part[label], task, classes)) for part in (sample, validation))
+    fingerprint = _fingerprint(problem, rows, search)
     study = _open_study(f"{model}-{fingerprint[:12]}", storage, metric)
-    matrices = None
+    data = None
     while len(finished := finished_trials(study)) < search.trials:
-        matrices = matrices or bin_rows(encoding, *rows, training.max_bin)
-        study.add_trial(_next_trial(finished, matrices, search, training, metric, seed))
+        data = data or find_kind(kind).bind(problem, *rows)
+        study.add_trial(_next_trial(finished, problem, data, search))
         if on_trial is not None:
             on_trial(len(finished) + 1, search.trials, study.best_value if _has_best(study) else float("nan"))
     return _result(study, fingerprint, metric)
@@ -121,17 +128,17 @@ def search_history(storage: str, study: str) -> pl.DataFrame:
     return frame.with_columns(pl.col("value").cast(pl.Float64)).with_columns(best.forward_fill().alias("best_so_far"))
 
 
-def _fingerprint(
-    encoding: Encoding, rows: tuple, search: SearchSpec, training: TrainingSpec, metric: str, seed: int
-) -> str:
+def _fingerprint(problem: Problem, rows: tuple, search: SearchSpec) -> str:
     """The number of trials is left out: asking for more goes on with the same study."""
     declared = {
-        "encoding": encoding.model_dump(),
+        "encoding": problem.encoding.model_dump(),
         "search": search.model_dump(exclude={"trials"}),
-        "training": training.model_dump(exclude={"max_rounds", "threads"}),
-        "metric": metric,
-        "seed": seed,
+        "training": problem.training.model_dump(exclude={"max_rounds", "threads"}),
+        "metric": problem.metric,
+        "seed": problem.seed,
     }
+    if (problem.kind, problem.task) != (XGBOOST, BINARY):
+        declared |= {"kind": problem.kind, "task": problem.task, "classes": problem.classes}
     digest = hashlib.sha256(json.dumps(declared, sort_keys=True).encode())
     for matrix, label in rows:
         digest.update(np.ascontiguousarray(matrix).data)
@@ -151,19 +158,17 @@ def _open_study(name: str, storage: str, metric: str) -> "optuna.Study":
     )
 
 
-def _next_trial(
-    finished: list, matrices: Matrices, search: SearchSpec, training: TrainingSpec, metric: str, seed: int
-) -> "optuna.trial.FrozenTrial":
+def _next_trial(finished: list, problem: Problem, data: Any, search: SearchSpec) -> "optuna.trial.FrozenTrial":
     """Run one trial in memory, given the ended ones."""
     import optuna
 
     index = len(finished)
-    sampler_seed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+    sampler_seed = int(np.random.SeedSequence([problem.seed, index]).generate_state(1)[0])
     pruner = optuna.pruners.MedianPruner(
         n_startup_trials=_RANDOM_TRIALS, n_warmup_steps=_PRUNE_AFTER, interval_steps=_REPORT_EVERY
     )
     study = optuna.create_study(
-        direction=_direction(metric),
+        direction=_direction(problem.metric),
         sampler=optuna.samplers.TPESampler(n_startup_trials=_RANDOM_TRIALS, seed=sampler_seed),
         pruner=pruner if search.pruning else optuna.pruners.NopPruner(),
     )
@@ -172,17 +177,9 @@ def _next_trial(
     def objective(trial: "optuna.Trial") -> float:
         trial.set_user_attr(_INDEX, index)
         parameters = {name: _suggest(trial, name, space) for name, space in search.space.items()}
-        boosted = boost(
-            matrices,
-            parameters,
-            training=training,
-            metric=metric,
-            seed=seed,
-            max_rounds=search.max_rounds,
-            callbacks=[_pruning_callback(trial)],
-        )
-        trial.set_user_attr(_ROUNDS, boosted.best_iteration + 1)
-        return boosted.best_value
+        fitted = find_kind(problem.kind).fit(problem, data, parameters, search.max_rounds, _pruning(trial))
+        trial.set_user_attr(_ROUNDS, fitted.best_iteration + 1)
+        return fitted.best_value
 
     study.optimize(objective, n_trials=1)
     return study.trials[-1]
@@ -196,21 +193,16 @@ def _suggest(trial: "optuna.Trial", name: str, space: ParameterRange) -> Any:
     return trial.suggest_float(name, space.low, space.high, log=space.log)
 
 
-def _pruning_callback(trial: "optuna.Trial") -> Any:
+def _pruning(trial: "optuna.Trial") -> OnRound:
     import optuna
-    import xgboost as xgb
 
-    class Pruning(xgb.callback.TrainingCallback):
-        def after_iteration(self, model: Any, epoch: int, evals_log: dict) -> bool:  # noqa: ARG002
-            rounds = epoch + 1
-            if rounds % _REPORT_EVERY == 0:
-                ((values,),) = (metrics.values() for metrics in evals_log.values())
-                trial.report(values[-1], rounds)
-                if trial.should_prune():
-                    raise optuna.TrialPruned()
-            return False
+    def look(rounds: int, value: float) -> None:
+        if rounds % _REPORT_EVERY == 0:
+            trial.report(value, rounds)
+            if trial.should_prune():
+                raise optuna.TrialPruned()
 
-    return Pruning()
+    return look
 
 
 def _has_best(study: "optuna.Study") -> bool:

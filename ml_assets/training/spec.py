@@ -6,21 +6,25 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ml_assets.durations import parse_duration
+from ml_assets.training.spaces import (
+    RESERVED_PARAMETERS,
+    SKLEARN,
+    ParameterRange,
+    default_space,
+    library,
+    reserved_parameters,
+)
+from ml_assets.training.tasks import (
+    BINARY,
+    DEFAULT_METRIC,
+    PINBALL,
+    REGRESSION,
+    fitting_metrics,
+    listed,
+    optimised_metrics,
+)
 
-MetricName = Literal["roc_auc", "average_precision", "log_loss", "brier", "calibration_error", "f1"]
-RESERVED_PARAMETERS = {
-    "max_bin": "training.max_bin",
-    "nthread": "training.threads",
-    "n_jobs": "training.threads",
-    "seed": "seed",
-    "random_state": "seed",
-    "num_boost_round": "training.max_rounds",
-    "n_estimators": "training.max_rounds",
-    "early_stopping_rounds": "training.early_stopping_rounds",
-    "objective": "task",
-    "eval_metric": "metric",
-    "tree_method": "training (always hist)",
-}
+__all__ = ["ModelSpec", "ParameterRange", "default_space"]
 
 
 # Limits are validators, not Field(ge=...) or Annotated types: Dagster resolves a nested model from YAML only
@@ -82,7 +86,10 @@ class SpineSpec(Declared):
 class LabelSpec(Declared):
     """The outcome to predict."""
 
-    column: str = Field(description="Column of the spine table with the outcome: boolean or 0/1; null = none yet.")
+    column: str = Field(
+        description="Column of the spine table with the outcome: boolean or 0/1 (binary), text or whole numbers"
+        " (multiclass), a number (regression); null = none yet."
+    )
     known_at: str = Field(description="Column of the spine table with the moment the outcome was known.")
 
 
@@ -104,44 +111,6 @@ class SplitSpec(Declared):
     _enough = _within("min_rows", low=2)
 
 
-class ParameterRange(Declared):
-    """Values the search may give to one XGBoost parameter: low..high, or one of the choices."""
-
-    low: float | None = Field(default=None, description="Smallest value (inclusive).")
-    high: float | None = Field(default=None, description="Largest value (inclusive).")
-    log: bool = Field(default=False, description="Draw on a logarithmic scale; needs low > 0.")
-    integer: bool = Field(default=False, description="Draw whole numbers only.")
-    choices: list[str | bool | int | float] | None = Field(
-        default=None, description="The allowed values, instead of a range."
-    )
-
-    @model_validator(mode="after")
-    def _one_form(self) -> Self:
-        if self.choices is not None:
-            if self.low is not None or self.high is not None or not self.choices:
-                raise ValueError("give either low and high, or a list of choices that is not empty")
-        elif self.low is None or self.high is None or self.low > self.high:
-            raise ValueError("give low and high with low <= high, or a list of choices")
-        elif self.log and self.low <= 0:
-            raise ValueError(f"a logarithmic range needs low > 0, not {self.low}")
-        elif self.integer and not (self.low.is_integer() and self.high.is_integer()):
-            raise ValueError(f"an integer range needs whole bounds, not {self.low} and {self.high}")
-        return self
-
-
-def default_space() -> dict[str, ParameterRange]:
-    """A space that suits tabular data of 10^4 to 10^7 rows; each bound is a value people deploy."""
-    return {
-        "learning_rate": ParameterRange(low=0.03, high=0.3, log=True),
-        "max_depth": ParameterRange(low=3, high=8, integer=True),
-        "min_child_weight": ParameterRange(low=1, high=100, log=True),
-        "subsample": ParameterRange(low=0.6, high=1.0),
-        "colsample_bytree": ParameterRange(low=0.3, high=1.0),
-        "reg_lambda": ParameterRange(low=0.1, high=30, log=True),
-        "reg_alpha": ParameterRange(low=0.001, high=10, log=True),
-    }
-
-
 class SearchSpec(Declared):
     """How hyperparameters are searched (Optuna, TPE)."""
 
@@ -154,7 +123,8 @@ class SearchSpec(Declared):
     max_rounds: int = Field(default=150, description="Boosting rounds a trial may use at most.")
     pruning: bool = Field(default=True, description="Stop trials that fall behind the median of earlier ones.")
     space: dict[str, ParameterRange] = Field(
-        default_factory=default_space, description="XGBoost parameter -> values to search."
+        default_factory=default_space,
+        description="Parameter -> values to search; by default a space that suits the kind.",
     )
 
     _positive = _within("trials", "max_rounds", low=1)
@@ -170,7 +140,7 @@ class SearchSpec(Declared):
 
 
 class TrainingSpec(Declared):
-    """How the final model is fitted (XGBoost, hist)."""
+    """How the final model is fitted. Rounds and bins are those of boosted trees: XGBoost (hist) and LightGBM."""
 
     max_rounds: int = Field(default=1_000, description="Boosting rounds at most.")
     early_stopping_rounds: int = Field(
@@ -179,7 +149,7 @@ class TrainingSpec(Declared):
     max_bin: int = Field(default=128, description="Histogram bins per feature; half the default, twice as fast.")
     threads: int = Field(default=0, description="CPU threads; 0 takes every core.")
     parameters: dict[str, str | bool | int | float] = Field(
-        default_factory=dict, description="XGBoost parameters held fixed, in search and final fit alike."
+        default_factory=dict, description="Parameters held fixed, in search and final fit alike."
     )
 
     _positive = _within("max_rounds", "early_stopping_rounds", low=1)
@@ -199,7 +169,9 @@ class BaselineSpec(Declared):
 
     by: str | None = Field(
         default=None,
-        description="Column whose value's own past rate is predicted; null predicts the overall rate.",
+        description="Column whose value's own past rate is predicted; null predicts the overall rate. The rate is"
+        " the share of positives, the share of each class, or the usual value: the median where promotion.metric"
+        " is mae, the quantile where it is a pinball loss, else the mean.",
     )
 
 
@@ -214,19 +186,40 @@ class EvaluationSpec(Declared):
         " in promotion. Use it when rows of a day share their luck; null resamples single rows.",
     )
     leak_limit: float = Field(
-        default=0.9, description="ROC AUC of one feature alone from which it is suspected of a leak."
+        default=0.9,
+        description="ROC AUC of one feature alone from which it is suspected of a leak: one class against the rest"
+        " for several classes; for a number the share of pairs of rows that it puts in the right order.",
+    )
+    quantiles: list[float] = Field(
+        default_factory=list, description="Quantiles, such as 0.9, whose pinball loss a regression measures too."
+    )
+    calibration_limit: float = Field(
+        default=0.05, description="Calibration error allowed on the holdout where calibration is declared."
     )
 
     _are_durations = _durations("block")
     _share = _within("confidence", low=0.5, high=0.999)
     _limit = _within("leak_limit", low=0.5, high=1.0)
+    _error = _within("calibration_limit", low=0.0, high=1.0)
     _enough = _within("resamples", low=100)
+
+    @field_validator("quantiles")
+    @classmethod
+    def _whole_percents(cls, quantiles: list[float]) -> list[float]:
+        strange = [quantile for quantile in quantiles if f"pinball_{quantile:g}" not in PINBALL]
+        if strange:
+            raise ValueError(f"{strange} are no quantiles: give 0.01 to 0.99 in steps of 0.01")
+        return quantiles
 
 
 class PromotionSpec(Declared):
     """When a challenger replaces the champion."""
 
-    metric: MetricName = Field(default="roc_auc", description="The metric both are compared by.")
+    metric: str = Field(
+        default="roc_auc",
+        description="The metric both are compared by, which has to fit the task. Left out, it is roc_auc for a"
+        " binary task and the model's own metric for the others.",
+    )
     confidence: float = Field(default=0.95, description="Confidence of the two-sided interval.")
     margin: float = Field(
         default=0.0,
@@ -240,29 +233,63 @@ class PromotionSpec(Declared):
     _not_negative = _within("margin", low=0)
 
 
+class IntervalSpec(Declared):
+    """Prediction intervals of a regression, by split-conformal prediction on the validation rows."""
+
+    coverage: float = Field(default=0.9, description="Share of labels that should lie between lower and upper.")
+    groups: int = Field(
+        default=10,
+        description="Groups of equal size along the prediction that have errors of their own, so that large and small"
+        " predictions get intervals as wide as they need; fewer where a group would have under 200 validation rows."
+        " 1 gives every row the same width.",
+    )
+    tolerance: float = Field(default=0.03, description="How far coverage on the holdout may fall short.")
+
+    _share = _within("coverage", low=0.5, high=0.99)
+    _positive = _within("groups", low=1)
+    _small = _within("tolerance", low=0.0, high=0.5)
+
+
 class ModelSpec(Declared):
     """One model: everything needed to train, judge and promote it."""
 
     name: str = Field(description="Name of the model, its assets and registry entry.")
     description: str = Field(description="What the model predicts, for whom.")
     owners: list[str] = Field(default_factory=list, description="E-mail addresses, or teams as 'team:name'.")
-    task: Literal["binary"] = Field(default="binary", description="What kind of label it is.")
+    task: Literal["binary", "multiclass", "regression"] = Field(
+        default="binary", description="What kind of label it is: a yes or no, a choice among classes, or a number."
+    )
+    kind: str = Field(
+        default="xgboost",
+        description="What learns: xgboost, lightgbm, or sklearn: and the path of an estimator, such as"
+        " sklearn:sklearn.linear_model.Ridge.",
+    )
     spine: SpineSpec = Field(description="The rows to predict.")
     label: LabelSpec = Field(description="The outcome to predict.")
     features: list[str] = Field(description="Names of the feature views joined to the spine.")
     slices: list[str] = Field(default_factory=list, description="Columns whose values are also measured one by one.")
     split: SplitSpec = Field(description="Train, validation and holdout by prediction time.")
-    metric: Literal["roc_auc", "average_precision", "log_loss"] = Field(
-        default="roc_auc", description="Metric that the search optimises and early stopping watches."
+    metric: str | None = Field(
+        default=None,
+        description="Metric that the search optimises and early stopping watches: roc_auc, average_precision or"
+        " log_loss for a binary task (roc_auc if left out), log_loss or roc_auc_ovr for several classes (log_loss),"
+        " mae, rmse or a pinball loss such as pinball_0.9 for a number (mae). A regression under mae predicts the"
+        " median, under rmse the mean, under a pinball loss that quantile.",
     )
     search: SearchSpec = Field(default_factory=SearchSpec, description="Hyperparameter search.")
     training: TrainingSpec = Field(default_factory=TrainingSpec, description="Final fit.")
     baseline: BaselineSpec = Field(default_factory=BaselineSpec, description="The naive prediction to beat.")
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec, description="Measurement of the holdout.")
-    floors: dict[MetricName, float] = Field(
+    calibration: Literal["isotonic", "sigmoid"] | None = Field(
+        default=None, description="Correct the probabilities on the validation rows; for binary and multiclass tasks."
+    )
+    intervals: IntervalSpec | None = Field(
+        default=None, description="Give each prediction of a regression a lower and an upper end."
+    )
+    floors: dict[str, float] = Field(
         default_factory=dict,
-        description="Worst holdout value allowed per metric: a minimum, or a maximum for log_loss, brier and"
-        " calibration_error.",
+        description="Worst holdout value allowed per metric: a minimum, or a maximum for log_loss, brier,"
+        " calibration_error, mae, rmse and the pinball losses.",
     )
     promotion: PromotionSpec = Field(default_factory=PromotionSpec, description="Champion against challenger.")
     seed: int = Field(default=0, description="Seed of every random choice: sample, search, fit, bootstrap.")
@@ -276,6 +303,63 @@ class ModelSpec(Declared):
         if not re.fullmatch(r"[a-z][a-z0-9_]*", value):
             raise ValueError(f"{value!r} must be lower case letters, digits and _, and begin with a letter")
         return value
+
+    @field_validator("kind")
+    @classmethod
+    def _is_kind(cls, value: str) -> str:
+        library(value)
+        return value
+
+    @model_validator(mode="after")
+    def _filled_in(self) -> Self:
+        """Defaults that depend on task and kind."""
+        self.metric = self.metric or DEFAULT_METRIC[self.task]
+        if self.task != BINARY and "metric" not in self.promotion.model_fields_set:
+            self.promotion = self.promotion.model_copy(update={"metric": self.metric})
+        if self.kind != "xgboost" and self.search.space == default_space():
+            self.search = self.search.model_copy(update={"space": default_space(self.kind)})
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_task(self) -> Self:
+        fitting = fitting_metrics(self.task)
+        for field, names, allowed in (
+            ("metric", [self.metric], optimised_metrics(self.task)),
+            ("promotion.metric", [self.promotion.metric], fitting),
+            ("floors", self.floors, fitting),
+        ):
+            strange = [name for name in names if name not in allowed]
+            if strange:
+                raise ValueError(
+                    f"{field} of model {self.name}: {', '.join(strange)} does not fit the task {self.task}:"
+                    f" choose from {listed(allowed)}"
+                )
+        for field, given, tasks in (
+            ("intervals", self.intervals is not None, [REGRESSION]),
+            ("evaluation.quantiles", bool(self.evaluation.quantiles), [REGRESSION]),
+            ("calibration", self.calibration is not None, ["binary", "multiclass"]),
+        ):
+            if given and self.task not in tasks:
+                raise ValueError(f"{field} of model {self.name} is for the task {' or '.join(tasks)}, not {self.task}")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        wrong = "Classifier" if self.task == REGRESSION else "Regressor"
+        if library(self.kind) == SKLEARN and self.kind.endswith(wrong):
+            raise ValueError(f"kind {self.kind} of model {self.name} does not fit the task {self.task}")
+        reserved = reserved_parameters(self.kind)
+        for field, names in (("search.space", self.search.space), ("training.parameters", self.training.parameters)):
+            for name in names:
+                if name in reserved:
+                    raise ValueError(f"{name} in {field} of model {self.name} is set by {reserved[name]}: leave it out")
+        return self
+
+    @property
+    def pinball_losses(self) -> list[str]:
+        """The pinball losses that the declaration asks for."""
+        named = [*(f"pinball_{quantile:g}" for quantile in self.evaluation.quantiles), self.metric]
+        return [name for name in dict.fromkeys([*named, self.promotion.metric, *self.floors]) if name in PINBALL]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -7,6 +7,7 @@ import polars as pl
 
 from ml_assets.durations import parse_duration
 from ml_assets.training.spec import LabelSpec, SpineSpec, SplitSpec
+from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task
 
 _PART = "__part"
 _OUTSIDE = ("no_label", "label_not_known", "too_old", "in_gap", "label_too_late", "after_holdout")
@@ -69,6 +70,7 @@ def split_by_time(
     label: LabelSpec,
     split: SplitSpec,
     as_of: datetime,
+    task: Task = BINARY,
 ) -> Split:
     """Cut a training set into train, validation and holdout that share neither rows nor knowledge.
 
@@ -78,15 +80,17 @@ def split_by_time(
 
     Args:
         frame: training set; needs the spine's key and time, the label and its known_at. Labels are
-            boolean or 0/1.
+            boolean or 0/1 of a binary task, text, boolean or whole numbers of a multiclass task, numbers of a
+            regression.
         as_of: the training cut-off; with a time zone exactly if the time column has one.
 
     Raises:
-        ValueError: a column is missing or of the wrong type, or a part has too few rows or a single class.
+        ValueError: a column is missing or of the wrong type, a part has too few rows or a single class or value,
+            or validation or holdout have a class that training lacks.
     """
     lazy = frame.lazy()
     schema = lazy.collect_schema()
-    _check_columns(schema, spine, label, as_of)
+    _check_columns(schema, spine, label, as_of, task)
     if as_of.tzinfo is not None:
         as_of = as_of.astimezone(UTC)
     bounds = split_bounds(split, as_of)
@@ -100,7 +104,10 @@ def split_by_time(
     }
     dropped = {reason: counts.get(reason, 0) for reason in _OUTSIDE}
     for name, part in parts.items():
-        _check_part(name, part, label.column, split, bounds, dropped)
+        where = _check_rows(name, part, split, bounds, dropped)
+        _CHECKS[task](name, part[label.column], where)
+    if task == MULTICLASS:
+        _check_known_classes(parts, label.column)
     return Split(**parts, bounds=bounds, dropped=dropped)
 
 
@@ -142,7 +149,7 @@ def _part(bounds: Bounds, at: pl.Expr, known: pl.Expr, label: pl.Expr, as_of: da
     )
 
 
-def _check_columns(schema: pl.Schema, spine: SpineSpec, label: LabelSpec, as_of: datetime) -> None:
+def _check_columns(schema: pl.Schema, spine: SpineSpec, label: LabelSpec, as_of: datetime, task: Task) -> None:
     needed = [*spine.key, spine.time, label.column, label.known_at]
     missing = [name for name in needed if name not in schema]
     if missing:
@@ -153,13 +160,19 @@ def _check_columns(schema: pl.Schema, spine: SpineSpec, label: LabelSpec, as_of:
             raise ValueError(f"training set column {name} is {dtype}, it must be a Datetime")
         if (dtype.time_zone is None) != (as_of.tzinfo is None):
             raise ValueError(f"column {name} is {dtype} but as_of is {as_of!r}: give both a time zone, or neither")
-    if not (schema[label.column] == pl.Boolean or schema[label.column].is_integer()):
-        raise ValueError(f"label {label.column} is {schema[label.column]}, it must be boolean or integer 0/1")
+    dtype = schema[label.column]
+    whole = dtype == pl.Boolean or dtype.is_integer()
+    fits, wanted = {
+        BINARY: (whole, "boolean or integer 0/1"),
+        MULTICLASS: (whole or dtype in (pl.String, pl.Categorical, pl.Enum), "text, boolean or integer"),
+        REGRESSION: (dtype.is_numeric(), "a number"),
+    }[task]
+    if not fits:
+        raise ValueError(f"label {label.column} is {dtype}, it must be {wanted}")
 
 
-def _check_part(
-    name: str, part: pl.DataFrame, label: str, split: SplitSpec, bounds: Bounds, dropped: dict[str, int]
-) -> None:
+def _check_rows(name: str, part: pl.DataFrame, split: SplitSpec, bounds: Bounds, dropped: dict[str, int]) -> str:
+    """Raise if a part has too few rows; returns the part in words."""
     start, end = getattr(bounds, f"{name}_start"), getattr(bounds, f"{name}_end")
     where = f"the {name} part (prediction time {start or 'beginning'} to {end})"
     if part.height < split.min_rows:
@@ -168,8 +181,46 @@ def _check_part(
             f"{where} has {part.height} rows with a known label, fewer than split.min_rows = {split.min_rows}"
             f" (left out: {left_out or 'nothing'}): change split.{name}, split.gap or the cut-off"
         )
-    values = part[label].cast(pl.Int64).unique().sort().to_list()
+    return where
+
+
+def _check_binary(name: str, label: pl.Series, where: str) -> None:
+    values = label.cast(pl.Int64).unique().sort().to_list()
     if not set(values) <= {0, 1}:
-        raise ValueError(f"{where} has labels {values[:10]} in column {label}: a binary label is 0 or 1")
+        raise ValueError(f"{where} has labels {values[:10]} in column {label.name}: a binary label is 0 or 1")
     if len(values) < 2:
         raise ValueError(f"{where} has only labels of class {values[0]}: make split.{name} longer, both are needed")
+
+
+def _check_classes(name: str, label: pl.Series, where: str) -> None:
+    if label.n_unique() < 2:
+        raise ValueError(f"{where} has only labels of class {label[0]}: make split.{name} longer, two are needed")
+    if label.n_unique() > _MOST_CLASSES:
+        raise ValueError(
+            f"{where} has {label.n_unique()} classes in column {label.name}, at most {_MOST_CLASSES} are possible:"
+            " is it a number to predict (task: regression)?"
+        )
+
+
+def _check_numbers(name: str, label: pl.Series, where: str) -> None:
+    strange = label.len() - label.cast(pl.Float64).is_finite().sum()
+    if strange:
+        raise ValueError(f"{where} has {strange} labels in column {label.name} that are no finite numbers")
+    if label.n_unique() < 2:
+        raise ValueError(f"{where} has only the label {label[0]}: make split.{name} longer, it has to vary")
+
+
+def _check_known_classes(parts: dict[str, pl.DataFrame], label: str) -> None:
+    known = parts["train"][label].cast(pl.String).unique()
+    for name in ("validation", "holdout"):
+        found = parts[name][label].cast(pl.String).unique()
+        new = found.filter(~found.is_in(known.implode())).sort().to_list()
+        if new:
+            raise ValueError(
+                f"the {name} part has the classes {new[:10]} in column {label}, which the train part has not:"
+                " train on a longer history, or make rare classes one before"
+            )
+
+
+_MOST_CLASSES = 200
+_CHECKS = {BINARY: _check_binary, MULTICLASS: _check_classes, REGRESSION: _check_numbers}

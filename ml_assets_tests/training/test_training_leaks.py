@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from ml_assets.training.leaks import suspicious_features
+from ml_assets.training.leaks import concordance, suspicious_features
 
 
 def rows(seed, size=4_000):
@@ -40,3 +40,52 @@ def test_a_feature_without_any_value_is_judged_too():
     frame = rows(0).select("y", empty=pl.lit(None, pl.Float64))
     found = suspicious_features(frame, frame, features=["empty"], label="y", limit=0.9, seed=0)
     assert found.row(0) == ("empty", 0.5, 0.9, False)
+
+
+# Several classes, and numbers
+
+
+def test_a_leak_of_a_class_is_found():
+    def drawn(seed):
+        rng = np.random.default_rng(seed)
+        codes = rng.choice(3, 3_000, p=[0.5, 0.3, 0.2])
+        named = pl.Series(codes).replace_strict({0: "a", 1: "b", 2: "c"})
+        return pl.DataFrame({"y": named, "copied": codes, "honest": codes + rng.normal(0, 2, 3_000)}).with_columns(
+            noise=pl.Series(rng.normal(size=3_000))
+        )
+
+    features = ["noise", "honest", "copied"]
+    found = suspicious_features(drawn(0), drawn(1), features=features, label="y", limit=0.9, seed=0, task="multiclass")
+    assert found["feature"].to_list() == ["copied", "honest", "noise"]
+    assert found["suspicious"].to_list() == [True, False, False]
+    assert found["roc_auc_ovr"].to_list() == pytest.approx([1.0, 0.62, 0.5], abs=0.05)
+
+
+def test_a_leak_of_a_number_is_found_whatever_its_scale_or_shape():
+    def drawn(seed):
+        rng = np.random.default_rng(seed)
+        y = rng.standard_t(2, 3_000) * 10
+        return pl.DataFrame(
+            {
+                "y": y,
+                "noisy_copy": y + rng.normal(0, 0.5, 3_000),
+                "squashed": np.arctan(-y),
+                "honest": y + rng.normal(0, 40, 3_000),
+                "noise": rng.normal(size=3_000),
+            }
+        )
+
+    features = ["noisy_copy", "squashed", "honest", "noise"]
+    found = suspicious_features(drawn(0), drawn(1), features=features, label="y", limit=0.9, seed=0, task="regression")
+    assert set(found.filter("suspicious")["feature"]) == {"noisy_copy", "squashed"}
+    assert dict(found.select("feature", "concordance").iter_rows())["noise"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_concordance_is_the_share_of_pairs_in_order():
+    rng = np.random.default_rng(0)
+    label, score = rng.integers(0, 6, 60), rng.integers(0, 5, 60)
+    pairs = [(i, j) for i in range(60) for j in range(60) if label[i] > label[j]]
+    wins = [1.0 if score[i] > score[j] else 0.5 if score[i] == score[j] else 0.0 for i, j in pairs]
+    assert concordance(label, score) == pytest.approx(np.mean(wins))
+    assert concordance(label > 2, score) == pytest.approx(roc_auc_score(label > 2, score))
+    assert concordance(label, np.ones(60)) == 0.5

@@ -11,6 +11,8 @@ from ml_assets.training.spec import ParameterRange
 RNG = np.random.default_rng(0)
 SCORE = RNG.random(500)
 LABEL = RNG.random(500) < SCORE
+VALUE = 10 * SCORE + RNG.standard_t(2, 500)
+CODES, CALLED = RNG.integers(0, 20, (2, 500))
 HISTORY = pl.DataFrame(
     {
         "trial": [0, 1, 2],
@@ -35,11 +37,14 @@ IMPORTANCE = pl.DataFrame({"feature": [f"f{i}" for i in range(30)], "importance"
     [
         lambda: plots.plot_roc(LABEL, SCORE),
         lambda: plots.plot_calibration(LABEL, SCORE),
+        lambda: plots.plot_residuals(VALUE, 10 * SCORE),
+        lambda: plots.plot_residuals(VALUE, 10 * SCORE, (10 * SCORE - 2, 10 * SCORE + 3)),
+        lambda: plots.plot_confusion(CODES, CALLED, [f"class {i}" for i in range(20)]),
         lambda: plots.plot_importance(IMPORTANCE),
         lambda: plots.plot_search_history(HISTORY, "roc_auc"),
         lambda: plots.plot_parallel_coordinates(HISTORY, SPACE, "roc_auc"),
     ],
-    ids=["roc", "calibration", "importance", "history", "parallel"],
+    ids=["roc", "calibration", "residuals", "intervals", "confusion", "importance", "history", "parallel"],
 )
 def test_a_plot_is_a_small_png_with_something_on_it(draw):
     png = draw()

@@ -147,3 +147,41 @@ def test_longest_label_delay():
         longest_label_delay(frame_of([(10, 3, 1), (99, 30, 0), (5, None, None)]), time="at", known_at="known")
         == 30 * HOUR
     )
+
+
+# Labels of the other tasks
+
+
+def cut_as(task, values):
+    frame = frame_of(FILLER).with_columns(y=pl.Series("y", values))
+    return split_by_time(frame, spine=SPINE, label=LABEL, split=SPLIT, as_of=AS_OF, task=task)
+
+
+def test_classes_and_numbers_are_cut_as_yes_and_no_are():
+    expected = cut([]).rows
+    assert cut_as("multiclass", ["a", "b"] * 6).rows == expected
+    assert cut_as("multiclass", [1, 2] * 6).rows == expected
+    assert cut_as("regression", [0.5, 2.0] * 6).rows == expected
+    assert cut_as("regression", [1, 7] * 6).rows == expected
+
+
+@pytest.mark.parametrize(
+    ("task", "values", "message"),
+    [
+        ("binary", [0.0, 1.0] * 6, "label y is Float64, it must be boolean or integer 0/1"),
+        ("multiclass", [0.0, 1.0] * 6, "label y is Float64, it must be text, boolean or integer"),
+        ("regression", ["a", "b"] * 6, "label y is String, it must be a number"),
+        ("multiclass", ["a", "a"] * 6, "has only labels of class a: make split.train longer, two are needed"),
+        ("multiclass", ["a", "c", *["a", "b"] * 5], r"the holdout part has the classes \['c'\] in column y"),
+        ("multiclass", [*["a", "b"] * 2, "a", "c", *["a", "b"] * 3], r"the validation part has the classes \['c'\]"),
+        ("regression", [3.0] * 12, "has only the label 3.0: make split.train longer, it has to vary"),
+        (
+            "regression",
+            [1.0, float("nan"), *[1.0, 2.0] * 5],
+            "the holdout part .* has 1 labels in column y that are no",
+        ),
+    ],
+)
+def test_labels_that_do_not_fit_their_task_are_an_error(task, values, message):
+    with pytest.raises(ValueError, match=message):
+        cut_as(task, values)

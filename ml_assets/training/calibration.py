@@ -1,0 +1,116 @@
+"""Probabilities corrected on validation rows, and whether they hold on others."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml_assets.training.metrics import RankedScores, rank_scores
+from ml_assets.training.tasks import MULTICLASS, Task
+
+_EDGE = 1e-7  # log-odds are taken of scores at least this far from 0 and 1, which is what float32 resolves
+
+
+class Curve(BaseModel):
+    """How one score is corrected: steps from ``x`` to ``y``, or log-odds times ``slope`` plus ``intercept``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    x: tuple[float, ...] = Field(default=(), description="Scores between which the correction is linear, ascending.")
+    y: tuple[float, ...] = Field(default=(), description="The corrected score at each.")
+    slope: float = Field(default=1.0, description="Factor of the log-odds.")
+    intercept: float = Field(default=0.0, description="What is added to the log-odds.")
+
+    def correct(self, score: np.ndarray) -> np.ndarray:
+        """Corrected scores."""
+        if self.x:
+            return np.interp(score, self.x, self.y)
+        return 1 / (1 + np.exp(-(self.slope * _log_odds(score) + self.intercept)))
+
+
+class Calibration(BaseModel):
+    """The curves of a model: one of a binary task, else one for each class."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["isotonic", "sigmoid"] = Field(description="How the curves were found.")
+    curves: tuple[Curve, ...] = Field(description="One, or one for each class in the order of the classes.")
+
+
+def fit_calibration(method: str, outcome: np.ndarray, score: np.ndarray, task: Task) -> Calibration:
+    """Learn the correction from rows that the model was not fitted on.
+
+    - isotonic: the best correction that keeps the order (Zadrozny and Elkan, KDD 2002).
+    - sigmoid: a line through the log-odds, with Platt's guard against certainty (Platt, "Probabilistic outputs for
+      support vector machines", 1999).
+
+    Several classes are corrected one against the rest.
+
+    Args:
+        outcome: 0/1, or positions of classes, shape (n,).
+        score: shape (n,) or (n, classes).
+    """
+    learn = _isotonic if method == "isotonic" else _sigmoid
+    if task != MULTICLASS:
+        return Calibration(method=method, curves=(learn(outcome, score),))
+    curves = tuple(learn(outcome == position, score[:, position]) for position in range(score.shape[1]))
+    return Calibration(method=method, curves=curves)
+
+
+def calibrate(calibration: Calibration, score: np.ndarray) -> np.ndarray:
+    """Corrected scores of the same shape; the classes of a row sum to one, alike if no class is left likely."""
+    if score.ndim == 1:
+        return calibration.curves[0].correct(score)
+    corrected = np.stack([curve.correct(column) for curve, column in zip(calibration.curves, score.T, strict=True)], 1)
+    total = corrected.sum(axis=1, keepdims=True)
+    return np.where(total > 0, corrected / np.where(total > 0, total, 1), 1 / score.shape[1])
+
+
+def trusted_scores(outcome: np.ndarray, score: np.ndarray) -> RankedScores:
+    """What a calibration error is about: the positive class, or of several classes the one called."""
+    if score.ndim == 1:
+        return rank_scores(outcome, score)
+    return rank_scores(score.argmax(axis=1) == outcome, np.minimum(score.max(axis=1), 1.0))
+
+
+def chance_error(trusted: RankedScores, *, seed: int, resamples: int = 200, confidence: float = 0.95) -> float:
+    """The calibration error that perfect scores stay below with this confidence, on as many rows.
+
+    Labels are drawn from the scores themselves: few rows have an error though the scores are right (Broecker and
+    Smith, "Increasing the reliability of reliability diagrams", 2007).
+    """
+    rng = np.random.default_rng(seed)
+    ones = np.ones((1, len(trusted.score)))
+    errors = []
+    for _ in range(resamples):
+        drawn = (rng.random(len(trusted.score)) < trusted.score).astype(np.float64)
+        perfect = RankedScores(np.arange(len(drawn)), drawn, trusted.score, trusted.starts, trusted.threshold)
+        errors.append(perfect.weigh(ones, ["calibration_error"])["calibration_error"][0])
+    return float(np.quantile(errors, confidence))
+
+
+def _isotonic(outcome: np.ndarray, score: np.ndarray) -> Curve:
+    from sklearn.isotonic import IsotonicRegression
+
+    fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(score, outcome)
+    return Curve(x=tuple(map(float, fitted.X_thresholds_)), y=tuple(map(float, fitted.y_thresholds_)))
+
+
+def _sigmoid(outcome: np.ndarray, score: np.ndarray) -> Curve:
+    from sklearn.linear_model import LogisticRegression
+
+    positives = outcome.sum()
+    negatives = len(outcome) - positives
+    target = np.where(outcome == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    odds = _log_odds(score)[:, None]
+    fitted = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1_000).fit(
+        np.concatenate([odds, odds]),
+        np.repeat([1, 0], len(score)),
+        sample_weight=np.concatenate([target, 1 - target]),
+    )
+    return Curve(slope=float(fitted.coef_[0, 0]), intercept=float(fitted.intercept_[0]))
+
+
+def _log_odds(score: np.ndarray) -> np.ndarray:
+    score = np.clip(score, _EDGE, 1 - _EDGE)
+    return np.log(score) - np.log1p(-score)

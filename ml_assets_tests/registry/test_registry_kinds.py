@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ml_assets.registry.quiet_mlflow import import_mlflow
+from ml_assets.registry.records import RunOrigin
+from ml_assets.registry.registry import Registry
+from ml_assets.training.fit import fit_model, predict
+from ml_assets.training.scored import scored
+from ml_assets.training.spec import IntervalSpec, TrainingSpec
+
+CASES = {
+    "binary": ("lightgbm", "roc_auc", {"calibration": "isotonic"}),
+    "binary_logistic": ("sklearn:sklearn.linear_model.LogisticRegression", "roc_auc", {}),
+    "multiclass": ("xgboost", "log_loss", {"calibration": "sigmoid"}),
+    "multiclass_trees": ("sklearn:sklearn.ensemble.HistGradientBoostingClassifier", "log_loss", {}),
+    "multiclass_leaves": ("lightgbm", "roc_auc_ovr", {}),
+    "regression": ("lightgbm", "mae", {"intervals": IntervalSpec(coverage=0.8)}),
+    "regression_forest": ("sklearn:sklearn.ensemble.RandomForestRegressor", "rmse", {"intervals": IntervalSpec()}),
+    "regression_boosted": ("xgboost", "pinball_0.9", {}),
+}
+
+
+def rows(seed, size=500):
+    rng = np.random.default_rng(seed)
+    frame = pl.DataFrame({"a": rng.normal(size=size), "kind": rng.choice(["x", "y", None], size).tolist()})
+    value = frame["a"] * 2 + rng.normal(size=size)
+    named = pl.Series(np.digitize(value, [-1, 1])).replace_strict({0: "low", 1: "mid", 2: "high"})
+    return frame.with_columns(regression=value, multiclass=named, binary=value > 0)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    home = tmp_path_factory.mktemp("registry")
+    return Registry(f"sqlite:///{home}/mlflow.db", f"{home}/models", "training")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_version_of_any_kind_comes_back_and_scores_the_same_without_a_pickle(registry, name):
+    (kind, metric, options), task = CASES[name], name.partition("_")[0]
+    model = fit_model(
+        rows(0),
+        rows(1),
+        features=["a", "kind"],
+        label=task,
+        parameters={"n_estimators": 10} if "RandomForest" in kind else {},
+        training=TrainingSpec(threads=1, max_rounds=20),
+        metric=metric,
+        seed=0,
+        task=task,
+        kind=kind,
+        **options,
+    )
+    with registry.training_run(f"train {name}", RunOrigin()) as run:
+        logged = run.log_model(name, model, rows(1))
+    created = registry.register(name, logged)
+    loaded = registry.load(name, version=created.version)
+    np.testing.assert_allclose(predict(loaded, rows(2)), predict(model, rows(2)), rtol=0, atol=1e-9)
+    same = ("kind", "task", "classes", "label_type", "threshold", "calibration", "intervals", "encoding")
+    assert [getattr(loaded, field) for field in same] == [getattr(model, field) for field in same]
+    assert scored(rows(2), loaded).schema == scored(rows(2), model).schema
+
+    folder = Path(created.location.removeprefix("file://"))
+    assert not [path for path in folder.iterdir() if path.suffix in (".pkl", ".pickle", ".joblib")]
+    library = kind.partition(":")[0]
+    assert library in import_mlflow().models.Model.load(str(folder)).flavors
+
+
+@pytest.mark.parametrize("name", ["multiclass", "multiclass_trees", "multiclass_leaves", "regression_forest"])
+def test_mlflow_itself_can_use_what_was_logged(registry, name):
+    (kind, metric, _), task = CASES[name], name.partition("_")[0]
+    shared = {"features": ["a", "kind"], "label": task, "metric": metric, "seed": 0, "task": task, "kind": kind}
+    parameters = {"n_estimators": 10} if "RandomForest" in kind else {}
+    training = TrainingSpec(threads=1, max_rounds=20)
+    model = fit_model(rows(0), rows(1), parameters=parameters, training=training, **shared)
+    with registry.training_run("train", RunOrigin()) as run:
+        logged = run.log_model(name, model, rows(1))
+    mlflow = import_mlflow()
+    folder = logged.location.removeprefix("file://")
+    loaded = mlflow.pyfunc.load_model(folder)
+    example = mlflow.models.Model.load(folder).load_input_example(folder)
+    np.testing.assert_allclose(loaded.predict(example), predict(model, rows(1)[:5]), rtol=1e-6)
