@@ -80,8 +80,7 @@ def status(as_json: Json = False) -> None:
     home = _prepared()
     told = [
         model_status(
-            model, spine_of(defs, model).partition, Lake(home.lake), _registry(home), dg.DagsterInstance.get(),
-            datetime.now(UTC),
+            model, spine_of(defs, model), Lake(home.lake), _registry(home), dg.DagsterInstance.get(), datetime.now(UTC)
         )
         for model in declared_models(defs).values()
     ]  # fmt: skip

@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ml_assets.freshness import Freshness
+from ml_assets.sources.grains import GRAINS, WHOLE, is_name, names_between
 
-FORMATS = ("csv.zip", "csv.gz", "csv", "parquet")
+FORMATS = ("csv.zip", "csv.gz", "csv", "parquet", "delta")
 PARTITION = "{partition}"
 
-_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 _TEAM_OR_EMAIL = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
@@ -58,26 +58,24 @@ class Drops(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    grain: Literal["whole", "monthly"] = Field(
-        default="whole", description="One drop that holds everything, or one drop per calendar month."
+    grain: Literal["whole", "hourly", "daily", "weekly", "monthly"] = Field(
+        default="whole",
+        description="One drop that holds everything, or one drop per hour, day, week (Monday to Sunday) or month.",
     )
     column: str | None = Field(
         default=None,
-        description="Date or datetime column that says to which month a row of a shared file belongs.",
+        description="Date or datetime column that says to which drop a row of a shared file, table or query belongs.",
     )
     time_zone: str = Field(
         default="UTC",
-        description="IANA zone in which months begin; used for columns that carry a time zone.",
+        description="IANA zone in which days, weeks and months begin; used for columns that carry a time zone. Hours "
+        "are those of UTC.",
     )
-    start: str | None = Field(default=None, description="First month, such as 2013-01.")
-    end: str | None = Field(default=None, description="First month that is no longer expected (exclusive).")
-
-    @field_validator("start", "end")
-    @classmethod
-    def _is_month(cls, month: str | None) -> str | None:
-        if month is not None and not _MONTH.fullmatch(month):
-            raise ValueError(f"{month!r} is no month: write it as YYYY-MM, in quotes")
-        return month
+    start: str | None = Field(
+        default=None,
+        description="First drop: 2013-01 (monthly), 2013-01-07 (daily; weekly: a Monday) or 2013-01-07T09 (hourly).",
+    )
+    end: str | None = Field(default=None, description="First drop that is no longer expected (exclusive).")
 
     @field_validator("time_zone")
     @classmethod
@@ -90,13 +88,34 @@ class Drops(BaseModel):
 
     @model_validator(mode="after")
     def _fits_grain(self) -> Self:
-        if self.grain == "whole" and (self.column or self.start or self.end):
-            raise ValueError("drops: column, start and end belong to grain: monthly")
-        if self.grain == "monthly" and self.start is None:
-            raise ValueError("drops: grain: monthly needs `start`, its first month")
-        if self.start and self.end and self.end <= self.start:
+        if self.grain == WHOLE:
+            if self.column or self.start or self.end:
+                raise ValueError(f"drops: column, start and end belong to grain: {', '.join(GRAINS)}")
+            return self
+        grain = GRAINS[self.grain]
+        for name in (self.start, self.end):
+            if name is not None and not is_name(self.grain, name):
+                raise ValueError(f"{name!r} is no {grain.period}: write it as {grain.form}, in quotes")
+        if self.start is None:
+            raise ValueError(f"drops: grain: {self.grain} needs `start`, its first {grain.period}")
+        if self.end and self.end <= self.start:
             raise ValueError(f"drops: end {self.end} must lie after start {self.start}; it is exclusive")
+        if self.grain == "hourly" and self.time_zone != "UTC":
+            raise ValueError("drops: hours are those of UTC; leave time_zone out")
         return self
+
+    def expects(self, name: str) -> bool:
+        """Whether a drop of this name is declared."""
+        if self.grain == WHOLE or not is_name(self.grain, name):
+            return name == self.grain == WHOLE
+        return name >= self.start and (self.end is None or name < self.end)
+
+    @property
+    def names(self) -> list[str] | None:
+        """All declared drops, or None if they have no end."""
+        if self.grain == WHOLE:
+            return [WHOLE]
+        return None if self.end is None else names_between(self.grain, self.start, self.end)
 
 
 class RowCount(BaseModel):
@@ -169,8 +188,10 @@ class SourceSpec(BaseModel):
             raise ValueError(f"format: cannot be told from {template!r}; give one of {', '.join(sorted(FORMATS))}")
         if self.format == "parquet" and self.null_values:
             raise ValueError("null_values: a Parquet file has nulls of its own; leave them out")
-        if self.drops.grain == "whole" and PARTITION in template:
-            raise ValueError(f"where: {PARTITION} needs drops of grain: monthly")
-        if self.drops.grain == "monthly" and (PARTITION in template) == (self.drops.column is not None):
-            raise ValueError(f"drops: monthly drops are cut either by `column` or by {PARTITION} in the path, not both")
+        if self.drops.grain == WHOLE and PARTITION in template:
+            raise ValueError(f"where: {PARTITION} needs drops of grain: {', '.join(GRAINS)}")
+        if self.drops.grain != WHOLE and (PARTITION in template) == (self.drops.column is not None):
+            raise ValueError(
+                f"drops: {self.drops.grain} drops are cut either by `column` or by {PARTITION} in the path, not both"
+            )
         return self

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from ml_assets.sources.errors import DeliveryFault, SourceError
 from ml_assets.sources.fetch import file_token, held_tokens, locate
-from ml_assets.sources.months import expected, expected_months, is_month
-from ml_assets.sources.read import WHOLE, Schema, list_drops, read_drops
+from ml_assets.sources.grains import WHOLE, has_ended
+from ml_assets.sources.read import Schema, list_drops, read_drops
 from ml_assets.sources.spec import PARTITION, SourceSpec
 
 SETTLE = 2.0
@@ -20,8 +20,8 @@ def watch(
 ) -> dict[str, str]:
     """Drop -> token of every declared drop that the source holds, in order; a changed token may be a correction.
 
-    Nothing is parsed, but for a file that all months share, and that only if it is not as it was `before`.
-    While its months cannot be told, the months of before (at first: the first declared one) stand for them,
+    Nothing is parsed, but for a file that all drops share, and that only if it is not as it was `before`.
+    While its drops cannot be told, those of before (at first: the first declared one) stand for them,
     with `UNREAD` before their token, and it is looked into again each time.
 
     Args:
@@ -35,14 +35,14 @@ def watch(
     try:
         address = locate(spec.where)
         if PARTITION in address:
-            held = held_tokens(address, expected_months(drops), now, settle)
-            return {name: token for name, token in held.items() if is_month(name) and expected(drops, name)}
+            held = held_tokens(address, drops.names, now, settle)
+            return {name: token for name, token in held.items() if drops.expects(name)}
         token = file_token(address, now, settle)
     except DeliveryFault as fault:
         raise SourceError(spec.name, "all", fault) from fault
     if token is None:
         return {}
-    return {WHOLE: token} if drops.grain == WHOLE else _months_of_one_file(spec, schema, before, token)
+    return {WHOLE: token} if drops.grain == WHOLE else _drops_of_one_file(spec, schema, before, token)
 
 
 def due_drops(
@@ -51,19 +51,23 @@ def due_drops(
     tokens: Mapping[str, str],
     before: Mapping[str, str],
     ingested: Mapping[str, str],
+    now: float,
 ) -> dict[str, str]:
     """Drops to ingest -> content hash: those not ingested yet, and those whose content was corrected.
 
-    Only these are read: drops that are not ingested, and drops whose token is not that of `before`. One that
-    cannot be read is due as well, so that the run that ingests it says why; `UNREAD` and its token stand for
-    its content hash.
+    A period that is not over at `now` is not due: more of it may come. Only these drops are read: those not
+    ingested, and those whose token is not that of `before`. One that cannot be read is due as well, so that the
+    run that ingests it says why; `UNREAD` and its token stand for its content hash.
 
     Args:
         tokens: what `watch` returned now, or the part of it that is of interest.
         before: what the last look returned.
         ingested: drop -> content hash in the lake. A drop that only the lake holds is not due.
+        now: seconds since 1970.
     """
-    asked = [name for name, token in tokens.items() if name not in ingested or before.get(name) != token]
+    drops = spec.drops
+    over = {name: token for name, token in tokens.items() if has_ended(drops.grain, name, drops.time_zone, now)}
+    asked = [name for name, token in over.items() if name not in ingested or before.get(name) != token]
     readable = [name for name in asked if not tokens[name].startswith(UNREAD)]
     files = [[name] for name in readable] if PARTITION in spec.where.template else [readable]
     hashes = {name: digest for names in files for name, digest in _hashes(spec, schema, names).items()}
@@ -71,8 +75,8 @@ def due_drops(
     return {name: identity for name, identity in identities.items() if ingested.get(name) != identity}
 
 
-def _months_of_one_file(spec: SourceSpec, schema: Schema, before: Mapping[str, str], token: str) -> dict[str, str]:
-    # How the file is cut belongs to the token: another declaration finds other months in the same bytes.
+def _drops_of_one_file(spec: SourceSpec, schema: Schema, before: Mapping[str, str], token: str) -> dict[str, str]:
+    # How the file is cut belongs to the token: another declaration finds other drops in the same bytes.
     token = " ".join([token, *(f"{key}={value}" for key, value in spec.drops)])
     known = [name for name in before if before[name] == token]
     if known:
@@ -81,8 +85,8 @@ def _months_of_one_file(spec: SourceSpec, schema: Schema, before: Mapping[str, s
         return dict.fromkeys(list_drops(spec, schema), token)
     except SourceError as error:
         if error.kind in ("missing file", "unreachable"):
-            raise  # says nothing about the months
-        names = [name for name in before if is_month(name) and expected(spec.drops, name)]
+            raise  # says nothing about the drops
+        names = [name for name in before if spec.drops.expects(name)]
         return dict.fromkeys(names or [spec.drops.start], UNREAD + token)
 
 

@@ -63,7 +63,7 @@ def test_declared_format_wins_over_the_ending():
         ),
         (
             {"where": {"path": "a.txt"}},
-            "format: cannot be told from 'a.txt'; give one of csv, csv.gz, csv.zip, parquet",
+            "format: cannot be told from 'a.txt'; give one of csv, csv.gz, csv.zip, delta, parquet",
         ),
         (
             {"where": {"path": "a.parquet"}, "null_values": ["NA"]},
@@ -71,7 +71,7 @@ def test_declared_format_wins_over_the_ending():
         ),
         (
             {"where": {"path": "a-{partition}.csv"}},
-            "where: {partition} needs drops of grain: monthly",
+            "where: {partition} needs drops of grain: hourly, daily, weekly, monthly",
         ),
         (
             {"where": {"path": "a-{partition}.csv"}, "drops": MONTHLY},
@@ -81,12 +81,24 @@ def test_declared_format_wins_over_the_ending():
             {"drops": {"grain": "monthly", "start": "2024-01"}},
             "drops: monthly drops are cut either by `column` or by {partition} in the path, not both",
         ),
-        ({"drops": {"column": "at"}}, "drops: column, start and end belong to grain: monthly"),
+        ({"drops": {"column": "at"}}, "drops: column, start and end belong to grain: hourly, daily, weekly, monthly"),
         (
             {"drops": {"grain": "monthly", "column": "at"}},
             "drops: grain: monthly needs `start`, its first month",
         ),
         ({"drops": MONTHLY | {"start": "2024-13"}}, "'2024-13' is no month: write it as YYYY-MM, in quotes"),
+        (
+            {"drops": MONTHLY | {"grain": "weekly", "start": "2024-01-02"}},
+            "'2024-01-02' is no week: write it as the YYYY-MM-DD of its Monday, in quotes",
+        ),
+        (
+            {"drops": MONTHLY | {"grain": "daily"}},
+            "'2024-01' is no day: write it as YYYY-MM-DD, in quotes",
+        ),
+        (
+            {"drops": MONTHLY | {"grain": "hourly", "start": "2024-01-02T00", "time_zone": "Asia/Tokyo"}},
+            "drops: hours are those of UTC; leave time_zone out",
+        ),
         ({"drops": MONTHLY | {"end": "2024-01"}}, "drops: end 2024-01 must lie after start 2024-01; it is exclusive"),
         (
             {"drops": MONTHLY | {"time_zone": "Mars/Base"}},

@@ -16,7 +16,7 @@ from ml_assets.sources.fetch import file_token
 from ml_assets.sources.read import read_drops
 from ml_assets.sources.watch import due_drops, watch
 
-NOW = 1_700_000_000.0
+NOW = 1_800_000_000.0
 HEADER = "id,amount,shop,at\n"
 BY_FILE = {"grain": "monthly", "start": "2024-01", "end": "2024-05"}
 BY_COLUMN = BY_FILE | {"column": "at"}
@@ -50,7 +50,7 @@ def looker(orders_schema):
 
         def look(self, now=NOW):
             tokens = watch(self.spec, orders_schema, self.before, now)
-            due = due_drops(self.spec, orders_schema, tokens, self.before, self.ingested)
+            due = due_drops(self.spec, orders_schema, tokens, self.before, self.ingested, now)
             self.before = json.loads(json.dumps(tokens))
             return due
 
@@ -333,7 +333,7 @@ def test_http_token_is_whatever_the_server_tells(tmp_path, web):
     address, left_out = web
     deliver(tmp_path / "o.csv", JANUARY)
     size = len(HEADER + JANUARY)
-    token = f"Last-Modified=Tue, 14 Nov 2023 22:12:20 GMT size={size}"
+    token = f"Last-Modified=Fri, 15 Jan 2027 07:59:00 GMT size={size}"
     assert file_token(f"{address}/o.csv", NOW, 2) == token
     left_out.add("Last-Modified")
     assert file_token(f"{address}/o.csv", NOW, 2) == f"size={size}"
