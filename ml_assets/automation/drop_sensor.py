@@ -48,13 +48,13 @@ def drop_sensor(use_case: str, sources: Sequence[Source], every_seconds: int) ->
 def _look(source: Source, lake: Lake, before: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """The tokens of what is there now, and an identity for each drop that is due."""
     from ml_assets.quality.contracts import contract_schema, load_contract
-    from ml_assets.sources.watch import due_drops, watch
+    from ml_assets.sources.watch import due_drops, run_token, watch
 
     schema = contract_schema(load_contract(source.contract))
     now = time.time()
     tokens = watch(source, schema, before, now)
     due = due_drops(source, schema, tokens, before, _ingested(lake, source), now)
-    return tokens, {drop: f"{tokens[drop]}:{identity}" for drop, identity in due.items()}
+    return tokens, {drop: f"{run_token(tokens[drop])}:{identity}" for drop, identity in due.items()}
 
 
 def _ingested(lake: Lake, source: Source) -> dict[str, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import dagster as dg
+import polars as pl
 from rich.console import Console
 
 from ml_assets.automation.execute import Runner, run_key
@@ -108,8 +109,7 @@ class MainJob:
     def _drops(self) -> list[str]:
         """Drops that are over and that every source cut into drops has delivered."""
         held = [
-            set(list_drops(source, contract_schema(load_contract(source.contract))))
-            & set(partitions_of(source.drops).get_partition_keys())
+            set(list_drops(source, _schema(source))) & set(partitions_of(source.drops).get_partition_keys())
             for source in self._cut
         ]
         return sorted(set.intersection(*held)) if held else []
@@ -144,5 +144,10 @@ class MainJob:
         if not drops:
             return ""
         return " ".join(
-            fingerprint(source, [WHOLE] if source.drops.grain == WHOLE else list(drops)) for source in self._sources
+            fingerprint(source, [WHOLE] if source.drops.grain == WHOLE else list(drops), _schema(source))
+            for source in self._sources
         )
+
+
+def _schema(source: Source) -> pl.Schema:
+    return contract_schema(load_contract(source.contract))

@@ -1,12 +1,49 @@
 """Which drop each row belongs to."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.grains import GRAINS, name_at
+from ml_assets.sources.grains import GRAINS, drop_end, drop_start, name_at, stretches
 from ml_assets.sources.spec import Drops
+
+
+@dataclass(frozen=True)
+class Span:
+    """Moments from `lower` to before `upper` (None: without end): UTC for a column with a zone, else wall-clock."""
+
+    lower: datetime
+    upper: datetime | None
+
+
+def spans(names: Sequence[str], drops: Drops, dtype: pl.DataType) -> list[Span]:
+    """The spans that drops take, one for each stretch of drops without a gap.
+
+    Args:
+        dtype: what the contract declares for the column that drops are cut by.
+    """
+    return [
+        Span(
+            _moment(drop_start(drops.grain, stretch[0]), drops, dtype),
+            _moment(drop_end(drops.grain, stretch[-1]), drops, dtype),
+        )
+        for stretch in stretches(drops.grain, names)
+    ]
+
+
+def declared_span(drops: Drops, dtype: pl.DataType) -> Span:
+    """The span of all declared drops."""
+    end = None if drops.end is None else _moment(drop_start(drops.grain, drops.end), drops, dtype)
+    return Span(_moment(drop_start(drops.grain, drops.start), drops, dtype), end)
+
+
+def _moment(wall_clock: datetime, drops: Drops, dtype: pl.DataType) -> datetime:
+    zoned = getattr(dtype, "time_zone", None) is not None
+    return wall_clock.replace(tzinfo=ZoneInfo(drops.time_zone)).astimezone(UTC) if zoned else wall_clock
 
 
 def check_cuttable(column: str, dtype: pl.DataType, drops: Drops) -> None:

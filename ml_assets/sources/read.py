@@ -1,7 +1,7 @@
 """Read deliveries: one typed frame per drop, or one clear error."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ import polars as pl
 
 from ml_assets.sources.content_hash import content_hash
 from ml_assets.sources.cut import as_starts, drop_names, period_starts
+from ml_assets.sources.delivery import Schema, load
 from ml_assets.sources.errors import DeliveryFault, SourceError
-from ml_assets.sources.fetch import exists, fetch, held_partitions, locate
+from ml_assets.sources.fetch import exists, fetch, held_partitions, locate, parquet_files
 from ml_assets.sources.grains import GRAINS, WHOLE, drop_start
-from ml_assets.sources.spec import PARTITION, SourceSpec
-from ml_assets.sources.table import load_table
+from ml_assets.sources.query import query_digests, query_state
+from ml_assets.sources.scan import delta_version
+from ml_assets.sources.spec import PARTITION, WITH_NULLS, SourceSpec
 from ml_assets.sources.typed import typed_column
 
 DROP = "_drop"
 CONTENT_HASH = "_content_hash"
-
-Schema = Mapping[str, pl.DataType]
 
 
 @dataclass(frozen=True)
@@ -64,26 +64,39 @@ def list_drops(spec: SourceSpec, schema: Schema) -> list[str]:
         SourceError: the place cannot be reached, or the file that all drops share cannot be read.
     """
     with _blaming(spec, ["all"]):
-        address = locate(spec.where)
-        if PARTITION in address:
-            held = held_partitions(address, spec.drops.names)
-        elif not exists(address):
-            return []
-        elif spec.drops.grain == WHOLE:
-            return [WHOLE]
-        else:
-            table, _ = load_table(fetch(address), spec.format, [spec.drops.column], spec.null_values)
-            held = drop_names(_starts(spec, table, schema), spec.drops)
-    return [name for name in held if spec.drops.expects(name)]
+        return [name for name in _held(spec, schema) if spec.drops.expects(name)]
 
 
-def fingerprint(spec: SourceSpec, partitions: list[str]) -> str:
-    """SHA-256 of the delivered files' bytes, to see whether anything has changed since.
+def _held(spec: SourceSpec, schema: Schema) -> list[str]:
+    drops = spec.drops
+    if spec.format == "sql":
+        if drops.grain == WHOLE:
+            return [] if query_state(spec) is None else [WHOLE]
+        return list(query_digests(spec, schema))
+    address = locate(spec.where)
+    if PARTITION in address:
+        return held_partitions(address, drops.names)
+    if not _is_there(spec.format, address):
+        return []
+    if drops.grain == WHOLE:
+        return [WHOLE]
+    table, _ = load(spec, None, schema, [drops.column])
+    return drop_names(_starts(spec, table, schema), drops)
 
-    Drops that share one file share its fingerprint.
+
+def _is_there(file_format: str, address: str) -> bool:
+    if file_format == "delta":
+        return delta_version(address) is not None
+    return bool(parquet_files(address)[0]) if file_format == "parquet" else exists(address)
+
+
+def fingerprint(spec: SourceSpec, partitions: list[str], schema: Schema) -> str:
+    """SHA-256 of what is delivered, to see whether anything has changed since.
+
+    Of a CSV file the bytes count, so drops that share one share its fingerprint; of all else the drops' rows.
 
     Raises:
-        SourceError: a file is missing or cannot be reached.
+        SourceError: the delivery is missing, cannot be reached or cannot be read.
         ValueError: a partition is asked for that the declaration does not have.
     """
     _check_declared(spec, partitions)
@@ -92,16 +105,18 @@ def fingerprint(spec: SourceSpec, partitions: list[str]) -> str:
     digest = hashlib.sha256()
     for names in files:
         with _blaming(spec, names):
-            data = fetch(locate(spec.where).replace(PARTITION, names[0]))
-        digest.update(hashlib.sha256(data).digest())
+            if spec.format in WITH_NULLS:
+                digest.update(content_hash(load(spec, names, schema, list(schema))[0]).encode())
+            else:
+                data = fetch(locate(spec.where).replace(PARTITION, names[0]))
+                digest.update(hashlib.sha256(data).digest())
     return digest.hexdigest()
 
 
 def _read_file(spec: SourceSpec, names: list[str], schema: Schema) -> list[Drop]:
-    """The drops of these names, all of which lie in one file."""
+    """The drops of these names, all of which lie in one file, folder, table or query."""
     with _blaming(spec, names):
-        address = locate(spec.where).replace(PARTITION, names[0])
-        table, extra = load_table(fetch(address), spec.format, list(schema), spec.null_values)
+        table, extra = load(spec, names, schema, list(schema))
         uncut = spec.drops.column is None
         frames = {names[0]: _typed(table, schema)} if uncut else _cut(spec, table, names, schema)
         return [_drop(name, frames.get(name), extra) for name in names]

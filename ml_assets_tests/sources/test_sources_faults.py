@@ -50,7 +50,7 @@ def test_missing_file_of_one_drop(orders, orders_schema, tmp_path):
         "deliver it or change `where`"
     )
     with pytest.raises(SourceError, match="drop '2024-02': missing file"):
-        fingerprint(spec, ["2024-02"])
+        fingerprint(spec, ["2024-02"], orders_schema)
 
 
 def test_package_that_is_not_installed(orders, orders_schema):

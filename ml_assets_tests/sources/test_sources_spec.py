@@ -47,15 +47,18 @@ def test_declared_format_wins_over_the_ending():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"where": {}}, "where: give either `path`, or both `package` and `file`"),
-        ({"where": {"package": "p"}}, "where: give either `path`, or both `package` and `file`"),
+        ({"where": {}}, "where: give either `path`, or both `package` and `file`, or both `query` and `connection`"),
+        (
+            {"where": {"package": "p"}},
+            "where: give either `path`, or both `package` and `file`, or both `query` and `connection`",
+        ),
         (
             {"where": {"path": "a.csv", "package": "p", "file": "b.csv"}},
-            "where: give either `path`, or both `package` and `file`",
+            "where: give either `path`, or both `package` and `file`, or both `query` and `connection`",
         ),
         (
             {"where": {"path": "a.csv", "file": "b.csv"}},
-            "where: give either `path`, or both `package` and `file`",
+            "where: give either `path`, or both `package` and `file`, or both `query` and `connection`",
         ),
         (
             {"where": {"package": "p.data", "file": "b.csv"}},
