@@ -25,6 +25,7 @@ _URL = re.compile(
 )
 _SQLITE = re.compile(r"sqlite(?:\+[a-z0-9]+)?:///(?P<file>[^?\s][^?]*)")
 _SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
+_DRIVERS = {"postgresql": "adbc-driver-postgresql", "mysql": "ml_assets[mysql]"}
 _EXAMPLES = "postgresql://user:password@host:5432/database, mysql://... or sqlite:////folder/file.db"
 _REFUSED = re.compile(r"connect|access denied|unknown database", re.IGNORECASE)
 
@@ -64,8 +65,8 @@ class Database:
         if isinstance(error, ModuleNotFoundError):
             return DeliveryFault(
                 "unreachable",
-                f"reading {self.dialect} needs the package {error.name}, which is not installed",
-                "install ml_assets[mysql]",
+                f"the driver of {self.dialect} is not installed",
+                f"install {_DRIVERS[self.dialect]}",
             )
         told = " ".join(str(error).split("\n\nQuery was:")[0].split())
         for secret in self._secrets:

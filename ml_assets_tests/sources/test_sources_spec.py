@@ -61,6 +61,30 @@ def test_declared_format_wins_over_the_ending():
             "where: give either `path`, or both `package` and `file`, or both `query` and `connection`",
         ),
         (
+            {"where": {"query": "select 1"}},
+            "where: give either `path`, or both `package` and `file`, or both `query` and `connection`",
+        ),
+        (
+            {"where": {"path": "a.csv", "changed": "at"}},
+            "where: `changed` is a column of `query`; leave it out",
+        ),
+        (
+            {"where": {"query": "select '{partition}'", "connection": "SHOP"}},
+            "where: {partition} belongs into a path; a query is cut by `drops.column`",
+        ),
+        (
+            {"where": {"query": "select 1", "connection": "SHOP"}, "format": "csv"},
+            "format: sql is that of a query, and of nothing else; leave it out",
+        ),
+        (
+            {"where": {"query": "select 1", "connection": "SHOP"}, "null_values": ["NA"]},
+            "null_values: a query has nulls of its own; leave them out",
+        ),
+        (
+            {"where": {"path": "a-{partition}"}, "format": "delta", "drops": {"grain": "daily", "start": "2024-01-01"}},
+            "where: {partition} is for files; a Delta table is cut by `drops.column`",
+        ),
+        (
             {"where": {"package": "p.data", "file": "b.csv"}},
             "where: package 'p.data' must be a top-level package; put its folders into `file`",
         ),
@@ -123,6 +147,14 @@ def test_declarations_that_do_not_fit_together_are_refused(changes, message):
     with pytest.raises(ValidationError) as raised:
         declared(**changes)
     assert message in str(raised.value)
+
+
+def test_a_url_in_place_of_its_variable_is_refused_and_not_repeated():
+    for declare in (declared, lambda where: Where(**where)):
+        with pytest.raises(ValidationError) as raised:
+            declare(where={"query": "select 1", "connection": "postgresql://shop:Pa55@host/shop"})
+        assert "`connection` is the name of the environment variable that holds the URL" in str(raised.value)
+        assert "Pa55" not in str(raised.value)
 
 
 @pytest.mark.parametrize("model", [SourceSpec, Where, Drops, RowCount, Freshness])
