@@ -122,6 +122,7 @@ def test_texts_of_the_wrong_type(orders, dtype, text, spoken):
     ("values", "dtype", "detail"),
     [
         ([1.5], pl.Int64(), "Float64 does not become Int64"),
+        ([1, 0, 2], pl.Boolean(), "2 in data row 3 is no Boolean"),
         ([True], pl.Int64(), "Boolean does not become Int64"),
         ([1], pl.String(), "Int64 does not become String"),
         ([1, 300], pl.Int8(), "300 in data row 2 is no Int8"),

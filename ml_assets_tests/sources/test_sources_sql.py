@@ -315,10 +315,13 @@ def test_dates_and_wall_clock_times(selling, server, monkeypatch):
 
 def test_a_column_of_sqlite_may_begin_with_anything(selling, tmp_path, monkeypatch):
     with sqlite3.connect(tmp_path / "shop.db") as connection:
-        connection.execute("create table t (id integer, amount)")
-        connection.executemany("insert into t values (?, ?)", [(i, None if i < 3000 else i / 2) for i in range(4000)])
+        connection.execute("create table t (id integer, amount, even boolean)")
+        rows = [(i, None if i < 3000 else i / 2, i % 2 == 0) for i in range(4000)]
+        connection.executemany("insert into t values (?, ?, ?)", rows)
     monkeypatch.setenv(VARIABLE, f"sqlite:///{tmp_path}/shop.db")
-    frame = read_drops(selling("select * from t"), None, {"id": pl.Int64(), "amount": pl.Float64()})["whole"].frame
+    schema = {"id": pl.Int64(), "amount": pl.Float64(), "even": pl.Boolean()}
+    frame = read_drops(selling("select * from t"), None, schema)["whole"].frame
+    assert frame["even"].to_list()[:3] == [True, False, True]
     assert frame["amount"].sum() == sum(i / 2 for i in range(3000, 4000))
 
 
