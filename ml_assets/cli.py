@@ -123,8 +123,7 @@ def status(as_json: Json = False) -> None:
     home, defs = _prepared(), load_current()
     told = [
         model_status(
-            model, spine_of(defs, model).partition, Lake(home.lake), _registry(home), dg.DagsterInstance.get(),
-            datetime.now(UTC),
+            model, spine_of(defs, model), Lake(home.lake), _registry(home), dg.DagsterInstance.get(), datetime.now(UTC)
         )
         for model in declared_models(defs).values()
     ]  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from ml_assets.retraining.spec import RetrainingSpec
+from ml_assets.sources.spec import SourceSpec
 
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text()
@@ -21,6 +22,15 @@ SHELL = [
 ]
 COMMANDS = [line for line in SHELL if line.startswith("ml-assets")]
 TARGETS = [line.removeprefix("make ") for line in SHELL if line.startswith("make")]
+
+
+BLOCKS = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)]
+
+
+def test_the_source_shown_is_one():
+    shown, _ = BLOCKS
+    source = SourceSpec(**shown["attributes"])
+    assert (shown["type"], source.format, source.drops.grain) == ("ml_assets.Source", "sql", "daily")
 
 
 def test_every_line_is_a_target_or_a_command():
@@ -45,7 +55,7 @@ def test_each_command_takes_the_options_shown(command):
 
 
 def test_the_declaration_shown_is_one_that_ships():
-    (shown,) = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL))
+    _, shown = BLOCKS
     shipped = list(yaml.safe_load_all((PROJECT / "ml_assets/defs/flights/features/defs.yaml").read_text()))
     (real,) = (d for d in shipped if d["attributes"]["name"] == shown["attributes"]["name"])
     assert shown["type"] == real["type"]

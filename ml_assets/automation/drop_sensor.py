@@ -4,7 +4,6 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 
 import dagster as dg
 
@@ -13,6 +12,7 @@ from ml_assets.components.partitions import WHOLE
 from ml_assets.components.source import DROP, Source
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
+from ml_assets.sources.grains import stretches
 
 SOURCES = "ml_assets/sources"
 """Tag of a run that ingests: the sources it ingests, for the next look to leave them alone."""
@@ -39,7 +39,8 @@ def drop_sensor(use_case: str, sources: Sequence[Source], every_seconds: int) ->
             # A source whose run has not ended keeps its old tokens, so that a change during the run is noticed.
             if source.name not in busy:
                 tokens[source.name], due[source.name] = _look(source, tables, before.get(source.name, {}))
-        return dg.SensorResult(run_requests=list(requests(due)), cursor=json.dumps(tokens))
+        grains = {source.name: source.drops.grain for source in sources}
+        return dg.SensorResult(run_requests=list(requests(due, grains)), cursor=json.dumps(tokens))
 
     return look
 
@@ -47,12 +48,13 @@ def drop_sensor(use_case: str, sources: Sequence[Source], every_seconds: int) ->
 def _look(source: Source, lake: Lake, before: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """The tokens of what is there now, and an identity for each drop that is due."""
     from ml_assets.quality.contracts import contract_schema, load_contract
-    from ml_assets.sources.watch import due_drops, watch
+    from ml_assets.sources.watch import due_drops, run_token, watch
 
     schema = contract_schema(load_contract(source.contract))
-    tokens = watch(source, schema, before, now=time.time())
-    due = due_drops(source, schema, tokens, before, _ingested(lake, source))
-    return tokens, {drop: f"{tokens[drop]}:{identity}" for drop, identity in due.items()}
+    now = time.time()
+    tokens = watch(source, schema, before, now)
+    due = due_drops(source, schema, tokens, before, _ingested(lake, source), now)
+    return tokens, {drop: f"{run_token(tokens[drop])}:{identity}" for drop, identity in due.items()}
 
 
 def _ingested(lake: Lake, source: Source) -> dict[str, str]:
@@ -61,13 +63,23 @@ def _ingested(lake: Lake, source: Source) -> dict[str, str]:
     return dict(lake.scan(source.table("raw")).select(DROP, "_content_hash").unique().collect().iter_rows())
 
 
-def requests(due: Mapping[str, Mapping[str, str]]) -> Iterator[dg.RunRequest]:
-    """One run per stretch of drops that the same sources have due: source -> drop -> identity of its content."""
-    drops = sorted({drop for held in due.values() for drop in held})
-    holders = [(drop, tuple(sorted(name for name in due if drop in due[name]))) for drop in drops]
-    for names, stretch in groupby(holders, key=lambda pair: pair[1]):
-        held = [drop for drop, _ in stretch]
-        yield _request(names, held, {name: {drop: due[name][drop] for drop in held} for name in names})
+def requests(due: Mapping[str, Mapping[str, str]], grains: Mapping[str, str]) -> Iterator[dg.RunRequest]:
+    """One run per stretch of drops, without a gap, that the same sources have due.
+
+    Args:
+        due: source -> drop -> identity of its content.
+        grains: source -> grain of its drops.
+    """
+    holders: dict[tuple[str, str], list[str]] = {}
+    for name in sorted(due):
+        for drop in due[name]:
+            holders.setdefault((grains[name], drop), []).append(name)
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (grain, drop), names in sorted(holders.items()):
+        alike.setdefault((grain, tuple(names)), []).append(drop)
+    for (grain, names), drops in alike.items():
+        for stretch in stretches(grain, drops):
+            yield _request(names, stretch, {name: {drop: due[name][drop] for drop in stretch} for name in names})
 
 
 def _request(names: Sequence[str], drops: list[str], identities: Mapping[str, Mapping[str, str]]) -> dg.RunRequest:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from ml_assets.automation.jobs import drop_job, ingest_job, train_job
+from ml_assets.sources.grains import name_at, stretches
 
 
 @dataclass(frozen=True)
@@ -34,26 +35,35 @@ def plan_retraining(use_case: str, model: str, as_of: str, decision: str) -> Pla
     return PlannedRun(title, train_job(use_case), as_of=as_of, model=model, decision=decision)
 
 
-def plan_lifecycle(use_case: str, drops: Sequence[str], train_as_of: str) -> list[PlannedRun]:
-    """History before ``train_as_of`` in one run, training as of then, each later drop in a run of its own.
+def plan_lifecycle(use_case: str, drops: Sequence[str], train_as_of: str, grain: str) -> list[PlannedRun]:
+    """History before ``train_as_of``, training as of then, each later drop in a run of its own.
+
+    History is one run, or one per stretch where drops are missing between.
 
     Args:
-        drops: monthly drops to live through, such as ``["2013-01", "2013-02"]``, in order.
-        train_as_of: ISO date of the training cut-off, such as ``2013-10-01``.
+        drops: the drops to live through, such as ``["2013-01", "2013-02"]``, in order.
+        train_as_of: ISO date, or date and time in UTC, of the training cut-off, such as ``2013-10-01``.
+        grain: the period of a drop, such as ``monthly``.
 
     Raises:
         ValueError: the cut-off is no date, or no drop lies before it.
     """
     try:
-        cut_off = f"{datetime.fromisoformat(train_as_of):%Y-%m}"
+        cut_off = name_at(grain, _in_utc(datetime.fromisoformat(train_as_of)))
     except ValueError as error:
         raise ValueError(f"training cut-off {train_as_of!r} is no ISO date such as 2013-10-01") from error
     history = tuple(drop for drop in drops if drop < cut_off)
     if not history:
         raise ValueError(f"nothing to train on: no drop of {use_case} lies before {train_as_of}")
-    runs = [
-        PlannedRun(f"{history[0]} to {history[-1]}: ingest, validate, features", ingest_job(use_case), history),
-        PlannedRun(f"{train_as_of}: tune, train, evaluate, promote", train_job(use_case), as_of=train_as_of),
+    ingested = [
+        PlannedRun(f"{one[0]} to {one[-1]}: ingest, validate, features", ingest_job(use_case), tuple(one))
+        for one in stretches(grain, history)
     ]
+    training = PlannedRun(f"{train_as_of}: tune, train, evaluate, promote", train_job(use_case), as_of=train_as_of)
     later = [drop for drop in drops if drop not in history]
-    return runs + [PlannedRun(f"{d}: ingest, score, monitor", drop_job(use_case), (d,)) for d in later]
+    lived = [PlannedRun(f"{d}: ingest, score, monitor", drop_job(use_case), (d,)) for d in later]
+    return [*ingested, training, *lived]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is None else moment.astimezone(UTC)

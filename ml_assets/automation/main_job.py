@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import dagster as dg
+import polars as pl
 from rich.console import Console
 
 from ml_assets.automation.execute import Runner, run_key
@@ -15,13 +16,15 @@ from ml_assets.automation.recovery import close_dead_runs, only_one
 from ml_assets.automation.retrain_sensor import read_decisions
 from ml_assets.automation.summary import ModelSummary, print_summary, summarise
 from ml_assets.components.ml_model import MLModel
+from ml_assets.components.partitions import partitions_of
 from ml_assets.components.source import Source
 from ml_assets.components.spine import Spine
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.quality.contracts import contract_schema, load_contract
 from ml_assets.resources import RegistryResource
-from ml_assets.sources.read import WHOLE, fingerprint, list_drops
+from ml_assets.sources.grains import WHOLE
+from ml_assets.sources.read import fingerprint, list_drops
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class MainJob:
             runner = Runner(self.definitions, instance)
             drops = [d for d in self._drops() if d >= since and (not until or d <= until)]
             before = ""
-            for planned in plan_lifecycle(self.use_case, drops, train_as_of):
+            for planned in plan_lifecycle(self.use_case, drops, train_as_of, self._grain):
                 before = self._run_once(console, runner, planned, before)
                 for retraining in self._decided(planned):
                     before = self._run_once(console, runner, retraining, before)
@@ -55,7 +58,7 @@ class MainJob:
     def show(self, as_json: bool = False) -> None:
         """Print what the lake says about every model of the use case, drop by drop."""
         lake = Lake(self.home.lake)
-        sources = [source.name for source in self._sources if source.drops.grain != WHOLE]
+        sources = [source.name for source in self._cut]
         print_summary([self._summary(lake, model, sources) for model in self._models], as_json)
 
     def _summary(self, lake: Lake, model: MLModel, sources: list[str]) -> ModelSummary:
@@ -88,12 +91,26 @@ class MainJob:
         declared = self.definitions.component_tree.get_all_components(of_type=MLModel)
         return [model for model in declared if model.name in self._names]
 
+    @property
+    def _cut(self) -> list[Source]:
+        return [source for source in self._sources if source.drops.grain != WHOLE]
+
+    @property
+    def _grain(self) -> str:
+        """The one grain of the sources that are cut into drops; raises ValueError where there is not one."""
+        grains = sorted({source.drops.grain for source in self._cut})
+        if len(grains) != 1:
+            raise ValueError(
+                f"{self.use_case} is lived through drop by drop, so its sources need drops of one grain; they have "
+                f"{', '.join(grains) or 'none that are cut'}"
+            )
+        return grains[0]
+
     def _drops(self) -> list[str]:
-        """Drops that every source cut into drops has delivered."""
+        """Drops that are over and that every source cut into drops has delivered."""
         held = [
-            set(list_drops(source, contract_schema(load_contract(source.contract))))
-            for source in self._sources
-            if source.drops.grain != WHOLE
+            set(list_drops(source, _schema(source))) & set(partitions_of(source.drops).get_partition_keys())
+            for source in self._cut
         ]
         return sorted(set.intersection(*held)) if held else []
 
@@ -127,5 +144,10 @@ class MainJob:
         if not drops:
             return ""
         return " ".join(
-            fingerprint(source, [WHOLE] if source.drops.grain == WHOLE else list(drops)) for source in self._sources
+            fingerprint(source, [WHOLE] if source.drops.grain == WHOLE else list(drops), _schema(source))
+            for source in self._sources
         )
+
+
+def _schema(source: Source) -> pl.Schema:
+    return contract_schema(load_contract(source.contract))

@@ -52,7 +52,8 @@ def run_replay(
         raise ValueError(
             f"no drops from {first} to {last} with history before: the lake holds {drops[0]} to {drops[-1]}"
         )
-    periods = [Period(drop, drop_end(drops[drops.index(drop) - 1]), drop_end(drop)) for drop in chosen]
+    cut = context.spine.drops
+    periods = [Period(drop, drop_end(drops[drops.index(drop) - 1], cut), drop_end(drop, cut)) for drop in chosen]
     with _progress(console) as progress:
         task = progress.add_task("reading features", total=replay_steps(periods, names))
         history = History(

@@ -1,10 +1,10 @@
 """An earlier champion serves again, and people are told."""
 
 import os
+from datetime import datetime
 
 import polars as pl
 
-from ml_assets.components.partitions import drop_end
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.notifications.channels import channels_from_environment
@@ -23,7 +23,8 @@ def roll_back(home: Home, registry: Registry, model: str, to: str | None) -> str
     lake, scored = Lake(home.lake), f"{model}/retrain_decision"
     if not lake.exists(scored):
         raise LookupError(f"{model} has decided nothing yet, so there is no moment to roll back from")
-    as_of = drop_end(lake.scan(scored).select(pl.col("record").str.json_path_match("$.drop").max()).collect().item())
+    decided = lake.scan(scored).select(pl.col("record").str.json_path_match("$.as_of").max()).collect().item()
+    as_of = datetime.fromisoformat(decided)
     served, serves = registry.roll_back(model, as_of=as_of, to=to)
     told = f"{model}: version {serves} serves again instead of version {served}, from {as_of:%Y-%m-%d} on"
     facts = {"model": model, "champion": serves, "before": served}

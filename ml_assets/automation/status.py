@@ -12,6 +12,7 @@ from ml_assets.automation.retrain_sensor import read_decisions
 from ml_assets.automation.summary import summarise
 from ml_assets.components.ml_model import MLModel
 from ml_assets.components.partitions import drop_end
+from ml_assets.components.spine import Spine
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import Registry
 from ml_assets.retraining.decide import DecisionRecord
@@ -41,18 +42,18 @@ class ModelStatus(BaseModel):
 
 
 def model_status(
-    model: MLModel, partition: str, lake: Lake, registry: Registry, instance: dg.DagsterInstance, now: datetime
+    model: MLModel, spine: Spine, lake: Lake, registry: Registry, instance: dg.DagsterInstance, now: datetime
 ) -> ModelStatus:
     """What is known about one model at ``now``, which freshness is counted to."""
     champion = registry.champion(model.name)
-    drops = summarise(lake, model.name, partition, model.metric, []).drops
+    drops = summarise(lake, model.name, spine.partition, model.metric, []).drops
     last = drops.row(-1, named=True) if drops.height else {}
     decisions = read_decisions(lake, model.name)
     decision = decisions[-1] if decisions else None
     age = None
     if champion is not None and last:
         cut_off = datetime.fromisoformat(champion.tags["as_of"])
-        age = (drop_end(last["drop"]) - cut_off).total_seconds() / DAY_S
+        age = (drop_end(last["drop"], spine.drops) - cut_off).total_seconds() / DAY_S
     limit = next((e.threshold for e in decision.evidence if e.kind == "realised"), None) if decision else None
     return ModelStatus(
         model=model.name,

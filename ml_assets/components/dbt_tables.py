@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml_assets.components.conditions import follow_together
 from ml_assets.components.dbt_specs import ModelSpec, dbt_specs
 from ml_assets.components.metadata import column_schema, data_version, table_metadata
-from ml_assets.components.partitions import SINGLE_RUN, partitions_of
+from ml_assets.components.partitions import SINGLE_RUN, WHOLE, partitions_of
 from ml_assets.components.stages import STAGE, STATIC_TABLE, TABLE
 from ml_assets.home import Home
 from ml_assets.lake import Lake
@@ -59,7 +59,7 @@ def _models_asset(declared: DbtTables, project: DbtProject, specs: Specs, models
             for m in models.values()
             for t in m.tests
         ],
-        backfill_policy=None if declared.drops.grain == "whole" else SINGLE_RUN,
+        backfill_policy=None if declared.drops.grain == WHOLE else SINGLE_RUN,
         # Every run writes whole tables: of two at once, the one that read less could write last.
         pool=f"dbt_{declared.folder.replace('/', '_')}",
     )

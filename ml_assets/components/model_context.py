@@ -94,4 +94,4 @@ class ModelContext:
 
     def moment(self, lake: Lake, as_of: AsOf) -> datetime:
         """The moment a training looks from."""
-        return as_of.resolve(drop_end(self.drops(lake)[-1]))
+        return as_of.resolve(drop_end(self.drops(lake)[-1], self.spine.drops))

@@ -27,7 +27,7 @@ def scored_rows(lake: Lake, model: ModelContext, drop: str) -> pl.DataFrame:
     spec, key = model.spec, [*model.spec.spine.key, model.spine.time]
     stored = lake.scan(model.key("predictions")).filter(pl.col(model.spine.partition) == drop)
     predicted = stored.select(*key, SCORE, PREDICTION, VERSION).collect()
-    known = pl.col(spec.label.known_at) <= drop_end(drop)
+    known = pl.col(spec.label.known_at) <= drop_end(drop, model.spine.drops)
     rows = model.rows(lake, [drop]).with_columns(pl.when(known).then(pl.col(spec.label.column)))
     return rows.join(predicted, on=key, how="inner", maintain_order="left")
 

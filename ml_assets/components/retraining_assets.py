@@ -125,7 +125,7 @@ def _decide(
         listened = explain(fitted, scored_rows(lake, model, drop), rows=500, seed=spec.seed)
         of_drop = drift.filter(pl.col(model.spine.partition) == drop)
         causes = rank_causes(of_drop, listened, model.monitoring.psi_threshold)
-    as_of = drop_end(drop).isoformat()
+    as_of = drop_end(drop, model.spine.drops).isoformat()
     return record_decision(
         decision, model=spec.name, drop=drop, as_of=as_of, champion=version, evidence=evidence, causes=causes
     )
@@ -138,7 +138,7 @@ def _reported(lake: Lake, model: ModelContext, report: str, drops: Sequence[str]
 def _circumstances(
     lake: Lake, registry: RegistryResource, model: ModelContext, drop: str, version: str, gates: Sequence[str]
 ) -> Circumstances:
-    now, label = drop_end(drop), model.spec.label
+    now, label = drop_end(drop, model.spine.drops), model.spec.label
     trainings = lake.scan(model.key("model")).select(AS_OF, "version", "record").collect()
     champion = next(
         TrainedVersion.model_validate_json(record) for _, its, record in trainings.iter_rows() if its == version

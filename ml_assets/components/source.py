@@ -59,7 +59,7 @@ class Source(SourceSpec, dg.Component, dg.Resolvable):
             owners=self.owners,
             group_name=group,
             kinds={"polars", "delta", *({"pandera"} if deps else ())},
-            tags={STAGE: STATIC_SOURCE if self.drops.grain == "whole" else SOURCE},
+            tags={STAGE: STATIC_SOURCE if self.drops.grain == WHOLE else SOURCE},
             code_version=declaration_version(self),
             partitions_def=partitions,
             freshness_policy=freshness_policy(self.freshness),
@@ -143,7 +143,7 @@ def _gate_asset(source: Source, group: str) -> dg.AssetsDefinition:
             )
         for name in CHECKS:
             results = {drop: _check_result(source, checks[name], drop) for drop, checks in measured.items()}
-            if source.drops.grain == "whole":
+            if source.drops.grain == WHOLE:
                 yield results[WHOLE]
             else:
                 yield from results_by_drop(context, results)

@@ -6,6 +6,7 @@ import polars as pl
 from ml_assets.code_version import code_commit
 from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
+from ml_assets.components.partitions import drop_at
 from ml_assets.components.records import (
     AS_OF,
     TrainedVersion,
@@ -69,7 +70,7 @@ def _training_set(model: ModelContext) -> dg.AssetsDefinition:
 
         tables = lake.open()
         moment = model.moment(tables, as_of)
-        rows = model.rows(tables, [d for d in model.drops(tables) if d <= f"{moment:%Y-%m}"])
+        rows = model.rows(tables, [d for d in model.drops(tables) if d <= drop_at(moment, model.spine.drops)])
         split = split_by_time(rows, spine=spec.spine, label=spec.label, split=spec.split, as_of=moment, task=spec.task)
         marked = pl.concat([getattr(split, part).with_columns(pl.lit(part).alias(SPLIT)) for part in PARTS])
         written, stored = replace_as_of(tables, model.key("training_set"), moment.isoformat(), marked)

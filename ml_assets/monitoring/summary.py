@@ -1,4 +1,4 @@
-"""What a month of monitoring comes down to: a few numbers, and a verdict with what to do."""
+"""What a drop of monitoring comes down to: a few numbers, and a verdict with what to do."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

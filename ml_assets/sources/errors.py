@@ -1,5 +1,6 @@
 """What can be wrong with a delivery."""
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 Kind = Literal[
@@ -8,6 +9,7 @@ Kind = Literal[
     "corrupt archive",
     "undecodable bytes",
     "unparsable",
+    "query failed",
     "missing column",
     "wrong type",
     "empty drop",
@@ -32,6 +34,23 @@ class DeliveryFault(Exception):
         super().__init__(detail)
         self.kind, self.detail, self.remedy = kind, detail, remedy
         self.column, self.row, self.drop = column, row, drop
+
+
+def check_columns(columns: Iterable[str], delivered: Sequence[str]) -> tuple[str, ...]:
+    """The names that were delivered beyond `columns`.
+
+    Raises:
+        DeliveryFault: one of `columns` was not delivered.
+    """
+    for name in columns:
+        if name not in delivered:
+            raise DeliveryFault(
+                "missing column",
+                f"the delivery has {', '.join(delivered)}",
+                "have it delivered under this name or change the contract",
+                column=name,
+            )
+    return tuple(name for name in delivered if name not in columns)
 
 
 class SourceError(ValueError):

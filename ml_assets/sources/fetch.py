@@ -14,6 +14,7 @@ from ml_assets.sources.spec import PARTITION, Where
 
 # What the protocols call the state of a file: HTTP, S3, Azure, Google Cloud, FTP and SFTP.
 _STATE = ("ETag", "etag", "Last-Modified", "LastModified", "last_modified", "updated", "modify", "mtime", "size")
+_KNOWN_TO_POLARS = {"s3", "gs", "gcs", "az", "abfs", "abfss", "adl"}
 # Object stores answer 403 for a file that is not there to whoever may not list.
 _ABSENT = (403, 404, 410)
 
@@ -59,6 +60,42 @@ def exists(address: str) -> bool:
         return filesystem.exists(path)
 
 
+def parquet_files(address: str) -> tuple[list[str], bool]:
+    """The Parquet file at the address, or all below it, sorted; and whether Polars can read them by path.
+
+    Folders and files whose names begin with ``_`` or ``.`` are the writer's own and left out.
+
+    Raises:
+        DeliveryFault: the place cannot be reached.
+    """
+    from fsspec.implementations.local import LocalFileSystem
+
+    with _reaching(address):
+        filesystem, path = _filesystem(address)
+        if "http" in filesystem.protocol:
+            return ([address] if filesystem.exists(path) else []), False
+        paths = sorted(_parquet_infos(filesystem, path))
+    if isinstance(filesystem, LocalFileSystem):
+        return paths, True
+    known = not _KNOWN_TO_POLARS.isdisjoint(_protocols(filesystem))
+    return [filesystem.unstrip_protocol(path) for path in paths], known
+
+
+def _parquet_infos(filesystem: Any, path: str) -> dict[str, dict[str, Any]]:
+    """Path -> what fsspec knows of it: the file itself, or every Parquet file below the folder."""
+    found = filesystem.find(path, detail=True)
+    if list(found) == [path]:
+        return found
+    inside = {file: file.removeprefix(path).strip("/").split("/") for file in found}
+    hidden = {file for file, parts in inside.items() if any(part[:1] in ("_", ".") for part in parts)}
+    return {file: info for file, info in found.items() if file.endswith(".parquet") and file not in hidden}
+
+
+def _protocols(filesystem: Any) -> set[str]:
+    spoken = filesystem.protocol
+    return {spoken} if isinstance(spoken, str) else set(spoken)
+
+
 def held_partitions(address: str, candidates: list[str] | None) -> list[str]:
     """Names for which the address with a `{partition}` placeholder has a file, sorted.
 
@@ -80,14 +117,15 @@ def file_token(address: str, now: float, settle: float) -> str | None:
     """A text that changes when the file's bytes may have changed; the file is not read to tell.
 
     A local file's size and modification time, else whatever the protocol says of entity tag, modification
-    time and size. Of a file of which it says nothing the bytes are fetched and hashed.
+    time and size. Of a file of which it says nothing the bytes are fetched and hashed. Of a folder it covers
+    every Parquet file below.
 
     Args:
         now: seconds since 1970.
         settle: a local file modified within so many seconds of `now` may still be written.
 
     Returns:
-        None if there is no file, or if it may still be written.
+        None if there is no file, or if it (or one of the folder) may still be written.
 
     Raises:
         DeliveryFault: the place cannot be reached.
@@ -127,10 +165,21 @@ def _present(tokens: dict[str, str | None]) -> dict[str, str]:
 def _token(filesystem: Any, info: dict[str, Any], now: float, settle: float) -> str | None:
     from fsspec.implementations.local import LocalFileSystem
 
+    if info.get("type") == "directory":
+        return _folder_token(filesystem, info["name"], now, settle)
     if isinstance(filesystem, LocalFileSystem):
         return _local_token(info["name"], now, settle)
     told = " ".join(f"{key}={info[key]}" for key in _STATE if info.get(key) is not None)
     return told or f"sha256={hashlib.sha256(filesystem.cat_file(info['name'])).hexdigest()}"
+
+
+def _folder_token(filesystem: Any, folder: str, now: float, settle: float) -> str | None:
+    files = sorted(_parquet_infos(filesystem, folder).items())
+    tokens = [_token(filesystem, info, now, settle) for _, info in files]
+    if not tokens or None in tokens:
+        return None
+    told = "\n".join(f"{path} {token}" for (path, _), token in zip(files, tokens, strict=True))
+    return f"files={len(files)} sha256={hashlib.sha256(told.encode()).hexdigest()}"
 
 
 def _local_token(path: str, now: float, settle: float) -> str | None:

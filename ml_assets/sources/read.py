@@ -1,32 +1,25 @@
 """Read deliveries: one typed frame per drop, or one clear error."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import polars as pl
 
 from ml_assets.sources.content_hash import content_hash
+from ml_assets.sources.cut import as_starts, drop_names, period_starts
+from ml_assets.sources.delivery import Schema, load
 from ml_assets.sources.errors import DeliveryFault, SourceError
-from ml_assets.sources.fetch import exists, fetch, held_partitions, locate
-from ml_assets.sources.months import (
-    expected,
-    expected_months,
-    is_month,
-    month_name,
-    month_number,
-    month_numbers,
-)
-from ml_assets.sources.spec import PARTITION, SourceSpec
-from ml_assets.sources.table import load_table
+from ml_assets.sources.fetch import exists, fetch, held_partitions, locate, parquet_files
+from ml_assets.sources.grains import GRAINS, WHOLE, drop_start
+from ml_assets.sources.query import query_digests, query_state
+from ml_assets.sources.scan import delta_version
+from ml_assets.sources.spec import PARTITION, WITH_NULLS, SourceSpec
 from ml_assets.sources.typed import typed_column
 
-WHOLE = "whole"
 DROP = "_drop"
 CONTENT_HASH = "_content_hash"
-
-Schema = Mapping[str, pl.DataType]
 
 
 @dataclass(frozen=True)
@@ -34,7 +27,7 @@ class Drop:
     """One delivery as it came, typed.
 
     Attributes:
-        name: "whole" or a month such as "2013-02".
+        name: "whole", or that of a period such as "2013-02".
         frame: the contract's columns in its order, then `_drop` and `_content_hash` (both String).
         content_hash: SHA-256 of the contract's columns in this drop.
         extra_columns: names that were delivered beyond the contract; they are not kept.
@@ -71,26 +64,39 @@ def list_drops(spec: SourceSpec, schema: Schema) -> list[str]:
         SourceError: the place cannot be reached, or the file that all drops share cannot be read.
     """
     with _blaming(spec, ["all"]):
-        address = locate(spec.where)
-        if PARTITION in address:
-            held = held_partitions(address, expected_months(spec.drops))
-        elif not exists(address):
-            return []
-        elif spec.drops.grain == WHOLE:
-            return [WHOLE]
-        else:
-            table, _ = load_table(fetch(address), spec.format, [spec.drops.column], spec.null_values)
-            held = [month_name(number) for number in _months(spec, table, schema).unique().sort()]
-    return [name for name in held if is_month(name) and expected(spec.drops, name)]
+        return [name for name in _held(spec, schema) if spec.drops.expects(name)]
 
 
-def fingerprint(spec: SourceSpec, partitions: list[str]) -> str:
-    """SHA-256 of the delivered files' bytes, to see whether anything has changed since.
+def _held(spec: SourceSpec, schema: Schema) -> list[str]:
+    drops = spec.drops
+    if spec.format == "sql":
+        if drops.grain == WHOLE:
+            return [] if query_state(spec) is None else [WHOLE]
+        return list(query_digests(spec, schema))
+    address = locate(spec.where)
+    if PARTITION in address:
+        return held_partitions(address, drops.names)
+    if not _is_there(spec.format, address):
+        return []
+    if drops.grain == WHOLE:
+        return [WHOLE]
+    table, _ = load(spec, None, schema, [drops.column])
+    return drop_names(_starts(spec, table, schema), drops)
 
-    Drops that share one file share its fingerprint.
+
+def _is_there(file_format: str, address: str) -> bool:
+    if file_format == "delta":
+        return delta_version(address) is not None
+    return bool(parquet_files(address)[0]) if file_format == "parquet" else exists(address)
+
+
+def fingerprint(spec: SourceSpec, partitions: list[str], schema: Schema) -> str:
+    """SHA-256 of what is delivered, to see whether anything has changed since.
+
+    Of a CSV file the bytes count, so drops that share one share its fingerprint; of all else the drops' rows.
 
     Raises:
-        SourceError: a file is missing or cannot be reached.
+        SourceError: the delivery is missing, cannot be reached or cannot be read.
         ValueError: a partition is asked for that the declaration does not have.
     """
     _check_declared(spec, partitions)
@@ -99,36 +105,38 @@ def fingerprint(spec: SourceSpec, partitions: list[str]) -> str:
     digest = hashlib.sha256()
     for names in files:
         with _blaming(spec, names):
-            data = fetch(locate(spec.where).replace(PARTITION, names[0]))
-        digest.update(hashlib.sha256(data).digest())
+            if spec.format in WITH_NULLS:
+                digest.update(content_hash(load(spec, names, schema, list(schema))[0]).encode())
+            else:
+                data = fetch(locate(spec.where).replace(PARTITION, names[0]))
+                digest.update(hashlib.sha256(data).digest())
     return digest.hexdigest()
 
 
 def _read_file(spec: SourceSpec, names: list[str], schema: Schema) -> list[Drop]:
-    """The drops of these names, all of which lie in one file."""
+    """The drops of these names, all of which lie in one file, folder, table or query."""
     with _blaming(spec, names):
-        address = locate(spec.where).replace(PARTITION, names[0])
-        table, extra = load_table(fetch(address), spec.format, list(schema), spec.null_values)
-        if spec.drops.column is None:
-            frames = {names[0]: _typed(table, schema)}
-        else:
-            frames = _cut(table, _months(spec, table, schema), names, schema)
+        table, extra = load(spec, names, schema, list(schema))
+        uncut = spec.drops.column is None
+        frames = {names[0]: _typed(table, schema)} if uncut else _cut(spec, table, names, schema)
         return [_drop(name, frames.get(name), extra) for name in names]
 
 
-def _cut(table: pl.DataFrame, months: pl.Series, names: list[str], schema: Schema) -> dict[str, pl.DataFrame]:
-    """The typed rows of each asked month; a value of the wrong type in another month is not looked at."""
-    asked = months.is_in([month_number(name) for name in names])
+def _cut(spec: SourceSpec, table: pl.DataFrame, names: list[str], schema: Schema) -> dict[str, pl.DataFrame]:
+    """The typed rows of each asked drop; a value of the wrong type in another drop is not looked at."""
+    starts = _starts(spec, table, schema)
+    named = {drop_start(spec.drops.grain, name): name for name in names}
+    asked = starts.is_in(as_starts(list(named)).implode())
     rows = asked.arg_true() + 1
-    table, months = table.filter(asked), months.filter(asked)
+    table, starts = table.filter(asked), starts.filter(asked)
     try:
         frame = _typed(table, schema, rows)
     except DeliveryFault as fault:
         if fault.row is not None:
-            fault.drop = month_name(months[(rows == fault.row).arg_max()])
+            fault.drop = named[starts[(rows == fault.row).arg_max()]]
         raise
-    parts = frame.with_columns(months.alias(DROP)).partition_by(DROP, as_dict=True, include_key=False)
-    return {month_name(number): part for (number,), part in parts.items()}
+    parts = frame.with_columns(starts.alias(DROP)).partition_by(DROP, as_dict=True, include_key=False)
+    return {named[start]: part for (start,), part in parts.items()}
 
 
 def _typed(table: pl.DataFrame, schema: Schema, rows: pl.Series | None = None) -> pl.DataFrame:
@@ -145,7 +153,7 @@ def _drop(name: str, frame: pl.DataFrame | None, extra: tuple[str, ...]) -> Drop
     return Drop(name, frame, digest, extra)
 
 
-def _months(spec: SourceSpec, table: pl.DataFrame, schema: Schema) -> pl.Series:
+def _starts(spec: SourceSpec, table: pl.DataFrame, schema: Schema) -> pl.Series:
     column = spec.drops.column
     if column not in schema:
         raise DeliveryFault(
@@ -154,16 +162,16 @@ def _months(spec: SourceSpec, table: pl.DataFrame, schema: Schema) -> pl.Series:
             "change `drops.column`",
             column,
         )
-    return month_numbers(typed_column(table[column], schema[column]), spec.drops.time_zone)
+    return period_starts(typed_column(table[column], schema[column]), spec.drops)
 
 
 def _check_declared(spec: SourceSpec, names: list[str]) -> None:
     drops = spec.drops
-    whole = drops.grain == WHOLE
     for name in names:
-        if name != WHOLE if whole else not (is_month(name) and expected(drops, name)):
-            months = f"the months from {drops.start} to before {drops.end or 'any end'}"
-            has = f"only {WHOLE!r}" if whole else months
+        if not drops.expects(name):
+            has = f"only {WHOLE!r}"
+            if drops.grain != WHOLE:
+                has = f"the {GRAINS[drops.grain].period}s from {drops.start} to before {drops.end or 'any end'}"
             raise ValueError(f"source {spec.name!r} has no drop {name!r}; it has {has}")
 
 

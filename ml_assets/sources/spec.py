@@ -7,11 +7,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ml_assets.freshness import Freshness
+from ml_assets.sources.grains import GRAINS, WHOLE, is_name, names_between
 
-FORMATS = ("csv.zip", "csv.gz", "csv", "parquet")
+FORMATS = ("csv.zip", "csv.gz", "csv", "parquet", "delta")
+WITH_NULLS = {"parquet": "a Parquet file", "delta": "a Delta table", "sql": "a query"}
 PARTITION = "{partition}"
 
-_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TEAM_OR_EMAIL = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
@@ -20,13 +22,15 @@ _TEAM_OR_EMAIL = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 class Where(BaseModel):
-    """The place of the files: `path`, or `package` and `file`."""
+    """The place of the rows: `path`, or `package` and `file`, or `query` and `connection`."""
 
-    model_config = ConfigDict(extra="forbid")
+    # A URL put in place of its variable's name must not be repeated in the error about it.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     path: str | None = Field(
         default=None,
-        description="Local path or URL (file://, http(s)://, s3://); {partition} stands for the drop's name.",
+        description="Local path or URL (file://, http(s)://, s3://) of a file, of a folder of Parquet files, with hive "
+        "partitions (key=value folders) or without, or of a Delta table; {partition} stands for the drop's name.",
     )
     package: str | None = Field(
         default=None,
@@ -35,12 +39,38 @@ class Where(BaseModel):
     file: str | None = Field(
         default=None, description="Path of the file inside `package`; {partition} stands for the drop's name."
     )
+    query: str | None = Field(
+        default=None,
+        description="One SQL SELECT in the database's own dialect; only the rows of the asked drops are fetched.",
+    )
+    connection: str | None = Field(
+        default=None,
+        description="Name of the environment variable with the connection URL of the database, such as "
+        "postgresql://user:password@host:5432/database, mysql://... or sqlite:////folder/file.db.",
+    )
+    changed: str | None = Field(
+        default=None,
+        description="Column of `query` whose maximum grows with every row added or changed, such as an updated_at with "
+        "an index: by it a look notices changes. By default rows are counted and the largest keys compared, "
+        "which misses a row changed in place.",
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        in_package = self.package is not None and self.file is not None
-        if (self.path is None) != in_package or (self.path and (self.package or self.file)):
-            raise ValueError("where: give either `path`, or both `package` and `file`")
+        given = {name for name in ("path", "package", "file", "query", "connection") if getattr(self, name) is not None}
+        if given not in ({"path"}, {"package", "file"}, {"query", "connection"}):
+            raise ValueError(
+                "where: give either `path`, or both `package` and `file`, or both `query` and `connection`"
+            )
+        if self.changed is not None and self.query is None:
+            raise ValueError("where: `changed` is a column of `query`; leave it out")
+        if self.connection is not None and not _VARIABLE.fullmatch(self.connection):
+            raise ValueError(
+                "where: `connection` is the name of the environment variable that holds the URL, such as "
+                "SHOP_DATABASE, and never the URL itself"
+            )
+        if self.query is not None and PARTITION in self.query:
+            raise ValueError(f"where: {PARTITION} belongs into a path; a query is cut by `drops.column`")
         if self.package and "." in self.package:
             raise ValueError(
                 f"where: package {self.package!r} must be a top-level package; put its folders into `file`"
@@ -49,7 +79,7 @@ class Where(BaseModel):
 
     @property
     def template(self) -> str:
-        """`path` or `file`, still with its placeholder."""
+        """`path` or `file`, still with its placeholder; empty for a query."""
         return self.path or self.file or ""
 
 
@@ -58,26 +88,24 @@ class Drops(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    grain: Literal["whole", "monthly"] = Field(
-        default="whole", description="One drop that holds everything, or one drop per calendar month."
+    grain: Literal["whole", "hourly", "daily", "weekly", "monthly"] = Field(
+        default="whole",
+        description="One drop that holds everything, or one drop per hour, day, week (Monday to Sunday) or month.",
     )
     column: str | None = Field(
         default=None,
-        description="Date or datetime column that says to which month a row of a shared file belongs.",
+        description="Date or datetime column that says to which drop a row of a shared file, table or query belongs.",
     )
     time_zone: str = Field(
         default="UTC",
-        description="IANA zone in which months begin; used for columns that carry a time zone.",
+        description="IANA zone in which days, weeks and months begin; used for columns that carry a time zone. Hours "
+        "are those of UTC.",
     )
-    start: str | None = Field(default=None, description="First month, such as 2013-01.")
-    end: str | None = Field(default=None, description="First month that is no longer expected (exclusive).")
-
-    @field_validator("start", "end")
-    @classmethod
-    def _is_month(cls, month: str | None) -> str | None:
-        if month is not None and not _MONTH.fullmatch(month):
-            raise ValueError(f"{month!r} is no month: write it as YYYY-MM, in quotes")
-        return month
+    start: str | None = Field(
+        default=None,
+        description="First drop: 2013-01 (monthly), 2013-01-07 (daily; weekly: a Monday) or 2013-01-07T09 (hourly).",
+    )
+    end: str | None = Field(default=None, description="First drop that is no longer expected (exclusive).")
 
     @field_validator("time_zone")
     @classmethod
@@ -90,13 +118,34 @@ class Drops(BaseModel):
 
     @model_validator(mode="after")
     def _fits_grain(self) -> Self:
-        if self.grain == "whole" and (self.column or self.start or self.end):
-            raise ValueError("drops: column, start and end belong to grain: monthly")
-        if self.grain == "monthly" and self.start is None:
-            raise ValueError("drops: grain: monthly needs `start`, its first month")
-        if self.start and self.end and self.end <= self.start:
+        if self.grain == WHOLE:
+            if self.column or self.start or self.end:
+                raise ValueError(f"drops: column, start and end belong to grain: {', '.join(GRAINS)}")
+            return self
+        grain = GRAINS[self.grain]
+        for name in (self.start, self.end):
+            if name is not None and not is_name(self.grain, name):
+                raise ValueError(f"{name!r} is no {grain.period}: write it as {grain.form}, in quotes")
+        if self.start is None:
+            raise ValueError(f"drops: grain: {self.grain} needs `start`, its first {grain.period}")
+        if self.end and self.end <= self.start:
             raise ValueError(f"drops: end {self.end} must lie after start {self.start}; it is exclusive")
+        if self.grain == "hourly" and self.time_zone != "UTC":
+            raise ValueError("drops: hours are those of UTC; leave time_zone out")
         return self
+
+    def expects(self, name: str) -> bool:
+        """Whether a drop of this name is declared."""
+        if self.grain == WHOLE or not is_name(self.grain, name):
+            return name == self.grain == WHOLE
+        return name >= self.start and (self.end is None or name < self.end)
+
+    @property
+    def names(self) -> list[str] | None:
+        """All declared drops, or None if they have no end."""
+        if self.grain == WHOLE:
+            return [WHOLE]
+        return None if self.end is None else names_between(self.grain, self.start, self.end)
 
 
 class RowCount(BaseModel):
@@ -117,14 +166,14 @@ class RowCount(BaseModel):
 class SourceSpec(BaseModel):
     """One source: a table that somebody else delivers."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of the table, in snake case.")
     description: str = Field(description="What a row of the table is and who delivers it.")
     owners: list[str] = Field(default_factory=list, description="Who answers for it: e-mail addresses or team:<name>.")
-    where: Where = Field(description="Where the files lie.")
-    format: Literal["csv", "csv.zip", "csv.gz", "parquet"] | None = Field(
-        default=None, description="File format; by default told from the file's ending."
+    where: Where = Field(description="Where the rows lie: a file, a folder, a table or a query.")
+    format: Literal["csv", "csv.zip", "csv.gz", "parquet", "delta", "sql"] | None = Field(
+        default=None, description="How the rows are kept; by default told from the path's ending, and sql for a query."
     )
     null_values: list[str] = Field(
         default_factory=list, description="CSV texts that mean 'no value', besides the empty field."
@@ -164,13 +213,20 @@ class SourceSpec(BaseModel):
     def _fits_together(self) -> Self:
         template = self.where.template
         if self.format is None:
-            self.format = next((ending for ending in FORMATS if template.endswith("." + ending)), None)
+            endings = (ending for ending in FORMATS if template.rstrip("/").endswith("." + ending))
+            self.format = "sql" if self.where.query else next(endings, None)
         if self.format is None:
             raise ValueError(f"format: cannot be told from {template!r}; give one of {', '.join(sorted(FORMATS))}")
-        if self.format == "parquet" and self.null_values:
-            raise ValueError("null_values: a Parquet file has nulls of its own; leave them out")
-        if self.drops.grain == "whole" and PARTITION in template:
-            raise ValueError(f"where: {PARTITION} needs drops of grain: monthly")
-        if self.drops.grain == "monthly" and (PARTITION in template) == (self.drops.column is not None):
-            raise ValueError(f"drops: monthly drops are cut either by `column` or by {PARTITION} in the path, not both")
+        if (self.format == "sql") != (self.where.query is not None):
+            raise ValueError("format: sql is that of a query, and of nothing else; leave it out")
+        if self.format in WITH_NULLS and self.null_values:
+            raise ValueError(f"null_values: {WITH_NULLS[self.format]} has nulls of its own; leave them out")
+        if self.format == "delta" and PARTITION in template:
+            raise ValueError(f"where: {PARTITION} is for files; a Delta table is cut by `drops.column`")
+        if self.drops.grain == WHOLE and PARTITION in template:
+            raise ValueError(f"where: {PARTITION} needs drops of grain: {', '.join(GRAINS)}")
+        if self.drops.grain != WHOLE and (PARTITION in template) == (self.drops.column is not None):
+            raise ValueError(
+                f"drops: {self.drops.grain} drops are cut either by `column` or by {PARTITION} in the path, not both"
+            )
         return self

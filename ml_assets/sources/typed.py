@@ -67,6 +67,8 @@ def _converted(values: pl.Series, dtype: pl.DataType) -> pl.Series:
     given = values.dtype
     if given == dtype or given == pl.Null:
         return values.cast(dtype)
+    if given.is_integer() and dtype == pl.Boolean:  # SQLite and MySQL have no other truth
+        return values.replace_strict({0: False, 1: True}, default=None, return_dtype=pl.Boolean)
     numbers = (given.is_integer() and dtype.is_numeric()) or (given.is_float() and dtype.is_float())
     texts = dtype == pl.String and isinstance(given, pl.Categorical | pl.Enum)
     moments = given == pl.Datetime and dtype == pl.Datetime and bool(given.time_zone) == bool(dtype.time_zone)

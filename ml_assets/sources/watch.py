@@ -1,15 +1,21 @@
 """What lies in a source now, and which of it the lake lacks: cheap enough to ask every few seconds."""
 
+import hashlib
 from collections.abc import Mapping
 
 from ml_assets.sources.errors import DeliveryFault, SourceError
 from ml_assets.sources.fetch import file_token, held_tokens, locate
-from ml_assets.sources.months import expected, expected_months, is_month
-from ml_assets.sources.read import WHOLE, Schema, list_drops, read_drops
+from ml_assets.sources.grains import WHOLE, has_ended
+from ml_assets.sources.query import query_digests, query_state
+from ml_assets.sources.read import Schema, list_drops, read_drops
+from ml_assets.sources.scan import delta_digests, delta_version
 from ml_assets.sources.spec import PARTITION, SourceSpec
 
 SETTLE = 2.0
 """Seconds for which a local file must have rested: a younger one may still be written."""
+
+_OF = "\x1f"
+"""Between a drop's own token and the state of what it was found in, which may say anything."""
 
 UNREAD = "unread:"
 """Begins what stands for a delivery that cannot be read, in place of its content hash; its token follows."""
@@ -20,9 +26,10 @@ def watch(
 ) -> dict[str, str]:
     """Drop -> token of every declared drop that the source holds, in order; a changed token may be a correction.
 
-    Nothing is parsed, but for a file that all months share, and that only if it is not as it was `before`.
-    While its months cannot be told, the months of before (at first: the first declared one) stand for them,
-    with `UNREAD` before their token, and it is looked into again each time.
+    No row is read of files that drops do not share. What they share is looked into only if it is not as it was
+    `before`: a file by its date and size, a Delta table by its version, a query by `Where.changed`. While its drops
+    cannot be told, those of before (at first: the first declared one) stand for them, with `UNREAD` before their
+    token, and it is looked into again each time.
 
     Args:
         before: what the last look returned; empty at first.
@@ -33,16 +40,24 @@ def watch(
     """
     drops = spec.drops
     try:
-        address = locate(spec.where)
-        if PARTITION in address:
-            held = held_tokens(address, expected_months(drops), now, settle)
-            return {name: token for name, token in held.items() if is_month(name) and expected(drops, name)}
-        token = file_token(address, now, settle)
+        if spec.format == "sql":
+            state = query_state(spec) if drops.grain == WHOLE or spec.where.changed else ""
+        else:
+            address = locate(spec.where)
+            if PARTITION in address:
+                held = held_tokens(address, drops.names, now, settle)
+                return {name: token for name, token in held.items() if drops.expects(name)}
+            state = delta_version(address) if spec.format == "delta" else file_token(address, now, settle)
     except DeliveryFault as fault:
         raise SourceError(spec.name, "all", fault) from fault
-    if token is None:
+    if state is None:
         return {}
-    return {WHOLE: token} if drops.grain == WHOLE else _months_of_one_file(spec, schema, before, token)
+    return {WHOLE: state} if drops.grain == WHOLE else _drops_of_one(spec, schema, before, state)
+
+
+def run_token(token: str) -> str:
+    """The part of a drop's token that changes only with the drop itself."""
+    return token.partition(_OF)[0]
 
 
 def due_drops(
@@ -51,19 +66,27 @@ def due_drops(
     tokens: Mapping[str, str],
     before: Mapping[str, str],
     ingested: Mapping[str, str],
+    now: float,
 ) -> dict[str, str]:
     """Drops to ingest -> content hash: those not ingested yet, and those whose content was corrected.
 
-    Only these are read: drops that are not ingested, and drops whose token is not that of `before`. One that
-    cannot be read is due as well, so that the run that ingests it says why; `UNREAD` and its token stand for
-    its content hash.
+    A period that is not over at `now` is not due: more of it may come. Only these drops are read: those not
+    ingested, and those whose token is not that of `before`. One that cannot be read is due as well, so that the
+    run that ingests it says why; `UNREAD` and its token stand for its content hash.
 
     Args:
         tokens: what `watch` returned now, or the part of it that is of interest.
         before: what the last look returned.
         ingested: drop -> content hash in the lake. A drop that only the lake holds is not due.
+        now: seconds since 1970.
     """
-    asked = [name for name, token in tokens.items() if name not in ingested or before.get(name) != token]
+    drops = spec.drops
+    over = {name: token for name, token in tokens.items() if has_ended(drops.grain, name, drops.time_zone, now)}
+    asked = [
+        name
+        for name, token in over.items()
+        if name not in ingested or run_token(before.get(name, "")) != run_token(token)
+    ]
     readable = [name for name in asked if not tokens[name].startswith(UNREAD)]
     files = [[name] for name in readable] if PARTITION in spec.where.template else [readable]
     hashes = {name: digest for names in files for name, digest in _hashes(spec, schema, names).items()}
@@ -71,19 +94,35 @@ def due_drops(
     return {name: identity for name, identity in identities.items() if ingested.get(name) != identity}
 
 
-def _months_of_one_file(spec: SourceSpec, schema: Schema, before: Mapping[str, str], token: str) -> dict[str, str]:
-    # How the file is cut belongs to the token: another declaration finds other months in the same bytes.
-    token = " ".join([token, *(f"{key}={value}" for key, value in spec.drops)])
-    known = [name for name in before if before[name] == token]
+def _drops_of_one(spec: SourceSpec, schema: Schema, before: Mapping[str, str], state: str) -> dict[str, str]:
+    # How it is cut belongs to the state: another declaration finds other drops in the same rows.
+    cut = " ".join([*(f"{key}={value}" for key, value in spec.drops), spec.where.query or ""])
+    cut = hashlib.sha256(cut.encode()).hexdigest()[:16]
+    state = f"{state} cut={cut}" if state else ""
+    known = {name: token for name, token in before.items() if state and token.rpartition(_OF)[2] == state}
     if known:
-        return dict.fromkeys(known, token)
+        return known
     try:
-        return dict.fromkeys(list_drops(spec, schema), token)
+        return _tokens(spec, schema, state)
     except SourceError as error:
         if error.kind in ("missing file", "unreachable"):
-            raise  # says nothing about the months
-        names = [name for name in before if is_month(name) and expected(spec.drops, name)]
-        return dict.fromkeys(names or [spec.drops.start], UNREAD + token)
+            raise  # says nothing about the drops
+        names = [name for name in before if spec.drops.expects(name)]
+        return dict.fromkeys(names or [spec.drops.start], UNREAD + (state or str(error)))
+
+
+def _tokens(spec: SourceSpec, schema: Schema, state: str) -> dict[str, str]:
+    """Each drop's own token where there is one, and the state of all that they were found in."""
+    if spec.format not in ("sql", "delta"):
+        return dict.fromkeys(list_drops(spec, schema), state)
+    try:
+        if spec.format == "sql":
+            digests = query_digests(spec, schema)
+        else:
+            digests = delta_digests(locate(spec.where), list_drops(spec, schema), spec.drops)
+    except DeliveryFault as fault:
+        raise SourceError(spec.name, "all", fault) from fault
+    return {name: digest + _OF + state for name, digest in digests.items() if spec.drops.expects(name)}
 
 
 def _hashes(spec: SourceSpec, schema: Schema, names: list[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ml_assets.automation.execute import RunFailed, Runner
 from ml_assets.automation.main_job import MainJob
-from ml_assets.automation.projects import find_model
+from ml_assets.automation.projects import find_model, spine_of
 from ml_assets.automation.replay_job import run_replay
 from ml_assets.automation.roll_back import roll_back
 from ml_assets.automation.status import model_status
@@ -278,8 +278,9 @@ def test_the_status_tells_of_the_last_decision(shop):
     resource = RegistryResource(tracking_uri=shop.home.mlflow, artifacts=shop.home.mlflow_artifacts)
     with dg.DagsterInstance.get() as instance:
         now = datetime.now(UTC)
-        told = model_status(model, "_drop", shop.lake, resource.open(), instance, now)
-        later = model_status(model, "_drop", shop.lake, resource.open(), instance, now + timedelta(days=31))
+        spine = spine_of(load_current(), model)
+        told = model_status(model, spine, shop.lake, resource.open(), instance, now)
+        later = model_status(model, spine, shop.lake, resource.open(), instance, now + timedelta(days=31))
     assert (told.last_drop, told.decision, told.freshness, later.freshness) == ("2024-05", "retrain", "fresh", "stale")
     assert told.reason.startswith("retrain: labelled rows are 1.")
     assert told.next_step == "retrained; wait for the next drop"

@@ -50,7 +50,7 @@ def test_missing_file_of_one_drop(orders, orders_schema, tmp_path):
         "deliver it or change `where`"
     )
     with pytest.raises(SourceError, match="drop '2024-02': missing file"):
-        fingerprint(spec, ["2024-02"])
+        fingerprint(spec, ["2024-02"], orders_schema)
 
 
 def test_package_that_is_not_installed(orders, orders_schema):
@@ -122,6 +122,7 @@ def test_texts_of_the_wrong_type(orders, dtype, text, spoken):
     ("values", "dtype", "detail"),
     [
         ([1.5], pl.Int64(), "Float64 does not become Int64"),
+        ([1, 0, 2], pl.Boolean(), "2 in data row 3 is no Boolean"),
         ([True], pl.Int64(), "Boolean does not become Int64"),
         ([1], pl.String(), "Int64 does not become String"),
         ([1, 300], pl.Int8(), "300 in data row 2 is no Int8"),

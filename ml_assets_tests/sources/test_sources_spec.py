@@ -47,15 +47,42 @@ def test_declared_format_wins_over_the_ending():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"where": {}}, "where: give either `path`, or both `package` and `file`"),
-        ({"where": {"package": "p"}}, "where: give either `path`, or both `package` and `file`"),
+        ({"where": {}}, "where: give either `path`, or both `package` and `file`, or both `query` and `connection`"),
+        (
+            {"where": {"package": "p"}},
+            "where: give either `path`, or both `package` and `file`, or both `query` and `connection`",
+        ),
         (
             {"where": {"path": "a.csv", "package": "p", "file": "b.csv"}},
-            "where: give either `path`, or both `package` and `file`",
+            "where: give either `path`, or both `package` and `file`, or both `query` and `connection`",
         ),
         (
             {"where": {"path": "a.csv", "file": "b.csv"}},
-            "where: give either `path`, or both `package` and `file`",
+            "where: give either `path`, or both `package` and `file`, or both `query` and `connection`",
+        ),
+        (
+            {"where": {"query": "select 1"}},
+            "where: give either `path`, or both `package` and `file`, or both `query` and `connection`",
+        ),
+        (
+            {"where": {"path": "a.csv", "changed": "at"}},
+            "where: `changed` is a column of `query`; leave it out",
+        ),
+        (
+            {"where": {"query": "select '{partition}'", "connection": "SHOP"}},
+            "where: {partition} belongs into a path; a query is cut by `drops.column`",
+        ),
+        (
+            {"where": {"query": "select 1", "connection": "SHOP"}, "format": "csv"},
+            "format: sql is that of a query, and of nothing else; leave it out",
+        ),
+        (
+            {"where": {"query": "select 1", "connection": "SHOP"}, "null_values": ["NA"]},
+            "null_values: a query has nulls of its own; leave them out",
+        ),
+        (
+            {"where": {"path": "a-{partition}"}, "format": "delta", "drops": {"grain": "daily", "start": "2024-01-01"}},
+            "where: {partition} is for files; a Delta table is cut by `drops.column`",
         ),
         (
             {"where": {"package": "p.data", "file": "b.csv"}},
@@ -63,7 +90,7 @@ def test_declared_format_wins_over_the_ending():
         ),
         (
             {"where": {"path": "a.txt"}},
-            "format: cannot be told from 'a.txt'; give one of csv, csv.gz, csv.zip, parquet",
+            "format: cannot be told from 'a.txt'; give one of csv, csv.gz, csv.zip, delta, parquet",
         ),
         (
             {"where": {"path": "a.parquet"}, "null_values": ["NA"]},
@@ -71,7 +98,7 @@ def test_declared_format_wins_over_the_ending():
         ),
         (
             {"where": {"path": "a-{partition}.csv"}},
-            "where: {partition} needs drops of grain: monthly",
+            "where: {partition} needs drops of grain: hourly, daily, weekly, monthly",
         ),
         (
             {"where": {"path": "a-{partition}.csv"}, "drops": MONTHLY},
@@ -81,12 +108,24 @@ def test_declared_format_wins_over_the_ending():
             {"drops": {"grain": "monthly", "start": "2024-01"}},
             "drops: monthly drops are cut either by `column` or by {partition} in the path, not both",
         ),
-        ({"drops": {"column": "at"}}, "drops: column, start and end belong to grain: monthly"),
+        ({"drops": {"column": "at"}}, "drops: column, start and end belong to grain: hourly, daily, weekly, monthly"),
         (
             {"drops": {"grain": "monthly", "column": "at"}},
             "drops: grain: monthly needs `start`, its first month",
         ),
         ({"drops": MONTHLY | {"start": "2024-13"}}, "'2024-13' is no month: write it as YYYY-MM, in quotes"),
+        (
+            {"drops": MONTHLY | {"grain": "weekly", "start": "2024-01-02"}},
+            "'2024-01-02' is no week: write it as the YYYY-MM-DD of its Monday, in quotes",
+        ),
+        (
+            {"drops": MONTHLY | {"grain": "daily"}},
+            "'2024-01' is no day: write it as YYYY-MM-DD, in quotes",
+        ),
+        (
+            {"drops": MONTHLY | {"grain": "hourly", "start": "2024-01-02T00", "time_zone": "Asia/Tokyo"}},
+            "drops: hours are those of UTC; leave time_zone out",
+        ),
         ({"drops": MONTHLY | {"end": "2024-01"}}, "drops: end 2024-01 must lie after start 2024-01; it is exclusive"),
         (
             {"drops": MONTHLY | {"time_zone": "Mars/Base"}},
@@ -108,6 +147,14 @@ def test_declarations_that_do_not_fit_together_are_refused(changes, message):
     with pytest.raises(ValidationError) as raised:
         declared(**changes)
     assert message in str(raised.value)
+
+
+def test_a_url_in_place_of_its_variable_is_refused_and_not_repeated():
+    for declare in (declared, lambda where: Where(**where)):
+        with pytest.raises(ValidationError) as raised:
+            declare(where={"query": "select 1", "connection": "postgresql://shop:Pa55@host/shop"})
+        assert "`connection` is the name of the environment variable that holds the URL" in str(raised.value)
+        assert "Pa55" not in str(raised.value)
 
 
 @pytest.mark.parametrize("model", [SourceSpec, Where, Drops, RowCount, Freshness])

@@ -64,7 +64,7 @@ def test_http(orders, orders_schema, tmp_path, web):
     assert drop.frame["id"].to_list() == [1]
     local = orders("orders.csv")
     assert drop.content_hash == read_drops(local, None, orders_schema)["whole"].content_hash
-    assert fingerprint(spec, ["whole"]) == fingerprint(local, ["whole"])
+    assert fingerprint(spec, ["whole"], orders_schema) == fingerprint(local, ["whole"], orders_schema)
 
 
 def test_http_drops_are_asked_for_one_by_one(orders, orders_schema, tmp_path, web):
@@ -129,9 +129,9 @@ def test_s3(orders, orders_schema, bucket):
     spec = orders(where={"path": "s3://deliveries/in/{partition}/o.csv"}, drops=BY_FILE)
     assert list_drops(spec, orders_schema) == ["2024-01", "2024-03"]
     assert read_drops(spec, ["2024-03"], orders_schema)["2024-03"].frame["id"].to_list() == [1]
-    before = fingerprint(spec, ["2024-03"])
+    before = fingerprint(spec, ["2024-03"], orders_schema)
     bucket("in/2024-03/o.csv", CSV.replace(b"9.5", b"9.6"))
-    assert fingerprint(spec, ["2024-03"]) != before
+    assert fingerprint(spec, ["2024-03"], orders_schema) != before
     with pytest.raises(SourceError) as raised:
         read_drops(spec, ["2024-02"], orders_schema)
     assert str(raised.value) == (

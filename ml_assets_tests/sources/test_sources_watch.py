@@ -10,13 +10,13 @@ import zipfile
 
 import pytest
 
-from ml_assets.sources import read
+from ml_assets.sources import delivery
 from ml_assets.sources.errors import SourceError
 from ml_assets.sources.fetch import file_token
 from ml_assets.sources.read import read_drops
 from ml_assets.sources.watch import due_drops, watch
 
-NOW = 1_700_000_000.0
+NOW = 1_800_000_000.0
 HEADER = "id,amount,shop,at\n"
 BY_FILE = {"grain": "monthly", "start": "2024-01", "end": "2024-05"}
 BY_COLUMN = BY_FILE | {"column": "at"}
@@ -50,7 +50,7 @@ def looker(orders_schema):
 
         def look(self, now=NOW):
             tokens = watch(self.spec, orders_schema, self.before, now)
-            due = due_drops(self.spec, orders_schema, tokens, self.before, self.ingested)
+            due = due_drops(self.spec, orders_schema, tokens, self.before, self.ingested, now)
             self.before = json.loads(json.dumps(tokens))
             return due
 
@@ -64,8 +64,8 @@ def looker(orders_schema):
 def fetched(monkeypatch):
     """Every file that is read, in order."""
     seen = []
-    fetch = read.fetch
-    monkeypatch.setattr(read, "fetch", lambda address: seen.append(address.rpartition("/")[2]) or fetch(address))
+    fetch = delivery.fetch
+    monkeypatch.setattr(delivery, "fetch", lambda address: seen.append(address.rpartition("/")[2]) or fetch(address))
     return seen
 
 
@@ -255,11 +255,11 @@ def test_a_shared_file_that_was_never_readable_is_due_as_its_first_month(orders,
 
 def test_a_shared_file_that_cannot_be_fetched_tells_nothing_of_its_months(shared, monkeypatch, tmp_path):
     deliver(tmp_path / "orders.csv.zip", zipped(JANUARY, FEBRUARY, MARCH))
-    fetch = read.fetch
-    monkeypatch.setattr(read, "fetch", lambda _: fetch("http://127.0.0.1:9/orders.csv.zip"))
+    fetch = delivery.fetch
+    monkeypatch.setattr(delivery, "fetch", lambda _: fetch("http://127.0.0.1:9/orders.csv.zip"))
     with pytest.raises(SourceError, match="unreachable"):
         shared.look()
-    monkeypatch.setattr(read, "fetch", fetch)
+    monkeypatch.setattr(delivery, "fetch", fetch)
     assert list(shared.look()) == ["2024-03"]
 
 
@@ -333,7 +333,7 @@ def test_http_token_is_whatever_the_server_tells(tmp_path, web):
     address, left_out = web
     deliver(tmp_path / "o.csv", JANUARY)
     size = len(HEADER + JANUARY)
-    token = f"Last-Modified=Tue, 14 Nov 2023 22:12:20 GMT size={size}"
+    token = f"Last-Modified=Fri, 15 Jan 2027 07:59:00 GMT size={size}"
     assert file_token(f"{address}/o.csv", NOW, 2) == token
     left_out.add("Last-Modified")
     assert file_token(f"{address}/o.csv", NOW, 2) == f"size={size}"

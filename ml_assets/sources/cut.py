@@ -1,0 +1,90 @@
+"""Which drop each row belongs to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from ml_assets.sources.errors import DeliveryFault
+from ml_assets.sources.grains import GRAINS, drop_end, drop_start, name_at, stretches
+from ml_assets.sources.spec import Drops
+
+
+@dataclass(frozen=True)
+class Span:
+    """Moments from `lower` to before `upper` (None: without end): UTC for a column with a zone, else wall-clock."""
+
+    lower: datetime
+    upper: datetime | None
+
+
+def spans(names: Sequence[str], drops: Drops, dtype: pl.DataType) -> list[Span]:
+    """The spans that drops take, one for each stretch of drops without a gap.
+
+    Args:
+        dtype: what the contract declares for the column that drops are cut by.
+    """
+    return [
+        Span(
+            _moment(drop_start(drops.grain, stretch[0]), drops, dtype),
+            _moment(drop_end(drops.grain, stretch[-1]), drops, dtype),
+        )
+        for stretch in stretches(drops.grain, names)
+    ]
+
+
+def declared_span(drops: Drops, dtype: pl.DataType) -> Span:
+    """The span of all declared drops."""
+    end = None if drops.end is None else _moment(drop_start(drops.grain, drops.end), drops, dtype)
+    return Span(_moment(drop_start(drops.grain, drops.start), drops, dtype), end)
+
+
+def _moment(wall_clock: datetime, drops: Drops, dtype: pl.DataType) -> datetime:
+    zoned = getattr(dtype, "time_zone", None) is not None
+    return wall_clock.replace(tzinfo=ZoneInfo(drops.time_zone)).astimezone(UTC) if zoned else wall_clock
+
+
+def check_cuttable(column: str, dtype: pl.DataType, drops: Drops) -> None:
+    """Raises DeliveryFault if a column of this type cannot tell which drop a row belongs to."""
+    if dtype == pl.Datetime or (dtype == pl.Date and drops.grain != "hourly"):
+        return
+    raise DeliveryFault(
+        "wrong type",
+        f"{GRAINS[drops.grain].period}s cannot be told from {dtype}",
+        "cut the drops by a date or datetime column of the contract",
+        column=column,
+    )
+
+
+def period_starts(moments: pl.Series, drops: Drops) -> pl.Series:
+    """The wall-clock start (Datetime) of the drop that each date or moment lies in.
+
+    Moments with a zone are looked at in the zone of `drops`.
+
+    Raises:
+        DeliveryFault: a value is missing, so its row would belong to no drop; or the type tells no drops.
+    """
+    check_cuttable(moments.name, moments.dtype, drops)
+    if moments.null_count():
+        row = moments.is_null().arg_max() + 1
+        raise DeliveryFault(
+            "wrong type",
+            f"{moments.null_count()} rows without a value belong to no drop, the first is data row {row}",
+            "have the values delivered",
+            column=moments.name,
+        )
+    if moments.dtype == pl.Datetime and moments.dtype.time_zone:
+        moments = moments.dt.convert_time_zone(drops.time_zone).dt.replace_time_zone(None)
+    return moments.cast(pl.Datetime("us")).dt.truncate(GRAINS[drops.grain].every)
+
+
+def drop_names(starts: pl.Series, drops: Drops) -> list[str]:
+    """The names of the drops that begin at `starts`, each once, in order."""
+    return [name_at(drops.grain, start) for start in starts.unique().sort()]
+
+
+def as_starts(starts: list[datetime]) -> pl.Series:
+    """Starts of drops in the type of `period_starts`."""
+    return pl.Series(starts, dtype=pl.Datetime("us"))

@@ -1,0 +1,152 @@
+"""A SQL query as a source: fetches the asked columns of the asked drops, and tells which drops have changed."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from ml_assets.sources.cut import Span, check_cuttable, declared_span, drop_names, period_starts, spans
+from ml_assets.sources.database import open_database
+from ml_assets.sources.errors import DeliveryFault, check_columns
+from ml_assets.sources.spec import Drops, SourceSpec, Where
+
+BUCKET_SECONDS = 900
+"""Rows are counted by quarters of an hour: days and hours of every time zone begin with one."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a database says things.
+
+    Attributes:
+        quote: around a column's name.
+        text: the type of texts in a cast.
+        seconds: whole seconds since 1970 of a date or moment.
+        zoned: begins a literal of a moment with a zone.
+        compares: whether moments compare as such; else their seconds do.
+    """
+
+    quote: str
+    text: str
+    seconds: str
+    zoned: str = "TIMESTAMP"
+    compares: bool = True
+
+    def column(self, name: str) -> str:
+        return self.quote + name.replace(self.quote, self.quote * 2) + self.quote
+
+
+DIALECTS = {
+    "postgresql": Dialect('"', "TEXT", "CAST(FLOOR(EXTRACT(EPOCH FROM {0})) AS BIGINT)", zoned="TIMESTAMPTZ"),
+    "mysql": Dialect("`", "CHAR", "TIMESTAMPDIFF(SECOND, '1970-01-01', {0})"),
+    # SQLite keeps moments as texts, in any of several forms.
+    "sqlite": Dialect('"', "TEXT", "CAST(strftime('%s', {0}) AS INTEGER)", compares=False),
+}
+
+
+def load_query(
+    spec: SourceSpec, names: Sequence[str] | None, schema: Mapping[str, pl.DataType], columns: list[str]
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """`delivery.load` of a query; its rows come in any order."""
+    database = open_database(spec.where.connection)
+    dialect, rows = DIALECTS[database.dialect], _rows(spec.where)
+    extra = check_columns(columns, database.run(f"SELECT * FROM {rows} WHERE 1 = 0").columns)
+    query = f"SELECT {', '.join(map(dialect.column, columns))} FROM {rows}"
+    if names is not None:
+        inside = spans(names, spec.drops, _cut_by(spec.drops, schema))
+        query += f" WHERE {within(dialect, spec.drops.column, schema[spec.drops.column], inside)}"
+    return database.run(query), extra
+
+
+def query_state(spec: SourceSpec) -> str | None:
+    """A text that changes when rows of the query do, as far as `Where.changed` tells; None without rows.
+
+    With `Where.changed` it is its maximum, which an index gives without counting rows.
+    """
+    database = open_database(spec.where.connection)
+    measures = _measures(spec, DIALECTS[database.dialect])
+    asked = measures[1:] if spec.where.changed else measures
+    found = database.run(f"SELECT {', '.join(asked)} FROM {_rows(spec.where)}").row(0, named=True)
+    if None in found.values() or found.get("row_count") == 0:
+        return None
+    return " ".join(f"{name}={value}" for name, value in found.items())
+
+
+def query_digests(spec: SourceSpec, schema: Mapping[str, pl.DataType]) -> dict[str, str]:
+    """Declared drop that has rows -> a text that changes when they do, as far as `Where.changed` tells.
+
+    Raises:
+        DeliveryFault: the query fails, or rows belong to no drop.
+    """
+    drops, dtype = spec.drops, _cut_by(spec.drops, schema)
+    database = open_database(spec.where.connection)
+    dialect = DIALECTS[database.dialect]
+    seconds = dialect.seconds.format(dialect.column(drops.column))
+    bucket = f"{seconds} - (({seconds} % {BUCKET_SECONDS}) + {BUCKET_SECONDS}) % {BUCKET_SECONDS}"
+    counted = database.run(
+        f"SELECT {bucket} AS bucket, {', '.join(_measures(spec, dialect))} FROM {_rows(spec.where)} "
+        f"WHERE {within(dialect, drops.column, dtype, [declared_span(drops, dtype)])} GROUP BY 1"
+    )
+    lost = counted.filter(pl.col("bucket").is_null())
+    if lost.height:
+        raise DeliveryFault(
+            "wrong type",
+            f"{lost['row_count'][0]} rows without a date or moment belong to no drop",
+            "leave them out by `where.query`, or correct them",
+            column=drops.column,
+        )
+    zone = "UTC" if getattr(dtype, "time_zone", None) else None
+    moments = pl.from_epoch(counted["bucket"].cast(pl.Int64)).dt.replace_time_zone(zone).alias(drops.column)
+    told = counted.with_columns(pl.all().cast(pl.String).fill_null("")).select(pl.concat_str(pl.all(), separator="\t"))
+    by_start: dict[datetime, list[str]] = {}
+    for start, line in zip(period_starts(moments, drops), told.to_series(), strict=True):
+        by_start.setdefault(start, []).append(line)
+    return {
+        drop_names(pl.Series([start]), drops)[0]: hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
+        for start, lines in sorted(by_start.items())
+    }
+
+
+def within(dialect: Dialect, column: str, dtype: pl.DataType, inside: Sequence[Span]) -> str:
+    """The condition that a moment lies in one of the spans, or is none: such a row must not get lost in silence."""
+    name = dialect.column(column)
+    value = name if dialect.compares else dialect.seconds.format(name)
+    clauses = [f"{value} IS NULL"]
+    for span in inside:
+        lower = f"{value} >= {_literal(dialect, dtype, span.lower)}"
+        upper = "" if span.upper is None else f" AND {value} < {_literal(dialect, dtype, span.upper)}"
+        clauses.append(f"({lower}{upper})")
+    return " OR ".join(clauses)
+
+
+def _literal(dialect: Dialect, dtype: pl.DataType, moment: datetime) -> str:
+    if not dialect.compares:
+        return str(int(moment.replace(tzinfo=UTC).timestamp()))
+    if dtype == pl.Date:
+        return f"DATE '{moment:%Y-%m-%d}'"
+    written = f"{moment:%Y-%m-%d %H:%M:%S}"
+    return f"{dialect.zoned} '{written}+00:00'" if moment.tzinfo else f"TIMESTAMP '{written}'"
+
+
+def _rows(where: Where) -> str:
+    # On lines of its own, as the query may end with a comment.
+    return f"(\n{where.query.strip().rstrip(';')}\n) AS delivery"
+
+
+def _measures(spec: SourceSpec, dialect: Dialect) -> list[str]:
+    """How many rows there are and the largest values, by which a change shows."""
+    largest = "CAST(MAX({}) AS {})" if spec.where.changed else "MAX(CAST({} AS {}))"
+    names = [spec.where.changed] if spec.where.changed else spec.key_columns
+    told = [f"{largest.format(dialect.column(name), dialect.text)} AS largest_{i}" for i, name in enumerate(names)]
+    return ["COUNT(*) AS row_count", *told]
+
+
+def _cut_by(drops: Drops, schema: Mapping[str, pl.DataType]) -> pl.DataType:
+    if drops.column not in schema:
+        raise DeliveryFault(
+            "missing column", "drops are cut by it, but the contract has none", "change `drops.column`", drops.column
+        )
+    check_cuttable(drops.column, schema[drops.column], drops)
+    return schema[drops.column]
