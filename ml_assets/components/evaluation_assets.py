@@ -1,6 +1,7 @@
 """evaluation, reference and champion: how good the challenger is, and whether it may serve."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import numpy as np
@@ -21,6 +22,10 @@ from ml_assets.components.training_assets import read_part
 from ml_assets.lake import Lake
 from ml_assets.resources import AsOf, LakeResource, RegistryResource
 from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION
+
+if TYPE_CHECKING:
+    from ml_assets.training.evaluate import Evaluation
+    from ml_assets.training.fit import TrainedModel
 
 TAGS = {STAGE: TRAINING}
 SCORE, PREDICTION, VERSION = "score", "prediction", "model_version"
@@ -69,8 +74,6 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
         ],
     )
     def evaluation(lake: LakeResource, as_of: AsOf, registry: RegistryResource) -> Iterator:
-        from ml_assets.training.baseline import fit_baseline, predict_baseline
-        from ml_assets.training.evaluate import evaluate
         from ml_assets.training.explain import explain
         from ml_assets.training.fit import predict
         from ml_assets.training.leaks import suspicious_features
@@ -83,28 +86,7 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
         train, holdout = (read_part(tables, model, moment, part) for part in ("train", "holdout"))
         label = spec.label.column
         score = predict(fitted, holdout)
-        baseline = fit_baseline(
-            train,
-            label=label,
-            by=spec.baseline.by,
-            task=spec.task,
-            metric=spec.promotion.metric,
-            classes=fitted.classes,
-        )
-        measured = evaluate(
-            holdout,
-            score,
-            predict_baseline(baseline, holdout),
-            label=label,
-            time=model.spine.time,
-            threshold=fitted.threshold,
-            slices=spec.slices,
-            evaluation=spec.evaluation,
-            seed=spec.seed,
-            task=spec.task,
-            classes=fitted.classes,
-            metrics=spec.pinball_losses,
-        )
+        measured = _measure(model, fitted, train, holdout, score)
         importance = explain(fitted, holdout, seed=spec.seed)
         suspects = suspicious_features(
             train,
@@ -148,6 +130,37 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
             yield _covered(key, model, reference)
 
     return evaluation
+
+
+def _measure(
+    model: ModelContext, fitted: "TrainedModel", train: pl.DataFrame, holdout: pl.DataFrame, score: np.ndarray
+) -> "Evaluation":
+    from ml_assets.training.baseline import fit_baseline, predict_baseline
+    from ml_assets.training.evaluate import evaluate
+
+    spec, label = model.spec, model.spec.label.column
+    baseline = fit_baseline(
+        train,
+        label=label,
+        by=spec.baseline.by,
+        task=spec.task,
+        metric=spec.promotion.metric,
+        classes=fitted.classes,
+    )
+    return evaluate(
+        holdout,
+        score,
+        predict_baseline(baseline, holdout),
+        label=label,
+        time=model.spine.time,
+        threshold=fitted.threshold,
+        slices=spec.slices,
+        evaluation=spec.evaluation,
+        seed=spec.seed,
+        task=spec.task,
+        classes=fitted.classes,
+        metrics=spec.pinball_losses,
+    )
 
 
 def _declared_checks(model: ModelContext, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:

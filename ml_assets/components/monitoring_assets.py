@@ -1,6 +1,7 @@
 """drift_report and performance_report: how the champion fares on each drop."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
@@ -13,6 +14,9 @@ from ml_assets.components.partitions import SINGLE_RUN, drop_end, drops_of
 from ml_assets.components.stages import SCORING, STAGE
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
+
+if TYPE_CHECKING:
+    from ml_assets.monitoring.summary import DriftSummary
 
 TAGS = {STAGE: SCORING}
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
@@ -66,7 +70,6 @@ def _drift_report(model: ModelContext) -> dg.AssetsDefinition:
         ],
     )
     def drift_report(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
-        from ml_assets.monitoring.plots import plot_distribution, plot_drift
         from ml_assets.monitoring.summary import summarise_drift
 
         tables, drops = lake.open(), drops_of(context, model.spine.drops)
@@ -75,36 +78,10 @@ def _drift_report(model: ModelContext) -> dg.AssetsDefinition:
         written = tables.replace(model.key("drift_report"), stored, {model.spine.partition: drops})
         summaries = {drop: summarise_drift(one.drift, model.monitoring) for drop, one in measured.items()}
         worst = max(drops, key=lambda drop: summaries[drop].strongest_psi)
-        summary, shown = summaries[worst], measured[worst]
-        strongest = summary.strongest_feature
-        by_psi = shown.drift.filter(method="psi", scope="period").sort("value", descending=True)
         return dg.MaterializeResult(
-            metadata={
-                **table_metadata(written, stored),
-                "drop": worst,
-                "strongest_feature": strongest,
-                "strongest_psi": summary.strongest_psi,
-                "drifted_features": list(summary.drifted),
-                "by_psi": markdown(by_psi.head(15).select("feature", "value", "threshold", "alert")),
-                "heat_map": inline_png(plot_drift(shown.drift), "PSI by week and feature"),
-                "distribution": inline_png(
-                    plot_distribution(shown.reference[strongest], shown.rows[strongest], strongest), strongest
-                ),
-            },
+            metadata=table_metadata(written, stored) | _drift_metadata(worst, summaries[worst], measured[worst]),
             data_version=data_version(written),
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name="psi",
-                    passed=not summary.drifted,
-                    severity=WARN,
-                    metadata={
-                        "observed": summary.strongest_psi,
-                        "threshold": summary.threshold,
-                        "drop": worst,
-                        "drifted": ", ".join(summary.drifted) or "none",
-                    },
-                )
-            ],
+            check_results=[_psi_check(worst, summaries[worst])],
         )
 
     return drift_report
@@ -127,6 +104,37 @@ def _measure_drop(lake: Lake, model: ModelContext, drop: str) -> _MeasuredDrop:
     reference = reference_rows(lake, model, rows[VERSION][0])
     drift = measure_drift(reference, rows, features=model.features, time=model.spine.time, spec=model.monitoring)
     return _MeasuredDrop(drift, _marked(drift, model, drop, rows[VERSION][0]), rows, reference)
+
+
+def _drift_metadata(drop: str, summary: "DriftSummary", shown: _MeasuredDrop) -> dict:
+    from ml_assets.monitoring.plots import plot_distribution, plot_drift
+
+    strongest = summary.strongest_feature
+    by_psi = shown.drift.filter(method="psi", scope="period").sort("value", descending=True)
+    distribution = plot_distribution(shown.reference[strongest], shown.rows[strongest], strongest)
+    return {
+        "drop": drop,
+        "strongest_feature": strongest,
+        "strongest_psi": summary.strongest_psi,
+        "drifted_features": list(summary.drifted),
+        "by_psi": markdown(by_psi.head(15).select("feature", "value", "threshold", "alert")),
+        "heat_map": inline_png(plot_drift(shown.drift), "PSI by week and feature"),
+        "distribution": inline_png(distribution, strongest),
+    }
+
+
+def _psi_check(drop: str, summary: "DriftSummary") -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name="psi",
+        passed=not summary.drifted,
+        severity=WARN,
+        metadata={
+            "observed": summary.strongest_psi,
+            "threshold": summary.threshold,
+            "drop": drop,
+            "drifted": ", ".join(summary.drifted) or "none",
+        },
+    )
 
 
 def _marked(frame: pl.DataFrame, model: ModelContext, drop: str, version: str) -> pl.DataFrame:

@@ -73,51 +73,47 @@ def gather_evidence(
         limits: of the champion, from ``learn_limits``.
         metric: the model's metric.
     """
-    below = METRICS[metric].greater_is_better
-    enough = monitoring.min_chunk_rows
-    told = (
-        f"limit from resampled days of the reference ({limits.reference:.3f} there), tolerance {retraining.max_drop:g}"
-    )
-    chunks = {
-        kind: performance.filter(scope="chunk", kind=kind, metric=name).filter(pl.col("rows") >= enough)
-        for kind, name in (("realised", metric), ("estimated", metric))
-    }
-    calibration = performance.filter(scope="chunk", kind="realised", metric=CALIBRATION).filter(
-        pl.col("rows") >= enough
-    )
-    by_chunk = drift.filter(scope="chunk").filter(pl.col("rows") >= enough)
-    shares = (
-        by_chunk.filter(method="psi")
-        .drop_nulls("value")
-        .group_by("chunk_start")
-        .agg(value=(pl.col("value") > monitoring.psi_threshold).mean())
-    )
-    joint = by_chunk.filter(method="reconstruction_error", feature=ALL_FEATURES)
+    enough = pl.col("rows") >= monitoring.min_chunk_rows
+    measured = performance.filter(enough, scope="chunk")
     vote = _Vote(retraining)
-    found = [
-        vote("realised", chunks["realised"], limits.performance, below, metric, f"known labels; {told}"),
-        vote("estimated", chunks["estimated"], limits.performance, below, metric, f"scores alone (CBPE); {told}"),
-        vote("calibration", calibration, limits.calibration, False, CALIBRATION, f"known labels; {told}"),
-        vote(
-            "drift",
-            shares,
-            limits.drift_share,
-            False,
-            "share of features",
-            f"features with a PSI above {monitoring.psi_threshold:g}; limit from resampled days of the reference",
-        ),
-        vote(
-            "multivariate",
-            joint,
-            joint["threshold"].drop_nulls().max() or 0.0,
-            False,
-            "reconstruction error",
-            "NannyML's PCA reconstruction error; limit three deviations above the reference's",
-        ),
+    return [
+        *_performance_votes(vote, measured, limits, metric, retraining.max_drop),
+        *_drift_votes(vote, drift.filter(enough, scope="chunk"), limits, monitoring),
         _growth(circumstances, retraining),
         _age(circumstances, retraining),
+        *_conditions(circumstances, retraining),
     ]
-    return found + _conditions(circumstances, retraining)
+
+
+def _performance_votes(
+    vote: "_Vote", chunks: pl.DataFrame, limits: Limits, metric: str, max_drop: float
+) -> list[Evidence]:
+    below = METRICS[metric].greater_is_better
+    told = f"limit from resampled days of the reference ({limits.reference:.3f} there), tolerance {max_drop:g}"
+    of_metric = {kind: chunks.filter(kind=kind, metric=metric) for kind in ("realised", "estimated")}
+    calibration = chunks.filter(kind="realised", metric=CALIBRATION)
+    return [
+        vote("realised", of_metric["realised"], limits.performance, below, metric, f"known labels; {told}"),
+        vote("estimated", of_metric["estimated"], limits.performance, below, metric, f"scores alone (CBPE); {told}"),
+        vote("calibration", calibration, limits.calibration, False, CALIBRATION, f"known labels; {told}"),
+    ]
+
+
+def _drift_votes(vote: "_Vote", chunks: pl.DataFrame, limits: Limits, monitoring: MonitoringSpec) -> list[Evidence]:
+    psi = monitoring.psi_threshold
+    by_feature = chunks.filter(method="psi").drop_nulls("value")
+    shares = by_feature.group_by("chunk_start").agg(value=(pl.col("value") > psi).mean())
+    joint = chunks.filter(method="reconstruction_error", feature=ALL_FEATURES)
+    return [
+        vote(
+            "drift", shares, limits.drift_share, False, "share of features",
+            f"features with a PSI above {psi:g}; limit from resampled days of the reference",
+        ),
+        vote(
+            "multivariate", joint, joint["threshold"].drop_nulls().max() or 0.0, False, "reconstruction error",
+            "NannyML's PCA reconstruction error; limit three deviations above the reference's",
+        ),
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def search_parameters(
 
     Args:
         model: prefix of the study's name.
-        storage: SQLAlchemy URL of the Optuna storage, such as ``sqlite:////home/me/optuna.db``.
+        storage: SQLAlchemy URL of the Optuna storage, such as ``sqlite:////folder/optuna.db``.
         on_trial: called after each trial with trials done, trials in total, best value so far.
 
     Raises:

@@ -114,7 +114,9 @@ def test_both_servers_listen_on_the_loopback_address_alone(dagster_ui, mlflow_ui
 def test_dagster_draws_the_graph_of_every_group(dagster_ui, page):
     page.goto(f"{dagster_ui}/asset-groups", wait_until="domcontentloaded")
     for asset in ("quarantine", "flight_legs", "origin_queue", "training_set", "champion", "performance_report"):
-        page.get_by_text(asset, exact=True).first.wait_for()
+        drawn = page.get_by_text(asset, exact=True).first
+        drawn.wait_for()
+        assert drawn.is_visible(), asset
 
 
 def test_dagster_shows_a_drift_report_with_its_plot_and_its_check(dagster_ui, page):
@@ -138,5 +140,8 @@ def test_dagster_lists_the_runs_of_the_lifecycle(dagster_ui, page):
 
 def test_mlflow_shows_the_champion(mlflow_ui, page):
     page.goto(f"{mlflow_ui}/#/models/flight_delay", wait_until="domcontentloaded")
-    page.get_by_text("Version 1").first.wait_for()
-    page.get_by_text("champion").first.wait_for()
+    version, alias = page.get_by_text("Version 1").first, page.get_by_text("champion").first
+    version.wait_for()
+    alias.wait_for()
+    assert version.is_visible()
+    assert alias.is_visible()

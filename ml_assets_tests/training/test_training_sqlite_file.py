@@ -10,7 +10,7 @@ from ml_assets.training.sqlite_file import create_whole, sqlite_path, sqlite_url
 @pytest.mark.parametrize(
     ("url", "path"),
     [
-        ("sqlite:////home/me/a.db", Path("/home/me/a.db")),
+        ("sqlite:////folder/a.db", Path("/folder/a.db")),
         ("sqlite:///a.db", Path("a.db")),
         ("sqlite:///:memory:", None),
         ("postgresql://host/db", None),
