@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import count
 from pathlib import Path
 from textwrap import dedent
 
 import dagster as dg
+import numpy as np
+import polars as pl
 import pytest
 import yaml
 
@@ -150,3 +153,61 @@ def make_project(tmp_path_factory):
             return Project(folder)
 
         yield make
+
+
+MONTHS = {"grain": "monthly", "start": "2024-01", "end": "2024-07"}
+
+
+class MadeUpOrders:
+    """Orders that come back or not, delivered as one CSV file a month; and a project that predicts which do."""
+
+    def of(self, month: str, a_day: int, slope: float = 0.1, seed: int = 0) -> pl.DataFrame:
+        """Evenly through the month; with a slope above 0 dear ones come back; every outcome is known a day later."""
+        start = datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC)
+        rows = a_day * ((start + timedelta(days=31)).replace(day=1) - start).days
+        random = np.random.default_rng([seed, int(month[-2:])])
+        amount = random.uniform(0, 100, rows).round(2)
+        placed = pl.Series([start + timedelta(days=1) * i / a_day for i in range(rows)])
+        return pl.DataFrame(
+            {
+                "id": np.arange(rows) + 100_000 * int(month[-2:]),
+                "customer": ["c"] * rows,
+                "amount": amount,
+                "placed_at": placed,
+                "settled_at": placed + timedelta(days=1),
+                "returned": random.random(rows) < 1 / (1 + np.exp(-(amount - 50) * slope)),
+            }
+        )
+
+    def declared(self, delivered: Path, **model) -> list[dict]:
+        """A source, a spine, a view and the model `returns`, quick to train; `model` adds to its declaration."""
+        orders = {
+            "name": "orders", "description": "Orders.", "where": {"path": str(delivered / "{partition}.csv")},
+            "drops": MONTHS, "contract": "CONTRACTS:Orders", "key_columns": ["id"],
+        }  # fmt: skip
+        spine = {
+            "name": "orders", "table": "orders/validated", "key": ["id"], "time": "placed_at", "partition": "_drop",
+            "drops": MONTHS,
+        }  # fmt: skip
+        view = {
+            "name": "order", "description": "Order.", "spine": "orders", "entity": ["id"],
+            "request": {"price": "amount"},
+        }  # fmt: skip
+        returns = {
+            "name": "returns", "description": "Returns.", "spine": "orders", "features": ["order"],
+            "label": {"column": "returned", "known_at": "settled_at"},
+            "search": {"trials": 1, "rows": 1000, "max_rounds": 10, "space": {"max_depth": {"choices": [2]}}},
+            "training": {"max_rounds": 10, "threads": 1}, "evaluation": {"resamples": 100},
+            "monitoring": {"min_chunk_rows": 50},
+        }  # fmt: skip
+        return [
+            {"type": "ml_assets.Source", "attributes": orders},
+            {"type": "ml_assets.Spine", "attributes": spine},
+            {"type": "ml_assets.FeatureView", "attributes": view},
+            {"type": "ml_assets.MLModel", "attributes": returns | model},
+        ]
+
+
+@pytest.fixture(scope="session")
+def made_up_orders() -> MadeUpOrders:
+    return MadeUpOrders()

@@ -5,7 +5,6 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
@@ -25,64 +24,17 @@ from ml_assets.retraining.replay_report import as_json, render_replay
 HISTORY, APRIL = ["2024-01", "2024-02", "2024-03"], "2024-04"
 CUT_OFF = "2024-04-01"
 STARTED = dg.DagsterRunStatus.STARTED
-SEARCH = {"trials": 1, "rows": 1000, "max_rounds": 10, "space": {"max_depth": {"choices": [2]}}}
-
-
-def made_up_orders(month, seed=0):
-    """20 a day; dear ones come back more often; every outcome is known a day later."""
-    start = datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC)
-    rows = 20 * ((start + timedelta(days=31)).replace(day=1) - start).days
-    random = np.random.default_rng([seed, int(month[-2:])])
-    amount = random.uniform(0, 100, rows).round(2)
-    placed = pl.Series([start + timedelta(minutes=72 * i) for i in range(rows)])
-    return pl.DataFrame(
-        {
-            "id": np.arange(rows) + 10_000 * int(month[-2:]),
-            "customer": ["c"] * rows,
-            "amount": amount,
-            "placed_at": placed,
-            "settled_at": placed + timedelta(days=1),
-            "returned": random.random(rows) < 1 / (1 + np.exp(-(amount - 50) / 10)),
-        }
-    )
-
-
-def declarations(delivered):
-    monthly = {"grain": "monthly", "start": "2024-01", "end": "2024-07"}
-    orders = {
-        "name": "orders", "description": "Orders.", "where": {"path": str(delivered / "{partition}.csv")},
-        "drops": monthly, "contract": "CONTRACTS:Orders", "key_columns": ["id"],
-    }  # fmt: skip
-    spine = {"name": "orders", "table": "orders/validated", "key": ["id"], "time": "placed_at", "partition": "_drop"}
-    view = {
-        "name": "order",
-        "description": "Order.",
-        "spine": "orders",
-        "entity": ["id"],
-        "request": {"price": "amount"},
-    }
-    model = {
-        "name": "returns", "description": "Returns.", "spine": "orders", "features": ["order"],
-        "label": {"column": "returned", "known_at": "settled_at"},
-        "split": {"validation": "14d", "holdout": "14d", "gap": "2d"},
-        "search": SEARCH, "training": {"max_rounds": 10, "threads": 1}, "evaluation": {"resamples": 100},
-        "monitoring": {"min_chunk_rows": 50},
-    }  # fmt: skip
-    return [
-        {"type": "ml_assets.Source", "attributes": orders},
-        {"type": "ml_assets.Spine", "attributes": spine | {"drops": monthly}},
-        {"type": "ml_assets.FeatureView", "attributes": view},
-        {"type": "ml_assets.MLModel", "attributes": model},
-    ]
+ORDERS_A_DAY = 20
+SPLIT = {"validation": "14d", "holdout": "14d", "gap": "2d"}
 
 
 class Shop:
-    def __init__(self, home, delivered):
-        self.home, self.delivered = home, delivered
+    def __init__(self, home, delivered, orders):
+        self.home, self.delivered, self.orders = home, delivered, orders
         self.lake = Lake(home.lake)
 
     def deliver(self, month, seed=0, **renamed):
-        made_up_orders(month, seed).rename(renamed).write_csv(self.delivered / f"{month}.csv")
+        self.orders.of(month, ORDERS_A_DAY, seed=seed).rename(renamed).write_csv(self.delivered / f"{month}.csv")
 
     def live(self, cut_off=CUT_OFF, **options):
         MainJob(self.home, "shop").live(cut_off, as_json=True, **options)
@@ -93,14 +45,14 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(own_home, make_project, tmp_path_factory):
+def shop(own_home, make_project, made_up_orders, tmp_path_factory):
     """The shop as the project that the working directory lies in."""
     delivered = tmp_path_factory.mktemp("delivered")
-    project = make_project(*declarations(delivered))
+    project = make_project(*made_up_orders.declared(delivered, split=SPLIT))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project.folder)
         load_current.cache_clear()
-        opened = Shop(own_home, delivered)
+        opened = Shop(own_home, delivered, made_up_orders)
         for month in [*HISTORY, APRIL]:
             opened.deliver(month)
         yield opened
@@ -213,7 +165,7 @@ def test_a_bad_drop_ends_the_lifecycle_with_the_reason_and_what_was_there_stays(
 
 
 def test_impossible_rows_are_told_and_end_the_lifecycle_before_anything_is_scored(shop, capfd):
-    bad = made_up_orders("2024-05").with_columns(
+    bad = shop.orders.of("2024-05", ORDERS_A_DAY).with_columns(
         amount=pl.when(pl.int_range(pl.len()) < 6).then(-1.0).otherwise("amount")
     )
     bad.write_csv(shop.delivered / "2024-05.csv")

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -32,56 +31,11 @@ ORDERS_A_DAY = 120
 SETTINGS = {"ML_ASSETS_SENSOR_SECONDS": "2"}
 
 
-def made_up_orders(month: str) -> pl.DataFrame:
-    """Until March dear orders come back, from April on cheap ones do; each outcome is known a day later."""
-    start = datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC)
-    days = ((start + timedelta(days=31)).replace(day=1) - start).days
-    rows = ORDERS_A_DAY * days
-    random = np.random.default_rng(int(month[-2:]))
-    amount = random.uniform(0, 100, rows).round(2)
-    slope = 0.1 if month < DRIFTED else -0.1
-    placed = pl.Series([start + timedelta(minutes=24 * 60 / ORDERS_A_DAY * i) for i in range(rows)])
-    return pl.DataFrame(
-        {
-            "id": np.arange(rows) + 100_000 * int(month[-2:]),
-            "customer": ["c"] * rows,
-            "amount": amount,
-            "placed_at": placed,
-            "settled_at": placed + timedelta(days=1),
-            "returned": random.random(rows) < 1 / (1 + np.exp(-(amount - 50) * slope)),
-        }
-    )
-
-
-def declarations(delivered: Path) -> list[dict]:
-    monthly = {"grain": "monthly", "start": "2024-01", "end": "2024-07"}
-    orders = {
-        "name": "orders", "description": "Orders.", "where": {"path": str(delivered / "{partition}.csv")},
-        "drops": monthly, "contract": "CONTRACTS:Orders", "key_columns": ["id"],
-    }  # fmt: skip
-    spine = {"name": "orders", "table": "orders/validated", "key": ["id"], "time": "placed_at", "partition": "_drop"}
-    view = {
-        "name": "order",
-        "description": "Order.",
-        "spine": "orders",
-        "entity": ["id"],
-        "request": {"price": "amount"},
-    }
-    model = {
-        "name": "returns", "description": "Returns.", "spine": "orders", "features": ["order"],
-        "label": {"column": "returned", "known_at": "settled_at"},
-        "split": {"train": "9d", "validation": "7d", "holdout": "7d", "gap": "2d"},
-        "search": {"trials": 1, "rows": 1000, "max_rounds": 10, "space": {"max_depth": {"choices": [2]}}},
-        "training": {"max_rounds": 10, "threads": 1}, "evaluation": {"resamples": 100},
-        "promotion": {"resamples": 100}, "monitoring": {"min_chunk_rows": 50},
-        "retraining": {"evidence": ["realised"], "min_new_labels": 100, "resamples": 100, "retry_after": "5s"},
-    }  # fmt: skip
-    return [
-        {"type": "ml_assets.Source", "attributes": orders},
-        {"type": "ml_assets.Spine", "attributes": spine | {"drops": monthly}},
-        {"type": "ml_assets.FeatureView", "attributes": view},
-        {"type": "ml_assets.MLModel", "attributes": model},
-    ]
+MODEL = {
+    "split": {"train": "9d", "validation": "7d", "holdout": "7d", "gap": "2d"},
+    "promotion": {"resamples": 100},
+    "retraining": {"evidence": ["realised"], "min_new_labels": 100, "resamples": 100, "retry_after": "5s"},
+}
 
 
 @dataclass
@@ -91,11 +45,16 @@ class LiveShop:
     folder: Path
     delivered: Path
     home: Home
+    made_up: object
     processes: list[subprocess.Popen] = field(default_factory=list)
+
+    def orders(self, month: str) -> pl.DataFrame:
+        """Until March dear orders come back, from April on cheap ones do."""
+        return self.made_up.of(month, ORDERS_A_DAY, slope=0.1 if month < DRIFTED else -0.1)
 
     def deliver(self, month: str) -> None:
         unplaced = self.delivered / "unplaced"
-        made_up_orders(month).write_csv(unplaced)
+        self.orders(month).write_csv(unplaced)
         unplaced.replace(self.delivered / f"{month}.csv")
 
     def start(self) -> None:
@@ -147,9 +106,9 @@ class LiveShop:
 
 
 @pytest.fixture
-def shop(make_project, tmp_path_factory, monkeypatch):
+def shop(make_project, made_up_orders, tmp_path_factory, monkeypatch):
     delivered, root = tmp_path_factory.mktemp("delivered"), tmp_path_factory.mktemp("home")
-    folder = make_project(*declarations(delivered)).folder
+    folder = make_project(*made_up_orders.declared(delivered, **MODEL)).folder
     (folder / "definitions.py").write_text((PROJECT / "ml_assets" / "definitions.py").read_text())
     for name in [name for name in os.environ if name.startswith(("ML_ASSETS", "DAGSTER"))]:
         monkeypatch.delenv(name)
@@ -159,7 +118,7 @@ def shop(make_project, tmp_path_factory, monkeypatch):
     home.prepare(PROJECT)
     monkeypatch.chdir(folder)
     load_current.cache_clear()
-    opened = LiveShop(folder, delivered, home)
+    opened = LiveShop(folder, delivered, home, made_up_orders)
     for month in HISTORY:
         opened.deliver(month)
     MainJob(home, "shop").live("2024-04-01", as_json=True)
@@ -221,4 +180,4 @@ def test_a_daemon_killed_at_ten_moments_loses_no_decision_and_acts_on_none_twice
     assert lake.scan("returns/retrain_decision").collect().height == 1
     predicted = lake.scan("returns/predictions").collect()
     assert predicted["id"].is_unique().all()
-    assert predicted.height == made_up_orders(DRIFTED).height
+    assert predicted.height == shop.orders(DRIFTED).height
