@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 
 ## Live through 2013 at New York's airports: history, training, then October to December.
 run: install
-	@$(BIN)/ml-assets run flights --train-as-of 2013-10-01
+	@$(BIN)/ml-assets run flights --model flight_delay --train-as-of 2013-10-01
 
 ## Every test, the linters and the import contract.
 test: install

@@ -83,7 +83,7 @@ def run_plain() -> tuple[Cost, dict]:
 def run_platform(home: Path) -> tuple[Cost, dict, dict[str, float]]:
     """The main job in a home: its cost, its summary, and seconds by stage."""
     program = str(Path(sys.executable).parent / "ml-assets")
-    command = [program, "run", USE_CASE, "--train-as-of", CUT_OFF, "--json"]
+    command = [program, "run", USE_CASE, "--model", MODEL, "--train-as-of", CUT_OFF, "--json"]
     cost, told, began = measure(command, {"ML_ASSETS_HOME": str(home)})
     return cost, json.loads(told)[MODEL], stage_seconds(home, began, cost.wall)
 

@@ -22,6 +22,7 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.")]
+Models = Annotated[list[str] | None, typer.Option(help="Only this model of the use case; may be given several times.")]
 Host = Annotated[str, typer.Option(help="Address to bind to.")]
 
 
@@ -47,6 +48,7 @@ def run(
     ],
     since: Annotated[str, typer.Option(help="First drop to live through; default: the first declared.")] = "",
     until: Annotated[str, typer.Option(help="Last drop to live through; default: the last declared.")] = "",
+    model: Models = None,
     as_json: Json = False,
 ) -> None:
     """Ingest history, train, then let each later drop arrive: validate, featurize, score, monitor.
@@ -58,7 +60,7 @@ def run(
 
     home = _prepared()
     try:
-        MainJob(home, use_case).live(train_as_of, since, until, as_json)
+        MainJob(home, use_case, tuple(model or ())).live(train_as_of, since, until, as_json)
     except (ValueError, RuntimeError, LookupError) as error:
         _fail(error)
 
@@ -96,6 +98,7 @@ def try_out(
 @app.command()
 def summary(
     use_case: Annotated[str, typer.Argument(help="Folder under defs/ that declares the use case.")],
+    model: Models = None,
     as_json: Json = False,
 ) -> None:
     """Show, per model and drop: rows, quarantined rows, strongest drift, performance, champion version."""
@@ -103,7 +106,7 @@ def summary(
 
     home = _prepared()
     try:
-        MainJob(home, use_case).show(as_json)
+        MainJob(home, use_case, tuple(model or ())).show(as_json)
     except (ValueError, RuntimeError, LookupError) as error:
         _fail(error)
 

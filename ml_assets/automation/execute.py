@@ -1,14 +1,13 @@
 """Run planned jobs in this process, each once per state of code and data."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import dagster as dg
 
 from ml_assets.automation.lifecycle import PlannedRun
 from ml_assets.code_version import code_fingerprint
-from ml_assets.components.stages import STAGE, TRAINING
 
 RUN_KEY = "ml_assets/run_key"
 LAUNCHED_BY = "ml_assets/launched_by"
@@ -28,10 +27,15 @@ class RunFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs jobs of loaded definitions on a Dagster instance."""
+    """Runs jobs of loaded definitions on a Dagster instance.
+
+    Attributes:
+        left_out: models whose assets are not made.
+    """
 
     definitions: dg.Definitions
     instance: dg.DagsterInstance
+    left_out: frozenset[str] = frozenset()
 
     def is_done(self, run_key: str) -> bool:
         """Whether a run with this key has succeeded before."""
@@ -66,7 +70,7 @@ class Runner:
                 **_range_tags(planned),
                 **_decision_tags(planned),
             },
-            asset_selection=self._training_of(planned.model) if planned.model else None,
+            asset_selection=list(self._selected(planned) or ()) or None,
             run_config=_run_config(planned),
             raise_on_error=False,
         )
@@ -75,16 +79,25 @@ class Runner:
 
     def steps_of(self, planned: PlannedRun) -> int:
         """How many steps the run has."""
-        return len(self.definitions.resolve_job_def(planned.job).graph.node_dict)
+        job = self.definitions.resolve_job_def(planned.job)
+        wanted = self._selected(planned)
+        return len(job.get_subset(asset_selection=wanted).graph.node_dict if wanted else job.graph.node_dict)
 
-    def _training_of(self, model: str) -> list[dg.AssetKey]:
-        specs = self.definitions.resolve_all_asset_specs()
-        return [s.key for s in specs if s.key.path[0] == model and s.tags.get(STAGE) == TRAINING]
+    def _selected(self, planned: PlannedRun) -> set[dg.AssetKey] | None:
+        """The assets of the job that are wanted; None for all."""
+        keys = self.definitions.resolve_job_def(planned.job).asset_layer.selected_asset_keys
+        if planned.model:
+            return {key for key in keys if key.path[0] == planned.model}
+        return {key for key in keys if key.path[0] not in self.left_out} if self.left_out else None
 
 
-def run_key(planned: PlannedRun, sources: str, before: str) -> str:
-    """Identity of a run: what it does, with which code, on which deliveries, after which other run."""
-    what = [planned.job, *planned.drops, planned.as_of, planned.model, planned.decision]
+def run_key(planned: PlannedRun, sources: str, before: str, models: Iterable[str] = ()) -> str:
+    """Identity of a run: what it does, with which code, on which deliveries, after which other run.
+
+    Args:
+        models: names that tell which models it is for.
+    """
+    what = [planned.job, *planned.drops, planned.as_of, planned.model, planned.decision, *models]
     parts = [*what, code_fingerprint(), sources, before]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 

@@ -9,7 +9,7 @@ import polars as pl
 from rich.console import Console
 
 from ml_assets.automation.execute import Runner, run_key
-from ml_assets.automation.jobs import drop_job
+from ml_assets.automation.jobs import drop_job, ingest_job
 from ml_assets.automation.lifecycle import PlannedRun, plan_lifecycle, plan_retraining
 from ml_assets.automation.progress import open_console, run_progress
 from ml_assets.automation.recovery import close_dead_runs, only_one
@@ -29,16 +29,21 @@ from ml_assets.sources.read import fingerprint, list_drops
 
 @dataclass(frozen=True)
 class MainJob:
-    """Lives through the drops of one use case, a folder under ``defs/``."""
+    """Lives through the drops of one use case, a folder under ``defs/``.
+
+    Attributes:
+        models: those to live with; empty for all that the use case declares.
+    """
 
     home: Home
     use_case: str
+    models: tuple[str, ...] = ()
 
     def live(self, train_as_of: str, since: str = "", until: str = "", as_json: bool = False) -> None:
         """Run what has not been run yet, in order, and show the summary.
 
         Raises:
-            ValueError: no such use case, or nothing to train on.
+            ValueError: no such use case, no such model in it, or nothing to train on.
             RunFailed: a run failed; the runs before it keep their results.
         """
         console = open_console(to_errors=as_json)
@@ -46,7 +51,9 @@ class MainJob:
         with only_one(lock, lambda: console.print("Another lifecycle runs in this home; waiting for its end.")):
             instance = dg.DagsterInstance.get()
             self._tidy_up(console, instance)
-            runner = Runner(self.definitions, instance)
+            chosen = {model.name for model in self._models}
+            left_out = frozenset(model.name for model in self._declared_models) - chosen
+            runner = Runner(self.definitions, instance, left_out)
             drops = [d for d in self._drops() if d >= since and (not until or d <= until)]
             before = ""
             for planned in plan_lifecycle(self.use_case, drops, train_as_of, self._grain):
@@ -87,9 +94,18 @@ class MainJob:
         return [source for source in declared if source.name in self._names]
 
     @property
-    def _models(self) -> list[MLModel]:
+    def _declared_models(self) -> list[MLModel]:
         declared = self.definitions.component_tree.get_all_components(of_type=MLModel)
         return [model for model in declared if model.name in self._names]
+
+    @cached_property
+    def _models(self) -> list[MLModel]:
+        declared = {model.name: model for model in self._declared_models}
+        unknown = [name for name in self.models if name not in declared]
+        if unknown:
+            there_are = ", ".join(sorted(declared)) or "none"
+            raise ValueError(f"{self.use_case} declares no model {', '.join(unknown)}; there are {there_are}")
+        return [declared[name] for name in sorted(self.models or declared)]
 
     @property
     def _cut(self) -> list[Source]:
@@ -122,7 +138,8 @@ class MainJob:
             console.print(f"Closed {len(dead)} killed run(s) and {closed} MLflow run(s) they had left open.")
 
     def _run_once(self, console: Console, runner: Runner, planned: PlannedRun, before: str) -> str:
-        key = run_key(planned, self._delivered(planned.drops), before)
+        models = () if planned.job == ingest_job(self.use_case) else sorted(runner.left_out)
+        key = run_key(planned, self._delivered(planned.drops), before, models)
         if runner.is_done(key):
             console.print(f"[dim]= {planned.title}: nothing has changed[/]")
             return key

@@ -75,6 +75,11 @@ def test_an_unknown_use_case_is_an_error_that_names_those_there_are(shop):
         MainJob(shop.home, "shoes").live(CUT_OFF)
 
 
+def test_an_unknown_model_is_an_error_that_names_those_there_are(shop):
+    with pytest.raises(ValueError, match="shop declares no model loans; there are returns"):
+        MainJob(shop.home, "shop", ("loans",)).live(CUT_OFF)
+
+
 def test_a_cut_off_before_the_first_drop_is_an_error(shop):
     with pytest.raises(ValueError, match="nothing to train on: no drop of shop lies before 2023-01-01"):
         shop.live("2023-01-01")

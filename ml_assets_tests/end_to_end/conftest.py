@@ -42,8 +42,8 @@ def slice_path(tmp_path_factory, flights_slice) -> Path:
 def start(slice_path):
     """Start `ml-assets run` over the slice in a home; returns the process."""
 
-    def go(home: Path, *options: str) -> subprocess.Popen:
-        command = [str(Path(sys.executable).parent / "ml-assets"), "run", "flights"]
+    def go(home: Path, *options: str, model: str = "flight_delay") -> subprocess.Popen:
+        command = [str(Path(sys.executable).parent / "ml-assets"), "run", "flights", "--model", model]
         command += ["--train-as-of", "2013-10-01", "--until", LAST, *options]
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("ML_ASSETS", "DAGSTER", "MLFLOW"))}
         environment = {**kept, "ML_ASSETS_HOME": str(home), "PYTHONPATH": str(slice_path)}

@@ -96,6 +96,32 @@ def test_a_second_lifecycle_finds_nothing_to_do(finished, start):
     assert len(dagster_runs(home)) == before
 
 
+def test_a_second_model_takes_the_features_that_are_there(finished, start):
+    home, _, _ = finished
+    shared = [f"features/{view}" for view in ("schedule", "origin_queue", "aircraft_rotation")]
+    versions = {table: lake(home).version(table) for table in shared}
+    process = start(home, "--json", model="arrival_delay")
+    printed, told = process.communicate(timeout=900)
+    assert process.returncode == 0, told
+    assert "nothing has changed" in told
+    told = json.loads(printed)["arrival_delay"]
+    assert [drop["champion"] for drop in told["drops"]] == ["1"]
+    holdout = {row["metric"]: row for row in told["holdout"]}
+    assert holdout["mae"]["model"] < holdout["mae"]["baseline"]
+    ours, other = (lake(home).scan(f"{model}/training_set").collect() for model in ("arrival_delay", "flight_delay"))
+    features = [name for name in ours.columns if name.startswith("origin_waiting")]
+    assert features
+    assert (
+        ours.sort("flight_id")
+        .select(features)
+        .equals(other.join(ours, on="flight_id", how="semi").sort("flight_id").select(features))
+    )
+    # Nine months of history are not built again, only the drop that is scored.
+    assert {table: lake(home).version(table) for table in shared} == {
+        table: version + 1 for table, version in versions.items()
+    }
+
+
 @pytest.mark.slow
 def test_a_killed_lifecycle_is_put_in_order_by_the_next_even_if_two_start_at_once(tmp_path, start, finished):
     doomed = start(tmp_path)
