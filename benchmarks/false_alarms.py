@@ -156,7 +156,6 @@ def judge(case: UseCase, measured: Histories, policy: RetrainingSpec) -> Outcome
         features=case.features,
         time=case.time,
         label=case.model.label.column,
-        score=SCORE,
         metric=case.model.metric,
         monitoring=case.model.monitoring,
         retraining=policy,

@@ -323,7 +323,7 @@ def _champion(model: ModelContext) -> dg.AssetsDefinition:
             floors=spec.floors,
             over_baseline=read_interval(metrics, IMPROVEMENT, spec.promotion.metric),
             over_champion=reigning
-            and _over_champion(tables, model, moment, mlflow.load(spec.name, version=reigning.version)),
+            and _over_champion(tables, model, trained, mlflow.load(spec.name, version=reigning.version)),
             promotion=spec.promotion,
         )
         if decision.promote:
@@ -344,28 +344,8 @@ def read_as_of(lake: Lake, key: str, as_of: str) -> pl.DataFrame:
     return lake.scan(key).filter(pl.col("_as_of") == as_of).drop("_as_of").collect()
 
 
-def _over_champion(lake: Lake, model: ModelContext, as_of: str, champion):
-    from ml_assets.training.evaluate import time_blocks
-    from ml_assets.training.fit import predict
-    from ml_assets.training.outcomes import align_classes, outcomes
-    from ml_assets.training.promotion import compare_on_same_rows
-    from ml_assets.training.scored import read_scores, scored_classes
+def _over_champion(lake: Lake, model: ModelContext, trained: TrainedVersion, champion: "TrainedModel"):
+    from ml_assets.training.promotion import compare_with_champion
 
-    rows = read_as_of(lake, model.key("reference"), as_of)
-    spec = model.spec
-    classes, theirs = scored_classes(rows) if spec.task == MULTICLASS else None, predict(champion, rows)
-    own = read_scores(rows, spec.task, classes)
-    if classes is not None:
-        both = (*classes, *(name for name in champion.classes if name not in classes))
-        own, theirs = align_classes(own, classes, both), align_classes(theirs, champion.classes, both)
-        classes = both
-    return compare_on_same_rows(
-        outcomes(rows[spec.label.column], spec.task, classes),
-        own,
-        theirs,
-        promotion=spec.promotion,
-        seed=spec.seed,
-        champion_threshold=champion.threshold,
-        blocks=time_blocks(rows[model.spine.time], spec.evaluation.block),
-        task=spec.task,
-    )
+    rows = read_as_of(lake, model.key("reference"), trained.as_of)
+    return compare_with_champion(rows, champion, spec=model.spec, challenger_threshold=trained.threshold)

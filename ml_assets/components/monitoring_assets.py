@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
+import polars.selectors as cs
 
 from ml_assets.components.conditions import FOLLOW_DROPS
 from ml_assets.components.evaluation_assets import PREDICTION, SCORE, VERSION
@@ -14,6 +15,7 @@ from ml_assets.components.partitions import SINGLE_RUN, drop_end, drops_of
 from ml_assets.components.stages import SCORING, STAGE
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
+from ml_assets.training.tasks import PROBABILITY
 
 if TYPE_CHECKING:
     from ml_assets.monitoring.summary import DriftSummary
@@ -30,7 +32,7 @@ def scored_rows(lake: Lake, model: ModelContext, drop: str) -> pl.DataFrame:
     """A drop's predictions beside features and labels; a label not known when the drop ended is null."""
     spec, key = model.spec, [*model.spec.spine.key, model.spine.time]
     stored = lake.scan(model.key("predictions")).filter(pl.col(model.spine.partition) == drop)
-    predicted = stored.select(*key, SCORE, PREDICTION, VERSION).collect()
+    predicted = stored.select(*key, SCORE, PREDICTION, cs.starts_with(PROBABILITY), VERSION).collect()
     known = pl.col(spec.label.known_at) <= drop_end(drop, model.spine.drops)
     rows = model.rows(lake, [drop]).with_columns(pl.when(known).then(pl.col(spec.label.column)))
     return rows.join(predicted, on=key, how="inner", maintain_order="left")
@@ -195,14 +197,12 @@ def _performance_report(model: ModelContext) -> dg.AssetsDefinition:
 
 def _perform(lake: Lake, model: ModelContext, drop: str) -> tuple[pl.DataFrame, str]:
     """Estimated and realised performance of one drop, and the version that made its predictions."""
-    from ml_assets.monitoring.performance import estimate_performance, realise_performance
+    from ml_assets.monitoring.performance import watch_performance
 
     rows = scored_rows(lake, model, drop)
     version = rows[VERSION][0]
-    columns = {"probability": SCORE, "prediction": PREDICTION, "label": model.spec.label.column}
-    about = {**columns, "time": model.spine.time, "spec": model.monitoring}
-    estimated = estimate_performance(reference_rows(lake, model, version), rows, **about)
-    return pl.concat([estimated, realise_performance(rows, **about)]), version
+    reference = reference_rows(lake, model, version)
+    return watch_performance(reference, rows, model=model.spec, features=model.features, spec=model.monitoring), version
 
 
 def _write_report(

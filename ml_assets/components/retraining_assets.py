@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.components.conditions import FOLLOW_DROPS
-from ml_assets.components.evaluation_assets import SCORE, VERSION
+from ml_assets.components.evaluation_assets import VERSION
 from ml_assets.components.metadata import data_version, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
 from ml_assets.components.monitoring_assets import reference_rows, scored_rows
@@ -109,8 +109,8 @@ def _decide(
             features=model.features,
             time=model.spine.time,
             label=spec.label.column,
-            score=SCORE,
             metric=spec.metric,
+            task=spec.task,
             monitoring=model.monitoring,
             retraining=policy,
         ),

@@ -9,83 +9,52 @@ It sees the effect of a shift in the features. It cannot see that the outcome no
 another way: that shows in realised performance alone.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import polars as pl
 
 from ml_assets.monitoring import nml
 from ml_assets.monitoring.chunks import CHUNK
-from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.monitoring.estimate import estimate_chunks
+from ml_assets.monitoring.outputs import Outputs
+from ml_assets.training.scored import probability_column
+from ml_assets.training.tasks import MULTICLASS
+
+_NAMED = {"macro_f1": "f1"}  # of several classes, NannyML's f1 is the mean over them
 
 
-def estimate_binary(
-    reference: pl.DataFrame,
-    analysis: pl.DataFrame,
-    *,
-    probability: str,
-    prediction: str,
-    label: str,
-    spec: MonitoringSpec,
+def estimate_by_confidence(
+    reference: pl.DataFrame, analysis: pl.DataFrame, *, outputs: Outputs, metrics: Sequence[str], seed: int
 ) -> pl.DataFrame:
     """CBPE, calibrated once on the reference (isotonic, if that helps), per chunk and over all rows.
 
     Args:
-        reference: CHUNK, ``probability`` (Float64), ``prediction`` and ``label`` (Int64 0/1), sorted by
-            CHUNK.
-        analysis: the same without ``label``.
+        reference: CHUNK, and what ``outputs`` names, typed by it, sorted by CHUNK.
+        analysis: the same without the label.
 
     Returns:
-        CHUNK (null: all rows as one chunk), metric, value, lower, upper (Float64).
+        As ``estimate_chunks``.
 
     Raises:
         MonitoringError: NannyML failed.
     """
-    names = {probability: "probability", prediction: "prediction", label: "label"}
+    names = {outputs.probability: "probability", outputs.prediction: "prediction", outputs.label: "label"}
     reference, analysis = (frame.rename(names, strict=False) for frame in (reference, analysis))
-    with nml.calls("estimated performance"), _seeded(spec.seed):
-        estimator = _estimator(spec)
-        estimator.fit(reference.to_pandas())
-        by_chunk = estimator.estimate(analysis.to_pandas()).filter(period="analysis").to_df()
-        together = analysis.with_columns(pl.lit(0, pl.Int64).alias(CHUNK))
-        over_all = estimator.estimate(together.to_pandas()).filter(period="analysis").to_df()
-    return pl.concat([_long(by_chunk, spec), _long(over_all, spec).with_columns(pl.lit(None, pl.Int64).alias(CHUNK))])
+    named = {metric: _NAMED.get(metric, metric) for metric in metrics}
+    with nml.calls("estimated performance"):
+        estimator = nml.load().CBPE(
+            **_problem(outputs),
+            y_pred="prediction",
+            y_true="label",
+            metrics=list(named.values()),
+            timestamp_column_name=CHUNK,
+            chunker=nml.run_chunker(CHUNK),
+        )
+        return estimate_chunks(estimator, reference, analysis, named, seed)
 
 
-def _estimator(spec: MonitoringSpec):
-    return nml.load().CBPE(
-        problem_type="classification_binary",
-        y_pred_proba="probability",
-        y_pred="prediction",
-        y_true="label",
-        metrics=list(spec.estimated_metrics),
-        timestamp_column_name=CHUNK,
-        chunker=nml.run_chunker(CHUNK),
-    )
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """NannyML resamples with NumPy's global generator; lend it a seeded one and put the old one back."""
-    import numpy as np
-
-    state = np.random.get_state()
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        np.random.set_state(state)
-
-
-def _long(result, spec: MonitoringSpec) -> pl.DataFrame:
-    keys = result[("chunk", "key")].to_numpy(dtype="int64")
-    fields = {"value": "value", "lower": "lower_confidence_boundary", "upper": "upper_confidence_boundary"}
-    return pl.concat(
-        pl.DataFrame(
-            {
-                CHUNK: keys,
-                **{ours: result[(metric, theirs)].to_numpy("float64") for ours, theirs in fields.items()},
-            }
-        ).select(CHUNK, pl.lit(metric).alias("metric"), *(pl.col(name).fill_nan(None) for name in fields))
-        for metric in spec.estimated_metrics
-    )
+def _problem(outputs: Outputs) -> dict:
+    if outputs.task != MULTICLASS:
+        return {"problem_type": "classification_binary", "y_pred_proba": "probability"}
+    scores = {name: probability_column(name) for name in outputs.classes}
+    return {"problem_type": "classification_multiclass", "y_pred_proba": scores}

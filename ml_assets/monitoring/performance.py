@@ -1,17 +1,20 @@
 """Performance in production: estimated before labels are known, realised afterwards."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import polars as pl
 
-from ml_assets.monitoring.cbpe import estimate_binary
+from ml_assets.monitoring.cbpe import estimate_by_confidence
 from ml_assets.monitoring.chunks import CHUNK, Chunks, Period, cut
-from ml_assets.monitoring.inputs import checked, labelled, predicted, zero_or_one
-from ml_assets.monitoring.realised import measure_binary
+from ml_assets.monitoring.dle import estimate_by_loss
+from ml_assets.monitoring.inputs import checked
+from ml_assets.monitoring.outputs import Outputs
+from ml_assets.monitoring.realised import measure_known
 from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.training.scored import PREDICTION, SCORE, scored_classes
+from ml_assets.training.spec import ModelSpec
+from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task
 
-_ESTIMATORS: dict[str, Callable] = {"binary": estimate_binary}
-_MEASURES: dict[str, Callable] = {"binary": measure_binary}
 _COLUMNS = (
     "chunk_start",
     "chunk_end",
@@ -26,6 +29,36 @@ _COLUMNS = (
 )
 
 
+def watch_performance(
+    reference: pl.DataFrame,
+    analysis: pl.DataFrame,
+    *,
+    model: ModelSpec,
+    features: Sequence[str],
+    spec: MonitoringSpec,
+) -> pl.DataFrame:
+    """Estimated and realised performance of a model's rows, one below the other.
+
+    Args:
+        reference: what the model said about its holdout, as ``ml_assets.training.scored`` has it, with labels.
+        analysis: what it said about later rows; labels not known yet are null.
+
+    Raises:
+        what ``estimate_performance`` and ``realise_performance`` raise.
+    """
+    about = {
+        "probability": SCORE,
+        "prediction": PREDICTION,
+        "label": model.label.column,
+        "time": model.spine.time,
+        "spec": spec,
+        "task": model.task,
+        "classes": scored_classes(reference) if model.task == MULTICLASS else (),
+    }
+    estimated = estimate_performance(reference, analysis, features=features, **about)
+    return pl.concat([estimated, realise_performance(analysis, pinball=model.pinball_losses, **about)])
+
+
 def estimate_performance(
     reference: pl.DataFrame,
     analysis: pl.DataFrame,
@@ -36,17 +69,20 @@ def estimate_performance(
     time: str,
     spec: MonitoringSpec,
     period: Period | None = None,
-    task: str = "binary",
+    task: Task = BINARY,
+    classes: Sequence[str] = (),
+    features: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """Performance of ``analysis`` estimated from its scores; ``cbpe`` tells the method and its limits.
+    """Performance of ``analysis`` estimated without labels; ``cbpe`` and ``dle`` tell the methods and their limits.
 
     Args:
-        reference: out-of-sample rows with ``label`` (0/1 or Boolean; rows without one are left out),
-            ``probability`` (of the positive class, 0 to 1), ``prediction`` (0/1 or Boolean, the class
-            decided on) and ``time``.
+        reference: out-of-sample rows with ``label`` (binary: 0/1 or Boolean; rows without one are left out),
+            ``probability`` (binary: of the positive class, 0 to 1), ``prediction`` (binary: 0/1 or Boolean, the class
+            decided on) and ``time``; of a multiclass task also ``probability_<class>``, of a regression the features.
         analysis: the same columns except ``label``.
         period: what ``analysis`` covers, see ``chunks.cut``.
-        task: ``binary``.
+        classes: of a multiclass task, in order.
+        features: of a regression, from which the size of its errors is learned.
 
     Returns:
         One row per scope, chunk and metric of ``spec.estimated_metrics``: chunk_start, chunk_end
@@ -60,21 +96,17 @@ def estimate_performance(
             there is no such task.
         MonitoringError: NannyML failed.
     """
-    estimate = _of_task(_ESTIMATORS, task)
-    reference = checked(reference, "reference", time, [probability, prediction, label]).drop_nulls(label)
-    reference = labelled(predicted(reference, "reference", probability, prediction), label)
-    analysis = checked(analysis, "analysis", time, [probability, prediction])
-    analysis = predicted(analysis, "analysis", probability, prediction)
+    outputs, metrics = _outputs(task, probability, prediction, label, classes), spec.estimated(task)
+    more = [name for name in features if name not in outputs.columns] if task == REGRESSION else []
+    reference = outputs.reference(checked(reference, "reference", time, [*outputs.columns, label, *more]))
+    analysis = outputs.said(checked(analysis, "analysis", time, [*outputs.columns, *more]), "analysis")
     _, reference = cut(reference, time, spec.chunk)
     chunks, analysis = cut(analysis, time, spec.chunk, period)
-    values = estimate(
-        reference.drop(time),
-        analysis.drop(time),
-        probability=probability,
-        prediction=prediction,
-        label=label,
-        spec=spec,
-    )
+    about = {"outputs": outputs, "metrics": metrics, "seed": spec.seed}
+    if task == REGRESSION:
+        values = estimate_by_loss(reference.drop(time), analysis.drop(time), features=features, **about)
+    else:
+        values = estimate_by_confidence(reference.drop(time), analysis.drop(time), **about)
     return _table(values, _spans(chunks, analysis, analysis.schema[time]), "estimated", spec)
 
 
@@ -87,7 +119,9 @@ def realise_performance(
     time: str,
     spec: MonitoringSpec,
     period: Period | None = None,
-    task: str = "binary",
+    task: Task = BINARY,
+    classes: Sequence[str] = (),
+    pinball: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Performance of the rows of ``analysis`` whose ``label`` is known.
 
@@ -105,17 +139,16 @@ def realise_performance(
     Raises:
         ValueError: as ``estimate_performance``. A period without any label is no error: its values are null.
     """
-    measure = _of_task(_MEASURES, task)
-    analysis = checked(analysis, "analysis", time, [probability, prediction, label])
-    analysis = predicted(analysis, "analysis", probability, prediction)
+    outputs = _outputs(task, probability, prediction, label, classes)
+    analysis = outputs.said(checked(analysis, "analysis", time, [*outputs.columns, label]), "analysis")
     chunks, numbered = cut(analysis, time, spec.chunk, period)
-    known = zero_or_one(numbered.drop_nulls(label), "analysis", label)
+    known = outputs.known(numbered, "analysis")
     groups = [(int(chunk), rows) for (chunk,), rows in known.group_by(CHUNK)] + [(None, known)]
     values = pl.DataFrame(
         [
             {CHUNK: chunk, "metric": metric, "value": value}
             for chunk, rows in groups
-            for metric, value in measure(rows, probability=probability, prediction=prediction, label=label).items()
+            for metric, value in measure_known(rows, outputs, tuple(pinball)).items()
         ],
         schema={CHUNK: pl.Int64, "metric": pl.String, "value": pl.Float64},
     )
@@ -123,10 +156,10 @@ def realise_performance(
     return _table(values, _spans(chunks, known, known.schema[time]), "realised", spec)
 
 
-def _of_task(by_task: dict[str, Callable], task: str) -> Callable:
-    if task not in by_task:
-        raise ValueError(f"task {task!r}: performance is watched for {', '.join(by_task)} only")
-    return by_task[task]
+def _outputs(task: str, probability: str, prediction: str, label: str, classes: Sequence[str]) -> Outputs:
+    if task not in (BINARY, MULTICLASS, REGRESSION):
+        raise ValueError(f"task {task!r}: performance is watched for {BINARY}, {MULTICLASS} and {REGRESSION} only")
+    return Outputs(task, probability, prediction, label, classes)
 
 
 def _spans(chunks: Chunks, numbered: pl.DataFrame, dtype: pl.DataType) -> pl.DataFrame:

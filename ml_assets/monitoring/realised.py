@@ -4,23 +4,27 @@ import math
 
 import polars as pl
 
-from ml_assets.training.metrics import measure, rank_scores
+from ml_assets.monitoring.outputs import Outputs
+from ml_assets.training.metrics import measure
+from ml_assets.training.tasks import BINARY, measured_metrics
 
-METRICS = ("roc_auc", "average_precision", "log_loss", "brier", "calibration_error")
 
-
-def measure_binary(rows: pl.DataFrame, *, probability: str, prediction: str, label: str) -> dict[str, float | None]:
-    """The metrics above, as training evaluates them, and f1 of ``prediction``; None where undefined.
+def measure_known(rows: pl.DataFrame, outputs: Outputs, pinball: tuple[str, ...] = ()) -> dict[str, float | None]:
+    """The metrics of the task, as training evaluates them; None where undefined. A binary f1 is of the prediction.
 
     Args:
-        rows: ``probability`` (Float64, 0 to 1), ``prediction`` and ``label`` (Int64 0/1); may be empty.
+        rows: what ``outputs`` names, typed by it; may be empty.
+        pinball: pinball losses measured beside.
     """
+    names = measured_metrics(outputs.task, pinball)
     if rows.is_empty():
-        return dict.fromkeys([*METRICS, "f1"])
-    values = measure(rank_scores(rows[label].to_numpy(), rows[probability].to_numpy()), METRICS)
-    return {name: None if math.isnan(value) else value for name, value in values.items()} | {
-        "f1": _f1(rows[label], rows[prediction])
-    }
+        return dict.fromkeys(names)
+    by_score = [name for name in names if name != "f1"]
+    values = measure(outputs.measurable(rows), by_score)
+    told = {name: None if math.isnan(value) else value for name, value in values.items()}
+    if outputs.task == BINARY:
+        told["f1"] = _f1(rows[outputs.label], rows[outputs.prediction])
+    return told
 
 
 def _f1(label: pl.Series, prediction: pl.Series) -> float | None:

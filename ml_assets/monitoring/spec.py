@@ -5,13 +5,20 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.durations import parse_duration
+from ml_assets.training.tasks import BINARY, METRICS, MULTICLASS, REGRESSION, Task, listed
 
 ContinuousMethod = Literal["kolmogorov_smirnov", "jensen_shannon", "wasserstein", "hellinger"]
 CategoricalMethod = Literal["chi2", "jensen_shannon", "l_infinity", "hellinger"]
-EstimatedMetric = Literal["roc_auc", "average_precision", "f1"]
+EstimatedMetric = Literal["roc_auc", "average_precision", "f1", "accuracy", "macro_f1", "mae", "rmse"]
 
-HIGHER_IS_BETTER = ("roc_auc", "average_precision", "f1")
-LOWER_IS_BETTER = ("log_loss", "brier", "calibration_error")
+HIGHER_IS_BETTER = tuple(name for name, metric in METRICS.items() if metric.greater_is_better)
+LOWER_IS_BETTER = tuple(name for name, metric in METRICS.items() if not metric.greater_is_better)
+ESTIMABLE = {
+    BINARY: ("roc_auc", "average_precision", "f1"),
+    MULTICLASS: ("accuracy", "macro_f1"),
+    REGRESSION: ("mae", "rmse"),
+}
+ESTIMATED = {BINARY: ("roc_auc", "f1"), MULTICLASS: ("accuracy", "macro_f1"), REGRESSION: ("mae", "rmse")}
 
 _LEAST = {"min_chunk_rows": 1, "psi_bins": 2, "reference_rows": 100, "breaches": 1, "of_last": 1, "seed": 0}
 
@@ -66,16 +73,18 @@ class MonitoringSpec(BaseModel):
         default=50_000,
         description="Most reference rows NannyML's drift methods get; more are sampled. PSI always uses all.",
     )
-    estimated_metrics: list[EstimatedMetric] = Field(
-        default=["roc_auc", "f1"], description="Metrics estimated before labels are known."
+    estimated_metrics: list[EstimatedMetric] | None = Field(
+        default=None,
+        description="Metrics estimated before labels are known; by default roc_auc and f1 of a binary model, accuracy"
+        " and macro_f1 of several classes, mae and rmse of a number.",
     )
     floors: dict[str, float] = Field(
         default_factory=dict,
-        description=f"Metric -> least value, estimated or realised: {', '.join(HIGHER_IS_BETTER)}.",
+        description=f"Metric -> least value, estimated or realised: {listed(HIGHER_IS_BETTER)}.",
     )
     ceilings: dict[str, float] = Field(
         default_factory=dict,
-        description=f"Metric -> greatest realised value: {', '.join(LOWER_IS_BETTER)}.",
+        description=f"Metric -> greatest realised value: {listed(LOWER_IS_BETTER)}.",
     )
     breaches: int = Field(
         default=2,
@@ -103,8 +112,19 @@ class MonitoringSpec(BaseModel):
             raise ValueError(f"breaches: {self.breaches} of the last {self.of_last} chunks can never happen")
         return self
 
+    def estimated(self, task: Task) -> list[str]:
+        """The metrics estimated for a task; raises ValueError for one that cannot be estimated for it."""
+        wanted = list(self.estimated_metrics or ESTIMATED[task])
+        strange = [name for name in wanted if name not in ESTIMABLE[task]]
+        if strange:
+            raise ValueError(
+                f"estimated_metrics: {', '.join(strange)} cannot be estimated for task {task}; choose from "
+                f"{', '.join(ESTIMABLE[task])}"
+            )
+        return wanted
+
 
 def _known(field: str, given: dict[str, float], allowed) -> None:
     unknown = sorted(set(given) - set(allowed))
     if unknown:
-        raise ValueError(f"{field}: {', '.join(unknown)} cannot be given here; choose from {', '.join(allowed)}")
+        raise ValueError(f"{field}: {', '.join(unknown)} cannot be given here; choose from {listed(allowed)}")

@@ -9,12 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.monitoring.drift import ALL_FEATURES
 from ml_assets.monitoring.spec import MonitoringSpec
-from ml_assets.retraining.limits import CALIBRATION, Limits
+from ml_assets.retraining.limits import CALIBRATION, NO_LIMIT, Limits
 from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.training.metrics import METRICS
 
 DAY = timedelta(days=1)
-NO_LIMIT = 1e9
 """Threshold of what the policy does not limit."""
 
 

@@ -25,9 +25,13 @@ from ml_assets.monitoring.inputs import plain, typed
 from ml_assets.monitoring.psi import bin_counts, quantile_breaks
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
-from ml_assets.training.metrics import METRICS, measure, measure_weighted, rank_scores
+from ml_assets.training.metrics import METRICS, measure, measure_weighted
+from ml_assets.training.outcomes import outcomes, pair
+from ml_assets.training.scored import read_scores, scored_classes
+from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task
 
 CALIBRATION = "calibration_error"
+NO_LIMIT = 1e9
 _DAY = "__day__"
 _CELLS = 500_000  # rows x resamples weighed at once: arrays of 4 MB, which stay in the cache
 
@@ -68,22 +72,27 @@ def chunk_chance(rate: float, breaches: int, of_last: int) -> float:
     return (low + high) / 2
 
 
+def tolerance(reference: float, retraining: RetrainingSpec, task: Task) -> float:
+    """How far the metric may be worse than on the reference; a number's error has its unit, so there it is a share."""
+    return retraining.max_drop * (abs(reference) if task == REGRESSION else 1)
+
+
 def learn_limits(
     reference: pl.DataFrame,
     *,
     features: Sequence[str],
     time: str,
     label: str,
-    score: str,
     metric: str,
     monitoring: MonitoringSpec,
     retraining: RetrainingSpec,
+    task: Task = BINARY,
 ) -> Limits:
     """Limits for chunks of ``monitoring.chunk``, from ``retraining.resamples`` chunks made of the reference's days.
 
     Args:
-        reference: the champion's out-of-sample rows: features, ``time``, ``label`` (0/1 or Boolean, nulls are left
-            out), ``score`` (probability).
+        reference: the champion's out-of-sample rows, as ``ml_assets.training.scored`` has them: features, ``time``,
+            ``label`` (rows where it is null are left out) and scores.
 
     Raises:
         ValueError: the reference has fewer than 5 days, which is too little to resample.
@@ -93,14 +102,16 @@ def learn_limits(
     days = max(1, round(parse_duration(monitoring.chunk) / timedelta(days=1)))
     known = reference.drop_nulls(label)
     day = _days(known, time)
-    ranked = rank_scores(known[label].cast(pl.Float64).to_numpy(), known[score].cast(pl.Float64).to_numpy())
+    classes = scored_classes(known) if task == MULTICLASS else None
+    ranked = pair(outcomes(known[label], task, classes), read_scores(known, task, classes), task)
     rng = np.random.default_rng(monitoring.seed)
-    resampled = _resample_metrics(ranked, day, days, [metric, CALIBRATION], retraining.resamples, rng)
-    whole = measure(ranked, [metric, CALIBRATION])
+    metrics = [metric] if task == REGRESSION else [metric, CALIBRATION]
+    resampled = _resample_metrics(ranked, day, days, metrics, retraining.resamples, rng)
+    whole = measure(ranked, metrics)
     drift = _resample_drift_share(reference, features, time, days, monitoring, retraining.resamples, rng)
     sign = METRICS[metric].sign
     noise = sign * np.nanquantile(sign * resampled[metric], chance)
-    tolerated = whole[metric] - sign * retraining.max_drop
+    tolerated = whole[metric] - sign * tolerance(whole[metric], retraining, task)
     worst = min(noise, tolerated) if sign > 0 else max(noise, tolerated)
     if retraining.floor is not None:
         worst = max(worst, retraining.floor) if sign > 0 else min(worst, retraining.floor)
@@ -108,11 +119,13 @@ def learn_limits(
         chance=chance,
         reference=whole[metric],
         performance=float(worst),
-        calibration=float(
-            max(np.nanquantile(resampled[CALIBRATION], 1 - chance), whole[CALIBRATION] + retraining.max_drop)
-        ),
+        calibration=NO_LIMIT if task == REGRESSION else _calibration(resampled, whole, chance, retraining.max_drop),
         drift_share=float(max(np.quantile(drift, 1 - chance), retraining.drift_share)),
     )
+
+
+def _calibration(resampled: dict, whole: dict, chance: float, max_drop: float) -> float:
+    return float(max(np.nanquantile(resampled[CALIBRATION], 1 - chance), whole[CALIBRATION] + max_drop))
 
 
 def _days(frame: pl.DataFrame, time: str) -> np.ndarray:

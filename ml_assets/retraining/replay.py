@@ -11,15 +11,16 @@ import polars as pl
 from ml_assets.retraining.candidates import Candidate, train_candidate
 from ml_assets.retraining.decide import decide
 from ml_assets.retraining.evidence import Circumstances, Evidence, gather_evidence
-from ml_assets.retraining.limits import Limits, learn_limits
+from ml_assets.retraining.limits import Limits, learn_limits, tolerance
 from ml_assets.retraining.lived import CONFIDENCE, History, LivedPeriod, LivedPolicy, Period
 from ml_assets.retraining.replay_store import ReplayStore
 from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
 from ml_assets.training.bootstrap import bootstrap
 from ml_assets.training.evaluate import time_blocks
-from ml_assets.training.metrics import METRICS, rank_scores
-from ml_assets.training.promotion import PromotionDecision, compare_on_same_rows, decide_promotion
-from ml_assets.training.scored import PREDICTION, SCORE, scored
+from ml_assets.training.metrics import METRICS
+from ml_assets.training.outcomes import outcomes, pair
+from ml_assets.training.promotion import PromotionDecision, compare_with_champion, decide_promotion
+from ml_assets.training.scored import read_scores, scored
 
 RESAMPLES = 300
 LEARNED_FROM = {"breaches", "of_last", "false_alarm_rate", "max_drop", "floor", "drift_share", "resamples"}
@@ -136,11 +137,12 @@ class _World:
                 if promoted:
                     champion, served = challenger, []
             low, high = np.nanquantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+            tolerated = tolerance(limits.reference, policy, self.history.model.task)
             lived.append(
                 LivedPeriod(
                     period.name, value, float(low), float(high), f"{version.as_of:%Y-%m-%d}", told,
                     decision.retrain and period is not periods[-1], promoted,
-                    sign * value < sign * limits.reference - policy.max_drop,
+                    sign * value < sign * limits.reference - tolerated,
                 )
             )  # fmt: skip
             samples.append(drawn)
@@ -169,15 +171,8 @@ class _World:
         """The challenger's holdout is the newest labelled window; the champion has learned nothing that late."""
         model, rows, over = self.history.model, challenger.reference, None
         if champion is not None:
-            over = compare_on_same_rows(
-                rows[model.label.column].cast(pl.Float64).to_numpy(),
-                rows[SCORE].to_numpy(),
-                scored(rows.drop(SCORE, PREDICTION), champion.model)[SCORE].to_numpy(),
-                promotion=model.promotion,
-                seed=model.seed,
-                challenger_threshold=challenger.model.threshold,
-                champion_threshold=champion.model.threshold,
-                blocks=time_blocks(rows[model.spine.time], model.evaluation.block),
+            over = compare_with_champion(
+                rows, champion.model, spec=model, challenger_threshold=challenger.model.threshold
             )
         return decide_promotion(
             model=model.name,
@@ -201,8 +196,8 @@ class _World:
                 features=self.history.features,
                 time=model.spine.time,
                 label=model.label.column,
-                score=SCORE,
                 metric=model.metric,
+                task=model.task,
                 monitoring=self.history.monitoring,
                 retraining=policy,
             )
@@ -221,7 +216,9 @@ class _World:
         if key not in self._samples:
             model = self.history.model
             rows = self.rows(champion, period).drop_nulls(model.label.column)
-            ranked = rank_scores(rows[model.label.column].cast(pl.Float64).to_numpy(), rows[SCORE].to_numpy())
+            classes = champion.model.classes
+            outcome = outcomes(rows[model.label.column], model.task, classes)
+            ranked = pair(outcome, read_scores(rows, model.task, classes), model.task)
             drawn = bootstrap(
                 {"": ranked},
                 resamples=RESAMPLES,
@@ -283,17 +280,14 @@ class _World:
         return self.store.frame(f"drift-{_name(champion, period)}", measure)
 
     def _performance(self, champion: Candidate, period: Period) -> pl.DataFrame:
-        from ml_assets.monitoring.performance import estimate_performance, realise_performance
+        from ml_assets.monitoring.performance import watch_performance
 
-        model = self.history.model
-        about = {"probability": SCORE, "prediction": PREDICTION, "label": model.label.column}
-        about |= {"time": model.spine.time, "spec": self.history.monitoring}
+        h = self.history
 
         def measure() -> pl.DataFrame:
-            known = pl.when(pl.col(model.label.known_at) <= period.end).then(pl.col(model.label.column))
+            known = pl.when(pl.col(h.model.label.known_at) <= period.end).then(pl.col(h.model.label.column))
             rows = self.rows(champion, period).with_columns(known)
-            estimated = estimate_performance(champion.reference, rows, **about)
-            return pl.concat([estimated, realise_performance(rows, **about)])
+            return watch_performance(champion.reference, rows, model=h.model, features=h.features, spec=h.monitoring)
 
         return self.store.frame(f"performance-{_name(champion, period)}", measure)
 

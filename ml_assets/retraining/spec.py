@@ -30,7 +30,8 @@ class RetrainingSpec(BaseModel):
     )
     max_drop: float = Field(
         default=0.02,
-        description="Loss against the reference that is tolerated in the model's metric and in calibration error.",
+        description="Loss against the reference that is tolerated in the model's metric and in calibration error; of a"
+        " regression the share by which its metric may be worse.",
     )
     floor: float | None = Field(
         default=None, description="Value of the model's metric on whose worse side a chunk breaches in any case."

@@ -1,15 +1,20 @@
 """Whether a challenger becomes the champion, and why."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.training.bootstrap import Interval, bootstrap
 from ml_assets.training.metrics import METRICS
-from ml_assets.training.outcomes import pair
-from ml_assets.training.spec import PromotionSpec
-from ml_assets.training.tasks import BINARY, Task
+from ml_assets.training.outcomes import align_classes, outcomes, pair
+from ml_assets.training.spec import ModelSpec, PromotionSpec
+from ml_assets.training.tasks import BINARY, MULTICLASS, Task
+
+if TYPE_CHECKING:
+    from ml_assets.training.fit import TrainedModel
 
 FLOORS, BASELINE, FIRST, CHAMPION = (
     "floors",
@@ -77,6 +82,38 @@ def compare_on_same_rows(
         blocks=blocks,
     )
     return measured.improvement("challenger", "champion", promotion.metric, promotion.confidence)
+
+
+def compare_with_champion(
+    reference: pl.DataFrame, champion: "TrainedModel", *, spec: ModelSpec, challenger_threshold: float | None
+) -> Interval:
+    """``compare_on_same_rows`` on the challenger's scored holdout, which the champion scores too.
+
+    Args:
+        reference: holdout rows as ``scored`` by the challenger, with features, label and prediction time. A class
+            that one of the two has never seen counts with probability 0 in its scores.
+    """
+    from ml_assets.training.evaluate import time_blocks
+    from ml_assets.training.fit import predict
+    from ml_assets.training.scored import read_scores, scored_classes
+
+    classes, theirs = scored_classes(reference) if spec.task == MULTICLASS else None, predict(champion, reference)
+    own = read_scores(reference, spec.task, classes)
+    if classes is not None:
+        both = (*classes, *(name for name in champion.classes if name not in classes))
+        own, theirs = align_classes(own, classes, both), align_classes(theirs, champion.classes, both)
+        classes = both
+    return compare_on_same_rows(
+        outcomes(reference[spec.label.column], spec.task, classes),
+        own,
+        theirs,
+        promotion=spec.promotion,
+        seed=spec.seed,
+        challenger_threshold=challenger_threshold,
+        champion_threshold=champion.threshold,
+        blocks=time_blocks(reference[spec.spine.time], spec.evaluation.block),
+        task=spec.task,
+    )
 
 
 def decide_promotion(

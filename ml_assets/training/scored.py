@@ -7,14 +7,14 @@ import polars as pl
 
 from ml_assets.training.conformal import interval_ends
 from ml_assets.training.fit import TrainedModel, predict
-from ml_assets.training.tasks import MULTICLASS, REGRESSION, Task
+from ml_assets.training.tasks import MULTICLASS, PROBABILITY, REGRESSION, Task
 
 SCORE, PREDICTION, LOWER, UPPER = "score", "prediction", "lower", "upper"
 
 
 def probability_column(name: str) -> str:
     """The column with the probability of a class."""
-    return f"probability_{name}"
+    return f"{PROBABILITY}{name}"
 
 
 def scored_classes(frame: pl.DataFrame) -> tuple[str, ...]:
@@ -22,9 +22,8 @@ def scored_classes(frame: pl.DataFrame) -> tuple[str, ...]:
 
     A table of several models' rows has a column for the classes of each: those of another model are null.
     """
-    prefix = probability_column("")
-    own = [name for name in frame.columns if name.startswith(prefix) and frame[name].null_count() < frame.height]
-    return tuple(name.removeprefix(prefix) for name in own)
+    own = [name for name in frame.columns if name.startswith(PROBABILITY) and frame[name].null_count() < frame.height]
+    return tuple(name.removeprefix(PROBABILITY) for name in own)
 
 
 def scored(rows: pl.DataFrame, model: TrainedModel) -> pl.DataFrame:

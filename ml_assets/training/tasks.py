@@ -7,6 +7,9 @@ from typing import Literal
 Task = Literal["binary", "multiclass", "regression"]
 BINARY, MULTICLASS, REGRESSION = "binary", "multiclass", "regression"
 
+PROBABILITY = "probability_"
+"""Begins the name of the column with the probability of a class."""
+
 
 @dataclass(frozen=True)
 class Metric:

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy.stats import binom
-from sklearn.metrics import log_loss, mean_absolute_error
+from sklearn.metrics import f1_score, log_loss, mean_absolute_error, r2_score
 
 from ml_assets.training.fit import predict
 
@@ -138,7 +138,16 @@ def april(shop, first):  # noqa: ARG001 - scored by the champions
 
 
 @pytest.fixture(scope="module")
-def second(shop, april):  # noqa: ARG001 - on one month more
+def watched(shop, april):  # noqa: ARG001
+    reports = ("drift_report", "performance_report", "retrain_decision")
+    keys = [f"{name}/{report}" for name in ("spending", "buyer", "line") for report in reports]
+    outcome = shop.run(*keys, drops=[APRIL])
+    assert outcome.success, outcome.errors
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def second(shop, watched):  # noqa: ARG001 - on one month more
     return {name: train(shop, name, SECOND) for name in ("spending", "buyer")}
 
 
@@ -258,3 +267,44 @@ def test_assets_say_what_learns(shop):
     specs = {spec.key.to_user_string(): spec for asset in shop.definitions.assets for spec in asset.specs}
     kinds = {name: specs[f"{name}/model"].kinds for name in ("spending", "buyer", "line")}
     assert kinds == {"spending": {"lightgbm", "mlflow"}, "buyer": {"xgboost", "mlflow"}, "line": {"sklearn", "mlflow"}}
+
+
+def performance(shop, name, kind):
+    rows = shop.lake.scan(f"{name}/performance_report").filter(_drop=APRIL, scope="period", kind=kind).collect()
+    return dict(rows.select("metric", "value").iter_rows())
+
+
+def known_in_april(shop, name):
+    rows = shop.lake.scan(f"{name}/predictions").filter(_drop=APRIL).collect()
+    orders = made_up_orders(APRIL).filter(pl.col("settled_at") <= datetime(2024, 5, 1, tzinfo=UTC))
+    return rows.join(orders.select("id", "customer", "amount"), on="id", how="inner")
+
+
+def test_a_number_is_watched_by_its_errors(shop, watched):  # noqa: ARG001
+    for name in ("spending", "line"):
+        rows, realised = known_in_april(shop, name), performance(shop, name, "realised")
+        assert realised["mae"] == pytest.approx(mean_absolute_error(rows["amount"], rows["prediction"]))
+        assert realised["r2"] == pytest.approx(r2_score(rows["amount"], rows["prediction"]))
+    assert "pinball_0.9" in performance(shop, "spending", "realised")
+    # Errors the second model expects from the three customers it knows; the fourth's it cannot know.
+    estimated = performance(shop, "spending", "estimated")
+    assert set(estimated) == {"mae", "rmse"}
+    assert estimated["mae"] == pytest.approx(0.8 * (4 + 10 + 20) / 3, rel=0.4)
+
+
+def test_a_choice_is_watched_by_its_classes_the_unseen_one_among_them(shop, watched):  # noqa: ARG001
+    rows, realised = known_in_april(shop, "buyer"), performance(shop, "buyer", "realised")
+    assert "dora" in set(rows["customer"])
+    assert realised["accuracy"] == pytest.approx((rows["prediction"] == rows["customer"]).mean())
+    expected = f1_score(rows["customer"], rows["prediction"], average="macro")
+    assert realised["macro_f1"] == pytest.approx(expected)
+    assert set(performance(shop, "buyer", "estimated")) == {"accuracy", "macro_f1"}
+    # It is sure of itself: that a customer is new cannot be seen from the scores.
+    assert performance(shop, "buyer", "estimated")["accuracy"] > realised["accuracy"] + 0.1
+
+
+def test_a_loss_is_evidence_for_every_task(shop, watched):  # noqa: ARG001
+    for name, metric in (("spending", "mae"), ("buyer", "log_loss"), ("line", "rmse")):
+        (told,) = shop.lake.scan(f"{name}/retrain_decision").filter(_drop=APRIL).collect()["record"]
+        (realised,) = (one for one in json.loads(told)["evidence"] if one["kind"] == "realised")
+        assert (realised["unit"], realised["side"], realised["breached"]) == (metric, "above", True)

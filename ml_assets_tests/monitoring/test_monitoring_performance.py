@@ -220,5 +220,5 @@ def test_a_reference_of_one_class_is_an_error(label):
 
 
 def test_other_tasks_are_refused_by_name():
-    with pytest.raises(ValueError, match="task 'regression': performance is watched for binary only"):
-        realise_performance(ANALYSIS, **COLUMNS, spec=MonitoringSpec(), task="regression")
+    with pytest.raises(ValueError, match="'ranking': performance is watched for binary, multiclass and regression"):
+        realise_performance(ANALYSIS, **COLUMNS, spec=MonitoringSpec(), task="ranking")

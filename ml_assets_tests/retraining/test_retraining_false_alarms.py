@@ -82,7 +82,7 @@ def realise(rows: pl.DataFrame) -> pl.DataFrame:
 def share_retrained(
     known: pl.DataFrame, drift: pl.DataFrame, performance: pl.DataFrame, policy: RetrainingSpec
 ) -> float:
-    about = {"features": FEATURES, "time": "at", "label": "label", "score": "score", "metric": "roc_auc"}
+    about = {"features": FEATURES, "time": "at", "label": "label", "metric": "roc_auc"}
     limits = learn_limits(known, **about, monitoring=MONITORING, retraining=policy)
     number = (pl.col("chunk_start") - START).dt.total_days() // (7 * OF_LAST)
     drifts, performances = (f.with_columns(n=number).partition_by("n", as_dict=True) for f in (drift, performance))

@@ -56,7 +56,6 @@ def learn(reference=REFERENCE, metric="roc_auc", features=FEATURES, monitoring=N
         features=features,
         time="at",
         label="label",
-        score="score",
         metric=metric,
         monitoring=MonitoringSpec(**{"chunk": "3d", "psi_bins": 4, **(monitoring or {})}),
         retraining=RetrainingSpec(**{**STRICT, **policy}),
