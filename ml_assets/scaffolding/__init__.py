@@ -1,0 +1,1 @@
+"""New declarations: defs.yaml rendered from the specs, contracts inferred from a sample."""

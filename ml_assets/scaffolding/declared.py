@@ -1,0 +1,113 @@
+"""What a project declares already, as far as a new declaration can be told from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import polars as pl
+
+from ml_assets.quality.contracts import contract_schema, load_contract
+from ml_assets.quality.errors import ContractError
+from ml_assets.scaffolding.columns import Column
+from ml_assets.scaffolding.errors import ScaffoldError
+from ml_assets.sources.spec import Drops, SourceSpec
+
+VALIDATED = "/validated"
+
+
+class DeclaredSpine(Protocol):
+    """A spine: its rows' table, key and prediction time."""
+
+    name: str
+    table: str
+    key: list[str]
+    time: str
+    drops: Drops
+
+
+class DeclaredView(Protocol):
+    """A feature view: the spine that it is computed for, and its features."""
+
+    name: str
+    spine: str
+
+    @property
+    def feature_names(self) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Everything by name."""
+
+    sources: Mapping[str, SourceSpec] = field(default_factory=dict)
+    spines: Mapping[str, DeclaredSpine] = field(default_factory=dict)
+    views: Mapping[str, DeclaredView] = field(default_factory=dict)
+
+    def table_key(self, named: str) -> str:
+        """The asset key of a table: that of a source's validated rows where a source is named."""
+        return named + VALIDATED if named in self.sources else named
+
+    def source_of(self, table: str) -> SourceSpec | None:
+        """The source whose validated rows the table holds; None for a table that no source declares."""
+        return self.sources.get(table.removesuffix(VALIDATED)) if table.endswith(VALIDATED) else None
+
+    def columns_of(self, table: str) -> list[Column]:
+        """The columns of a source's validated rows, by its contract; empty where no contract tells.
+
+        Raises:
+            ScaffoldError: the contract does not load.
+        """
+        source = self.source_of(table)
+        if source is None:
+            return []
+        try:
+            contract = load_contract(source.contract)
+        except ContractError as error:
+            raise ScaffoldError(f"source {source.name}: {error}") from error
+        schema, stated = contract_schema(contract), contract.to_schema().columns
+        return [_column(name, dtype, stated[name]) for name, dtype in schema.items()]
+
+
+def _column(name: str, dtype: pl.DataType, stated) -> Column:
+    role = (stated.metadata or {}).get("role")
+    return Column(name, dtype, nullable=stated.nullable, role=role)
+
+
+def named(columns: list[Column]) -> str:
+    """The columns with their types, for a message."""
+    return ", ".join(f"{column.name} ({_spoken(column.dtype)})" for column in columns)
+
+
+def _spoken(dtype: pl.DataType) -> str:
+    if dtype == pl.Datetime:
+        return f"moment in {dtype.time_zone}" if dtype.time_zone else "time without a zone"
+    words = {pl.String: "text", pl.Boolean: "true or false", pl.Date: "date"}
+    return words.get(dtype.base_type(), str(dtype))
+
+
+def check_column(option: str, name: str, columns: list[Column]) -> Column:
+    """The column of this name; raises ScaffoldError naming those there are."""
+    for column in columns:
+        if column.name == name:
+            return column
+    raise ScaffoldError(f"{option}: there is no column {name!r}; there are {named(columns)}")
+
+
+def check_moment(option: str, column: Column, table: str) -> Column:
+    """The column if it holds moments; raises ScaffoldError saying what to do."""
+    if column.is_moment:
+        return column
+    raise ScaffoldError(
+        f"{option}: column {column.name!r} of {table} is a {_spoken(column.dtype)}, and what was known when can only be "
+        "told from moments in UTC: have it delivered with its offset, such as 2024-01-31T09:00:00Z, or convert it in a "
+        "dbt model"
+    )
+
+
+def only(option: str, what: str, names: list[str]) -> str:
+    """The only one; raises ScaffoldError where there is none or a choice."""
+    if len(names) == 1:
+        return names[0]
+    if names:
+        raise ScaffoldError(f"the project declares {len(names)} {what}s: give --{option}, one of {', '.join(names)}")
+    raise ScaffoldError(f"the project declares no {what}, and none was given: give --{option}")

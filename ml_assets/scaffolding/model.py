@@ -1,0 +1,145 @@
+"""A model's declaration, told from the spine's table and the views that are declared for the spine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+
+from ml_assets.scaffolding.columns import Column
+from ml_assets.scaffolding.declared import Declared, DeclaredSpine, check_column, check_moment, named
+from ml_assets.scaffolding.errors import ScaffoldError
+from ml_assets.scaffolding.label import task_of, the_label
+from ml_assets.scaffolding.source import days_of
+
+DEFAULT_SPLIT = {"validation": "28d", "holdout": "28d", "gap": "1d"}
+SHARES = {"validation": 0.15, "holdout": 0.2}
+"""Shares of the history that the parts take where the history is at hand; 28 days each at most."""
+
+MOST_DAYS = 28
+
+
+@dataclass(frozen=True)
+class NewModel:
+    """A model to be declared: fields of the spec and, by path, what to say about their values."""
+
+    values: dict[str, Any]
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LabelColumns:
+    """Where the outcome stands in the spine's table.
+
+    Attributes:
+        column: the outcome; None where only its name is known.
+        name, known_at: names of the columns.
+        known_note: how `known_at` was told.
+    """
+
+    column: Column | None
+    name: str
+    known_at: str
+    known_note: str = ""
+
+
+def infer_label(declared: Declared, spine: DeclaredSpine, label: str = "", known_at: str = "") -> LabelColumns:
+    """The outcome's columns: as given, as the contract marks them, or the only ones that they can be.
+
+    Raises:
+        ScaffoldError: they cannot be told.
+    """
+    columns = declared.columns_of(spine.table)
+    if not columns:
+        missing = [option for option, given in (("--label", label), ("--known-at", known_at)) if not given]
+        if missing:
+            raise ScaffoldError(
+                f"the columns of {spine.table} are not known, as no source declares them: give {' and '.join(missing)}"
+            )
+        return LabelColumns(None, label, known_at)
+    outcome = check_column("--label", label, columns) if label else the_label(columns, spine.table)
+    known, note = _known_at(columns, spine, known_at)
+    return LabelColumns(outcome, outcome.name, known.name, note)
+
+
+def _known_at(columns: list[Column], spine: DeclaredSpine, given: str) -> tuple[Column, str]:
+    if given:
+        return check_moment("--known-at", check_column("--known-at", given, columns), spine.table), ""
+    marked = [column for column in columns if column.role == "label_known_at"]
+    others = [column for column in columns if column.is_moment and column.name != spine.time]
+    found = marked or others
+    if len(found) == 1:
+        note = "" if marked else "Inferred: the only other moment of the row."
+        return check_moment("--known-at", found[0], spine.table), note
+    if found:
+        raise ScaffoldError(f"when the outcome is known cannot be told: give --known-at, one of {named(found)}")
+    own = check_column("--known-at", spine.time, columns)
+    return own, (
+        "No column says when the outcome was known, so it is taken to be known at once. If it takes time, have that "
+        "moment delivered: evaluation and monitoring would otherwise count on labels too early."
+    )
+
+
+def infer_model(
+    name: str,
+    spine: DeclaredSpine,
+    label: LabelColumns,
+    views: Sequence[str],
+    task: str = "",
+    history: pl.DataFrame | None = None,
+) -> NewModel:
+    """The declaration, with a split that fits the history where it is at hand.
+
+    Args:
+        history: the spine's time, the label and its known_at, if they can be read.
+
+    Raises:
+        ScaffoldError: the task cannot be told.
+    """
+    values = None if history is None else history[label.name]
+    task = task or (label.column and task_of(label.column, values)) or ""
+    if not task:
+        raise ScaffoldError(
+            f"whether {label.name} is a class or a number cannot be told: give --task, one of binary, multiclass, "
+            "regression"
+        )
+    split, split_note = _split(spine, label, history)
+    what = {"binary": "Probability that", "multiclass": "Which", "regression": "How much"}[task]
+    declared = {
+        "name": name,
+        "description": f"{what} {label.name} is, for each row of {spine.table}.",
+        "task": task,
+        "spine": spine.name,
+        "label": {"column": label.name, "known_at": label.known_at},
+        "features": list(views),
+        "split": split,
+    }
+    return NewModel(declared, {"label.known_at": label.known_note, "split": split_note})
+
+
+def check_no_leak(declared: Declared, label: LabelColumns, views: Sequence[str]) -> None:
+    """Raises ScaffoldError if a view has a feature of the label's name."""
+    for name in views:
+        view = declared.views.get(name)
+        if view is not None and label.name in view.feature_names:
+            raise ScaffoldError(
+                f"{label.name} is the label and a feature of view {name}: take it out of the view, or give another --label"
+            )
+
+
+def _split(spine: DeclaredSpine, label: LabelColumns, history: pl.DataFrame | None) -> tuple[dict[str, str], str]:
+    if history is None or history.is_empty():
+        return DEFAULT_SPLIT, "A guess, as no rows could be read: the gap is how long a label takes."
+    times = history[spine.time]
+    span = days_of(times.max() - times.min())
+    parts = {part: f"{max(1, min(MOST_DAYS, int(span * share)))}d" for part, share in SHARES.items()}
+    delay = (history[label.known_at] - times).drop_nulls().max() or timedelta(0)
+    gap = f"{days_of(delay)}d"
+    note = f"Told from {history.height} rows over {span} days; the slowest label took {_spoken(delay)}."
+    return {**parts, "gap": gap}, note
+
+
+def _spoken(delay: timedelta) -> str:
+    hours = delay / timedelta(hours=1)
+    return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"

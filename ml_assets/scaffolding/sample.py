@@ -1,0 +1,112 @@
+"""Rows of a place that is not declared yet, to tell a contract and drops from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pydantic import ValidationError
+
+from ml_assets.scaffolding.errors import ScaffoldError
+from ml_assets.sources.csv_text import header, read_text
+from ml_assets.sources.database import open_database
+from ml_assets.sources.errors import DeliveryFault
+from ml_assets.sources.fetch import fetch, held_partitions, locate
+from ml_assets.sources.grains import GRAINS, is_name
+from ml_assets.sources.scan import load_scanned
+from ml_assets.sources.spec import PARTITION, SourceSpec
+from ml_assets.sources.unpack import unpack
+
+QUERIED_ROWS = 100_000
+FILES = 3
+"""Files read of a place with one per drop: the first, one in the middle and the last."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some rows.
+
+    Attributes:
+        table: as delivered: CSV as texts, all else with types of its own.
+        drops: names of the drops that the place holds one file each for; empty for one file, table or query.
+        grain: their grain, or None.
+    """
+
+    table: pl.DataFrame
+    drops: tuple[str, ...] = ()
+    grain: str | None = None
+
+
+def read_sample(where: Mapping[str, str], file_format: str | None) -> Sample:
+    """Rows of a file, folder, table or query: all of them, of one file per drop three files, 100,000 of a query.
+
+    Args:
+        where: the fields of `Where`, paths as the running process sees them.
+
+    Raises:
+        ScaffoldError: it is not there, cannot be read or cannot be told what it is.
+    """
+    spec = _provisional(where, file_format)
+    try:
+        if PARTITION not in spec.where.template:
+            return Sample(_rows(spec, spec.where.template and locate(spec.where)))
+        address = locate(spec.where)
+        names = held_partitions(address, None)
+        if not names:
+            raise ScaffoldError(f"path: there is no file {address}: give the path of files that are there")
+        chosen = sorted({names[0], names[len(names) // 2], names[-1]})[:FILES]
+        tables = [_rows(spec, address.replace(PARTITION, name)) for name in chosen]
+        return Sample(pl.concat(tables, how="diagonal_relaxed"), tuple(names), grain_of(names))
+    except DeliveryFault as fault:
+        raise ScaffoldError(f"sample: {fault.kind}: {fault.detail}; {fault.remedy}") from fault
+    except pl.exceptions.PolarsError as error:
+        raise ScaffoldError(f"sample: {str(error).splitlines()[0]}") from error
+
+
+def grain_of(names: list[str]) -> str:
+    """The grain whose drops bear such names.
+
+    Raises:
+        ScaffoldError: there is none.
+    """
+    for grain in ("monthly", "weekly", "daily", "hourly"):
+        if all(is_name(grain, name) for name in names) and (grain != "weekly" or len(names) > 1):
+            return grain
+    forms = ", ".join(f"{grain.form} ({name})" for name, grain in GRAINS.items())
+    raise ScaffoldError(f"path: {names[0]!r} in place of {PARTITION} is no name of a drop: files are named {forms}")
+
+
+def file_format_of(path: str) -> str | None:
+    """What a local folder holds: `delta`, `parquet`, or None where the declaration can tell or nobody can."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return None
+    if (folder / "_delta_log").is_dir():
+        return "delta"
+    return "parquet" if next(folder.rglob("*.parquet"), None) else None
+
+
+def _provisional(where: Mapping[str, str], file_format: str | None) -> SourceSpec:
+    declared: dict[str, Any] = {"where": dict(where), "format": file_format}
+    if PARTITION in (where.get("path") or where.get("file") or ""):
+        declared["drops"] = {"grain": "monthly", "start": "1970-01"}
+    try:
+        return SourceSpec(name="sample", description="", contract="sample:Sample", key_columns=[""], **declared)
+    except ValidationError as error:
+        raise ScaffoldError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+
+
+def _rows(spec: SourceSpec, address: str) -> pl.DataFrame:
+    if spec.format == "sql":
+        query = spec.where.query.strip().rstrip(";")
+        rows = open_database(spec.where.connection).run(f"SELECT * FROM (\n{query}\n) AS sample LIMIT {QUERIED_ROWS}")
+    elif spec.format in ("parquet", "delta"):
+        _, names = load_scanned(address, spec, None, {}, [])
+        rows, _ = load_scanned(address, spec, None, {}, list(names))
+    else:
+        data = unpack(fetch(address), spec.format)
+        rows = read_text(data, header(data), [])
+    if rows.is_empty():
+        raise ScaffoldError(f"sample: {address or 'the query'} has no row to tell types from")
+    return rows

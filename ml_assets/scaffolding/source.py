@@ -1,0 +1,176 @@
+"""A source's declaration and contract, told from a sample of its rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from ml_assets.scaffolding.columns import Column, guess_columns, is_code, with_role
+from ml_assets.scaffolding.contract_text import contract_name, render_contract
+from ml_assets.scaffolding.declared import check_column, named
+from ml_assets.scaffolding.errors import ScaffoldError
+from ml_assets.scaffolding.sample import Sample
+from ml_assets.sources.grains import WHOLE, name_at
+
+FRESHNESS = {
+    "hourly": {"warn": "2h", "fail": "3h"},
+    "daily": {"warn": "30h", "fail": "36h"},
+    "weekly": {"warn": "8d", "fail": "9d"},
+    "monthly": {"warn": "32d", "fail": "35d"},
+}
+"""How old a table may be that grows by one drop per period: the period and time to deliver the drop."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user says about a source.
+
+    Attributes:
+        where: the fields of `Where`, as they shall be declared.
+        file_format: of a place whose name does not tell it.
+        key: columns that identify a row; by default told from the sample.
+        timestamp: column by which rows are cut into drops.
+        grain, time_zone: how they are cut.
+        label, known_at: the outcome to predict and the moment it is known, to be marked in the contract.
+    """
+
+    where: Mapping[str, str]
+    file_format: str | None = None
+    key: Sequence[str] = ()
+    timestamp: str | None = None
+    grain: str = "monthly"
+    time_zone: str = "UTC"
+    label: str | None = None
+    known_at: str | None = None
+
+
+@dataclass(frozen=True)
+class NewSource:
+    """A declaration to be written.
+
+    Attributes:
+        values: fields of the spec.
+        notes: path of a field -> what to say about its value.
+        contract: text of the module with the contract.
+    """
+
+    values: dict[str, Any]
+    contract: str
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def template_source(name: str, module: str, where: Mapping[str, str]) -> NewSource:
+    """A source of which nothing is known yet: a contract with one column, to be filled in."""
+    values = {
+        "name": name,
+        "description": f"One row per ... of {name}, delivered by ...",
+        "where": dict(where),
+        "contract": f"{module}:{contract_name(name)}",
+        "key_columns": ["id"],
+    }
+    origin = "Nothing is known of the rows yet: declare each column that is delivered and wanted."
+    contract = render_contract(name, [Column("id", pl.Int64())], ["id"], origin)
+    return NewSource(values, contract, {"where": "Replace it by the place of your rows."})
+
+
+def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewSource:
+    """The declaration that a sample suggests.
+
+    Raises:
+        ScaffoldError: an option names no column, or no column identifies a row and none was given.
+    """
+    columns, nulls, rows = guess_columns(sample.table)
+    for option in ("timestamp", "label", "known_at"):
+        if given := getattr(wanted, option):
+            check_column(f"--{option.replace('_', '-')}", given, columns)
+    for given, role in ((wanted.label, "label"), (wanted.known_at, "label_known_at")):
+        columns = with_role(columns, given, role) if given else columns
+    key, key_note = _key(name, list(wanted.key), wanted.timestamp, columns, rows)
+    drops, drops_note = _drops(wanted, sample, columns, rows)
+    required = [column.name for column in columns if not column.nullable and column.name not in key]
+    values = {
+        "name": name,
+        "description": f"One row per {' and '.join(key)} of {name}, delivered by ...",
+        "where": dict(wanted.where),
+        **({"format": wanted.file_format} if wanted.file_format else {}),
+        **({"null_values": nulls} if nulls else {}),
+        **({"drops": drops} if drops else {}),
+        "contract": f"{module}:{contract_name(name)}",
+        "key_columns": key,
+        **({"required": required} if required else {}),
+        **({"freshness": FRESHNESS[drops["grain"]]} if drops else {}),
+    }
+    notes = {
+        "contract": "In contract.py, beside this file.",
+        "key_columns": key_note,
+        "drops": drops_note,
+        "required": "Those without a gap in the sample.",
+    }
+    left_out = [column for column in sample.table.columns if column not in rows.columns]
+    without = f" Left out, as no table can hold them: {', '.join(left_out)}." if left_out else ""
+    origin = f"Inferred from {rows.height} rows: correct it where the sample is not the whole truth.{without}"
+    return NewSource(values, render_contract(name, columns, key, origin), notes)
+
+
+def _key(
+    name: str, given: list[str], timestamp: str | None, columns: list[Column], rows: pl.DataFrame
+) -> tuple[list[str], str]:
+    if given:
+        for one in given:
+            check_column("--key", one, columns)
+        bad = rows.height - rows.drop_nulls(given).select(given).n_unique()
+        return given, f"{bad} of {rows.height} rows of the sample lack it or repeat it." if bad else ""
+    usable = [column for column in columns if not column.nullable and not column.role]
+    single = [
+        column
+        for column in usable
+        if (column.dtype.is_integer() or column.dtype == pl.String) and rows[column.name].n_unique() == rows.height
+    ]
+    # A name that says so comes first, then text or whole numbers in the order of the table.
+    single.sort(key=lambda column: (column.name.lower() not in ("id", f"{name}_id"), not is_code(column.name)))
+    if single:
+        others = [column.name for column in single[1:]]
+        also = f" So are {', '.join(others)}." if others else ""
+        return [single[0].name], f"Inferred: unique in the sample.{also}"
+    if timestamp:
+        for column in usable:
+            pair = [column.name, timestamp]
+            if column.name != timestamp and not column.dtype.is_float() and rows.select(pair).n_unique() == rows.height:
+                return pair, "Inferred: together unique in the sample."
+    raise ScaffoldError(
+        f"no column alone identifies a row of {name}: give --key for each column of the key, of {named(columns)}"
+    )
+
+
+def _drops(
+    wanted: Wanted, sample: Sample, columns: list[Column], rows: pl.DataFrame
+) -> tuple[dict[str, str] | None, str]:
+    zone = {} if wanted.time_zone == "UTC" else {"time_zone": wanted.time_zone}
+    if sample.drops:
+        return {"grain": sample.grain, **zone, "start": sample.drops[0]}, "Inferred from the names of the files."
+    if wanted.timestamp is None:
+        return None, ""
+    column = check_column("--timestamp", wanted.timestamp, columns)
+    if column.dtype not in (pl.Date, pl.Datetime):
+        raise ScaffoldError(f"--timestamp: column {column.name!r} holds no dates; there are {named(columns)}")
+    if column.nullable:
+        raise ScaffoldError(f"--timestamp: column {column.name!r} is empty in some rows, which would belong to no drop")
+    if wanted.grain == WHOLE:
+        return None, ""
+    start = name_at(wanted.grain, _wall_clock(rows[column.name].min(), wanted.time_zone))
+    first = {"grain": wanted.grain, "column": column.name, **zone, "start": start}
+    return first, "The first drop is that of the earliest row."
+
+
+def _wall_clock(moment: date | datetime, zone: str) -> datetime:
+    if not isinstance(moment, datetime):
+        return datetime.combine(moment, datetime.min.time())
+    return moment.astimezone(ZoneInfo(zone)) if moment.tzinfo else moment
+
+
+def days_of(span: timedelta) -> int:
+    """Whole days that the span fits into, at least one."""
+    return max(1, -(-span // timedelta(days=1)))

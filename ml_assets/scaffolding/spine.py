@@ -1,0 +1,105 @@
+"""The rows to predict, told from the one source that has a prediction time."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ml_assets.scaffolding.columns import Column
+from ml_assets.scaffolding.declared import VALIDATED, Declared, DeclaredSpine, check_column, check_moment, named, only
+from ml_assets.scaffolding.errors import ScaffoldError
+from ml_assets.sources.grains import WHOLE
+from ml_assets.sources.spec import Drops, SourceSpec
+
+DROP = "_drop"
+
+
+@dataclass(frozen=True)
+class NewSpine:
+    """A spine to be declared; `values` are the fields of the declaration."""
+
+    name: str
+    table: str
+    key: list[str]
+    time: str
+    drops: Drops
+
+    @property
+    def values(self) -> dict[str, Any]:
+        cut = {name: getattr(self.drops, name) for name in ("grain", "start", "end")}
+        return {
+            "name": self.name,
+            "table": self.table,
+            "key": self.key,
+            "time": self.time,
+            "partition": DROP,
+            "drops": {name: value for name, value in cut.items() if value is not None},
+        }
+
+
+def infer_spine(
+    declared: Declared, name: str = "", table: str = "", key: list[str] | None = None, timestamp: str = ""
+) -> NewSpine:
+    """One prediction per row of a source, at the moment that its timestamp says.
+
+    Args:
+        name: of the spine; by default the source's.
+        table: a source, or the key of its validated rows; by default the only source that is cut into drops.
+        timestamp: column of the prediction time; by default the one that drops are cut by, or the only moment.
+
+    Raises:
+        ScaffoldError: it cannot be told; the message names the option that would tell.
+    """
+    source = _source(declared, table)
+    columns = declared.columns_of(source.name + VALIDATED)
+    for one in key or []:
+        check_column("--key", one, columns)
+    time = check_column("--timestamp", timestamp, columns) if timestamp else _time(source, columns)
+    check_moment("--timestamp", time, source.name)
+    return NewSpine(
+        name or source.name, source.name + VALIDATED, list(key or source.key_columns), time.name, source.drops
+    )
+
+
+def find_or_infer_spine(
+    declared: Declared, spine: str, table: str, timestamp: str
+) -> tuple[DeclaredSpine, NewSpine | None]:
+    """The spine that is named or the only one, and the new one where none is declared.
+
+    Raises:
+        ScaffoldError: the name is unknown, there are several, or a new one cannot be told.
+    """
+    if spine:
+        if spine not in declared.spines:
+            raise ScaffoldError(f"--spine: {spine!r} is not declared; there are {_listed(sorted(declared.spines))}")
+        return declared.spines[spine], None
+    if declared.spines:
+        return declared.spines[only("spine", "spine", sorted(declared.spines))], None
+    new = infer_spine(declared, table=table, timestamp=timestamp)
+    return new, new
+
+
+def _source(declared: Declared, table: str) -> SourceSpec:
+    if table:
+        source = declared.source_of(declared.table_key(table))
+        if source is None:
+            raise ScaffoldError(
+                f"--table: {table!r} is no source; there are {_listed(sorted(declared.sources))}. Declare a spine over "
+                "another table by hand: `dg scaffold defs ml_assets.Spine`, then change its table"
+            )
+        return source
+    cut = [name for name, source in declared.sources.items() if source.drops.grain != WHOLE]
+    return declared.sources[only("table", "source", sorted(cut or declared.sources))]
+
+
+def _time(source: SourceSpec, columns: list[Column]) -> Column:
+    if source.drops.column:
+        return check_column("--timestamp", source.drops.column, columns)
+    moments = [column for column in columns if column.is_moment and not column.nullable and not column.role]
+    if len(moments) == 1:
+        return moments[0]
+    raise ScaffoldError(
+        f"the moment of a prediction cannot be told from {source.name}: give --timestamp, one of {named(moments or columns)}"
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"
