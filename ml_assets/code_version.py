@@ -25,7 +25,11 @@ class DeclaringProject:
 
 def current_project() -> DeclaringProject:
     """The project that the working directory lies in; the shipped one outside of any."""
-    here = Path.cwd()
+    return project_of(Path.cwd())
+
+
+def project_of(here: Path) -> DeclaringProject:
+    """The project that a path lies in; the shipped one outside of any."""
     for folder in (here, *here.parents, PROJECT):
         declared = folder / "pyproject.toml"
         if declared.exists():

@@ -9,6 +9,7 @@ from ml_assets.components.declared import declaration_version, use_case
 from ml_assets.components.freshness import freshness_policy
 from ml_assets.components.metadata import data_version, markdown, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, drops_of
+from ml_assets.components.scaffolders import FeatureViewScaffolder
 from ml_assets.components.spine import Spine, find_spine
 from ml_assets.components.stages import FEATURE, STAGE
 from ml_assets.features.engine import compute_features
@@ -20,6 +21,7 @@ AUDITED_ROWS = 50
 """Stored rows that are recomputed by hand at each materialization; a leak shows in far fewer."""
 
 
+@dg.scaffold_with(FeatureViewScaffolder)
 class FeatureView(FeatureViewSpec, dg.Component, dg.Resolvable):
     """Features of one entity over one table, computed as of each row of a spine."""
 

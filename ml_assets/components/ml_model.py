@@ -6,6 +6,7 @@ from pydantic import Field
 from ml_assets.components.declared import use_case
 from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.model_context import ModelContext
+from ml_assets.components.scaffolders import MLModelScaffolder
 from ml_assets.components.spine import find_spine
 from ml_assets.freshness import Freshness
 from ml_assets.monitoring.spec import MonitoringSpec
@@ -13,6 +14,7 @@ from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.training.spec import ModelSpec
 
 
+@dg.scaffold_with(MLModelScaffolder)
 class MLModel(ModelSpec, dg.Component, dg.Resolvable):
     """A model: tuned, trained, evaluated, promoted, scored and watched."""
 

@@ -11,6 +11,7 @@ from ml_assets.components.drop_checks import results_by_drop
 from ml_assets.components.freshness import freshness_policy
 from ml_assets.components.metadata import data_version, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, WHOLE, drops_of, partitions_of
+from ml_assets.components.scaffolders import SourceScaffolder
 from ml_assets.components.stages import SOURCE, STAGE, STATIC_SOURCE
 from ml_assets.lake import Lake
 from ml_assets.quality.checks import (
@@ -37,6 +38,7 @@ CHECKS = {
 BLOCKING = {"contract", "conservation", "unique_key"}
 
 
+@dg.scaffold_with(SourceScaffolder)
 class Source(SourceSpec, dg.Component, dg.Resolvable):
     """Where a table comes from, how it is cut into drops, and what it must satisfy."""
 

@@ -5,6 +5,7 @@ import polars as pl
 from pydantic import Field
 
 from ml_assets.components.partitions import partitions_of
+from ml_assets.components.scaffolders import SpineScaffolder
 from ml_assets.lake import Lake
 from ml_assets.sources.spec import Drops
 from ml_assets.training.spec import SpineSpec
@@ -18,6 +19,7 @@ class SharedSpine(SpineSpec):
     drops: Drops = Field(description="How the rows are cut into drops: the same as the source they come from.")
 
 
+@dg.scaffold_with(SpineScaffolder)
 class Spine(SharedSpine, dg.Component, dg.Resolvable):
     """The rows to predict. It makes no asset of its own: its table is one already."""
 

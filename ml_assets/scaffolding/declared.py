@@ -98,9 +98,9 @@ def check_moment(option: str, column: Column, table: str) -> Column:
     if column.is_moment:
         return column
     raise ScaffoldError(
-        f"{option}: column {column.name!r} of {table} is a {_spoken(column.dtype)}, and what was known when can only be "
-        "told from moments in UTC: have it delivered with its offset, such as 2024-01-31T09:00:00Z, or convert it in a "
-        "dbt model"
+        f"{option}: column {column.name!r} of {table} is a {_spoken(column.dtype)}, and what was known when can only "
+        "be told from moments in UTC: have it delivered with its offset, such as 2024-01-31T09:00:00Z, or convert it "
+        "in a dbt model"
     )
 
 

@@ -20,8 +20,8 @@ from ml_assets.scaffolding.errors import ScaffoldError
 
 WIDTH = 110
 LEGEND = (
-    "Each field has its explanation above it. A field that begins with # shows its default: take the # away, and that of "
-    "the field it lies in, to change it."
+    "Each field has its explanation above it. A field that begins with # shows its default: take the # away, and that "
+    "of the field it lies in, to change it."
 )
 
 _PLAIN = re.compile(r"[A-Za-z_][\w ./()%+-]*|\d+[smhdw]")

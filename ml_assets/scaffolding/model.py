@@ -124,7 +124,8 @@ def check_no_leak(declared: Declared, label: LabelColumns, views: Sequence[str])
         view = declared.views.get(name)
         if view is not None and label.name in view.feature_names:
             raise ScaffoldError(
-                f"{label.name} is the label and a feature of view {name}: take it out of the view, or give another --label"
+                f"{label.name} is the label and a feature of view {name}: take it out of the view, or give another "
+                "--label"
             )
 
 

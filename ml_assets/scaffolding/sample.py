@@ -64,6 +64,18 @@ def read_sample(where: Mapping[str, str], file_format: str | None) -> Sample:
         raise ScaffoldError(f"sample: {str(error).splitlines()[0]}") from error
 
 
+def read_history(source: SourceSpec, columns: list[str]) -> pl.DataFrame | None:
+    """Those columns of a sample of a declared source; None where its rows are not there to be read."""
+    from ml_assets.scaffolding.columns import guess_columns
+
+    try:
+        sample = read_sample(source.where.model_dump(exclude_none=True), source.format)
+    except ScaffoldError:
+        return None
+    rows = guess_columns(sample.table)[2]
+    return rows.select(list(dict.fromkeys(columns))) if set(columns) <= set(rows.columns) else None
+
+
 def grain_of(names: list[str]) -> str:
     """The grain whose drops bear such names.
 

@@ -97,7 +97,8 @@ def _time(source: SourceSpec, columns: list[Column]) -> Column:
     if len(moments) == 1:
         return moments[0]
     raise ScaffoldError(
-        f"the moment of a prediction cannot be told from {source.name}: give --timestamp, one of {named(moments or columns)}"
+        f"the moment of a prediction cannot be told from {source.name}: give --timestamp, one of "
+        f"{named(moments or columns)}"
     )
 
 
