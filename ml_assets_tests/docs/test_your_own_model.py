@@ -69,7 +69,7 @@ def test_every_month_after_the_training_is_scored_and_watched(followed):
 
 def test_a_month_that_comes_in_later_is_the_only_one_that_is_run(followed):
     told = followed[1]["ml-assets run delivery --train-as-of 2024-05-01"]
-    assert [line.split(":")[0] for line in told.splitlines() if line.startswith("✓")][0] == "✓ 2024-07"
+    assert next(line.split(":")[0] for line in told.splitlines() if line.startswith("✓")) == "✓ 2024-07"
     assert told.count("nothing has changed") >= 4
 
 

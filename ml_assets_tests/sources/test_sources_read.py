@@ -226,6 +226,22 @@ def test_fingerprint_follows_the_bytes_of_the_files(orders, orders_schema, tmp_p
     assert fingerprint(spec, ["2024-01", "2024-02"], orders_schema) == before
 
 
-def test_fingerprint_of_a_shared_file_is_the_same_for_every_drop(orders, orders_schema):
-    spec = orders(content=CSV, drops=MONTHLY)
-    assert fingerprint(spec, ["2024-01"], orders_schema) == fingerprint(spec, ["2024-01", "2024-02"], orders_schema)
+def test_rows_of_a_later_drop_do_not_change_the_fingerprint_of_those_before(orders, orders_schema):
+    january, february = b"1,9.5,Oslo,2024-01-31T22:59:59Z\n", b"2,1.0,Oslo,2024-02-03T00:00:00Z\n"
+    header = b"id,amount,shop,at\n"
+    before = fingerprint(orders(content=header + january, drops=MONTHLY), ["2024-01"], orders_schema)
+    spec = orders(content=header + january + february, drops=MONTHLY)
+    assert fingerprint(spec, ["2024-01"], orders_schema) == before
+    both = fingerprint(spec, ["2024-01", "2024-02"], orders_schema)
+    assert both != before
+    corrected = february.replace(b"1.0", b"2.0")
+    orders(content=header + january + corrected, drops=MONTHLY)
+    assert fingerprint(spec, ["2024-01"], orders_schema) == before
+    assert fingerprint(spec, ["2024-01", "2024-02"], orders_schema) != both
+
+
+def test_fingerprint_of_a_shared_file_that_cannot_be_read_follows_its_bytes(orders, orders_schema):
+    spec = orders(content=b"id,amount,shop,at\none,9.5,Oslo,2024-01-31T22:59:59Z\n", drops=MONTHLY)
+    before = fingerprint(spec, ["2024-01"], orders_schema)
+    orders(content=b"id,amount,shop,at\ntwo,9.5,Oslo,2024-01-31T22:59:59Z\n", drops=MONTHLY)
+    assert fingerprint(spec, ["2024-01"], orders_schema) != before
