@@ -5,21 +5,24 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_COMPONENTS = {
+COMPONENTS = {
     "DbtTables": "dbt_tables",
     "FeatureView": "feature_view",
     "MLModel": "ml_model",
     "Source": "source",
     "Spine": "spine",
 }
+"""What a ``defs.yaml`` can declare -> the module that makes it."""
 
 
 def __getattr__(name: str) -> Any:
     # Components need Dagster, which a notebook that only wants the domain packages should not load.
-    if name in _COMPONENTS:
-        return getattr(import_module(f"ml_assets.components.{_COMPONENTS[name]}"), name)
+    if name in COMPONENTS:
+        return getattr(import_module(f"ml_assets.components.{COMPONENTS[name]}"), name)
+    if name == "declare":
+        return import_module("ml_assets.components.project_tree").declare
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_COMPONENTS]
+    return [*globals(), *COMPONENTS, "declare"]

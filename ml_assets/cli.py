@@ -123,7 +123,11 @@ def status(as_json: Json = False) -> None:
     from ml_assets.lake import Lake
     from ml_assets.project import load_current
 
-    home, defs = _prepared(), load_current()
+    home = _prepared()
+    try:
+        defs = load_current()
+    except (ValueError, RuntimeError) as error:
+        _fail(error)
     told = [
         model_status(
             model, spine_of(defs, model), Lake(home.lake), _registry(home), dg.DagsterInstance.get(), datetime.now(UTC)
@@ -229,5 +233,6 @@ def _replace_process(program: str, *arguments: str) -> None:
 
 
 def _fail(error: Exception) -> None:
-    typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+    for line in str(error).splitlines():
+        typer.secho(f"error: {line}", fg=typer.colors.RED, err=True)
     raise typer.Exit(1)

@@ -24,6 +24,16 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
+def check_duration(field: str, text: str | None) -> None:
+    """Raise ValueError, beginning with the field's name, unless the text is a duration or there is none."""
+    if text is None:
+        return
+    try:
+        parse_duration(text)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from error
+
+
 def _checked(text: str) -> str:
     parse_duration(text)
     return text

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ml_assets.durations import parse_duration
+from ml_assets.durations import check_duration, parse_duration
 
 WARN_SHARE = 0.75
 """Share of the failing age from which to warn, unless declared: 18 h of 24 h."""
@@ -23,6 +23,8 @@ class Freshness(BaseModel):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
+        check_duration("warn", self.warn)
+        check_duration("fail", self.fail)
         if self.fail_after <= self.warn_after:
             raise ValueError(f"freshness: warn ({self.warn}) must come before fail ({self.fail})")
         return self

@@ -61,6 +61,11 @@ class Home:
         return self.root / "dbt"
 
     @property
+    def coherent(self) -> Path:
+        """The fingerprint of the declarations that were last found to agree with one another."""
+        return self.root / "coherent"
+
+    @property
     def studies(self) -> str:
         """SQLAlchemy URL of Optuna's studies; ``ML_ASSETS_STUDIES`` names another one."""
         return os.environ.get("ML_ASSETS_STUDIES") or f"sqlite:///{self.root / 'studies.db'}"

@@ -42,6 +42,8 @@ def load_project(within: Path) -> dg.Definitions:
     """
     from ml_assets.automation.jobs import build_jobs
     from ml_assets.automation.sensors import build_sensors
+    from ml_assets.components.coherence import check_coherence
+    from ml_assets.components.project_tree import ProjectTree
     from ml_assets.requirements import check_requirements
     from ml_assets.resources import AsOf, LakeResource, RegistryResource
 
@@ -49,9 +51,10 @@ def load_project(within: Path) -> dg.Definitions:
     home = Home.from_environment()
     # The folder alone: load_from_defs_folder would also import every library that offers components, dagster-dbt
     # among them, which takes longer than all the rest.
-    tree = dg.ComponentTree.for_project(within)
+    tree = ProjectTree.for_project(within)
     declared = tree.build_defs(tree.defs_module_path)
     specs = [spec for assets in declared.assets or () for spec in assets.specs]
+    check_coherence(tree, specs, home.coherent)
     executor = EXECUTORS[os.environ.get("ML_ASSETS_EXECUTOR", "in_process")]
     return dg.Definitions.merge(
         declared,

@@ -90,6 +90,7 @@ def _asset_specs(declared: DbtTables, specs: Specs, models: Specs) -> list[dg.As
             kinds={"dbt", "duckdb", "view" if model.kind == "view" else "delta"},
             code_version=model.code_version,
             skippable=True,
+            metadata={"dagster/column_schema": _documented(model)} if model.columns else {},
             partitions_def=partitions,
             automation_condition=condition,
         )
@@ -104,13 +105,16 @@ def _materialize(lake: Lake, specs: Specs, model: ModelSpec, built) -> dg.Materi
         "seconds": round(built.seconds, 3),
     }
     if built.path is None:
-        described = pl.Schema(dict.fromkeys(model.columns, pl.Unknown()))
-        metadata["dagster/column_schema"] = column_schema(described, model.columns)
+        metadata["dagster/column_schema"] = _documented(model)
         return dg.MaterializeResult(asset_key=key, metadata=metadata)
     frame = pl.read_parquet(built.path)
     written = lake.replace("/".join(model.key), frame)
     metadata |= table_metadata(written, frame, model.columns)
     return dg.MaterializeResult(asset_key=key, metadata=metadata, data_version=data_version(written))
+
+
+def _documented(model: ModelSpec) -> dg.TableSchema:
+    return column_schema(pl.Schema(dict.fromkeys(model.columns, pl.Unknown())), model.columns)
 
 
 def _lineage(lake: Lake, specs: Specs, model: ModelSpec, sql: str) -> dg.TableColumnLineage:

@@ -54,7 +54,6 @@ class MLModel(ModelSpec, dg.Component, dg.Resolvable):
         declared = {view.name: view for view in context.component_tree.get_all_components(of_type=FeatureView)}
         unknown = [name for name in self.features if name not in declared]
         if unknown:
-            raise ValueError(
-                f"model {self.name}: feature views {unknown} are not declared; there are {sorted(declared)}"
-            )
+            there = ", ".join(sorted(declared)) or "none"
+            raise ValueError(f"features: {', '.join(unknown)} is not declared; there are {there}")
         return ModelContext.of(self, spine, [declared[name] for name in self.features], use_case(context))

@@ -25,10 +25,10 @@ def join_features(
         FeatureError: a feature is in two views or is another thing than the spine's column of that name, or a
             spine row has no row in a view's table.
     """
-    _refuse_twins([view for view, _ in views])
+    refuse_twins([view for view, _ in views])
     joined = spine.lazy()
     for view, table in views:
-        _refuse_homonyms(view, spine.columns)
+        refuse_homonyms(view, spine.columns)
         joined = _beside(joined, spine.columns, view, table, time)
     complete = joined.collect()
     for view, _ in views:
@@ -58,7 +58,8 @@ def _refuse_gaps(joined: pl.DataFrame, view: FeatureViewSpec, time: str) -> None
         )
 
 
-def _refuse_homonyms(view: FeatureViewSpec, columns: Sequence[str]) -> None:
+def refuse_homonyms(view: FeatureViewSpec, columns: Sequence[str]) -> None:
+    """Raise FeatureError if a feature bears the name of one of the spine's columns and is something else."""
     for name in view.feature_names:
         if name in columns and view.request.get(name) != name:
             raise FeatureError(
@@ -67,7 +68,8 @@ def _refuse_homonyms(view: FeatureViewSpec, columns: Sequence[str]) -> None:
             )
 
 
-def _refuse_twins(views: Sequence[FeatureViewSpec]) -> None:
+def refuse_twins(views: Sequence[FeatureViewSpec]) -> None:
+    """Raise FeatureError if two views have a feature of the same name."""
     owner: dict[str, str] = {}
     for view in views:
         for name in view.feature_names:

@@ -181,6 +181,11 @@ class FeatureViewSpec(BaseModel):
         """The windows of one aggregate."""
         return self.aggregates[base].windows or self.windows
 
+    def _first(self, features: list[str]) -> str:
+        """The field that declares the first of some features."""
+        fields = {"latest": self.latest, "lookups": self.lookups, "request": self.request}
+        return next((field for field, declared in fields.items() if {*features} & {*declared}), "aggregates")
+
     def _aggregate_parts(self) -> list[tuple[str, AggregateFunction, str]]:
         return [
             (base, function, window)
@@ -193,35 +198,38 @@ class FeatureViewSpec(BaseModel):
     def _consistent(self) -> Self:
         problems = [*self._time_problems(), *self._key_problems(), *self._name_problems()]
         if problems:
-            raise ValueError(f"feature view {self.name!r}: " + "; ".join(problems))
+            raise ValueError("; ".join(problems))
         return self
 
     def _time_problems(self) -> list[str]:
         from_table = bool(self.latest or self.aggregates or self.lookups)
         without_windows = [base for base in self.aggregates if not self.windows_of(base)]
         rules = {
-            "it declares no feature": not (from_table or self.request),
-            "latest, aggregates and lookups need a `table`": from_table and self.table is None,
-            "`table` is given but nothing reads it": self.table is not None and not from_table,
-            "latest, aggregates, windows and ttl need `known_at`": self.known_at is None
+            "latest: no feature is declared; give latest, aggregates, lookups or request": not (
+                from_table or self.request
+            ),
+            "table: is needed by latest, aggregates and lookups": from_table and self.table is None,
+            "table: is given but nothing reads it": self.table is not None and not from_table,
+            "known_at: is needed by latest, aggregates, windows and ttl": self.known_at is None
             and bool(self.latest or self.aggregates or self.windows or self.ttl),
-            "`known_at` is given but the view has no latest and no aggregates": self.known_at is not None
+            "known_at: is given but the view has no latest and no aggregates": self.known_at is not None
             and not (self.latest or self.aggregates),
-            "lookups read a static table; with `known_at` use latest": bool(self.lookups) and self.known_at is not None,
-            "lookups need `entity` keys": bool(self.lookups) and not self.entity,
-            "ttl and order_by belong to latest, and there is none": bool(self.ttl or self.order_by) and not self.latest,
-            f"aggregates {without_windows} have no windows": bool(without_windows),
-            "windows are given but no aggregate uses them": bool(self.windows)
+            "lookups: read a static table; with known_at use latest": bool(self.lookups) and self.known_at is not None,
+            "entity: is needed by lookups": bool(self.lookups) and not self.entity,
+            "latest: is missing, and ttl and order_by belong to it": bool(self.ttl or self.order_by)
+            and not self.latest,
+            f"windows: are missing, and aggregates {without_windows} have none of their own": bool(without_windows),
+            "windows: are given but no aggregate uses them": bool(self.windows)
             and all(spec.windows for spec in self.aggregates.values()),
         }
         return [problem for problem, broken in rules.items() if broken]
 
     def _key_problems(self) -> list[str]:
         unmapped = sorted(set(self.spine_keys) - set(self.entity))
-        problems = [f"spine_keys name {unmapped}, which are no entity columns"] if unmapped else []
-        for names, where in ((self.entity, "entity"), (self.spine_entity, "the spine's keys")):
+        problems = [f"spine_keys: {unmapped} are no entity columns"] if unmapped else []
+        for names, where in ((self.entity, "entity"), (self.spine_entity, "spine_keys")):
             if repeated := _repeated(names):
-                problems.append(f"{where} repeats {repeated}")
+                problems.append(f"{where}: {repeated} twice")
         return problems
 
     def _name_problems(self) -> list[str]:
@@ -231,9 +239,15 @@ class FeatureViewSpec(BaseModel):
         clocks = [
             text for text in [*self.table_expressions, *self.request.values()] if _CLOCK.search(_QUOTED.sub("", text))
         ]
-        problems = [f"features {_repeated(names)} are declared twice"] if _repeated(names) else []
-        problems += [f"features {keys} bear the name of a key"] if keys else []
-        problems += [f"{clocks} read the clock: a feature depends on the prediction time only"] if clocks else []
+        problems = (
+            [f"{self._first(_repeated(names))}: features {_repeated(names)} are declared twice"]
+            if _repeated(names)
+            else []
+        )
+        problems += [f"{self._first(keys)}: features {keys} bear the name of a key"] if keys else []
+        problems += (
+            [f"request: {clocks} read the clock: a feature depends on the prediction time only"] if clocks else []
+        )
         return problems
 
 

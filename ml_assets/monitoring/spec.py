@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ml_assets.durations import parse_duration
+from ml_assets.durations import check_duration
 from ml_assets.training.tasks import BINARY, METRICS, MULTICLASS, REGRESSION, Task, listed
 
 ContinuousMethod = Literal["kolmogorov_smirnov", "jensen_shannon", "wasserstein", "hellinger"]
@@ -96,7 +96,7 @@ class MonitoringSpec(BaseModel):
     # Dagster resolves a nested model from YAML only if its annotations are plain: limits are checked here.
     @model_validator(mode="after")
     def _consistent(self) -> "MonitoringSpec":
-        parse_duration(self.chunk)
+        check_duration("chunk", self.chunk)
         for field, least in _LEAST.items():
             if getattr(self, field) < least:
                 raise ValueError(f"{field}: {getattr(self, field)} is less than {least}")

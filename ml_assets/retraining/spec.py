@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ml_assets.durations import parse_duration
+from ml_assets.durations import check_duration, parse_duration
 
 EvidenceKind = Literal["realised", "estimated", "calibration", "drift", "multivariate", "new_labels", "age"]
 RESAMPLED = ("realised", "estimated", "calibration", "drift")
@@ -55,8 +55,7 @@ class RetrainingSpec(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> "RetrainingSpec":
         for field in ("max_age", "cooldown", "retry_after"):
-            if (value := getattr(self, field)) is not None:
-                parse_duration(value)
+            check_duration(field, getattr(self, field))
         if not 1 <= self.breaches <= self.of_last:
             raise ValueError(f"breaches: {self.breaches} of the last {self.of_last} chunks can never happen")
         if not 0 < self.false_alarm_rate < 1:
@@ -68,8 +67,9 @@ class RetrainingSpec(BaseModel):
             raise ValueError(f"drift_share: {self.drift_share} is no share between 0 and 1")
         if self.growth is not None and self.growth <= 1:
             raise ValueError(f"growth: {self.growth} must be above 1; leave it empty to ignore new rows")
-        if self.resamples < 100 or self.attempts < 1:
-            raise ValueError("resamples must be at least 100 and attempts at least 1")
+        for field, least in (("resamples", 100), ("attempts", 1)):
+            if getattr(self, field) < least:
+                raise ValueError(f"{field}: {getattr(self, field)} is less than {least}")
         return self
 
     @property

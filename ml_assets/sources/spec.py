@@ -123,11 +123,11 @@ class Drops(BaseModel):
                 raise ValueError(f"drops: column, start and end belong to grain: {', '.join(GRAINS)}")
             return self
         grain = GRAINS[self.grain]
-        for name in (self.start, self.end):
+        for field, name in (("start", self.start), ("end", self.end)):
             if name is not None and not is_name(self.grain, name):
-                raise ValueError(f"{name!r} is no {grain.period}: write it as {grain.form}, in quotes")
+                raise ValueError(f"{field}: {name!r} is no {grain.period}: write it as {grain.form}, in quotes")
         if self.start is None:
-            raise ValueError(f"drops: grain: {self.grain} needs `start`, its first {grain.period}")
+            raise ValueError(f"drops: grain {self.grain} needs `start`, its first {grain.period}")
         if self.end and self.end <= self.start:
             raise ValueError(f"drops: end {self.end} must lie after start {self.start}; it is exclusive")
         if self.grain == "hourly" and self.time_zone != "UTC":

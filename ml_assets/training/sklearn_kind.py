@@ -56,7 +56,7 @@ def make_estimator(problem: Problem, parameters: Mapping[str, Any]) -> "BaseEsti
     """
     from sklearn.utils import get_tags
 
-    estimator = _find(problem.kind)()
+    estimator = find_estimator(problem.kind)()
     known = estimator.get_params()
     unknown = sorted(set(parameters) - set(known))
     if unknown:
@@ -118,7 +118,7 @@ def trusted_types(path: Path, kind: str) -> list[str]:
     """The types in a file beyond those that skops trusts by itself; ValueError if one is not allowed."""
     import skops.io
 
-    _find(kind)
+    find_estimator(kind)
     found = skops.io.get_untrusted_types(file=path)
     strange = [name for name in found if not name.startswith(TRUSTED) and name != kind.partition(":")[2]]
     if strange:
@@ -126,16 +126,17 @@ def trusted_types(path: Path, kind: str) -> list[str]:
     return found
 
 
-def _find(kind: str) -> type:
+def find_estimator(kind: str) -> type:
+    """The estimator's class that a kind names; raises ValueError if there is none."""
     from sklearn.base import BaseEstimator
 
     module, _, name = kind.partition(":")[2].rpartition(".")
     try:
         found = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"kind {kind}: there is no {name} in {module}") from error
+        raise ValueError(f"{kind}: there is no {name} in {module}") from error
     if not (isinstance(found, type) and issubclass(found, BaseEstimator)):
-        raise ValueError(f"kind {kind} is no scikit-learn estimator")
+        raise ValueError(f"{kind} is no scikit-learn estimator")
     return found
 
 

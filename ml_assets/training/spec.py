@@ -32,7 +32,9 @@ __all__ = ["ModelSpec", "ParameterRange", "default_space"]
 def _within(*fields: str, low: float = float("-inf"), high: float = float("inf")) -> Any:
     def check(value: float) -> float:
         if not low <= value <= high:
-            raise ValueError(f"{value} is outside {low} to {high}")
+            raise ValueError(
+                f"{value} is less than {low}" if high == float("inf") else f"{value} is outside {low} to {high}"
+            )
         return value
 
     return field_validator(*fields)(check)
@@ -79,7 +81,7 @@ class SpineSpec(Declared):
     @classmethod
     def _distinct(cls, key: list[str]) -> list[str]:
         if len(set(key)) < len(key):
-            raise ValueError(f"key names something twice: {key}")
+            raise ValueError(f"names something twice: {key}")
         return key
 
 
@@ -135,7 +137,7 @@ class SearchSpec(Declared):
     def _tunable(self) -> Self:
         for name in self.space:
             if name in RESERVED_PARAMETERS:
-                raise ValueError(f"{name} cannot be searched: it is set by {RESERVED_PARAMETERS[name]}")
+                raise ValueError(f"space.{name}: cannot be searched, it is set by {RESERVED_PARAMETERS[name]}")
         return self
 
 
@@ -160,7 +162,7 @@ class TrainingSpec(Declared):
     def _not_reserved(self) -> Self:
         for name in self.parameters:
             if name in RESERVED_PARAMETERS:
-                raise ValueError(f"{name} is set by {RESERVED_PARAMETERS[name]}, not by training.parameters")
+                raise ValueError(f"parameters.{name}: is set by {RESERVED_PARAMETERS[name]}: leave it out")
         return self
 
 
@@ -331,8 +333,7 @@ class ModelSpec(Declared):
             strange = [name for name in names if name not in allowed]
             if strange:
                 raise ValueError(
-                    f"{field} of model {self.name}: {', '.join(strange)} does not fit the task {self.task}:"
-                    f" choose from {listed(allowed)}"
+                    f"{field}: {', '.join(strange)} does not fit the task {self.task}; choose from {listed(allowed)}"
                 )
         for field, given, tasks in (
             ("intervals", self.intervals is not None, [REGRESSION]),
@@ -340,19 +341,19 @@ class ModelSpec(Declared):
             ("calibration", self.calibration is not None, ["binary", "multiclass"]),
         ):
             if given and self.task not in tasks:
-                raise ValueError(f"{field} of model {self.name} is for the task {' or '.join(tasks)}, not {self.task}")
+                raise ValueError(f"{field}: is for the task {' or '.join(tasks)}, not {self.task}: leave it out")
         return self
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         wrong = "Classifier" if self.task == REGRESSION else "Regressor"
         if library(self.kind) == SKLEARN and self.kind.endswith(wrong):
-            raise ValueError(f"kind {self.kind} of model {self.name} does not fit the task {self.task}")
+            raise ValueError(f"kind: {self.kind} does not fit the task {self.task}")
         reserved = reserved_parameters(self.kind)
         for field, names in (("search.space", self.search.space), ("training.parameters", self.training.parameters)):
             for name in names:
                 if name in reserved:
-                    raise ValueError(f"{name} in {field} of model {self.name} is set by {reserved[name]}: leave it out")
+                    raise ValueError(f"{field}.{name}: is set by {reserved[name]}: leave it out")
         return self
 
     @property
@@ -365,8 +366,8 @@ class ModelSpec(Declared):
     def _consistent(self) -> Self:
         for field, names in (("features", self.features), ("slices", self.slices)):
             if len(set(names)) < len(names):
-                raise ValueError(f"{field} of model {self.name} names something twice: {names}")
+                raise ValueError(f"{field}: names something twice: {names}")
         fixed = sorted(set(self.search.space) & set(self.training.parameters))
         if fixed:
-            raise ValueError(f"{fixed} of model {self.name} are both searched and fixed: keep one of the two")
+            raise ValueError(f"training.parameters: {fixed} are in search.space too: keep one of the two")
         return self

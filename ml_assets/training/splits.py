@@ -160,7 +160,11 @@ def _check_columns(schema: pl.Schema, spine: SpineSpec, label: LabelSpec, as_of:
             raise ValueError(f"training set column {name} is {dtype}, it must be a Datetime")
         if (dtype.time_zone is None) != (as_of.tzinfo is None):
             raise ValueError(f"column {name} is {dtype} but as_of is {as_of!r}: give both a time zone, or neither")
-    dtype = schema[label.column]
+    check_label_type(label.column, schema[label.column], task)
+
+
+def check_label_type(column: str, dtype: pl.DataType, task: Task) -> None:
+    """Raise ValueError unless a label of this type can be the outcome of the task."""
     whole = dtype == pl.Boolean or dtype.is_integer()
     fits, wanted = {
         BINARY: (whole, "boolean or integer 0/1"),
@@ -168,7 +172,7 @@ def _check_columns(schema: pl.Schema, spine: SpineSpec, label: LabelSpec, as_of:
         REGRESSION: (dtype.is_numeric(), "a number"),
     }[task]
     if not fits:
-        raise ValueError(f"label {label.column} is {dtype}, it must be {wanted}")
+        raise ValueError(f"label {column} is {dtype}, it must be {wanted}")
 
 
 def _check_rows(name: str, part: pl.DataFrame, split: SplitSpec, bounds: Bounds, dropped: dict[str, int]) -> str:

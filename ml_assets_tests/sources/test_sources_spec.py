@@ -111,7 +111,7 @@ def test_declared_format_wins_over_the_ending():
         ({"drops": {"column": "at"}}, "drops: column, start and end belong to grain: hourly, daily, weekly, monthly"),
         (
             {"drops": {"grain": "monthly", "column": "at"}},
-            "drops: grain: monthly needs `start`, its first month",
+            "drops: grain monthly needs `start`, its first month",
         ),
         ({"drops": MONTHLY | {"start": "2024-13"}}, "'2024-13' is no month: write it as YYYY-MM, in quotes"),
         (

@@ -37,8 +37,8 @@ def test_the_shortest_declaration_has_sensible_defaults():
         ({"features": ["usage", "usage"]}, "twice"),
         ({"floors": {"auc": 0.6}}, "floors"),
         ({"evaluation": {"confidence": 1.2}}, "outside"),
-        ({"seed": -1}, "outside"),
-        ({"training": {"parameters": {"max_depth": 3}}}, "both searched and fixed"),
+        ({"seed": -1}, "-1 is less than 0"),
+        ({"training": {"parameters": {"max_depth": 3}}}, "are in search.space too"),
     ],
 )
 def test_a_wrong_declaration_is_refused(changes, message):
@@ -67,9 +67,9 @@ def test_choices_keep_whole_numbers_whole():
 
 
 def test_what_the_platform_sets_can_be_neither_searched_nor_fixed():
-    with pytest.raises(ValidationError, match=r"max_bin cannot be searched: it is set by training\.max_bin"):
+    with pytest.raises(ValidationError, match=r"space\.max_bin: cannot be searched, it is set by training\.max_bin"):
         SearchSpec(space={"max_bin": {"low": 32, "high": 256}})
-    with pytest.raises(ValidationError, match="seed is set by seed"):
+    with pytest.raises(ValidationError, match=r"parameters\.seed: is set by seed"):
         TrainingSpec(parameters={"seed": 1})
 
 

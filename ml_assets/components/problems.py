@@ -1,0 +1,116 @@
+"""What is wrong with a declaration, in lines of the form `file:line: field: what, and what is allowed`."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+Path = tuple[str | int, ...]
+
+# The convention of every message about a declaration: it begins with the path of the field that has to change.
+_FIELD = re.compile(r"([a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*): ")
+
+_MUST_BE = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "model_attributes_type": "a mapping of its fields",
+    "model_type": "a mapping of its fields",
+    "string_type": "text, in quotes where YAML takes it for something else",
+}
+
+
+class DeclarationError(ValueError):
+    """A declaration that cannot be meant: one line per problem, each with file, line and field."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong. ``path`` leads to the field; empty where no single field is to blame."""
+
+    path: Path
+    text: str
+
+    def told(self, where: Callable[[Path], str]) -> str:
+        """The problem on one line; ``where`` gives file and line of a path."""
+        field = ".".join(str(part) for part in self.path)
+        return " ".join(f"{where(self.path)}: {field + ': ' if field else ''}{self.text}".split())
+
+
+def problems_of(error: ValueError, declared: type[BaseModel], given: Mapping[str, Any] | None) -> list[Problem]:
+    """What an error found while a component was made says about its declaration.
+
+    Args:
+        declared: the component's class.
+        given: its attributes as written, validated once more by themselves: the class that Dagster validates with has
+            a second form of every field, for templates, and says of each mistake that it breaks both.
+    """
+    if isinstance(error, ValidationError) and given is not None:
+        try:
+            declared.model_validate(given)
+        except ValidationError as again:
+            error = again
+    if isinstance(error, ValidationError):
+        return [_of_pydantic(one, declared) for one in error.errors(include_url=False)]
+    return [problem_of(str(error))]
+
+
+def problem_of(message: str, within: Path = ()) -> Problem:
+    """A message that begins with the path of a field, relative to ``within``, and a colon."""
+    found = _FIELD.match(message)
+    if found is None:
+        return Problem(within, message)
+    named = tuple(found[1].split("."))
+    # What a nested field says of itself may begin with its own name.
+    path = within if within and named == within[-1:] else (*within, *named)
+    return Problem(path, message[found.end() :])
+
+
+def _of_pydantic(one: Mapping[str, Any], declared: type[BaseModel]) -> Problem:
+    path: Path = tuple(one["loc"])
+    kind = one["type"]
+    if kind == "value_error":
+        return problem_of(str(one["ctx"]["error"]), path)
+    if kind == "missing":
+        return Problem(path, "is missing")
+    if kind == "extra_forbidden":
+        return Problem(path, _unknown(str(path[-1]), sorted(_fields_at(declared, path[:-1]))))
+    if kind == "literal_error":
+        return Problem(path, f"{one['input']!r} is not allowed; choose from {_listed(one['ctx']['expected'])}")
+    if kind in _MUST_BE:
+        return Problem(path, f"must be {_MUST_BE[kind]}")
+    return Problem(path, one["msg"][0].lower() + one["msg"][1:])
+
+
+def _unknown(name: str, fields: list[str]) -> str:
+    close = get_close_matches(name, fields, n=1)
+    return f"there is no such field; {f'did you mean {close[0]}?' if close else 'there are ' + ', '.join(fields)}"
+
+
+def _listed(expected: str) -> str:
+    return ", ".join(re.findall(r"'([^']*)'", expected))
+
+
+def _fields_at(declared: type[BaseModel], path: Path) -> Iterator[str]:
+    """The fields of the model that a path leads to."""
+    model: Any = declared
+    for part in path:
+        if isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
+            model = model.model_fields[part].annotation
+        else:
+            model = getattr(model, "__args__", (None,))[-1]
+        model = next((one for one in getattr(model, "__args__", ()) if _is_model(one)), model)
+    yield from model.model_fields if _is_model(model) else ()
+
+
+def _is_model(one: Any) -> bool:
+    return isinstance(one, type) and issubclass(one, BaseModel)

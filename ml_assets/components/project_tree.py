@@ -1,0 +1,135 @@
+"""The tree of a project's declarations, which tells of a wrong one by file, line and field."""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path as File
+from typing import Any
+
+import dagster as dg
+import yaml
+from dagster.components.core.component_tree import ComponentTreeException
+from dagster.components.core.decl import ComponentDecl, ComponentLoaderDecl, YamlDecl
+from dagster_shared.error import DagsterUnresolvableSymbolError
+from dagster_shared.yaml_utils import parse_yamls_with_source_position
+from pydantic import BaseModel
+
+import ml_assets
+from ml_assets.components.problems import DeclarationError, Path, Problem, problem_of, problems_of
+
+_LINE = "_ml_assets_line"
+
+
+def declare(module: str, *components: dg.Component) -> None:
+    """Declare components made in Python: ``declare(__name__, MLModel(name=..., ...))`` in a file under ``defs/``.
+
+    Args:
+        module: name of the module that declares them.
+
+    Raises:
+        DeclarationError: the module has something of the same name already.
+    """
+    line = inspect.currentframe().f_back.f_lineno
+    namespace = sys.modules[module]
+    for component in components:
+        if hasattr(namespace, component.name):
+            raise DeclarationError(f"{namespace.__file__}:{line}: name: {component.name!r} is there already")
+        setattr(namespace, component.name, _loader(component, line))
+
+
+def _loader(component: dg.Component, line: int) -> Callable:
+    def load(context: dg.ComponentLoadContext) -> dg.Component:  # noqa: ARG001
+        return component
+
+    # Dagster tells the type of a component that is not loaded yet by what its function says it returns.
+    load.__annotations__["return"] = type(component)
+    setattr(load, _LINE, line)
+    return dg.component_instance(load)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A component and where it is declared."""
+
+    component: dg.Component
+    where: Callable[[Path], str]
+
+    def error(self, *messages: str) -> DeclarationError:
+        """The error for messages that each begin with the path of a field and a colon."""
+        return DeclarationError("\n".join(problem_of(message).told(self.where) for message in messages))
+
+
+class ProjectTree(dg.ComponentTree):
+    """Dagster's tree of declarations; its errors about them are one line each."""
+
+    def placed(self) -> Iterator[Placed]:
+        """Every component of the project with the place of its declaration."""
+        for loc, decl in self._component_decl_tree().items():
+            if isinstance(decl, YamlDecl | ComponentLoaderDecl):
+                yield Placed(self.load_component(loc), self._place_of(decl))
+
+    @contextmanager
+    def augment_component_tree_exception(self, loc: Any, msg_for_key: Callable[[str], str]) -> Iterator[None]:
+        try:
+            with super().augment_component_tree_exception(loc, msg_for_key):
+                yield
+        except ComponentTreeException as error:
+            cause = error.__cause__
+            if isinstance(cause, DeclarationError):
+                raise cause from None
+            decl = self._component_decl_tree().get(self._resolve_to_loc(loc))
+            if not isinstance(cause, ValueError) or not isinstance(decl, YamlDecl | ComponentLoaderDecl):
+                raise
+            lines = [problem.told(self._place_of(decl)) for problem in _problems(cause, decl)]
+            raise DeclarationError("\n".join(lines)) from None
+
+    def find_root_decl(self):
+        try:
+            return super().find_root_decl()
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            raise DeclarationError(f"{self._shown(mark.name)}:{mark.line + 1}: no YAML: {error.problem}") from None
+        except DagsterUnresolvableSymbolError as error:
+            unknown = list(self._unknown_types())
+            if not unknown:
+                raise
+            raise DeclarationError("\n".join(unknown)) from error
+
+    def _place_of(self, decl: ComponentDecl) -> Callable[[Path], str]:
+        file = File(decl.context.path)
+        if isinstance(decl, YamlDecl):
+            tree = decl.source_tree.source_position_tree
+            written = tree.children.get("attributes", tree)
+            return lambda path: (
+                f"{self._shown(tree.position.filename)}:{written.lookup_closest_and_path(path, None)[0].start.line}"
+            )
+        line = (
+            getattr(decl.component_node_fn, _LINE, None)
+            or inspect.unwrap(decl.component_node_fn).__code__.co_firstlineno
+        )
+        return lambda path: f"{self._shown(file)}:{line}"  # noqa: ARG005
+
+    def _shown(self, file: str | File) -> str:
+        path = File(file)
+        return str(path.relative_to(self.project_root) if path.is_relative_to(self.project_root) else path)
+
+    def _unknown_types(self) -> Iterator[str]:
+        """A line for each component of this package that is declared and does not exist."""
+        for file in sorted(self.defs_module_path.rglob("defs.yaml")):
+            for document in parse_yamls_with_source_position(file.read_text(encoding="utf-8"), str(file)):
+                named = str(document.value.get("type", ""))
+                package, _, name = named.rpartition(".")
+                if package == ml_assets.__name__ and name not in ml_assets.COMPONENTS:
+                    line = document.source_position_tree.lookup(["type"]).start.line
+                    there = ", ".join(ml_assets.COMPONENTS)
+                    yield f"{self._shown(file)}:{line}: type: {package} has no component {name!r}; there are {there}"
+
+
+def _problems(cause: ValueError, decl: ComponentDecl) -> list[Problem]:
+    declared = decl.component_type
+    given = decl.component_file_model.attributes if isinstance(decl, YamlDecl) else None
+    if isinstance(declared, type) and issubclass(declared, BaseModel):
+        return problems_of(cause, declared, given)
+    return [problem_of(str(cause))]

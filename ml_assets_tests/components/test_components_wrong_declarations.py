@@ -1,0 +1,292 @@
+"""Wrong declarations, one change at a time, and the one line that each is answered with."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from ml_assets.automation.new_project import create_project
+from ml_assets.components.problems import DeclarationError
+from ml_assets.project import load_project
+
+NAME = "wrongly_declared"
+ORDERS, PICKED, MODEL = "orders/defs.yaml", "views/defs.yaml", "model/defs.yaml"
+
+FILES = {
+    ORDERS: """\
+        type: ml_assets.Source
+        attributes:
+          name: orders
+          description: One row per order.
+          where: {path: orders.csv}
+          contract: "wrongly_declared.contracts:Orders"
+          key_columns: [id]
+          required: [customer]
+          drops:
+            grain: monthly
+            column: placed_at
+            start: "2024-01"
+        ---
+        type: ml_assets.Spine
+        attributes:
+          name: orders
+          table: orders/validated
+          key: [id]
+          time: placed_at
+          partition: _drop
+          drops: {grain: monthly, start: "2024-01"}
+        """,
+    PICKED: """\
+        type: ml_assets.FeatureView
+        attributes:
+          name: order
+          description: The order itself.
+          spine: orders
+          entity: [id]
+          request: {price: amount}
+        ---
+        type: ml_assets.FeatureView
+        attributes:
+          name: customer
+          description: What the customer did before.
+          spine: orders
+          entity: [customer]
+          table: orders/validated
+          known_at: settled_at
+          windows: [7d, 28d]
+          aggregates:
+            returns: {of: CAST(returned AS DOUBLE), functions: [mean]}
+        """,
+    MODEL: """\
+        type: ml_assets.MLModel
+        attributes:
+          name: returns
+          description: Whether an order comes back.
+          task: binary
+          spine: orders
+          label:
+            column: returned
+            known_at: settled_at
+          features: [order, customer]
+          split: {validation: 14d, holdout: 14d, gap: 2d}
+        """,
+}
+
+CONTRACT = """\
+import pandera.polars as pa
+import polars as pl
+
+
+class Orders(pa.DataFrameModel):
+    id: pl.Int64
+    customer: pl.String
+    amount: pl.Float64
+    placed_at: pl.Datetime("us", "UTC")
+    settled_at: pl.Datetime("us", "UTC") = pa.Field(nullable=True)
+    returned: pl.Boolean = pa.Field(nullable=True)
+
+
+class Untyped(pa.DataFrameModel):
+    id: object
+"""
+
+DURATION = "is no duration: write a whole positive number and one of s, m, h, d, w, such as '7d'"
+COLUMNS = "id, customer, amount, placed_at, settled_at, returned"
+
+WRONG = [
+    # what Dagster, YAML and types say
+    (MODEL, "task: binary", "task: binary: yes", ":5: no YAML: mapping values are not allowed here"),
+    (
+        MODEL,
+        "ml_assets.MLModel",
+        "ml_assets.Model",
+        ":1: type: ml_assets has no component 'Model'; there are DbtTables, FeatureView, MLModel, Source, Spine",
+    ),
+    (MODEL, "  spine: orders\n", "", ":2: spine: is missing"),
+    (MODEL, "task: binary", "tasc: binary", ":5: tasc: there is no such field; did you mean task?"),
+    (MODEL, "gap: 2d}", "gap: 2d, weeks: 3}", ":11: split.weeks: there is no such field; there are gap, holdout, "
+     "min_rows, train, validation"),
+    (MODEL, "task: binary", "task: ranking", ":5: task: 'ranking' is not allowed; choose from binary, multiclass, "
+     "regression"),
+    (MODEL, "gap: 2d}", "gap: 2d, min_rows: few}", ":11: split.min_rows: must be a whole number"),
+    (MODEL, "gap: 2d}", "gap: 2d, min_rows: 1}", ":11: split.min_rows: 1 is less than 2"),
+    (ORDERS, "name: orders\n  desc", "name: Orders\n  desc", ":3: name: string should match pattern "
+     "'^[a-z][a-z0-9_]*$'"),
+    # durations and drops
+    (MODEL, "holdout: 14d", "holdout: two weeks", f":11: split.holdout: 'two weeks' {DURATION}"),
+    (PICKED, "[7d, 28d]", "[7d, 28 days]", f":17: windows.1: '28 days' {DURATION}"),
+    (MODEL, "task: binary", "freshness: {fail: 0d}", f":5: freshness.fail: '0d' {DURATION}"),
+    (MODEL, "task: binary", "retraining: {cooldown: soon}", f":5: retraining.cooldown: 'soon' {DURATION}"),
+    (ORDERS, 'start: "2024-01"\n---', 'start: "2024"\n---', ":12: drops.start: '2024' is no month: write it as "
+     "YYYY-MM, in quotes"),
+    (ORDERS, "drops: {grain: monthly, start: \"2024-01\"}", "drops: {grain: whole}", ":21: drops.grain: is whole, but "
+     "the drops of orders are monthly"),
+    # what one names and is not there
+    (MODEL, "spine: orders", "spine: customers", ":6: spine: 'customers' is not declared; there are orders"),
+    (MODEL, "[order, customer]", "[order, shop]", ":10: features: shop is not declared; there are customer, order"),
+    (ORDERS, "contracts:Orders", "contracts:Order", ":6: contract: contract 'wrongly_declared.contracts:Order' names "
+     "no pandera.polars.DataFrameModel"),
+    (ORDERS, "[customer]", "[client]", ":8: required: the contract wrongly_declared.contracts:Orders has no column "
+     f"'client'; it has {COLUMNS}"),
+    (ORDERS, "column: placed_at", "column: amount", ":11: drops.column: column 'amount' is Float64, it must be a date "
+     "or moment"),
+    (ORDERS, "table: orders/validated", "table: order/validated", ":17: table: no asset 'order/validated' is declared; "
+     "there are orders/validated"),
+    (ORDERS, "time: placed_at", "time: placed", ":19: time: orders/validated has no column 'placed'; it has "
+     f"{COLUMNS}, _drop"),
+    (PICKED, "{price: amount}", "{price: amont}", ":7: request.price: orders/validated of spine orders has no column "
+     f"'amont'; it has {COLUMNS}, _drop"),
+    (PICKED, "CAST(returned AS DOUBLE)", "CAST(returned AS", ":19: aggregates.returns.of: feature view 'customer': "
+     "`CAST(returned AS` is no Polars SQL expression (unable to parse 'CAST(returned AS' as Expr); a column that is "
+     "named like a SQL word needs double quotes"),
+    (PICKED, "[mean]", "[median]", ":19: aggregates.returns.functions.0: 'median' is not allowed; choose from mean, "
+     "sum, count, min, max, std"),
+    (PICKED, "known_at: settled_at", "known_at: amount", ":16: known_at: column 'amount' is Float64, it must be a "
+     "moment (Datetime)"),
+    # a label that is a feature
+    (PICKED, "{price: amount}", "{returned: returned}", (MODEL, ":8: label.column: 'returned' is also a feature, of "
+     "view order: rename or remove it")),
+    (PICKED, "{price: amount}", "{price: CAST(returned AS DOUBLE)}", (MODEL, ":8: label.column: feature view order "
+     "reads 'returned' in request.price, at a time when the outcome is not known: leave it out, or let known_at be "
+     "when the outcome was known")),
+    (PICKED, "known_at: settled_at", "known_at: placed_at", (MODEL, ":8: label.column: feature view customer reads "
+     "'returned' in aggregates.returns.of, at a time when the outcome is not known: leave it out, or let known_at be "
+     "when the outcome was known")),
+    # what does not fit the task or the kind
+    (MODEL, "column: returned", "column: customer", ":8: label.column: label customer is String, it must be boolean or "
+     "integer 0/1"),
+    (MODEL, "task: binary", "metric: rmse", ":5: metric: rmse does not fit the task binary; choose from roc_auc, "
+     "average_precision, log_loss"),
+    (MODEL, "task: binary", "floors: {r2: 0.5}", ":5: floors: r2 does not fit the task binary; choose from roc_auc, "
+     "average_precision, log_loss, brier, calibration_error, f1"),
+    (MODEL, "task: binary", "intervals: {coverage: 0.9}", ":5: intervals: is for the task regression, not binary: "
+     "leave it out"),
+    (MODEL, "task: binary", "monitoring: {estimated_metrics: [mae]}", ":5: monitoring.estimated_metrics: mae cannot be "
+     "estimated for task binary; choose from roc_auc, average_precision, f1"),
+    (MODEL, "task: binary", "monitoring: {exclude: [prize]}", ":5: monitoring.exclude: prize is no feature; there are "
+     "price, returns_mean_7d, returns_mean_28d"),
+    (MODEL, "task: binary", "kind: catboost", ":5: kind: there is no kind 'catboost': choose xgboost, lightgbm, or "
+     "sklearn: and the path of an estimator, such as sklearn:sklearn.linear_model.Ridge"),
+    (MODEL, "task: binary", "kind: sklearn:sklearn.ensemble.RandomFrost\n  search: {space: {max_depth: {low: 1, "
+     "high: 9}}}", ":5: kind: sklearn:sklearn.ensemble.RandomFrost: there is no RandomFrost in sklearn.ensemble"),
+    (MODEL, "task: binary", "training: {parameters: {n_jobs: 2}}", ":5: training.parameters.n_jobs: is set by "
+     "training.threads: leave it out"),
+    (MODEL, "task: binary", "baseline: {by: city}", ":5: baseline.by: there is no column 'city'; there are id, "
+     "customer, price, returns_mean_7d, returns_mean_28d"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wrong") / NAME
+    create_project(folder)
+    (folder / NAME / "contracts.py").write_text(CONTRACT)
+    for file, text in FILES.items():
+        written = folder / NAME / "defs" / "shop" / file
+        written.parent.mkdir(parents=True)
+        written.write_text(dedent(text))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setenv("ML_ASSETS_HOME", str(folder / "home"))
+        yield folder
+
+
+@pytest.fixture
+def changed(project):
+    """Changes one text of a declaration, for one test."""
+    changes = []
+
+    def change(file, before, after):
+        path = project / NAME / "defs" / "shop" / file
+        text = path.read_text()
+        changes.append((path, text))
+        assert text.count(before) == 1, f"{before!r} is {text.count(before)} times in {file}"
+        path.write_text(text.replace(before, after))
+        return f"{NAME}/defs/shop/{file}"
+
+    yield change
+    for path, text in reversed(changes):
+        path.write_text(text)
+
+
+def load(project):
+    return load_project(project / NAME / "definitions.py")
+
+
+def test_what_is_changed_is_right_at_first(project):
+    assert load(project).resolve_all_asset_specs()
+
+
+@pytest.mark.parametrize(("file", "before", "after", "answer"), WRONG, ids=lambda value: str(value)[:40])
+def test_a_wrong_declaration_is_answered_by_one_line(project, changed, file, before, after, answer):
+    where = changed(file, before, after)
+    if isinstance(answer, tuple):
+        where, answer = f"{NAME}/defs/shop/{answer[0]}", answer[1]
+    with pytest.raises(DeclarationError) as told:
+        load(project)
+    assert str(told.value) == where + answer
+
+
+def test_all_that_is_wrong_is_told_at_once(project, changed):
+    changed(ORDERS, "required: [customer]", "required: [client]")
+    changed(PICKED, "{price: amount}", "{price: amont}")
+    changed(MODEL, "known_at: settled_at", "known_at: settled")
+    with pytest.raises(DeclarationError) as told:
+        load(project)
+    lines = str(told.value).splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["label.known_at", "required", "request.price"]
+
+
+def test_two_of_one_name_are_refused_where_each_is_declared(project, changed):
+    where = changed(PICKED, "name: customer", "name: order")
+    changed(MODEL, "[order, customer]", "[order]")
+    with pytest.raises(DeclarationError) as told:
+        load(project)
+    assert f"{where}:3: name: 'order' is declared 2 times" in str(told.value)
+    assert f"{where}:11: name: 'order' is declared 2 times" in str(told.value)
+
+
+def test_a_contract_that_changes_is_looked_at_again(project):
+    load(project)
+    contracts = project / NAME / "contracts.py"
+    contracts.write_text(CONTRACT.replace("amount", "price"))
+    done = run(project, "ml-assets", "status")
+    contracts.write_text(CONTRACT)
+    assert "request.price: orders/validated of spine orders has no column 'amount'" in done.stderr
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("command", ["ml-assets status", "ml-assets try returns", "dg check defs"])
+def test_every_command_says_it_without_a_traceback_of_ours(project, changed, command):
+    where = changed(MODEL, "column: returned", "column: return")
+    said = f"{where}:8: label.column: orders/validated of spine orders has no column 'return'; it has {COLUMNS}, _drop"
+    done = run(project, *command.split())
+    assert done.returncode == 1
+    if command.startswith("ml-assets"):
+        assert done.stderr.splitlines() == [f"error: {said}"]
+    else:
+        assert f"DeclarationError: {said}\n" in done.stdout + done.stderr
+
+
+@pytest.mark.timeout(120)
+def test_dg_check_yaml_tells_unknown_fields(project, changed):
+    where = changed(MODEL, "task: binary", "tasc: binary")
+    done = run(project, "dg", "check", "yaml")
+    assert done.returncode == 1
+    assert f"{where}:5" in done.stdout + done.stderr
+    assert "'tasc' was unexpected" in done.stdout + done.stderr
+
+
+def run(project, program, *arguments):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ML_ASSETS", "DAGSTER"))}
+    return subprocess.run(
+        [Path(sys.executable).parent / program, *arguments],
+        cwd=project,
+        env={**kept, "ML_ASSETS_HOME": str(project / "home"), "COLUMNS": "400"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
