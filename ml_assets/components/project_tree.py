@@ -109,7 +109,8 @@ class ProjectTree(dg.ComponentTree):
             getattr(decl.component_node_fn, _LINE, None)
             or inspect.unwrap(decl.component_node_fn).__code__.co_firstlineno
         )
-        return lambda path: f"{self._shown(file)}:{line}"  # noqa: ARG005
+        # One line of a loop declares many: the name tells which.
+        return lambda path: f"{self._shown(file)}:{line}: {decl.loc.instance_key}"  # noqa: ARG005
 
     def _shown(self, file: str | File) -> str:
         path = File(file)
