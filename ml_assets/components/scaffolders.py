@@ -80,6 +80,7 @@ class SourceScaffolder(dg.Scaffolder[SourceParams]):
         from ml_assets.scaffolding.source import Wanted, infer_source, template_source
 
         with _Folder(request) as folder:
+            folder.check()
             given = request.params
             where = given.model_dump(include={"path", "package", "file", "query", "connection"}, exclude_none=True)
             if where:
@@ -104,6 +105,7 @@ class SpineScaffolder(dg.Scaffolder[SpineParams]):
         from ml_assets.scaffolding.spine import infer_spine
 
         with _Folder(request) as folder:
+            folder.check()
             given = request.params
             spine = infer_spine(folder.declared(), folder.name, given.table, given.key, given.timestamp)
             folder.add("Spine", spine.values)
@@ -121,6 +123,7 @@ class FeatureViewScaffolder(dg.Scaffolder[FeatureViewParams]):
         from ml_assets.scaffolding.view import infer_view
 
         with _Folder(request) as folder:
+            folder.check()
             given, declared = request.params, folder.declared()
             # A table to summarise is not the one to predict, unless nothing else is said.
             rows_of = "" if given.entity and len(declared.sources) > 1 else given.table
@@ -146,6 +149,7 @@ class MLModelScaffolder(dg.Scaffolder[MLModelParams]):
         from ml_assets.scaffolding.view import infer_view
 
         with _Folder(request) as folder:
+            folder.check()
             given, declared = request.params, folder.declared()
             spine, new = find_or_infer_spine(declared, given.spine, given.table, given.timestamp)
             label = infer_label(declared, spine, given.label, given.known_at)
@@ -174,15 +178,10 @@ class _Folder:
         self._documents: list[str] = []
 
     def __enter__(self) -> "_Folder":
-        if self._format != "yaml":
-            raise click.ClickException("a declaration is scaffolded as YAML: leave --format out")
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
-            raise click.ClickException(
-                f"{self.name!r} must be lower case letters, digits and _, and begin with a letter: it names the assets"
-            )
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        from ml_assets.components.problems import DeclarationError
         from ml_assets.scaffolding.document import LEGEND, render_comment
         from ml_assets.scaffolding.errors import ScaffoldError
 
@@ -194,8 +193,17 @@ class _Folder:
         # Dagster has made the folder already; one without a declaration would be left.
         if not any(self.path.iterdir()):
             self.path.rmdir()
-        if isinstance(error, ScaffoldError):
+        if isinstance(error, ScaffoldError | DeclarationError):
             raise click.ClickException(str(error)) from error
+
+    def check(self) -> None:
+        """Refuse a name that no asset can have, and a format that is not offered."""
+        if self._format != "yaml":
+            raise click.ClickException("a declaration is scaffolded as YAML: leave --format out")
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise click.ClickException(
+                f"{self.name!r} must be lower case letters, digits and _, and begin with a letter: it names the assets"
+            )
 
     def add(self, component: str, values: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> None:
         import ml_assets
@@ -218,6 +226,7 @@ class _Folder:
         import sys
 
         from ml_assets.components.feature_view import FeatureView
+        from ml_assets.components.project_tree import ProjectTree
         from ml_assets.components.source import Source
         from ml_assets.components.spine import Spine
         from ml_assets.scaffolding.declared import Declared
@@ -225,7 +234,7 @@ class _Folder:
         project = self._project
         if str(project.folder) not in sys.path:
             sys.path.insert(0, str(project.folder))
-        tree = dg.ComponentTree.for_project(project.folder / project.package)
+        tree = ProjectTree.for_project(project.folder / project.package)
         named = (
             {one.name: one for one in tree.get_all_components(of_type=kind)} for kind in (Source, Spine, FeatureView)
         )

@@ -37,11 +37,11 @@ def task_of(label: Column, values: pl.Series | None) -> str | None:
         return "binary"
     if label.dtype == pl.String:
         return "multiclass"
-    distinct = values.drop_nulls().unique() if values is not None else None
-    if distinct is not None and len(distinct) and distinct.is_in([0, 1]).all():
-        return "binary"
     if not label.dtype.is_integer():
         return "regression"
+    distinct = values.drop_nulls().unique() if values is not None else None
     if distinct is None or distinct.is_empty():
         return None
+    if distinct.is_in([0, 1]).all():
+        return "binary"
     return "multiclass" if len(distinct) <= MOST_CLASSES else "regression"

@@ -115,8 +115,8 @@ def test_what_is_wrong_with_a_declaration_in_python_is_told_with_its_line(declar
     line = MANY.splitlines().index("    declare(__name__, model)") + 1
     assert len(lines) == 50
     assert lines[0] == (
-        f"wrong_in_python/defs/shop/one.py:{line}: returns_0: label.column: orders/validated of spine order has no column "
-        "'return'; it has id, amount, placed_at, settled_at, returned, _drop"
+        f"wrong_in_python/defs/shop/one.py:{line}: returns_0: label.column: orders/validated of spine order has no "
+        "column 'return'; it has id, amount, placed_at, settled_at, returned, _drop"
     )
 
 
