@@ -122,6 +122,10 @@ class _Project:
         missing = partial(_missing, columns, f"the contract {source.contract}")
         yield from missing("key_columns", source.key_columns)
         yield from missing("required", source.required)
+        if source.order is not None:
+            for field in ("by", "number", "moment"):
+                name = getattr(source.order, field)
+                yield from missing(f"order.{field}", [name] if name else [])
         if source.drops.column is not None:
             yield from missing("drops.column", [source.drops.column])
             yield from _unless(columns, "drops.column", source.drops.column, (pl.Date, pl.Datetime), "a date or moment")

@@ -7,6 +7,7 @@ import polars as pl
 from ml_assets.sources.csv_text import header, read_text
 from ml_assets.sources.errors import check_columns
 from ml_assets.sources.fetch import fetch, locate
+from ml_assets.sources.order import read_for, with_order
 from ml_assets.sources.query import load_query
 from ml_assets.sources.scan import load_scanned
 from ml_assets.sources.spec import PARTITION, SourceSpec
@@ -38,8 +39,14 @@ def load(spec: SourceSpec, names: Sequence[str] | None, schema: Schema, columns:
     if spec.format == "parquet":
         return load_scanned(address, spec, asked, schema, columns)
     data = unpack(fetch(address), spec.format)
-    extra = check_columns(columns, header(data))
-    return read_text(data, columns, spec.null_values), extra
+    if spec.header:
+        data = ",".join(spec.header).encode() + b"\n" + data
+    if spec.order is None:
+        extra = check_columns(columns, header(data))
+        return read_text(data, columns, spec.null_values), extra
+    wanted = read_for(spec.order, columns, header(data))
+    extra = check_columns(wanted, header(data))
+    return with_order(read_text(data, wanted, spec.null_values), spec.order).select(columns), extra
 
 
 def _in_order(spec: SourceSpec, loaded: Table) -> Table:

@@ -1,11 +1,13 @@
 """How a team declares a source: where it lies, how it is cut into drops, and what it must satisfy."""
 
 import re
+from datetime import datetime
 from typing import Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ml_assets.durations import check_duration
 from ml_assets.freshness import Freshness
 from ml_assets.sources.grains import GRAINS, WHOLE, is_name, names_between
 
@@ -148,6 +150,41 @@ class Drops(BaseModel):
         return None if self.end is None else names_between(self.grain, self.start, self.end)
 
 
+class RowOrder(BaseModel):
+    """The order of rows that have no time of their own: each gets a moment that stands for its place."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: str | None = Field(
+        default=None,
+        description="Delivered column of whole numbers that tell a row's place, such as a running number; or give "
+        "`number`.",
+    )
+    number: str | None = Field(
+        default=None,
+        description="Column to make where the delivery has none such: the row's place in its file, 1, 2, 3 and so on.",
+    )
+    moment: str = Field(description="Column to make: the moment that stands for the row's place.")
+    start: str = Field(description="Moment of place 1, an ISO 8601 date or time; UTC unless it has an offset.")
+    step: str = Field(description="Time from one place to the next, a duration such as 10m.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.by is None) == (self.number is None):
+            raise ValueError("order: give either `by`, a column that is delivered, or `number`, one to be made")
+        check_duration("step", self.step)
+        try:
+            datetime.fromisoformat(self.start)
+        except ValueError as error:
+            raise ValueError(f"start: {self.start!r} is no ISO 8601 date or time such as 2024-01-31") from error
+        return self
+
+    @property
+    def made(self) -> list[str]:
+        """The columns that no delivery has."""
+        return [self.moment] if self.number is None else [self.number, self.moment]
+
+
 class RowCount(BaseModel):
     """How far the rows of a drop may stray from the median of earlier drops."""
 
@@ -178,6 +215,12 @@ class SourceSpec(BaseModel):
     null_values: list[str] = Field(
         default_factory=list, description="CSV texts that mean 'no value', besides the empty field."
     )
+    header: list[str] = Field(
+        default_factory=list, description="Names of the columns, for CSV files that have no header line."
+    )
+    order: RowOrder | None = Field(
+        default=None, description="For CSV rows without a time of their own: the order that stands in for it."
+    )
     drops: Drops = Field(default_factory=Drops, description="How the source is cut into drops.")
     contract: str = Field(description="Pandera polars model, as 'package.module:Class'.")
     key_columns: list[str] = Field(min_length=1, description="Columns that identify a row.")
@@ -201,6 +244,14 @@ class SourceSpec(BaseModel):
                 raise ValueError(f"owner {owner!r} must be an e-mail address or team:<name>")
         return owners
 
+    @field_validator("header")
+    @classmethod
+    def _names(cls, header: list[str]) -> list[str]:
+        strange = [name for name in header if header.count(name) > 1 or set(name) & set(',"\n\r')]
+        if strange:
+            raise ValueError(f"{strange[0]!r} is there twice or has a comma, quote or line break")
+        return header
+
     @field_validator("contract")
     @classmethod
     def _dotted(cls, contract: str) -> str:
@@ -221,6 +272,12 @@ class SourceSpec(BaseModel):
             raise ValueError("format: sql is that of a query, and of nothing else; leave it out")
         if self.format in WITH_NULLS and self.null_values:
             raise ValueError(f"null_values: {WITH_NULLS[self.format]} has nulls of its own; leave them out")
+        if self.format in WITH_NULLS and self.header:
+            raise ValueError(f"header: {WITH_NULLS[self.format]} names its columns; leave it out")
+        if self.format in WITH_NULLS and self.order:
+            raise ValueError("order: is for CSV files; let the query or the table have a column with a moment")
+        if self.order and PARTITION in template:
+            raise ValueError("order: is that of the rows of one file; files of one drop each have an order already")
         if self.format == "delta" and PARTITION in template:
             raise ValueError(f"where: {PARTITION} is for files; a Delta table is cut by `drops.column`")
         if self.drops.grain == WHOLE and PARTITION in template:

@@ -61,8 +61,15 @@ def test_a_key_of_two_columns_is_unique_together(loaded):
 
 @pytest.mark.parametrize(
     "names",
-    [["class", "from"], ["Config", "validate"], ["unit price", "unit_price"], ["2nd", "größe"], ['a"b', "x'y"], ["pl", "pa"]],
-)  # fmt: skip
+    [
+        ["class", "from"],
+        ["Config", "validate"],
+        ["unit price", "unit_price"],
+        ["2nd", "größe"],
+        ['a"b', "x'y"],
+        ["pl", "pa"],
+    ],
+)
 def test_names_that_python_or_pandera_cannot_take_keep_their_spelling_in_the_table(loaded, names):
     contract, _ = loaded("odd", [Column(name, pl.Int64(), nullable=True) for name in names], ["id"])
     assert list(contract_schema(contract)) == names

@@ -58,8 +58,28 @@ def test_what_is_given_stands_and_the_rest_is_commented_out_with_its_default():
 
 @pytest.mark.parametrize(
     "value",
-    ["yes", "null", "1", "1e3", "2024-01-01", "a: b", "# no", "it's", 'say "so"', " led", "trailing ", "", "é", "- x", "*", "!x", "%a", "{b}", "a, b"],
-)  # fmt: skip
+    [
+        "yes",
+        "null",
+        "1",
+        "1e3",
+        "2024-01-01",
+        "a: b",
+        "# no",
+        "it's",
+        'say "so"',
+        " led",
+        "trailing ",
+        "",
+        "é",
+        "- x",
+        "*",
+        "!x",
+        "%a",
+        "{b}",
+        "a, b",
+    ],
+)
 def test_any_text_is_read_back_as_that_text(value):
     values = {"name": value, "more": {value or "x": {"choices": [value, "plain"]}}}
     text = render_document("shop.Outer", Outer, values)
@@ -75,15 +95,28 @@ def test_any_number_is_read_back_as_that_number(number):
 
 SHIPPED = {
     SourceSpec: {
-        "name": "orders", "description": "One row per order: all of them.", "where": {"path": "../orders.csv"},
-        "null_values": ["NA", "-"], "drops": {"grain": "monthly", "column": "at", "start": "2024-01"},
-        "contract": "shop.contract:Orders", "key_columns": ["id"], "max_bad_share": 0.001,
+        "name": "orders",
+        "description": "One row per order: all of them.",
+        "where": {"path": "../orders.csv"},
+        "null_values": ["NA", "-"],
+        "drops": {"grain": "monthly", "column": "at", "start": "2024-01"},
+        "contract": "shop.contract:Orders",
+        "key_columns": ["id"],
+        "max_bad_share": 0.001,
     },
     FeatureViewSpec: {
-        "name": "history", "description": "Before.", "entity": ["customer"], "table": "orders/validated",
-        "known_at": "at", "windows": ["7d"], "aggregates": {"spent": {"of": 'CAST("the price" AS DOUBLE)', "functions": ["mean", "max"]}, "orders": {"functions": ["count"]}},
+        "name": "history",
+        "description": "Before.",
+        "entity": ["customer"],
+        "table": "orders/validated",
+        "known_at": "at",
+        "windows": ["7d"],
+        "aggregates": {
+            "spent": {"of": 'CAST("the price" AS DOUBLE)', "functions": ["mean", "max"]},
+            "orders": {"functions": ["count"]},
+        },
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("spec", SHIPPED, ids=lambda spec: spec.__name__)
