@@ -7,7 +7,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ml_assets"
 WORDS = re.compile(
-    r"flight|airport|airline|aircraft|airplane|weather|tailnum|nycflights|(?<![a-z])(?:plane|carrier|departure|arrival|runway)s?(?![a-z])",
+    r"flight|airport|airline|aircraft|airplane|weather|tailnum|nycflights|(?<![a-z])(?:plane|carrier|departure|arrival|runway)s?(?![a-z])"
+    r"|pixel|handwrit|written by hand|scanned_at|ink_of",
     re.IGNORECASE,
 )
 PLATFORM = sorted(p for p in PACKAGE.rglob("*.py") if "defs" not in p.relative_to(PACKAGE).parts)
@@ -16,6 +17,8 @@ PLATFORM = sorted(p for p in PACKAGE.rglob("*.py") if "defs" not in p.relative_t
 def test_the_words_are_found_where_they_belong():
     declared = (PACKAGE / "defs/flights/features/defs.yaml").read_text()
     assert {"flight", "carrier", "weather", "departure"} <= {word.lower() for word in WORDS.findall(declared)}
+    drawn = (PACKAGE / "defs/digits/features.py").read_text()
+    assert {"pixel", "ink_of"} <= {word.lower() for word in WORDS.findall(drawn)}
 
 
 @pytest.mark.parametrize("module", PLATFORM, ids=lambda path: str(path.relative_to(PACKAGE)))

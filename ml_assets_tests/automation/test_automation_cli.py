@@ -68,14 +68,17 @@ def run(unused_home):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "nothing", "--train-as-of", "2013-10-01"], r"no use case 'nothing' under defs/; there are flights"),
+        (
+            ["run", "nothing", "--train-as-of", "2013-10-01"],
+            r"no use case 'nothing' under defs/; there are digits, flights",
+        ),
         (["run", "flights", "--train-as-of", "2012-06-01"], r"no drop of flights lies before 2012-06-01"),
         (["run", "flights", "--train-as-of", "soon"], r"training cut-off 'soon' is no ISO date such as 2013-10-01"),
-        (["summary", "nothing"], r"no use case 'nothing' under defs/; there are flights"),
+        (["summary", "nothing"], r"no use case 'nothing' under defs/; there are digits, flights"),
         (["rollback", "flight_delay"], r"flight_delay has decided nothing yet.*"),
         (
             ["replay", "x", "--from", "2013-04", "--to", "2013-05"],
-            r"no model 'x' is declared; there are arrival_delay, flight_delay",
+            r"no model 'x' is declared; there are arrival_delay, digit, flight_delay",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -92,8 +95,9 @@ def test_a_mistake_is_one_line_and_exit_status_1(run, tmp_path, arguments, said)
 @pytest.mark.timeout(60)
 def test_the_status_of_an_empty_home_says_what_to_do(run):
     told = json.loads(run("status", "--json").stdout)
-    assert [(model["model"], model["champion"], model["freshness"]) for model in told] == [
+    assert sorted((model["model"], model["champion"], model["freshness"]) for model in told) == [
         ("arrival_delay", None, "none"),
+        ("digit", None, "none"),
         ("flight_delay", None, "none"),
     ]
     assert {model["next_step"] for model in told} == {"train a first champion"}
