@@ -7,6 +7,7 @@ all declarations take to load.
 import hashlib
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from ml_assets.components.problems import DeclarationError
 from ml_assets.components.project_tree import Placed, ProjectTree
 from ml_assets.components.source import DROP, Source
 from ml_assets.components.spine import Spine
+from ml_assets.durations import parse_duration
 from ml_assets.features.assemble import refuse_homonyms, refuse_twins
 from ml_assets.features.expressions import columns_read
+from ml_assets.sources.grains import WHOLE, drop_start
 from ml_assets.training.spaces import SKLEARN, library
 from ml_assets.training.splits import check_label_type
 from ml_assets.training.tasks import fitting_metrics, listed
@@ -174,6 +177,7 @@ class _Project:
         yield from missing("label.known_at", [model.label.known_at])
         yield from missing("slices", model.slices)
         yield from _unless(columns, "label.known_at", model.label.known_at, (pl.Datetime,), "a moment (Datetime)")
+        yield from _no_row_to_train_on(model, spine)
         dtype = (columns or {}).get(model.label.column)
         if dtype is not None:
             yield from _told("label.column", lambda: check_label_type(model.label.column, dtype, model.task))
@@ -256,6 +260,20 @@ def _table_expressions(view: FeatureView) -> Iterator[tuple[str, str]]:
 def _no_sql(view: FeatureView) -> Iterator[str]:
     for field, text in _expressions(view):
         yield from _told(field, lambda text=text: columns_read(view.name, [text]))
+
+
+def _no_row_to_train_on(model: MLModel, spine: Spine) -> Iterator[str]:
+    drops, split = spine.drops, model.split
+    if drops.grain == WHOLE:
+        return
+    end = drop_start(drops.grain, drops.end) if drops.end else datetime.now(UTC).replace(tzinfo=None)
+    there = end - drop_start(drops.grain, drops.start)
+    taken = sum((parse_duration(part) for part in (split.validation, split.holdout, split.gap)), timedelta(0))
+    if taken >= there:
+        yield (
+            f"split: validation, holdout and gap take {taken.days} days of the {there.days} that the drops of spine "
+            f"{spine.name} span: no row is left to train on"
+        )
 
 
 def _leaks(model: MLModel, spine: Spine, view: FeatureView) -> Iterator[str]:

@@ -71,7 +71,7 @@ FILES = {
             column: returned
             known_at: settled_at
           features: [order, customer]
-          split: {validation: 14d, holdout: 14d, gap: 2d}
+          split: {validation: 14d, holdout: 14d, gap: 3d}
         """,
 }
 
@@ -107,15 +107,25 @@ WRONG = [
     ),
     (MODEL, "  spine: orders\n", "", ":2: spine: is missing"),
     (MODEL, "task: binary", "tasc: binary", ":5: tasc: there is no such field; did you mean task?"),
-    (MODEL, "gap: 2d}", "gap: 2d, weeks: 3}", ":11: split.weeks: there is no such field; there are gap, holdout, "
+    (MODEL, "gap: 3d}", "gap: 3d, weeks: 3}", ":11: split.weeks: there is no such field; there are gap, holdout, "
      "min_rows, train, validation"),
     (MODEL, "task: binary", "task: ranking", ":5: task: 'ranking' is not allowed; choose from binary, multiclass, "
      "regression"),
-    (MODEL, "gap: 2d}", "gap: 2d, min_rows: few}", ":11: split.min_rows: must be a whole number"),
-    (MODEL, "gap: 2d}", "gap: 2d, min_rows: 1}", ":11: split.min_rows: 1 is less than 2"),
+    (MODEL, "gap: 3d}", "gap: 3d, min_rows: few}", ":11: split.min_rows: must be a whole number"),
+    (MODEL, "gap: 3d}", "gap: 3d, min_rows: 1}", ":11: split.min_rows: 1 is less than 2"),
     (ORDERS, "name: orders\n  desc", "name: Orders\n  desc", ":3: name: string should match pattern "
      "'^[a-z][a-z0-9_]*$'"),
     # durations and drops
+    (
+        ORDERS,
+        'drops: {grain: monthly, start: "2024-01"}',
+        'drops: {grain: monthly, start: "2024-01", end: "2024-02"}',
+        (
+            MODEL,
+            ":11: split: validation, holdout and gap take 31 days of the 31 that the drops of spine orders span: "
+            "no row is left to train on",
+        ),
+    ),
     (MODEL, "holdout: 14d", "holdout: two weeks", f":11: split.holdout: 'two weeks' {DURATION}"),
     (PICKED, "[7d, 28d]", "[7d, 28 days]", f":17: windows.1: '28 days' {DURATION}"),
     (MODEL, "task: binary", "freshness: {fail: 0d}", f":5: freshness.fail: '0d' {DURATION}"),
