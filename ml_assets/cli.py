@@ -192,6 +192,27 @@ def replay(
 
 
 @app.command()
+def serve(
+    models: Annotated[list[str], typer.Argument(help="Models whose champions answer.", metavar="MODEL...")],
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    workers: Annotated[int, typer.Option(help="Processes that answer.", min=1)] = 1,
+) -> None:
+    """Answer requests with the champions: Open Inference Protocol v2, MLflow's scoring protocol, /metrics.
+
+    A new champion takes over without dropping a request. ML_ASSETS_API_KEYS, SHA-256 digests of keys separated by
+    commas, lets in only who has one of the keys.
+    """
+    from ml_assets.automation.serve import serve_models
+
+    _prepared()
+    try:
+        serve_models(models, host, port, workers)
+    except (ValueError, LookupError, OSError) as error:
+        _fail(error)
+
+
+@app.command()
 def ui(host: Host = "127.0.0.1", port: Port = 3000) -> None:
     """Open Dagster's UI, with its daemon, over the same state."""
     _prepared()

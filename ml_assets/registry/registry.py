@@ -165,6 +165,7 @@ class Registry:
         Raises:
             ValueError: not exactly one of alias and version is given.
             LookupError: no version has the alias.
+            FileNotFoundError: its files are not where they were registered.
         """
         if (alias is None) == (version is None):
             raise ValueError(f"load {name} by an alias or by a version: give exactly one")
@@ -173,9 +174,15 @@ class Registry:
             raise LookupError(f"no version of model {name} is its {alias}: train and promote one first")
         mlflow = import_mlflow()
         with tempfile.TemporaryDirectory() as folder:
-            path = mlflow.artifacts.download_artifacts(
-                artifact_uri=found.location, dst_path=folder, tracking_uri=self.tracking_uri
-            )
+            try:
+                path = mlflow.artifacts.download_artifacts(
+                    artifact_uri=found.location, dst_path=folder, tracking_uri=self.tracking_uri
+                )
+            except mlflow.exceptions.MlflowException as error:
+                raise FileNotFoundError(
+                    f"version {found.version} of model {name} cannot be read from {found.location}: "
+                    f"{str(error).splitlines()[-1]}"
+                ) from error
             return load_model(Path(path))
 
     def close_stale_runs(self, dagster_run_ids: Iterable[str]) -> int:

@@ -135,7 +135,12 @@ def predict(model: TrainedModel, frame: pl.DataFrame) -> np.ndarray:
     classes = len(model.classes or ())
     if frame.is_empty():
         return np.empty((0, classes) if classes else 0)
-    score = model.library.predict(model.estimator, model.encoding.encode(frame), classes)
+    return predict_encoded(model, model.encoding.encode(frame))
+
+
+def predict_encoded(model: TrainedModel, matrix: np.ndarray) -> np.ndarray:
+    """The same for rows that are encoded already: float32 of shape (rows, features), NaN where there is no value."""
+    score = model.library.predict(model.estimator, matrix, len(model.classes or ()))
     return score if model.calibration is None else calibrate(model.calibration, score)
 
 

@@ -1,0 +1,48 @@
+"""The request forms of MLflow's scoring server: dataframe_split, dataframe_records, instances and inputs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.predictor import Predictor
+
+FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+
+
+def encode_request(predictor: Predictor, request: Mapping[str, Any]) -> np.ndarray:
+    """The rows of a request, encoded.
+
+    Raises:
+        BadRequest: it has none of the four forms or several, or values that do not fit the features.
+    """
+    given = [form for form in FORMS if form in request]
+    if len(given) != 1:
+        raise BadRequest(f"the body must have exactly one of {', '.join(FORMS)}")
+    content = request[given[0]]
+    if given[0] == "dataframe_split":
+        return predictor.encode_columns(_split(content))
+    if isinstance(content, Mapping):
+        return predictor.encode_columns({name: _listed(given[0], name, values) for name, values in content.items()})
+    if not isinstance(content, list):
+        raise BadRequest(f"{given[0]}: must be a list of rows")
+    return predictor.encode_rows(content)
+
+
+def _split(content: Any) -> dict[str, list]:
+    if not isinstance(content, Mapping) or not all(isinstance(content.get(one), list) for one in ("columns", "data")):
+        raise BadRequest("dataframe_split: must be an object with the lists columns and data")
+    columns, data = content["columns"], content["data"]
+    if len(set(map(str, columns))) < len(columns):
+        raise BadRequest("dataframe_split: a column is named twice")
+    for at, row in enumerate(data):
+        if not isinstance(row, list) or len(row) != len(columns):
+            raise BadRequest(f"dataframe_split: row {at} must be a list of {len(columns)} values")
+    return {name: [row[at] for row in data] for at, name in enumerate(columns)}
+
+
+def _listed(form: str, name: str, values: Any) -> list:
+    if not isinstance(values, list):
+        raise BadRequest(f"{form}.{name}: must be a list of values")
+    return values
