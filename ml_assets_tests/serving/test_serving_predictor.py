@@ -1,0 +1,78 @@
+"""What the server answers is what batch scoring writes."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ml_assets.serving.champions import Champions
+from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.predictor import Predictor
+from ml_assets.training.scored import scored
+
+ROW = {"km": 12.5, "express": False, "courier": "bob"}
+
+
+@pytest.mark.parametrize("name", ["late", "hours", "mood"])
+def test_plain_values_get_the_numbers_of_the_batch_path(models, rows, name):
+    unseen = rows.with_columns(courier=pl.when(pl.col("km") > 80).then(pl.lit("new")).otherwise("courier"))
+    batch = scored(unseen, models[name]).drop(unseen.columns)
+    predictor = Predictor(models[name])
+    answers = predictor.predict(predictor.encode_rows(unseen.to_dicts()))
+    assert answers == batch.to_dict(as_series=False)
+    columns = predictor.encode_columns(unseen.to_dict(as_series=False))
+    assert predictor.predict(columns) == answers
+    one_by_one = [predictor.predict(predictor.encode_rows([row])) for row in unseen.to_dicts()]
+    assert {key: [one[key][0] for one in one_by_one] for key in answers} == answers
+
+
+def test_arrays_are_taken_as_they_are(models, rows):
+    predictor = Predictor(models["late"])
+    known = rows.drop_nulls()
+    arrays = {name: known[name].to_numpy() if name != "courier" else known[name].to_list() for name in known.columns}
+    assert np.array_equal(predictor.encode_columns(arrays), models["late"].encoding.encode(known), equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"km": "far"}, "row 1, feature km: must be a number or null, not 'far'"),
+        ({"km": True}, "row 1, feature km: must be a number or null, not 'True'"),
+        ({"km": [1]}, "row 1, feature km: must be a number"),
+        ({"express": 1}, "row 1, feature express: must be true or false or null, not '1'"),
+        ({"courier": 3}, "row 1, feature courier: must be text or null, not '3'"),
+        ({"km": 1e39}, r"features \['km'\] hold infinite values or some beyond"),
+        ({"km": float("inf")}, r"features \['km'\] hold infinite values"),
+        ({"weight": 1}, r"row 1: there are no features \['weight'\]"),
+    ],
+)
+def test_a_value_that_does_not_fit_names_row_and_feature(models, change, why):
+    with pytest.raises(BadRequest, match=why):
+        Predictor(models["late"]).encode_rows([ROW, ROW | change])
+
+
+def test_a_feature_left_out_is_no_null(models):
+    with pytest.raises(BadRequest, match=r"features \['courier', 'km'\] are missing \(give null where there is no"):
+        Predictor(models["late"]).encode_rows([{"express": True}])
+    with pytest.raises(BadRequest, match="different numbers of values"):
+        Predictor(models["late"]).encode_columns({"km": [1.0], "express": [True, False], "courier": ["ann"]})
+
+
+def test_a_new_champion_takes_over_and_one_that_is_broken_does_not(registry):
+    champions = Champions(registry, ["late", "mood"])
+    assert [(one.name, one.version) for one in champions] == [("late", "1"), ("mood", "1")]
+    assert champions.refresh() == []
+    held = champions.find("late")
+    registry.champions["late"] = "2"
+    assert [(one.name, one.version) for one in champions.refresh()] == [("late", "2")]
+    assert held.version == "1", "a request goes on with the version that it began with"
+    registry.champions["late"] = "3"
+    assert champions.refresh() == []
+    assert champions.find("late").version == "2"
+    registry.champions["late"] = "1"
+    assert champions.refresh()[0].version == "1"
+
+
+def test_a_model_without_champion_cannot_be_served(registry):
+    registry.champions.pop("mood")
+    with pytest.raises(LookupError, match="model mood has no champion: train and promote one first"):
+        Champions(registry, ["mood"])
