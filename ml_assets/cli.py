@@ -192,6 +192,33 @@ def replay(
 
 
 @app.command()
+def score(
+    model: Annotated[str, typer.Argument(help="Model whose champion scores.")],
+    source: Annotated[str, typer.Option("--input", help=".parquet, .csv, a folder of Parquet files, a Delta table.")],
+    target: Annotated[str, typer.Option("--output", help="File to write, .parquet or .csv.")],
+    as_json: Json = False,
+) -> None:
+    """Score a file of any size, a batch of rows at a time: every feature must be a column, other columns are kept."""
+    import json
+    import time
+
+    from ml_assets.automation.progress import open_console
+    from ml_assets.registry.records import CHAMPION
+    from ml_assets.serving.batch import score_file
+
+    home, console = _prepared(), open_console(to_errors=True)
+    began = time.perf_counter()
+    try:
+        registry = _registry(home)
+        champion = registry.load(model, alias=CHAMPION)
+        written = score_file(champion, source, target, lambda rows: console.print(f"{rows:,} rows"))
+    except (ValueError, LookupError, OSError) as error:
+        _fail(error)
+    told = {"output": written.path, "rows": written.rows, "seconds": round(time.perf_counter() - began, 3)}
+    typer.echo(json.dumps(told) if as_json else f"{written.path}: {written.rows:,} rows in {told['seconds']} s")
+
+
+@app.command()
 def serve(
     models: Annotated[list[str], typer.Argument(help="Models whose champions answer.", metavar="MODEL...")],
     host: Host = "127.0.0.1",

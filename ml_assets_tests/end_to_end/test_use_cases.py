@@ -2,12 +2,15 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
 
+import httpx
 import numpy as np
 import polars as pl
 import pytest
@@ -165,8 +168,15 @@ def test_a_new_use_case_has_a_champion_predictions_and_reports(lived, model):
     assert good(told[model]["drops"][0]["realised"])
 
 
-def test_the_digits_are_read_in_a_declared_order(tmp_path):
-    told = json.loads(ml_assets(tmp_path, tmp_path, "run", "digits", "--train-as-of", "2024-02-26", "--json"))["digit"]
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A home in which the digits were lived through, and the summary."""
+    home = tmp_path_factory.mktemp("digits")
+    return home, json.loads(ml_assets(home, home, "run", "digits", "--train-as-of", "2024-02-26", "--json"))["digit"]
+
+
+def test_the_digits_are_read_in_a_declared_order(digits):
+    _, told = digits
     assert [(drop["drop"], drop["rows"], drop["quarantined"]) for drop in told["drops"]] == [
         ("2024-02-26", 168, 0),
         ("2024-03-04", 168, 0),
@@ -175,3 +185,63 @@ def test_the_digits_are_read_in_a_declared_order(tmp_path):
     holdout = {row["metric"]: row for row in told["holdout"]}
     assert holdout["accuracy"]["model"] > 0.85 > 0.2 > holdout["accuracy"]["baseline"]
     assert all(drop["champion"] == "1" and drop["realised"] < 1 for drop in told["drops"])
+
+
+@pytest.fixture(scope="module")
+def scans(digits):
+    """Features of the scans of one drop, by scan, and what was predicted for them when the drop came."""
+    lake = Lake(str(digits[0] / "lake"))
+    of_drop = pl.col("_drop") == "2024-03-04"
+    blocks, ink = (
+        lake.scan(f"features/{view}").filter(of_drop).drop("_drop", "scanned_at").collect()
+        for view in ("blocks", "ink")
+    )
+    predicted = lake.scan("digit/predictions").filter(of_drop).sort("scan").collect()
+    return blocks.join(ink, on="scan").sort("scan"), predicted
+
+
+def test_the_server_answers_what_the_batch_predicted(digits, scans):
+    features, predicted = scans
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ML_ASSETS", "DAGSTER", "MLFLOW"))}
+    program = Path(sys.executable).parent / "ml-assets"
+    server = subprocess.Popen(
+        [program, "serve", "digit", "--port", str(port)],
+        cwd=digits[0], env={**kept, "ML_ASSETS_HOME": str(digits[0])}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and server.poll() is None:
+                try:
+                    client.get("/v2/models/digit/ready").raise_for_status()
+                    break
+                except httpx.TransportError:
+                    time.sleep(0.2)
+            rows = features.drop("scan").to_dicts()
+            together = client.post("/invocations", json={"dataframe_records": rows}).raise_for_status().json()
+            alone = [
+                client.post("/invocations", json={"instances": [row]}).raise_for_status().json()["predictions"][0]
+                for row in rows[:20]
+            ]
+    finally:
+        server.terminate()
+        said = server.communicate(timeout=30)[1]
+    assert "Finished server process" in said
+    assert [one["prediction"] for one in together["predictions"]] == predicted["prediction"].to_list()
+    assert [one["score"] for one in together["predictions"]] == pytest.approx(predicted["score"].to_list(), rel=1e-6)
+    assert alone == together["predictions"][:20]
+
+
+def test_a_file_is_scored_as_the_drop_was(digits, scans, tmp_path):
+    features, predicted = scans
+    features.write_parquet(tmp_path / "scans.parquet")
+    said = ml_assets(
+        digits[0], tmp_path, "score", "digit", "--input", "scans.parquet", "--output", "scores.csv", "--json"
+    )
+    assert json.loads(said)["rows"] == features.height
+    scores = pl.read_csv(tmp_path / "scores.csv")
+    assert scores["scan"].to_list() == predicted["scan"].to_list()
+    assert scores["prediction"].to_list() == predicted["prediction"].to_list()
