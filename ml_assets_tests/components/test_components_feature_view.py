@@ -183,4 +183,4 @@ def test_a_spine_that_does_not_exist_is_named(make_project):
     project = make_project({"type": "ml_assets.FeatureView", "attributes": view})
     with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster's own error has no public name
         project.definitions  # noqa: B018
-    assert "spine 'nothing' is not declared; there are []" in str(caught.value.__cause__)
+    assert "spine: 'nothing' is not declared; there are none" in str(caught.value.__cause__)

@@ -424,4 +424,4 @@ def test_a_view_that_does_not_exist_is_named(make_project):
     project = make_project({"type": "ml_assets.Spine", "attributes": spine}, model("returns", features=["nothing"]))
     with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster's own error has no public name
         project.definitions  # noqa: B018
-    assert "model returns: feature views ['nothing'] are not declared" in str(caught.value.__cause__)
+    assert "features: nothing is not declared; there are none" in str(caught.value.__cause__)

@@ -112,11 +112,17 @@ def test_both_servers_listen_on_the_loopback_address_alone(dagster_ui, mlflow_ui
 
 
 def test_dagster_draws_the_graph_of_every_group(dagster_ui, page):
-    page.goto(f"{dagster_ui}/asset-groups", wait_until="domcontentloaded")
-    for asset in ("quarantine", "flight_legs", "origin_queue", "training_set", "champion", "performance_report"):
-        drawn = page.get_by_text(asset, exact=True).first
-        drawn.wait_for()
-        assert drawn.is_visible(), asset
+    groups = {
+        "flights": ("quarantine", "flight_legs", "origin_queue", "training_set", "champion", "performance_report"),
+        "digits": ("quarantine", "blocks", "ink", "training_set", "champion", "performance_report"),
+    }
+    page.set_viewport_size({"width": 1600, "height": 4000})  # what lies outside is not drawn
+    for group, assets in groups.items():
+        page.goto(f"{dagster_ui}/locations/ml_assets/asset-groups/{group}/lineage", wait_until="domcontentloaded")
+        for asset in assets:
+            drawn = page.get_by_text(asset, exact=True).first
+            drawn.wait_for()
+            assert drawn.is_visible(), asset
 
 
 def test_dagster_shows_a_drift_report_with_its_plot_and_its_check(dagster_ui, page):

@@ -63,19 +63,18 @@ def test_search_spaces_follow_the_kind():
     [
         (
             {"task": "regression", "metric": "roc_auc"},
-            "metric of model stay: roc_auc does not fit the task regression: "
-            "choose from mae, rmse, pinball_0.01 to pinball_0.99",
+            "metric: roc_auc does not fit the task regression; choose from mae, rmse, pinball_0.01 to pinball_0.99",
         ),
         (
             {"task": "multiclass", "floors": {"brier": 0.2}},
-            "floors of model stay: brier does not fit the task multiclass: "
+            "floors: brier does not fit the task multiclass; "
             "choose from log_loss, roc_auc_ovr, macro_f1, accuracy, calibration_error",
         ),
-        ({"promotion": {"metric": "mae"}}, "promotion.metric of model stay: mae does not fit the task binary"),
-        ({"metric": "brier"}, "metric of model stay: brier does not fit the task binary"),
-        ({"intervals": {"coverage": 0.9}}, "intervals of model stay is for the task regression, not binary"),
-        ({"task": "regression", "calibration": "sigmoid"}, "calibration of model stay is for the task binary or multi"),
-        ({"task": "multiclass", "evaluation": {"quantiles": [0.9]}}, "evaluation.quantiles of model stay is for"),
+        ({"promotion": {"metric": "mae"}}, "promotion.metric: mae does not fit the task binary"),
+        ({"metric": "brier"}, "metric: brier does not fit the task binary"),
+        ({"intervals": {"coverage": 0.9}}, "intervals: is for the task regression, not binary"),
+        ({"task": "regression", "calibration": "sigmoid"}, "calibration: is for the task binary or multi"),
+        ({"task": "multiclass", "evaluation": {"quantiles": [0.9]}}, "evaluation.quantiles: is for"),
         ({"task": "regression", "evaluation": {"quantiles": [0.905]}}, "[0.905] are no quantiles"),
         ({"task": "regression", "intervals": {"coverage": 1.2}}, "1.2 is outside 0.5 to 0.99"),
         ({"kind": "catboost"}, "there is no kind 'catboost'"),
@@ -84,9 +83,9 @@ def test_search_spaces_follow_the_kind():
         ({"kind": "sklearn:sklearn.ensemble.RandomForestRegressor"}, "does not fit the task binary"),
         (
             {"kind": "lightgbm", "training": {"parameters": {"num_threads": 2}}},
-            "num_threads in training.parameters of model stay is set by training.threads: leave it out",
+            "training.parameters.num_threads: is set by training.threads: leave it out",
         ),
-        ({"training": {"parameters": {"n_estimators": 2}}}, "n_estimators in training.parameters of model stay is set"),
+        ({"training": {"parameters": {"n_estimators": 2}}}, "training.parameters.n_estimators: is set"),
     ],
 )
 def test_what_does_not_fit_is_one_clear_error(changes, message):
