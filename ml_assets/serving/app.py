@@ -79,7 +79,10 @@ class Server:
     def app(self) -> Starlette:
         """The ASGI application."""
         model = "/v2/models/{model}"
+        # Routes are tried in order: those that are asked for all the time come first.
         routes = [
+            ("POST", "/invocations", self._invocations),
+            ("POST", model + "/infer", self._infer),
             ("GET", "/v2", self._about),
             ("GET", "/v2/health/live", self._ok),
             ("GET", "/v2/health/ready", self._ok),
@@ -88,12 +91,10 @@ class Server:
                 for prefix in (model, model + "/versions/{version}")
                 for path, handler in (("", self._metadata), ("/ready", self._model_ready))
             ),
-            ("POST", model + "/infer", self._infer),
             ("POST", model + "/versions/{version}/infer", self._infer),
             ("GET", "/ping", self._ok),
             ("GET", "/health", self._ok),
             ("GET", "/version", self._version),
-            ("POST", "/invocations", self._invocations),
             ("GET", "/metrics", self._metrics),
         ]
         return Starlette(

@@ -135,12 +135,11 @@ def predict(model: TrainedModel, frame: pl.DataFrame) -> np.ndarray:
     classes = len(model.classes or ())
     if frame.is_empty():
         return np.empty((0, classes) if classes else 0)
-    return predict_encoded(model, model.encoding.encode(frame))
+    return calibrated(model, model.library.predict(model.estimator, model.encoding.encode(frame), classes))
 
 
-def predict_encoded(model: TrainedModel, matrix: np.ndarray) -> np.ndarray:
-    """The same for rows that are encoded already: float32 of shape (rows, features), NaN where there is no value."""
-    score = model.library.predict(model.estimator, matrix, len(model.classes or ()))
+def calibrated(model: TrainedModel, score: np.ndarray) -> np.ndarray:
+    """What the estimator says, corrected where the model is calibrated."""
     return score if model.calibration is None else calibrate(model.calibration, score)
 
 

@@ -21,8 +21,11 @@ def test_plain_values_get_the_numbers_of_the_batch_path(models, rows, name):
     assert answers == batch.to_dict(as_series=False)
     columns = predictor.encode_columns(unseen.to_dict(as_series=False))
     assert predictor.predict(columns) == answers
+    # Few rows are not asked of the library: the last bit of a float32 may differ.
     one_by_one = [predictor.predict(predictor.encode_rows([row])) for row in unseen.to_dicts()]
-    assert {key: [one[key][0] for one in one_by_one] for key in answers} == answers
+    for key, values in answers.items():
+        alone = [one[key][0] for one in one_by_one]
+        assert alone == (pytest.approx(values, rel=1e-6, abs=1e-6) if isinstance(values[0], float) else values)
 
 
 def test_arrays_are_taken_as_they_are(models, rows):
