@@ -56,7 +56,11 @@ class _Measured:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.seconds = Histogram(
-            "ml_assets_request_seconds", "Time to answer.", ["model", "route"], buckets=LATENCY, registry=self.registry
+            "ml_assets_request_seconds",
+            "Time to answer or refuse.",
+            ["model", "route"],
+            buckets=LATENCY,
+            registry=self.registry,
         )
         self.answers = Counter("ml_assets_answers", "Answers by status.", ["route", "status"], registry=self.registry)
         self.rows = Counter("ml_assets_rows", "Rows predicted.", ["model", "version"], registry=self.registry)
@@ -130,6 +134,7 @@ class Server:
         free = route in ("/v2/health/live", "/v2/health/ready", "/ping", "/health")
 
         async def answer(request: Request) -> Response:
+            began = time.perf_counter()
             if not free and not self._may(request):
                 response = _refusal(401, "give an API key: Authorization: Bearer KEY")
             elif self._answering >= self._limits.waiting:
@@ -143,6 +148,7 @@ class Server:
                 finally:
                     self._answering -= 1
             self._measured.answers.labels(route, response.status_code).inc()
+            self._measured.seconds.labels(self._label(request), route).observe(time.perf_counter() - began)
             return response
 
         return answer
@@ -180,16 +186,12 @@ class Server:
         return _json(metadata(served.name, [served.version], served.predictor))
 
     async def _infer(self, request: Request) -> Response:
-        began = time.perf_counter()
         served = self._asked_for(request)
         asked, tensors = read_request(await self._body(request), request.headers.get(HEADER_LENGTH))
         answer = await self._predict(served, served.predictor.encode_columns(tensors))
-        response = _json(write_response(served.name, served.version, asked, answer))
-        self._measured.seconds.labels(served.name, "infer").observe(time.perf_counter() - began)
-        return response
+        return _json(write_response(served.name, served.version, asked, answer))
 
     async def _invocations(self, request: Request) -> Response:
-        began = time.perf_counter()
         served = self._only()
         kind = request.headers.get("content-type", "").partition(";")[0].strip()
         if kind != "application/json":
@@ -199,7 +201,6 @@ class Server:
         rows = [dict(zip(answer, row, strict=True)) for row in zip(*answer.values(), strict=True)]
         response = _json({"predictions": rows})
         response.headers["x-model-version"] = served.version
-        self._measured.seconds.labels(served.name, "invocations").observe(time.perf_counter() - began)
         return response
 
     def _asked_for(self, request: Request) -> Served:
@@ -219,6 +220,12 @@ class Server:
 
     def _names(self) -> str:
         return ", ".join(served.name for served in self._champions)
+
+    def _label(self, request: Request) -> str:
+        """The served model that a request is for; empty if it is for none."""
+        served = [one.name for one in self._champions]
+        named = request.path_params.get("model", served[0] if len(served) == 1 else "")
+        return named if named in served else ""
 
     async def _body(self, request: Request) -> bytes:
         body = bytearray()

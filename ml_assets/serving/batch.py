@@ -16,7 +16,7 @@ ENDINGS = (".parquet", ".csv")
 BATCH = 100_000
 """Rows scored at once: enough for a library's threads, small beside any memory."""
 
-_CSV_TYPES = {"number": pl.Float64(), "boolean": pl.Boolean(), "category": pl.String()}
+_TYPES = {"number": pl.Float64(), "boolean": pl.Boolean(), "category": pl.String()}
 
 
 @dataclass(frozen=True)
@@ -42,37 +42,43 @@ def score_file(model: TrainedModel, source: str, target: str, on_batch: Callable
             is infinite.
         FileNotFoundError: there is no source.
     """
-    if not target.endswith(ENDINGS):
-        raise ValueError(f"output {target}: must end with {' or '.join(ENDINGS)}")
+    if "://" in target or not target.endswith(ENDINGS):
+        raise ValueError(f"output {target}: must be a path that ends with {' or '.join(ENDINGS)}")
     rows = _scan(model, source)
     columns = rows.collect_schema().names()
     missing = [name for name in model.features if name not in columns]
     if missing:
         raise ValueError(f"input {source}: features {missing} are missing; it has {', '.join(columns)}")
     kept = [name for name in columns if name not in model.features]
+    clash = sorted({*kept} & {column.name for column in score_columns(model, predict(model, _one_empty_row(model)))})
+    if clash:
+        raise ValueError(f"input {source}: columns {clash} have the names of what is predicted: rename them")
     path = Path(target)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     done = 0
     try:
         with unfinished.open("wb") as file, _writer(file, path.suffix) as write:
             for batch in rows.collect_batches(chunk_size=BATCH):
-                write(_answered(model, batch, kept, source))
+                write(_answered(model, batch, kept))
                 done += batch.height
                 if on_batch is not None:
                     on_batch(done)
         if done == 0:
             raise ValueError(f"input {source}: there is no row to score")
         unfinished.replace(path)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"input {source}: {error}") from error
     finally:
         unfinished.unlink(missing_ok=True)
     return Written(target, done)
 
 
-def _answered(model: TrainedModel, batch: pl.DataFrame, kept: list[str], source: str) -> pl.DataFrame:
+def _one_empty_row(model: TrainedModel) -> pl.DataFrame:
+    return pl.DataFrame({one.name: pl.Series([None], dtype=_TYPES[one.kind]) for one in model.encoding.features})
+
+
+def _answered(model: TrainedModel, batch: pl.DataFrame, kept: list[str]) -> pl.DataFrame:
     answer = pl.DataFrame(score_columns(model, predict(model, batch)))
-    clash = sorted({*kept} & {*answer.columns})
-    if clash:
-        raise ValueError(f"input {source}: columns {clash} have the names of what is predicted: rename them")
     return pl.concat([batch.select(kept), answer], how="horizontal")
 
 
@@ -81,7 +87,7 @@ def _scan(model: TrainedModel, source: str) -> pl.LazyFrame:
     if "://" not in source and not path.exists():
         raise FileNotFoundError(f"input {source}: there is no such file or folder")
     if source.endswith(".csv"):
-        types = {feature.name: _CSV_TYPES[feature.kind] for feature in model.encoding.features}
+        types = {feature.name: _TYPES[feature.kind] for feature in model.encoding.features}
         return pl.scan_csv(source, schema_overrides=types)
     if source.endswith(".parquet"):
         return pl.scan_parquet(source)

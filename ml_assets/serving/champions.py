@@ -63,14 +63,17 @@ class Champions:
         """Let champions that are new since the last look take over; returns those."""
         changed = []
         for served in self:
-            version = self._version(served.name)
-            if version == served.version or (served.name, version) in self._refused:
-                continue
             try:
+                version = self._version(served.name)
+                if version == served.version or (served.name, version) in self._refused:
+                    continue
                 new = self._load(served.name, version)
-            except (ValueError, OSError) as error:
+            except ValueError as error:
                 self._refused.add((served.name, version))
                 log.error("%s %s is refused, %s goes on: %s", served.name, version, served.version, error)
+                continue
+            except (LookupError, OSError) as error:
+                log.warning("%s %s goes on, the next look tries again: %s", served.name, served.version, error)
                 continue
             self._served[served.name] = new
             log.info("%s %s takes over from %s", served.name, version, served.version)

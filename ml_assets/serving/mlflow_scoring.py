@@ -34,8 +34,8 @@ def _split(content: Any) -> dict[str, list]:
     if not isinstance(content, Mapping) or not all(isinstance(content.get(one), list) for one in ("columns", "data")):
         raise BadRequest("dataframe_split: must be an object with the lists columns and data")
     columns, data = content["columns"], content["data"]
-    if len(set(map(str, columns))) < len(columns):
-        raise BadRequest("dataframe_split: a column is named twice")
+    if not all(isinstance(name, str) for name in columns) or len(set(columns)) < len(columns):
+        raise BadRequest("dataframe_split: columns must be names, each one once")
     for at, row in enumerate(data):
         if not isinstance(row, list) or len(row) != len(columns):
             raise BadRequest(f"dataframe_split: row {at} must be a list of {len(columns)} values")

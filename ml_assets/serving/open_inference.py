@@ -19,6 +19,7 @@ _NUMPY = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
     "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64, "FP32": np.float32, "FP64": np.float64,
 }  # fmt: skip
+_DATATYPES = ("BYTES", *_NUMPY)
 
 
 def metadata(name: str, versions: list[str], predictor: Predictor) -> dict[str, Any]:
@@ -54,13 +55,13 @@ def read_request(body: bytes, header_length: str | None) -> tuple[dict[str, Any]
         if not isinstance(name, str) or name in tensors:
             raise BadRequest(f"inputs: each tensor needs a name of its own, not {name!r}")
         rows = _rows(name, one.get("shape"))
-        size = (one.get("parameters") or {}).get("binary_data_size")
+        datatype, size = one.get("datatype"), _binary_size(name, one, len(rest))
+        if datatype not in _DATATYPES:
+            raise BadRequest(f"inputs.{name}: datatype must be one of {', '.join(_DATATYPES)}")
         if size is None:
             tensors[name] = _from_json(name, one, rows)
         else:
-            if not isinstance(size, int) or not 0 <= size <= len(rest):
-                raise BadRequest(f"inputs.{name}: binary_data_size is not what follows the header")
-            tensors[name], rest = _from_bytes(name, one.get("datatype"), rest[:size], rows), rest[size:]
+            tensors[name], rest = _from_bytes(name, datatype, rest[:size], rows), rest[size:]
     if rest:
         raise BadRequest(f"{len(rest)} bytes follow the last tensor")
     return request, tensors
@@ -72,8 +73,10 @@ def write_response(name: str, version: str, request: Mapping[str, Any], answer: 
     Raises:
         BadRequest: it asks for an output that there is none of.
     """
-    asked = request.get("outputs")
-    names = list(answer) if not asked else [one.get("name") for one in asked if isinstance(one, dict)]
+    asked = request.get("outputs") or []
+    if not isinstance(asked, list) or not all(isinstance(one, dict) for one in asked):
+        raise BadRequest("outputs: must be a list of tensors")
+    names = [str(one.get("name")) for one in asked] or list(answer)
     unknown = [one for one in names if one not in answer]
     if unknown:
         raise BadRequest(f"outputs: there is no {unknown[0]!r}; there are {', '.join(answer)}")
@@ -100,9 +103,20 @@ def read_json(body: bytes) -> dict[str, Any]:
 
 
 def _length(text: str, body: bytes) -> int:
-    if not text.isdigit() or int(text) > len(body):
+    if not (text.isascii() and text.isdigit()) or int(text) > len(body):
         raise BadRequest(f"{HEADER_LENGTH}: {text[:20]!r} is no length within the body")
     return int(text)
+
+
+def _binary_size(name: str, tensor: Mapping[str, Any], available: int) -> int | None:
+    """The bytes that the tensor takes behind the header; None if its values stand in the header."""
+    parameters = tensor.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise BadRequest(f"inputs.{name}: parameters must be an object")
+    size = parameters.get("binary_data_size")
+    if size is not None and (type(size) is not int or not 0 <= size <= available):
+        raise BadRequest(f"inputs.{name}: binary_data_size is not what follows the header")
+    return size
 
 
 def _rows(name: str, shape: Any) -> int:
@@ -126,15 +140,13 @@ def _from_json(name: str, tensor: Mapping[str, Any], rows: int) -> list:
     return flat
 
 
-def _from_bytes(name: str, datatype: Any, data: bytes, rows: int) -> np.ndarray | list[str]:
+def _from_bytes(name: str, datatype: str, data: bytes, rows: int) -> np.ndarray | list[str]:
     if datatype == "BYTES":
         values = _texts(name, data)
-    elif datatype in _NUMPY:
+    else:
         if len(data) % np.dtype(_NUMPY[datatype]).itemsize:
             raise BadRequest(f"inputs.{name}: {len(data)} bytes are no whole number of {datatype}")
         values = np.frombuffer(data, dtype=_NUMPY[datatype])
-    else:
-        raise BadRequest(f"inputs.{name}: datatype must be BYTES or one of {', '.join(_NUMPY)}")
     if len(values) != rows:
         raise BadRequest(f"inputs.{name}: data has {len(values)} values, shape says {rows}")
     return values

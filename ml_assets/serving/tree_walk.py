@@ -49,7 +49,7 @@ class TreeWalk:
         if objective == _LOGISTIC:
             base = np.log(base / (1 - base))
         base = np.broadcast_to(base, (max(classes, 1),)).copy()
-        cells = sum(len(tree["categories_nodes"]) * (1 + max(tree["categories"], default=0)) for tree in model["trees"])
+        cells = _table_width(model["trees"]) * (1 + sum(len(tree["categories_nodes"]) for tree in model["trees"]))
         if (
             not model["trees"]
             or cells > _MOST_CELLS
@@ -66,9 +66,8 @@ class TreeWalk:
             leaves = self._leaves(row)
             for group in range(len(self._base)):
                 own = leaves[self._group == group] if len(self._base) > 1 else leaves
-                margins[at, group] = np.cumsum(np.concatenate([self._base[group : group + 1], own]), dtype=np.float32)[
-                    -1
-                ]
+                added = np.cumsum(np.append(self._base[group], own), dtype=np.float32)
+                margins[at, group] = added[-1]
         if self._objective == _SOFTMAX:
             raised = np.exp(margins - margins.max(axis=1, keepdims=True))
             return (raised / raised.sum(axis=1, keepdims=True)).astype(np.float64)
@@ -114,10 +113,14 @@ def _depth(tree: Mapping[str, Any]) -> int:
     return depth
 
 
+def _table_width(trees: Sequence[Mapping[str, Any]]) -> int:
+    return 2 + max((max(tree["categories"], default=0) for tree in trees), default=0)
+
+
 def _category_table(trees: Sequence[Mapping[str, Any]], roots: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:
     """For each node its row of the table, 0 for none; the table tells which codes go right. Its last column is empty:
     a code that no set has goes left."""
-    width = 2 + max((max(tree["categories"], default=0) for tree in trees), default=0)
+    width = _table_width(trees)
     rows, table = np.zeros(nodes, dtype=np.intp), [np.zeros(width, dtype=bool)]
     for tree, root in zip(trees, roots, strict=True):
         found = zip(tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"], strict=True)

@@ -45,9 +45,10 @@ def test_each_form_gives_what_the_batch_path_gives(models, numbered, tmp_path, n
     [
         ("none.parquet", "out.csv", "there is no such file or folder"),
         ("rows.txt", "out.csv", r"must be a \.parquet or \.csv file, a folder"),
-        ("rows.csv", "out.json", r"output .*out\.json: must end with \.parquet or \.csv"),
+        ("rows.csv", "out.json", r"output .*out\.json: must be a path that ends with \.parquet or \.csv"),
         ("lacking.csv", "out.csv", r"features \['courier'\] are missing; it has parcel, km, express"),
         ("clashing.csv", "out.csv", r"columns \['score'\] have the names of what is predicted"),
+        ("wild.csv", "out.csv", r"input .*wild\.csv: could not parse `far`"),
         ("empty.csv", "out.csv", "there is no row to score"),
     ],
 )
@@ -56,6 +57,7 @@ def test_what_cannot_be_scored_leaves_no_file(models, numbered, tmp_path, source
     (tmp_path / "rows.txt").touch()
     numbered.drop("courier").write_csv(tmp_path / "lacking.csv")
     numbered.with_columns(score=1).write_csv(tmp_path / "clashing.csv")
+    numbered.with_columns(km=pl.lit("far")).write_csv(tmp_path / "wild.csv")
     numbered.head(0).write_csv(tmp_path / "empty.csv")
     before = set(tmp_path.iterdir())
     with pytest.raises((ValueError, FileNotFoundError), match=why):

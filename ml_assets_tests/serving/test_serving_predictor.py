@@ -75,6 +75,21 @@ def test_a_new_champion_takes_over_and_one_that_is_broken_does_not(registry):
     assert champions.refresh()[0].version == "1"
 
 
+def test_a_registry_out_of_reach_for_one_model_does_not_keep_the_others_back(registry, monkeypatch):
+    champions = Champions(registry, ["late", "mood"])
+    mood, load = registry.champions.pop("mood"), registry.load
+    assert champions.refresh() == []
+    registry.champions |= {"late": "2", "mood": mood}
+
+    def unreachable(name, *, version):
+        raise OSError("connection refused")
+
+    monkeypatch.setattr(registry, "load", unreachable)
+    assert champions.refresh() == []
+    monkeypatch.setattr(registry, "load", load)
+    assert [one.version for one in champions.refresh()] == ["2"], "a version that could not be reached is asked again"
+
+
 def test_a_model_without_champion_cannot_be_served(registry):
     registry.champions.pop("mood")
     with pytest.raises(LookupError, match="model mood has no champion: train and promote one first"):

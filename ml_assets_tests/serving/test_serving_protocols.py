@@ -94,6 +94,11 @@ def test_the_probes_of_mlflow_answer(only):
 
 
 TENSOR = {"name": "km", "datatype": "FP64", "shape": [1], "data": [1.0]}
+WHOLE = [
+    TENSOR,
+    *({"name": name, "datatype": "BYTES", "shape": [1], "data": [None]} for name in ("express", "courier")),
+]
+BINARY = {"parameters": {"binary_data_size": True}}
 WRONG = [
     ("/v2/models/lates/infer", {"inputs": []}, 404, "model 'lates' is not served; there are late"),
     ("/v2/models/late/versions/9/infer", {"inputs": []}, 404, "version '9' of late is not served; there is 1"),
@@ -105,6 +110,14 @@ WRONG = [
     ("/v2/models/late/infer", {"inputs": [TENSOR | {"shape": [-1]}]}, 400, "inputs.km: shape must be [rows] or"),
     ("/v2/models/late/infer", {"inputs": [TENSOR | {"data": [1, 2]}]}, 400, "data has 2 values, shape says 1"),
     ("/v2/models/late/infer", {"inputs": [TENSOR]}, 400, "features ['courier', 'express'] are missing"),
+    ("/v2/models/late/infer", {"inputs": [TENSOR | {"parameters": 3}]}, 400, "inputs.km: parameters must be an object"),
+    ("/v2/models/late/infer", {"inputs": [TENSOR | BINARY]}, 400, "inputs.km: binary_data_size is not what follows"),
+    ("/v2/models/late/infer", {"inputs": [TENSOR | {"datatype": ["FP64"]}]}, 400, "inputs.km: datatype must be one of"),
+    ("/v2/models/late/infer", {"inputs": WHOLE, "outputs": 3}, 400, "outputs: must be a list of tensors"),
+    ("/v2/models/late/infer", {"inputs": WHOLE, "outputs": ["score"]}, 400, "outputs: must be a list of tensors"),
+    ("/v2/models/late/infer", {"inputs": WHOLE, "outputs": [{"name": ["score"]}]}, 400, "there is no \"['score']\""),
+    ("/invocations", {"dataframe_split": {"columns": [["km"]], "data": []}}, 400, "columns must be names"),
+    ("/invocations", {"dataframe_split": {"columns": ["km", "km"], "data": []}}, 400, "names, each one once"),
     ("/invocations", {}, 400, "exactly one of dataframe_split, dataframe_records, instances, inputs"),
     ("/invocations", {"instances": [ROW], "inputs": {}}, 400, "exactly one of"),
     ("/invocations", {"instances": 3}, 400, "instances: must be a list of rows"),
@@ -121,6 +134,13 @@ WRONG = [
 def test_a_wrong_request_is_told_what_to_change(only, path, body, status, why):
     done = only.post(path, content=orjson.dumps(body), headers={"content-type": "application/json"})
     assert (done.status_code, why in done.json()["error"]) == (status, True), done.text
+
+
+@pytest.mark.parametrize("length", ["²", "-1", "x", "999"])
+def test_a_length_of_the_header_that_is_none(only, length):
+    headers = {"inference-header-content-length": length.encode("latin-1")}
+    done = only.post("/v2/models/late/infer", content=b'{"inputs":[]}', headers=headers)
+    assert (done.status_code, "is no length within the body" in done.json()["error"]) == (400, True)
 
 
 def test_a_body_that_is_no_json_and_a_form_that_is_not_offered(only):
@@ -160,7 +180,7 @@ def test_metrics_count_rows_nulls_refusals_and_versions(only):
         'ml_assets_missing_values_total{model="late"} 1.0',
         'ml_assets_answers_total{route="/invocations",status="400"} 1.0',
         'ml_assets_model_version{model="late"} 1.0',
-        'ml_assets_request_seconds_count{model="late",route="invocations"} 1.0',
+        'ml_assets_request_seconds_count{model="late",route="/invocations"} 2.0',
     ):
         assert line in told.splitlines()
 
