@@ -82,7 +82,7 @@ def test_a_registry_out_of_reach_for_one_model_does_not_keep_the_others_back(reg
     registry.champions |= {"late": "2", "mood": mood}
 
     def unreachable(name, *, version):
-        raise OSError("connection refused")
+        raise OSError(f"connection refused: {name} {version}")
 
     monkeypatch.setattr(registry, "load", unreachable)
     assert champions.refresh() == []
