@@ -15,6 +15,7 @@ from ml_assets.components.stages import FEATURE, STAGE
 from ml_assets.features.engine import compute_features
 from ml_assets.features.point_in_time import find_leaks
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.spec import OnlineSpec
 from ml_assets.resources import LakeResource
 
 AUDITED_ROWS = 50
@@ -26,6 +27,10 @@ class FeatureView(FeatureViewSpec, dg.Component, dg.Resolvable):
     """Features of one entity over one table, computed as of each row of a spine."""
 
     spine: str = Field(description="Name of the spine whose rows the features are computed for.")
+    online: OnlineSpec | None = Field(
+        default=None,
+        description="Keep the features of every entity ready for requests; absent: in training and batch only.",
+    )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         return dg.Definitions(assets=[_feature_asset(self, find_spine(context, self.spine), use_case(context))])

@@ -11,6 +11,7 @@ from ml_assets.components.spine import find_spine
 from ml_assets.freshness import Freshness
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.spec import RetrainingSpec
+from ml_assets.serving.spec import ServingSpec
 from ml_assets.training.spec import ModelSpec
 
 
@@ -25,6 +26,9 @@ class MLModel(ModelSpec, dg.Component, dg.Resolvable):
 
     retraining: RetrainingSpec = Field(
         default_factory=RetrainingSpec, description="When the model is trained again, and how often at most."
+    )
+    serving: ServingSpec | None = Field(
+        default=None, description="How the model answers requests; absent: its answers are not gathered or checked."
     )
     freshness: Freshness = Field(
         default_factory=lambda: Freshness(warn="25d", fail="30d"), description="How old the champion may be."

@@ -19,6 +19,7 @@ from ml_assets.lake import Lake
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.resources import AsOf
 from ml_assets.retraining.spec import RetrainingSpec
+from ml_assets.serving.spec import ServingSpec
 from ml_assets.training.spaces import library
 from ml_assets.training.spec import ModelSpec, SpineSpec
 
@@ -31,6 +32,7 @@ class ModelContext:
     monitoring: MonitoringSpec
     retraining: RetrainingSpec
     freshness: Freshness
+    serving: ServingSpec | None
     spine: Spine
     views: Sequence[FeatureView]
     group: str
@@ -40,7 +42,7 @@ class ModelContext:
         """From a declared MLModel, the spine and the views that it names."""
         rows = SpineSpec(**spine.model_dump(include=set(SpineSpec.model_fields)))
         own = {name: getattr(declared, name) for name in ModelSpec.model_fields if name != "spine"}
-        watched = {name: getattr(declared, name) for name in ("monitoring", "retraining", "freshness")}
+        watched = {name: getattr(declared, name) for name in ("monitoring", "retraining", "freshness", "serving")}
         return cls(spec=ModelSpec(spine=rows, **own), spine=spine, views=views, group=group, **watched)
 
     def key(self, asset: str) -> str:

@@ -2,8 +2,9 @@
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -79,24 +80,31 @@ class Lake:
         _refuse_rows_outside(key, frame, where)
         return TableVersion(key, self._commit(key, frame, where), frame.height)
 
+    def append(self, key: str, frame: pl.DataFrame, partition_by: Sequence[str] = ()) -> TableVersion:
+        """Add rows to the table in one atomic commit; the first append creates it. Appends never conflict for long.
+
+        Args:
+            frame: the new rows; columns that the table does not have yet are added, null in older rows.
+            partition_by: partition columns, the same at every append.
+
+        Raises:
+            ValueError: a column of a type that Delta cannot hold.
+        """
+        _refuse_foreign_types(key, frame)
+        return TableVersion(key, self._write(key, frame, _append_to(self.uri(key), list(partition_by))), frame.height)
+
     def _commit(self, key: str, frame: pl.DataFrame, where: dict[str, list[str]]) -> int:
-        from deltalake import write_deltalake
+        return self._write(key, frame, _replace_in(self.uri(key), where))
+
+    def _write(self, key: str, frame: pl.DataFrame, write: Callable[[Any, pl.DataFrame], None]) -> int:
+        """Let `write` commit to the table, None if there is none yet, until no other writer is in the way."""
         from deltalake.exceptions import CommitFailedError, DeltaError
 
         data = frame.with_columns(pl.col(pl.Datetime("ns", "UTC")).dt.cast_time_unit("us"))
         for attempt in range(1, COMMIT_ATTEMPTS + 1):
             table = self._table(key) if self.exists(key) else None
-            partial = bool(where) and table is not None
             try:
-                write_deltalake(
-                    self.uri(key) if table is None else table,
-                    data,
-                    # "error" makes the second of two first writers notice the other one and try again.
-                    mode="error" if table is None else "overwrite",
-                    partition_by=list(where) or None,
-                    predicate=_predicate(where) if partial else None,
-                    schema_mode=None if table is None else "merge" if partial else "overwrite",
-                )
+                write(table, data)
             except (CommitFailedError, DeltaError) as error:
                 if attempt == COMMIT_ATTEMPTS or not _is_conflict(error):
                     raise
@@ -115,6 +123,39 @@ class Lake:
             raise TableMissing(
                 f"table {key!r} is not in the lake at {self.root}: materialize the asset that writes it first"
             ) from None
+
+
+def _replace_in(uri: str, where: dict[str, list[str]]) -> Callable[[Any, pl.DataFrame], None]:
+    def write(table: Any, data: pl.DataFrame) -> None:
+        from deltalake import write_deltalake
+
+        partial = bool(where) and table is not None
+        write_deltalake(
+            uri if table is None else table,
+            data,
+            # "error" makes the second of two first writers notice the other one and try again.
+            mode="error" if table is None else "overwrite",
+            partition_by=list(where) or None,
+            predicate=_predicate(where) if partial else None,
+            schema_mode=None if table is None else "merge" if partial else "overwrite",
+        )
+
+    return write
+
+
+def _append_to(uri: str, partition_by: list[str]) -> Callable[[Any, pl.DataFrame], None]:
+    def write(table: Any, data: pl.DataFrame) -> None:
+        from deltalake import write_deltalake
+
+        write_deltalake(
+            uri if table is None else table,
+            data,
+            mode="error" if table is None else "append",
+            partition_by=partition_by or None,
+            schema_mode=None if table is None else "merge",
+        )
+
+    return write
 
 
 def _predicate(where: dict[str, list[str]]) -> str:

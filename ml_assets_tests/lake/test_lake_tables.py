@@ -206,3 +206,21 @@ def test_keys_under_one_another_are_different_tables(lake):
     lake.replace("shop/orders", months([("b", 2)]))
     assert content(lake, "shop").rows() == [("a", 1)]
     assert content(lake, "shop/orders").rows() == [("b", 2)]
+
+
+def test_appended_rows_lie_beside_those_that_are_there(lake):
+    assert lake.append("log", months([("a", 1), ("b", 2)]), ["month"]) == TableVersion("log", version=0, rows=2)
+    assert lake.append("log", months([("a", 1)]), ["month"]) == TableVersion("log", version=1, rows=1)
+    assert content(lake, "log").rows() == [("a", 1), ("a", 1), ("b", 2)]
+    assert lake.partitions("log", "month") == ["a", "b"]
+
+
+def test_an_appended_column_that_is_new_is_null_in_older_rows(lake):
+    lake.append("log", pl.DataFrame({"value": [1]}))
+    lake.append("log", pl.DataFrame({"value": [2], "more": ["x"]}))
+    assert lake.scan("log").sort("value").collect().rows() == [(1, None), (2, "x")]
+
+
+def test_an_append_of_a_type_that_delta_has_not_is_refused(lake):
+    with pytest.raises(ValueError, match="Delta cannot hold gone"):
+        lake.append("log", pl.DataFrame({"gone": [None]}))

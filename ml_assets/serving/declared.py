@@ -1,0 +1,39 @@
+"""A declared model as the server sees it: what a request holds and which views its features come from."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.serving.spec import ServingSpec
+
+FieldKind = Literal["integer", "number", "boolean", "text", "moment"]
+
+
+class RequestField(BaseModel):
+    """A column of the spine that a request gives, with what its contract says about it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="Column of the spine.")
+    kind: FieldKind = Field(description="What it holds; a moment is ISO 8601 with its zone.")
+    dtype: str = Field(description="Name of its Polars type in the spine's table, such as Int64.")
+    nullable: bool = Field(default=True, description="Whether null is allowed.")
+    minimum: float | None = Field(default=None, description="Smallest number allowed.")
+    maximum: float | None = Field(default=None, description="Largest number allowed.")
+    choices: list[str] | None = Field(default=None, description="Texts allowed.")
+    pattern: str | None = Field(default=None, description="Regular expression that a text matches from its start.")
+    description: str = Field(default="", description="What it means.")
+
+
+class ServedModel(BaseModel):
+    """Everything a server needs of a declaration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="Registered model.")
+    key: list[str] = Field(description="Columns that together identify a row to predict.")
+    time: str = Field(description="The spine's time column: a request is made at this moment.")
+    fields: list[RequestField] = Field(description="What a request gives: key, entities, and what features read.")
+    views: list[FeatureViewSpec] = Field(description="The views that the model's features come from.")
+    serving: ServingSpec = Field(default_factory=ServingSpec, description="How it is served.")
