@@ -4,6 +4,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -53,6 +54,40 @@ def close_lost_runs(instance: dg.DagsterInstance) -> list[str]:
     for run in lost:
         instance.report_run_failed(run, "The process that ran it is gone.")
     return [run.run_id for run in lost]
+
+
+GRACE = timedelta(seconds=30)
+"""Dagster makes a lost run again within some seconds of its failure, unless the news of it went with its daemon."""
+
+MOST_REPORTS = 5
+"""Times that the failure of one run is told before it is given up."""
+
+_LOOKED_AT = timedelta(days=1)  # what is older is history, which nobody waits for
+
+
+def ask_again_for_retries(instance: dg.DagsterInstance, now: datetime) -> list[str]:
+    """Tell Dagster once more of failed runs that it was to make again and did not; returns their ids.
+
+    A daemon that is killed between a run's failure and the making of its successor never comes back to it, and
+    whatever waits for the successor would wait for ever. Told twice of one failure, Dagster still makes one successor.
+    A run that is still not made again after some reports is marked as one that will not be.
+    """
+    from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
+
+    promised = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "true"}, updated_after=now - _LOOKED_AT
+    )
+    asked = []
+    for record in instance.get_run_records(promised):
+        run = record.dagster_run
+        if AUTO_RETRY_RUN_ID_TAG in run.tags or now - record.update_timestamp <= GRACE:
+            continue
+        if len(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)) >= MOST_REPORTS:
+            instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "false"})
+            continue
+        instance.report_run_failed(run, "It was to be made again, and was not.")
+        asked.append(run.run_id)
+    return asked
 
 
 def _process_of(instance: dg.DagsterInstance, run_id: str) -> int | None:

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from ml_assets.automation.drop_sensor import drop_sensor
 from ml_assets.automation.failure_sensor import run_failures
-from ml_assets.automation.recovery import close_lost_runs
+from ml_assets.automation.recovery import ask_again_for_retries, close_lost_runs
 from ml_assets.automation.retrain_sensor import retrain_sensor
 from ml_assets.components.ml_model import MLModel
 from ml_assets.components.source import Source
@@ -43,9 +44,13 @@ def build_sensors(specs: Iterable[dg.AssetSpec], tree: dg.ComponentTree) -> list
 @dg.sensor(
     minimum_interval_seconds=EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Marks runs whose process is gone as failed, so that what waits for them goes on.",
+    description="Marks runs whose process is gone as failed, and sees that they are made again.",
 )
 def lost_runs(context: dg.SensorEvaluationContext, registry: RegistryResource) -> dg.SkipReason:
     lost = close_lost_runs(context.instance)
     closed = registry.open().close_stale_runs(lost) if lost else 0
-    return dg.SkipReason(f"{len(lost)} lost runs and {closed} MLflow runs they had left open were closed")
+    again = ask_again_for_retries(context.instance, datetime.now(UTC))
+    return dg.SkipReason(
+        f"{len(lost)} lost runs and {closed} MLflow runs they had left open were closed; {len(again)} runs that were "
+        "not made again were told once more"
+    )

@@ -2,11 +2,12 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
 
-from ml_assets.automation.recovery import close_dead_runs, only_one
+from ml_assets.automation.recovery import GRACE, MOST_REPORTS, ask_again_for_retries, close_dead_runs, only_one
 
 HOLDER = """
 import sys, time
@@ -122,3 +123,36 @@ def test_waiting_is_said_once(tmp_path, start_holder):
         assert time.monotonic() - before > 0.3
     timer.join()
     assert said == [1]
+
+
+def failures(instance, run_id):
+    return len(instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE))
+
+
+def test_a_failed_run_that_was_not_made_again_is_told_once_more_until_it_is(tmp_path):
+    with dg.DagsterInstance.local_temp(
+        str(tmp_path), overrides={"run_retries": {"enabled": True, "max_retries": 5}}
+    ) as instance:
+        run_id = add_run(instance, dg.DagsterRunStatus.STARTED, launched_by=None)
+        instance.report_run_failed(instance.get_run_by_id(run_id), "Its process is gone.")
+        assert instance.get_run_by_id(run_id).tags["dagster/will_retry"] == "true"
+        now = datetime.now(UTC)
+        assert ask_again_for_retries(instance, now) == []
+        later = now + GRACE + timedelta(seconds=5)
+        assert ask_again_for_retries(instance, later) == [run_id]
+        assert failures(instance, run_id) == 2
+        assert instance.get_run_by_id(run_id).tags["dagster/will_retry"] == "true"
+        instance.add_run_tags(run_id, {"dagster/auto_retry_run_id": "its successor"})
+        assert ask_again_for_retries(instance, later + GRACE) == []
+
+
+def test_a_run_that_never_is_made_again_is_given_up(tmp_path):
+    with dg.DagsterInstance.local_temp(
+        str(tmp_path), overrides={"run_retries": {"enabled": True, "max_retries": 5}}
+    ) as instance:
+        run_id = add_run(instance, dg.DagsterRunStatus.STARTED, launched_by=None)
+        instance.report_run_failed(instance.get_run_by_id(run_id), "Its process is gone.")
+        later = datetime.now(UTC) + GRACE + timedelta(seconds=60)
+        asked = [ask_again_for_retries(instance, later) for _ in range(MOST_REPORTS + 2)]
+        assert asked == [[run_id]] * (MOST_REPORTS - 1) + [[], [], []]
+        assert instance.get_run_by_id(run_id).tags["dagster/will_retry"] == "false"
