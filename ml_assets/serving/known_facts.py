@@ -20,6 +20,9 @@ BUILD, LAST_SEQ = "__build__", "__last_seq__"
 LIVE = "__live__"
 """Column: whether the build was there and not too old."""
 
+NO_BUILDS = pl.DataFrame(schema={"build": pl.String, "as_of": MOMENT, "valid_until": MOMENT, "table_version": pl.Int64})
+"""The builds of a view that was never built."""
+
 _ANSWER, _OLDEST = "__answer__", "__oldest__"
 
 
@@ -29,7 +32,7 @@ class KnownFacts:
 
     Attributes:
         view: its declaration, with a table.
-        builds: the view's builds, rows of `Build.frame()`.
+        builds: the view's builds, as `Build.frame()` gives them; or NO_BUILDS.
         table_at: the view's table at a version.
         pushed: every fact that was pushed, `view.table_columns` and SEQ; None for none.
     """
