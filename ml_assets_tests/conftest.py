@@ -85,9 +85,12 @@ class Project:
     folder: Path
 
     @cached_property
+    def tree(self) -> dg.ComponentTree:
+        return dg.ComponentTree.for_project(self.folder)
+
+    @cached_property
     def definitions(self) -> dg.Definitions:
-        tree = dg.ComponentTree.for_project(self.folder)
-        return tree.build_defs(tree.defs_module_path)
+        return self.tree.build_defs(self.tree.defs_module_path)
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:

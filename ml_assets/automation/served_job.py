@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 from rich.console import Console
 
-from ml_assets.automation.execute import Runner, RunFailed
+from ml_assets.automation.execute import RunFailed, Runner
 from ml_assets.automation.jobs import served_job
 from ml_assets.automation.lifecycle import PlannedRun
 from ml_assets.automation.progress import run_progress
