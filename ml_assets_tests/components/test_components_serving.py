@@ -204,17 +204,20 @@ def test_a_changed_log_fails_and_names_the_feature(project):
     assert project.lake.scan("returns/served_predictions").collect().height == 40
 
 
+def specs_of(project):
+    return {spec.key.to_user_string(): spec for assets in project.definitions.assets for spec in assets.specs}
+
+
 def test_a_model_that_declares_no_serving_gathers_nothing(make_project, made_up_orders, tmp_path):
     project = make_project(*made_up_orders.declared(tmp_path, split=PRODUCT["split"]))
-    keys = {spec.key.to_user_string() for spec in project.definitions.resolve_all_asset_specs()}
-    assert "returns/predictions" in keys
-    assert "returns/served_predictions" not in keys
+    assert "returns/predictions" in specs_of(project)
+    assert "returns/served_predictions" not in specs_of(project)
 
 
 @pytest.mark.parametrize("monitored", [False, True])
 def test_what_monitors_follows_the_predictions_that_it_reads(make_project, made_up_orders, tmp_path, monitored):
     project = make_project(*made_up_orders.declared(tmp_path, split=PRODUCT["split"], serving={"monitored": monitored}))
-    specs = {spec.key.to_user_string(): spec for spec in project.definitions.resolve_all_asset_specs()}
+    specs = specs_of(project)
     read = "returns/served_predictions" if monitored else "returns/predictions"
     other = "returns/predictions" if monitored else "returns/served_predictions"
     for name in ("drift_report", "performance_report"):
