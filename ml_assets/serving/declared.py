@@ -11,13 +11,13 @@ FieldKind = Literal["integer", "number", "boolean", "text", "moment", "date"]
 
 
 class RequestField(BaseModel):
-    """A column that a request gives, of the spine or of a view's table, with what its contract says about it."""
+    """A column of the spine that a request gives, with what its contract says about it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(description="Column of the table.")
+    name: str = Field(description="Column of the spine.")
     kind: FieldKind = Field(description="What it holds; a moment is ISO 8601 with its zone, a date ISO 8601.")
-    dtype: str = Field(description="Name of its Polars type in the table, such as Int64.")
+    dtype: str = Field(description="Name of its Polars type in the spine's table, such as Int64.")
     nullable: bool = Field(default=True, description="Whether null is allowed.")
     minimum: float | None = Field(default=None, description="Smallest number allowed.")
     maximum: float | None = Field(default=None, description="Largest number allowed.")
@@ -36,24 +36,7 @@ class ServedModel(BaseModel):
     time: str = Field(description="The spine's time column: a request is made at this moment.")
     fields: list[RequestField] = Field(description="What a request gives: key, entities, and what features read.")
     views: list[FeatureViewSpec] = Field(description="The views that the model's features come from.")
-    offline: list[str] = Field(
-        default_factory=list, description="Those of the views with a table that are not kept ready for requests."
-    )
     serving: ServingSpec = Field(default_factory=ServingSpec, description="How it is served.")
-
-    @property
-    def stored_views(self) -> list[FeatureViewSpec]:
-        """The views whose features are kept ready for requests."""
-        return [view for view in self.views if view.table is not None]
-
-
-class PushedView(BaseModel):
-    """A view that takes facts one by one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    view: FeatureViewSpec = Field(description="The view.")
-    fields: list[RequestField] = Field(description="The columns of its table that it reads.")
 
 
 class Declarations(BaseModel):
@@ -62,7 +45,9 @@ class Declarations(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     models: dict[str, ServedModel] = Field(default_factory=dict, description="Models by name.")
-    pushed: dict[str, PushedView] = Field(default_factory=dict, description="Views that take facts, by name.")
+    online: dict[str, FeatureViewSpec] = Field(
+        default_factory=dict, description="Views that are kept ready for requests and take facts, by name."
+    )
     unready: dict[str, str] = Field(
         default_factory=dict, description="Why a model that is served cannot be asked about rows of its spine."
     )
