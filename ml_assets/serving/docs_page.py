@@ -106,7 +106,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
         alternatives = [_kind(one) for one in schema.get("anyOf", schema.get("oneOf", []))]
         told = alternatives or ["value"]
     if "array" in told and isinstance(schema.get("items"), Mapping):
-        told = ["list of " + _kind(schema["items"])]
+        told = [f"list of {_kind(schema['items'])}s"]
     if schema.get("format") == "date-time":
         told = [one.replace("string", "moment") for one in told]
     return " or ".join(dict.fromkeys(told))

@@ -22,7 +22,7 @@ code, textarea, pre, input { font-family: ui-monospace, Menlo, Consolas, monospa
 .wide { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-size: .87rem; margin: .4rem 0 }
 th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
-th { color: var(--soft); font-weight: 600 } td code { overflow-wrap: anywhere }
+th { color: var(--soft); font-weight: 600 } .wide td:first-child { white-space: nowrap }
 details { margin: .5rem 0 } summary { cursor: pointer; color: var(--post) }
 textarea { width: 100%; min-height: 11rem; border: 1px solid var(--line); border-radius: 4px; padding: .6rem; background: var(--panel); color: var(--ink); resize: vertical }
 input { border: 1px solid var(--line); border-radius: 4px; padding: .3rem .5rem; min-width: 14rem }
