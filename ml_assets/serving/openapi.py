@@ -93,7 +93,7 @@ def describe(server: DescribedServer, models: Sequence[DescribedModel]) -> dict[
         "info": {
             "title": "ml_assets",
             "version": server.version,
-            "description": f"Champions over HTTP. A request has at most {server.body:,} bytes and {server.rows:,} rows.",
+            "description": f"Champions over HTTP. A request has at most {server.body:,} bytes, {server.rows:,} rows.",
         },
         "paths": paths,
         "components": {"schemas": {"Refusal": record({"error": {"type": "string"}})}},
