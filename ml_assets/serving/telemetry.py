@@ -1,8 +1,9 @@
 """What the server tells about itself: a line for each request, as text or JSON. Never a body, a header or a key."""
 
 import logging
-import logging.config
+import re
 import traceback
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -14,6 +15,8 @@ FORMATS = ("json", "text")
 LOG_FORMAT = "ML_ASSETS_LOG_FORMAT"
 
 access = logging.getLogger("ml_assets.access")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,11 @@ class Finished:
     version: str = ""
     role: str = ""
     parent: str = ""
+
+
+def request_id(given: str | None) -> str:
+    """The id that a client gave its request in ``x-request-id``, or a new one where it gave none that can be logged."""
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def write_line(finished: Finished) -> None:
