@@ -11,13 +11,13 @@ FieldKind = Literal["integer", "number", "boolean", "text", "moment", "date"]
 
 
 class RequestField(BaseModel):
-    """A column of the spine that a request gives, with what its contract says about it."""
+    """A column that a request gives, with what its contract says about it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(description="Column of the spine.")
+    name: str = Field(description="Column of the spine, or of a view's table.")
     kind: FieldKind = Field(description="What it holds; a moment is ISO 8601 with its zone, a date ISO 8601.")
-    dtype: str = Field(description="Name of its Polars type in the spine's table, such as Int64.")
+    dtype: str = Field(description="Name of its Polars type in that table, such as Int64.")
     nullable: bool = Field(default=True, description="Whether null is allowed.")
     minimum: float | None = Field(default=None, description="Smallest number allowed.")
     maximum: float | None = Field(default=None, description="Largest number allowed.")
@@ -39,14 +39,23 @@ class ServedModel(BaseModel):
     serving: ServingSpec = Field(default_factory=ServingSpec, description="How it is served.")
 
 
+class OnlineView(BaseModel):
+    """A view that is kept ready for requests and takes facts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    view: FeatureViewSpec = Field(description="The view.")
+    fields: list[RequestField] = Field(description="The columns of its table that it reads: what a fact holds.")
+
+
 class Declarations(BaseModel):
     """What a project declares, as far as a server asks for it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     models: dict[str, ServedModel] = Field(default_factory=dict, description="Models by name.")
-    online: dict[str, FeatureViewSpec] = Field(
-        default_factory=dict, description="Views that are kept ready for requests and take facts, by name."
+    online: dict[str, OnlineView] = Field(
+        default_factory=dict, description="Views that are kept ready for requests, by name."
     )
     unready: dict[str, str] = Field(
         default_factory=dict, description="Why a model that is served cannot be asked about rows of its spine."

@@ -45,23 +45,27 @@ class Measured(Collector):
     Attributes:
         seconds: (model, route) -> time to answer or refuse.
         answers: (route, status) -> how many.
-        rows: (model, version, role) -> rows predicted.
+        rows: (model, version) -> rows predicted.
         missing: model -> feature values that were null.
         states: (model, view, state) -> rows whose stored features were in this state.
         ages: view -> how old features were, seconds.
-        versions: (model, role) -> the version that serves or is tried.
-        watched: name of a counter -> its help, and what to ask for its value.
+        gauges: name -> its help, and model -> value.
+        counters: name -> its help, and what to ask for the value.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[tuple[str, str], Buckets] = defaultdict(lambda: Buckets(LATENCY))
         self.answers: dict[tuple[str, str], int] = defaultdict(int)
-        self.rows: dict[tuple[str, str, str], int] = defaultdict(int)
+        self.rows: dict[tuple[str, str], int] = defaultdict(int)
         self.missing: dict[tuple[str], int] = defaultdict(int)
         self.states: dict[tuple[str, str, str], int] = defaultdict(int)
         self.ages: dict[tuple[str], Buckets] = defaultdict(lambda: Buckets(AGE))
-        self.versions: dict[tuple[str, str], float] = {}
-        self.watched: dict[str, tuple[str, Callable[[], float]]] = {}
+        self.gauges: dict[str, tuple[str, dict[tuple[str], float]]] = {
+            "model_version": ("Version that serves.", {}),
+            "challenger_version": ("Version that is tried beside it, 0 for none.", {}),
+            "refused_versions": ("Versions that failed their check.", {}),
+        }
+        self.counters: dict[str, tuple[str, Callable[[], float]]] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -73,21 +77,20 @@ class Measured(Collector):
         """What Prometheus asks for."""
         yield _histogram("request_seconds", "Time to answer or refuse.", ("model", "route"), self.seconds)
         yield _counter("answers", "Answers by status.", ("route", "status"), self.answers)
-        yield _counter("rows", "Rows predicted.", ("model", "version", "role"), self.rows)
+        yield _counter("rows", "Rows predicted.", ("model", "version"), self.rows)
         yield _counter("missing_values", "Feature values that were null.", ("model",), self.missing)
         yield _counter(
             "online_features", "Rows by the state of a view's stored features.", ("model", "view", "state"), self.states
         )
         yield _histogram(
-            "feature_age_seconds", "How long ago the newest fact behind a row's features was known.", ("view",), self.ages
+            "feature_age_seconds", "Seconds since the newest fact behind features was known.", ("view",), self.ages
         )  # fmt: skip
-        version = GaugeMetricFamily(
-            "ml_assets_model_version", "Version that serves or is tried.", labels=("model", "role")
-        )
-        for labels, value in list(self.versions.items()):
-            version.add_metric(labels, value)
-        yield version
-        for name, (told, value) in self.watched.items():
+        for name, (told, values) in self.gauges.items():
+            gauge = GaugeMetricFamily(f"ml_assets_{name}", told, labels=("model",))
+            for labels, value in list(values.items()):
+                gauge.add_metric(labels, value)
+            yield gauge
+        for name, (told, value) in self.counters.items():
             yield CounterMetricFamily(f"ml_assets_{name}", told, value=value())
 
 

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -10,17 +9,11 @@ import polars as pl
 from ml_assets.features.expressions import parse
 from ml_assets.features.inputs import MOMENT
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.record import moment_of
 from ml_assets.serving.errors import BadRequest
 
 REMEMBERED = 65_536
 """Rows whose values are kept of each group of expressions: about 20 MB."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def moment_of(at: int) -> datetime:
-    """Microseconds since the epoch as a moment in UTC."""
-    return _EPOCH + timedelta(microseconds=at)
 
 
 class RequestFeatures:
