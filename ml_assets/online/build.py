@@ -56,7 +56,7 @@ def build_view(
     known = with_entity(kept, union_facts(*split_facts(facts.drop(ENTITY)), kept).collect())
     unseen = encode_unseen(kept, unseen_values(kept, table.select(kept.table_columns).collect_schema()))
     entities = known.select(ENTITY).unique().with_columns(pl.lit(begin).cast(pl.Int64).alias(SINCE))
-    number = store.stage(view.name)
+    number = store.stage(view.name, None if static else max_age)
     moments = 0
     for part in build_moments(kept, known, entities, until, chunk):
         encoded = encode_moments(kept, part)

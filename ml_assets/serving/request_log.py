@@ -37,6 +37,7 @@ _FIELD_TYPES: dict[FieldKind, pl.DataType] = {
     "boolean": pl.Boolean(),
     "text": pl.String(),
     "moment": MOMENT,
+    "date": pl.Date(),
 }
 
 

@@ -1,7 +1,8 @@
 """What the server tells about itself: a line for each request, as text or JSON. Never a body, a header or a key."""
 
 import logging
-import logging.config
+import os
+import re
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ FORMATS = ("json", "text")
 LOG_FORMAT = "ML_ASSETS_LOG_FORMAT"
 
 access = logging.getLogger("ml_assets.access")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,23 @@ class Finished:
     parent: str = ""
 
 
+def request_id(given: str | None) -> str:
+    """The id that a client gave its request in ``x-request-id``, or a new one where it gave none that can be logged."""
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+
+
+def telling(status: int) -> bool:
+    """Whether a request with this status has a line."""
+    return access.isEnabledFor(_level(status))
+
+
+def _level(status: int) -> int:
+    return logging.ERROR if status >= 500 else logging.INFO
+
+
 def write_line(finished: Finished) -> None:
     """The request's line: information, or an error where the server failed."""
-    level = logging.ERROR if finished.status >= 500 else logging.INFO
+    level = _level(finished.status)
     if access.isEnabledFor(level):
         access.log(level, "%s %s %d", finished.method, finished.route, finished.status, extra={"finished": finished})
 
