@@ -9,8 +9,10 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.components.drop_checks import results_by_drop
+from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.metadata import data_version, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
+from ml_assets.components.online_features import online_key
 from ml_assets.components.partitions import SINGLE_RUN, drops_of
 from ml_assets.components.skew_records import SKEW, store_skew
 from ml_assets.components.stages import SERVED, STAGE
@@ -44,7 +46,11 @@ def _served_predictions(model: ModelContext) -> dg.AssetsDefinition:
             model.asset_spec(
                 "served_predictions",
                 TAGS,
-                [model.key("champion"), model.spine.table],
+                [
+                    model.key("champion"),
+                    model.spine.table,
+                    *(online_key(view.name) for view in _stored(model) if view.online),
+                ],
                 "What the server answered about the rows of a drop, the last answer of each, with the features as "
                 "they were served.",
                 kinds={"polars", "delta"},
@@ -108,12 +114,18 @@ def known_facts(lake: Lake, online_store: OnlineStoreResource, model: ModelConte
     from ml_assets.serving.known_facts import NO_BUILDS, KnownFacts
 
     found = {}
-    for view in (view for view in model.views if view.table is not None):
+    for view in _stored(model):
         last = export_pushed(online_store.open(), lake, view)
-        builds = lake.scan(f"online/{view.name}").collect() if lake.exists(f"online/{view.name}") else NO_BUILDS
+        built = online_key(view.name)
+        builds = lake.scan(built).collect() if lake.exists(built) else NO_BUILDS
         table_at = partial(lake.scan, view.table)
         found[view.name] = KnownFacts(view, builds, table_at, pushed_facts(lake, view.name, last))
     return found
+
+
+def _stored(model: ModelContext) -> list[FeatureView]:
+    """The views whose features are read from the store at a request."""
+    return [view for view in model.views if view.table is not None]
 
 
 @dataclass(frozen=True)
