@@ -97,9 +97,10 @@ def _served_predictions(model: ModelContext) -> dg.AssetsDefinition:
 def read_log(lake: Lake, registry: "Registry", model: ModelContext) -> pl.LazyFrame:
     """The model's request log; before the first request an empty one, of what the champion would answer."""
     from ml_assets.serving.request_log import LogSchema, log_frame
+    from ml_assets.serving.served import keyed
 
     if lake.exists(model.key(LOG)):
-        return lake.scan(model.key(LOG))
+        return keyed(lake.scan(model.key(LOG)), model.spine.key, model.spine.time)
     champion = registry.champion(model.spec.name)
     if champion is None:
         raise ValueError(f"model {model.spec.name} has no champion yet: materialize {model.key('champion')} first")
