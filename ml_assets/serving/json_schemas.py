@@ -14,6 +14,7 @@ _INTEGERS = {
     for prefix in ("", "U")
     for bits in (8, 16, 32, 64)
 }
+_FORMATS = {"moment": "date-time", "date": "date"}
 _OUTPUTS = {"FP64": "number", "INT64": "integer", "BOOL": "boolean", "BYTES": "string"}
 
 
@@ -66,8 +67,8 @@ def field_schema(field: RequestField) -> dict[str, Any]:
         limits = [limit for limit in (own, declared) if limit is not None]
         if limits and field.kind in ("integer", "number"):
             schema[name] = narrower(limits)
-    if field.kind == "moment":
-        schema["format"] = "date-time"
+    if field.kind in _FORMATS:
+        schema["format"] = _FORMATS[field.kind]
     if field.choices is not None:
         schema["enum"] = list(field.choices)
     if field.pattern is not None:
@@ -88,6 +89,8 @@ def _example(field: RequestField) -> Any:
         return False
     if field.kind == "moment":
         return "2024-01-31T12:00:00Z"
+    if field.kind == "date":
+        return "2024-01-31"
     if field.choices:
         return field.choices[0]
     return None if field.pattern and field.nullable else "text"

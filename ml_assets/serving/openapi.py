@@ -16,6 +16,7 @@ from ml_assets.serving.json_schemas import (
 )
 from ml_assets.serving.open_inference import metadata
 from ml_assets.training.encoding import FeatureEncoding
+from ml_assets.training.tasks import PROBABILITY
 
 JSON = "application/json"
 STATES = ("fresh", "unseen", "expired", "missing")
@@ -29,6 +30,7 @@ REFUSALS = {
     401: "No API key, or one that is not known.",
     404: "No such model, view or version is served here.",
     408: "The body did not arrive in time.",
+    409: "A version or a view is not ready for this: the text says why.",
     413: "More bytes or rows than are taken at once.",
     415: "The content type is another.",
     422: "A value breaks the contract of its column.",
@@ -111,7 +113,7 @@ def _predict(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
     prediction = record(
         {**_outputs(model), "features": record(dict.fromkeys(views, age))},
         optional={
-            "contributions": {"type": "object", "additionalProperties": {"type": "number"}},
+            "contributions": _contributions(model),
             "version": {"type": "string"},
             "role": {"enum": list(ROLES)},
         },
@@ -135,8 +137,16 @@ def _predict(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
         body=body,
         example=_rows_example(server, declared.fields, {"contributions": False}),
         answer=answer,
-        refused=(400, 408, 413, 415, 422, 503),
+        refused=(400, 408, 409, 413, 415, 422, 503),
     )
+
+
+def _contributions(model: DescribedModel) -> dict[str, Any]:
+    """Base and features add up to the margin; of several classes each has its own."""
+    number = {"type": "number"}
+    one = record({"base": number, "features": record({feature.name: number for feature in model.features})})
+    classes = [name.removeprefix(PROBABILITY) for name in model.outputs if name.startswith(PROBABILITY)]
+    return record(dict.fromkeys(classes, one)) if classes else one
 
 
 def _push(server: DescribedServer, view: str, columns: Sequence[RequestField]) -> dict[str, Any]:
@@ -149,7 +159,7 @@ def _push(server: DescribedServer, view: str, columns: Sequence[RequestField]) -
         body=_rows_body(server, columns, {}),
         example=_rows_example(server, columns, {}),
         answer=record({"view": {"const": view}, "rows": count, "entities": count, "seq": count}),
-        refused=(400, 408, 413, 415, 422, 503),
+        refused=(400, 408, 409, 413, 415, 422, 503),
     )
 
 

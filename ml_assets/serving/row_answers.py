@@ -19,12 +19,9 @@ from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.exchange import Exchange, Scored
 from ml_assets.serving.feature_answers import by_row, require_json
 from ml_assets.serving.open_inference import read_json
-from ml_assets.serving.request_rows import read_moment
+from ml_assets.serving.request_rows import UNREADABLE, read_moment
 from ml_assets.serving.rollout import CHAMPION
 from ml_assets.serving.row_model import RowModel
-
-UNREADABLE = 422
-"""Status where a value breaks the contract of its field."""
 
 
 class RowAnswers:
