@@ -281,6 +281,29 @@ def serve(
 
 
 @app.command()
+def served(
+    model: Annotated[str, typer.Argument(help="Model whose answers are gathered.")],
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Drop to gather; may be given several times. Default: all answered about.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Gather what was served, drop by drop, and hold it against what the features should have been."""
+    from ml_assets.automation import served_job
+    from ml_assets.automation.progress import open_console
+    from ml_assets.project import load_current
+
+    home, console = _prepared(), open_console(to_errors=True)
+    try:
+        gathered, failed = served_job.gather_served(load_current(), home, model, drop or (), console)
+    except (ValueError, LookupError) as error:
+        _fail(error)
+    typer.echo(served_job.as_json(model, gathered) if as_json else served_job.as_table(gathered))
+    if failed:
+        _fail(RuntimeError(failed))
+
+
+@app.command()
 def ui(host: Host = "127.0.0.1", port: Port = 3000) -> None:
     """Open Dagster's UI, with its daemon, over the same state."""
     _prepared()
