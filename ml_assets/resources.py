@@ -1,4 +1,4 @@
-"""What assets reach the outside through: the lake, the model registry, and the moment they look from."""
+"""What assets reach the outside through: lake, registry and online store, and the moment they look from."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING

@@ -1,4 +1,5 @@
-"""Jobs of each use case: ingest history, train each model, live through one more drop, fill the online store."""
+"""Jobs of each use case: ingest history, train each model, live through one more drop, fill the online store, gather
+what was served."""
 
 from collections.abc import Iterable
 
@@ -8,6 +9,7 @@ from ml_assets.components.stages import (
     FEATURE,
     ONLINE,
     SCORING,
+    SERVED,
     SOURCE,
     STAGE,
     STATIC_SOURCE,
@@ -29,6 +31,11 @@ def drop_job(use_case: str) -> str:
     return f"{use_case}_drop"
 
 
+def served_job(use_case: str) -> str:
+    """Name of the job that gathers what was served and, where that is monitored, monitors it."""
+    return f"{use_case}_served"
+
+
 def train_job(use_case: str) -> str:
     """Name of the job that tunes, trains, evaluates and promotes the models of a use case."""
     return f"{use_case}_train"
@@ -40,7 +47,7 @@ def online_job(use_case: str) -> str:
 
 
 def build_jobs(specs: Iterable[dg.AssetSpec]) -> list:
-    """Up to four jobs per asset group that has staged assets."""
+    """Up to five jobs per asset group that has staged assets."""
     groups: dict[str, list[dg.AssetSpec]] = {}
     for spec in specs:
         if STAGE in spec.tags:
@@ -54,6 +61,7 @@ def _jobs_of(group: str, members: list[dg.AssetSpec]) -> list:
         drop_job(group): {*PER_DROP, SCORING},
         train_job(group): {TRAINING},
         online_job(group): {ONLINE},
+        served_job(group): {SERVED},
     }
     selected = {name: [m.key for m in members if m.tags[STAGE] in stages] for name, stages in wanted.items()}
     return [

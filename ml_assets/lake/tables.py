@@ -63,6 +63,29 @@ class Lake:
             return []
         return sorted({p[column] for p in self._table(key).partitions()})
 
+    def rows_by(self, key: str, column: str) -> dict[str, int]:
+        """Rows by value of partition column ``column``, told by the table's log alone; empty if no table."""
+        import pyarrow as pa
+
+        if not self.exists(key):
+            return {}
+        files = pl.DataFrame(pa.table(self._table(key).get_add_actions(flatten=True)))
+        return dict(
+            files.group_by(f"partition.{column}").agg(pl.col("num_records").sum()).sort(by=pl.all()).iter_rows()
+        )
+
+    def compact(self, key: str) -> int:
+        """Let few large files hold what many small ones did; rows stay as they are, appends go on meanwhile.
+
+        Returns how many files are no longer needed. Those that have not been for a week are deleted, and with them
+        versions of the table from before.
+        """
+        table = self._table(key)
+        removed = table.optimize.compact()["numFilesRemoved"]
+        if removed:
+            table.vacuum(dry_run=False)
+        return removed
+
     def replace(self, key: str, frame: pl.DataFrame, where: Where | None = None) -> TableVersion:
         """Overwrite the table, or only the partitions named by ``where``, in one atomic commit.
 

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from ml_assets.registry.quiet_mlflow import import_mlflow
-from ml_assets.training.fit import TrainedModel, save_record
+from ml_assets.training.fit import TrainedModel, predict, save_record
+from ml_assets.training.known_answers import KnownAnswers, as_frame, plain_rows
 from ml_assets.training.spaces import LIGHTGBM, SKLEARN, XGBOOST, library
 from ml_assets.training.tasks import MULTICLASS, REGRESSION
 
@@ -24,7 +25,8 @@ def write_model_files(
     """Write estimator, encoding, threshold, signature and input example into a new directory.
 
     The signature and the example describe what the estimator takes: encoded features, float32. ``encoding.json`` tells
-    how they come from the columns of a table; ``model.json`` holds the calibration and the intervals that follow.
+    how they come from the columns of a table; ``model.json`` holds the calibration and the intervals that follow;
+    ``known_answers.json`` the example's rows as they are before encoding, with their scores.
 
     Args:
         example: rows with the model's features; the first few are kept.
@@ -42,6 +44,13 @@ def write_model_files(
         input_example=pd.DataFrame(encoded, columns=model.features),
     )
     save_record(model, directory)
+    known_answers(model, example.head(_EXAMPLE_ROWS)).write(directory)
+
+
+def known_answers(model: TrainedModel, rows: pl.DataFrame) -> KnownAnswers:
+    """Rows with the model's features, and what it says about them."""
+    plain = plain_rows(rows, model.encoding)
+    return KnownAnswers(rows=plain, scores=predict(model, as_frame(plain, model.encoding)).tolist())
 
 
 def _write_xgboost(model: TrainedModel, directory: Path, **about: Any) -> None:

@@ -9,14 +9,13 @@ from typing import BinaryIO
 
 import polars as pl
 
+from ml_assets.training.encoding import STORED_TYPES
 from ml_assets.training.fit import TrainedModel, predict
 from ml_assets.training.scored import score_columns
 
 ENDINGS = (".parquet", ".csv")
 BATCH = 100_000
 """Rows scored at once: enough for a library's threads, small beside any memory."""
-
-_TYPES = {"number": pl.Float64(), "boolean": pl.Boolean(), "category": pl.String()}
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def score_file(model: TrainedModel, source: str, target: str, on_batch: Callable
 
 
 def _one_empty_row(model: TrainedModel) -> pl.DataFrame:
-    return pl.DataFrame({one.name: pl.Series([None], dtype=_TYPES[one.kind]) for one in model.encoding.features})
+    return pl.DataFrame({one.name: pl.Series([None], dtype=STORED_TYPES[one.kind]) for one in model.encoding.features})
 
 
 def _answered(model: TrainedModel, batch: pl.DataFrame, kept: list[str]) -> pl.DataFrame:
@@ -87,7 +86,7 @@ def _scan(model: TrainedModel, source: str) -> pl.LazyFrame:
     if "://" not in source and not path.exists():
         raise FileNotFoundError(f"input {source}: there is no such file or folder")
     if source.endswith(".csv"):
-        types = {feature.name: _TYPES[feature.kind] for feature in model.encoding.features}
+        types = {feature.name: STORED_TYPES[feature.kind] for feature in model.encoding.features}
         return pl.scan_csv(source, schema_overrides=types)
     if source.endswith(".parquet"):
         return pl.scan_parquet(source)

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 _FEATURE_TYPES = {"number": "q", "boolean": "i", "category": "c"}
 
+STORED_TYPES = {"number": pl.Float64(), "boolean": pl.Boolean(), "category": pl.String()}
+"""The column type that holds every value of a kind."""
+
 
 class FeatureEncoding(BaseModel):
     """How one feature becomes a float32."""

@@ -13,6 +13,7 @@ from ml_assets.training.calibration import Calibration, calibrate, fit_calibrati
 from ml_assets.training.conformal import Intervals, fit_intervals
 from ml_assets.training.encoding import Encoding
 from ml_assets.training.kinds import Kind, Problem, find_kind
+from ml_assets.training.known_answers import KnownAnswers
 from ml_assets.training.outcomes import learn_classes, outcomes, targets
 from ml_assets.training.spaces import XGBOOST
 from ml_assets.training.spec import IntervalSpec, TrainingSpec
@@ -29,7 +30,8 @@ class TrainedModel:
     ``estimator`` is what its kind fitted, of boosted trees only those up to the best round; ``threshold`` is the
     probability from which an outcome is called positive, None unless the task is binary; ``best_iteration`` counts
     from 0; ``history`` is the validation metric after each round. ``classes`` gives the order of a multiclass model's
-    probabilities, as text; ``label_type`` is the Polars name of the label's type.
+    probabilities, as text; ``label_type`` is the Polars name of the label's type. ``known`` is what a registered
+    version said about a few rows.
     """
 
     estimator: Any
@@ -45,6 +47,7 @@ class TrainedModel:
     label_type: str = "Boolean"
     calibration: Calibration | None = None
     intervals: Intervals | None = None
+    known: KnownAnswers | None = None
 
     @property
     def features(self) -> list[str]:
@@ -199,7 +202,7 @@ def load_model(directory: Path) -> TrainedModel:
         record[name] = parsed.model_validate(record[name]) if record.get(name) else None
     record["classes"] = tuple(record["classes"]) if record.get("classes") else None
     estimator = library.load(directory / library.FILE, record.get("kind", XGBOOST), encoding)
-    return TrainedModel(estimator=estimator, encoding=encoding, **record)
+    return TrainedModel(estimator=estimator, encoding=encoding, known=KnownAnswers.read(directory), **record)
 
 
 def _require(directory: Path, *names: str) -> None:

@@ -224,3 +224,23 @@ def test_an_appended_column_that_is_new_is_null_in_older_rows(lake):
 def test_an_append_of_a_type_that_delta_has_not_is_refused(lake):
     with pytest.raises(ValueError, match="Delta cannot hold gone"):
         lake.append("log", pl.DataFrame({"gone": [None]}))
+
+
+def test_rows_are_counted_by_partition_without_reading_them(lake):
+    assert lake.rows_by("log", "month") == {}
+    for number in range(3):
+        lake.append("log", months([("a", number), ("b", number)]), ["month"])
+    lake.append("log", months([("a", 3)]), ["month"])
+    assert lake.rows_by("log", "month") == {"a": 4, "b": 3}
+
+
+def test_a_compacted_table_holds_the_same_in_fewer_files(lake):
+    for number in range(5):
+        lake.append("log", months([("a", number), ("b", number)]), ["month"])
+    before = content(lake, "log")
+    assert lake.compact("log") == 10
+    assert content(lake, "log").equals(before)
+    assert lake.rows_by("log", "month") == {"a": 5, "b": 5}
+    version = lake.version("log")
+    assert lake.compact("log") == 0
+    assert lake.version("log") == version

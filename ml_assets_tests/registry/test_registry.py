@@ -273,3 +273,12 @@ def test_a_roll_back_that_cannot_be_says_why(registry, model):
         registry.roll_back("fixed", as_of=moment, to="7")
     with pytest.raises(ValueError, match="champion already"):
         registry.roll_back("fixed", as_of=moment, to="1")
+
+
+def test_a_registered_version_brings_rows_and_what_was_said_about_them(registry, model):
+    created = register(registry, model, "known")
+    known = registry.load("known", version="1").known
+    assert list(known.rows) == rows(1).head(5).select("a", "kind").to_dicts()
+    np.testing.assert_array_equal(known.scores, predict(model, rows(1).head(5)))
+    Path(created.location.removeprefix("file://"), "known_answers.json").unlink()
+    assert registry.load("known", version="1").known is None

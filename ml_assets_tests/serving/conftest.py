@@ -66,9 +66,14 @@ class Registered:
 
     versions: dict
     champions: dict = field(default_factory=dict)
+    challengers: dict = field(default_factory=dict)
 
     def champion(self, name):
         version = self.champions.get(name)
+        return None if version is None else type("Version", (), {"version": version})
+
+    def challenger(self, name):
+        version = self.challengers.get(name)
         return None if version is None else type("Version", (), {"version": version})
 
     def load(self, name, *, version):
