@@ -2,13 +2,13 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ml_assets.serving.errors import BadRequest
-from ml_assets.serving.tree_walk import TreeWalk
+from ml_assets.serving.onnx_model import NotAsOnnx, open_onnx, to_onnx
 from ml_assets.training.encoding import FeatureEncoding
 from ml_assets.training.fit import TrainedModel, calibrated
 from ml_assets.training.scored import score_columns
@@ -19,10 +19,13 @@ log = logging.getLogger(__name__)
 _PROBES = 256
 
 FEW = 16
-"""Rows up to which the trees are walked here; the library is faster for more."""
+"""Rows up to which ONNX Runtime answers; the library is faster for more."""
 
 TOLERANCE = 1e-6
-"""How far, absolutely and relatively, the walk may be from the library on the rows that it is tried on."""
+"""How far, absolutely and relatively, ONNX Runtime may be from the library on the rows that it is tried on."""
+
+Ask = Callable[[np.ndarray], np.ndarray]
+"""Encoded rows in, scores before calibration out."""
 
 WANTED = {"number": "a number", "boolean": "true or false", "category": "text"}
 
@@ -41,10 +44,10 @@ class Predictor:
             {value: float(code) for code, value in enumerate(feature.vocabulary)} for feature in self.features
         ]
         self._names = {feature.name for feature in self.features}
-        self._walk: TreeWalk | None = None
+        self._ask_few: Ask = self._ask_library
         if model.kind == XGBOOST:
             model.estimator.set_param({"nthread": 1})
-            self._walk = self._checked_walk()
+            self._ask_few = self._checked_onnx() or self._ask_library
 
     def encode_rows(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Rows with every feature by name, null where there is no value, as float32 of shape (rows, features).
@@ -80,8 +83,7 @@ class Predictor:
 
     def predict(self, matrix: np.ndarray) -> dict[str, list]:
         """What batch scoring would write for these rows, by column: score, prediction and what the task adds."""
-        walked = self._walk is not None and len(matrix) <= FEW
-        score = self._walk.predict(matrix) if walked else self._ask_library(matrix)
+        score = (self._ask_few if len(matrix) <= FEW else self._ask_library)(matrix)
         return {column.name: column.to_list() for column in score_columns(self.model, calibrated(self.model, score))}
 
     def warm_up(self) -> None:
@@ -97,15 +99,18 @@ class Predictor:
     def _ask_library(self, matrix: np.ndarray) -> np.ndarray:
         return self.model.library.predict(self.model.estimator, matrix, len(self.model.classes or ()))
 
-    def _checked_walk(self) -> TreeWalk | None:
-        """The walk through the trees if there is one and it says what the library says."""
-        walk = TreeWalk.of(self.model.estimator)
-        if walk is None:
+    def _checked_onnx(self) -> Ask | None:
+        """The model in ONNX Runtime, if it can be written as ONNX and says what the library says."""
+        try:
+            ask = open_onnx(to_onnx(self.model))
+        except NotAsOnnx as error:
+            log.info("every row asks the library: %s", error)
             return None
         probes = self._probes()
-        if np.allclose(walk.predict(probes), self._ask_library(probes), rtol=TOLERANCE, atol=TOLERANCE):
-            return walk
-        log.warning("the walk through the trees differs from XGBoost: every row asks the library")
+        alone = np.concatenate([ask(probes[at : at + 1]) for at in range(len(probes))])
+        if np.allclose(alone, self._ask_library(probes), rtol=TOLERANCE, atol=TOLERANCE):
+            return ask
+        log.warning("ONNX Runtime differs from XGBoost: every row asks the library")
         return None
 
     def _probes(self) -> np.ndarray:

@@ -1,15 +1,18 @@
-"""Trees walked as arrays say what XGBoost says."""
+"""A model written as ONNX says what XGBoost says."""
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 import xgboost as xgb
+from onnx.reference import ReferenceEvaluator
 
 from ml_assets.serving import predictor
+from ml_assets.serving.onnx_model import NotAsOnnx, booster_to_onnx, open_onnx, to_onnx
 from ml_assets.serving.predictor import Predictor
-from ml_assets.serving.tree_walk import TreeWalk
 
 CATEGORIES = 40
 
@@ -67,10 +70,21 @@ def test_every_row_gets_what_the_library_gives(case):
     asked = rows(2000, seed=9)
     asked[:50, 2] = CATEGORIES + 3  # no set has it
     asked[0] = np.nan
-    told = TreeWalk.of(booster).predict(asked)
-    wanted = booster.inplace_predict(asked)
+    written = booster_to_onnx(booster)
+    onnx.checker.check_model(written, full_check=True)
+    ask, wanted = open_onnx(written), booster.inplace_predict(asked)
+    told = ask(asked)
     assert told.shape == wanted.shape
     np.testing.assert_allclose(told, wanted, rtol=1e-6, atol=1e-6)
+    alone = np.concatenate([ask(asked[at : at + 1]) for at in range(200)])
+    np.testing.assert_allclose(alone, wanted[:200], rtol=1e-6, atol=1e-6)
+
+
+def test_the_reference_implementation_of_onnx_says_the_same():
+    booster = boosted("binary:logistic", truth, rounds=5, max_cat_to_onehot=2)
+    asked = rows(300, seed=4)
+    told = ReferenceEvaluator(onnx.load_from_string(booster_to_onnx(booster))).run(None, {"features": asked})[0]
+    np.testing.assert_allclose(told[:, 0], booster.inplace_predict(asked), rtol=1e-6, atol=1e-6)
 
 
 def test_a_value_that_is_a_condition_goes_right():
@@ -87,7 +101,8 @@ def test_a_value_that_is_a_condition_goes_right():
     assert len(conditions) > 20
     asked = rows(len(conditions), seed=3)
     asked[:, 0] = conditions
-    np.testing.assert_array_equal(TreeWalk.of(booster).predict(asked), booster.inplace_predict(asked))
+    ask = open_onnx(booster_to_onnx(booster))
+    np.testing.assert_array_equal(ask(asked), booster.inplace_predict(asked))
 
 
 @pytest.mark.parametrize(
@@ -99,15 +114,21 @@ def test_a_value_that_is_a_condition_goes_right():
     ],
 )
 def test_what_is_not_known_is_left_to_the_library(objective, target, parameters):
-    assert TreeWalk.of(boosted(objective, target, rounds=3, **parameters)) is None
+    with pytest.raises(NotAsOnnx, match="cannot be written as ONNX"):
+        booster_to_onnx(boosted(objective, target, rounds=3, **parameters))
 
 
-def test_a_walk_that_differs_is_not_taken(models, monkeypatch, caplog):
-    class Wrong(TreeWalk):
-        def predict(self, matrix):
-            return super().predict(matrix) + 1e-4
+def test_a_model_of_another_kind_is_left_to_its_library(models):
+    with pytest.raises(NotAsOnnx, match="a model of kind lightgbm cannot be written as ONNX: only xgboost can"):
+        to_onnx(replace(models["late"], kind="lightgbm"))
 
-    monkeypatch.setattr(predictor, "TreeWalk", Wrong)
+
+def test_what_differs_from_the_library_is_not_taken(models, monkeypatch, caplog):
+    def slightly_wrong(written):
+        ask = open_onnx(written)
+        return lambda matrix: ask(matrix) + 1e-4
+
+    monkeypatch.setattr(predictor, "open_onnx", slightly_wrong)
     with caplog.at_level(logging.WARNING):
         made = Predictor(models["late"])
     assert "differs from XGBoost" in caplog.text

@@ -1,0 +1,169 @@
+"""XGBoost's trees as an ONNX model: what a row or a few are answered by, and the form in which a model is handed over.
+
+A call of the library costs hundreds of microseconds before it looks at the first tree; ONNX Runtime takes a tenth of
+it. The rules are those of XGBoost's model format (https://xgboost.readthedocs.io, "Introduction to Model IO"): left
+where the value is below the condition, right where a category is in the node's set, the node's default where there is
+no value, all in float32.
+
+ONNX's trees compare with one number at a time. A set of categories is therefore a chain of nodes, one a category, that
+all lead to the same child; ONNX Runtime knows such chains, which converters of other libraries write too, and puts
+them together again.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ml_assets.training.fit import TrainedModel
+from ml_assets.training.spaces import XGBOOST
+
+if TYPE_CHECKING:
+    import xgboost as xgb
+
+INPUT, OUTPUT = "features", "scores"
+
+_LOGISTIC = "binary:logistic"
+_TRANSFORMS = {
+    _LOGISTIC: "Sigmoid",
+    "multi:softprob": "Softmax",
+    **dict.fromkeys(("reg:squarederror", "reg:absoluteerror", "reg:quantileerror"), "Identity"),
+}
+_MOST_NODES = 2_000_000  # about 100 MB of attributes
+_OPSETS = {"": 17, "ai.onnx.ml": 3}
+_FORMAT = 8  # the first that has these operators, so that older runtimes read it too
+
+
+class NotAsOnnx(ValueError):
+    """A model that cannot be written here."""
+
+
+def to_onnx(model: TrainedModel) -> bytes:
+    """The model as ONNX, from encoded rows to the scores before any calibration.
+
+    It takes ``features``, float32 of shape (rows, features) as `Encoding.encode` makes them, NaN where there is no
+    value, and gives ``scores``, float32 of shape (rows, 1) or (rows, classes).
+
+    Raises:
+        NotAsOnnx: it is no model of XGBoost's trees, or has an objective that is not known here.
+    """
+    if model.kind != XGBOOST:
+        raise NotAsOnnx(f"a model of kind {model.kind} cannot be written as ONNX: only {XGBOOST} can")
+    return booster_to_onnx(model.estimator)
+
+
+def booster_to_onnx(booster: "xgb.Booster") -> bytes:
+    """The same of a booster."""
+    learner = json.loads(bytes(booster.save_raw("json")))["learner"]
+    boosted, objective = learner["gradient_booster"], learner["objective"]["name"]
+    if boosted["name"] != "gbtree" or objective not in _TRANSFORMS:
+        raise NotAsOnnx(f"booster {boosted['name']} with objective {objective} cannot be written as ONNX")
+    trees, parameters = boosted["model"]["trees"], learner["learner_model_param"]
+    if not trees or any(tree["tree_param"]["size_leaf_vector"] not in ("0", "1") for tree in trees):
+        raise NotAsOnnx("a booster without trees, or with vectors as leaves, cannot be written as ONNX")
+    nodes = sum(len(tree["left_children"]) + len(tree["categories"]) for tree in trees)
+    if nodes > _MOST_NODES:
+        raise NotAsOnnx(f"a booster with {nodes} nodes is too large to be written as ONNX")
+    targets = max(int(parameters["num_class"]), 1)
+    base = np.array(json.loads(parameters["base_score"]), dtype=np.float64).ravel()
+    if objective == _LOGISTIC:
+        base = np.log(base / (1 - base))
+    written = _Trees()
+    # As trees of a single leaf, in front: the library begins with the base, and the order decides the last bits.
+    for target, value in enumerate(np.broadcast_to(base, (targets,)).astype(np.float32)):
+        written.add_constant(float(value), target)
+    for tree, target in zip(trees, boosted["model"]["tree_info"], strict=True):
+        written.add(tree, target)
+    return _model(written, int(parameters["num_feature"]), targets, _TRANSFORMS[objective])
+
+
+class _Trees:
+    """The attributes of the operator TreeEnsembleRegressor."""
+
+    def __init__(self) -> None:
+        self._tree = 0
+        self.attributes: dict[str, list] = {}
+
+    def add_constant(self, value: float, target: int) -> None:
+        """A tree that always says the same."""
+        self._leaf(0, value, target)
+        self._tree += 1
+
+    def add(self, tree: Mapping[str, Any], target: int) -> None:
+        """A tree of the library's format."""
+        found = zip(tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"], strict=True)
+        sets = {node: tree["categories"][begin : begin + size] for node, begin, size in found}
+        free = len(tree["left_children"])
+        for node, left in enumerate(tree["left_children"]):
+            right, condition = tree["right_children"][node], tree["split_conditions"][node]
+            feature, goes_left = tree["split_indices"][node], bool(tree["default_left"][node])
+            if left < 0:
+                self._leaf(node, condition, target)
+            elif node in sets:
+                codes = sets[node] or [-1]  # an empty set, too, is a node that a missing value leaves by its default
+                chain = [node, *range(free, free + len(codes) - 1)]
+                free += len(chain) - 1
+                for own, after, code in zip(chain, [*chain[1:], left], codes, strict=True):
+                    # A value that is missing leaves at the first node, or goes through to the end.
+                    leaves = own == node and not goes_left
+                    self._node(own, "BRANCH_EQ", feature, float(code), (right, after), leaves)
+            else:
+                self._node(node, "BRANCH_LT", feature, condition, (left, right), goes_left)
+        self._tree += 1
+
+    def _leaf(self, node: int, value: float, target: int) -> None:
+        self._node(node, "LEAF", 0, 0.0, (0, 0), False)
+        self._append("target", treeids=self._tree, nodeids=node, ids=target, weights=value)
+
+    def _node(self, node: int, mode: str, feature: int, value: float, to: tuple[int, int], default: bool) -> None:
+        self._append(
+            "nodes", treeids=self._tree, nodeids=node, modes=mode, featureids=feature, values=value,
+            truenodeids=to[0], falsenodeids=to[1], missing_value_tracks_true=int(default),
+        )  # fmt: skip
+
+    def _append(self, of: str, **values: Any) -> None:
+        for name, value in values.items():
+            self.attributes.setdefault(f"{of}_{name}", []).append(value)
+
+
+def _model(trees: _Trees, features: int, targets: int, transform: str) -> bytes:
+    from onnx import TensorProto, helper
+
+    steps = [
+        helper.make_node(
+            "TreeEnsembleRegressor", [INPUT], ["margins"], domain="ai.onnx.ml", n_targets=targets, **trees.attributes
+        ),
+        # An operator of its own: what the trees' own transform does to a single target differs between runtimes.
+        helper.make_node(transform, ["margins"], [OUTPUT]),
+    ]
+    graph = helper.make_graph(
+        steps,
+        "trees",
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["rows", features])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["rows", targets])],
+    )
+    opsets = [helper.make_opsetid(domain, version) for domain, version in _OPSETS.items()]
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=_FORMAT, producer_name="ml_assets")
+    return made.SerializeToString()
+
+
+def open_onnx(model: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    """What answers float32 rows with the scores of a model of `to_onnx`: float64 of shape (rows,) or (rows, classes).
+
+    It uses the thread that asks and no other.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # A thread that waits by spinning takes the processor from the one that answers the next request.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    targets, names = session.get_outputs()[0].shape[1], [OUTPUT]
+
+    def ask(matrix: np.ndarray) -> np.ndarray:
+        scores = session.run(names, {INPUT: matrix})[0].astype(np.float64)
+        return scores[:, 0] if targets == 1 else scores
+
+    return ask
