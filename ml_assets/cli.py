@@ -240,6 +240,35 @@ def serve(
 
 
 @app.command()
+def package(
+    model: Annotated[str, typer.Argument(help="Model to hand over.")],
+    form: Annotated[str, typer.Option("--format", help="bentoml, onnx or mlflow-docker.")],
+    output: Annotated[Path, typer.Option(help="New directory.")],
+    version: Annotated[str, typer.Option(help="Version to hand over; default: the champion.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Write a model as a directory for BentoML, ONNX Runtime or MLflow's containers.
+
+    It is asked about the model's own holdout rows first: where it says something else, nothing is written.
+    """
+    import json
+    from dataclasses import asdict
+
+    from ml_assets.automation.hand_over import package_version
+    from ml_assets.lake import Lake
+
+    home = _prepared()
+    try:
+        written = package_version(_registry(home), Lake(home.lake), model, version or None, form, output)
+    except (ValueError, LookupError, OSError) as error:
+        _fail(error)
+    told = (
+        f"{written.output}: {model} {written.version}, tried on {written.rows:,} rows, {written.difference:.2g} apart"
+    )
+    typer.echo(json.dumps(asdict(written)) if as_json else told)
+
+
+@app.command()
 def ui(host: Host = "127.0.0.1", port: Port = 3000) -> None:
     """Open Dagster's UI, with its daemon, over the same state."""
     _prepared()
