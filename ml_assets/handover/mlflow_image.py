@@ -31,8 +31,8 @@ def write_mlflow_image(model: TrainedModel, rows: pl.DataFrame, source: Path, fo
     staged = folder / "staged" / Path(MODEL_FOLDER).name
     shutil.copytree(source, staged)
     logging.getLogger("mlflow.models.flavor_backend_registry").setLevel(logging.WARNING)
-    # virtualenv, as MLflow itself takes where nothing is said: it builds the environment that the model names.
-    backend = get_flavor_backend(str(staged), env_manager="virtualenv")
+    # What `mlflow models generate-dockerfile` does: a Python image, with the model's requirements installed into it.
+    backend = get_flavor_backend(str(staged), docker_build=True, env_manager=None)
     backend.generate_dockerfile(str(staged), str(folder), install_mlflow=False)
     shutil.rmtree(staged.parent)
     copied = folder / MODEL_FOLDER
