@@ -10,7 +10,7 @@ import polars as pl
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.handover.directory import whole_directory
 from ml_assets.handover.feast_text import WrittenView, render_definitions, render_readme, render_settings
-from ml_assets.handover.moments import EVENT_TIME, NothingKnown, values_over
+from ml_assets.handover.moments import EVENT_TIME, NothingKnown, key_columns, values_over
 
 _COLUMN_TYPES = {
     **dict.fromkeys((pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32, pl.Int64), pl.Int64()),
@@ -114,7 +114,7 @@ def _typed(view: FeatureViewSpec, rows: pl.DataFrame) -> pl.DataFrame:
     strange = [f"{name} ({rows.schema[name]})" for name, dtype in wanted.items() if dtype is None]
     if strange:
         raise NotForFeast(f"{', '.join(strange)}: Feast takes numbers, booleans and text here, so cast it in the view")
-    keys = [f"{key} ({rows.schema[key]})" for key in view.spine_entity if wanted[key] not in _KEY_TYPES]
+    keys = [f"{key} ({rows.schema[key]})" for key in key_columns(view) if wanted[key] not in _KEY_TYPES]
     if keys:
         raise NotForFeast(f"{', '.join(keys)}: a Feast key is an integer or text, so cast it in the table")
     return rows.cast(wanted)

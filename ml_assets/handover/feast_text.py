@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from ml_assets.features.spec import ALL_ROWS, FeatureViewSpec
-from ml_assets.handover.moments import EVENT_TIME
+from ml_assets.handover.moments import EVENT_TIME, EVERYTHING, key_columns
 from ml_assets.online.stored import stored_features
 
 _TYPES = {pl.Int64: "Int64", pl.Float64: "Float64", pl.Boolean: "Bool", pl.String: "String"}
@@ -46,7 +46,7 @@ entity_key_serialization_version: 3
 def render_definitions(name: str, views: Sequence[WrittenView]) -> str:
     """features.py: entities, file sources and feature views."""
     used = sorted({_TYPES[type(dtype)] for view in views for c, dtype in view.schema.items() if c != EVENT_TIME})
-    kinds = {key: view.schema[key] for view in views for key in view.spec.spine_entity}
+    kinds = {key: view.schema[key] for view in views for key in key_columns(view.spec)}
     entities = [
         f"{_variable(key, 'entity')} = Entity(name={key!r}, join_keys=[{key!r}], value_type=ValueType.{kind})"
         for key, kind in ((key, "STRING" if dtype == pl.String else "INT64") for key, dtype in sorted(kinds.items()))
@@ -71,7 +71,7 @@ DATA = Path(__file__).resolve().parent / "data"
 def _definition(view: WrittenView) -> str:
     spec = view.spec
     about = _described(spec)
-    fields = [f"Field(name={key!r}, dtype={_TYPES[type(view.schema[key])]})" for key in spec.spine_entity]
+    fields = [f"Field(name={key!r}, dtype={_TYPES[type(view.schema[key])]})" for key in key_columns(spec)]
     fields += [
         f"Field(name={feature!r}, dtype={_TYPES[type(view.schema[feature])]}, description={about[feature]!r})"
         for feature in stored_features(spec)
@@ -82,8 +82,8 @@ def _definition(view: WrittenView) -> str:
         f"{_variable(spec.name, 'view')} = FeatureView(",
         f"    name={spec.name!r},",
         f"    description={spec.description!r},",
-        f"    entities=[{', '.join(_variable(key, 'entity') for key in spec.spine_entity)}],",
-        f"    ttl=timedelta(seconds={0 if age is None else age // timedelta(seconds=1)}),"
+        f"    entities=[{', '.join(_variable(key, 'entity') for key in key_columns(spec))}],",
+        f"    ttl={_written(age or timedelta(0))},"
         + ("  # the table is static: its rows always hold" if age is None else ""),
         "    schema=[",
         *(f"        {field}," for field in fields),
@@ -97,6 +97,10 @@ def _definition(view: WrittenView) -> str:
         ")",
     ]
     return "\n".join([*lines, ""])
+
+
+def _written(age: timedelta) -> str:
+    return f"timedelta(days={age.days})" if age.days else f"timedelta(seconds={age.seconds})"
 
 
 def _described(view: FeatureViewSpec) -> dict[str, str]:
@@ -126,12 +130,12 @@ def render_readme(
     """Markdown: the commands, the period, and what is not in it."""
     until = min((view.until for view in views if view.max_row_age is not None), default=as_of + timedelta(days=1))
     listed = [
-        f"| {v.spec.name} | {', '.join(v.spec.spine_entity) or '-'} | {len(stored_features(v.spec))} | {v.rows:,} |"
+        f"| {v.spec.name} | {', '.join(key_columns(v.spec))} | {len(stored_features(v.spec))} | {v.rows:,} |"
         for v in views
     ]
     without = [f"- `{view}`: {reason}." for view, reason in left_out.items()]
     request = [f"- request features of `{v.spec.name}`: {', '.join(v.spec.request)}." for v in views if v.spec.request]
-    missing = [*without, *request]
+    missing, keyless = [*without, *request], [view for view in views if not view.spec.entity]
     return "\n".join(
         [
             f"# {name} in Feast",
@@ -149,7 +153,8 @@ def render_readme(
             "|---|---|---:|---:|",
             *listed,
             "",
-            "An entity that no row is about has nulls, counts among them.",
+            "An entity that no row is about has nulls, counts among them; online, Feast takes no null as a key.",
+            *([f"A view without keys has `{EVERYTHING}`, which is always 1."] if keyless else []),
             *(["", "Not here:", "", *missing] if missing else []),
             "",
         ]

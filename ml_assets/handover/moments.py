@@ -15,8 +15,10 @@ from ml_assets.online.record import microseconds
 from ml_assets.online.stored import MOMENT, stored_features, stored_view
 
 EVENT_TIME = "event_timestamp"
+EVERYTHING = "everything"
+"""Key of a view without entity, always 1: Feast's DuckDB store cannot put a view without keys into an online store."""
 
-_SECOND = timedelta(seconds=1)
+_SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 
 
 class NothingKnown(ValueError):
@@ -32,9 +34,9 @@ def values_over(
     entity, at ``since``.
 
     Returns:
-        The rows: `view.spine_entity`, EVENT_TIME and the stored features, by entity and time, no two alike in both.
-        And how old a row can be and still hold, in whole seconds: of an entity no two rows lie further apart, for
-        which values are said again where nothing changes for long. None for a static table, whose rows always hold.
+        The rows: `key_columns(view)`, EVENT_TIME and the stored features, by entity and time, no two alike in both.
+        And how old a row can be and still hold: of an entity no two rows lie further apart, for which values are said
+        again where nothing changes for long. None for a static table, whose rows always hold.
 
     Raises:
         NothingKnown: the table has no row for any entity.
@@ -58,7 +60,14 @@ def values_over(
     named = dict(zip(kept.entity, kept.spine_entity, strict=True))
     time = pl.col(VALID_FROM).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(MOMENT).alias(EVENT_TIME)
     beside = rows.join(keys, on=ENTITY, how="left", maintain_order="left").rename(named)
-    return beside.select(*kept.spine_entity, time, *stored_features(kept)), step
+    if not kept.entity:
+        beside = beside.with_columns(pl.lit(1, pl.Int64).alias(EVERYTHING))
+    return beside.select(*key_columns(kept), time, *stored_features(kept)), step
+
+
+def key_columns(view: FeatureViewSpec) -> list[str]:
+    """The columns that tell one entity's rows from another's."""
+    return view.spine_entity or [EVERYTHING]
 
 
 def _known(view: FeatureViewSpec, table: pl.LazyFrame, as_of: datetime) -> pl.DataFrame:
@@ -67,9 +76,12 @@ def _known(view: FeatureViewSpec, table: pl.LazyFrame, as_of: datetime) -> pl.Da
 
 
 def _mean_gap(rows: pl.DataFrame, period: timedelta) -> timedelta:
-    """As long as the rows of an entity lie apart on average, so that saying values again at most doubles the rows."""
-    seconds = period * rows[ENTITY].n_unique() / max(rows.height, 1) // _SECOND
-    return min(timedelta(seconds=seconds + 1), period)
+    """As long as the rows of an entity lie apart on average, so that saying values again at most doubles the rows.
+
+    Whole seconds of less than a day, or whole days: Feast's DuckDB store takes no others.
+    """
+    gap = period * rows[ENTITY].n_unique() / rows.height
+    return timedelta(days=gap.days + 1) if gap >= _DAY else min(timedelta(seconds=gap // _SECOND + 1), _DAY)
 
 
 def _said_again(rows: pl.DataFrame, begin: int, end: int, step: timedelta) -> pl.DataFrame:
