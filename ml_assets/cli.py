@@ -290,7 +290,7 @@ def feast_export(
     except (ValueError, LookupError, OSError) as error:
         _fail(error)
     if as_json:
-        typer.echo(json.dumps(asdict(written), default=str))
+        typer.echo(json.dumps(asdict(written), default=lambda moment: moment.isoformat()))
         return
     typer.echo(f"{written.output}: {written.since.isoformat()} to {written.as_of.isoformat()}")
     for name, rows in written.rows.items():
