@@ -52,11 +52,10 @@ def test_the_champion_is_handed_over_in_every_form(command, finished, tmp_path, 
 def test_feast_serves_the_features_of_the_lake(command, finished, tmp_path):
     peers, lake, repository = handover.find_peers(), f"{finished[0]}/lake", tmp_path / "flights"
     told = command("feast-export", "flights", "--output", repository, "--since", SINCE)
-    asked = pl.read_delta(f"{lake}/flight_legs").filter(
-        pl.col("prediction_at") >= datetime.fromisoformat(f"{SINCE}T00:00Z")
-    )
+    legs, begin = pl.read_delta(f"{lake}/flight_legs"), datetime.fromisoformat(f"{SINCE}T00:00Z")
+    asked = legs.filter(pl.col("prediction_at") >= begin).sort("flight_id")
     assert set(told["left_out"]) == {"schedule"}
-    spine = asked.sort("flight_id").sample(300, seed=0).with_row_index("row").select(
+    spine = asked.sample(300, seed=0).with_row_index("row").select(
         "row", "carrier", "flight_number", "origin", "dest", "route", "tailnum",
         pl.lit(1).alias("everything"), pl.col("prediction_at").alias("event_timestamp"),
     )  # fmt: skip
