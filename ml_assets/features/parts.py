@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import polars as pl
 
 from ml_assets.features.engine import compute_features
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.inputs import check_spine_columns, check_table, check_times
 from ml_assets.features.keys import compare_keys
+from ml_assets.features.reach import reachable
 from ml_assets.features.spec import FeatureViewSpec
 
 ROWS_IN_MEMORY = 4_000_000
@@ -20,7 +20,6 @@ ROWS_IN_MEMORY = 4_000_000
 
 _MOST_FILES = 256
 _MICROSECOND = timedelta(microseconds=1)
-_ALWAYS = np.iinfo(np.int64)
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def compute_features_in_parts(
     check_spine_columns(view, spine.collect_schema(), time)
     asked = _Extent.of(spine, time)
     check_times(view, time, missing=asked.missing, rows=asked.rows)
-    facts = None if view.table is None else _reachable(view, events, asked)
+    facts = _facts(view, events, asked)
     rows = asked.rows + (0 if facts is None else _count(facts))
     if rows <= rows_in_memory or not asked.rows:
         yield _compute(view, spine.collect(), facts, time)
@@ -80,16 +79,16 @@ def compute_features_in_parts(
 
 @dataclass(frozen=True)
 class _Extent:
-    """How many rows a frame has, and the first and last of their times, in microseconds; None without rows."""
+    """How many rows a frame has, how many lack a time, and the first and last time; None without rows."""
 
     rows: int
     missing: int
-    first: int | None
-    last: int | None
+    first: datetime | None
+    last: datetime | None
 
     @classmethod
     def of(cls, frame: pl.LazyFrame, time: str) -> "_Extent":
-        times = pl.col(time).to_physical()
+        times = pl.col(time)
         found = frame.select(
             pl.len(), times.null_count().alias("missing"), times.min().alias("first"), times.max().alias("last")
         )
@@ -104,24 +103,21 @@ class _Part:
     facts: pl.LazyFrame | None
 
 
+def _facts(view: FeatureViewSpec, events: pl.LazyFrame | None, asked: _Extent) -> pl.LazyFrame | None:
+    if view.table is None:
+        return None
+    if events is None:
+        raise FeatureError(f"feature view {view.name!r}: it reads table {view.table!r}, but was given no rows")
+    check_table(view, events.collect_schema())
+    return reachable(view, events, asked.first, asked.last)
+
+
 def _count(frame: pl.LazyFrame) -> int:
     return frame.select(pl.len()).collect(engine="streaming").item()
 
 
 def _compute(view: FeatureViewSpec, rows: pl.DataFrame, facts: pl.LazyFrame | None, time: str) -> ComputedPart:
     return ComputedPart(rows, compute_features(view, rows, facts, time=time))
-
-
-def _reachable(view: FeatureViewSpec, events: pl.LazyFrame | None, asked: _Extent) -> pl.LazyFrame:
-    if events is None:
-        raise FeatureError(f"feature view {view.name!r}: it reads table {view.table!r}, but was given no rows")
-    check_table(view, events.collect_schema())
-    events = events.select(view.table_columns)
-    if view.known_at is None or asked.last is None:
-        return events
-    known_at = pl.col(view.known_at).to_physical()
-    events = events.filter(known_at <= asked.last)
-    return events if view.look_back is None else events.filter(known_at > asked.first - view.look_back // _MICROSECOND)
 
 
 def _divide(
@@ -162,27 +158,23 @@ def _compute_by_time(view: FeatureViewSpec, part: _Part, time: str, rows_in_memo
     """Compute a part whole if it is small enough, else one range of time after the other."""
     known = None if view.known_at is None else part.facts
     begun = None
-    for first, end in _ranges(part.spine, known, time, view.known_at, rows_in_memory):
-        rows = part.spine.filter(_within(time, first, end)).collect()
+    for first, last in _ranges(part.spine, known, time, view.known_at, rows_in_memory):
+        rows = part.spine.filter(pl.col(time).is_between(first, last)).collect()
         facts = part.facts
         if known is not None:
-            arrived = known.filter(_within(view.known_at, first, end)).collect()
+            arrived = known.filter(pl.col(view.known_at).is_between(first, last)).collect()
             begun = arrived if begun is None else pl.concat([begun, arrived])
             facts = begun.lazy()
         if rows.height:
             yield _compute(view, rows, facts, time)
         if begun is not None:
-            begun = begun.filter(_needed_after(view, end))
+            begun = begun.filter(_matters_after(view, last))
 
 
-def _within(column: str, first: int, end: int) -> pl.Expr:
-    return pl.col(column).to_physical().is_between(first, end, closed="left")
-
-
-def _needed_after(view: FeatureViewSpec, moment: int) -> pl.Expr:
-    """Which rows known before a moment can matter at it or later."""
+def _matters_after(view: FeatureViewSpec, moment: datetime) -> pl.Expr:
+    """Which rows known up to a moment can matter later."""
     known_at = pl.col(view.known_at)
-    recent = known_at.to_physical() > moment - view.longest_span // _MICROSECOND
+    recent = known_at > moment - view.longest_span
     if view.look_back is not None:
         return recent
     last = known_at.max().over(view.entity) if view.entity else known_at.max()
@@ -191,22 +183,21 @@ def _needed_after(view: FeatureViewSpec, moment: int) -> pl.Expr:
 
 def _ranges(
     spine: pl.LazyFrame, facts: pl.LazyFrame | None, time: str, known_at: str | None, rows_in_memory: int
-) -> Iterator[tuple[int, int]]:
-    """Ranges of microseconds, in order and without the end, that hold all rows, halved until each has few enough."""
+) -> Iterator[tuple[datetime, datetime]]:
+    """First and last moment of ranges, in order, that hold all rows: halved until few enough, or of one moment."""
+    sides = [(spine, time)] if facts is None else [(spine, time), (facts, known_at)]
 
-    def divide(first: int, end: int) -> Iterator[tuple[int, int]]:
-        extents = [_Extent.of(spine.filter(_within(time, first, end)), time)]
-        if facts is not None:
-            extents.append(_Extent.of(facts.filter(_within(known_at, first, end)), known_at))
-        filled = [extent for extent in extents if extent.rows]
-        if not filled:
+    def divide(first: datetime | None, last: datetime | None) -> Iterator[tuple[datetime, datetime]]:
+        inside = True if first is None else pl.col("moment").is_between(first, last)
+        extents = [_Extent.of(side.select(moment=column).filter(inside), "moment") for side, column in sides]
+        if not (filled := [extent for extent in extents if extent.rows]):
             return
-        low, high = min(extent.first for extent in filled), max(extent.last for extent in filled)
-        if low == high or sum(extent.rows for extent in extents) <= rows_in_memory:
-            yield low, high + 1
+        first, last = min(extent.first for extent in filled), max(extent.last for extent in filled)
+        if first == last or sum(extent.rows for extent in filled) <= rows_in_memory:
+            yield first, last
         else:
-            middle = (low + high + 1) // 2
-            yield from divide(low, middle)
-            yield from divide(middle, high + 1)
+            middle = first + (last - first) // 2
+            yield from divide(first, middle)
+            yield from divide(middle + _MICROSECOND, last)
 
-    yield from divide(_ALWAYS.min, _ALWAYS.max)
+    yield from divide(None, None)

@@ -10,6 +10,7 @@ from ml_assets.features.entities import number_entities
 from ml_assets.features.expressions import columns_read
 from ml_assets.features.keys import compare_keys
 from ml_assets.features.packing import Packing
+from ml_assets.features.reach import reachable
 from ml_assets.features.spec import FeatureViewSpec
 
 _CODE = "__entity_code__"
@@ -78,7 +79,7 @@ def build_timeline(view: FeatureViewSpec, spine: pl.DataFrame, table: pl.LazyFra
         FeatureError: the key types of spine and table do not fit.
     """
     entities = number_entities(compare_keys(view, spine.schema, table.collect_schema()), spine)
-    events = _reachable(view, spine[time], table).pipe(entities.code, _CODE)
+    events = reachable(view, table, spine[time].min(), spine[time].max()).pipe(entities.code, _CODE)
     # Sorting moves rows by their number: the columns themselves, text above all, are dearer to move.
     read = dict.fromkeys([*columns_read(view.name, view.table_expressions), view.known_at])
     events = events.select(_CODE, *read).collect()
@@ -97,15 +98,6 @@ def build_timeline(view: FeatureViewSpec, spine: pl.DataFrame, table: pl.LazyFra
         times=spine_times[first],
         moment_of_row=moment_of_row,
     )
-
-
-def _reachable(view: FeatureViewSpec, times: pl.Series, table: pl.LazyFrame) -> pl.LazyFrame:
-    known_at = pl.col(view.known_at)
-    rows = table.select(view.table_columns).filter(known_at.is_not_null())
-    rows = rows.filter(known_at <= times.max()) if len(times) else rows.head(0)
-    if view.look_back is not None and len(times):
-        rows = rows.filter(known_at > times.min() - view.look_back)
-    return rows
 
 
 def _distinct(entities: np.ndarray, times: np.ndarray, count: int) -> tuple[np.ndarray, pl.Series]:
