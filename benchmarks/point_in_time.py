@@ -342,7 +342,7 @@ def show(told: dict) -> None:
             "n_log_n": ("of n log n", ".2f"), "peak_exponent": ("of memory", ".2f"),
         },
     }  # fmt: skip
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=110)
     for title, columns in shown.items():
         if told[title]:
             table = Table(title=title, title_justify="left")
