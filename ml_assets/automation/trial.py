@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ml_assets.automation.projects import spine_of
-from ml_assets.components.feature_view import FeatureView, events_of
+from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.ml_model import MLModel
 from ml_assets.components.model_context import ModelContext
 from ml_assets.components.source import Source
@@ -191,6 +191,6 @@ def _with_features(sample: pl.DataFrame, context: ModelContext, tables: _Tables)
     computed = []
     for view in context.views:
         rows = sample.select(list(dict.fromkeys([time, *view.spine_columns]))).unique(maintain_order=True)
-        events = None if view.table is None else events_of(tables.scan(view.table), view, rows, time)
+        events = None if view.table is None else tables.scan(view.table)
         computed.append((view, compute_features(view, rows, events, time=time).lazy()))
     return join_features(sample, computed, time=time)

@@ -1,5 +1,9 @@
 """FeatureView: a declared view as an asset, one partition of the spine at a time."""
 
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import dagster as dg
 import polars as pl
 from pydantic import Field
@@ -12,8 +16,9 @@ from ml_assets.components.partitions import SINGLE_RUN, drops_of
 from ml_assets.components.scaffolders import FeatureViewScaffolder
 from ml_assets.components.spine import Spine, find_spine
 from ml_assets.components.stages import FEATURE, STAGE
-from ml_assets.features.engine import compute_features
+from ml_assets.features.parts import compute_features_in_parts
 from ml_assets.features.point_in_time import find_leaks
+from ml_assets.features.reach import reachable
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.spec import OnlineSpec
 from ml_assets.resources import LakeResource
@@ -81,49 +86,64 @@ def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefi
     def features(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
         drops = drops_of(context, spine.drops)
         tables = lake.open()
-        rows = spine.rows(tables, drops, view.spine_columns).unique(maintain_order=True)
-        events = None if view.table is None else events_of(tables.scan(view.table), view, rows, spine.time)
-        computed = compute_features(view, rows, events, time=spine.time)
-        stored = pl.concat([rows.select(spine.partition), computed], how="horizontal")
-        written = tables.replace(view.key, stored, {spine.partition: drops})
-        nulls = computed.select(pl.col(view.feature_names).is_null().mean()).row(0, named=True)
-        return dg.MaterializeResult(
-            metadata={
-                **table_metadata(written, stored),
-                "missing_share": {name: round(share, 4) for name, share in nulls.items()},
-                "table_versions_read": {t: tables.version(t) for t in [spine.table, view.table] if t},
-            },
-            data_version=data_version(written),
-            check_results=[_audit(view, spine.time, rows, computed, events)],
-        )
+        rows = spine.scan(tables, drops, view.spine_columns)
+        events = None if view.table is None else tables.scan(view.table)
+        with TemporaryDirectory(prefix="ml_assets-features-") as folder:
+            computed = _compute(view, spine, rows, events, Path(folder))
+            written = tables.replace(view.key, computed.stored, {spine.partition: drops})
+            return dg.MaterializeResult(
+                metadata={
+                    **table_metadata(written, computed.stored),
+                    "missing_share": _missing_share(view, computed.stored),
+                    "table_versions_read": {t: tables.version(t) for t in [spine.table, view.table] if t},
+                },
+                data_version=data_version(written),
+                check_results=[_audit(view, spine.time, computed.sample, events)],
+            )
 
     return features
 
 
-def events_of(table: pl.LazyFrame, view: FeatureView, rows: pl.DataFrame, time: str) -> pl.LazyFrame:
-    """The rows of the view's table that can matter to ``rows``: nothing known too early or too late."""
-    table = table.select(view.table_columns)
-    if view.known_at is None:
-        return table
-    table = table.filter(pl.col(view.known_at) <= rows[time].max())
-    if view.look_back is not None:
-        table = table.filter(pl.col(view.known_at) > rows[time].min() - view.look_back)
-    return table
+@dataclass(frozen=True)
+class _Computed:
+    """The rows to store, lazily from files, and some of them with the spine's columns."""
+
+    stored: pl.LazyFrame
+    sample: pl.DataFrame
 
 
-def _audit(
-    view: FeatureView, time: str, rows: pl.DataFrame, computed: pl.DataFrame, events: pl.LazyFrame | None
-) -> dg.AssetCheckResult:
-    # A request feature may bear the name of the spine column that it hands on.
-    stored = rows.with_columns(computed.select(view.feature_names))
-    differing = find_leaks(view, stored, events, time=time, rows=AUDITED_ROWS)
+def _compute(
+    view: FeatureView, spine: Spine, rows: pl.LazyFrame, events: pl.LazyFrame | None, folder: Path
+) -> _Computed:
+    samples = []
+    for number, part in enumerate(compute_features_in_parts(view, rows, events, time=spine.time)):
+        # What is equal has one key and one time, so it lies in one part.
+        first = pl.Series(part.rows.select(pl.struct(pl.all()).is_first_distinct()))
+        distinct, features = part.rows.filter(first), part.features.filter(first)
+        distinct.select(spine.partition).hstack(features).write_ipc(folder / f"{number}.arrow")
+        # A request feature may bear the name of the spine column that it hands on.
+        offered = distinct.with_columns(features.select(view.feature_names))
+        samples.append(offered.sample(min(AUDITED_ROWS, offered.height), seed=0))
+    offered = pl.concat(samples)
+    return _Computed(pl.scan_ipc(folder), offered.sample(min(AUDITED_ROWS, offered.height), seed=0))
+
+
+def _missing_share(view: FeatureView, stored: pl.LazyFrame) -> dict[str, float]:
+    nulls = stored.select(pl.col(view.feature_names).is_null().mean()).collect(engine="streaming")
+    return {name: round(share, 4) for name, share in nulls.row(0, named=True).items()}
+
+
+def _audit(view: FeatureView, time: str, sample: pl.DataFrame, events: pl.LazyFrame | None) -> dg.AssetCheckResult:
+    if events is not None:
+        events = reachable(view, events, sample[time].min(), sample[time].max())
+    differing = find_leaks(view, sample, events, time=time, rows=AUDITED_ROWS)
     return dg.AssetCheckResult(
         passed=differing.is_empty(),
         check_name="point_in_time",
         metadata={
             "observed": differing.height,
             "threshold": 0,
-            "rows_recomputed": min(AUDITED_ROWS, rows.height),
+            "rows_recomputed": sample.height,
             "differing": markdown(differing.head(10)),
         },
     )

@@ -9,13 +9,13 @@ from ml_assets.lake import TableVersion
 
 
 def table_metadata(
-    written: TableVersion, frame: pl.DataFrame, described: Mapping[str, str] | None = None
+    written: TableVersion, frame: pl.DataFrame | pl.LazyFrame, described: Mapping[str, str] | None = None
 ) -> dict[str, object]:
     """Row count, lake version and column schema of a table just written."""
     return {
         "dagster/row_count": written.rows,
         "table_version": written.version,
-        "dagster/column_schema": column_schema(frame.schema, described or {}),
+        "dagster/column_schema": column_schema(frame.collect_schema(), described or {}),
     }
 
 

@@ -33,8 +33,12 @@ class Spine(SharedSpine, dg.Component, dg.Resolvable):
 
     def rows(self, lake: Lake, drops: list[str], columns: list[str]) -> pl.DataFrame:
         """The spine's rows of some drops: partition, time and the given columns."""
+        return self.scan(lake, drops, columns).collect()
+
+    def scan(self, lake: Lake, drops: list[str], columns: list[str]) -> pl.LazyFrame:
+        """What ``rows`` gives, lazily."""
         wanted = list(dict.fromkeys([self.partition, self.time, *columns]))
-        return lake.scan(self.table).filter(pl.col(self.partition).is_in(drops)).select(wanted).collect()
+        return lake.scan(self.table).filter(pl.col(self.partition).is_in(drops)).select(wanted)
 
     @property
     def partitions_def(self) -> dg.PartitionsDefinition | None:

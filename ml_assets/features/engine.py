@@ -61,5 +61,4 @@ def _table_features(
     if view.known_at is None:
         return [lookup_features(view, spine, table.select(view.table_columns).collect())]
     timeline = build_timeline(view, spine, table, time)
-    per_moment = [latest_features(view, timeline), window_features(view, timeline)]
-    return [timeline.to_spine(part) for part in per_moment if part.width]
+    return [latest_features(view, timeline), timeline.to_spine(window_features(view, timeline))]

@@ -14,14 +14,32 @@ def check_spine(view: FeatureViewSpec, spine: pl.DataFrame, time: str) -> None:
     Raises:
         FeatureError: names the view, the column and what to do.
     """
-    _require(view, "spine", spine.schema, [*view.spine_columns, time], "add it, or map a key with `spine_keys`")
-    _require_moment(view, "spine", time, spine.schema[time])
+    check_spine_columns(view, spine.schema, time)
+    check_times(view, time, missing=spine[time].null_count(), rows=spine.height)
+
+
+def check_spine_columns(view: FeatureViewSpec, spine: pl.Schema, time: str) -> None:
+    """Check the spine's key, request and time columns.
+
+    Raises:
+        FeatureError: names the view, the column and what to do.
+    """
+    _require(view, "spine", spine, [*view.spine_columns, time], "add it, or map a key with `spine_keys`")
+    _require_moment(view, "spine", time, spine[time])
     if taken := sorted({time} & {*view.feature_names, *view.spine_entity}):
         raise FeatureError(f"feature view {view.name!r}: {taken[0]!r} is also the spine's time column: rename it")
-    if missing := spine[time].null_count():
+
+
+def check_times(view: FeatureViewSpec, time: str, *, missing: int, rows: int) -> None:
+    """Check that none of the spine's `rows` rows is `missing` its time.
+
+    Raises:
+        FeatureError: names the view, the column and what to do.
+    """
+    if missing:
         raise FeatureError(
             f"feature view {view.name!r}: the spine's time column {time!r} is null in {missing} of "
-            f"{spine.height} rows; a row without a prediction time has no features: drop it or give it one"
+            f"{rows} rows; a row without a prediction time has no features: drop it or give it one"
         )
 
 

@@ -1,6 +1,5 @@
 """The entity's last known row."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -13,7 +12,7 @@ from ml_assets.features.timeline import Timeline
 
 
 def latest_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:
-    """The view's `latest` features: one row per moment of the timeline, types as the expressions give them.
+    """The view's `latest` features: one row per spine row, types as the expressions give them.
 
     The last row wins as a whole, nulls included. Among rows of one entity with the same known_at the largest
     in `order_by` wins, then the largest in the features themselves: the order in which rows are stored never
@@ -26,20 +25,32 @@ def latest_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:
         return pl.DataFrame()
     ranks = {f"__rank_{i}__": text for i, text in enumerate(view.order_by)}
     values = evaluate(view.name, timeline.events, {**ranks, **view.latest})
-    values = order_ties(values, timeline.event_keys, by=values.columns).select(*view.latest)
+    order = order_ties(values, timeline.order, timeline.event_keys)
     age = parse_duration(view.ttl) if view.ttl else None
     start, end = timeline.known_before(age), timeline.known_before(timedelta(0))
-    last_row = pl.Series(end - 1).set(pl.Series(end <= start), None)
-    return values.select(pl.all().gather(last_row))
+    # Row numbers are gathered all the way to the spine, so that the values move only once.
+    last = pl.Series(end - 1).set(pl.Series(end <= start), None)
+    of_spine = order.gather(last).gather(timeline.moment_of_row)
+    return values.select(pl.col(*view.latest).gather(of_spine))
 
 
-def order_ties(values: pl.DataFrame, keys: np.ndarray, by: Sequence[str]) -> pl.DataFrame:
-    """Sort each run of rows with equal `keys` (int64, sorted) by columns, nulls first; all else stays."""
+def order_ties(values: pl.DataFrame, order: pl.Series, keys: np.ndarray) -> pl.Series:
+    """Sort each run of equal `keys` by all columns of `values`, nulls first; all else stays.
+
+    Args:
+        values: rows in any order.
+        order: row numbers of `values`, UInt32.
+        keys: int64, sorted: the key of each row in `order`.
+
+    Returns:
+        Row numbers of `values`, UInt32.
+    """
     same = keys[1:] == keys[:-1]
+    if not same.any():
+        return order
     tied = np.flatnonzero(np.concatenate([same, [False]]) | np.concatenate([[False], same]))
-    if not tied.size:
-        return values
-    ranked = values[tied].select(pl.col(by), __key__=pl.Series(keys[tied]), __row__=pl.Series(tied))
-    rows = np.arange(values.height)
-    rows[tied] = ranked.sort("__key__", *by, nulls_last=False)["__row__"].to_numpy()
-    return values[rows]
+    rows = order.gather(tied)
+    ranked = values.select(pl.all().gather(rows)).with_columns(__key__=pl.Series(keys[tied]), __row__=rows)
+    sorted_rows = order.to_numpy().copy()
+    sorted_rows[tied] = ranked.sort("__key__", *values.columns, nulls_last=False)["__row__"].to_numpy()
+    return pl.Series(sorted_rows)

@@ -1,5 +1,6 @@
 """Whether stored features keep the point-in-time rule."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -12,6 +13,7 @@ from ml_assets.features.spec import FeatureViewSpec
 
 # What a plain float sum may be off by, relative to the sum of its terms' sizes: some tens of roundings.
 _ROUNDING = 1e-14
+_ROWS_AT_ONCE = 4_000_000
 
 
 def find_leaks(
@@ -50,11 +52,13 @@ def find_leaks(
     if missing := [name for name in view.feature_names if name not in stored.columns]:
         raise FeatureError(f"feature view {view.name!r}: no stored values of {missing}: compute the view again")
     sample = stored.sample(min(rows, stored.height), seed=seed)
-    histories = _histories(view, sample, events)
-    plain = [
-        recompute(view, row, history, moment)
-        for row, history, moment in zip(sample.iter_slices(1), histories, sample[time].to_physical(), strict=True)
-    ]
+    moments = sample[time].to_physical()
+    recomputed = {
+        row: recompute(view, sample[row], history, moments[row])
+        for mine, history in _histories(view, sample, events)
+        for row in mine
+    }
+    plain = [recomputed[row] for row in range(sample.height)]
     where = sample.select(*view.spine_entity, time)
     return pl.concat(
         where.hstack(_compare(name, sample[name], plain, tolerance)).filter(~pl.col("equal")).drop("equal")
@@ -64,24 +68,39 @@ def find_leaks(
 
 def _histories(
     view: FeatureViewSpec, sample: pl.DataFrame, events: pl.LazyFrame | pl.DataFrame | None
-) -> list[History]:
-    """The history of each sampled row's entity."""
+) -> Iterator[tuple[list[int], History]]:
+    """The history of each sampled entity, with the sample's rows that are of it; never of too many entities at once."""
+    everything = list(range(sample.height))
     if view.table is None:
-        return [History(pl.DataFrame(), None)] * sample.height
+        yield everything, History(pl.DataFrame(), None)
+        return
     if events is None:
         raise FeatureError(f"feature view {view.name!r}: it reads table {view.table!r}, but was given no rows")
     schema = events.lazy().collect_schema()
     check_table(view, schema)
     table = events.lazy().select(view.table_columns)
     if not view.entity:
-        return [History.of(table.collect(), view.known_at)] * sample.height
+        yield everything, History.of(table.collect(), view.known_at)
+        return
     keys = compare_keys(view, sample.schema, schema)
+    table = table.with_columns(keys.of_table)
     wanted = sample.select(keys.of_spine)
-    found = table.with_columns(keys.of_table).join(wanted.unique().lazy(), on=keys.names, how="semi").collect()
-    groups = found.partition_by(keys.names, as_dict=True, include_key=False)
-    histories = {key: History.of(rows, view.known_at) for key, rows in groups.items()}
-    unseen = History.of(found.clear(), view.known_at)
-    return [histories.get(key, unseen) for key in wanted.iter_rows()]
+    places = wanted.with_row_index("row").group_by(keys.names).agg("row")
+    rows_of = {tuple(key): rows for *key, rows in places.iter_rows()}
+    for entities in _batches(table, wanted.unique(), keys.names):
+        found = table.join(entities.lazy(), on=keys.names, how="semi").collect(engine="streaming")
+        groups = found.partition_by(keys.names, as_dict=True, include_key=False)
+        for key, rows in groups.items():
+            yield rows_of.pop(key), History.of(rows, view.known_at)
+    unseen = History.of(table.drop(keys.names).head(0).collect(), view.known_at)
+    yield [row for rows in rows_of.values() for row in rows], unseen
+
+
+def _batches(table: pl.LazyFrame, entities: pl.DataFrame, keys: list[str]) -> list[pl.DataFrame]:
+    """Divide the entities that the table has so that those of a batch have few enough rows, or are one."""
+    found = table.join(entities.lazy(), on=keys, how="semi").group_by(keys).len("rows").collect(engine="streaming")
+    batch = (pl.col("rows").cum_sum() - 1) // _ROWS_AT_ONCE
+    return found.sort("rows").with_columns(batch=batch).partition_by("batch", include_key=False)
 
 
 def _compare(name: str, stored: pl.Series, plain: list[PlainFeatures], tolerance: float) -> pl.DataFrame:

@@ -174,8 +174,13 @@ class FeatureViewSpec(BaseModel):
         """
         if self.known_at is None or (self.latest and self.ttl is None):
             return None
+        return self.longest_span
+
+    @property
+    def longest_span(self) -> timedelta:
+        """The longest of the windows and the ttl; zero if there is none."""
         spans = [window for _, _, window in self.aggregate_features.values()]
-        return max(parse_duration(span) for span in [*spans, *([self.ttl] if self.ttl else [])])
+        return max((parse_duration(span) for span in [*spans, *([self.ttl] if self.ttl else [])]), default=timedelta(0))
 
     def windows_of(self, base: str) -> list[str]:
         """The windows of one aggregate."""

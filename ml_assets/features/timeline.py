@@ -6,8 +6,11 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from ml_assets.features.keys import ComparedKeys, compare_keys
+from ml_assets.features.entities import number_entities
+from ml_assets.features.expressions import columns_read
+from ml_assets.features.keys import compare_keys
 from ml_assets.features.packing import Packing
+from ml_assets.features.reach import reachable
 from ml_assets.features.spec import FeatureViewSpec
 
 _CODE = "__entity_code__"
@@ -22,24 +25,26 @@ class Timeline:
     goes back to the spine's rows with `to_spine`.
 
     Attributes:
-        events: the table's columns, sorted by entity, then known_at.
-        event_keys: int64, the packed (entity, known_at) of each row of `events`.
+        events: the columns that the view's expressions read and known_at, in the order of the table.
+        order: UInt32, the rows of `events` sorted by entity, then known_at.
+        event_keys: int64, the packed (entity, known_at) of the rows in `order`.
         packing: what packed them.
         entities: int64, the entity code of each moment; codes of unknown entities lie beyond all events.
         times: int64, the microseconds of each moment.
-        moment_of_row: int64, the moment of each spine row.
+        moment_of_row: UInt32, the moment of each spine row.
     """
 
     events: pl.DataFrame
+    order: pl.Series
     event_keys: np.ndarray
     packing: Packing | None
     entities: np.ndarray
     times: np.ndarray
-    moment_of_row: np.ndarray
+    moment_of_row: pl.Series
     _counts: dict[timedelta | None, np.ndarray] = field(default_factory=dict)
 
     def known_before(self, age: timedelta | None) -> np.ndarray:
-        """How many rows of `events` lie at or before (entity, time - age), for each moment; int64.
+        """How many rows of `order` lie at or before (entity, time - age), for each moment; int64.
 
         The rows of the window t - w < known_at <= t are therefore those from `known_before(w)` up to, not
         including, `known_before(timedelta(0))`. Age None stands for ever: the rows of earlier entities only.
@@ -50,7 +55,7 @@ class Timeline:
 
     def to_spine(self, per_moment: pl.DataFrame) -> pl.DataFrame:
         """Turn a frame with one row per moment into one with one row per spine row, in the spine's order."""
-        return per_moment[self.moment_of_row]
+        return per_moment.select(pl.all().gather(self.moment_of_row))
 
     def _count(self, age: timedelta | None) -> np.ndarray:
         if self.packing is None:
@@ -73,58 +78,36 @@ def build_timeline(view: FeatureViewSpec, spine: pl.DataFrame, table: pl.LazyFra
     Raises:
         FeatureError: the key types of spine and table do not fit.
     """
-    keys = compare_keys(view, spine.schema, table.collect_schema())
-    codes, spine_codes = _entity_codes(spine.select(keys.of_spine), spine.height)
-    events = _reachable(view, spine[time], table, keys, codes)
+    entities = number_entities(compare_keys(view, spine.schema, table.collect_schema()), spine)
+    events = reachable(view, table, spine[time].min(), spine[time].max()).pipe(entities.code, _CODE)
+    # Sorting moves rows by their number: the columns themselves, text above all, are dearer to move.
+    read = dict.fromkeys([*columns_read(view.name, view.table_expressions), view.known_at])
+    events = events.select(_CODE, *read).collect()
     event_times = events[view.known_at].to_physical().to_numpy()
-    packing = Packing.for_ticks(event_times, codes.height) if events.height else None
+    packing = Packing.for_ticks(event_times, entities.count) if events.height else None
     event_keys = packing.pack(events[_CODE].to_numpy(), event_times) if packing else event_times
     order = pl.Series(event_keys).arg_sort()
     spine_times = spine[time].to_physical().to_numpy()
-    first, moment_of_row = _distinct(spine_codes, spine_times, codes.height)
+    first, moment_of_row = _distinct(entities.of_spine, spine_times, entities.count)
     return Timeline(
-        events=events[order].drop(_CODE),
+        events=events.drop(_CODE),
+        order=order,
         event_keys=event_keys[order.to_numpy()],
         packing=packing,
-        entities=spine_codes[first],
+        entities=entities.of_spine[first],
         times=spine_times[first],
         moment_of_row=moment_of_row,
     )
 
 
-def _entity_codes(keys: pl.DataFrame, rows: int) -> tuple[pl.DataFrame, np.ndarray]:
-    """Number the entities of the spine's `rows` rows: keys with code, and each row's code.
-
-    A row with a null key gets the code after the last one, which no event has.
-    """
-    if not keys.width:
-        return pl.DataFrame({_CODE: [0]}), np.zeros(rows, np.int64)
-    codes = keys.unique().drop_nulls().with_row_index(_CODE).cast({_CODE: pl.Int64})
-    joined = keys.join(codes, on=keys.columns, how="left", maintain_order="left")
-    return codes, joined[_CODE].fill_null(codes.height).to_numpy()
-
-
-def _reachable(
-    view: FeatureViewSpec, times: pl.Series, table: pl.LazyFrame, keys: ComparedKeys, codes: pl.DataFrame
-) -> pl.DataFrame:
-    known_at = pl.col(view.known_at)
-    rows = table.select(view.table_columns).filter(known_at.is_not_null())
-    rows = rows.filter(known_at <= times.max()) if len(times) else rows.head(0)
-    if view.look_back is not None and len(times):
-        rows = rows.filter(known_at > times.min() - view.look_back)
-    if not keys.names:
-        return rows.with_columns(pl.lit(0, pl.Int64).alias(_CODE)).collect()
-    coded = rows.with_columns(keys.of_table).join(codes.lazy(), on=keys.names, how="inner")
-    return coded.drop(keys.names).collect()
-
-
-def _distinct(entities: np.ndarray, times: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _distinct(entities: np.ndarray, times: np.ndarray, count: int) -> tuple[np.ndarray, pl.Series]:
     """A spine row for each distinct (entity, time), in their order, and each spine row's place among them."""
     if not times.size:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
+        return np.empty(0, np.int64), pl.Series(dtype=pl.UInt32)
     keys = Packing.for_ticks(times, count).pack(entities, times)
     order = pl.Series(keys).arg_sort().to_numpy()
-    starts = np.concatenate([[True], np.diff(keys[order]) != 0])
-    moment_of_row = np.empty(times.size, np.int64)
-    moment_of_row[order] = np.cumsum(starts) - 1
-    return order[starts], moment_of_row
+    keys = keys[order]
+    starts = np.concatenate([[True], keys[1:] != keys[:-1]])
+    moment_of_row = np.empty(times.size, np.uint32)
+    moment_of_row[order] = np.cumsum(starts, dtype=np.uint32) - np.uint32(1)
+    return order[starts], pl.Series(moment_of_row)

@@ -34,7 +34,7 @@ def window_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:
     columns = []
     for base, spec in view.aggregates.items():
         where = f"feature view {view.name!r}, aggregate {base!r}: `{spec.of}`"
-        observations = observe(where, values[base], spec.functions)
+        observations = observe(where, values[base].gather(timeline.order), spec.functions)
         windows = {w: _window(timeline, observations, parse_duration(w)) for w in view.windows_of(base)}
         for function in spec.functions:
             for name, window in windows.items():

@@ -86,12 +86,12 @@ class Lake:
             table.vacuum(dry_run=False)
         return removed
 
-    def replace(self, key: str, frame: pl.DataFrame, where: Where | None = None) -> TableVersion:
+    def replace(self, key: str, frame: pl.DataFrame | pl.LazyFrame, where: Where | None = None) -> TableVersion:
         """Overwrite the table, or only the partitions named by ``where``, in one atomic commit.
 
         Args:
-            frame: the new rows. Categorical, Enum, Duration and Null columns are refused: Delta has
-                no such types.
+            frame: the new rows; a LazyFrame is read batch by batch, more than once, and never held whole.
+                Categorical, Enum, Duration and Null columns are refused: Delta has no such types.
             where: partition column -> its values. Rows outside it stay; every row of ``frame`` lies
                 inside it. A table is partitioned by these columns from its first write on.
 
@@ -101,7 +101,7 @@ class Lake:
         _refuse_foreign_types(key, frame)
         where = {column: list(values) for column, values in (where or {}).items()}
         _refuse_rows_outside(key, frame, where)
-        return TableVersion(key, self._commit(key, frame, where), frame.height)
+        return TableVersion(key, self._commit(key, frame, where), _height(frame))
 
     def append(self, key: str, frame: pl.DataFrame, partition_by: Sequence[str] = ()) -> TableVersion:
         """Add rows to the table in one atomic commit; the first append creates it. Appends never conflict for long.
@@ -116,10 +116,10 @@ class Lake:
         _refuse_foreign_types(key, frame)
         return TableVersion(key, self._write(key, frame, _append_to(self.uri(key), list(partition_by))), frame.height)
 
-    def _commit(self, key: str, frame: pl.DataFrame, where: dict[str, list[str]]) -> int:
+    def _commit(self, key: str, frame: pl.DataFrame | pl.LazyFrame, where: dict[str, list[str]]) -> int:
         return self._write(key, frame, _replace_in(self.uri(key), where))
 
-    def _write(self, key: str, frame: pl.DataFrame, write: Callable[[Any, pl.DataFrame], None]) -> int:
+    def _write(self, key: str, frame: pl.DataFrame | pl.LazyFrame, write: Callable[[Any, Any], None]) -> int:
         """Let `write` commit to the table, None if there is none yet, until no other writer is in the way."""
         from deltalake.exceptions import CommitFailedError, DeltaError
 
@@ -127,7 +127,7 @@ class Lake:
         for attempt in range(1, COMMIT_ATTEMPTS + 1):
             table = self._table(key) if self.exists(key) else None
             try:
-                write(table, data)
+                write(table, data.collect_batches() if isinstance(data, pl.LazyFrame) else data)
             except (CommitFailedError, DeltaError) as error:
                 if attempt == COMMIT_ATTEMPTS or not _is_conflict(error):
                     raise
@@ -148,8 +148,8 @@ class Lake:
             ) from None
 
 
-def _replace_in(uri: str, where: dict[str, list[str]]) -> Callable[[Any, pl.DataFrame], None]:
-    def write(table: Any, data: pl.DataFrame) -> None:
+def _replace_in(uri: str, where: dict[str, list[str]]) -> Callable[[Any, Any], None]:
+    def write(table: Any, data: Any) -> None:
         from deltalake import write_deltalake
 
         partial = bool(where) and table is not None
@@ -166,8 +166,8 @@ def _replace_in(uri: str, where: dict[str, list[str]]) -> Callable[[Any, pl.Data
     return write
 
 
-def _append_to(uri: str, partition_by: list[str]) -> Callable[[Any, pl.DataFrame], None]:
-    def write(table: Any, data: pl.DataFrame) -> None:
+def _append_to(uri: str, partition_by: list[str]) -> Callable[[Any, Any], None]:
+    def write(table: Any, data: Any) -> None:
         from deltalake import write_deltalake
 
         write_deltalake(
@@ -189,18 +189,21 @@ def _predicate(where: dict[str, list[str]]) -> str:
     return " AND ".join(clauses)
 
 
-def _refuse_foreign_types(key: str, frame: pl.DataFrame) -> None:
+def _height(frame: pl.DataFrame | pl.LazyFrame) -> int:
+    return frame.lazy().select(pl.len()).collect(engine="streaming").item()
+
+
+def _refuse_foreign_types(key: str, frame: pl.DataFrame | pl.LazyFrame) -> None:
     foreign = (pl.Categorical, pl.Enum, pl.Duration, pl.Null, pl.Object)
-    bad = [f"{name} ({dtype})" for name, dtype in frame.schema.items() if isinstance(dtype, foreign)]
+    bad = [f"{name} ({dtype})" for name, dtype in frame.collect_schema().items() if isinstance(dtype, foreign)]
     if bad:
         raise ValueError(f"table {key!r}: Delta cannot hold {', '.join(bad)}; cast first, e.g. to String")
 
 
-def _refuse_rows_outside(key: str, frame: pl.DataFrame, where: dict[str, list[str]]) -> None:
+def _refuse_rows_outside(key: str, frame: pl.DataFrame | pl.LazyFrame, where: dict[str, list[str]]) -> None:
     for column, values in where.items():
-        strays = frame.select(
-            pl.col(column).filter(~pl.col(column).is_in(values).fill_null(False)).unique()
-        ).to_series()
+        stray = ~pl.col(column).is_in(values).fill_null(False)
+        strays = frame.lazy().select(column).filter(stray).head(1).collect(engine="streaming").to_series()
         if len(strays):
             raise ValueError(
                 f"table {key!r}: rows with {column} = {strays[0]!r} lie outside the partitions being replaced, {values}"

@@ -1,10 +1,13 @@
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import dagster as dg
 import polars as pl
 import pytest
 
 from ml_assets.components import feature_view
+from ml_assets.features import parts
+from ml_assets.features.parts import compute_features_in_parts
 
 JANUARY, FEBRUARY = "2024-01", "2024-02"
 MONTHLY = {"grain": "monthly", "start": "2024-01", "end": "2024-05"}
@@ -96,6 +99,18 @@ def test_a_drop_computed_alone_is_the_same_as_computed_with_others(shop):
     assert shop.lake.partitions("features/sales", "month") == [JANUARY, FEBRUARY]
 
 
+def test_a_drop_computed_in_parts_is_the_same(shop, monkeypatch):
+    monkeypatch.setattr(feature_view, "compute_features_in_parts", partial(compute_features_in_parts, rows_in_memory=1))
+    shop.lake.replace("visits", pl.concat([VISITS, VISITS.head(1)]), {"month": [JANUARY, FEBRUARY]})
+    outcome = shop.run("features/sales", drops=[JANUARY, FEBRUARY])
+    assert outcome.success, outcome.errors
+    assert by_visit(shop, "last_amount") == LATEST
+    assert by_visit(shop, "amount_sum_2d") == SUMS
+    assert shop.lake.scan("features/sales").collect().height == 5
+    check = outcome.check("features/sales:point_in_time")
+    assert (check.passed, check.metadata["rows_recomputed"].value) == (True, 5)
+
+
 def test_a_rerun_leaves_no_duplicates(shop):
     for _ in range(2):
         shop.run("features/sales", drops=[JANUARY, FEBRUARY])
@@ -123,13 +138,13 @@ def test_the_spec_names_its_tables_and_features(shop):
 @pytest.fixture
 def leaking_engine(monkeypatch):
     """Computes every feature as of twelve hours after the prediction time."""
-    honest = feature_view.compute_features
+    honest = parts.compute_features
 
     def leak(view, spine, events, *, time):
         moved = spine.with_columns(pl.col(time) + timedelta(hours=12))
         return honest(view, moved, events, time=time).with_columns(spine[time])
 
-    monkeypatch.setattr(feature_view, "compute_features", leak)
+    monkeypatch.setattr(parts, "compute_features", leak)
 
 
 @pytest.mark.usefixtures("leaking_engine")
@@ -154,14 +169,14 @@ def test_a_leak_is_caught_even_when_another_view_is_honest(shop):
 
 
 def test_a_leak_within_a_single_row_of_many_is_caught(shop, monkeypatch):
-    honest = feature_view.compute_features
+    honest = parts.compute_features
 
     def leak_once(view, spine, events, *, time):
         computed = honest(view, spine, events, time=time)
         first = pl.int_range(pl.len()) == 0
         return computed.with_columns(pl.when(first).then(40.0).otherwise(pl.col("last_amount")).alias("last_amount"))
 
-    monkeypatch.setattr(feature_view, "compute_features", leak_once)
+    monkeypatch.setattr(parts, "compute_features", leak_once)
     outcome = shop.run("features/sales", drops=[JANUARY])
     assert outcome.check("features/sales:point_in_time").metadata["observed"].value == 1
 

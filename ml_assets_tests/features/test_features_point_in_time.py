@@ -3,7 +3,9 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
+from ml_assets.features import point_in_time
 from ml_assets.features.engine import compute_features
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.point_in_time import find_leaks
@@ -52,6 +54,16 @@ def orders() -> pl.DataFrame:
 def spine() -> pl.DataFrame:
     rng = np.random.default_rng(6)
     return pl.DataFrame({"shop": rng.choice(["a", "b", "c", "unseen"], 800), "due": minutes(rng, 800)})
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 2500])
+def test_a_table_too_large_is_read_entity_by_entity(spine, orders, rows_at_once, monkeypatch):
+    stored = compute_features(VIEW, spine, orders, time="due")
+    spoiled = stored.with_columns(pl.col("orders_count_7d") + (pl.int_range(pl.len()) == 400).cast(pl.Int64))
+    together = find_leaks(VIEW, spoiled, orders, time="due", rows=800)
+    monkeypatch.setattr(point_in_time, "_ROWS_AT_ONCE", rows_at_once)
+    assert_frame_equal(find_leaks(VIEW, spoiled, orders.lazy(), time="due", rows=800), together)
+    assert together.height == 1
 
 
 def test_features_of_the_engine_are_clean(spine, orders):

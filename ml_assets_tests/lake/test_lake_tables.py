@@ -97,6 +97,19 @@ def test_an_empty_first_write_makes_an_empty_table(lake):
     assert content(lake, "t").rows() == [("a", 1)]
 
 
+def test_a_lazy_frame_is_written_as_the_frame_it_stands_for(lake):
+    lake.replace("t", months([("a", 1), ("b", 2)]).lazy(), {"month": ["a", "b"]})
+    written = lake.replace("t", months([("a", 8), ("a", 9)]).lazy(), {"month": ["a"]})
+    assert written == TableVersion("t", version=1, rows=2)
+    assert content(lake, "t").rows() == [("a", 8), ("a", 9), ("b", 2)]
+    with pytest.raises(ValueError, match="month = 'b' lie outside"):
+        lake.replace("t", months([("b", 9)]).lazy(), {"month": ["a"]})
+    with pytest.raises(ValueError, match="Delta cannot hold odd"):
+        lake.replace("t", pl.LazyFrame({"odd": [None]}))
+    assert lake.replace("t", months([]).lazy()).rows == 0
+    assert lake.scan("t").collect_schema() == {"month": pl.String, "value": pl.Int64}
+
+
 @pytest.mark.parametrize("name", ["o'clock", "two words", "a/b", "50%", "2013-01", "Ö", 'say "x"'])
 def test_partition_names_with_special_characters_stay_apart(lake, name):
     lake.replace("t", months([(name, 1), ("other", 2)]), {"month": [name, "other"]})

@@ -1,0 +1,203 @@
+"""A view's features for a spine and a table larger than memory: the same values, computed part by part."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+
+from ml_assets.features.engine import compute_features
+from ml_assets.features.errors import FeatureError
+from ml_assets.features.inputs import check_spine_columns, check_table, check_times
+from ml_assets.features.keys import compare_keys
+from ml_assets.features.reach import reachable
+from ml_assets.features.spec import FeatureViewSpec
+
+ROWS_IN_MEMORY = 4_000_000
+"""Spine and table rows that are computed at once: about 1 GB with some ten features, 3 GB with a hundred."""
+
+_MOST_FILES = 256
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class ComputedPart:
+    """Features of some rows of a spine.
+
+    Attributes:
+        rows: rows of the spine, with all their columns.
+        features: what `compute_features` gives for them, one row per row.
+    """
+
+    rows: pl.DataFrame
+    features: pl.DataFrame
+
+
+def compute_features_in_parts(
+    view: FeatureViewSpec,
+    spine: pl.LazyFrame,
+    events: pl.LazyFrame | None,
+    *,
+    time: str,
+    rows_in_memory: int = ROWS_IN_MEMORY,
+) -> Iterator[ComputedPart]:
+    """Compute a view's features exactly as `compute_features` does, for frames that need not fit memory.
+
+    If spine and table have more than `rows_in_memory` rows together, both are written to a temporary folder (under
+    `TMPDIR`), divided by a hash of the entity, so that an entity's rows lie in one part. A part that is still too
+    large, for want of entities, is divided by time: a range takes along the rows of its look-back and, for `latest`
+    without ttl, the last row of each entity. What is held at once is bounded by `rows_in_memory` and one look-back.
+
+    Args:
+        view: what to compute.
+        spine: as `compute_features` takes it; further columns are handed back.
+        events: the view's table; None for a view without a table.
+        time: the spine's time column.
+        rows_in_memory: how many rows of spine and table are computed at once.
+
+    Yields:
+        Parts that hold every spine row once: in the spine's order if there is one part, else in no order. Number the
+        spine's rows in a column of their own if the order is needed back.
+
+    Raises:
+        FeatureError: as `compute_features`; what only a row can break, when the first part that has it is computed.
+    """
+    check_spine_columns(view, spine.collect_schema(), time)
+    asked = _Extent.of(spine, time)
+    check_times(view, time, missing=asked.missing, rows=asked.rows)
+    facts = _facts(view, events, asked)
+    rows = asked.rows + (0 if facts is None else _count(facts))
+    if rows <= rows_in_memory or not asked.rows:
+        yield _compute(view, spine.collect(), facts, time)
+        return
+    with TemporaryDirectory(prefix="ml_assets-features-") as folder:
+        for part in _divide(view, spine, facts, rows, rows_in_memory, Path(folder)):
+            yield from _compute_by_time(view, part, time, rows_in_memory)
+
+
+@dataclass(frozen=True)
+class _Extent:
+    """How many rows a frame has, how many lack a time, and the first and last time; None without rows."""
+
+    rows: int
+    missing: int
+    first: datetime | None
+    last: datetime | None
+
+    @classmethod
+    def of(cls, frame: pl.LazyFrame, time: str) -> "_Extent":
+        times = pl.col(time)
+        found = frame.select(
+            pl.len(), times.null_count().alias("missing"), times.min().alias("first"), times.max().alias("last")
+        )
+        return cls(*found.collect(engine="streaming").row(0))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Spine rows and the table rows of the same entities."""
+
+    spine: pl.LazyFrame
+    facts: pl.LazyFrame | None
+
+
+def _facts(view: FeatureViewSpec, events: pl.LazyFrame | None, asked: _Extent) -> pl.LazyFrame | None:
+    if view.table is None:
+        return None
+    if events is None:
+        raise FeatureError(f"feature view {view.name!r}: it reads table {view.table!r}, but was given no rows")
+    check_table(view, events.collect_schema())
+    return reachable(view, events, asked.first, asked.last)
+
+
+def _count(frame: pl.LazyFrame) -> int:
+    return frame.select(pl.len()).collect(engine="streaming").item()
+
+
+def _compute(view: FeatureViewSpec, rows: pl.DataFrame, facts: pl.LazyFrame | None, time: str) -> ComputedPart:
+    return ComputedPart(rows, compute_features(view, rows, facts, time=time))
+
+
+def _divide(
+    view: FeatureViewSpec,
+    spine: pl.LazyFrame,
+    facts: pl.LazyFrame | None,
+    rows: int,
+    rows_in_memory: int,
+    folder: Path,
+) -> Iterator[_Part]:
+    """Write both sides to files by a hash of the entity, and hand them out file by file."""
+    if not view.entity:
+        yield _Part(spine, facts)
+        return
+    # A quarter of room: no hash divides evenly.
+    files = min(_MOST_FILES, -(-4 * rows // (3 * rows_in_memory)))
+    if facts is None:
+        hashed = pl.struct(view.spine_entity).hash()
+    else:
+        keys = compare_keys(view, spine.collect_schema(), facts.collect_schema())
+        hashed = pl.struct(keys.of_spine).hash()
+        _write(facts, pl.struct(keys.of_table).hash() % files, folder / "facts")
+    _write(spine, hashed % files, folder / "spine")
+    for part in sorted((folder / "spine").iterdir()):
+        rest = facts
+        if facts is not None:
+            found = folder / "facts" / part.name
+            rest = pl.scan_ipc(found) if found.exists() else pl.LazyFrame(schema=facts.collect_schema())
+        yield _Part(pl.scan_ipc(part), rest)
+
+
+def _write(frame: pl.LazyFrame, part: pl.Expr, folder: Path) -> None:
+    by_part = pl.PartitionBy(folder, key={"part": part}, include_key=False)
+    frame.sink_ipc(by_part, mkdir=True, maintain_order=False)
+
+
+def _compute_by_time(view: FeatureViewSpec, part: _Part, time: str, rows_in_memory: int) -> Iterator[ComputedPart]:
+    """Compute a part whole if it is small enough, else one range of time after the other."""
+    known = None if view.known_at is None else part.facts
+    begun = None
+    for first, last in _ranges(part.spine, known, time, view.known_at, rows_in_memory):
+        rows = part.spine.filter(pl.col(time).is_between(first, last)).collect()
+        facts = part.facts
+        if known is not None:
+            arrived = known.filter(pl.col(view.known_at).is_between(first, last)).collect()
+            begun = arrived if begun is None else pl.concat([begun, arrived])
+            facts = begun.lazy()
+        if rows.height:
+            yield _compute(view, rows, facts, time)
+        if begun is not None:
+            begun = begun.filter(_matters_after(view, last))
+
+
+def _matters_after(view: FeatureViewSpec, moment: datetime) -> pl.Expr:
+    """Which rows known up to a moment can matter later."""
+    known_at = pl.col(view.known_at)
+    recent = known_at > moment - view.longest_span
+    if view.look_back is not None:
+        return recent
+    last = known_at.max().over(view.entity) if view.entity else known_at.max()
+    return recent | (known_at == last)
+
+
+def _ranges(
+    spine: pl.LazyFrame, facts: pl.LazyFrame | None, time: str, known_at: str | None, rows_in_memory: int
+) -> Iterator[tuple[datetime, datetime]]:
+    """First and last moment of ranges, in order, that hold all rows: halved until few enough, or of one moment."""
+    sides = [(spine, time)] if facts is None else [(spine, time), (facts, known_at)]
+
+    def divide(first: datetime | None, last: datetime | None) -> Iterator[tuple[datetime, datetime]]:
+        inside = True if first is None else pl.col("moment").is_between(first, last)
+        extents = [_Extent.of(side.select(moment=column).filter(inside), "moment") for side, column in sides]
+        if not (filled := [extent for extent in extents if extent.rows]):
+            return
+        first, last = min(extent.first for extent in filled), max(extent.last for extent in filled)
+        if first == last or sum(extent.rows for extent in filled) <= rows_in_memory:
+            yield first, last
+        else:
+            middle = first + (last - first) // 2
+            yield from divide(first, middle)
+            yield from divide(middle + _MICROSECOND, last)
+
+    yield from divide(None, None)
