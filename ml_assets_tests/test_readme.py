@@ -1,5 +1,6 @@
 """What the README tells people to type exists and works."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,15 +9,19 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.spec import OnlineSpec
 from ml_assets.retraining.spec import RetrainingSpec
+from ml_assets.serving.spec import ServingSpec
 from ml_assets.sources.spec import SourceSpec
 
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text()
 GUIDE = (PROJECT / "docs/continuous-training.md").read_text()
+SERVING = (PROJECT / "docs/serving.md").read_text()
 SHELL = [
     line
-    for block in re.findall(r"```sh\n(.*?)```", README + GUIDE, re.DOTALL)
+    for block in re.findall(r"```sh\n(.*?)```", README + GUIDE + SERVING, re.DOTALL)
     for line in block.splitlines()
     if line.strip()
 ]
@@ -73,3 +78,21 @@ def test_the_policy_shown_in_the_guide_is_the_default():
     assert shown["retraining"].items() <= defaults.items()
     for picture in re.findall(r"\]\((.*?)\)", GUIDE):
         assert (PROJECT / "docs" / picture).exists(), picture
+
+
+def test_the_request_shown_holds_what_the_shipped_model_asks_for():
+    shipped = PROJECT / "ml_assets/defs/flights"
+    views = [d["attributes"] for d in yaml.safe_load_all((shipped / "features/defs.yaml").read_text())]
+    model, spine = (
+        yaml.safe_load((shipped / part / "defs.yaml").read_text())["attributes"] for part in ("flight_delay", "spine")
+    )
+    specs = [FeatureViewSpec(**{k: v for k, v in view.items() if k not in ("spine", "online")}) for view in views]
+    needed = {*spine["key"], *(column for s in specs if s.name in model["features"] for column in s.spine_columns)}
+    (request,) = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", SERVING, re.DOTALL))
+    assert [set(row) for row in request["rows"]] == [needed]
+
+
+def test_the_serving_shown_can_be_declared():
+    online, serving = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", SERVING, re.DOTALL))
+    assert OnlineSpec(**online["online"]).max_age == "1d"
+    assert ServingSpec(**serving["serving"]).canary == 0.05
