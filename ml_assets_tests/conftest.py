@@ -16,7 +16,7 @@ import yaml
 
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import Registry
-from ml_assets.resources import AsOf, LakeResource, RegistryResource
+from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource, RegistryResource
 
 CONTRACTS = """
     import pandera.polars as pa
@@ -97,6 +97,10 @@ class Project:
     def lake(self) -> Lake:
         return Lake(str(self.folder / "home/lake"))
 
+    @property
+    def online_store(self) -> str:
+        return f"sqlite:///{self.folder}/home/online.db"
+
     @cached_property
     def registry(self) -> Registry:
         return Registry(f"sqlite:///{self.folder}/home/mlflow.db", str(self.folder / "home/artifacts"), "tests")
@@ -108,6 +112,7 @@ class Project:
             "registry": RegistryResource(
                 tracking_uri=self.registry.tracking_uri, artifacts=self.registry.artifact_root, experiment="tests"
             ),
+            "online_store": OnlineStoreResource(url=self.online_store),
             "as_of": AsOf(moment=as_of),
         }
         tags = {f"dagster/asset_partition_range_{at}": drops[i] for at, i in (("start", 0), ("end", -1)) if drops}

@@ -1,10 +1,20 @@
-"""Jobs of each use case: ingest history, train each model, live through one more drop."""
+"""Jobs of each use case: ingest history, train each model, live through one more drop, fill the online store."""
 
 from collections.abc import Iterable
 
 import dagster as dg
 
-from ml_assets.components.stages import FEATURE, SCORING, SOURCE, STAGE, STATIC_SOURCE, STATIC_TABLE, TABLE, TRAINING
+from ml_assets.components.stages import (
+    FEATURE,
+    ONLINE,
+    SCORING,
+    SOURCE,
+    STAGE,
+    STATIC_SOURCE,
+    STATIC_TABLE,
+    TABLE,
+    TRAINING,
+)
 
 PER_DROP = {SOURCE, STATIC_TABLE, TABLE, FEATURE}
 
@@ -24,8 +34,13 @@ def train_job(use_case: str) -> str:
     return f"{use_case}_train"
 
 
+def online_job(use_case: str) -> str:
+    """Name of the job that fills the online store with the features of a use case."""
+    return f"{use_case}_online"
+
+
 def build_jobs(specs: Iterable[dg.AssetSpec]) -> list:
-    """Three jobs per asset group that has staged assets."""
+    """Up to four jobs per asset group that has staged assets."""
     groups: dict[str, list[dg.AssetSpec]] = {}
     for spec in specs:
         if STAGE in spec.tags:
@@ -38,6 +53,7 @@ def _jobs_of(group: str, members: list[dg.AssetSpec]) -> list:
         ingest_job(group): {STATIC_SOURCE, *PER_DROP},
         drop_job(group): {*PER_DROP, SCORING},
         train_job(group): {TRAINING},
+        online_job(group): {ONLINE},
     }
     selected = {name: [m.key for m in members if m.tags[STAGE] in stages] for name, stages in wanted.items()}
     return [

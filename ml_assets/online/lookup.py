@@ -60,7 +60,7 @@ class OnlineFeatures:
             keys += [(view, texts[place]) for view, place, _ in self._views]
         found = self._store.read(keys, at)
         width = len(self._views)
-        return [self._fetched(found[start : start + width], at) for start in range(0, len(found), width)]
+        return [self._fetched(found[place * width : (place + 1) * width], at) for place in range(len(rows))]
 
     def _fetched(self, found: Sequence[Stored | None], at: int) -> Fetched:
         values: dict[str, Any] = {}

@@ -4,14 +4,25 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from ml_assets.online.record import Build, microseconds
-from ml_assets.online.store import EntityMoments, NewRow, NoBuild, PushedRow, Snapshot, StaleBuild, Stored
+from ml_assets.online.record import Build
+from ml_assets.online.store import (
+    EntityMoments,
+    NewRow,
+    NoBuild,
+    PushedRow,
+    Snapshot,
+    StaleBuild,
+    Stored,
+    StoreUnavailable,
+)
 
 BUSY_SECONDS = 60
 """How long a writer waits for another one; a write takes milliseconds."""
@@ -22,7 +33,7 @@ _PAIRS = 400
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS builds (number INTEGER PRIMARY KEY AUTOINCREMENT, view TEXT NOT NULL, state TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS views (
-    view TEXT PRIMARY KEY, number INTEGER, build TEXT, as_of INTEGER, valid_until INTEGER, unseen TEXT, record TEXT,
+    view TEXT PRIMARY KEY, number INTEGER, build TEXT, begins INTEGER, valid_until INTEGER, unseen TEXT, record TEXT,
     schema BLOB
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS moments (
@@ -35,6 +46,8 @@ CREATE TABLE IF NOT EXISTS pushed (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pushed_of_entity ON pushed (view, entity);
 """
+
+_PUSHED = "SELECT seq, arrived_at, known_at, entity, row FROM pushed"
 
 _STAGED, _READ, _OLD = "staged", "read", "old"
 
@@ -54,9 +67,8 @@ class SqliteStore:
             return [found for part in parts for found in part]
         found: list[Stored | None] = [None] * len(keys)
         bound = [part for key in keys for part in key]
-        for place, build, valid_until, unseen, payload in self._connection().execute(
-            _read_statement(len(keys)), [*bound, at, at]
-        ):
+        rows = self._query(_read_statement(len(keys)), [*bound, at, at]) if keys else []
+        for place, build, valid_until, unseen, payload in rows:
             values = orjson.loads(payload or unseen)
             seq, known_at = values[0], values[1]
             del values[:2]
@@ -64,16 +76,16 @@ class SqliteStore:
         return found
 
     def build(self, view: str) -> Build | None:
-        row = self._connection().execute("SELECT record FROM views WHERE view = ?", [view]).fetchone()
-        return None if row is None else Build.model_validate_json(row[0])
+        found = self._query("SELECT record FROM views WHERE view = ?", [view])
+        return Build.model_validate_json(found[0][0]) if found else None
 
     def schema(self, view: str) -> bytes:
-        row = self._connection().execute("SELECT schema FROM views WHERE view = ?", [view]).fetchone()
-        if row is None:
+        found = self._query("SELECT schema FROM views WHERE view = ?", [view])
+        if not found:
             raise NoBuild(view)
-        return row[0]
+        return found[0][0]
 
-    def stage(self, view: str) -> int:
+    def stage(self, view: str, max_age: timedelta | None) -> int:  # noqa: ARG002 - a file has room for old values
         with self._writing() as db:
             return db.execute("INSERT INTO builds (view, state) VALUES (?, ?)", [view, _STAGED]).lastrowid
 
@@ -112,8 +124,7 @@ class SqliteStore:
             db.execute(
                 "REPLACE INTO views VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    view, number, build.build, microseconds(build.as_of),
-                    None if build.valid_until is None else microseconds(build.valid_until),
+                    view, number, build.build, build.begin, build.end,
                     f"[{build.pushed_seq},{unseen}]", build.model_dump_json(), schema,
                 ],
             )  # fmt: skip
@@ -128,30 +139,25 @@ class SqliteStore:
         self._clear(view)
 
     def snapshot(self, view: str, entities: Sequence[str]) -> Snapshot:
-        db = self._connection()
-        db.execute("BEGIN")
-        try:
-            found = db.execute("SELECT record, number, schema FROM views WHERE view = ?", [view]).fetchone()
-            if found is None:
+        with self._transaction("BEGIN"):
+            found = self._query("SELECT record, number, schema FROM views WHERE view = ?", [view])
+            if not found:
                 raise NoBuild(view)
-            record, number, schema = found
+            record, number, schema = found[0]
             pushed = [row for entity in entities for row in self._pushed_of(view, entity)]
             return Snapshot(Build.model_validate_json(record), number, schema, self._facts(number, entities), pushed)
-        finally:
-            db.execute("COMMIT")
 
     def apply(
         self, snapshot: Snapshot, rows: Sequence[NewRow], arrived_at: int, changes: Sequence[EntityMoments]
     ) -> int | None:
         view, last_known = snapshot.build.view, {row.entity: row.seq for row in snapshot.pushed}
         with self._writing() as db:
-            number = db.execute("SELECT number FROM views WHERE view = ?", [view]).fetchone()
-            if number is None or number[0] != snapshot.number:
+            if self._query("SELECT number FROM views WHERE view = ?", [view]) != [(snapshot.number,)]:
                 return None
             for entity in {row.entity for row in rows}:
                 if self._last_seq(view, entity) != last_known.get(entity):
                     return None
-            first = db.execute("SELECT last_seq FROM pushes WHERE view = ?", [view]).fetchone()[0] + 1
+            first = self._query("SELECT last_seq FROM pushes WHERE view = ?", [view])[0][0] + 1
             numbered = list(enumerate(rows, first))
             db.executemany(
                 "INSERT INTO pushed VALUES (?, ?, ?, ?, ?, ?)",
@@ -164,11 +170,9 @@ class SqliteStore:
         return last
 
     def pushed_since(self, view: str, seq: int) -> list[PushedRow]:
-        found = self._connection().execute(
-            "SELECT seq, arrived_at, known_at, entity, row FROM pushed WHERE view = ? AND seq > ? ORDER BY seq",
-            [view, seq],
-        )
-        return [PushedRow(*row) for row in found]
+        return [
+            PushedRow(*row) for row in self._query(f"{_PUSHED} WHERE view = ? AND seq > ? ORDER BY seq", [view, seq])
+        ]
 
     def close(self) -> None:
         db = getattr(self._local, "db", None)
@@ -183,38 +187,47 @@ class SqliteStore:
             local.db, local.process = _connect(self._path), os.getpid()
         return local.db
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        db = self._connection()
-        db.execute("BEGIN IMMEDIATE")
+    def _query(self, statement: str, bound: Sequence[Any]) -> list[tuple]:
         try:
+            return self._connection().execute(statement, bound).fetchall()
+        except sqlite3.OperationalError as error:
+            raise self._unavailable(error) from error
+
+    def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._transaction("BEGIN IMMEDIATE")
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        db = self._connection()
+        try:
+            db.execute(begin)
             yield db
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
+            db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise self._unavailable(error) from error
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+
+    def _unavailable(self, error: sqlite3.OperationalError) -> StoreUnavailable:
+        return StoreUnavailable(f"online store {self._path}: {error}")
 
     def _require_staged(self, view: str, number: int) -> None:
         """A build that is published marks those begun before it as old."""
-        read = "SELECT 1 FROM builds WHERE number = ? AND state = ?"
-        if self._connection().execute(read, [number, _STAGED]).fetchone() is None:
+        if not self._query("SELECT 1 FROM builds WHERE number = ? AND state = ?", [number, _STAGED]):
             raise StaleBuild(view)
 
     def _facts(self, number: int, entities: Sequence[str]) -> dict[str, bytes]:
         read = "SELECT rows FROM facts WHERE number = ? AND entity = ?"
-        found = {entity: self._connection().execute(read, [number, entity]).fetchone() for entity in entities}
-        return {entity: row[0] for entity, row in found.items() if row is not None}
+        found = {entity: self._query(read, [number, entity]) for entity in entities}
+        return {entity: rows[0][0] for entity, rows in found.items() if rows}
 
     def _pushed_of(self, view: str, entity: str) -> list[PushedRow]:
-        found = self._connection().execute(
-            "SELECT seq, arrived_at, known_at, entity, row FROM pushed WHERE view = ? AND entity = ? ORDER BY seq",
-            [view, entity],
-        )
+        found = self._query(f"{_PUSHED} WHERE view = ? AND entity = ? ORDER BY seq", [view, entity])
         return [PushedRow(*row) for row in found]
 
     def _last_seq(self, view: str, entity: str) -> int | None:
-        read = "SELECT max(seq) FROM pushed WHERE view = ? AND entity = ?"
-        return self._connection().execute(read, [view, entity]).fetchone()[0]
+        return self._query("SELECT max(seq) FROM pushed WHERE view = ? AND entity = ?", [view, entity])[0][0]
 
     def _write(self, number: int, changes: Sequence[EntityMoments], seqs: dict[str, int] | None = None) -> None:
         db = self._connection()
@@ -230,9 +243,7 @@ class SqliteStore:
     def _clear(self, view: str) -> None:
         """Remove what builds that are read no more have left, also those of a process that was killed."""
         with self._writing() as db:
-            for (number,) in db.execute(
-                "SELECT number FROM builds WHERE view = ? AND state = ?", [view, _OLD]
-            ).fetchall():
+            for (number,) in self._query("SELECT number FROM builds WHERE view = ? AND state = ?", [view, _OLD]):
                 db.execute("DELETE FROM moments WHERE number = ?", [number])
                 db.execute("DELETE FROM facts WHERE number = ?", [number])
                 db.execute("DELETE FROM builds WHERE number = ?", [number])
@@ -247,7 +258,7 @@ def _read_statement(pairs: int) -> str:
             SELECT payload FROM moments
             WHERE number = views.number AND entity = asked.entity AND valid_from <= ?
             ORDER BY valid_from DESC LIMIT 1
-        ) FROM asked CROSS JOIN views ON views.view = asked.view AND as_of <= ?
+        ) FROM asked CROSS JOIN views ON views.view = asked.view AND begins <= ?
     """
 
 

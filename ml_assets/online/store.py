@@ -7,6 +7,7 @@ All times are whole microseconds since the epoch, UTC.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Protocol
 
 from ml_assets.online.record import Build
@@ -28,6 +29,10 @@ class StaleBuild(RuntimeError):
 
     def __init__(self, view: str) -> None:
         super().__init__(f"a newer build of feature view {view!r} was published while this one was made: build again")
+
+
+class StoreUnavailable(ConnectionError):
+    """The store cannot be reached, or answers that it cannot do what was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,10 @@ class Snapshot:
 
 
 class OnlineStore(Protocol):
-    """Values of entities by view, safe to use from any thread and process at once."""
+    """Values of entities by view, safe to use from any thread and process at once.
+
+    Everything raises StoreUnavailable where the store cannot be reached.
+    """
 
     def read(self, keys: Sequence[tuple[str, str]], at: int) -> list[Stored | None]:
         """The values of (view, entity) at a moment, in one round trip; None where no build covers that moment.
@@ -119,8 +127,12 @@ class OnlineStore(Protocol):
     def schema(self, view: str) -> bytes:
         """The Arrow schema of the facts of the build that is read; raises NoBuild."""
 
-    def stage(self, view: str) -> int:
-        """Begin a build beside the one that is read; gives its number."""
+    def stage(self, view: str, max_age: timedelta | None) -> int:
+        """Begin a build beside the one that is read; gives its number.
+
+        Args:
+            max_age: how long its values are served; None for ever.
+        """
 
     def add(
         self,
@@ -171,7 +183,7 @@ class OnlineStore(Protocol):
         """The pushed facts after number `seq` that the store still holds, in order."""
 
     def close(self) -> None:
-        """Let go of connections of the calling thread."""
+        """Let go of the connections, when nobody uses the store any more."""
 
 
 def open_store(url: str) -> OnlineStore:
