@@ -83,7 +83,7 @@ def export_views(
         (folder / "data").mkdir()
         for view in views:
             try:
-                written.append(_write_view(view, folder, since=since, as_of=as_of))
+                written.append(_write_view(view, folder, written, since=since, as_of=as_of))
             except (NotForFeast, NothingKnown) as error:
                 left_out[view.spec.name] = str(error)
         if not written:
@@ -98,14 +98,27 @@ def export_views(
     return Repository(str(output), since, as_of, {view.spec.name: view.rows for view in written}, left_out)
 
 
-def _write_view(view: ViewInLake, folder: Path, *, since: datetime, as_of: datetime) -> WrittenView:
+def _write_view(
+    view: ViewInLake, folder: Path, before: Sequence[WrittenView], *, since: datetime, as_of: datetime
+) -> WrittenView:
     if view.table is None:
         raise NotForFeast("it has request features only, which are computed from each request")
     until = as_of + view.max_age
     rows, max_row_age = values_over(view.spec, view.table, since=since, as_of=as_of, until=until)
     rows = _typed(view.spec, rows)
+    _refuse_other_types(view.spec, rows.schema, before)
     rows.write_parquet(folder / "data" / f"{view.spec.name}.parquet")
     return WrittenView(view.spec, rows.schema, rows.height, max_row_age, until)
+
+
+def _refuse_other_types(view: FeatureViewSpec, schema: pl.Schema, before: Sequence[WrittenView]) -> None:
+    """A Feast entity is shared by views, so that its key is of one type."""
+    for other in before:
+        for key in {*key_columns(view)} & {*key_columns(other.spec)}:
+            if schema[key] != other.schema[key]:
+                raise NotForFeast(
+                    f"key {key} is {schema[key]} here and {other.schema[key]} in {other.spec.name}: cast it in a table"
+                )
 
 
 def _typed(view: FeatureViewSpec, rows: pl.DataFrame) -> pl.DataFrame:

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from ml_assets.handover.agreement import Disagreement
+from ml_assets.handover.agreement import TOLERANCE, Disagreement
 from ml_assets.registry.quiet_mlflow import import_mlflow
 from ml_assets.training.fit import TrainedModel
 from ml_assets.training.tasks import REGRESSION
 
 MODEL_FOLDER = "model_dir/model"  # MLflow's Dockerfile copies from below model_dir
-_TOLERANCE = 1e-6
 
 
 def write_mlflow_image(model: TrainedModel, rows: pl.DataFrame, source: Path, folder: Path) -> float:
@@ -51,6 +50,6 @@ def _check(model: TrainedModel, rows: pl.DataFrame, copied: Path) -> float:
     if given.ndim == 2 and own.ndim == 1 and model.task != REGRESSION:
         given = given[:, -1]  # scikit-learn gives both classes
     given = given.reshape(own.shape)
-    if not np.allclose(given, own, rtol=_TOLERANCE, atol=_TOLERANCE):
+    if not np.allclose(given, own, rtol=TOLERANCE, atol=TOLERANCE):
         raise Disagreement(f"mlflow.pyfunc answers otherwise, by up to {np.abs(given - own).max():.3g}")
     return float(np.abs(given - own).max())

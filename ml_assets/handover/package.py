@@ -23,6 +23,7 @@ description: "{name}, version {version}"
 include: [{include}]
 python:
   requirements_txt: "requirements.txt"
+  lock_packages: false  # they are pinned
 """
 _BENTOML = "bentoml>=1.4.39,<1.5"
 

@@ -30,7 +30,8 @@ _BENTOML = """# {name}, version {version}, as a BentoML service
     bentoml serve
     curl localhost:3000/predict --json '{{"rows": [{{"feature": "value"}}]}}'
 
-answers each row with {says}. `bentoml build` makes a Bento of this folder. It needs nothing of the platform.
+answers each row with {says}. `bentoml build`, which asks for `uv`, makes a Bento of
+this folder. Nothing of the platform is needed.
 {about}
 {rows:,} holdout rows got the model's own scores, to {difference:.2g}.
 """

@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 from ml_assets.components.feature_view import FeatureView
-from ml_assets.online.stored import stored_features
+from ml_assets.features.engine import compute_features
+from ml_assets.online.stored import MOMENT, stored_features, stored_view
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +23,7 @@ _spec = importlib.util.spec_from_file_location("handover_peers", HANDOVER / "con
 handover = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(handover)
 
-SINCE = "2013-10-10"
+SINCE, AS_OF = "2013-10-10T00:00:00", "2013-10-30T18:00:00"
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +52,10 @@ def test_the_champion_is_handed_over_in_every_form(command, finished, tmp_path, 
 
 def test_feast_serves_the_features_of_the_lake(command, finished, tmp_path):
     peers, lake, repository = handover.find_peers(), f"{finished[0]}/lake", tmp_path / "flights"
-    told = command("feast-export", "flights", "--output", repository, "--since", SINCE)
-    legs, begin = pl.read_delta(f"{lake}/flight_legs"), datetime.fromisoformat(f"{SINCE}T00:00Z")
-    asked = legs.filter(pl.col("prediction_at") >= begin).sort("flight_id")
+    told = command("feast-export", "flights", "--output", repository, "--since", SINCE, "--as-of", AS_OF)
+    begin, end = (datetime.fromisoformat(f"{moment}+00:00") for moment in (SINCE, AS_OF))
+    legs = pl.read_delta(f"{lake}/flight_legs")
+    asked = legs.filter(pl.col("prediction_at").is_between(begin, end)).sort("flight_id")
     assert set(told["left_out"]) == {"schedule"}
     spine = asked.sample(300, seed=0).with_row_index("row").select(
         "row", "carrier", "flight_number", "origin", "dest", "route", "tailnum",
@@ -62,32 +64,34 @@ def test_feast_serves_the_features_of_the_lake(command, finished, tmp_path):
     files = [tmp_path / f"{name}.parquet" for name in ("spine", "history", "online")]
     spine.write_parquet(files[0])
     peers.run("feast", "apply", cwd=repository)
-    peers.run("feast", "materialize", SINCE, told["as_of"][:19], cwd=repository)
+    peers.run("feast", "materialize", SINCE, AS_OF, cwd=repository)
     peers.run("python", HANDOVER / "feast_client.py", *files, cwd=repository)
-    history = pl.read_parquet(files[1]).sort("row")
+    history, online = (pl.read_parquet(file).sort("row") for file in files[1:])
     assert history.height == spine.height
+    assert online.height == spine.drop_nulls().height
+    now = spine.drop_nulls().with_columns(pl.lit(end).cast(MOMENT).alias("event_timestamp"))
     compared = 0
     for view in _views():
         stored = pl.read_delta(f"{lake}/{view.key}").unique([*view.spine_entity, "prediction_at"])
-        on = [*view.spine_entity, "event_timestamp"]
-        lake_rows = spine.join(stored.rename({"prediction_at": "event_timestamp"}), on=on, how="left",
-                               maintain_order="left")  # fmt: skip
+        stored = stored.rename({"prediction_at": "event_timestamp"})
+        then = spine.join(stored, on=[*view.spine_entity, "event_timestamp"], how="left", maintain_order="left")
         # A flight whose aircraft nobody knows is an entity of no row: the engine counts 0, Feast has nothing to say.
-        known = pl.Series([True] * spine.height)
-        for key in view.spine_entity:
-            known &= spine[key].is_not_null()
+        known = spine.select(pl.all_horizontal(pl.col("row", *view.spine_entity).is_not_null())).to_series()
+        today = compute_features(stored_view(view), now, pl.scan_delta(f"{lake}/{view.table}"), time="event_timestamp")
         for name in stored_features(view):
-            ours, theirs = lake_rows[name].filter(known), history[name].filter(known)
-            compared += len(ours)
-            if ours.dtype.is_float():
-                both_null = ours.is_null() & theirs.is_null()
-                assert (((ours - theirs).abs() <= 1e-9 * ours.abs()).fill_null(False) | both_null).all(), name
-            else:
-                assert ours.eq_missing(theirs.cast(ours.dtype)).all(), name
-    assert compared > 20_000
-    online = pl.read_parquet(files[2])
-    assert online.height == spine.drop_nulls().height
-    assert online["region_waiting_sum_2h"].null_count() == 0
+            compared += _same(name, then[name].filter(known), history[name].filter(known))
+            compared += _same(name, today[name], online[name])
+    assert compared > 40_000
+
+
+def _same(name: str, ours: pl.Series, theirs: pl.Series) -> int:
+    """How many values were compared, not all of them null; they must be equal, floats to 1e-9."""
+    equal = ours.eq_missing(theirs.cast(ours.dtype))
+    if ours.dtype.is_float():
+        equal |= ((ours - theirs).abs() <= 1e-9 * ours.abs()).fill_null(False)
+    assert equal.all(), name
+    assert ours.null_count() < len(ours), name
+    return len(ours)
 
 
 def _views() -> list[FeatureView]:

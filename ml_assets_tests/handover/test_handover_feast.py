@@ -183,11 +183,14 @@ def test_a_view_that_feast_cannot_serve_is_left_out_by_name(many_sales, tmp_path
     views = [ViewInLake(view, many_sales.lazy(), timedelta(days=1)) for view in (dated, keyed)]
     views.append(ViewInLake(late, many_sales.filter(pl.col("at") > BEGIN).lazy(), timedelta(days=1)))
     views.append(ViewInLake(SALES, many_sales.lazy(), timedelta(days=1)))
+    numbered = many_sales.with_columns(shop=pl.col("number"))
+    views.append(ViewInLake(SALES.model_copy(update={"name": "other"}), numbered.lazy(), timedelta(days=1)))
     written = export_views("shop", views, tmp_path / "out", since=BEGIN - timedelta(hours=2), as_of=BEGIN)
     assert set(written.rows) == {"sales"}
     assert "last_at (Datetime(time_unit='us', time_zone='UTC')): Feast takes numbers" in written.left_out["dated"]
     assert "cash (Boolean): a Feast key is an integer or text" in written.left_out["keyed"]
     assert written.left_out["late"].startswith("its table holds no row that was known by 2024-05-01T10:00:00")
+    assert written.left_out["other"] == "key shop is Int64 here and String in sales: cast it in a table"
     with pytest.raises(ValueError, match="none of the views of shop can be served by Feast"):
         export_views("shop", views[:2], tmp_path / "none", since=BEGIN, as_of=BEGIN)
     with pytest.raises(ValueError, match=r"since 2024-05-01T10:00:00\+00:00 is later than as_of"):

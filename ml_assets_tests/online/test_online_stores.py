@@ -124,6 +124,13 @@ def test_views_are_read_together_and_request_features_are_left_to_the_request(st
     assert OnlineFeatures(store, [CLOCK]).fetch(rows, 0)[1].values == {}
 
 
+def test_a_static_table_is_taken_as_always_known(store):
+    build_stores(store, ("a", "Rome", 40))
+    push(store, ("b", "Oslo", 10), view=STORES)
+    for at in (AS_OF - 1000 * HOUR, AS_OF + 1000 * HOUR):
+        assert [read(store, name, at, STORES).states["stores"] for name in "abc"] == [FRESH, FRESH, UNSEEN]
+
+
 def test_many_rows_are_read_at_once(store):
     build_stores(store, *((str(i), "Rome", i) for i in range(1000)))
     rows = [{"shop": str(i)} for i in range(1001)]
