@@ -19,6 +19,7 @@ SAYS = {
     "replay": ["MODEL", "--from", "--to", "--policies", "--html", "--json"],
     "score": ["MODEL", "--input", "--output", "--json"],
     "serve": ["MODEL...", "--host", "--port", "--workers", "127.0.0.1", "8080"],
+    "served": ["MODEL", "--drop", "--json"],
     "ui": ["--host", "--port", "127.0.0.1", "3000"],
     "mlflow": ["--host", "--port", "127.0.0.1", "5000"],
 }
