@@ -62,15 +62,8 @@ def print_built(console: Console, built: Sequence[BuiltView]) -> None:
         justify = "right" if heading in ("entities", "moments", "seconds") else "left"
         table.add_column(heading, justify=justify, no_wrap=True)
     for one in built:
-        agrees = "yes" if one.agrees else "[bold red]no[/]"
-        table.add_row(
-            one.view,
-            f"{one.entities:,}",
-            f"{one.moments:,}",
-            one.as_of[:16].replace("T", " "),
-            f"{one.seconds:.2f}",
-            agrees,
-        )
+        as_of, agrees = one.as_of[:16].replace("T", " "), "yes" if one.agrees else "[bold red]no[/]"
+        table.add_row(one.view, f"{one.entities:,}", f"{one.moments:,}", as_of, f"{one.seconds:.2f}", agrees)
     console.print(table)
 
 

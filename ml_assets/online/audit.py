@@ -59,7 +59,7 @@ def _sample(view: FeatureViewSpec, build: Build, facts: pl.LazyFrame, rows: int,
     known = with_entity(view, entities.collect())
     drawn = known.sample(rows, seed=seed, with_replacement=True) if known.height else known
     begin = microseconds(build.as_of)
-    end = begin + 1 if build.valid_until is None else microseconds(build.valid_until)
+    end = begin + 1 if build.end is None else build.end
     moments = pl.Series(TIME, np.random.default_rng(seed).integers(begin, end, drawn.height)).cast(pl.Datetime("us"))
     renamed = drawn.rename(dict(zip(view.entity, view.spine_entity, strict=True)))
     return renamed.with_columns(moments.dt.replace_time_zone("UTC").cast(MOMENT))

@@ -17,6 +17,7 @@ SAYS = {
     "status": ["--json"],
     "rollback": ["MODEL", "--to"],
     "replay": ["MODEL", "--from", "--to", "--policies", "--html", "--json"],
+    "online": ["USE_CASE", "--as-of", "--view", "--json"],
     "score": ["MODEL", "--input", "--output", "--json"],
     "serve": ["MODEL...", "--host", "--port", "--workers", "127.0.0.1", "8080"],
     "served": ["MODEL", "--drop", "--json"],

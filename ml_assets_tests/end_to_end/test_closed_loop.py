@@ -43,7 +43,7 @@ PROJECT = Path(__file__).parents[2]
 DROP = "2013-10"
 BEGIN, END = datetime(2013, 10, 1, tzinfo=UTC), datetime(2013, 10, 22, tzinfo=UTC)
 REBUILT_EVERY = timedelta(days=7)
-PUSHED_EVERY = timedelta(hours=3)
+PUSHED_EVERY = timedelta(hours=6)
 ONE_IN = 8  # flights asked about, of those in the slice
 START = 120  # seconds until the server answers
 
@@ -267,7 +267,7 @@ def test_a_planted_skew_fails_and_blocks_the_next_promotion(world, gathered):
     quick = world.context(
         search=SearchSpec(trials=1, rows=2000, max_rounds=20),
         training=TrainingSpec(max_rounds=40),
-        evaluation=EvaluationSpec(resamples=50, block="1d"),
+        evaluation=EvaluationSpec(resamples=100, block="1d"),
         promotion=PromotionSpec(margin=0.5),
         floors={},
     )
