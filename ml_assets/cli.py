@@ -224,18 +224,29 @@ def serve(
     host: Host = "127.0.0.1",
     port: Port = 8080,
     workers: Annotated[int, typer.Option(help="Processes that answer.", min=1)] = 1,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Requests and facts say their own moment, as_of, instead of the clock's.")
+    ] = False,
+    log: Annotated[bool, typer.Option(help="Write each answer to <model>/request_log in the lake.")] = True,
 ) -> None:
-    """Answer requests with the champions: Open Inference Protocol v2, MLflow's scoring protocol, /metrics.
+    """Answer requests with the champions: rows by key, Open Inference Protocol v2, MLflow's scoring protocol, /metrics.
 
     A new champion takes over without dropping a request. ML_ASSETS_API_KEYS, SHA-256 digests of keys separated by
-    commas, lets in only who has one of the keys.
+    commas, lets in only who has one of the keys. /docs shows the routes.
     """
-    from ml_assets.automation.serve import serve_models
+    from ml_assets.automation.serve import ServeSettings, serve_models
+    from ml_assets.automation.served import declarations
+    from ml_assets.lake import Lake
+    from ml_assets.project import load_current
 
-    _prepared()
+    home = _prepared()
     try:
-        serve_models(models, host, port, workers)
-    except (ValueError, LookupError, OSError) as error:
+        declared = declarations(load_current(), Lake(home.lake), models)
+        for name, reason in declared.unready.items():
+            typer.echo(f"{name} takes features only, no rows: {reason}", err=True)
+        settings = ServeSettings(models=models, declared=declared, replay=replay, logged=log)
+        serve_models(settings, host, port, workers)
+    except (ValueError, RuntimeError, LookupError, OSError) as error:
         _fail(error)
 
 

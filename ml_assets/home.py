@@ -70,6 +70,11 @@ class Home:
         """SQLAlchemy URL of Optuna's studies; ``ML_ASSETS_STUDIES`` names another one."""
         return os.environ.get("ML_ASSETS_STUDIES") or f"sqlite:///{self.root / 'studies.db'}"
 
+    @property
+    def online_store(self) -> str:
+        """URL of the store of online features; ``ONLINE_STORE_URL`` names another one."""
+        return os.environ.get("ONLINE_STORE_URL") or f"sqlite:///{self.root / 'online.db'}"
+
     def prepare(self, project: Path) -> None:
         """Create the folders, place ``dagster.yaml`` and point the tools of this process at them.
 

@@ -45,7 +45,7 @@ def load_project(within: Path) -> dg.Definitions:
     from ml_assets.components.coherence import check_coherence
     from ml_assets.components.project_tree import ProjectTree
     from ml_assets.requirements import check_requirements
-    from ml_assets.resources import AsOf, LakeResource, RegistryResource
+    from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource, RegistryResource
 
     check_requirements()
     home = Home.from_environment()
@@ -66,6 +66,7 @@ def load_project(within: Path) -> dg.Definitions:
             resources={
                 "lake": LakeResource(root=home.lake),
                 "registry": RegistryResource(tracking_uri=home.mlflow, artifacts=home.mlflow_artifacts),
+                "online_store": OnlineStoreResource(url=home.online_store),
                 "as_of": AsOf.configure_at_launch(),
             },
         ),

@@ -1,4 +1,4 @@
-"""What assets reach the outside through: the lake, the model registry, and the moment they look from."""
+"""What assets reach the outside through: lake, registry and online store, and the moment they look from."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ import dagster as dg
 from ml_assets.lake import Lake
 
 if TYPE_CHECKING:
+    from ml_assets.online.store import OnlineStore
     from ml_assets.registry.registry import Registry
 
 
@@ -38,6 +39,17 @@ class AsOf(dg.ConfigurableResource):
             return newest
         given = datetime.fromisoformat(self.moment)
         return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+
+
+class OnlineStoreResource(dg.ConfigurableResource):
+    """Where online features are kept: ``sqlite:///path`` or ``redis://host:port/number``."""
+
+    url: str
+
+    def open(self) -> "OnlineStore":
+        from ml_assets.online.store import open_store
+
+        return open_store(self.url)
 
 
 class RegistryResource(dg.ConfigurableResource):

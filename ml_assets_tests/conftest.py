@@ -16,7 +16,7 @@ import yaml
 
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import Registry
-from ml_assets.resources import AsOf, LakeResource, RegistryResource
+from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource, RegistryResource
 
 CONTRACTS = """
     import pandera.polars as pa
@@ -85,9 +85,12 @@ class Project:
     folder: Path
 
     @cached_property
+    def tree(self) -> dg.ComponentTree:
+        return dg.ComponentTree.for_project(self.folder)
+
+    @cached_property
     def definitions(self) -> dg.Definitions:
-        tree = dg.ComponentTree.for_project(self.folder)
-        return tree.build_defs(tree.defs_module_path)
+        return self.tree.build_defs(self.tree.defs_module_path)
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:
@@ -108,6 +111,7 @@ class Project:
             "registry": RegistryResource(
                 tracking_uri=self.registry.tracking_uri, artifacts=self.registry.artifact_root, experiment="tests"
             ),
+            "online_store": OnlineStoreResource(url=f"sqlite:///{self.folder}/home/online.db"),
             "as_of": AsOf(moment=as_of),
         }
         tags = {f"dagster/asset_partition_range_{at}": drops[i] for at, i in (("start", 0), ("end", -1)) if drops}

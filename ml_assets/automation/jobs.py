@@ -1,10 +1,20 @@
-"""Jobs of each use case: ingest history, train each model, live through one more drop."""
+"""Jobs of each use case: ingest history, train each model, live through one more drop, gather what was served."""
 
 from collections.abc import Iterable
 
 import dagster as dg
 
-from ml_assets.components.stages import FEATURE, SCORING, SOURCE, STAGE, STATIC_SOURCE, STATIC_TABLE, TABLE, TRAINING
+from ml_assets.components.stages import (
+    FEATURE,
+    SCORING,
+    SERVED,
+    SOURCE,
+    STAGE,
+    STATIC_SOURCE,
+    STATIC_TABLE,
+    TABLE,
+    TRAINING,
+)
 
 PER_DROP = {SOURCE, STATIC_TABLE, TABLE, FEATURE}
 
@@ -19,13 +29,18 @@ def drop_job(use_case: str) -> str:
     return f"{use_case}_drop"
 
 
+def served_job(use_case: str) -> str:
+    """Name of the job that gathers what was served and, where that is monitored, monitors it."""
+    return f"{use_case}_served"
+
+
 def train_job(use_case: str) -> str:
     """Name of the job that tunes, trains, evaluates and promotes the models of a use case."""
     return f"{use_case}_train"
 
 
 def build_jobs(specs: Iterable[dg.AssetSpec]) -> list:
-    """Three jobs per asset group that has staged assets."""
+    """Three jobs per asset group that has staged assets, and one for what is served, if anything is."""
     groups: dict[str, list[dg.AssetSpec]] = {}
     for spec in specs:
         if STAGE in spec.tags:
@@ -38,6 +53,7 @@ def _jobs_of(group: str, members: list[dg.AssetSpec]) -> list:
         ingest_job(group): {STATIC_SOURCE, *PER_DROP},
         drop_job(group): {*PER_DROP, SCORING},
         train_job(group): {TRAINING},
+        served_job(group): {SERVED},
     }
     selected = {name: [m.key for m in members if m.tags[STAGE] in stages] for name, stages in wanted.items()}
     return [

@@ -1,42 +1,87 @@
 """The server's processes."""
 
-import json
 import os
+import tempfile
+from pathlib import Path
 
-from starlette.applications import Starlette
+from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.home import Home
+from ml_assets.serving.app import Limits, Server, hashed_keys, make_app
+from ml_assets.serving.declared import Declarations
 
-MODELS = "ML_ASSETS_SERVED"
-"""Tells a worker process, which only inherits the environment, what to serve."""
+SERVED = "ML_ASSETS_SERVED"
+"""Tells a worker process, which only inherits the environment, the file that says what to serve."""
 
 
-def serve_models(models: list[str], host: str, port: int, workers: int) -> None:
+class ServeSettings(BaseModel):
+    """What is served, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: list[str] = Field(description="Models whose champions answer.")
+    declared: Declarations = Field(description="What the project declares of them.")
+    replay: bool = Field(default=False, description="Whether each request says its own moment, as_of.")
+    logged: bool = Field(default=True, description="Whether answers are written to <model>/request_log.")
+
+
+def serve_models(settings: ServeSettings, host: str, port: int, workers: int) -> None:
     """Serve until interrupted; a request that is being answered is answered to its end.
 
     Raises:
         LookupError: a model has no champion.
-        ValueError: the API keys are no digests.
+        ValueError: the API keys are no digests, the log's format is none, or there is no such kind of online store.
     """
     import uvicorn
 
-    os.environ[MODELS] = json.dumps(models)
-    # With several workers each makes its own; what is wrong is said once, here.
-    app = make_served_app() if workers == 1 else f"{__name__}:make_served_app"
-    if workers > 1:
-        make_served_app()
-    uvicorn.run(
-        app, host=host, port=port, workers=workers, factory=workers > 1, access_log=False, log_level="info",
-        timeout_graceful_shutdown=10, server_header=False,
-    )  # fmt: skip
+    from ml_assets.serving.telemetry import LOG_FORMAT, logging_settings
+
+    lines = logging_settings(os.environ.get(LOG_FORMAT) or "text")
+    # A variable of the environment is too small for the declarations of many models.
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "served.json"
+        told.write_text(settings.model_dump_json())
+        os.environ[SERVED] = str(told)
+        # With several workers each makes its own; what is wrong is said once, here.
+        app = make_served_app() if workers == 1 else f"{__name__}:make_served_app"
+        if workers > 1:
+            _refuse_wrong(settings)
+        uvicorn.run(
+            app, host=host, port=port, workers=workers, factory=workers > 1, access_log=False, log_config=lines,
+            timeout_graceful_shutdown=10, server_header=False, lifespan="on",
+        )  # fmt: skip
 
 
-def make_served_app() -> Starlette:
-    """The app for the models named in the environment."""
+def make_served_app() -> Server:
+    """The app for what the environment's file says."""
+    return _make_app(ServeSettings.model_validate_json(Path(os.environ[SERVED]).read_text()), logged=True)
+
+
+def _refuse_wrong(settings: ServeSettings) -> None:
+    """Make the app once, without the threads of a log, to see whether it can be made."""
+    _make_app(settings, logged=False)
+
+
+def _make_app(settings: ServeSettings, *, logged: bool) -> Server:
+    from ml_assets.lake import Lake
+    from ml_assets.online.store import open_store
     from ml_assets.resources import RegistryResource
-    from ml_assets.serving.app import Limits, hashed_keys, make_app
+    from ml_assets.serving.request_log import DAY, RequestLog
+    from ml_assets.serving.tracing import open_tracing
 
     home = Home.from_environment()
     registry = RegistryResource(tracking_uri=home.mlflow, artifacts=home.mlflow_artifacts).open()
-    keys = hashed_keys(os.environ.get("ML_ASSETS_API_KEYS", ""))
-    return make_app(registry, json.loads(os.environ[MODELS]), Limits(keys=keys))
+    lake = Lake(home.lake)
+
+    def open_log(schema_of) -> RequestLog:
+        return RequestLog(lambda key, frame: lake.append(key, frame, [DAY]), schema_of)
+
+    return make_app(
+        registry,
+        settings.models,
+        Limits(keys=hashed_keys(os.environ.get("ML_ASSETS_API_KEYS", "")), replay=settings.replay),
+        settings.declared,
+        open_store(home.online_store) if settings.declared.online else None,
+        open_log=open_log if settings.logged and logged else None,
+        tracing=open_tracing(os.environ) if logged else None,
+    )

@@ -60,7 +60,7 @@ def _fingerprint(declared: Sequence[Placed], specs: Sequence[dg.AssetSpec]) -> s
     for placed in declared:
         digest.update(type(placed.component).__name__.encode())
         digest.update(placed.component.model_dump_json().encode() if isinstance(placed.component, _PARTS) else b"")
-        if isinstance(placed.component, Source):
+        if isinstance(placed.component, Source | Spine) and placed.component.contract:
             digest.update(_contract_text(placed.component.contract))
     for spec in specs:
         digest.update(f"{spec.key.path}{_documented(spec)}".encode())
@@ -142,9 +142,19 @@ class _Project:
         yield from missing("columns", spine.columns)
         yield from missing("partition", [spine.partition])
         yield from _unless(columns, "time", spine.time, (pl.Datetime,), "a moment (Datetime)")
+        if spine.contract:
+            yield from self._of_spine_contract(spine, columns)
         source = next((o for o in self._all if isinstance(o, Source) and f"{o.name}/{VALIDATED}" == spine.table), None)
         if source is not None and source.drops.grain != spine.drops.grain:
             yield f"drops.grain: is {spine.drops.grain}, but the drops of {source.name} are {source.drops.grain}"
+
+    def _of_spine_contract(self, spine: Spine, columns: Columns | None) -> Iterator[str]:
+        try:
+            said = self._contract_columns(spine.contract)
+        except ValueError as error:
+            yield f"contract: {error}"
+            return
+        yield from _missing(columns, spine.table, "contract", said)
 
     def _of_view(self, view: FeatureView) -> Iterator[str]:
         wrong = list(_no_sql(view))

@@ -39,6 +39,7 @@ class MLModel(ModelSpec, dg.Component, dg.Resolvable):
         from ml_assets.components.monitoring_assets import monitoring_assets
         from ml_assets.components.retraining_assets import retraining_assets
         from ml_assets.components.scoring_assets import scoring_assets
+        from ml_assets.components.serving_assets import serving_assets
         from ml_assets.components.training_assets import training_assets
 
         model = self.in_context(context)
@@ -47,6 +48,7 @@ class MLModel(ModelSpec, dg.Component, dg.Resolvable):
                 *training_assets(model),
                 *evaluation_assets(model),
                 *scoring_assets(model),
+                *serving_assets(model),
                 *monitoring_assets(model),
                 *retraining_assets(model),
             ]

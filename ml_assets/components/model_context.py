@@ -12,7 +12,7 @@ from ml_assets.components.declared import declaration_version
 from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.partitions import drop_end
 from ml_assets.components.spine import Spine
-from ml_assets.components.stages import STAGE, TRAINING
+from ml_assets.components.stages import SCORING, SERVED, STAGE, TRAINING
 from ml_assets.features.assemble import join_features
 from ml_assets.freshness import Freshness
 from ml_assets.lake import Lake
@@ -64,6 +64,21 @@ class ModelContext:
             code_version=declaration_version(self.spec),
             **more,
         )
+
+    @property
+    def watches_served(self) -> bool:
+        """Whether monitoring reads the answers that were served instead of batch predictions."""
+        return self.serving is not None and self.serving.monitored
+
+    @property
+    def watched(self) -> str:
+        """The asset key of the predictions that monitoring reads."""
+        return self.key("served_predictions" if self.watches_served else "predictions")
+
+    @property
+    def watching_stage(self) -> dict[str, str]:
+        """The stage tag of what monitors: with the predictions that it reads."""
+        return {STAGE: SERVED if self.watches_served else SCORING}
 
     @property
     def library(self) -> str:

@@ -12,7 +12,6 @@ from ml_assets.components.evaluation_assets import PREDICTION, SCORE, VERSION
 from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
 from ml_assets.components.partitions import SINGLE_RUN, drop_end, drops_of
-from ml_assets.components.stages import SCORING, STAGE
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
 from ml_assets.training.tasks import PROBABILITY
@@ -20,7 +19,6 @@ from ml_assets.training.tasks import PROBABILITY
 if TYPE_CHECKING:
     from ml_assets.monitoring.summary import DriftSummary
 
-TAGS = {STAGE: SCORING}
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 
@@ -31,11 +29,37 @@ def monitoring_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
 def scored_rows(lake: Lake, model: ModelContext, drop: str) -> pl.DataFrame:
     """A drop's predictions beside features and labels; a label not known when the drop ended is null."""
     spec, key = model.spec, [*model.spec.spine.key, model.spine.time]
-    stored = lake.scan(model.key("predictions")).filter(pl.col(model.spine.partition) == drop)
-    predicted = stored.select(*key, SCORE, PREDICTION, cs.starts_with(PROBABILITY), VERSION).collect()
+    stored = lake.scan(model.watched).filter(pl.col(model.spine.partition) == drop)
+    answer = [SCORE, PREDICTION, cs.starts_with(PROBABILITY), VERSION]
+    if model.watches_served:
+        rows, predicted, key = *_served(lake, model, drop, stored, answer), spec.spine.key
+    else:
+        rows, predicted = model.rows(lake, [drop]), stored.select(*key, *answer).collect()
     known = pl.col(spec.label.known_at) <= drop_end(drop, model.spine.drops)
-    rows = model.rows(lake, [drop]).with_columns(pl.when(known).then(pl.col(spec.label.column)))
+    rows = rows.with_columns(pl.when(known).then(pl.col(spec.label.column)))
     return rows.join(predicted, on=key, how="inner", maintain_order="left")
+
+
+def _read_beside(model: ModelContext) -> list[str]:
+    """Where features and labels of predictions lie: served features are kept with the answers."""
+    return [model.spine.table] if model.watches_served else [view.key for view in model.views]
+
+
+def _served(
+    lake: Lake, model: ModelContext, drop: str, stored: pl.LazyFrame, answer: list
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Spine rows of a drop, and what one version answered about them with the features as served, at that time.
+
+    Of several versions that answered, the one that answered most often: the others were tried, or have gone.
+    """
+    own = [name for name in model.features if name not in model.spec.spine.key]
+    columns = [*model.spec.spine.key, model.spine.time, *own]
+    served = stored.select(*columns, *answer).collect()
+    if served.is_empty():
+        raise ValueError(f"{model.watched} holds nothing of {drop}: nothing was served that could be monitored")
+    busiest = served.group_by(VERSION).len().sort("len", VERSION)[VERSION][-1]
+    rows = model.spine.rows(lake, [drop], model.columns)
+    return rows.drop(model.spine.time, *own, strict=False), served.filter(pl.col(VERSION) == busiest)
 
 
 def reference_rows(lake: Lake, model: ModelContext, version: str) -> pl.DataFrame:
@@ -54,8 +78,8 @@ def _drift_report(model: ModelContext) -> dg.AssetsDefinition:
         specs=[
             model.asset_spec(
                 "drift_report",
-                TAGS,
-                [model.key("predictions"), model.key("reference"), *(view.key for view in model.views)],
+                model.watching_stage,
+                [model.watched, model.key("reference"), *_read_beside(model)],
                 "How far the features of a drop have moved from the champion's reference, by week and as a whole.",
                 kinds={"nannyml", "delta"},
                 partitions_def=model.spine.partitions_def,
@@ -152,8 +176,8 @@ def _performance_report(model: ModelContext) -> dg.AssetsDefinition:
         specs=[
             model.asset_spec(
                 "performance_report",
-                TAGS,
-                [model.key("predictions"), model.key("reference"), model.key("drift_report")],
+                model.watching_stage,
+                [model.watched, model.key("reference"), model.key("drift_report")],
                 "The champion's performance on a drop: estimated from its scores alone, and realised where labels "
                 "are known; with one HTML report per drop.",
                 kinds={"nannyml", "delta"},

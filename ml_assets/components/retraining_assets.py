@@ -13,13 +13,11 @@ from ml_assets.components.model_context import ModelContext
 from ml_assets.components.monitoring_assets import reference_rows, scored_rows
 from ml_assets.components.partitions import SINGLE_RUN, drop_end, drops_of
 from ml_assets.components.records import AS_OF, TrainedVersion
-from ml_assets.components.stages import SCORING, STAGE
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource, RegistryResource
 from ml_assets.retraining.decide import DecisionRecord
 from ml_assets.retraining.evidence import Circumstances
 
-TAGS = {STAGE: SCORING}
 DROPS_LOOKED_AT = 2
 """A rule on n of the last m chunks may reach back into the drop before."""
 
@@ -36,7 +34,7 @@ def _retrain_decision(model: ModelContext) -> dg.AssetsDefinition:
         specs=[
             model.asset_spec(
                 "retrain_decision",
-                TAGS,
+                model.watching_stage,
                 [model.key("performance_report"), model.key("drift_report"), model.key("reference")],
                 "Whether the model is to be trained again, with the evidence, the rule that settled it and the "
                 "features that may be behind it. A sensor acts on it once.",

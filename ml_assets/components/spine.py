@@ -17,6 +17,11 @@ class SharedSpine(SpineSpec):
     name: str = Field(description="Name by which feature views and models refer to it.")
     partition: str = Field(description="Column of the table that names the drop a row belongs to.")
     drops: Drops = Field(description="How the rows are cut into drops: the same as the source they come from.")
+    contract: str = Field(
+        default="",
+        description="Pandera model of the table, as `package.module:Class`: what a request to the server may hold; a"
+        " column that it lacks may hold anything. The validated table of a source has the source's.",
+    )
 
 
 @dg.scaffold_with(SpineScaffolder)

@@ -1,42 +1,64 @@
-"""The server: Open Inference Protocol v2, MLflow's scoring protocol and Prometheus metrics over one Starlette app."""
+"""The server: rows of a spine, Open Inference Protocol v2, MLflow's scoring protocol and Prometheus metrics.
+
+Requests for predictions are answered on ASGI itself, as a framework's request and response objects would take as long
+as the prediction; Starlette has the rest.
+"""
 
 import asyncio
 import hashlib
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import orjson
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from ml_assets.serving.body import BodyReader
-from ml_assets.serving.champions import Champions, Served
-from ml_assets.serving.declared import ServedModel
+from ml_assets.online.store import OnlineStore
+from ml_assets.serving.body import BodyReader, Receive
+from ml_assets.serving.champions import Champions
+from ml_assets.serving.choice import Choosing
+from ml_assets.serving.declared import Declarations
 from ml_assets.serving.docs_page import POLICY, ask_for_key, render_docs
 from ml_assets.serving.errors import BadRequest
-from ml_assets.serving.mlflow_scoring import encode_request
-from ml_assets.serving.open_inference import HEADER_LENGTH, metadata, read_json, read_request, write_response
+from ml_assets.serving.exchange import Exchange, Handler, Post
+from ml_assets.serving.feature_answers import FeatureAnswers
+from ml_assets.serving.keeping import Keeping, OpenLog
+from ml_assets.serving.measured import Measured
+from ml_assets.serving.open_inference import metadata
 from ml_assets.serving.openapi import DescribedServer, describe, described
-from ml_assets.serving.rollout import CHAMPION
-from ml_assets.serving.telemetry import Finished, request_id, write_line
+from ml_assets.serving.row_answers import RowAnswers
+from ml_assets.serving.telemetry import Finished, request_id, telling, write_line
 from ml_assets.serving.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 64
-"""Rows up to which a request is answered on the event loop: handing it to a thread would take longer."""
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-LATENCY = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
+FREE = ("/v2/health/live", "/v2/health/ready", "/ping", "/health")
+"""Routes that need no key."""
+
+INVOCATIONS = "/invocations"
+INFER, INFER_VERSION = "/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"
+PREDICT, PREDICT_VERSION = "/v1/models/{model}/predict", "/v1/models/{model}/versions/{version}/predict"
+PUSH = "/v1/push/{view}"
+
+FEATURES_AT_ONCE, ROWS_AT_ONCE = 32 << 10, 4 << 10
+"""Bytes of a body up to which it is answered on the event loop: a dozen rows, which take about a millisecond. Handing
+them to a thread would take longer."""
+
+_KEPT_AT_ONCE = 64  # rows that take a fraction of a millisecond
+
+_JSON = (b"content-type", b"application/json")
+_CLOSE = (b"connection", b"close")
 
 
 @dataclass(frozen=True)
@@ -51,6 +73,7 @@ class Limits:
         body_seconds: seconds that a body may take to arrive.
         look_every: seconds between two looks for a new champion.
         keys: SHA-256 of the API keys, in hex; empty lets everybody in.
+        replay: whether each request says its own moment.
     """
 
     body: int = 8 << 20
@@ -60,75 +83,202 @@ class Limits:
     body_seconds: float = 20.0
     look_every: float = 5.0
     keys: tuple[str, ...] = ()
-
-
-class _Measured:
-    """Prometheus metrics of one app."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.seconds = Histogram(
-            "ml_assets_request_seconds",
-            "Time to answer or refuse.",
-            ["model", "route"],
-            buckets=LATENCY,
-            registry=self.registry,
-        )
-        self.answers = Counter("ml_assets_answers", "Answers by status.", ["route", "status"], registry=self.registry)
-        self.rows = Counter("ml_assets_rows", "Rows predicted.", ["model", "version"], registry=self.registry)
-        self.missing = Counter(
-            "ml_assets_missing_values", "Feature values that were null.", ["model"], registry=self.registry
-        )
-        self.version = Gauge("ml_assets_model_version", "Version that serves.", ["model"], registry=self.registry)
-        self.refused = Gauge(
-            "ml_assets_refused_versions", "Versions that failed their check.", ["model"], registry=self.registry
-        )
+    replay: bool = False
 
 
 class Server:
-    """Routes over the champions of some models."""
+    """The ASGI application over the champions of some models.
+
+    Args:
+        clock: microseconds since the epoch; asked once a request.
+        open_log: makes the log of what was answered; None for none.
+        tracing: is told of each request.
+    """
 
     def __init__(
         self,
         champions: Champions,
         limits: Limits,
-        declared: Mapping[str, ServedModel] | None = None,
+        declared: Declarations,
+        store: OnlineStore | None,
+        *,
+        clock: Callable[[], int],
+        open_log: OpenLog | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         self._champions = champions
         self._limits = limits
-        self._declared = declared or {}
+        self._declared = declared
         self._tracing = tracing
+        self._clock = clock
         self._bodies = BodyReader(limits.body, limits.body_seconds, limits.reading)
-        self._measured = _Measured()
+        self._measured = Measured()
+        self._keeping = None if open_log is None else Keeping(champions, declared, open_log)
         self._answering = 0
+        choosing = Choosing(champions)
+        self._choosing = choosing
+        self._features = FeatureAnswers(choosing, limits.rows, kept=self._keeping is not None)
+        self._rows = RowAnswers(choosing, declared, store, most=limits.rows, replay=limits.replay)
+        self._posts = self._known_posts()
+        self._rest = self._starlette()
+        if self._keeping is not None:
+            self._measured.counters |= self._keeping.counters
         self._tell_versions()
 
-    def app(self) -> Starlette:
-        """The ASGI application."""
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path = self._posts.get(scope["path"]) or self._find_post(scope["path"])
+            if path is not None:
+                await self._post(path, scope, receive, send)
+                return
+        await self._rest(scope, receive, send)
+
+    def _known_posts(self) -> dict[str, Post]:
+        """The paths that are asked for all the time."""
+        posts = {INVOCATIONS: Post(INVOCATIONS, self._features.invocations, FEATURES_AT_ONCE)}
+        for served in self._champions:
+            for path in (f"/v2/models/{served.name}/infer", f"/v1/models/{served.name}/predict"):
+                posts[path] = self._find_post(path)
+        for view in self._declared.online:
+            posts[f"/v1/push/{view}"] = self._find_post(f"/v1/push/{view}")
+        return posts
+
+    def _find_post(self, path: str) -> Post | None:
+        infer, predict = self._features.infer, self._rows.predict
+        match path.split("/")[1:]:
+            case ["v2", "models", name, "infer"]:
+                return Post(INFER, infer, FEATURES_AT_ONCE, name)
+            case ["v1", "models", name, "predict"]:
+                return Post(PREDICT, predict, ROWS_AT_ONCE, name)
+            case ["v1", "push", name]:
+                return Post(PUSH, self._rows.push, 0, name)
+            case ["v2", "models", name, "versions", version, "infer"]:
+                return Post(INFER_VERSION, infer, FEATURES_AT_ONCE, name, version)
+            case ["v1", "models", name, "versions", version, "predict"]:
+                return Post(PREDICT_VERSION, predict, ROWS_AT_ONCE, name, version)
+        return None
+
+    async def _post(self, path: Post, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = headers.get(b"x-request-id")
+        asked = Exchange(path, headers, request_id(given and given.decode("latin-1")), self._clock())
+        try:
+            self._require_key(headers.get(b"authorization", b"").decode("latin-1"))
+            asked.body = await self._bodies.read(receive)
+            status, body = 200, await self._answer(path.handler, asked)
+        except BadRequest as error:
+            status, body = error.status, _refused(error)
+        except Exception:
+            # Whatever went wrong with one request, its client is told so and the others are answered.
+            log.exception("%s %s failed", path.route, asked.request_id)
+            status, body = 500, _refused(BadRequest(f"the server failed; its log tells of {asked.request_id}"))
+        seconds = time.perf_counter() - began
+        reply = [_JSON, (b"content-length", b"%d" % len(body)), (b"x-request-id", asked.request_id.encode())]
+        if status in (408, 413):
+            # What is left of a body that was given up must not be taken for the next request.
+            reply.append(_CLOSE)
+        await send({"type": "http.response.start", "status": status, "headers": reply + asked.reply_headers})
+        await send({"type": "http.response.body", "body": body})
+        self._count(asked, status, seconds)
+        self._tell_post(asked, status, seconds)
+        if self._keeping is None or not asked.scored:
+            return
+        if len(asked.scored) <= _KEPT_AT_ONCE:
+            self._keeping.keep(asked, seconds)
+        else:
+            await asyncio.to_thread(self._keeping.keep, asked, seconds)
+
+    async def _answer(self, handler: Handler, asked: Exchange) -> bytes:
+        """Only now that its body is whole does a request take the place of another."""
+        if self._answering >= self._limits.waiting:
+            raise BadRequest("too many requests at once: try again", 503)
+        self._answering += 1
+        try:
+            # Contributions take milliseconds, however small the body.
+            if len(asked.body) <= asked.path.at_once and b'"contributions"' not in asked.body:
+                return handler(asked)
+            return await asyncio.to_thread(handler, asked)
+        finally:
+            self._answering -= 1
+
+    def _count(self, asked: Exchange, status: int, seconds: float) -> None:
+        measured, route = self._measured, asked.path.route
+        model = asked.served.name if asked.served is not None else self._only_name()
+        measured.answers[route, str(status)] += 1
+        measured.seconds[model, route].add(seconds)
+        for served, rows in asked.rows.items():
+            measured.rows[served] += rows
+        if asked.missing:
+            measured.missing[(model,)] += asked.missing
+        for one in asked.scored:
+            if one.fetched is not None:
+                for view, state in one.fetched.states.items():
+                    measured.states[model, view, state] += 1
+                    known_at = one.fetched.known_at[view]
+                    if known_at is not None:
+                        measured.ages[(view,)].add((asked.at - known_at) / 1e6)
+
+    def _tell_post(self, asked: Exchange, status: int, seconds: float) -> None:
+        if self._tracing is None and not telling(status):
+            return
+        served, roles = asked.served, {one.role for one in asked.scored}
+        self._tell(
+            Finished(
+                request_id=asked.request_id,
+                method="POST",
+                route=asked.path.route,
+                status=status,
+                milliseconds=seconds * 1e3,
+                model=served.name if served is not None else self._only_name(),
+                version=served.version if served is not None else "",
+                role=",".join(sorted(roles)),
+                parent=asked.header(b"traceparent") or "",
+            )
+        )
+
+    def _tell(self, finished: Finished) -> None:
+        write_line(finished)
+        if self._tracing is not None:
+            self._tracing.record(finished)
+
+    def _only_name(self) -> str:
+        """The model that a path without a name is about; empty if there are several."""
+        served = list(self._champions)
+        return served[0].name if len(served) == 1 else ""
+
+    def _require_key(self, authorization: str) -> None:
+        if not self._limits.keys:
+            return
+        digest = hashlib.sha256(authorization.removeprefix("Bearer ").encode()).hexdigest()
+        # Every key is compared, so that the time tells nothing.
+        if sum(hmac.compare_digest(digest, key) for key in self._limits.keys) == 0:
+            raise BadRequest("give an API key: Authorization: Bearer KEY", 401)
+
+    def _starlette(self) -> Starlette:
+        """What is not asked for all the time."""
         model = "/v2/models/{model}"
-        # Routes are tried in order: those that are asked for all the time come first.
         routes = [
-            ("POST", "/invocations", self._invocations),
-            ("POST", model + "/infer", self._infer),
-            ("GET", "/v2", self._about),
-            ("GET", "/v2/health/live", self._ok),
-            ("GET", "/v2/health/ready", self._ok),
+            ("/v2", self._about),
+            *((path, self._ok) for path in FREE),
             *(
-                ("GET", f"{prefix}{path}", handler)
+                (f"{prefix}{path}", handler)
                 for prefix in (model, model + "/versions/{version}")
                 for path, handler in (("", self._metadata), ("/ready", self._model_ready))
             ),
-            ("POST", model + "/versions/{version}/infer", self._infer),
-            ("GET", "/ping", self._ok),
-            ("GET", "/health", self._ok),
-            ("GET", "/version", self._version),
-            ("GET", "/metrics", self._metrics),
-            ("GET", "/openapi.json", self._openapi),
-            ("GET", "/docs", self._docs),
+            ("/version", self._version),
+            ("/metrics", self._metrics),
+            ("/openapi.json", self._openapi),
+            ("/docs", self._docs),
         ]
+        posts = (INVOCATIONS, INFER, INFER_VERSION, PREDICT, PREDICT_VERSION, PUSH)
         return Starlette(
-            routes=[Route(path, self._guarded(path, handler), methods=[method]) for method, path, handler in routes],
+            routes=[
+                *(Route(path, self._guarded(path, handler), methods=["GET"]) for path, handler in routes),
+                # Never reached, so that another method is told which one it must be.
+                *(Route(path, self._ok, methods=["POST"]) for path in posts),
+            ],
             lifespan=self._lifespan,
             exception_handlers={HTTPException: _no_such_route},
         )
@@ -140,8 +290,9 @@ class Server:
         looking.cancel()
         with suppress(asyncio.CancelledError):
             await looking
-        if self._tracing is not None:
-            await asyncio.to_thread(self._tracing.close)
+        for closing in (self._keeping, self._tracing):
+            if closing is not None:
+                await asyncio.to_thread(closing.close)
 
     async def _look_for_champions(self) -> None:
         while True:
@@ -155,67 +306,37 @@ class Server:
             self._tell_versions()
 
     def _tell_versions(self) -> None:
+        gauges = {name: values for name, (_, values) in self._measured.gauges.items()}
         for served in self._champions:
-            self._measured.version.labels(served.name).set(int(served.version))
+            challenger = self._champions.challenger(served.name)
+            gauges["model_version"][(served.name,)] = int(served.version)
+            gauges["challenger_version"][(served.name,)] = 0 if challenger is None else int(challenger.version)
             refused = sum(name == served.name for name, _ in self._champions.refused)
-            self._measured.refused.labels(served.name).set(refused)
+            gauges["refused_versions"][(served.name,)] = refused
 
     def _guarded(self, route: str, handler: Callable[[Request], Awaitable[Response]]):
-        free = route in ("/v2/health/live", "/v2/health/ready", "/ping", "/health")
-
         async def answer(request: Request) -> Response:
             began = time.perf_counter()
-            if not free and not self._may(request):
-                response = _unauthorised(route)
-            else:
-                try:
-                    request.state.body = await self._bodies.read(request) if request.method == "POST" else b""
-                    response = await self._answer(handler, request)
-                except BadRequest as error:
-                    response = _refusal(error.status, str(error))
-            seconds = time.perf_counter() - began
-            self._measured.answers.labels(route, response.status_code).inc()
-            self._measured.seconds.labels(self._label(request), route).observe(seconds)
-            if not free:
-                self._tell(request, route, response, seconds)
+            try:
+                if route not in FREE:
+                    self._require_key(request.headers.get("authorization", ""))
+                response = await handler(request)
+            except BadRequest as error:
+                response = _unauthorised(route) if error.status == 401 else _refusal(error)
+            seconds, name = time.perf_counter() - began, request.path_params.get("model", self._only_name())
+            model = name if self._champions.find(name) is not None else ""
+            self._measured.answers[route, str(response.status_code)] += 1
+            self._measured.seconds[model, route].add(seconds)
+            if route not in FREE:
+                told = request_id(request.headers.get("x-request-id"))
+                response.headers["x-request-id"] = told
+                parent = request.headers.get("traceparent", "")
+                self._tell(
+                    Finished(told, "GET", route, response.status_code, seconds * 1e3, model=model, parent=parent)
+                )
             return response
 
         return answer
-
-    async def _answer(self, handler: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
-        """Only now that its body is whole does a request take the place of another."""
-        if self._answering >= self._limits.waiting:
-            raise BadRequest("too many requests at once: try again", 503)
-        self._answering += 1
-        try:
-            return await handler(request)
-        finally:
-            self._answering -= 1
-
-    def _tell(self, request: Request, route: str, response: Response, seconds: float) -> None:
-        served: Served | None = getattr(request.state, "served", None)
-        finished = Finished(
-            request_id=request_id(request.headers.get("x-request-id")),
-            method=request.method,
-            route=route,
-            status=response.status_code,
-            milliseconds=seconds * 1e3,
-            model=served.name if served is not None else self._label(request),
-            version=served.version if served is not None else "",
-            role=CHAMPION if served is not None else "",
-            parent=request.headers.get("traceparent", ""),
-        )
-        write_line(finished)
-        if self._tracing is not None:
-            self._tracing.record(finished)
-
-    def _may(self, request: Request) -> bool:
-        if not self._limits.keys:
-            return True
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        digest = hashlib.sha256(given.encode()).hexdigest()
-        # Every key is compared, so that the time tells nothing.
-        return sum(hmac.compare_digest(digest, key) for key in self._limits.keys) > 0
 
     async def _ok(self, request: Request) -> Response:  # noqa: ARG002
         return Response()
@@ -231,7 +352,7 @@ class Server:
         return Response(version("mlflow"), media_type="text/plain")
 
     async def _metrics(self, request: Request) -> Response:  # noqa: ARG002
-        return Response(generate_latest(self._measured.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(self._measured.text(), media_type=CONTENT_TYPE_LATEST)
 
     async def _openapi(self, request: Request) -> Response:  # noqa: ARG002
         return _json(self._description())
@@ -243,8 +364,16 @@ class Server:
         from ml_assets import __version__
 
         limits = self._limits
-        server = DescribedServer(__version__, limits.body, limits.rows, keys=bool(limits.keys))
-        return describe(server, [described(one, self._declared.get(one.name)) for one in self._champions])
+        server = DescribedServer(
+            __version__,
+            limits.body,
+            limits.rows,
+            keys=bool(limits.keys),
+            replay=limits.replay,
+            pushes={name: one.fields for name, one in self._declared.online.items()},
+        )
+        ready = {name: model for name, model in self._declared.models.items() if self._rows.ready(name)}
+        return describe(server, [described(one, ready.get(one.name)) for one in self._champions])
 
     async def _model_ready(self, request: Request) -> Response:
         self._asked_for(request)
@@ -254,83 +383,31 @@ class Server:
         served = self._asked_for(request)
         return _json(metadata(served.name, [served.version], served.predictor))
 
-    async def _infer(self, request: Request) -> Response:
-        served = self._asked_for(request)
-        asked, tensors = read_request(request.state.body, request.headers.get(HEADER_LENGTH))
-        answer = await self._predict(served, served.predictor.encode_columns(tensors))
-        return _json(write_response(served.name, served.version, asked, answer))
-
-    async def _invocations(self, request: Request) -> Response:
-        served = request.state.served = self._only()
-        kind = request.headers.get("content-type", "").partition(";")[0].strip()
-        if kind != "application/json":
-            raise BadRequest(f"content-type must be application/json, not {kind[:60]!r}", 415)
-        matrix = encode_request(served.predictor, read_json(request.state.body))
-        answer = await self._predict(served, matrix)
-        rows = [dict(zip(answer, row, strict=True)) for row in zip(*answer.values(), strict=True)]
-        response = _json({"predictions": rows})
-        response.headers["x-model-version"] = served.version
-        return response
-
-    def _asked_for(self, request: Request) -> Served:
-        name, version = request.path_params["model"], request.path_params.get("version")
-        served = self._champions.find(name)
-        if served is None:
-            raise BadRequest(f"model {name[:60]!r} is not served; there are {self._names()}", 404)
-        if version not in (None, served.version):
-            raise BadRequest(f"version {version[:20]!r} of {name} is not served; there is {served.version}", 404)
-        request.state.served = served
-        return served
-
-    def _only(self) -> Served:
-        served = list(self._champions)
-        if len(served) != 1:
-            raise BadRequest(f"/invocations names no model: of {self._names()} ask /v2/models/NAME/infer", 404)
-        return served[0]
-
-    def _names(self) -> str:
-        return ", ".join(served.name for served in self._champions)
-
-    def _label(self, request: Request) -> str:
-        """The served model that a request is for; empty if it is for none."""
-        served = [one.name for one in self._champions]
-        named = request.path_params.get("model", served[0] if len(served) == 1 else "")
-        return named if named in served else ""
-
-    async def _predict(self, served: Served, matrix: np.ndarray) -> dict[str, list]:
-        rows = len(matrix)
-        if rows > self._limits.rows:
-            raise BadRequest(f"{rows} rows are more than {self._limits.rows}: send fewer at once", 413)
-        if rows == 0:
-            raise BadRequest("there is no row to predict")
-        ask = served.predictor.predict
-        answer = ask(matrix) if rows <= AT_ONCE else await asyncio.to_thread(ask, matrix)
-        self._measured.rows.labels(served.name, served.version).inc(rows)
-        self._measured.missing.labels(served.name).inc(int(np.isnan(matrix).sum()))
-        return answer
+    def _asked_for(self, request: Request):
+        return self._choosing.named(request.path_params["model"], request.path_params.get("version"))
 
 
 def _json(content: Any) -> Response:
     return Response(orjson.dumps(content), media_type="application/json")
 
 
-def _refusal(status: int, message: str) -> Response:
-    # What is left of a body that was given up must not be taken for the next request.
-    headers = {"connection": "close"} if status in (408, 413) else None
-    return Response(
-        orjson.dumps({"error": message}), status_code=status, media_type="application/json", headers=headers
-    )
+def _refused(error: BadRequest) -> bytes:
+    return orjson.dumps({"error": str(error)})
+
+
+def _refusal(error: BadRequest) -> Response:
+    return Response(_refused(error), status_code=error.status, media_type="application/json")
 
 
 def _unauthorised(route: str) -> Response:
     if route == "/docs":
         return HTMLResponse(ask_for_key(), status_code=401, headers={"content-security-policy": POLICY})
-    return _refusal(401, "give an API key: Authorization: Bearer KEY")
+    return _refusal(BadRequest("give an API key: Authorization: Bearer KEY", 401))
 
 
 async def _no_such_route(request: Request, error: HTTPException) -> Response:
     method = f"{request.method} is not answered here" if error.status_code == 405 else "there is no such path"
-    response = _refusal(error.status_code, f"{method}: see /docs")
+    response = _refusal(BadRequest(f"{method}: see /docs", error.status_code))
     response.headers.update(error.headers or {})
     return response
 
@@ -350,12 +427,24 @@ def hashed_keys(text: str) -> tuple[str, ...]:
     return keys
 
 
+def now() -> int:
+    """The machine's clock: microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
 def make_app(
     registry,
     names: Sequence[str],
     limits: Limits,
-    declared: Mapping[str, ServedModel] | None = None,
+    declared: Declarations | None = None,
+    store: OnlineStore | None = None,
+    *,
+    clock: Callable[[], int] = now,
+    open_log: OpenLog | None = None,
     tracing: Tracing | None = None,
-) -> Starlette:
+) -> Server:
     """The app over a registry's champions; raises LookupError for a model without one."""
-    return Server(Champions(registry, names), limits, declared, tracing).app()
+    declared = declared or Declarations()
+    trying = [name for name, one in declared.models.items() if one.serving.canary or one.serving.shadow]
+    champions = Champions(registry, names, trying)
+    return Server(champions, limits, declared, store, clock=clock, open_log=open_log, tracing=tracing)

@@ -1,10 +1,12 @@
 """The body of a request: so many bytes, within so many seconds."""
 
 import asyncio
-
-from starlette.requests import ClientDisconnect, Request
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 from ml_assets.serving.errors import BadRequest
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class BodyReader:
@@ -22,8 +24,11 @@ class BodyReader:
         self._readers = readers
         self._reading = 0
 
-    async def read(self, request: Request) -> bytes:
+    async def read(self, receive: Receive) -> bytes:
         """The whole body.
+
+        Args:
+            receive: ASGI's, of a request.
 
         Raises:
             BadRequest: it is too large (413), late or cut off (408), or too many are on their way (503).
@@ -33,18 +38,22 @@ class BodyReader:
         self._reading += 1
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._read(request)
+                return await self._read(receive)
         except TimeoutError as error:
             raise BadRequest(f"the body did not arrive within {self._seconds:g} seconds", 408) from error
-        except ClientDisconnect as error:
-            raise BadRequest("the client left before its body was whole", 408) from error
         finally:
             self._reading -= 1
 
-    async def _read(self, request: Request) -> bytes:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > self._most:
+    async def _read(self, receive: Receive) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise BadRequest("the client left before its body was whole", 408)
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._most:
                 raise BadRequest(f"the body is larger than {self._most} bytes: send fewer rows at once", 413)
-        return bytes(body)
+            if not message.get("more_body", False):
+                return b"".join(parts)

@@ -7,17 +7,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.serving.spec import ServingSpec
 
-FieldKind = Literal["integer", "number", "boolean", "text", "moment"]
+FieldKind = Literal["integer", "number", "boolean", "text", "moment", "date"]
 
 
 class RequestField(BaseModel):
-    """A column of the spine that a request gives, with what its contract says about it."""
+    """A column that a request gives, with what its contract says about it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(description="Column of the spine.")
-    kind: FieldKind = Field(description="What it holds; a moment is ISO 8601 with its zone.")
-    dtype: str = Field(description="Name of its Polars type in the spine's table, such as Int64.")
+    name: str = Field(description="Column of the spine, or of a view's table.")
+    kind: FieldKind = Field(description="What it holds; a moment is ISO 8601 with its zone, a date ISO 8601.")
+    dtype: str = Field(description="Name of its Polars type in that table, such as Int64.")
     nullable: bool = Field(default=True, description="Whether null is allowed.")
     minimum: float | None = Field(default=None, description="Smallest number allowed.")
     maximum: float | None = Field(default=None, description="Largest number allowed.")
@@ -37,3 +37,26 @@ class ServedModel(BaseModel):
     fields: list[RequestField] = Field(description="What a request gives: key, entities, and what features read.")
     views: list[FeatureViewSpec] = Field(description="The views that the model's features come from.")
     serving: ServingSpec = Field(default_factory=ServingSpec, description="How it is served.")
+
+
+class OnlineView(BaseModel):
+    """A view that is kept ready for requests and takes facts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    view: FeatureViewSpec = Field(description="The view.")
+    fields: list[RequestField] = Field(description="The columns of its table that it reads: what a fact holds.")
+
+
+class Declarations(BaseModel):
+    """What a project declares, as far as a server asks for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: dict[str, ServedModel] = Field(default_factory=dict, description="Models by name.")
+    online: dict[str, OnlineView] = Field(
+        default_factory=dict, description="Views that are kept ready for requests, by name."
+    )
+    unready: dict[str, str] = Field(
+        default_factory=dict, description="Why a model that is served cannot be asked about rows of its spine."
+    )

@@ -3,31 +3,29 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from ml_assets.serving.errors import BadRequest
-from ml_assets.serving.predictor import Predictor
+from ml_assets.serving.given import Columns, Given, Rows
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
-def encode_request(predictor: Predictor, request: Mapping[str, Any]) -> np.ndarray:
-    """The rows of a request, encoded.
+def read_request(request: Mapping[str, Any]) -> Given:
+    """The features of a request.
 
     Raises:
-        BadRequest: it has none of the four forms or several, or values that do not fit the features.
+        BadRequest: it has none of the four forms or several, or what is in it is neither rows nor columns.
     """
     given = [form for form in FORMS if form in request]
     if len(given) != 1:
         raise BadRequest(f"the body must have exactly one of {', '.join(FORMS)}")
     content = request[given[0]]
     if given[0] == "dataframe_split":
-        return predictor.encode_columns(_split(content))
+        return Columns(_split(content))
     if isinstance(content, Mapping):
-        return predictor.encode_columns({name: _listed(given[0], name, values) for name, values in content.items()})
+        return Columns({name: _listed(given[0], name, values) for name, values in content.items()})
     if not isinstance(content, list):
         raise BadRequest(f"{given[0]}: must be a list of rows")
-    return predictor.encode_rows(content)
+    return Rows(content)
 
 
 def _split(content: Any) -> dict[str, list]:

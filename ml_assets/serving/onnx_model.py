@@ -11,8 +11,10 @@ them together again.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -24,10 +26,10 @@ if TYPE_CHECKING:
 
 INPUT, OUTPUT = "features", "scores"
 
-_LOGISTIC = "binary:logistic"
+_LOGISTIC, _SOFTMAX = "binary:logistic", "multi:softprob"
 _TRANSFORMS = {
     _LOGISTIC: "Sigmoid",
-    "multi:softprob": "Softmax",
+    _SOFTMAX: "Softmax",
     **dict.fromkeys(("reg:squarederror", "reg:absoluteerror", "reg:quantileerror"), "Identity"),
 }
 _MOST_NODES = 2_000_000  # about 100 MB of attributes
@@ -55,27 +57,89 @@ def to_onnx(model: TrainedModel) -> bytes:
 
 def booster_to_onnx(booster: "xgb.Booster") -> bytes:
     """The same of a booster."""
-    learner = json.loads(bytes(booster.save_raw("json")))["learner"]
-    boosted, objective = learner["gradient_booster"], learner["objective"]["name"]
-    if boosted["name"] != "gbtree" or objective not in _TRANSFORMS:
-        raise NotAsOnnx(f"booster {boosted['name']} with objective {objective} cannot be written as ONNX")
-    trees, parameters = boosted["model"]["trees"], learner["learner_model_param"]
-    if not trees or any(tree["tree_param"]["size_leaf_vector"] not in ("0", "1") for tree in trees):
-        raise NotAsOnnx("a booster without trees, or with vectors as leaves, cannot be written as ONNX")
-    nodes = sum(len(tree["left_children"]) + len(tree["categories"]) for tree in trees)
-    if nodes > _MOST_NODES:
-        raise NotAsOnnx(f"a booster with {nodes} nodes is too large to be written as ONNX")
-    targets = max(int(parameters["num_class"]), 1)
-    base = np.array(json.loads(parameters["base_score"]), dtype=np.float64).ravel()
-    if objective == _LOGISTIC:
-        base = np.log(base / (1 - base))
-    written = _Trees()
-    # As trees of a single leaf, in front: the library begins with the base, and the order decides the last bits.
-    for target, value in enumerate(np.broadcast_to(base, (targets,)).astype(np.float32)):
-        written.add_constant(float(value), target)
-    for tree, target in zip(trees, boosted["model"]["tree_info"], strict=True):
-        written.add(tree, target)
-    return _model(written, int(parameters["num_feature"]), targets, _TRANSFORMS[objective])
+    read = _Booster.of(booster)
+    return read.write(_TRANSFORMS[read.objective])
+
+
+def open_booster(booster: "xgb.Booster") -> Callable[[np.ndarray], list]:
+    """What answers float32 rows in ONNX Runtime as the library does: a number for each, or a list of one per class.
+
+    It uses the thread that asks and no other. Margins become probabilities here, by the library's own steps in
+    float32: the runtime's function is right to seven places behind the point, not to seven digits.
+
+    Raises:
+        NotAsOnnx: as `to_onnx`.
+    """
+    import onnxruntime
+
+    read = _Booster.of(booster)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # A thread that waits by spinning takes the processor from the one that answers the next request.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    run = onnxruntime.InferenceSession(read.write("Identity"), options, providers=["CPUExecutionProvider"]).run
+    names = [OUTPUT]
+    if read.objective == _SOFTMAX:
+        return lambda matrix: [_softmax(row) for row in run(names, {INPUT: matrix})[0].tolist()]
+    if read.objective == _LOGISTIC:
+        return lambda matrix: [_sigmoid(margin) for (margin,) in run(names, {INPUT: matrix})[0].tolist()]
+    return lambda matrix: run(names, {INPUT: matrix})[0][:, 0].tolist()
+
+
+def _sigmoid(margin: float) -> float:
+    raised = float(np.float32(math.exp(min(-margin, 88.7))))
+    return float(np.float32(1 / float(np.float32(raised + 1))))
+
+
+def _softmax(margins: list[float]) -> list[float]:
+    highest = max(margins)
+    raised = [float(np.float32(math.exp(float(np.float32(margin - highest))))) for margin in margins]
+    total = float(np.float32(sum(raised)))
+    return [float(np.float32(one / total)) for one in raised]
+
+
+@dataclass(frozen=True)
+class _Booster:
+    """What a booster's JSON says.
+
+    Attributes:
+        trees: each with the number of the target that its leaves are added to.
+        base: the margin of each target to begin with, float32.
+    """
+
+    objective: str
+    features: int
+    trees: Sequence[tuple[Mapping[str, Any], int]]
+    base: np.ndarray
+
+    @classmethod
+    def of(cls, booster: "xgb.Booster") -> Self:
+        learner = json.loads(bytes(booster.save_raw("json")))["learner"]
+        boosted, objective = learner["gradient_booster"], learner["objective"]["name"]
+        if boosted["name"] != "gbtree" or objective not in _TRANSFORMS:
+            raise NotAsOnnx(f"booster {boosted['name']} with objective {objective} cannot be written as ONNX")
+        trees, parameters = boosted["model"]["trees"], learner["learner_model_param"]
+        if not trees or any(tree["tree_param"]["size_leaf_vector"] not in ("0", "1") for tree in trees):
+            raise NotAsOnnx("a booster without trees, or with vectors as leaves, cannot be written as ONNX")
+        nodes = sum(len(tree["left_children"]) + len(tree["categories"]) for tree in trees)
+        if nodes > _MOST_NODES:
+            raise NotAsOnnx(f"a booster with {nodes} nodes is too large to be written as ONNX")
+        base = np.array(json.loads(parameters["base_score"]), dtype=np.float32).ravel()
+        if objective == _LOGISTIC:
+            base = -np.log((1 / base - 1).astype(np.float64)).astype(np.float32)
+        base = np.broadcast_to(base, (max(int(parameters["num_class"]), 1),))
+        placed = list(zip(trees, boosted["model"]["tree_info"], strict=True))
+        return cls(objective, int(parameters["num_feature"]), placed, base)
+
+    def write(self, transform: str) -> bytes:
+        """ONNX with this operator behind the margins."""
+        written = _Trees()
+        # As trees of a single leaf, in front: the library begins with the base, and the order decides the last bits.
+        for target, value in enumerate(self.base):
+            written.add_constant(float(value), target)
+        for tree, target in self.trees:
+            written.add(tree, target)
+        return _model(written, self.features, len(self.base), transform)
 
 
 class _Trees:
@@ -146,24 +210,3 @@ def _model(trees: _Trees, features: int, targets: int, transform: str) -> bytes:
     opsets = [helper.make_opsetid(domain, version) for domain, version in _OPSETS.items()]
     made = helper.make_model(graph, opset_imports=opsets, ir_version=_FORMAT, producer_name="ml_assets")
     return made.SerializeToString()
-
-
-def open_onnx(model: bytes) -> Callable[[np.ndarray], np.ndarray]:
-    """What answers float32 rows with the scores of a model of `to_onnx`: float64 of shape (rows,) or (rows, classes).
-
-    It uses the thread that asks and no other.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    # A thread that waits by spinning takes the processor from the one that answers the next request.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    targets, names = session.get_outputs()[0].shape[1], [OUTPUT]
-
-    def ask(matrix: np.ndarray) -> np.ndarray:
-        scores = session.run(names, {INPUT: matrix})[0].astype(np.float64)
-        return scores[:, 0] if targets == 1 else scores
-
-    return ask

@@ -13,7 +13,7 @@ import orjson
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.predictor import Predictor
 
-HEADER_LENGTH = "inference-header-content-length"
+HEADER_LENGTH = b"inference-header-content-length"
 _DATATYPE = {"number": "FP64", "boolean": "BOOL", "category": "BYTES"}
 _NUMPY = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
@@ -104,7 +104,7 @@ def read_json(body: bytes) -> dict[str, Any]:
 
 def _length(text: str, body: bytes) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) > len(body):
-        raise BadRequest(f"{HEADER_LENGTH}: {text[:20]!r} is no length within the body")
+        raise BadRequest(f"{HEADER_LENGTH.decode()}: {text[:20]!r} is no length within the body")
     return int(text)
 
 

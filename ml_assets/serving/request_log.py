@@ -37,6 +37,7 @@ _FIELD_TYPES: dict[FieldKind, pl.DataType] = {
     "boolean": pl.Boolean(),
     "text": pl.String(),
     "moment": MOMENT,
+    "date": pl.Date(),
 }
 
 
@@ -103,12 +104,12 @@ def log_frame(answered: Sequence[Answered], schemas: Mapping[str, LogSchema]) ->
     """Answers of one model as rows of its log.
 
     Args:
-        schemas: types by version of the model; a column that only some versions have is null for the others.
+        schemas: types by version of the model; a column that only some of them have is null for the others.
 
     Raises:
         TypeError, ValueError, PolarsError: a value is of another type than its column.
     """
-    known = [schemas[version] for version in dict.fromkeys(one.version for one in answered)]
+    known = list(schemas.values())
     moments = pl.Series("requested_at", [one.requested_at for one in answered], dtype=pl.Int64).cast(MOMENT)
     return pl.DataFrame(
         [
@@ -126,6 +127,12 @@ def log_frame(answered: Sequence[Answered], schemas: Mapping[str, LogSchema]) ->
             pl.Series("states", [_json(one.states) for one in answered], dtype=pl.String),
         ]
     )
+
+
+def score_names(columns: Iterable[str]) -> list[str]:
+    """Of the columns of a log those that are a model's answer."""
+    about = log_frame([], {}).columns
+    return [name for name in columns if name not in about and not name.startswith((GIVEN, FEATURE))]
 
 
 def _types(mappings: Iterable[Mapping[str, pl.DataType]]) -> dict[str, pl.DataType]:
@@ -251,7 +258,8 @@ class RequestLog:
     def _frame(self, key: str, model: str, rows: list[Answered]) -> pl.DataFrame | None:
         """The answers as rows, without those whose values cannot be: another try would not help them."""
         try:
-            return log_frame(rows, self._schemas[model])
+            versions = dict.fromkeys(one.version for one in rows)
+            return log_frame(rows, {version: self._schemas[model][version] for version in versions})
         except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
             if len(rows) == 1:
                 log.error("%s: request %s, row %d, is dropped: %s", key, rows[0].request_id, rows[0].row, error)

@@ -1,9 +1,9 @@
 """What the server tells about itself: a line for each request, as text or JSON. Never a body, a header or a key."""
 
 import logging
+import os
 import re
 import traceback
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -45,12 +45,21 @@ class Finished:
 
 def request_id(given: str | None) -> str:
     """The id that a client gave its request in ``x-request-id``, or a new one where it gave none that can be logged."""
-    return given if given is not None and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+
+
+def telling(status: int) -> bool:
+    """Whether a request with this status has a line."""
+    return access.isEnabledFor(_level(status))
+
+
+def _level(status: int) -> int:
+    return logging.ERROR if status >= 500 else logging.INFO
 
 
 def write_line(finished: Finished) -> None:
     """The request's line: information, or an error where the server failed."""
-    level = logging.ERROR if finished.status >= 500 else logging.INFO
+    level = _level(finished.status)
     if access.isEnabledFor(level):
         access.log(level, "%s %s %d", finished.method, finished.route, finished.status, extra={"finished": finished})
 

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml_assets.training.metrics import RankedScores, rank_scores
 from ml_assets.training.tasks import MULTICLASS, Task
 
-_EDGE = 1e-7  # log-odds are taken of scores at least this far from 0 and 1, which is what float32 resolves
+EDGE = 1e-7
+"""Log-odds are taken of scores at least this far from 0 and 1, which is what float32 resolves."""
 
 
 class Curve(BaseModel):
@@ -112,5 +113,5 @@ def _sigmoid(outcome: np.ndarray, score: np.ndarray) -> Curve:
 
 
 def _log_odds(score: np.ndarray) -> np.ndarray:
-    score = np.clip(score, _EDGE, 1 - _EDGE)
+    score = np.clip(score, EDGE, 1 - EDGE)
     return np.log(score) - np.log1p(-score)

@@ -49,7 +49,7 @@ def score_columns(model: TrainedModel, score: np.ndarray) -> list[pl.Series]:
         called = pl.Series(PREDICTION, np.array(model.classes)[score.argmax(axis=1)], dtype=pl.String)
         return [
             pl.Series(SCORE, score.max(axis=1)),
-            _in_own_type(called, model.label_type),
+            called_classes(called, model.label_type),
             *(pl.Series(probability_column(name), score[:, at]) for at, name in enumerate(model.classes)),
         ]
     if model.task == REGRESSION:
@@ -68,7 +68,8 @@ def read_scores(frame: pl.DataFrame, task: Task, classes: Sequence[str] | None) 
     return frame[SCORE].to_numpy()
 
 
-def _in_own_type(called: pl.Series, label_type: str) -> pl.Series:
+def called_classes(called: pl.Series, label_type: str) -> pl.Series:
+    """Names of classes as values of the label's own type."""
     if label_type == "Boolean":
         return called == "true"
     return called if label_type == "String" else called.cast(getattr(pl, label_type))

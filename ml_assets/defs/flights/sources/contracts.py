@@ -123,6 +123,43 @@ class Flights(pa.DataFrameModel):
         return (pl.col("distance") / pl.col("air_time") * 60).is_between(40, 800)
 
 
+class Departures(pa.DataFrameModel):
+    """What is known of a scheduled departure when it is to be predicted: columns of `flight_legs`."""
+
+    flight_id: pl.String = pa.Field(
+        str_matches=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}/[A-Z0-9]{2}[0-9]{1,4}/[A-Z]{3}/[0-9]{4}$",
+        description="Local date, airline with flight number, origin and scheduled minute, such as"
+        " 2013-10-05/UA1545/EWR/0315",
+    )
+    carrier: pl.String = pa.Field(str_matches="^[A-Z0-9]{2}$", description="Two-letter code of the airline")
+    flight_number: pl.Int64 = pa.Field(ge=1, le=9999, description="Flight number")
+    tailnum: pl.String = pa.Field(
+        str_matches="^[A-Z0-9]{5,6}$",
+        nullable=True,
+        description="Registration of the aircraft; null if none is assigned yet",
+    )
+    origin: pl.String = pa.Field(isin=["EWR", "JFK", "LGA"], description="Airport of departure, FAA code")
+    dest: pl.String = pa.Field(str_matches="^[A-Z]{3}$", description="Airport of destination, FAA code")
+    route: pl.String = pa.Field(str_matches="^(EWR|JFK|LGA)-[A-Z]{3}$", description="Origin and destination: EWR-IAH")
+    distance_miles: pl.Int64 = pa.Field(ge=1, le=10000, description="Distance between the airports in miles")
+    scheduled_departure_minute: pl.Int64 = pa.Field(
+        ge=0, le=DAY - 1, description="Scheduled departure in minutes after midnight, New York time"
+    )
+    scheduled_arrival_minute: pl.Int64 = pa.Field(
+        ge=0, le=DAY - 1, description="Scheduled arrival in minutes after midnight, time of the destination"
+    )
+    scheduled_minutes: pl.Int64 = pa.Field(
+        ge=0, le=DAY - 1, description="From scheduled departure to scheduled arrival on the clock"
+    )
+    scheduled_departures_that_hour: pl.Int64 = pa.Field(
+        ge=1, le=200, description="Departures scheduled from the airport in the same hour, this one among them"
+    )
+    scheduled_departures_that_day: pl.Int64 = pa.Field(
+        ge=1, le=2000, description="Departures scheduled from the airport on the same day, this one among them"
+    )
+    scheduled_weekday: pl.Int64 = pa.Field(ge=1, le=7, description="Day of the week, Monday is 1")
+
+
 class Weather(pa.DataFrameModel):
     """One row per hour and airport of departure: what the weather station there observed."""
 

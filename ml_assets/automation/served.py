@@ -1,0 +1,145 @@
+"""What a server is told of the project's declarations."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+import polars as pl
+
+from ml_assets.automation.projects import declared_models, spine_of
+from ml_assets.components.feature_view import FeatureView
+from ml_assets.components.ml_model import MLModel
+from ml_assets.components.source import Source
+from ml_assets.components.spine import Spine
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.lake import Lake
+from ml_assets.lake.tables import TableMissing
+from ml_assets.serving.declared import Declarations, FieldKind, OnlineView, RequestField, ServedModel
+from ml_assets.serving.spec import ServingSpec
+
+
+class _NotServed(ValueError):
+    """Why a model cannot be asked about rows of its spine."""
+
+
+def declarations(definitions: dg.Definitions, lake: Lake, names: Sequence[str]) -> Declarations:
+    """Of each model what its requests hold and where its features come from, and the views that take facts.
+
+    A model that is not declared, or whose views are not all online, is told why it takes features only.
+
+    Args:
+        names: the models that are served.
+    """
+    models, unready = {}, {}
+    for name in names:
+        try:
+            models[name] = _served_model(definitions, lake, name)
+        except (_NotServed, TableMissing) as error:
+            unready[name] = str(error)
+    online = {}
+    for view in definitions.component_tree.get_all_components(of_type=FeatureView):
+        if view.online is not None and view.table is not None and lake.exists(view.table):
+            schema = lake.scan(view.table).collect_schema()
+            fields = _fields(view.table_columns, schema, {})
+            online[view.name] = OnlineView(view=_spec(view), fields=fields)
+    return Declarations(models=models, online=online, unready=unready)
+
+
+def _served_model(definitions: dg.Definitions, lake: Lake, name: str) -> ServedModel:
+    model = declared_models(definitions).get(name)
+    if model is None:
+        raise _NotServed("it is not declared in this project")
+    spine, views = spine_of(definitions, model), _views(definitions, model)
+    offline = [view.name for view in views if view.table is not None and view.online is None]
+    if offline:
+        raise _NotServed(f"its views {', '.join(offline)} are not online: declare `online:` for them")
+    wanted = [*spine.key]
+    for view in views:
+        wanted += view.spine_columns if view.table is not None else _read(view)
+    columns = [column for column in dict.fromkeys(wanted) if column != spine.time]
+    contract = _contract(definitions, spine)
+    return ServedModel(
+        name=name,
+        key=[column for column in spine.key if column != spine.time],
+        time=spine.time,
+        fields=_fields(columns, lake.scan(spine.table).collect_schema(), contract),
+        views=[_spec(view) for view in views],
+        serving=model.serving or ServingSpec(),
+    )
+
+
+def _read(view: FeatureView) -> list[str]:
+    """What a view without a table reads of the spine: its keys tell apart rows that are stored, and none are."""
+    from ml_assets.features.expressions import columns_read
+
+    return columns_read(view.name, view.request.values())
+
+
+def _views(definitions: dg.Definitions, model: MLModel) -> list[FeatureView]:
+    declared = {view.name: view for view in definitions.component_tree.get_all_components(of_type=FeatureView)}
+    return [declared[name] for name in model.features]
+
+
+def _spec(view: FeatureView) -> FeatureViewSpec:
+    return FeatureViewSpec(**{name: getattr(view, name) for name in FeatureViewSpec.model_fields})
+
+
+def _contract(definitions: dg.Definitions, spine: Spine) -> dict:
+    """The columns of the contract that the spine's table keeps, by name; empty where there is none."""
+    from ml_assets.quality.contracts import load_contract
+
+    reference = spine.contract
+    for source in definitions.component_tree.get_all_components(of_type=Source):
+        if spine.table == source.table("validated"):
+            reference = source.contract
+    return dict(load_contract(reference).to_schema().columns) if reference else {}
+
+
+def _fields(columns: Sequence[str], schema: pl.Schema, contract: dict) -> list[RequestField]:
+    return [
+        RequestField(name=name, kind=_kind(name, dtype), dtype=str(dtype), **_limits(dtype, contract.get(name)))
+        for name, dtype in ((name, schema[name]) for name in columns)
+    ]
+
+
+def _kind(name: str, dtype: pl.DataType) -> FieldKind:
+    kinds: dict[FieldKind, bool] = {
+        "integer": dtype.is_integer() and dtype not in (pl.Int128, pl.UInt128),
+        "number": dtype.is_float(),
+        "boolean": dtype == pl.Boolean,
+        "text": dtype == pl.String,
+        "date": dtype == pl.Date,
+        "moment": isinstance(dtype, pl.Datetime) and dtype.time_zone is not None,
+    }
+    for kind, fits in kinds.items():
+        if fits:
+            return kind
+    raise _NotServed(f"column {name} is {dtype}, which a request cannot hold: make it a number, text, date or moment")
+
+
+def _limits(dtype: pl.DataType, column) -> dict:
+    """What a contract says of a column, as far as it can be told of a value alone."""
+    if column is None:
+        return {}
+    limits = {"nullable": column.nullable, "description": column.description or ""}
+    for check in column.checks:
+        limits |= dict(_limit(dtype, check.name, check.statistics or {}))
+    return limits
+
+
+def _limit(dtype: pl.DataType, rule: str, said: dict) -> Iterator[tuple[str, object]]:
+    if rule in ("greater_than_or_equal_to", "greater_than", "in_range") and dtype.is_numeric():
+        closed = rule == "greater_than_or_equal_to" or said.get("include_min", False)
+        yield "minimum", said["min_value"] if closed else _beside(dtype, said["min_value"], 1)
+    if rule in ("less_than_or_equal_to", "less_than", "in_range") and dtype.is_numeric():
+        closed = rule == "less_than_or_equal_to" or said.get("include_max", False)
+        yield "maximum", said["max_value"] if closed else _beside(dtype, said["max_value"], -1)
+    if rule == "isin" and dtype == pl.String:
+        yield "choices", list(said["allowed_values"])
+    if rule == "str_matches":
+        yield "pattern", said["pattern"]
+
+
+def _beside(dtype: pl.DataType, bound: float, towards: int) -> float:
+    """The next value of the column's type that lies inside an open bound."""
+    return bound + towards if dtype.is_integer() else math.nextafter(bound, towards * math.inf)

@@ -1,0 +1,70 @@
+"""Gathers what was served: asks for the drops that answers came in about."""
+
+import hashlib
+import json
+
+import dagster as dg
+import polars as pl
+
+from ml_assets.components.serving_assets import LOG
+from ml_assets.components.spine import Spine
+from ml_assets.lake import Lake
+from ml_assets.resources import LakeResource
+from ml_assets.sources.grains import WHOLE
+
+REST = 20
+"""Looks of other sensors between two of this one: answers come in all the time, and each look may start a run."""
+
+
+def served_sensor(model: str, spine: Spine, every_seconds: int) -> dg.SensorDefinition:
+    """Watches the request log of a model; drops with new answers are materialized as `<model>/served_predictions`.
+
+    Answers about rows that the spine does not have yet are looked at again whenever its table has changed.
+    """
+    asset = dg.AssetKey([model, "served_predictions"])
+
+    @dg.sensor(
+        name=f"{model}_served",
+        target=dg.AssetSelection.assets(asset),
+        minimum_interval_seconds=REST * every_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Asks for the drops that {model} has answered about since the last look.",
+    )
+    def look(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
+        from ml_assets.serving.request_log import DAY
+
+        tables, log = lake.open(), f"{model}/{LOG}"
+        if not tables.exists(log) or not tables.exists(spine.table):
+            return dg.SkipReason(f"{log} or {spine.table} is not there yet")
+        # Counted first: what comes in while the log is read is seen at the next look.
+        now = {"spine": tables.version(spine.table), "days": tables.rows_by(log, DAY)}
+        before = json.loads(context.cursor) if context.cursor else {"spine": None, "days": {}}
+        if now == before:
+            return dg.SkipReason("no new answers, and the spine has not changed")
+        grown = [day for day, rows in now["days"].items() if rows != before["days"].get(day)]
+        drops = drops_to_gather(tables, model, spine, grown if now["spine"] == before["spine"] else None)
+        seen = hashlib.sha256(json.dumps(now, sort_keys=True).encode()).hexdigest()[:24]
+        requests = [_request(asset, drop, f"{drop}:{seen}") for drop in drops]
+        return dg.SensorResult(run_requests=requests, cursor=json.dumps(now))
+
+    return look
+
+
+def drops_to_gather(lake: Lake, model: str, spine: Spine, days: list[str] | None = None) -> list[str]:
+    """The drops that were answered about, on some days or ever; empty before the first answer.
+
+    Args:
+        days: days in UTC such as 2013-10-05; None for all.
+    """
+    from ml_assets.serving.request_log import DAY
+    from ml_assets.serving.served import drops_answered
+
+    log = f"{model}/{LOG}"
+    if not lake.exists(log):
+        return []
+    answers = lake.scan(log) if days is None else lake.scan(log).filter(pl.col(DAY).is_in(days))
+    return drops_answered(answers, lake.scan(spine.table), spine.key, spine.partition)
+
+
+def _request(asset: dg.AssetKey, drop: str, run_key: str) -> dg.RunRequest:
+    return dg.RunRequest(run_key=run_key, partition_key=None if drop == WHOLE else drop, asset_selection=[asset])

@@ -1,0 +1,217 @@
+"""served_predictions: what the server answered, gathered drop by drop and held against what it should have said."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import polars as pl
+
+from ml_assets.components.drop_checks import results_by_drop
+from ml_assets.components.metadata import data_version, markdown, table_metadata
+from ml_assets.components.model_context import ModelContext
+from ml_assets.components.partitions import SINGLE_RUN, drops_of
+from ml_assets.components.stages import SERVED, STAGE
+from ml_assets.lake import Lake
+from ml_assets.resources import LakeResource, OnlineStoreResource, RegistryResource
+from ml_assets.sources.grains import WHOLE
+
+if TYPE_CHECKING:
+    from ml_assets.registry.registry import Registry
+    from ml_assets.serving.known_facts import KnownFacts
+    from ml_assets.serving.served import Traffic
+    from ml_assets.serving.skew import Skew, SkewRecord
+
+TAGS = {STAGE: SERVED}
+LOG, SKEW = "request_log", "serving_skew"
+SHOWN = 20
+"""Differing values shown in the UI."""
+
+
+def serving_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
+    return [] if model.serving is None else [_served_predictions(model)]
+
+
+def latest_skew(lake: Lake, model: ModelContext, drop: str) -> "SkewRecord | None":
+    """The comparison of the newest drop, up to the given one, that had answers to compare; None if there is none."""
+    from ml_assets.serving.skew import SkewRecord
+
+    if not lake.exists(model.key(SKEW)):
+        return None
+    compared = lake.scan(model.key(SKEW)).filter(pl.col("rows") > 0, pl.col("drop") <= drop)
+    newest = compared.sort("drop").tail(1).select("record").collect()
+    return None if newest.is_empty() else SkewRecord.model_validate_json(newest.item())
+
+
+def _served_predictions(model: ModelContext) -> dg.AssetsDefinition:
+    spec, partition = model.spec, model.spine.partition
+    key = dg.AssetKey([spec.name, "served_predictions"])
+
+    @dg.multi_asset(
+        name=f"{spec.name}__served_predictions",
+        specs=[
+            model.asset_spec(
+                "served_predictions",
+                TAGS,
+                [model.key("champion"), model.spine.table],
+                "What the server answered about the rows of a drop, the last answer of each, with the features as "
+                "they were served.",
+                kinds={"polars", "delta"},
+                partitions_def=model.spine.partitions_def,
+            )
+        ],
+        backfill_policy=SINGLE_RUN,
+        check_specs=[
+            dg.AssetCheckSpec(
+                SKEW,
+                asset=key,
+                description="A sample of answers, computed again from exactly what the server could know, is the same.",
+                blocking=True,
+                partitions_def=model.spine.partitions_def,
+            )
+        ],
+    )
+    def served_predictions(
+        context: dg.AssetExecutionContext,
+        lake: LakeResource,
+        registry: RegistryResource,
+        online_store: OnlineStoreResource,
+    ) -> Iterator:
+        tables, mlflow, drops = lake.open(), registry.open(), drops_of(context, model.spine.drops)
+        log = read_log(tables, mlflow, model)
+        known = known_facts(tables, online_store, model)
+        gathered = {drop: _gather(tables, mlflow, model, log, known, drop) for drop in drops}
+        records = [one.skew.record(spec.name, drop) for drop, one in gathered.items()]
+        compared = pl.concat([_as_row(record, partition) for record in records])
+        tables.replace(model.key(SKEW), compared, {partition: drops})
+        served = pl.concat([one.rows for one in gathered.values()])
+        written = tables.replace(model.key("served_predictions"), served, {partition: drops})
+        yield dg.MaterializeResult(
+            metadata={**table_metadata(written, served), **_told(tables, model, log, gathered)},
+            data_version=data_version(written),
+        )
+        results = {drop: _skew_check(key, drop, one.skew) for drop, one in gathered.items()}
+        if model.spine.drops.grain == WHOLE:
+            yield results[WHOLE]
+        else:
+            yield from results_by_drop(context, results)
+
+    return served_predictions
+
+
+def read_log(lake: Lake, registry: "Registry", model: ModelContext) -> pl.LazyFrame:
+    """The model's request log; before the first request an empty one, of what the champion would answer."""
+    from ml_assets.serving.request_log import LogSchema, log_frame
+
+    if lake.exists(model.key(LOG)):
+        return lake.scan(model.key(LOG))
+    champion = registry.champion(model.spec.name)
+    if champion is None:
+        raise ValueError(f"model {model.spec.name} has no champion yet: materialize {model.key('champion')} first")
+    schema = LogSchema.of(registry.load(model.spec.name, version=champion.version))
+    keys = {name: dtype for name, dtype in _spine_types(lake, model).items() if name in model.spine.key}
+    return log_frame([], {champion.version: replace(schema, given=keys)}).lazy()
+
+
+def known_facts(lake: Lake, online_store: OnlineStoreResource, model: ModelContext) -> "dict[str, KnownFacts]":
+    """What the stored features of the model's views may have been made from, every push up to now among it."""
+    from ml_assets.online.export import export_pushed, pushed_facts
+    from ml_assets.serving.known_facts import NO_BUILDS, KnownFacts
+
+    found = {}
+    for view in (view for view in model.views if view.table is not None):
+        last = export_pushed(online_store.open(), lake, view)
+        builds = lake.scan(f"online/{view.name}").collect() if lake.exists(f"online/{view.name}") else NO_BUILDS
+        table_at = partial(lake.scan, view.table)
+        found[view.name] = KnownFacts(view, builds, table_at, pushed_facts(lake, view.name, last))
+    return found
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """The answers of one drop as they are stored, counted and compared."""
+
+    rows: pl.DataFrame
+    traffic: "Traffic"
+    skew: "Skew"
+
+
+def _gather(
+    lake: Lake,
+    registry: "Registry",
+    model: ModelContext,
+    log: pl.LazyFrame,
+    known: "dict[str, KnownFacts]",
+    drop: str,
+) -> _Gathered:
+    from ml_assets.serving.served import answers_of, as_predictions, describe_traffic
+    from ml_assets.serving.skew import find_skew, sample_answers
+
+    spec, types = model.spec, _spine_types(lake, model)
+    answers = answers_of(log, model.spine.rows(lake, [drop], spec.spine.key), spec.spine.key)
+    served = as_predictions(
+        answers,
+        key={name: types[name] for name in spec.spine.key},
+        time=model.spine.time,
+        features=_feature_types(lake, model),
+    )
+    sample = sample_answers(answers, spec.spine.key, model.serving.skew_rows, spec.seed)
+    versions = sample["model_version"].unique().sort()
+    skew = find_skew(
+        sample,
+        model.views,
+        known,
+        {version: registry.load(spec.name, version=version) for version in versions},
+        key=spec.spine.key,
+        time=model.spine.time,
+        spine=types,
+    )
+    rows = served.select(pl.lit(drop).alias(model.spine.partition), pl.all())
+    return _Gathered(rows, describe_traffic(answers), skew)
+
+
+def _spine_types(lake: Lake, model: ModelContext) -> dict[str, pl.DataType]:
+    return dict(lake.scan(model.spine.table).collect_schema())
+
+
+def _feature_types(lake: Lake, model: ModelContext) -> dict[str, pl.DataType]:
+    """The types that training and batch scoring know the features by."""
+    stored = [(view, lake.scan(view.key).collect_schema()) for view in model.views]
+    return {name: schema[name] for view, schema in stored for name in view.feature_names}
+
+
+def _as_row(record: "SkewRecord", partition: str) -> pl.DataFrame:
+    row = pl.DataFrame([record.model_dump()], schema_overrides={"worst_feature": pl.String})
+    return row.with_columns(pl.lit(record.drop).alias(partition), pl.lit(record.model_dump_json()).alias("record"))
+
+
+def _told(lake: Lake, model: ModelContext, log: pl.LazyFrame, gathered: dict[str, _Gathered]) -> dict[str, object]:
+    from ml_assets.serving.served import count_waiting
+
+    spine = lake.scan(model.spine.table)
+    told: dict[str, object] = {
+        "waiting_for_a_spine_row": count_waiting(log, spine, model.spec.spine.key),
+        "traffic": {drop: asdict(one.traffic) for drop, one in gathered.items()},
+    }
+    if lake.exists(model.key(LOG)):
+        return told | {"log_files_compacted": lake.compact(model.key(LOG))}
+    return told | {"log": f"{model.key(LOG)} is not there yet: nothing was asked"}
+
+
+def _skew_check(key: dg.AssetKey, drop: str, skew: "Skew") -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=SKEW,
+        passed=skew.differing.is_empty(),
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "observed": skew.differing.height,
+            "threshold": 0,
+            "drop": drop,
+            "answers": skew.rows,
+            "values": skew.values,
+            "fresh_values": skew.fresh_values,
+            "differing": markdown(skew.differing.head(SHOWN)),
+        },
+    )

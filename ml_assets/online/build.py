@@ -1,0 +1,78 @@
+"""A build: the values of every entity of a view, as of a moment and for the time until they expire."""
+
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.changes import reapply
+from ml_assets.online.facts import reachable_facts, split_facts, union_facts
+from ml_assets.online.facts_blob import encode_facts, encode_schema
+from ml_assets.online.keys import ENTITY, between, with_entity
+from ml_assets.online.moments import CHUNK, SINCE, build_moments
+from ml_assets.online.payload import encode_moments, encode_unseen
+from ml_assets.online.record import Build, microseconds
+from ml_assets.online.store import OnlineStore
+from ml_assets.online.stored import stored_view, unseen_values
+
+__all__ = ["Build", "build_view"]
+
+
+def build_view(
+    store: OnlineStore,
+    view: FeatureViewSpec,
+    table: pl.LazyFrame,
+    *,
+    as_of: datetime,
+    max_age: timedelta,
+    build: str,
+    pushed: pl.LazyFrame | None = None,
+    pushed_seq: int = 0,
+    table_version: int | None = None,
+    chunk: int = CHUNK,
+) -> Build:
+    """Compute the values of all entities of a view and let them be read in place of those of the build before.
+
+    Readers see the old build until the new one is whole. Facts that are pushed meanwhile are in both.
+
+    Args:
+        table: the view's table.
+        as_of: facts of the table known later are left out; requests of earlier moments find no values.
+        max_age: how long after `as_of` values are served; without effect on a static table.
+        build: text that no other build of this view has.
+        pushed: facts that were pushed, `view.table_columns`: all up to number `pushed_seq` that can matter.
+        table_version: of the table, to be recorded.
+        chunk: how many moments are computed at once.
+
+    Raises:
+        FeatureError: as the engine does; or a feature is of a type that no model takes.
+        StaleBuild: a newer build was published meanwhile.
+    """
+    kept = stored_view(view)
+    static = kept.known_at is None
+    begin = microseconds(as_of)
+    until = None if static else microseconds(as_of + max_age)
+    facts = with_entity(kept, reachable_facts(kept, table, pushed, begin).collect()).sort(ENTITY)
+    known = with_entity(kept, union_facts(*split_facts(facts.drop(ENTITY)), kept).collect())
+    unseen = encode_unseen(kept, unseen_values(kept, table.select(kept.table_columns).collect_schema()))
+    entities = known.select(ENTITY).unique().with_columns(pl.lit(begin).cast(pl.Int64).alias(SINCE))
+    number = store.stage(view.name, None if static else max_age)
+    moments = 0
+    for part in build_moments(kept, known, entities, until, chunk):
+        encoded = encode_moments(kept, part)
+        moments += encoded.height
+        there = between(facts, part[ENTITY][0], part[ENTITY][-1])
+        store.add(view.name, number, encode_facts(there), encoded.iter_rows(), pushed_seq)
+    made = Build(
+        view=view.name,
+        build=build,
+        as_of=as_of,
+        valid_until=None if static else as_of + max_age,
+        table_version=table_version,
+        pushed_seq=pushed_seq,
+        entities=entities.height,
+        moments=moments,
+        max_known_at=None if static else known[kept.known_at].max(),
+    )
+    store.publish(number, made, unseen, encode_schema(facts), lambda snapshot: reapply(kept, snapshot))
+    return made

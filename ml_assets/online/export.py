@@ -1,0 +1,43 @@
+"""Pushed facts in the lake: the table `pushed/<view>`, from which a build takes them and any value can be explained."""
+
+import polars as pl
+
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.lake import Lake
+from ml_assets.online.facts_blob import decode_schema
+from ml_assets.online.rows import decode_facts_from_json
+from ml_assets.online.store import OnlineStore
+from ml_assets.online.stored import MOMENT
+
+SEQ = "_seq"
+ARRIVED_AT = "_arrived_at"
+
+
+def pushed_key(view: str) -> str:
+    """Asset key of the lake table with the facts pushed to a view: `table_columns`, SEQ and ARRIVED_AT."""
+    return f"pushed/{view}"
+
+
+def export_pushed(store: OnlineStore, lake: Lake, view: FeatureViewSpec) -> int:
+    """Append to the lake what was pushed to a view since the last export; gives the number of the last fact, or 0."""
+    key = pushed_key(view.name)
+    there = lake.scan(key).select(pl.col(SEQ).max()).collect().item() if lake.exists(key) else 0
+    rows = store.pushed_since(view.name, there)
+    if not rows:
+        return there
+    schema = decode_schema(store.schema(view.name))
+    facts = decode_facts_from_json([row.row for row in rows], {name: schema[name] for name in view.table_columns})
+    arrived = pl.Series(ARRIVED_AT, [row.arrived_at for row in rows], pl.Int64).cast(pl.Datetime("us"))
+    numbered = facts.with_columns(
+        pl.Series(SEQ, [row.seq for row in rows], pl.Int64), arrived.dt.replace_time_zone("UTC").cast(MOMENT)
+    )
+    lake.append(key, numbered)
+    return rows[-1].seq
+
+
+def pushed_facts(lake: Lake, view: str, seq: int) -> pl.LazyFrame | None:
+    """The facts pushed to a view up to number `seq`, as they were exported; None if there is none."""
+    if not seq or not lake.exists(pushed_key(view)):
+        return None
+    # Two exports at once may have written the same fact.
+    return lake.scan(pushed_key(view)).filter(pl.col(SEQ) <= seq).unique(SEQ)

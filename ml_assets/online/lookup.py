@@ -1,0 +1,82 @@
+"""The stored features of requests: one read for all views and rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.keys import entity_key
+from ml_assets.online.store import EXPIRED, FRESH, MISSING, UNSEEN, OnlineStore, Stored
+from ml_assets.online.stored import stored_features
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The stored features of one request row.
+
+    Attributes:
+        values: feature -> value, of all views with a table; None where expired or missing.
+        states: view -> fresh, unseen, expired or missing.
+        known_at: view -> when the newest fact behind its values was known, microseconds; None for none.
+        versions: view -> (build, number of the last pushed fact) that its values are from; none where missing.
+    """
+
+    values: dict[str, Any]
+    states: dict[str, str]
+    known_at: dict[str, int | None]
+    versions: dict[str, tuple[str, int]]
+
+
+class OnlineFeatures:
+    """Reads the stored features of some views for request rows.
+
+    Attributes:
+        names: all stored features, in the order of the views.
+    """
+
+    names: list[str]
+
+    def __init__(self, store: OnlineStore, views: Sequence[FeatureViewSpec]) -> None:
+        self._store = store
+        kept = [view for view in views if view.table is not None]
+        entities = list(dict.fromkeys(tuple(view.spine_entity) for view in kept))
+        self._entities = entities
+        self._views = [(view.name, entities.index(tuple(view.spine_entity)), stored_features(view)) for view in kept]
+        self._nulls = {name: dict.fromkeys(features) for name, _, features in self._views}
+        self.names = [feature for _, _, features in self._views for feature in features]
+
+    def fetch(self, rows: Sequence[Mapping[str, Any]], at: int) -> list[Fetched]:
+        """The features of each row as of `at`, microseconds.
+
+        Args:
+            rows: spine columns -> values, with the keys of all views; a null key is an unseen entity.
+
+        Raises:
+            KeyError: a row lacks a key.
+        """
+        keys = []
+        for row in rows:
+            texts = [entity_key([row[name] for name in columns]) for columns in self._entities]
+            keys += [(view, texts[place]) for view, place, _ in self._views]
+        found = self._store.read(keys, at)
+        width = len(self._views)
+        return [self._fetched(found[place * width : (place + 1) * width], at) for place in range(len(rows))]
+
+    def _fetched(self, found: Sequence[Stored | None], at: int) -> Fetched:
+        values: dict[str, Any] = {}
+        states, known_at, versions = {}, {}, {}
+        for (view, _, features), stored in zip(self._views, found, strict=True):
+            known_at[view] = None
+            if stored is None:
+                states[view] = MISSING
+                values.update(self._nulls[view])
+                continue
+            versions[view] = (stored.build, stored.seq)
+            if stored.valid_until is not None and at >= stored.valid_until:
+                states[view] = EXPIRED
+                values.update(self._nulls[view])
+                continue
+            states[view] = FRESH if stored.seen else UNSEEN
+            known_at[view] = stored.known_at
+            values.update(zip(features, stored.values, strict=True))
+        return Fetched(values, states, known_at, versions)

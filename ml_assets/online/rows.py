@@ -1,0 +1,155 @@
+"""Facts as they are pushed: JSON objects or a frame, checked against the view's table, and kept as JSON lists."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import orjson
+import polars as pl
+
+from ml_assets.features.spec import FeatureViewSpec
+
+Schema = Mapping[str, pl.DataType]
+
+_AS_INTEGERS = {pl.Datetime: pl.Int64, pl.Date: pl.Int32, pl.Time: pl.Int64, pl.Duration: pl.Int64}
+
+
+class PushError(ValueError):
+    """Rows cannot be pushed; the message says which row and column, and what it must be."""
+
+
+def read_rows(view: FeatureViewSpec, rows: Sequence[Mapping[str, Any]], schema: Schema) -> pl.DataFrame:
+    """JSON objects as rows of the view's table.
+
+    Args:
+        rows: column -> value, for every column of `view.table_columns` and no other. A moment is ISO 8601 text with
+            its zone or a datetime with one, a date ISO 8601 text or a date.
+        schema: of the table.
+
+    Raises:
+        PushError: names the row (counted from 0), the column, and what it must be.
+    """
+    wanted = {name: schema[name] for name in view.table_columns}
+    for number, row in enumerate(rows):
+        missing, strange = [n for n in wanted if n not in row], [n for n in row if n not in wanted]
+        if missing:
+            raise _wrong(view, number, missing[0], "is missing", wanted[missing[0]])
+        if strange:
+            raise PushError(
+                f"feature view {view.name!r}, row {number}: {strange[0]!r} is no column that the view reads; it reads "
+                f"{', '.join(wanted)}"
+            )
+    columns = [
+        pl.Series(name, [_read(view, number, name, row[name], dtype) for number, row in enumerate(rows)], dtype)
+        for name, dtype in wanted.items()
+    ]
+    return check_rows(view, pl.DataFrame(columns), schema)
+
+
+def check_rows(view: FeatureViewSpec, rows: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """A frame as rows of the view's table: `view.table_columns`, in the table's types.
+
+    Raises:
+        PushError: a column is missing, or a value is not of the table's type; a key or known_at is null, or a number
+            is not finite.
+    """
+    wanted = {name: schema[name] for name in view.table_columns}
+    for name, dtype in wanted.items():
+        if name not in rows.columns:
+            raise PushError(f"feature view {view.name!r}: the rows have no column {name!r}: {_must(dtype)}")
+        cast = rows[name].cast(dtype, strict=False)
+        _refuse(view, rows[name], cast.is_null() & rows[name].is_not_null(), dtype)
+        if dtype.is_float():
+            _refuse(view, rows[name], ~cast.is_finite(), dtype)
+        if name in (*view.entity, view.known_at):
+            _refuse(view, rows[name], cast.is_null(), dtype)
+    return rows.select(pl.col(name).cast(dtype) for name, dtype in wanted.items())
+
+
+def encode_facts_as_json(rows: pl.DataFrame) -> list[str]:
+    """Each row as a JSON list: moments, dates and durations as whole numbers, decimals as text."""
+    plain = rows.select(
+        pl.col(name).cast(
+            _AS_INTEGERS[type(dtype)] if dtype.is_temporal() else pl.String if dtype.is_decimal() else dtype
+        )
+        for name, dtype in rows.schema.items()
+    )
+    return [orjson.dumps(row).decode() for row in plain.rows()]
+
+
+def decode_facts_from_json(rows: Sequence[str], schema: Schema) -> pl.DataFrame:
+    """The rows that `encode_facts_as_json` made, in the types of `schema`."""
+    values = [orjson.loads(row) for row in rows]
+    return pl.DataFrame(
+        [
+            pl.Series(name, [row[place] for row in values], _kept_as(dtype)).cast(dtype)
+            for place, (name, dtype) in enumerate(schema.items())
+        ]
+    )
+
+
+def _kept_as(dtype: pl.DataType) -> Any:
+    if dtype.is_temporal():
+        return _AS_INTEGERS[type(dtype)]
+    return pl.String if dtype.is_decimal() else dtype
+
+
+def _read(view: FeatureViewSpec, number: int, name: str, value: Any, dtype: pl.DataType) -> Any:
+    if value is None:
+        return None
+    try:
+        return _value(value, dtype)
+    except (ValueError, TypeError, OverflowError):
+        raise _wrong(view, number, name, f"is {_shown(value)}", dtype) from None
+
+
+def _value(value: Any, dtype: pl.DataType) -> Any:
+    """The value as the column takes it; ValueError or TypeError where it is of another type."""
+    if isinstance(dtype, pl.Datetime):
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if not isinstance(moment, datetime) or (moment.tzinfo is None) != (dtype.time_zone is None):
+            raise ValueError(value)
+        return moment
+    if isinstance(dtype, pl.Date):
+        return date.fromisoformat(value) if isinstance(value, str) else value
+    if dtype == pl.Boolean:
+        fits = isinstance(value, bool)
+    elif dtype.is_integer():
+        fits = isinstance(value, int) and not isinstance(value, bool)
+        pl.Series([value if fits else 0], dtype=dtype)
+    elif dtype.is_float():
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        value = float(value) if fits else value
+    else:
+        fits = isinstance(value, str)
+    if not fits:
+        raise TypeError(value)
+    return value
+
+
+def _refuse(view: FeatureViewSpec, column: pl.Series, wrong: pl.Series, dtype: pl.DataType) -> None:
+    found = wrong.arg_true()
+    if len(found):
+        raise _wrong(view, found[0], column.name, f"is {_shown(column[found[0]])}", dtype)
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else repr(value)[:60]
+
+
+def _wrong(view: FeatureViewSpec, number: int, name: str, what: str, dtype: pl.DataType) -> PushError:
+    null = "" if name in (*view.entity, view.known_at) else " or null"
+    return PushError(f"feature view {view.name!r}, row {number}: {name!r} {what}; {_must(dtype)}{null}")
+
+
+def _must(dtype: pl.DataType) -> str:
+    kinds = {
+        "a moment in ISO 8601 with its zone": isinstance(dtype, pl.Datetime) and dtype.time_zone is not None,
+        "a moment in ISO 8601 without a zone": isinstance(dtype, pl.Datetime) and dtype.time_zone is None,
+        "a date in ISO 8601": isinstance(dtype, pl.Date),
+        "true or false": dtype == pl.Boolean,
+        f"a whole number ({dtype})": dtype.is_integer(),
+        "a finite number": dtype.is_float(),
+        "text": dtype == pl.String,
+    }
+    return f"it must be {next((kind for kind, fits in kinds.items() if fits), dtype)}"

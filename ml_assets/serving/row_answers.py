@@ -1,0 +1,187 @@
+"""Requests about rows of a spine: keys in, predictions out, with how fresh their features were; and facts that are
+pushed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+
+from ml_assets.features.errors import FeatureError
+from ml_assets.online.lookup import Fetched
+from ml_assets.online.push import PushError, push_facts
+from ml_assets.online.record import microseconds, moment_of
+from ml_assets.online.store import NoBuild, OnlineStore, StoreUnavailable
+from ml_assets.serving.champions import Served
+from ml_assets.serving.choice import Choosing
+from ml_assets.serving.declared import Declarations
+from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.exchange import Exchange, Scored
+from ml_assets.serving.feature_answers import by_row, require_json
+from ml_assets.serving.open_inference import read_json
+from ml_assets.serving.request_rows import read_moment
+from ml_assets.serving.rollout import CHAMPION
+from ml_assets.serving.row_model import RowModel
+
+UNREADABLE = 422
+"""Status where a value breaks the contract of its field."""
+
+
+class RowAnswers:
+    """Answers by what is declared of a model; features are looked up as of the moment of the request.
+
+    Args:
+        store: the online features; None where no view is online.
+        most: rows of a request.
+        replay: whether each request says its own moment, `as_of`.
+    """
+
+    def __init__(
+        self, choosing: Choosing, declared: Declarations, store: OnlineStore | None, *, most: int, replay: bool
+    ) -> None:
+        self._choosing = choosing
+        self._store = store
+        self._views = declared.online
+        self._most = most
+        self._replay = replay
+        self._unready = dict(declared.unready)
+        self._models: dict[str, RowModel] = {}
+        self._fitting: set[tuple[str, str]] = set()
+        for name, model in declared.models.items():
+            try:
+                self._models[name] = RowModel(model, store if any(view.table for view in model.views) else None)
+            except ValueError as error:
+                self._unready[name] = str(error)
+
+    def predict(self, asked: Exchange) -> bytes:
+        """Rows in, predictions out; raises BadRequest."""
+        champion = asked.served = self._choosing.named(asked.path.name, asked.path.version)
+        model = self._row_model(champion)
+        request = self._request(asked, ("contributions",))
+        explained = request.get("contributions", False)
+        if type(explained) is not bool:
+            raise BadRequest("contributions: must be true or false")
+        given = model.read(request.get("rows"), most=self._most)
+        features, fetched = model.features(given, asked.at)
+        choices = self._choosing.by_row(champion, model.declared, given, asked.path.version is not None)
+        if choices is None or any(served is not champion and self._lacking(model, served) for served, _ in choices):
+            choices = [(champion, CHAMPION)] * len(given)
+        answers, told = self._answer(asked, choices, features, explained)
+        asked.scored = [
+            Scored(served, role, own, answer, row, found)
+            for (served, role), own, answer, row, found in zip(choices, features, answers, given, fetched, strict=True)
+        ]
+        predictions = [
+            {**answer, "features": _ages(found, asked.at), **more}
+            for answer, found, more in zip(answers, fetched, told, strict=True)
+        ]
+        for (served, role), prediction in zip(choices, predictions, strict=True):
+            if served is not champion:
+                prediction.update(version=served.version, role=role)
+        return orjson.dumps(
+            {
+                "model": champion.name,
+                "version": champion.version,
+                "role": CHAMPION,
+                "request_id": asked.request_id,
+                "as_of": moment_of(asked.at),
+                "predictions": predictions,
+            }
+        )
+
+    def push(self, asked: Exchange) -> bytes:
+        """Facts in, how many of how many entities out; raises BadRequest."""
+        name = asked.path.name
+        if name not in self._views or self._store is None:
+            there = ", ".join(self._views) or "none"
+            raise BadRequest(f"view {name[:60]!r} is not online; there are {there}", 404)
+        rows = self._request(asked, ()).get("rows")
+        if not isinstance(rows, list) or not all(type(row) is dict for row in rows):
+            raise BadRequest("rows: must be a list of objects")
+        if not rows:
+            raise BadRequest("rows: there is none")
+        if len(rows) > self._most:
+            raise BadRequest(f"{len(rows)} rows are more than {self._most}: send fewer at once", 413)
+        try:
+            done = push_facts(self._store, self._views[name].view, rows, arrived_at=asked.at)
+        except (PushError, FeatureError) as error:
+            raise BadRequest(str(error), UNREADABLE) from error
+        except NoBuild as error:
+            raise BadRequest(str(error), 409) from error
+        except (StoreUnavailable, RuntimeError) as error:
+            raise BadRequest(f"the facts are not taken, try again: {error}", 503) from error
+        return orjson.dumps({"view": name, "rows": done.rows, "entities": done.entities, "seq": done.seq})
+
+    def ready(self, name: str) -> bool:
+        """Whether a model can be asked about rows."""
+        return name in self._models
+
+    def _row_model(self, champion: Served) -> RowModel:
+        model, name = self._models.get(champion.name), champion.name
+        if model is None:
+            reason = self._unready.get(name, "it is not declared in this project")
+            raise BadRequest(
+                f"{name} cannot be asked about rows: {reason}; /v2/models/{name}/infer takes features", 409
+            )
+        lacking = self._lacking(model, champion)
+        if lacking:
+            raise BadRequest(
+                f"version {champion.version} of {name} was trained on features {lacking[:10]}, which its declaration "
+                "does not give: train it again",
+                409,
+            )
+        return model
+
+    def _lacking(self, model: RowModel, served: Served) -> list[str]:
+        if (served.name, served.version) in self._fitting:
+            return []
+        lacking = model.lacking(served.predictor.model.features)
+        if not lacking:
+            self._fitting.add((served.name, served.version))
+        return lacking
+
+    def _request(self, asked: Exchange, optional: Sequence[str]) -> dict[str, Any]:
+        require_json(asked)
+        request = read_json(asked.body)
+        known = ("rows", *optional, *(["as_of"] if self._replay else []))
+        strange = [name for name in request if name not in known]
+        if strange:
+            raise BadRequest(f"the body must hold {', '.join(known)} and not {strange[0][:60]!r}")
+        if self._replay:
+            try:
+                asked.at = microseconds(read_moment(request.get("as_of")))
+            except ValueError as error:
+                raise BadRequest(f"as_of: must be {error}") from error
+        return request
+
+    def _answer(
+        self,
+        asked: Exchange,
+        choices: Sequence[tuple[Served, str]],
+        features: Sequence[dict[str, Any]],
+        explained: bool,
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The answer to each row, and its contributions where they are wanted."""
+        answers: list[dict[str, Any]] = [{}] * len(choices)
+        told: list[dict[str, Any]] = [{}] * len(choices)
+        for served in dict.fromkeys(served for served, _ in choices):
+            places = [at for at, (own, _) in enumerate(choices) if own is served]
+            matrix = served.predictor.encode_features([features[at] for at in places])
+            for at, answer in zip(places, by_row(served.predictor.predict(matrix)), strict=True):
+                answers[at] = answer
+            if explained:
+                for at, own in zip(places, served.predictor.contributions(matrix), strict=True):
+                    told[at] = {"contributions": own}
+            asked.missing += np.count_nonzero(matrix != matrix)
+            asked.rows[served.name, served.version] = len(places)
+        return answers, told
+
+
+def _ages(found: Fetched, at: int) -> dict[str, Any]:
+    return {
+        view: {
+            "state": state,
+            "age_seconds": None if found.known_at[view] is None else (at - found.known_at[view]) / 1e6,
+        }
+        for view, state in found.states.items()
+    }

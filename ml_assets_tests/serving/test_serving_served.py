@@ -1,0 +1,89 @@
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+from ml_assets.serving.request_log import Answered, LogSchema, log_frame
+from ml_assets.serving.served import answers_of, as_predictions, count_waiting, describe_traffic, drops_answered
+
+MOMENT = pl.Datetime("us", "UTC")
+SCHEMA = LogSchema(
+    given={"order": pl.Int64(), "kilos": pl.Float64()},
+    features={"kilos": pl.Float64(), "count": pl.Float64()},
+    answer={"score": pl.Float64(), "prediction": pl.Boolean()},
+)
+NEW_YEAR = 1_704_067_200_000_000  # 2024-01-01 UTC
+SPINE = pl.DataFrame(
+    {"order": [1, 2, 3, 4], "_drop": ["2024-01", "2024-01", "2024-02", "2024-03"]},
+    schema={"order": pl.Int32, "_drop": pl.String},
+)
+
+
+def minute(number):
+    return datetime(2024, 1, 1, 0, number, tzinfo=UTC)
+
+
+def answered(order, at, score=0.5, *, role="champion", request=None, version="3", state="fresh", **more):
+    one = {
+        "request_id": request or f"r{order}-{at}", "row": 0, "model": "late", "version": version, "role": role,
+        "requested_at": NEW_YEAR + at * 60_000_000, "latency": at / 1000, "given": {"order": order, "kilos": 1.5},
+        "features": {"kilos": 1.5, "count": 3}, "answer": {"score": score, "prediction": score > 0.5},
+        "versions": {"courier": ("b", 1)}, "states": {"courier": state},
+    }  # fmt: skip
+    return Answered(**one | more)
+
+
+ROWS = [
+    answered(1, 1, 0.1),
+    answered(1, 3, 0.9, role="canary", version="4", state="expired"),
+    answered(1, 3, 0.7, role="shadow", version="5", request="r1-3"),
+    answered(2, 2, 0.3),
+    answered(2, 2, 0.1, role="shadow", version="5", request="r2-2"),
+    answered(3, 5, 0.2),
+    answered(99, 4),
+    answered(98, 4, role="shadow"),
+    answered(None, 6, given={}),
+]
+LOG = log_frame(ROWS, {"3": SCHEMA})
+
+
+def test_answers_are_found_by_the_keys_of_a_drop():
+    found = answers_of(LOG.lazy(), SPINE.filter(pl.col("_drop") == "2024-01"), ["order"])
+    assert sorted(found["request_id"]) == ["r1-1", "r1-3", "r1-3", "r2-2", "r2-2"]
+
+
+def test_drops_that_were_answered_about_and_rows_that_no_drop_has():
+    assert drops_answered(LOG.lazy(), SPINE.lazy(), ["order"], "_drop") == ["2024-01", "2024-02"]
+    assert count_waiting(LOG.lazy(), SPINE.lazy(), ["order"]) == 1
+
+
+def test_the_last_given_answer_becomes_the_prediction():
+    answers = answers_of(LOG.lazy(), SPINE.filter(pl.col("_drop") == "2024-01"), ["order"])
+    types = {"kilos": pl.Float64(), "count": pl.Int64(), "new": pl.String()}
+    found = as_predictions(answers, key={"order": pl.Int32()}, time="placed_at", features=types)
+    assert found.schema == {
+        "placed_at": MOMENT, "order": pl.Int32, "score": pl.Float64, "prediction": pl.Boolean,
+        "model_version": pl.String, "feature_versions": pl.String, "scored_at": MOMENT, "role": pl.String,
+        "states": pl.String, "kilos": pl.Float64, "count": pl.Int64, "new": pl.String,
+    }  # fmt: skip
+    shared = ('{"courier":["b",1]}',)
+    assert found.rows() == [
+        (minute(2), 2, 0.3, False, "3", *shared, minute(2), "champion", '{"courier":"fresh"}', 1.5, 3, None),
+        (minute(3), 1, 0.9, True, "4", *shared, minute(3), "canary", '{"courier":"expired"}', 1.5, 3, None),
+    ]
+
+
+def test_traffic_is_counted_by_hand():
+    told = describe_traffic(LOG.filter(pl.col("given_order").is_in([1, 2])))
+    assert told.answers == {"canary 4": 1, "champion 3": 2, "shadow 5": 2}
+    assert told.not_fresh == {"courier": pytest.approx(1 / 3)}
+    assert told.shadow_difference == pytest.approx(((0.7 - 0.9) + (0.1 - 0.3)) / 2)
+    assert told.latency_ms == pytest.approx({"p50": 2.0, "p95": 2.9, "p99": 2.98})
+
+
+def test_nothing_is_told_of_nothing():
+    told = describe_traffic(LOG.clear())
+    assert (told.answers, told.not_fresh, told.shadow_difference, told.latency_ms) == ({}, {}, None, {})
+    none = as_predictions(LOG.clear(), key={"order": pl.Int32()}, time="placed_at", features={"count": pl.Int64()})
+    assert none.columns[:4] == ["placed_at", "order", "score", "prediction"]
+    assert none.height == 0
