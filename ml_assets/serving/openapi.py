@@ -29,6 +29,7 @@ REFUSALS = {
     401: "No API key, or one that is not known.",
     404: "No such model, view or version is served here.",
     408: "The body did not arrive in time.",
+    409: "The model cannot be asked about rows, or the view has no build yet; the error says what to do.",
     413: "More bytes or rows than are taken at once.",
     415: "The content type is another.",
     422: "A value breaks the contract of its column.",
@@ -42,6 +43,7 @@ class DescribedModel:
 
     Attributes:
         outputs: column of an answer -> FP64, INT64, BOOL or BYTES.
+        classes: of a multiclass model.
         declared: what it is asked with by ``/v1``; None if it only takes features.
         known_rows: features of some rows, for examples.
     """
@@ -50,6 +52,7 @@ class DescribedModel:
     version: str
     features: Sequence[FeatureEncoding]
     outputs: Mapping[str, str]
+    classes: Sequence[str] = ()
     declared: ServedModel | None = None
     known_rows: Sequence[Mapping[str, Any]] = ()
 
@@ -80,7 +83,7 @@ def describe(server: DescribedServer, models: Sequence[DescribedModel]) -> dict[
     paths: dict[str, Any] = {}
     for model in models:
         if model.declared is not None:
-            paths[f"/v1/models/{model.name}/predict"] = {"post": _predict(server, model)}
+            paths |= _predict_paths(server, model)
     for view, columns in server.pushes.items():
         paths[f"/v1/push/{view}"] = {"post": _push(server, view, columns)}
     for model in models:
@@ -104,6 +107,18 @@ def describe(server: DescribedServer, models: Sequence[DescribedModel]) -> dict[
     return description
 
 
+def _predict_paths(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
+    base, asked = f"/v1/models/{model.name}", {"post": _predict(server, model)}
+    return {
+        f"{base}/predict": asked,
+        base + "/versions/{version}/predict": {"parameters": [_version(model)], **asked},
+    }
+
+
+def _version(model: DescribedModel) -> dict[str, Any]:
+    return {"name": "version", "in": "path", "required": True, "schema": {"enum": [model.version]}}
+
+
 def _predict(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
     declared = model.declared
     views = [view.name for view in declared.views if view.table is not None]
@@ -111,7 +126,7 @@ def _predict(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
     prediction = record(
         {**_outputs(model), "features": record(dict.fromkeys(views, age))},
         optional={
-            "contributions": {"type": "object", "additionalProperties": {"type": "number"}},
+            "contributions": _contributions(model),
             "version": {"type": "string"},
             "role": {"enum": list(ROLES)},
         },
@@ -135,8 +150,14 @@ def _predict(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
         body=body,
         example=_rows_example(server, declared.fields, {"contributions": False}),
         answer=answer,
-        refused=(400, 408, 413, 415, 422, 503),
+        refused=(400, 404, 408, 409, 413, 415, 503),
     )
+
+
+def _contributions(model: DescribedModel) -> dict[str, Any]:
+    number = {"type": "number"}
+    own = record({"base": number, "features": record({feature.name: number for feature in model.features})})
+    return own if not model.classes else record(dict.fromkeys(model.classes, own))
 
 
 def _push(server: DescribedServer, view: str, columns: Sequence[RequestField]) -> dict[str, Any]:
@@ -149,7 +170,7 @@ def _push(server: DescribedServer, view: str, columns: Sequence[RequestField]) -
         body=_rows_body(server, columns, {}),
         example=_rows_example(server, columns, {}),
         answer=record({"view": {"const": view}, "rows": count, "entities": count, "seq": count}),
-        refused=(400, 408, 413, 415, 422, 503),
+        refused=(400, 408, 409, 413, 415, 422, 503),
     )
 
 
@@ -166,8 +187,7 @@ def _rows_example(server: DescribedServer, fields: Sequence[RequestField], more:
 
 def _open_inference(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
     base, paths = f"/v2/models/{model.name}", {}
-    version = {"name": "version", "in": "path", "required": True, "schema": {"enum": [model.version]}}
-    for prefix, parameters in ((base, []), (base + "/versions/{version}", [version])):
+    for prefix, parameters in ((base, []), (base + "/versions/{version}", [_version(model)])):
         about = _operation(server, "v2", f"What {model.name} takes and gives", answer=_METADATA, refused=(404, 503))
         ready = _operation(server, "v2", f"Whether {model.name} is ready", refused=(404, 503))
         infer = _operation(
@@ -392,6 +412,7 @@ def described(served: Served, declared: ServedModel | None) -> DescribedModel:
         version=served.version,
         features=served.predictor.features,
         outputs={one["name"]: one["datatype"] for one in outputs},
+        classes=served.predictor.model.classes or (),
         declared=declared,
         known_rows=known.rows if known is not None else (),
     )

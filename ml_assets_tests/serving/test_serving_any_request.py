@@ -33,9 +33,10 @@ ALWAYS = [
 
 
 @pytest.fixture
-def address(registry):
+def address(registry, declared, store, noon):
     """A real server of one model on a free port of this machine."""
-    config = uvicorn.Config(make_app(registry, ["late"], Limits(rows=4, body=100_000)), port=0, log_level="error")
+    app = make_app(registry, ["late"], Limits(rows=4, body=100_000), declared, store, clock=lambda: noon)
+    config = uvicorn.Config(app, port=0, log_level="error")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
