@@ -13,6 +13,9 @@ from ml_assets.serving.declared import Declarations
 SERVED = "ML_ASSETS_SERVED"
 """Tells a worker process, which only inherits the environment, the file that says what to serve."""
 
+LOOK_SECONDS = "ML_ASSETS_LOOK_SECONDS"
+"""Seconds between two looks for a new champion."""
+
 
 class ServeSettings(BaseModel):
     """What is served, and how."""
@@ -79,9 +82,18 @@ def _make_app(settings: ServeSettings, *, logged: bool) -> Server:
     return make_app(
         registry,
         settings.models,
-        Limits(keys=hashed_keys(os.environ.get("ML_ASSETS_API_KEYS", "")), replay=settings.replay),
+        _limits(settings),
         settings.declared,
         open_store(home.online_store) if settings.declared.online else None,
         open_log=open_log if settings.logged and logged else None,
         tracing=open_tracing(os.environ) if logged else None,
     )
+
+
+def _limits(settings: ServeSettings) -> Limits:
+    keys = hashed_keys(os.environ.get("ML_ASSETS_API_KEYS", ""))
+    look_every = os.environ.get(LOOK_SECONDS) or Limits.look_every
+    try:
+        return Limits(keys=keys, replay=settings.replay, look_every=float(look_every))
+    except ValueError as error:
+        raise ValueError(f"{LOOK_SECONDS}: {look_every!r} is no number of seconds") from error

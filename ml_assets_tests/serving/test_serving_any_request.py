@@ -79,7 +79,8 @@ def test_no_request_breaks_the_server_and_every_answer_is_as_described(address):
 
         any_case()
 
-    with_body = [one for one in operations if one.method == "post"]
+    # A path with a version is answered by the handler of the one without.
+    with_body = [one for one in operations if one.method == "post" and "{version}" not in one.path]
     for operation in operations:
         if operation not in with_body:
             ask(operation, GenerationMode.POSITIVE, 0, 20)
@@ -89,7 +90,6 @@ def test_no_request_breaks_the_server_and_every_answer_is_as_described(address):
             for mode in GenerationMode:
                 ask(operation, mode, number, EACH)
         number += 1
-        print(number, time.perf_counter(), statuses)
     assert next(sent) >= REQUESTS
     assert statuses[200] > 0.1 * REQUESTS
     assert statuses[400] > 0.1 * REQUESTS
