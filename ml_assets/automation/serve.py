@@ -26,6 +26,7 @@ class ServeSettings(BaseModel):
     declared: Declarations = Field(description="What the project declares of them.")
     replay: bool = Field(default=False, description="Whether each request says its own moment, as_of.")
     logged: bool = Field(default=True, description="Whether answers are written to <model>/request_log.")
+    log_format: str = Field(default="text", description="Lines of standard error: text or json.")
 
 
 def serve_models(settings: ServeSettings, host: str, port: int, workers: int) -> None:
@@ -37,9 +38,9 @@ def serve_models(settings: ServeSettings, host: str, port: int, workers: int) ->
     """
     import uvicorn
 
-    from ml_assets.serving.telemetry import LOG_FORMAT, logging_settings
+    from ml_assets.serving.telemetry import logging_settings
 
-    lines = logging_settings(os.environ.get(LOG_FORMAT) or "text")
+    lines = logging_settings(settings.log_format)
     # A variable of the environment is too small for the declarations of many models.
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "served.json"
