@@ -16,7 +16,6 @@ from ml_assets.serving.json_schemas import (
 )
 from ml_assets.serving.open_inference import metadata
 from ml_assets.training.encoding import FeatureEncoding
-from ml_assets.training.tasks import PROBABILITY
 
 JSON = "application/json"
 STATES = ("fresh", "unseen", "expired", "missing")
@@ -30,7 +29,7 @@ REFUSALS = {
     401: "No API key, or one that is not known.",
     404: "No such model, view or version is served here.",
     408: "The body did not arrive in time.",
-    409: "A version or a view is not ready for this: the text says why.",
+    409: "The model cannot be asked about rows, or the view has no build yet; the error says what to do.",
     413: "More bytes or rows than are taken at once.",
     415: "The content type is another.",
     422: "A value breaks the contract of its column.",
@@ -44,6 +43,7 @@ class DescribedModel:
 
     Attributes:
         outputs: column of an answer -> FP64, INT64, BOOL or BYTES.
+        classes: of a multiclass model.
         declared: what it is asked with by ``/v1``; None if it only takes features.
         known_rows: features of some rows, for examples.
     """
@@ -52,6 +52,7 @@ class DescribedModel:
     version: str
     features: Sequence[FeatureEncoding]
     outputs: Mapping[str, str]
+    classes: Sequence[str] = ()
     declared: ServedModel | None = None
     known_rows: Sequence[Mapping[str, Any]] = ()
 
@@ -82,7 +83,7 @@ def describe(server: DescribedServer, models: Sequence[DescribedModel]) -> dict[
     paths: dict[str, Any] = {}
     for model in models:
         if model.declared is not None:
-            paths[f"/v1/models/{model.name}/predict"] = {"post": _predict(server, model)}
+            paths |= _predict_paths(server, model)
     for view, columns in server.pushes.items():
         paths[f"/v1/push/{view}"] = {"post": _push(server, view, columns)}
     for model in models:
@@ -104,6 +105,18 @@ def describe(server: DescribedServer, models: Sequence[DescribedModel]) -> dict[
         description["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         description["security"] = [{"key": []}]
     return description
+
+
+def _predict_paths(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
+    base, asked = f"/v1/models/{model.name}", {"post": _predict(server, model)}
+    return {
+        f"{base}/predict": asked,
+        base + "/versions/{version}/predict": {"parameters": [_version(model)], **asked},
+    }
+
+
+def _version(model: DescribedModel) -> dict[str, Any]:
+    return {"name": "version", "in": "path", "required": True, "schema": {"enum": [model.version]}}
 
 
 def _predict(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
@@ -137,16 +150,14 @@ def _predict(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
         body=body,
         example=_rows_example(server, declared.fields, {"contributions": False}),
         answer=answer,
-        refused=(400, 408, 409, 413, 415, 422, 503),
+        refused=(400, 404, 408, 409, 413, 415, 422, 503),
     )
 
 
 def _contributions(model: DescribedModel) -> dict[str, Any]:
-    """Base and features add up to the margin; of several classes each has its own."""
     number = {"type": "number"}
-    one = record({"base": number, "features": record({feature.name: number for feature in model.features})})
-    classes = [name.removeprefix(PROBABILITY) for name in model.outputs if name.startswith(PROBABILITY)]
-    return record(dict.fromkeys(classes, one)) if classes else one
+    own = record({"base": number, "features": record({feature.name: number for feature in model.features})})
+    return own if not model.classes else record(dict.fromkeys(model.classes, own))
 
 
 def _push(server: DescribedServer, view: str, columns: Sequence[RequestField]) -> dict[str, Any]:
@@ -176,8 +187,7 @@ def _rows_example(server: DescribedServer, fields: Sequence[RequestField], more:
 
 def _open_inference(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
     base, paths = f"/v2/models/{model.name}", {}
-    version = {"name": "version", "in": "path", "required": True, "schema": {"enum": [model.version]}}
-    for prefix, parameters in ((base, []), (base + "/versions/{version}", [version])):
+    for prefix, parameters in ((base, []), (base + "/versions/{version}", [_version(model)])):
         about = _operation(server, "v2", f"What {model.name} takes and gives", answer=_METADATA, refused=(404, 503))
         ready = _operation(server, "v2", f"Whether {model.name} is ready", refused=(404, 503))
         infer = _operation(
@@ -402,6 +412,7 @@ def described(served: Served, declared: ServedModel | None) -> DescribedModel:
         version=served.version,
         features=served.predictor.features,
         outputs={one["name"]: one["datatype"] for one in outputs},
+        classes=served.predictor.model.classes or (),
         declared=declared,
         known_rows=known.rows if known is not None else (),
     )
