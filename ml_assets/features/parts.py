@@ -19,6 +19,8 @@ ROWS_IN_MEMORY = 4_000_000
 """Spine and table rows that are computed at once: about 1 GB with some ten features, 3 GB with a hundred."""
 
 _MOST_FILES = 256
+# A column of this name is left out of the files, so it must not be one of the spine's.
+_PART = "__part__"
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -150,7 +152,7 @@ def _divide(
 
 
 def _write(frame: pl.LazyFrame, part: pl.Expr, folder: Path) -> None:
-    by_part = pl.PartitionBy(folder, key={"part": part}, include_key=False)
+    by_part = pl.PartitionBy(folder, key={_PART: part}, include_key=False)
     frame.sink_ipc(by_part, mkdir=True, maintain_order=False)
 
 

@@ -117,6 +117,15 @@ def test_rows_that_fit_are_computed_at_once_and_keep_their_order():
     assert_frame_equal(part.features, compute_features(spec, spine, table, time="due"))
 
 
+def test_the_spines_further_columns_are_handed_back_whatever_their_names():
+    spine, table = many(100, 10)
+    spine = spine.with_columns(part=pl.int_range(100), moment=pl.lit("x"), rows=pl.lit(None, pl.Int8))
+    spec = view(**ONE_KEY, latest={"amount": "amount"})
+    found = [p.rows for p in compute_features_in_parts(spec, spine.lazy(), table.lazy(), time="due", rows_in_memory=30)]
+    assert len(found) > 5
+    assert_frame_equal(pl.concat(found).sort("part"), spine)
+
+
 def test_history_before_the_first_prediction_is_read_in_ranges_too():
     spine, table = many(1000, 1)
     spec = view(**ONE_KEY, latest={"amount": "amount"})
