@@ -1,20 +1,25 @@
 """The server beside its peers: requests per second and latency, one load generator, one run.
 
-Run `python benchmarks/serving.py [--json] [--seconds 5] [--clients 16]`. A model of 300 trees over 30 numeric features
-is fitted on made-up rows and registered in a temporary home. Each server runs with one worker on 127.0.0.1, gets the
-same row again and again over kept connections, first from one client, then from all, and is stopped before the next:
+Run `python benchmarks/serving.py [--json] [--seconds 5] [--clients 16] [--only NAME] [--peers-python PATH]`. A model of
+300 trees over 30 numeric features is fitted on made-up rows and registered in a temporary home. Each server runs with
+one worker on 127.0.0.1, is asked about 2,000 rows in turn over kept connections - from one client, from all as fast as
+they are answered, and at half of that rate whatever it answers - and is stopped before the next:
 
-- `no model`: Starlette on uvicorn, which reads the JSON and answers a constant - what the framework costs;
-- `ml_assets`: `ml-assets serve`, `/invocations` and `/v2/.../infer`;
-- `mlflow`: `mlflow models serve` of the same model, where it is installed.
+- `no model`: Starlette, and FastAPI with a pydantic body, which read the JSON and answer a constant;
+- `FastAPI + XGBoost`: the usual way, `inplace_predict` behind FastAPI and a pydantic body;
+- `ml_assets`: `/invocations`, `/v2/.../infer` and `/v1/.../predict`; the last looks 24 of the features up in SQLite by
+  one of 20,000 keys and computes 6 from the request; also with every answer logged to the lake;
+- `mlflow models serve`, and BentoML, LitServe and MLServer where the Python of `--peers-python` has them: the same
+  booster in the form that each documents.
 
 The load generator shares the processors. Ratios to `no model` are what travels. Exit code 1 says that a request failed.
 """
 
 import argparse
-import asyncio
 import json
 import os
+import platform
+import random
 import socket
 import subprocess
 import sys
@@ -22,46 +27,51 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-BIN = Path(sys.executable).parent
-FEATURES, TREES = 30, 300
+from serving_load import pace, saturate
+
+BIN, SERVERS = Path(sys.executable).parent, Path(__file__).parent / "servers"
+FEATURES, TREES, ENTITIES, REQUESTS = 30, 300, 20_000, 2_000
+STORED = range(6, FEATURES)
 MODEL = "benchmark"
+NAMES = [f"x{number}" for number in range(FEATURES)]
 
-NO_MODEL = """
-import orjson, uvicorn
-from starlette.applications import Starlette
-from starlette.responses import Response
-from starlette.routing import Route
+Body = Callable[[dict[str, Any]], Any]
 
-async def answer(request):
-    orjson.loads(await request.body())
-    return Response(b'{"predictions":[{"score":0.5,"prediction":true}]}', media_type="application/json")
 
-async def ping(request):
-    return Response()
+@dataclass(frozen=True)
+class Server:
+    """How to start a server, and what to ask it: (what, path, body of a row)."""
 
-app = Starlette(routes=[Route("/invocations", answer, methods=["POST"]), Route("/ping", ping)])
-uvicorn.run(app, host="127.0.0.1", port=%d, access_log=False, log_level="error")
-"""
+    name: str
+    command: Callable[[int], list[str]]
+    ready: str
+    asked: Sequence[tuple[str, str, Body]]
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one server did: per second with all clients, and milliseconds of a request, alone and among all."""
+    """What one server did: a second with all clients, of `no model`, and milliseconds of a request alone, among all,
+    and at half of that rate."""
 
     server: str
     per_second: float
     ratio: float
     alone_p50: float
     alone_p99: float
-    p50: float
-    p99: float
+    full_p50: float
+    full_p99: float
+    half_p50: float
+    half_p99: float
     failed: int
 
 
-def register_model(home: Path) -> str:
+def register_model(home: Path) -> Path:
     """Fit the model, make it champion; returns where its MLflow files lie."""
     import numpy as np
     import polars as pl
@@ -75,14 +85,13 @@ def register_model(home: Path) -> str:
     os.environ["ML_ASSETS_HOME"] = str(home)
     place = Home.from_environment()
     (home / "mlflow" / "artifacts").mkdir(parents=True)
-    random = np.random.default_rng(0)
-    values = random.normal(size=(20_000, FEATURES))
-    names = [f"x{i}" for i in range(FEATURES)]
-    label = values @ random.normal(size=FEATURES) + random.normal(size=20_000) > 0
-    rows = pl.DataFrame(values, schema=names).with_columns(y=pl.Series(label))
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(20_000, FEATURES))
+    label = values @ rng.normal(size=FEATURES) + rng.normal(size=20_000) > 0
+    rows = pl.DataFrame(values, schema=NAMES).with_columns(y=pl.Series(label))
     training = TrainingSpec(max_rounds=TREES, early_stopping_rounds=TREES)
     model = fit_model(
-        rows.head(15_000), rows.tail(5_000), features=names, label="y", training=training, metric="log_loss", seed=0,
+        rows.head(15_000), rows.tail(5_000), features=NAMES, label="y", training=training, metric="log_loss", seed=0,
         parameters={"max_depth": 6, "learning_rate": 0.02},
     )  # fmt: skip
     registry = Registry(place.mlflow, place.mlflow_artifacts, "ml_assets")
@@ -92,10 +101,127 @@ def register_model(home: Path) -> str:
         version = registry.register(MODEL, logged, tags={})
     registry.set_alias(MODEL, "challenger", version.version)
     registry.promote(MODEL, version.version)
-    return registry.champion(MODEL).location
+    return Path(registry.champion(MODEL).location.removeprefix("file://"))
+
+
+def build_online(home: Path) -> Path:
+    """Keep 24 features of every account ready in SQLite; returns the settings of a server that knows of them."""
+    from datetime import UTC, datetime, timedelta
+
+    import numpy as np
+    import polars as pl
+
+    from ml_assets.automation.serve import ServeSettings
+    from ml_assets.features.spec import FeatureViewSpec
+    from ml_assets.home import Home
+    from ml_assets.online.build import build_view
+    from ml_assets.online.store import open_store
+    from ml_assets.serving.declared import Declarations, OnlineView, RequestField, ServedModel
+
+    accounts = FeatureViewSpec(
+        name="accounts", description="What is known of an account.", table="accounts", entity=["account"],
+        known_at="known_at", latest={f"x{at}": f"x{at}" for at in STORED},
+    )  # fmt: skip
+    asked = FeatureViewSpec(
+        name="asked", description="What a request tells.",
+        request={
+            **{f"x{at}": f"a{at}" for at in range(4)},
+            "x4": "CAST(minute AS DOUBLE) / 720 - 1",
+            "x5": "FLOOR(minute / 60) / 12 - 1",
+        },
+    )  # fmt: skip
+    now = datetime.now(UTC)
+    values = np.random.default_rng(1).normal(size=(ENTITIES, len(STORED)))
+    table = pl.DataFrame(values, schema=[f"x{at}" for at in STORED]).with_columns(
+        account=pl.int_range(ENTITIES), known_at=pl.lit(now - timedelta(minutes=5)).cast(pl.Datetime("us", "UTC"))
+    )
+    build_view(
+        open_store(Home.from_environment().online_store), accounts, table.lazy(), as_of=now, max_age=timedelta(days=1),
+        build="benchmark",
+    )  # fmt: skip
+    fields = [
+        RequestField(name="account", kind="integer", dtype="Int64", nullable=False),
+        *(RequestField(name=f"a{at}", kind="number", dtype="Float64", minimum=-10, maximum=10) for at in range(4)),
+        RequestField(name="minute", kind="integer", dtype="Int64", minimum=0, maximum=1439),
+    ]
+    model = ServedModel(name=MODEL, key=["account"], time="asked_at", fields=fields, views=[asked, accounts])
+    declared = Declarations(models={MODEL: model}, online={"accounts": OnlineView(view=accounts, fields=[])})
+    for logged in (False, True):
+        settings = ServeSettings(models=[MODEL], declared=declared, logged=logged)
+        (home / f"logged_{logged}.json").write_text(settings.model_dump_json())
+    return home
+
+
+def rows() -> Iterator[dict[str, Any]]:
+    """What is asked: features, and beside them an account and what goes with it."""
+    drawn = random.Random(0)
+    for _ in range(REQUESTS):
+        told = {"account": drawn.randrange(ENTITIES), "minute": drawn.randrange(1440)}
+        yield {name: drawn.gauss(0, 1) for name in NAMES} | told
+
+
+def _features(row: dict[str, Any]) -> dict[str, float]:
+    return {name: row[name] for name in NAMES}
+
+
+def _records(row: dict[str, Any]) -> dict[str, Any]:
+    return {"dataframe_records": [_features(row)]}
+
+
+def _tensors(row: dict[str, Any]) -> dict[str, Any]:
+    return {"inputs": [{"name": name, "datatype": "FP64", "shape": [1], "data": [row[name]]} for name in NAMES]}
+
+
+def _one_tensor(row: dict[str, Any]) -> dict[str, Any]:
+    data = list(_features(row).values())
+    return {"inputs": [{"name": "rows", "datatype": "FP32", "shape": [1, FEATURES], "data": data}]}
+
+
+def _by_key(row: dict[str, Any]) -> dict[str, Any]:
+    asked = {f"a{at}": min(max(row[f"x{at}"], -10), 10) for at in range(4)}
+    return {"rows": [{"account": row["account"], **asked, "minute": row["minute"]}]}
+
+
+def servers(home: Path, location: Path, peers: Path | None) -> Iterator[Server]:
+    """Ours and the others."""
+    booster = str(location / "model.ubj")
+
+    def script(name: str, *arguments: str, python: str = sys.executable) -> Callable[[int], list[str]]:
+        return lambda port: [python, str(SERVERS / f"{name}.py"), str(port), *arguments]
+
+    yield Server("no model: Starlette", script("no_model"), "/ready", [("", "/predict", _features)])
+    yield Server("no model: FastAPI", script("fastapi_xgboost"), "/ready", [("", "/predict", _features)])
+    yield Server("FastAPI + XGBoost", script("fastapi_xgboost", booster), "/ready", [("", "/predict", _features)])
+    predict, infer = f"/v1/models/{MODEL}/predict", f"/v2/models/{MODEL}/infer"
+    ours = [(" /invocations", "/invocations", _records), (" v2", infer, _tensors), (" v1, looked up", predict, _by_key)]
+    yield Server("ml_assets", script("ml_assets_server", str(home / "logged_False.json")), "/ping", ours)
+    logged = [(" v1, looked up, logged", predict, _by_key)]
+    yield Server("ml_assets", script("ml_assets_server", str(home / "logged_True.json")), "/ping", logged)
+    mlflow = [str(BIN / "mlflow"), "models", "serve", "-m", str(location), "--env-manager", "local", "-p"]
+    yield Server("mlflow models serve", lambda port: [*mlflow, str(port)], "/ping", [("", "/invocations", _records)])
+    if peers is None:
+        return
+    told = {"BOOSTER": booster, "PYTHONPATH": str(SERVERS), "DO_NOT_TRACK": "1", "BENTOML_DO_NOT_TRACK": "True"}
+    flat = [("", "/predict", _features)]
+    yield Server("LitServe", script("litserve_xgboost", booster, python=str(peers)), "/health", flat, told)
+    bento = [str(peers.parent / "bentoml"), "serve", "bentoml_xgboost:Scores", "--working-dir", str(SERVERS), "-p"]
+    wrapped = [("", "/predict", lambda row: {"row": _features(row)})]
+    yield Server("BentoML", lambda port: [*bento, str(port)], "/readyz", wrapped, told)
+    folder = home / "mlserver"
+    folder.mkdir(exist_ok=True)
+    settings = {"name": MODEL, "implementation": "mlserver_xgboost.Scores"}
+    (folder / "model-settings.json").write_text(json.dumps(settings))
+
+    def mlserver(port: int) -> list[str]:
+        shared = {"http_port": port, "grpc_port": free_port(), "metrics_port": free_port(), "parallel_workers": 0}
+        (folder / "settings.json").write_text(json.dumps({"host": "127.0.0.1", "debug": False, **shared}))
+        return [str(peers.parent / "mlserver"), "start", str(folder)]
+
+    yield Server("MLServer", mlserver, "/v2/health/ready", [("", infer, _one_tensor)], told)
 
 
 def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
@@ -111,7 +237,7 @@ def start(command: list[str], port: int, ready: str, environment: dict[str, str]
     said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
     server = subprocess.Popen(
         command,
-        env=os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"} | environment,
+        env=os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"} | environment,
         stdout=said,
         stderr=said,
         start_new_session=True,
@@ -139,43 +265,24 @@ def stop(server: subprocess.Popen) -> None:
             server.wait()
 
 
-async def load(port: int, path: str, body: bytes, clients: int, seconds: float) -> tuple[list[float], int, float]:
-    """Seconds of each answered request, how many failed, and how long it took."""
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    request, took, failed = head.encode() + body, [], 0
-    ends = time.perf_counter() + seconds
-
-    async def client() -> None:
-        nonlocal failed
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while (began := time.perf_counter()) < ends:
-            writer.write(request)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            headers = answer.lower()
-            length = int(headers.split(b"content-length: ")[1].split(b"\r\n")[0])
-            await reader.readexactly(length)
-            took.append(time.perf_counter() - began)
-            failed += not answer.startswith(b"HTTP/1.1 200")
-        writer.close()
-
-    began = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(clients)))
-    return took, failed, time.perf_counter() - began
-
-
-def measure(server: str, port: int, path: str, body: bytes, clients: int, seconds: float, base: float) -> Measured:
-    asyncio.run(load(port, path, body, 1, 1))  # warm
-    alone, failed_alone, _ = asyncio.run(load(port, path, body, 1, seconds))
-    among, failed, wall = asyncio.run(load(port, path, body, clients, seconds))
-    rate = len(among) / wall
-
-    def at(took: list[float], share: float) -> float:
-        return round(1000 * sorted(took)[int(share * (len(took) - 1))], 3)
-
+def measure(server: str, port: int, path: str, body: Body, clients: int, seconds: float, base: float) -> Measured:
+    """Ask one server alone, fully and at half of what it did fully."""
+    requests = []
+    for row in rows():
+        told = json.dumps(body(row)).encode()
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(told)}\r\n\r\n"
+        )
+        requests.append(head.encode() + told)
+    saturate(port, requests, clients=clients, seconds=1)  # warm
+    alone = saturate(port, requests, clients=1, seconds=seconds)
+    full = saturate(port, requests, clients=clients, seconds=seconds)
+    half = pace(port, requests, rate=full.per_second / 2, seconds=seconds)
+    shares = [round(load.milliseconds(share), 3) for load in (alone, full, half) for share in (0.5, 0.99)]
+    rate = full.per_second
     return Measured(
-        server, round(rate, 1), round(rate / (base or rate), 3), at(alone, 0.5), at(alone, 0.99), at(among, 0.5),
-        at(among, 0.99), failed + failed_alone,
-    )  # fmt: skip
+        server, round(rate, 1), round(rate / (base or rate), 3), *shares, alone.failed + full.failed + half.failed
+    )
 
 
 def main() -> int:
@@ -183,57 +290,55 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--seconds", type=float, default=5.0, help="seconds of each load, 60 at most")
     parser.add_argument("--clients", type=int, default=16, help="clients at once, 64 at most")
+    parser.add_argument("--only", default="", help="servers whose name holds this text, beside the first")
+    parser.add_argument("--peers-python", type=Path, help="Python of the environment that `make peers` makes")
     given = parser.parse_args()
     seconds, clients = min(given.seconds, 60.0), min(given.clients, 64)
     told: list[Measured] = []
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         location = register_model(home)
-        row = {f"x{i}": 0.1 * i for i in range(FEATURES)}
-        records = json.dumps({"dataframe_records": [row]}).encode()
-        inputs = [{"name": name, "datatype": "FP64", "shape": [1], "data": [value]} for name, value in row.items()]
-        tensors = json.dumps({"inputs": inputs}).encode()
-        ports = [free_port() for _ in range(3)]
-        servers = [
-            ("no model", [sys.executable, "-c", NO_MODEL % ports[0]], ports[0], [("", "/invocations", records)]),
-            (
-                "ml_assets",
-                [str(BIN / "ml-assets"), "serve", MODEL, "--port", str(ports[1])],
-                ports[1],
-                [(" /invocations", "/invocations", records), (" v2", f"/v2/models/{MODEL}/infer", tensors)],
-            ),
-            (
-                "mlflow models serve",
-                [str(BIN / "mlflow"), "models", "serve", "-m", location, "-p", str(ports[2]), "--env-manager", "local"],
-                ports[2],
-                [("", "/invocations", records)],
-            ),
-        ]
-        for name, command, port, asked in servers:
+        build_online(home)
+        for one in servers(home, location, given.peers_python):
+            if told and given.only not in one.name:
+                continue
+            port = free_port()
             try:
-                server = start(command, port, "/ping", {"ML_ASSETS_HOME": str(home)})
+                server = start(one.command(port), port, one.ready, {"ML_ASSETS_HOME": str(home)} | one.environment)
             except (RuntimeError, FileNotFoundError) as error:
-                sys.stderr.write(f"{name} is left out: {error}\n")
+                sys.stderr.write(f"{one.name} is left out: {error}\n")
                 continue
             try:
-                for what, path, body in asked:
+                for what, path, body in one.asked:
                     base = told[0].per_second if told else 0.0
-                    told.append(measure(name + what, port, path, body, clients, seconds, base))
+                    told.append(measure(one.name + what, port, path, body, clients, seconds, base))
             finally:
                 stop(server)
-    print(json.dumps([asdict(one) for one in told], indent=2) if given.json else table(told))  # noqa: T201
+    machine = (
+        f"{os.cpu_count()} CPUs, {_processor()}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+    )
+    told_as_json = json.dumps({"machine": machine, "servers": [asdict(one) for one in told]}, indent=2)
+    print(told_as_json if given.json else f"{machine}\n\n{table(told)}")  # noqa: T201
     return int(any(one.failed for one in told))
+
+
+def _processor() -> str:
+    try:
+        told = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")), "")
 
 
 def table(told: list[Measured]) -> str:
     """Markdown."""
     lines = [
-        "| server | requests/s | of no model | alone p50 / p99, ms | all p50 / p99, ms |",
-        "|---|---:|---:|---:|---:|",
+        "| server | requests/s | of no model | alone p50 / p99, ms | full p50 / p99, ms | half load p50 / p99, ms |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     lines += [
         f"| {one.server} | {one.per_second:,.0f} | {one.ratio:.2f} | {one.alone_p50:.2f} / {one.alone_p99:.2f} "
-        f"| {one.p50:.2f} / {one.p99:.2f} |"
+        f"| {one.full_p50:.2f} / {one.full_p99:.2f} | {one.half_p50:.2f} / {one.half_p99:.2f} |"
         for one in told
     ]
     return "\n".join(lines)

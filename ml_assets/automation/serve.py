@@ -1,5 +1,6 @@
 """The server's processes."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -58,7 +59,12 @@ def serve_models(settings: ServeSettings, host: str, port: int, workers: int) ->
 
 def make_served_app() -> Server:
     """The app for what the environment's file says."""
-    return _make_app(ServeSettings.model_validate_json(Path(os.environ[SERVED]).read_text()), logged=True)
+    app = _make_app(ServeSettings.model_validate_json(Path(os.environ[SERVED]).read_text()), logged=True)
+    # The collector would go through half a million objects of libraries again and again, which takes a tenth of a
+    # second in which nobody is answered.
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def _refuse_wrong(settings: ServeSettings) -> None:

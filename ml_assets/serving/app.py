@@ -162,8 +162,7 @@ class Server:
     async def _post(self, path: Post, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = headers.get(b"x-request-id")
-        asked = Exchange(path, headers, request_id(given and given.decode("latin-1")), self._clock())
+        asked = Exchange(path, headers, request_id(headers.get(b"x-request-id", b"").decode("latin-1")), self._clock())
         try:
             self._require_key(headers.get(b"authorization", b"").decode("latin-1"))
             asked.body = await self._bodies.read(receive)
@@ -285,11 +284,12 @@ class Server:
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette):  # noqa: ARG002
-        looking = asyncio.create_task(self._look_for_champions())
+        behind = [asyncio.create_task(one) for one in (self._look_for_champions(), self._bodies.give_up_late())]
         yield
-        looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
+        for task in behind:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         for closing in (self._keeping, self._tracing):
             if closing is not None:
                 await asyncio.to_thread(closing.close)
@@ -328,7 +328,7 @@ class Server:
             self._measured.answers[route, str(response.status_code)] += 1
             self._measured.seconds[model, route].add(seconds)
             if route not in FREE:
-                told = request_id(request.headers.get("x-request-id"))
+                told = request_id(request.headers.get("x-request-id", ""))
                 response.headers["x-request-id"] = told
                 parent = request.headers.get("traceparent", "")
                 self._tell(

@@ -1,6 +1,7 @@
 """The body of a request: so many bytes, within so many seconds."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -12,6 +13,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 class BodyReader:
     """Reads bodies side by side; one that stalls keeps nobody else waiting and is given up.
 
+    A timer for each body would cost more than reading it: `give_up_late` is to be called now and then.
+
     Args:
         most: bytes of a body.
         seconds: from the request's head to the last byte.
@@ -22,7 +25,8 @@ class BodyReader:
         self._most = most
         self._seconds = seconds
         self._readers = readers
-        self._reading = 0
+        self._reading: dict[asyncio.Task, float] = {}
+        self._late: set[asyncio.Task] = set()
 
     async def read(self, receive: Receive) -> bytes:
         """The whole body.
@@ -33,16 +37,30 @@ class BodyReader:
         Raises:
             BadRequest: it is too large (413), late or cut off (408), or too many are on their way (503).
         """
-        if self._reading >= self._readers:
+        if len(self._reading) >= self._readers:
             raise BadRequest("too many requests at once: try again", 503)
-        self._reading += 1
+        task = asyncio.current_task()
+        self._reading[task] = time.monotonic()
         try:
-            async with asyncio.timeout(self._seconds):
-                return await self._read(receive)
-        except TimeoutError as error:
-            raise BadRequest(f"the body did not arrive within {self._seconds:g} seconds", 408) from error
+            return await self._read(receive)
+        except asyncio.CancelledError:
+            if task not in self._late:
+                raise
+            task.uncancel()
+            raise BadRequest(f"the body did not arrive within {self._seconds:g} seconds", 408) from None
         finally:
-            self._reading -= 1
+            del self._reading[task]
+            self._late.discard(task)
+
+    async def give_up_late(self) -> None:
+        """Look for bodies that are late, for ever."""
+        while True:
+            await asyncio.sleep(min(1.0, self._seconds / 4))
+            latest = time.monotonic() - self._seconds
+            for task, began in list(self._reading.items()):
+                if began < latest and task not in self._late:
+                    self._late.add(task)
+                    task.cancel()
 
     async def _read(self, receive: Receive) -> bytes:
         parts: list[bytes] = []
@@ -51,9 +69,10 @@ class BodyReader:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise BadRequest("the client left before its body was whole", 408)
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
+            body = message.get("body", b"")
+            size += len(body)
             if size > self._most:
                 raise BadRequest(f"the body is larger than {self._most} bytes: send fewer rows at once", 413)
             if not message.get("more_body", False):
-                return b"".join(parts)
+                return b"".join((*parts, body)) if parts else body
+            parts.append(body)

@@ -22,6 +22,9 @@ _BOUNDS = {
     for bits in (8, 16, 32, 64)
 }
 _LARGEST = {"Float32": 3.4028235677973366e38}  # what rounds to more is infinite
+UNREADABLE = 422
+"""Status where a value breaks what is declared of its field."""
+
 _TOLD = 40  # characters of a value in an error
 
 
@@ -71,21 +74,21 @@ class RowReader:
 
     def _read(self, at: int, row: Any) -> dict[str, Any]:
         if type(row) is not dict:
-            raise BadRequest(f"row {at}: must be an object with a value for each of {', '.join(self.schema)}")
+            raise _broken(f"row {at}: must be an object with a value for each of {', '.join(self.schema)}")
         if row.keys() != self._names:
-            raise BadRequest(f"row {at}: {self._differing(row)}")
+            raise _broken(f"row {at}: {self._differing(row)}")
         values = {}
         for name, nullable, read in self._reads:
             value = row[name]
             if value is None:
                 if not nullable:
-                    raise BadRequest(f"row {at}, field {name}: must not be null")
+                    raise _broken(f"row {at}, field {name}: must not be null")
                 values[name] = None
                 continue
             try:
                 values[name] = read(value)
             except ValueError as error:
-                raise BadRequest(f"row {at}, field {name}: must be {error}, not {_told(value)}") from error
+                raise _broken(f"row {at}, field {name}: must be {error}, not {_told(value)}") from error
         return values
 
     def _differing(self, row: Mapping[str, Any]) -> str:
@@ -109,6 +112,10 @@ def read_moment(value: Any) -> datetime:
     if moment is None:
         raise ValueError(wanted)
     return moment
+
+
+def _broken(message: str) -> BadRequest:
+    return BadRequest(message, UNREADABLE)
 
 
 def _told(value: Any) -> str:

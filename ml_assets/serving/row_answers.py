@@ -13,18 +13,15 @@ from ml_assets.online.push import PushError, push_facts
 from ml_assets.online.record import microseconds, moment_of
 from ml_assets.online.store import NoBuild, OnlineStore, StoreUnavailable
 from ml_assets.serving.champions import Served
-from ml_assets.serving.choice import Choosing
+from ml_assets.serving.choice import Choice, Choosing
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.exchange import Exchange, Scored
 from ml_assets.serving.feature_answers import by_row, require_json
 from ml_assets.serving.open_inference import read_json
-from ml_assets.serving.request_rows import read_moment
+from ml_assets.serving.request_rows import UNREADABLE, read_moment
 from ml_assets.serving.rollout import CHAMPION
 from ml_assets.serving.row_model import RowModel
-
-UNREADABLE = 422
-"""Status where a value breaks the contract of its field."""
 
 
 class RowAnswers:
@@ -65,19 +62,17 @@ class RowAnswers:
         features, fetched = model.features(given, asked.at)
         choices = self._choosing.by_row(champion, model.declared, given, asked.path.version is not None)
         if choices is None or any(served is not champion and self._lacking(model, served) for served, _ in choices):
+            answers = self._answer(asked, champion, features, explained)
             choices = [(champion, CHAMPION)] * len(given)
-        answers, told = self._answer(asked, choices, features, explained)
+        else:
+            answers = self._share(asked, choices, features, explained)
         asked.scored = [
             Scored(served, role, own, answer, row, found)
             for (served, role), own, answer, row, found in zip(choices, features, answers, given, fetched, strict=True)
         ]
         predictions = [
-            {**answer, "features": _ages(found, asked.at), **more}
-            for answer, found, more in zip(answers, fetched, told, strict=True)
+            {**answer, "features": _ages(found, asked.at)} for answer, found in zip(answers, fetched, strict=True)
         ]
-        for (served, role), prediction in zip(choices, predictions, strict=True):
-            if served is not champion:
-                prediction.update(version=served.version, role=role)
         return orjson.dumps(
             {
                 "model": champion.name,
@@ -155,26 +150,29 @@ class RowAnswers:
         return request
 
     def _answer(
-        self,
-        asked: Exchange,
-        choices: Sequence[tuple[Served, str]],
-        features: Sequence[dict[str, Any]],
-        explained: bool,
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """The answer to each row, and its contributions where they are wanted."""
+        self, asked: Exchange, served: Served, features: Sequence[dict[str, Any]], explained: bool
+    ) -> list[dict[str, Any]]:
+        """What a version says of each row, with contributions where they are wanted."""
+        matrix = served.predictor.encode_features(features)
+        answers = by_row(served.predictor.predict(matrix))
+        asked.missing += np.count_nonzero(matrix != matrix)
+        asked.rows[served.name, served.version] = len(matrix)
+        if explained:
+            for answer, own in zip(answers, served.predictor.contributions(matrix), strict=True):
+                answer["contributions"] = own
+        return answers
+
+    def _share(
+        self, asked: Exchange, choices: Sequence[Choice], features: Sequence[dict[str, Any]], explained: bool
+    ) -> list[dict[str, Any]]:
+        """The same of rows that several versions answer; what another than the champion answers says so."""
         answers: list[dict[str, Any]] = [{}] * len(choices)
-        told: list[dict[str, Any]] = [{}] * len(choices)
-        for served in dict.fromkeys(served for served, _ in choices):
+        for served, role in {served.version: (served, role) for served, role in choices}.values():
             places = [at for at, (own, _) in enumerate(choices) if own is served]
-            matrix = served.predictor.encode_features([features[at] for at in places])
-            for at, answer in zip(places, by_row(served.predictor.predict(matrix)), strict=True):
-                answers[at] = answer
-            if explained:
-                for at, own in zip(places, served.predictor.contributions(matrix), strict=True):
-                    told[at] = {"contributions": own}
-            asked.missing += np.count_nonzero(matrix != matrix)
-            asked.rows[served.name, served.version] = len(places)
-        return answers, told
+            found = self._answer(asked, served, [features[at] for at in places], explained)
+            for at, answer in zip(places, found, strict=True):
+                answers[at] = answer if role == CHAMPION else {**answer, "version": served.version, "role": role}
+        return answers
 
 
 def _ages(found: Fetched, at: int) -> dict[str, Any]:

@@ -42,9 +42,9 @@ class Finished:
     parent: str = ""
 
 
-def request_id(given: str | None) -> str:
+def request_id(given: str) -> str:
     """The id that a client gave its request in ``x-request-id``, or a new one where it gave none that can be logged."""
-    return given if given is not None and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+    return given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
 
 
 def telling(status: int) -> bool:

@@ -1,0 +1,9 @@
+"""`ml-assets serve` of what a file of settings says. `ml_assets_server.py PORT SETTINGS`"""
+
+import sys
+from pathlib import Path
+
+from ml_assets.automation.serve import ServeSettings, serve_models
+
+settings = ServeSettings.model_validate_json(Path(sys.argv[2]).read_text())
+serve_models(settings, "127.0.0.1", int(sys.argv[1]), 1)
