@@ -36,6 +36,7 @@ from ml_assets.serving.measured import Measured
 from ml_assets.serving.open_inference import metadata
 from ml_assets.serving.openapi import DescribedServer, describe, described
 from ml_assets.serving.row_answers import RowAnswers
+from ml_assets.serving.rollout import CHAMPION
 from ml_assets.serving.telemetry import Finished, request_id, telling, write_line
 from ml_assets.serving.tracing import Tracing
 
@@ -222,7 +223,9 @@ class Server:
     def _tell_post(self, asked: Exchange, status: int, seconds: float) -> None:
         if self._tracing is None and not telling(status):
             return
-        served, roles = asked.served, {one.role for one in asked.scored}
+        served = asked.served
+        # Features are answered by the champion, and not kept row by row where nobody logs them.
+        roles = {one.role for one in asked.scored} or ({CHAMPION} if served is not None and status == 200 else set())
         self._tell(
             Finished(
                 request_id=asked.request_id,
