@@ -35,8 +35,8 @@ from ml_assets.serving.keeping import Keeping, OpenLog
 from ml_assets.serving.measured import Measured
 from ml_assets.serving.open_inference import metadata
 from ml_assets.serving.openapi import DescribedServer, describe, described
-from ml_assets.serving.row_answers import RowAnswers
 from ml_assets.serving.rollout import CHAMPION
+from ml_assets.serving.row_answers import RowAnswers
 from ml_assets.serving.telemetry import Finished, request_id, telling, write_line
 from ml_assets.serving.tracing import Tracing
 
