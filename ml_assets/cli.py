@@ -228,6 +228,12 @@ def serve(
         bool, typer.Option("--replay", help="Requests and facts say their own moment, as_of, instead of the clock's.")
     ] = False,
     log: Annotated[bool, typer.Option(help="Write each answer to <model>/request_log in the lake.")] = True,
+    log_format: Annotated[
+        str,
+        typer.Option(
+            envvar="ML_ASSETS_LOG_FORMAT", help="Of standard error: text shows what fails, json each request."
+        ),
+    ] = "text",
 ) -> None:
     """Answer requests with the champions: rows by key, Open Inference Protocol v2, MLflow's scoring protocol, /metrics.
 
@@ -244,7 +250,7 @@ def serve(
         declared = declarations(load_current(), Lake(home.lake), models)
         for name, reason in declared.unready.items():
             typer.echo(f"{name} takes features only, no rows: {reason}", err=True)
-        settings = ServeSettings(models=models, declared=declared, replay=replay, logged=log)
+        settings = ServeSettings(models=models, declared=declared, replay=replay, logged=log, log_format=log_format)
         serve_models(settings, host, port, workers)
     except (ValueError, RuntimeError, LookupError, OSError) as error:
         _fail(error)

@@ -14,6 +14,9 @@ from ml_assets.serving.declared import Declarations
 SERVED = "ML_ASSETS_SERVED"
 """Tells a worker process, which only inherits the environment, the file that says what to serve."""
 
+LOOK_SECONDS = "ML_ASSETS_LOOK_SECONDS"
+"""Seconds between two looks for a new champion."""
+
 
 class ServeSettings(BaseModel):
     """What is served, and how."""
@@ -24,6 +27,7 @@ class ServeSettings(BaseModel):
     declared: Declarations = Field(description="What the project declares of them.")
     replay: bool = Field(default=False, description="Whether each request says its own moment, as_of.")
     logged: bool = Field(default=True, description="Whether answers are written to <model>/request_log.")
+    log_format: str = Field(default="text", description="Lines of standard error: text or json.")
 
 
 def serve_models(settings: ServeSettings, host: str, port: int, workers: int) -> None:
@@ -35,9 +39,9 @@ def serve_models(settings: ServeSettings, host: str, port: int, workers: int) ->
     """
     import uvicorn
 
-    from ml_assets.serving.telemetry import LOG_FORMAT, logging_settings
+    from ml_assets.serving.telemetry import logging_settings
 
-    lines = logging_settings(os.environ.get(LOG_FORMAT) or "text")
+    lines = logging_settings(settings.log_format)
     # A variable of the environment is too small for the declarations of many models.
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "served.json"
@@ -85,9 +89,18 @@ def _make_app(settings: ServeSettings, *, logged: bool) -> Server:
     return make_app(
         registry,
         settings.models,
-        Limits(keys=hashed_keys(os.environ.get("ML_ASSETS_API_KEYS", "")), replay=settings.replay),
+        _limits(settings),
         settings.declared,
         open_store(home.online_store) if settings.declared.online else None,
         open_log=open_log if settings.logged and logged else None,
         tracing=open_tracing(os.environ) if logged else None,
     )
+
+
+def _limits(settings: ServeSettings) -> Limits:
+    keys = hashed_keys(os.environ.get("ML_ASSETS_API_KEYS", ""))
+    look_every = os.environ.get(LOOK_SECONDS) or Limits.look_every
+    try:
+        return Limits(keys=keys, replay=settings.replay, look_every=float(look_every))
+    except ValueError as error:
+        raise ValueError(f"{LOOK_SECONDS}: {look_every!r} is no number of seconds") from error

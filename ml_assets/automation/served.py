@@ -40,7 +40,11 @@ def declarations(definitions: dg.Definitions, lake: Lake, names: Sequence[str]) 
     for view in definitions.component_tree.get_all_components(of_type=FeatureView):
         if view.online is not None and view.table is not None and lake.exists(view.table):
             schema = lake.scan(view.table).collect_schema()
-            fields = _fields(view.table_columns, schema, {})
+            needed = {*view.entity, view.known_at}
+            fields = [
+                field.model_copy(update={"nullable": field.name not in needed})
+                for field in _fields(view.table_columns, schema, {})
+            ]
             online[view.name] = OnlineView(view=_spec(view), fields=fields)
     return Declarations(models=models, online=online, unready=unready)
 

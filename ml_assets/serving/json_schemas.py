@@ -6,8 +6,8 @@ from typing import Any
 from ml_assets.serving.declared import RequestField
 from ml_assets.training.encoding import FeatureEncoding
 
-FLOAT32 = 3.4028234e38
-"""Numbers up to this size have a float32, which is what a model takes."""
+FLOAT32 = 3.4028235677973366e38
+"""Numbers below this size have a float32, which is what a model takes; those from it on are rounded to infinity."""
 
 _INTEGERS = {
     f"{prefix}Int{bits}": (0 if prefix else -(2 ** (bits - 1)), 2 ** (bits - (not prefix)) - 1)
@@ -15,6 +15,7 @@ _INTEGERS = {
     for bits in (8, 16, 32, 64)
 }
 _FORMATS = {"moment": "date-time", "date": "date"}
+_BELOW = {"exclusiveMinimum": -FLOAT32, "exclusiveMaximum": FLOAT32}
 _OUTPUTS = {"FP64": "number", "INT64": "integer", "BOOL": "boolean", "BYTES": "string"}
 
 
@@ -40,7 +41,7 @@ def nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
 def feature_schema(feature: FeatureEncoding) -> dict[str, Any]:
     """A feature as it is given: a text that training has not seen is taken as missing, so any text may be given."""
     kinds: dict[str, dict[str, Any]] = {
-        "number": {"type": "number", "minimum": -FLOAT32, "maximum": FLOAT32},
+        "number": {"type": "number", **_BELOW},
         "boolean": {"type": "boolean"},
         "category": {"type": "string"},
     }
@@ -58,8 +59,8 @@ def field_schema(field: RequestField) -> dict[str, Any]:
     if field.description:
         schema["description"] = field.description
     least, most = _INTEGERS.get(field.dtype, (None, None)) if field.kind == "integer" else (None, None)
-    if field.kind == "number":
-        least, most = (-FLOAT32, FLOAT32) if field.dtype == "Float32" else (None, None)
+    if field.dtype == "Float32":
+        schema |= _BELOW
     for name, own, declared, narrower in (
         ("minimum", least, field.minimum, max),
         ("maximum", most, field.maximum, min),
@@ -87,10 +88,8 @@ def _example(field: RequestField) -> Any:
         return int(least) if field.kind == "integer" else least
     if field.kind == "boolean":
         return False
-    if field.kind == "moment":
-        return "2024-01-31T12:00:00Z"
-    if field.kind == "date":
-        return "2024-01-31"
+    if field.kind in _FORMATS:
+        return {"moment": "2024-01-31T12:00:00Z", "date": "2024-01-31"}[field.kind]
     if field.choices:
         return field.choices[0]
     return None if field.pattern and field.nullable else "text"

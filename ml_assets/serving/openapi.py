@@ -30,7 +30,7 @@ REFUSALS = {
     401: "No API key, or one that is not known.",
     404: "No such model, view or version is served here.",
     408: "The body did not arrive in time.",
-    409: "A version or a view is not ready for this: the text says why.",
+    409: "The model cannot be asked about rows, or the view has no build yet; the error says what to do.",
     413: "More bytes or rows than are taken at once.",
     415: "The content type is another.",
     422: "A value breaks the contract of its column.",
@@ -82,7 +82,7 @@ def describe(server: DescribedServer, models: Sequence[DescribedModel]) -> dict[
     paths: dict[str, Any] = {}
     for model in models:
         if model.declared is not None:
-            paths[f"/v1/models/{model.name}/predict"] = {"post": _predict(server, model)}
+            paths |= _predict_paths(server, model)
     for view, columns in server.pushes.items():
         paths[f"/v1/push/{view}"] = {"post": _push(server, view, columns)}
     for model in models:
@@ -104,6 +104,18 @@ def describe(server: DescribedServer, models: Sequence[DescribedModel]) -> dict[
         description["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         description["security"] = [{"key": []}]
     return description
+
+
+def _predict_paths(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
+    base, asked = f"/v1/models/{model.name}", {"post": _predict(server, model)}
+    return {
+        f"{base}/predict": asked,
+        base + "/versions/{version}/predict": {"parameters": [_version(model)], **asked},
+    }
+
+
+def _version(model: DescribedModel) -> dict[str, Any]:
+    return {"name": "version", "in": "path", "required": True, "schema": {"enum": [model.version]}}
 
 
 def _predict(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
@@ -137,7 +149,7 @@ def _predict(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
         body=body,
         example=_rows_example(server, declared.fields, {"contributions": False}),
         answer=answer,
-        refused=(400, 408, 409, 413, 415, 422, 503),
+        refused=(400, 404, 408, 409, 413, 415, 422, 503),
     )
 
 
@@ -176,8 +188,7 @@ def _rows_example(server: DescribedServer, fields: Sequence[RequestField], more:
 
 def _open_inference(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
     base, paths = f"/v2/models/{model.name}", {}
-    version = {"name": "version", "in": "path", "required": True, "schema": {"enum": [model.version]}}
-    for prefix, parameters in ((base, []), (base + "/versions/{version}", [version])):
+    for prefix, parameters in ((base, []), (base + "/versions/{version}", [_version(model)])):
         about = _operation(server, "v2", f"What {model.name} takes and gives", answer=_METADATA, refused=(404, 503))
         ready = _operation(server, "v2", f"Whether {model.name} is ready", refused=(404, 503))
         infer = _operation(

@@ -12,7 +12,6 @@ import orjson
 
 LogFormat = Literal["json", "text"]
 FORMATS = ("json", "text")
-LOG_FORMAT = "ML_ASSETS_LOG_FORMAT"
 
 access = logging.getLogger("ml_assets.access")
 
@@ -116,7 +115,7 @@ def logging_settings(form: str) -> dict[str, Any]:
         ValueError: the format is neither json nor text.
     """
     if form not in FORMATS:
-        raise ValueError(f"{LOG_FORMAT}: log format {form!r} must be one of {', '.join(FORMATS)}")
+        raise ValueError(f"log format {form!r} must be one of {', '.join(FORMATS)}")
     lines = JsonLines if form == "json" else TextLines
     return {
         "version": 1,

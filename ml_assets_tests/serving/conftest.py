@@ -1,11 +1,17 @@
 """A small model of each task, fitted once, and a registry that can be told another champion."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.build import build_view
+from ml_assets.online.store import open_store
+from ml_assets.serving.declared import Declarations, OnlineView, RequestField, ServedModel
+from ml_assets.serving.spec import ServingSpec
 from ml_assets.training.fit import fit_model
 from ml_assets.training.spec import IntervalSpec, TrainingSpec
 
@@ -93,3 +99,68 @@ def registry(models, other):
 @pytest.fixture(scope="session")
 def rows():
     return parcels(40, seed=3).select(FEATURES)
+
+
+ROUTE = FeatureViewSpec(
+    name="route",
+    description="How far the courier went last.",
+    entity=["courier"],
+    table="drives",
+    known_at="driven_at",
+    latest={"km": "length"},
+)
+ASKED = FeatureViewSpec(
+    name="asked", description="What the request says.", request={"express": "express", "courier": "courier"}
+)
+FACT = [
+    RequestField(name="courier", kind="text", dtype="String", nullable=False),
+    RequestField(name="driven_at", kind="moment", dtype=str(pl.Datetime("us", "UTC")), nullable=False),
+    RequestField(name="length", kind="number", dtype="Float64"),
+]
+FIELDS = [
+    RequestField(name="parcel", kind="integer", dtype="Int32", nullable=False),
+    RequestField(name="courier", kind="text", dtype="String", choices=["ann", "bob", "cleo"]),
+    RequestField(name="express", kind="boolean", dtype="Boolean"),
+]
+NOON = datetime(2024, 1, 31, 12, tzinfo=UTC)
+
+
+def microseconds_at(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+@pytest.fixture
+def declared():
+    """`late` is asked about parcels: how far the courier went last is looked up, and may be pushed."""
+    late = ServedModel(name="late", key=["parcel"], time="asked_at", fields=FIELDS, views=[ROUTE, ASKED])
+    return Declarations(models={"late": late}, online={"route": OnlineView(view=ROUTE, fields=FACT)})
+
+
+@pytest.fixture
+def tried(declared):
+    """As `declared`, with the challenger in the shadow, and answering for a share of the parcels."""
+
+    def with_serving(**serving):
+        late = declared.models["late"].model_copy(update={"serving": ServingSpec(**serving)})
+        return declared.model_copy(update={"models": {"late": late}})
+
+    return with_serving
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Ann drove 10 km at eleven, bob 90; the values are served for a day from noon on."""
+    made = open_store(f"sqlite:///{tmp_path}/online.db")
+    drives = pl.LazyFrame(
+        {"courier": ["ann", "bob"], "driven_at": [NOON - timedelta(hours=1)] * 2, "length": [10.0, 90.0]},
+        schema_overrides={"driven_at": pl.Datetime("us", "UTC")},
+    )
+    build_view(made, ROUTE, drives, as_of=NOON, max_age=timedelta(days=1), build="first")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def noon():
+    """Microseconds of the moment at which the store was built."""
+    return microseconds_at(NOON)

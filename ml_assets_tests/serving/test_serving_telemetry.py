@@ -74,7 +74,7 @@ def test_an_exception_stays_on_one_line():
 
 
 def test_another_format_is_refused():
-    with pytest.raises(ValueError, match="ML_ASSETS_LOG_FORMAT: log format 'xml' must be one of json, text"):
+    with pytest.raises(ValueError, match="log format 'xml' must be one of json, text"):
         logging_settings("xml")
 
 
