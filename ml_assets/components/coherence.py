@@ -225,7 +225,7 @@ class _Project:
         if table not in self._specs:
             tables = sorted(key for key in self._specs if not key.endswith(("/raw", "/quarantine")))
             made = {one.name for one in self._all if isinstance(one, MLModel)}
-            there = [key for key in tables if key.partition("/")[0] not in {*made, "features"}]
+            there = [key for key in tables if key.partition("/")[0] not in {*made, "features", "online"}]
             yield f"{field}: no asset {table!r} is declared; there are {', '.join(there) or 'none'}"
 
 
