@@ -192,6 +192,36 @@ def replay(
 
 
 @app.command()
+def online(
+    use_case: Annotated[str, typer.Argument(help="Folder under defs/ that declares the use case.")],
+    as_of: Annotated[
+        str, typer.Option(help="ISO moment to build for; default: the newest that each view's table knows.")
+    ] = "",
+    view: Annotated[list[str] | None, typer.Option(help="Only this view; may be given several times.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fill the online store with the features of every entity, ready for requests.
+
+    ONLINE_STORE_URL names the store: sqlite:///path, by default in the home, or redis://host:port/number.
+    """
+    from ml_assets.automation.online_job import as_json as to_json
+    from ml_assets.automation.online_job import build_online, print_built
+    from ml_assets.automation.progress import open_console
+    from ml_assets.project import load_current
+
+    _prepared()
+    console = open_console(to_errors=as_json)
+    try:
+        built = build_online(load_current(), use_case, view or [], as_of, console)
+    except (ValueError, RuntimeError, LookupError, ConnectionError) as error:
+        _fail(error)
+    if as_json:
+        typer.echo(to_json(built))
+    else:
+        print_built(console, built)
+
+
+@app.command()
 def score(
     model: Annotated[str, typer.Argument(help="Model whose champion scores.")],
     source: Annotated[str, typer.Option("--input", help=".parquet, .csv, a folder of Parquet files, a Delta table.")],
@@ -254,6 +284,29 @@ def serve(
         serve_models(settings, host, port, workers)
     except (ValueError, RuntimeError, LookupError, OSError) as error:
         _fail(error)
+
+
+@app.command()
+def served(
+    model: Annotated[str, typer.Argument(help="Model whose answers are gathered.")],
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Drop to gather; may be given several times. Default: all answered about.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Gather what was served, drop by drop, and hold it against what the features should have been."""
+    from ml_assets.automation import served_job
+    from ml_assets.automation.progress import open_console
+    from ml_assets.project import load_current
+
+    home, console = _prepared(), open_console(to_errors=True)
+    try:
+        gathered, failed = served_job.gather_served(load_current(), home, model, drop or (), console)
+    except (ValueError, LookupError) as error:
+        _fail(error)
+    typer.echo(served_job.as_json(model, gathered) if as_json else served_job.as_table(gathered))
+    if failed:
+        _fail(RuntimeError(failed))
 
 
 @app.command()

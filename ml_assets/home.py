@@ -72,7 +72,7 @@ class Home:
 
     @property
     def online_store(self) -> str:
-        """URL of the store of online features; ``ONLINE_STORE_URL`` names another one."""
+        """URL of the online features' store; ``ONLINE_STORE_URL`` names another one, such as redis://host:6379/0."""
         return os.environ.get("ONLINE_STORE_URL") or f"sqlite:///{self.root / 'online.db'}"
 
     def prepare(self, project: Path) -> None:

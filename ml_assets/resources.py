@@ -42,7 +42,7 @@ class AsOf(dg.ConfigurableResource):
 
 
 class OnlineStoreResource(dg.ConfigurableResource):
-    """Where online features are kept: ``sqlite:///path`` or ``redis://host:port/number``."""
+    """The online features' store: ``sqlite:///path`` or ``redis://host:port/number``."""
 
     url: str
 

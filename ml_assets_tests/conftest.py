@@ -100,6 +100,10 @@ class Project:
     def lake(self) -> Lake:
         return Lake(str(self.folder / "home/lake"))
 
+    @property
+    def online_store(self) -> str:
+        return f"sqlite:///{self.folder}/home/online.db"
+
     @cached_property
     def registry(self) -> Registry:
         return Registry(f"sqlite:///{self.folder}/home/mlflow.db", str(self.folder / "home/artifacts"), "tests")
@@ -111,7 +115,7 @@ class Project:
             "registry": RegistryResource(
                 tracking_uri=self.registry.tracking_uri, artifacts=self.registry.artifact_root, experiment="tests"
             ),
-            "online_store": OnlineStoreResource(url=f"sqlite:///{self.folder}/home/online.db"),
+            "online_store": OnlineStoreResource(url=self.online_store),
             "as_of": AsOf(moment=as_of),
         }
         tags = {f"dagster/asset_partition_range_{at}": drops[i] for at, i in (("start", 0), ("end", -1)) if drops}

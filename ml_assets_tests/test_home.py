@@ -7,7 +7,14 @@ import yaml
 from ml_assets.home import Home
 
 PROJECT = Path(__file__).parents[1]
-VARIABLES = ("ML_ASSETS_HOME", "ML_ASSETS_LAKE", "ML_ASSETS_MLFLOW", "ML_ASSETS_STUDIES", "DAGSTER_HOME")
+VARIABLES = (
+    "ML_ASSETS_HOME",
+    "ML_ASSETS_LAKE",
+    "ML_ASSETS_MLFLOW",
+    "ML_ASSETS_STUDIES",
+    "DAGSTER_HOME",
+    "ONLINE_STORE_URL",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +36,7 @@ def test_everything_lies_under_one_folder(environment, tmp_path):
     assert home.mlflow == f"sqlite:///{tmp_path}/mlflow/mlflow.db"
     assert home.mlflow_artifacts == f"{tmp_path}/mlflow/artifacts"
     assert home.studies == f"sqlite:///{tmp_path}/studies.db"
+    assert home.online_store == f"sqlite:///{tmp_path}/online.db"
     assert home.dagster == tmp_path / "dagster"
 
 
@@ -79,3 +87,9 @@ def assert_settings_placed(home):
     placed = yaml.safe_load((home.dagster / "dagster.yaml").read_text())
     assert placed.pop("event_log_storage")["config"] == {"base_dir": str(home.dagster)}
     assert placed == yaml.safe_load((PROJECT / "dagster.yaml").read_text())
+
+
+def test_the_online_store_may_lie_elsewhere(environment, tmp_path):
+    environment.setenv("ML_ASSETS_HOME", str(tmp_path))
+    environment.setenv("ONLINE_STORE_URL", "redis://cache:6379/3")
+    assert Home.from_environment().online_store == "redis://cache:6379/3"

@@ -86,6 +86,8 @@ class Runner:
     def _selected(self, planned: PlannedRun) -> set[dg.AssetKey] | None:
         """The assets of the job that are wanted; None for all."""
         keys = self.definitions.resolve_job_def(planned.job).asset_layer.selected_asset_keys
+        if planned.assets:
+            return {key for key in keys if key.to_user_string() in planned.assets}
         if planned.model:
             return {key for key in keys if key.path[0] == planned.model}
         return {key for key in keys if key.path[0] not in self.left_out} if self.left_out else None

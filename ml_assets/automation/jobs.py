@@ -1,4 +1,5 @@
-"""Jobs of each use case: ingest history, train each model, live through one more drop, gather what was served."""
+"""Jobs of each use case: ingest history, train each model, live through one more drop, fill the online store, gather
+what was served."""
 
 from collections.abc import Iterable
 
@@ -6,6 +7,7 @@ import dagster as dg
 
 from ml_assets.components.stages import (
     FEATURE,
+    ONLINE,
     SCORING,
     SERVED,
     SOURCE,
@@ -39,8 +41,13 @@ def train_job(use_case: str) -> str:
     return f"{use_case}_train"
 
 
+def online_job(use_case: str) -> str:
+    """Name of the job that fills the online store with the features of a use case."""
+    return f"{use_case}_online"
+
+
 def build_jobs(specs: Iterable[dg.AssetSpec]) -> list:
-    """Three jobs per asset group that has staged assets, and one for what is served, if anything is."""
+    """Up to five jobs per asset group that has staged assets."""
     groups: dict[str, list[dg.AssetSpec]] = {}
     for spec in specs:
         if STAGE in spec.tags:
@@ -53,6 +60,7 @@ def _jobs_of(group: str, members: list[dg.AssetSpec]) -> list:
         ingest_job(group): {STATIC_SOURCE, *PER_DROP},
         drop_job(group): {*PER_DROP, SCORING},
         train_job(group): {TRAINING},
+        online_job(group): {ONLINE},
         served_job(group): {SERVED},
     }
     selected = {name: [m.key for m in members if m.tags[STAGE] in stages] for name, stages in wanted.items()}

@@ -19,6 +19,7 @@ class PlannedRun:
         as_of: ISO 8601 moment for training, empty otherwise.
         model: the one model to train; empty for all of the use case.
         decision: id of the decision that a training acts on, if any.
+        assets: the only assets of the job that are wanted, such as ``online/customer``; empty for all.
     """
 
     title: str
@@ -27,6 +28,7 @@ class PlannedRun:
     as_of: str = ""
     model: str = ""
     decision: str = ""
+    assets: tuple[str, ...] = field(default=())
 
 
 def plan_retraining(use_case: str, model: str, as_of: str, decision: str) -> PlannedRun:

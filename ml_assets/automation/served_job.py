@@ -14,7 +14,7 @@ from ml_assets.automation.lifecycle import PlannedRun
 from ml_assets.automation.progress import run_progress
 from ml_assets.automation.projects import find_model, spine_of
 from ml_assets.automation.served_sensor import drops_to_gather
-from ml_assets.components.serving_assets import SKEW
+from ml_assets.components.skew_records import SKEW
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.serving.skew import SkewRecord
@@ -68,11 +68,21 @@ def gather_served(
 
 
 def as_json(model: str, gathered: Sequence[GatheredDrop]) -> str:
-    told = [{"rows": one.rows, **one.skew.model_dump(exclude={"model"}), "passed": one.skew.passed} for one in gathered]
+    """The drops as one JSON object."""
+    told = [
+        {
+            **one.skew.model_dump(exclude={"model", "rows"}),
+            "rows": one.rows,
+            "compared": one.skew.rows,
+            "passed": one.skew.passed,
+        }
+        for one in gathered
+    ]
     return json.dumps({"model": model, "drops": told}, indent=2)
 
 
 def as_table(gathered: Sequence[GatheredDrop]) -> str:
+    """One line per drop."""
     lines = [f"{'drop':<12}{'rows':>9}{'compared':>10}{'values':>9}{'differing':>11}  worst feature"]
     for one in gathered:
         skew = one.skew

@@ -57,12 +57,13 @@ def drops_to_gather(lake: Lake, model: str, spine: Spine, days: list[str] | None
         days: days in UTC such as 2013-10-05; None for all.
     """
     from ml_assets.serving.request_log import DAY
-    from ml_assets.serving.served import drops_answered
+    from ml_assets.serving.served import drops_answered, keyed
 
     log = f"{model}/{LOG}"
     if not lake.exists(log):
         return []
-    answers = lake.scan(log) if days is None else lake.scan(log).filter(pl.col(DAY).is_in(days))
+    answers = keyed(lake.scan(log), spine.key, spine.time)
+    answers = answers if days is None else answers.filter(pl.col(DAY).is_in(days))
     return drops_answered(answers, lake.scan(spine.table), spine.key, spine.partition)
 
 

@@ -165,6 +165,7 @@ class _Project:
         if not wrong:
             for feature, text in view.request.items():
                 yield from of_spine(f"request.{feature}", columns_read(view.name, [text]))
+        yield from _online(view)
         if view.table is None:
             return
         yield from self._unknown_table("table", view.table)
@@ -224,7 +225,7 @@ class _Project:
         if table not in self._specs:
             tables = sorted(key for key in self._specs if not key.endswith(("/raw", "/quarantine")))
             made = {one.name for one in self._all if isinstance(one, MLModel)}
-            there = [key for key in tables if key.partition("/")[0] not in {*made, "features"}]
+            there = [key for key in tables if key.partition("/")[0] not in {*made, "features", "online"}]
             yield f"{field}: no asset {table!r} is declared; there are {', '.join(there) or 'none'}"
 
 
@@ -265,6 +266,18 @@ def _table_expressions(view: FeatureView) -> Iterator[tuple[str, str]]:
         yield from ((f"{field}.{feature}", text) for feature, text in getattr(view, field).items())
     yield from ((f"aggregates.{base}.of", spec.of) for base, spec in view.aggregates.items() if spec.of != "*")
     yield from (("order_by", text) for text in view.order_by)
+
+
+def _online(view: FeatureView) -> Iterator[str]:
+    if view.online is None:
+        return
+    if view.table is None:
+        yield "online: the view has request features only: there is nothing to keep ready for requests"
+    elif view.known_at is not None and view.online.freshness.fail_after > parse_duration(view.online.max_age):
+        yield (
+            f"online.freshness.fail: a build is made anew when it is {view.online.freshness.fail} old, but its values "
+            f"expire after {view.online.max_age}: fail earlier, or let max_age be longer"
+        )
 
 
 def _no_sql(view: FeatureView) -> Iterator[str]:

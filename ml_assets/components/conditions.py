@@ -61,6 +61,9 @@ SCORE_DROPS = (_pending(NOT_CUT) & _SCORABLE & INPUTS_READY & AT_REST).with_labe
 REFRESH_WHEN_STALE = (AC.freshness_failed().newly_true() & AT_REST).with_label("refresh once when stale")
 
 
+FOLLOW_OR_REFRESH = (FOLLOW_WHOLE | REFRESH_WHEN_STALE).with_label("follow the inputs, refresh once when stale")
+
+
 def retrain_when_stale(champion: dg.AssetKey) -> dg.AutomationCondition:
     """All assets of a training at once, when the champion has not been looked at for too long."""
     stale = AC.asset_matches(champion, AC.freshness_failed().newly_true()).with_label("the champion is stale")

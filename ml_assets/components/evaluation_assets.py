@@ -1,6 +1,7 @@
 """evaluation, reference and champion: how good the challenger is, and whether it may serve."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -10,6 +11,7 @@ import polars as pl
 from ml_assets.components.freshness import freshness_policy
 from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
+from ml_assets.components.partitions import drop_at
 from ml_assets.components.records import (
     TrainedVersion,
     read_record,
@@ -17,6 +19,7 @@ from ml_assets.components.records import (
     replace_as_of,
     write_record,
 )
+from ml_assets.components.skew_records import latest_skew
 from ml_assets.components.stages import STAGE, TRAINING
 from ml_assets.components.training_assets import read_part
 from ml_assets.lake import Lake
@@ -24,10 +27,15 @@ from ml_assets.resources import AsOf, LakeResource, RegistryResource
 from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION
 
 if TYPE_CHECKING:
+    from ml_assets.registry.registry import Registry
     from ml_assets.training.evaluate import Evaluation
     from ml_assets.training.fit import TrainedModel
+    from ml_assets.training.promotion import Evidence
 
 TAGS = {STAGE: TRAINING}
+MEASURED_ROWS = 200
+"""Rows of the holdout that the challenger's latency is measured with."""
+
 SCORE, PREDICTION, VERSION = "score", "prediction", "model_version"
 
 
@@ -325,6 +333,7 @@ def _champion(model: ModelContext) -> dg.AssetsDefinition:
             over_champion=reigning
             and _over_champion(tables, model, trained, mlflow.load(spec.name, version=reigning.version)),
             promotion=spec.promotion,
+            serving=_serving_evidence(tables, model, trained, mlflow),
         )
         if decision.promote:
             mlflow.promote(spec.name, trained.version)
@@ -338,6 +347,26 @@ def _champion(model: ModelContext) -> dg.AssetsDefinition:
         )
 
     return champion
+
+
+def _serving_evidence(
+    lake: Lake, model: ModelContext, trained: TrainedVersion, mlflow: "Registry"
+) -> "dict[str, list[Evidence]] | None":
+    """What the server's answers up to now and the challenger's latency say; None for a model that is not served."""
+    if model.serving is None:
+        return None
+    from ml_assets.serving.gate import latency_evidence, skew_evidence
+    from ml_assets.serving.latency import measure_latency
+    from ml_assets.training.promotion import LATENCY, SKEW
+
+    before = datetime.fromisoformat(trained.as_of) - timedelta(microseconds=1)
+    compared = latest_skew(lake, model, drop_at(before, model.spine.drops))
+    rows = read_as_of(lake, model.key("reference"), trained.as_of)
+    measured = measure_latency(mlflow.load(model.spec.name, version=trained.version), rows.head(MEASURED_ROWS))
+    return {
+        SKEW: [] if compared is None else skew_evidence(compared),
+        LATENCY: latency_evidence(measured, model.serving),
+    }
 
 
 def read_as_of(lake: Lake, key: str, as_of: str) -> pl.DataFrame:

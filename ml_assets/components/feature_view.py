@@ -33,7 +33,13 @@ class FeatureView(FeatureViewSpec, dg.Component, dg.Resolvable):
     )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        return dg.Definitions(assets=[_feature_asset(self, find_spine(context, self.spine), use_case(context))])
+        from ml_assets.components.online_features import online_asset
+
+        group = use_case(context)
+        assets = [_feature_asset(self, find_spine(context, self.spine), group)]
+        if self.online is not None and self.table is not None:
+            assets.append(online_asset(self, self.online, self.owners, group))
+        return dg.Definitions(assets=assets)
 
     @property
     def key(self) -> str:

@@ -53,13 +53,14 @@ def _served(
     Of several versions that answered, the one that answered most often: the others were tried, or have gone.
     """
     own = [name for name in model.features if name not in model.spec.spine.key]
-    columns = [*model.spec.spine.key, model.spine.time, *own]
+    columns = dict.fromkeys([*model.spec.spine.key, model.spine.time, *own])
     served = stored.select(*columns, *answer).collect()
     if served.is_empty():
         raise ValueError(f"{model.watched} holds nothing of {drop}: nothing was served that could be monitored")
     busiest = served.group_by(VERSION).len().sort("len", VERSION)[VERSION][-1]
     rows = model.spine.rows(lake, [drop], model.columns)
-    return rows.drop(model.spine.time, *own, strict=False), served.filter(pl.col(VERSION) == busiest)
+    of_answer = {model.spine.time, *own} - {*model.spec.spine.key}
+    return rows.drop(of_answer, strict=False), served.filter(pl.col(VERSION) == busiest)
 
 
 def reference_rows(lake: Lake, model: ModelContext, version: str) -> pl.DataFrame:

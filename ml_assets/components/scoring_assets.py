@@ -1,7 +1,6 @@
 """predictions: the champion at work, one drop at a time."""
 
 import json
-from datetime import UTC, datetime
 
 import dagster as dg
 import polars as pl
@@ -11,6 +10,7 @@ from ml_assets.components.evaluation_assets import VERSION
 from ml_assets.components.metadata import data_version, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
 from ml_assets.components.partitions import SINGLE_RUN, drops_of
+from ml_assets.components.run_clock import run_started
 from ml_assets.components.stages import SCORING, STAGE
 from ml_assets.resources import LakeResource, RegistryResource
 from ml_assets.training.tasks import BINARY, MULTICLASS
@@ -57,7 +57,7 @@ def _predictions(model: ModelContext) -> dg.AssetsDefinition:
             *score_columns(fitted, predict(fitted, rows)),
             pl.lit(champion.version).alias(VERSION),
             pl.lit(json.dumps({view.key: tables.version(view.key) for view in model.views})).alias("feature_versions"),
-            pl.lit(_started(context)).alias("scored_at"),
+            pl.lit(run_started(context)).alias("scored_at"),
         )
         written = tables.replace(model.key("predictions"), scored, {model.spine.partition: drops})
         return dg.MaterializeResult(
@@ -83,9 +83,3 @@ def _told(scored: pl.DataFrame, task: str) -> dict[str, object]:
     if LOWER in scored.columns:
         told["mean_interval_width"] = (scored[UPPER] - scored[LOWER]).mean()
     return told
-
-
-def _started(context: dg.AssetExecutionContext) -> datetime:
-    """When the run began: the one clock that every row of it shares."""
-    record = context.instance.get_run_record_by_id(context.run.run_id)
-    return record.create_timestamp.astimezone(UTC)

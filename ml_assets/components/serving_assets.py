@@ -9,9 +9,12 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.components.drop_checks import results_by_drop
+from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.metadata import data_version, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
+from ml_assets.components.online_features import online_key
 from ml_assets.components.partitions import SINGLE_RUN, drops_of
+from ml_assets.components.skew_records import SKEW, store_skew
 from ml_assets.components.stages import SERVED, STAGE
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource, OnlineStoreResource, RegistryResource
@@ -21,27 +24,16 @@ if TYPE_CHECKING:
     from ml_assets.registry.registry import Registry
     from ml_assets.serving.known_facts import KnownFacts
     from ml_assets.serving.served import Traffic
-    from ml_assets.serving.skew import Skew, SkewRecord
+    from ml_assets.serving.skew import Skew
 
 TAGS = {STAGE: SERVED}
-LOG, SKEW = "request_log", "serving_skew"
+LOG = "request_log"
 SHOWN = 20
 """Differing values shown in the UI."""
 
 
 def serving_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
     return [] if model.serving is None else [_served_predictions(model)]
-
-
-def latest_skew(lake: Lake, model: ModelContext, drop: str) -> "SkewRecord | None":
-    """The comparison of the newest drop, up to the given one, that had answers to compare; None if there is none."""
-    from ml_assets.serving.skew import SkewRecord
-
-    if not lake.exists(model.key(SKEW)):
-        return None
-    compared = lake.scan(model.key(SKEW)).filter(pl.col("rows") > 0, pl.col("drop") <= drop)
-    newest = compared.sort("drop").tail(1).select("record").collect()
-    return None if newest.is_empty() else SkewRecord.model_validate_json(newest.item())
 
 
 def _served_predictions(model: ModelContext) -> dg.AssetsDefinition:
@@ -54,7 +46,11 @@ def _served_predictions(model: ModelContext) -> dg.AssetsDefinition:
             model.asset_spec(
                 "served_predictions",
                 TAGS,
-                [model.key("champion"), model.spine.table],
+                [
+                    model.key("champion"),
+                    model.spine.table,
+                    *(online_key(view.name) for view in _stored(model) if view.online),
+                ],
                 "What the server answered about the rows of a drop, the last answer of each, with the features as "
                 "they were served.",
                 kinds={"polars", "delta"},
@@ -82,9 +78,7 @@ def _served_predictions(model: ModelContext) -> dg.AssetsDefinition:
         log = read_log(tables, mlflow, model)
         known = known_facts(tables, online_store, model)
         gathered = {drop: _gather(tables, mlflow, model, log, known, drop) for drop in drops}
-        records = [one.skew.record(spec.name, drop) for drop, one in gathered.items()]
-        compared = pl.concat([_as_row(record, partition) for record in records])
-        tables.replace(model.key(SKEW), compared, {partition: drops})
+        store_skew(tables, model, [one.skew.record(spec.name, drop) for drop, one in gathered.items()])
         served = pl.concat([one.rows for one in gathered.values()])
         written = tables.replace(model.key("served_predictions"), served, {partition: drops})
         yield dg.MaterializeResult(
@@ -103,9 +97,10 @@ def _served_predictions(model: ModelContext) -> dg.AssetsDefinition:
 def read_log(lake: Lake, registry: "Registry", model: ModelContext) -> pl.LazyFrame:
     """The model's request log; before the first request an empty one, of what the champion would answer."""
     from ml_assets.serving.request_log import LogSchema, log_frame
+    from ml_assets.serving.served import keyed
 
     if lake.exists(model.key(LOG)):
-        return lake.scan(model.key(LOG))
+        return keyed(lake.scan(model.key(LOG)), model.spine.key, model.spine.time)
     champion = registry.champion(model.spec.name)
     if champion is None:
         raise ValueError(f"model {model.spec.name} has no champion yet: materialize {model.key('champion')} first")
@@ -120,12 +115,18 @@ def known_facts(lake: Lake, online_store: OnlineStoreResource, model: ModelConte
     from ml_assets.serving.known_facts import NO_BUILDS, KnownFacts
 
     found = {}
-    for view in (view for view in model.views if view.table is not None):
+    for view in _stored(model):
         last = export_pushed(online_store.open(), lake, view)
-        builds = lake.scan(f"online/{view.name}").collect() if lake.exists(f"online/{view.name}") else NO_BUILDS
+        built = online_key(view.name)
+        builds = lake.scan(built).collect() if lake.exists(built) else NO_BUILDS
         table_at = partial(lake.scan, view.table)
         found[view.name] = KnownFacts(view, builds, table_at, pushed_facts(lake, view.name, last))
     return found
+
+
+def _stored(model: ModelContext) -> list[FeatureView]:
+    """The views whose features are read from the store at a request."""
+    return [view for view in model.views if view.table is not None]
 
 
 @dataclass(frozen=True)
@@ -179,11 +180,6 @@ def _feature_types(lake: Lake, model: ModelContext) -> dict[str, pl.DataType]:
     """The types that training and batch scoring know the features by."""
     stored = [(view, lake.scan(view.key).collect_schema()) for view in model.views]
     return {name: schema[name] for view, schema in stored for name in view.feature_names}
-
-
-def _as_row(record: "SkewRecord", partition: str) -> pl.DataFrame:
-    row = pl.DataFrame([record.model_dump()], schema_overrides={"worst_feature": pl.String})
-    return row.with_columns(pl.lit(record.drop).alias(partition), pl.lit(record.model_dump_json()).alias("record"))
 
 
 def _told(lake: Lake, model: ModelContext, log: pl.LazyFrame, gathered: dict[str, _Gathered]) -> dict[str, object]:

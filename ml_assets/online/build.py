@@ -50,19 +50,6 @@ def build_view(
     """
     kept = stored_view(view)
     static = kept.known_at is None
-    begin = microseconds(as_of)
-    until = None if static else microseconds(as_of + max_age)
-    facts = with_entity(kept, reachable_facts(kept, table, pushed, begin).collect()).sort(ENTITY)
-    known = with_entity(kept, union_facts(*split_facts(facts.drop(ENTITY)), kept).collect())
-    unseen = encode_unseen(kept, unseen_values(kept, table.select(kept.table_columns).collect_schema()))
-    entities = known.select(ENTITY).unique().with_columns(pl.lit(begin).cast(pl.Int64).alias(SINCE))
-    number = store.stage(view.name, None if static else max_age)
-    moments = 0
-    for part in build_moments(kept, known, entities, until, chunk):
-        encoded = encode_moments(kept, part)
-        moments += encoded.height
-        there = between(facts, part[ENTITY][0], part[ENTITY][-1])
-        store.add(view.name, number, encode_facts(there), encoded.iter_rows(), pushed_seq)
     made = Build(
         view=view.name,
         build=build,
@@ -70,9 +57,20 @@ def build_view(
         valid_until=None if static else as_of + max_age,
         table_version=table_version,
         pushed_seq=pushed_seq,
-        entities=entities.height,
-        moments=moments,
-        max_known_at=None if static else known[kept.known_at].max(),
     )
+    facts = with_entity(kept, reachable_facts(kept, table, pushed, microseconds(as_of)).collect()).sort(ENTITY)
+    known = with_entity(kept, union_facts(*split_facts(facts.drop(ENTITY)), kept).collect())
+    unseen = encode_unseen(kept, unseen_values(kept, table.select(kept.table_columns).collect_schema()))
+    entities = known.select(ENTITY).unique().with_columns(pl.lit(made.begin).cast(pl.Int64).alias(SINCE))
+    number = store.stage(view.name, None if static else max_age)
+    moments = 0
+    for part in build_moments(kept, known, entities, made.end, chunk):
+        encoded = encode_moments(kept, part)
+        moments += encoded.height
+        there = between(facts, part[ENTITY][0], part[ENTITY][-1])
+        store.add(view.name, number, encode_facts(there), encoded.iter_rows(), pushed_seq)
+    counted = {"entities": entities.height, "moments": moments}
+    newest = None if static else known[kept.known_at].max()
+    made = made.model_copy(update=counted | {"max_known_at": newest})
     store.publish(number, made, unseen, encode_schema(facts), lambda snapshot: reapply(kept, snapshot))
     return made

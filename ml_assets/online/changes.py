@@ -10,7 +10,6 @@ from ml_assets.online.facts_blob import decode_facts, decode_schema
 from ml_assets.online.keys import ENTITY
 from ml_assets.online.moments import SINCE, build_moments
 from ml_assets.online.payload import encode_moments
-from ml_assets.online.record import microseconds
 from ml_assets.online.rows import PushError, decode_facts_from_json
 from ml_assets.online.store import EntityMoments, NewRow, Snapshot
 
@@ -27,8 +26,7 @@ def changed_moments(view: FeatureViewSpec, snapshot: Snapshot, new: Sequence[New
     Raises:
         FeatureError: as the engine does, such as where a static table has a row of the entity already.
     """
-    begin = microseconds(snapshot.build.as_of)
-    until = None if snapshot.build.valid_until is None else microseconds(snapshot.build.valid_until)
+    begin, until = snapshot.build.begin, snapshot.build.end
     since: dict[str, int] = {}
     for row in new:
         known_at = begin if row.known_at is None else max(begin, row.known_at)

@@ -4,7 +4,9 @@ import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
+from ml_assets.online.facts import union_facts
 from ml_assets.online.facts_blob import decode_schema
+from ml_assets.online.record import Build
 from ml_assets.online.rows import decode_facts_from_json
 from ml_assets.online.store import OnlineStore
 from ml_assets.online.stored import MOMENT
@@ -41,3 +43,17 @@ def pushed_facts(lake: Lake, view: str, seq: int) -> pl.LazyFrame | None:
         return None
     # Two exports at once may have written the same fact.
     return lake.scan(pushed_key(view)).filter(pl.col(SEQ) <= seq).unique(SEQ)
+
+
+def facts_of(lake: Lake, view: FeatureViewSpec, build: Build, seq: int) -> pl.LazyFrame:
+    """The facts behind what was read from a build, `seq` being the last pushed fact in it: `view.table_columns`.
+
+    Those of the future are among them: cut at the moment of the read. Of the table's facts, those are left out that
+    were too old for any moment of the build.
+    """
+    table = lake.scan(view.table, build.table_version)
+    if view.known_at is not None:
+        table = table.filter(pl.col(view.known_at) <= build.as_of)
+        if view.look_back is not None:
+            table = table.filter(pl.col(view.known_at) > build.as_of - view.look_back)
+    return union_facts(table, pushed_facts(lake, view.name, seq), view)

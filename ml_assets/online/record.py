@@ -23,6 +23,16 @@ class Build(BaseModel):
     moments: int = Field(default=0, description="How many values of entities it keeps.")
     max_known_at: datetime | None = Field(default=None, description="When the newest of its facts was known.")
 
+    @property
+    def begin(self) -> int:
+        """The first moment that its values hold for, microseconds: a static table is taken as always known."""
+        return 0 if self.valid_until is None else microseconds(self.as_of)
+
+    @property
+    def end(self) -> int | None:
+        """The first moment that they hold for no more, microseconds; None for never."""
+        return None if self.valid_until is None else microseconds(self.valid_until)
+
     def frame(self) -> pl.DataFrame:
         """The record as a row of the lake table `online/<view>`."""
         types = {str: pl.String, int: pl.Int64, int | None: pl.Int64, datetime: MOMENT, datetime | None: MOMENT}

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from ml_assets.online.record import Build, microseconds
+from ml_assets.online.record import Build
 from ml_assets.online.store import (
     EntityMoments,
     NewRow,
@@ -38,7 +38,7 @@ local views, found = {{}}, {{}}
 for i = 2, #ARGV, 2 do
     local view = views[ARGV[i]]
     if view == nil then
-        view = redis.call('HMGET', '{PREFIX}view:' .. ARGV[i], 'number', 'build', 'as_of', 'valid_until', 'unseen')
+        view = redis.call('HMGET', '{PREFIX}view:' .. ARGV[i], 'number', 'build', 'begins', 'valid_until', 'unseen')
         if view[1] and view[4] ~= '' and redis.call('EXISTS', '{PREFIX}alive:' .. view[1]) == 0 then
             view[4] = view[3]
         end
@@ -135,8 +135,8 @@ class RedisStore:
     ) -> None:
         view = build.view
         fields = {
-            "number": number, "build": build.build, "as_of": microseconds(build.as_of),
-            "valid_until": "" if build.valid_until is None else microseconds(build.valid_until),
+            "number": number, "build": build.build, "begins": build.begin,
+            "valid_until": "" if build.end is None else build.end,
             "unseen": f"[{build.pushed_seq},{unseen}]", "record": build.model_dump_json(), "schema": schema,
         }  # fmt: skip
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from ml_assets.online.record import Build, microseconds
+from ml_assets.online.record import Build
 from ml_assets.online.store import (
     EntityMoments,
     NewRow,
@@ -33,7 +33,7 @@ _PAIRS = 400
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS builds (number INTEGER PRIMARY KEY AUTOINCREMENT, view TEXT NOT NULL, state TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS views (
-    view TEXT PRIMARY KEY, number INTEGER, build TEXT, as_of INTEGER, valid_until INTEGER, unseen TEXT, record TEXT,
+    view TEXT PRIMARY KEY, number INTEGER, build TEXT, begins INTEGER, valid_until INTEGER, unseen TEXT, record TEXT,
     schema BLOB
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS moments (
@@ -124,8 +124,7 @@ class SqliteStore:
             db.execute(
                 "REPLACE INTO views VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    view, number, build.build, microseconds(build.as_of),
-                    None if build.valid_until is None else microseconds(build.valid_until),
+                    view, number, build.build, build.begin, build.end,
                     f"[{build.pushed_seq},{unseen}]", build.model_dump_json(), schema,
                 ],
             )  # fmt: skip
@@ -259,7 +258,7 @@ def _read_statement(pairs: int) -> str:
             SELECT payload FROM moments
             WHERE number = views.number AND entity = asked.entity AND valid_from <= ?
             ORDER BY valid_from DESC LIMIT 1
-        ) FROM asked CROSS JOIN views ON views.view = asked.view AND as_of <= ?
+        ) FROM asked CROSS JOIN views ON views.view = asked.view AND begins <= ?
     """
 
 

@@ -183,7 +183,7 @@ class OnlineStore(Protocol):
         """The pushed facts after number `seq` that the store still holds, in order."""
 
     def close(self) -> None:
-        """Let go of connections of the calling thread."""
+        """Let go of the connections, when nobody uses the store any more."""
 
 
 def open_store(url: str) -> OnlineStore:

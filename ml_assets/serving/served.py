@@ -14,11 +14,16 @@ from ml_assets.training.scored import SCORE
 Types = Mapping[str, pl.DataType]
 
 
+def keyed(log: pl.LazyFrame, key: Sequence[str], time: str) -> pl.LazyFrame:
+    """A log with every column of a spine's key: where the time is one of them, requests are made at that time."""
+    return log.with_columns(pl.col("requested_at").alias(GIVEN + time)) if time in key else log
+
+
 def answers_of(log: pl.LazyFrame, rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     """The logged answers, of every role, about some rows of a spine; days without one are not read.
 
     Args:
-        log: a model's request log.
+        log: a model's request log, `keyed`.
         rows: the spine's rows, with the columns of `key`.
         key: columns that identify a row to predict.
     """
@@ -71,7 +76,7 @@ def as_predictions(answers: pl.DataFrame, *, key: Types, time: str, features: Ty
     ]
     return last.select(
         pl.col("requested_at").alias(time),
-        *(pl.col(GIVEN + name).cast(dtype).alias(name) for name, dtype in key.items()),
+        *(pl.col(GIVEN + name).cast(dtype).alias(name) for name, dtype in key.items() if name != time),
         *score_names(answers.columns),
         "model_version",
         pl.col("versions").alias("feature_versions"),

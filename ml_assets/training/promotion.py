@@ -1,6 +1,6 @@
 """Whether a challenger becomes the champion, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +16,13 @@ from ml_assets.training.tasks import BINARY, MULTICLASS, Task
 if TYPE_CHECKING:
     from ml_assets.training.fit import TrainedModel
 
-FLOORS, BASELINE, FIRST, CHAMPION = (
+FLOORS, BASELINE, FIRST, CHAMPION, SKEW, LATENCY = (
     "floors",
     "better_than_baseline",
     "first_champion",
     "no_worse_than_champion",
+    "serving_skew",
+    "latency",
 )
 
 
@@ -126,10 +128,12 @@ def decide_promotion(
     over_baseline: Interval,
     over_champion: Interval | None,
     promotion: PromotionSpec,
+    serving: Mapping[str, Sequence[Evidence]] | None = None,
 ) -> PromotionDecision:
-    """Apply the rules in order: floors, better than the naive baseline, no worse than the champion.
+    """Apply the rules in order: floors, better than the naive baseline, no worse than the champion, then what serving
+    asks for: right answers of late, and a challenger that is fast enough.
 
-    The last rule is a test of non-inferiority: the lower end of the two-sided interval of the paired
+    The rule on the champion is a test of non-inferiority: the lower end of the two-sided interval of the paired
     difference must be at least ``-margin``. With ``margin = 0`` a challenger must show that it is no
     worse at all; a test for superiority proper would refuse a model exactly as good, and with it the
     fresher of two equals. A challenger that is merely not significantly worse is not promoted: absence of
@@ -140,6 +144,7 @@ def decide_promotion(
         floors: worst value allowed per metric.
         over_baseline: paired difference to the baseline in ``promotion.metric``, positive when better.
         over_champion: paired difference to the champion on the same rows; None exactly if ``champion`` is.
+        serving: evidence by rule, SKEW and LATENCY, of a model that is served; None for one that is not.
 
     Raises:
         ValueError: a floor names a metric without a value, or champion and comparison do not go together.
@@ -155,6 +160,7 @@ def decide_promotion(
     }
     if over_champion is not None:
         by_rule[CHAMPION] = [_champion(over_champion, promotion)]
+    by_rule |= {rule: list(found) for rule, found in (serving or {}).items()}
     broken = next((rule for rule, found in by_rule.items() if not all(item.passed for item in found)), None)
     evidence = tuple(item for found in by_rule.values() for item in found)
     return PromotionDecision(
@@ -221,6 +227,16 @@ def _reason(
         return f"Version {challenger} misses a declared floor ({'; '.join(failed)}): {keeps}."
     if broken == BASELINE:
         return f"Version {challenger} is not shown to beat the naive baseline in {metric}: {keeps}."
+    if broken in (SKEW, LATENCY):
+        failed = [
+            f"{item.name} is {item.observed:.6g}, limit {item.threshold:g}"
+            for item in by_rule[broken]
+            if not item.passed
+        ]
+        found = (
+            "what was served last is not what it should be" if broken == SKEW else f"version {challenger} is too slow"
+        )
+        return f"{found[0].upper()}{found[1:]} ({'; '.join(failed)}): {keeps}."
     if over_champion is None:
         return f"Version {challenger} keeps every floor and beats the naive baseline; no version served yet."
     difference = (

@@ -17,8 +17,10 @@ SAYS = {
     "status": ["--json"],
     "rollback": ["MODEL", "--to"],
     "replay": ["MODEL", "--from", "--to", "--policies", "--html", "--json"],
+    "online": ["USE_CASE", "--as-of", "--view", "--json"],
     "score": ["MODEL", "--input", "--output", "--json"],
     "serve": ["MODEL...", "--host", "--port", "--workers", "127.0.0.1", "8080"],
+    "served": ["MODEL", "--drop", "--json"],
     "ui": ["--host", "--port", "127.0.0.1", "3000"],
     "mlflow": ["--host", "--port", "127.0.0.1", "5000"],
 }

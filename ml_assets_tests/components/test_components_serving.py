@@ -22,6 +22,7 @@ HABITS = {
     "table": "orders/validated", "known_at": "settled_at", "windows": ["7d"],
     "aggregates": {"returned": {"of": "CAST(returned AS DOUBLE)", "functions": ["mean", "count"]}},
 }  # fmt: skip
+TRAINED = [f"returns/{name}" for name in ("training_set", "tuned_parameters", "model", "evaluation", "reference")]
 PRODUCT = {
     "features": ["order", "habits"], "serving": {"skew_rows": 60}, "promotion": {"margin": 0.5},
     "split": {"validation": "20d", "holdout": "20d", "gap": "2d"},
@@ -45,10 +46,7 @@ def make_shop(make_project, made_up_orders, tmp_path_factory):
         drops = [*HISTORY, DROP]
         for keys in (["orders/raw", "orders/validated", "orders/quarantine"], ["features/order", "features/habits"]):
             assert project.run(*keys, drops=drops).success
-        trained = [
-            f"returns/{name}" for name in ("training_set", "tuned_parameters", "model", "evaluation", "reference")
-        ]
-        ran = project.run(*trained, "returns/champion", as_of="2024-04-01")
+        ran = project.run(*TRAINED, "returns/champion", as_of="2024-04-01")
         assert ran.success, ran.errors
         return project
 
@@ -202,6 +200,19 @@ def test_a_changed_log_fails_and_names_the_feature(project):
     (record,) = project.lake.scan("returns/serving_skew").collect().to_dicts()
     assert record["worst_feature"] == "habits.returned_count_7d"
     assert project.lake.scan("returns/served_predictions").collect().height == 40
+    # A training that looks from before the drop knows nothing of it; one that looks from its end promotes nobody.
+    before = project.run("returns/champion", as_of="2024-04-01").metadata("returns/champion")
+    assert (before["rule"], before["promote"]) == ("first_champion", True)
+    ran = project.run(*TRAINED, "returns/champion", as_of="2024-05-01")
+    told = ran.metadata("returns/champion")
+    assert (told["rule"], told["promote"], told["champion"]) == ("serving_skew", False, "1")
+    assert project.registry.champion("returns").version == "1"
+    assert "What was served last is not what it should be (values_differing is" in told["reason"]
+    evidence = {item["name"]: item for item in told["record"]["evidence"]}
+    assert evidence["values_differing"]["observed"] == record["differing"]
+    assert "most of habits.returned_count_7d" in evidence["values_differing"]["source"]
+    assert (evidence["p95_ms"]["threshold"], evidence["p99_ms"]["threshold"]) == (100, 250)
+    assert 0 < evidence["p95_ms"]["observed"] <= evidence["p99_ms"]["observed"]
 
 
 def specs_of(project):

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from ml_assets.code_version import PROJECT
+from ml_assets.components.stages import SERVED, STAGE
 from ml_assets.project import load_project
 
 SNAPSHOT = Path(__file__).parent / "asset_specs.yaml"
@@ -81,10 +82,26 @@ def test_every_dependency_is_an_asset_of_the_project(specs):
 
 
 @pytest.mark.parametrize(
-    ("job", "partitioned"), [("flights_ingest", True), ("flights_train", False), ("flights_drop", True)]
+    ("job", "partitioned"),
+    [
+        ("flights_ingest", True),
+        ("flights_train", False),
+        ("flights_drop", True),
+        ("flights_online", False),
+        ("flights_served", True),
+    ],
 )
 def test_jobs_are_selections_of_stages(definitions, job, partitioned):
     assert (definitions.resolve_job_def(job).partitions_def is not None) == partitioned
+
+
+def test_no_other_job_fills_the_online_store(definitions):
+    for name in ("flights_ingest", "flights_train", "flights_drop"):
+        keys = definitions.resolve_job_def(name).asset_layer.selected_asset_keys
+        assert {key.path[0] for key in keys} & {"online"} == set()
+    kept = definitions.resolve_job_def("flights_online").asset_layer.selected_asset_keys
+    assert {key.path[0] for key in kept} == {"online"}
+    assert len(kept) == 13
 
 
 def test_code_versions_change_with_the_declaration():
@@ -126,7 +143,41 @@ def test_a_new_month_is_asked_for_from_gate_to_decision_in_one_tick(definitions,
         asked = dg.evaluate_automation_conditions(definitions, instance, cursor=first.cursor)
         again = dg.evaluate_automation_conditions(definitions, instance, cursor=asked.cursor)
     months = [spec for spec in specs.values() if spec.partitions_def and spec.group_name == "flights"]
-    per_drop = {spec.key for spec in months} - {spec.key for spec in raw}
+    # What was served is gathered when it was, not when a drop comes.
+    followed = [spec for spec in months if spec.tags[STAGE] != SERVED]
+    per_drop = {spec.key for spec in followed} - {spec.key for spec in raw}
     assert {key for key in (s.key for s in specs.values()) if asked.get_requested_partitions(key)} == per_drop
     assert all(asked.get_requested_partitions(key) == {month} for key in per_drop)
     assert again.total_requested == 0
+
+
+def test_online_features_follow_their_table_once(definitions, specs):
+    whole = [spec for spec in specs.values() if spec.partitions_def is None]
+    read_legs = {key for key, spec in specs.items() if key.startswith("online/") and _reads(spec, "flight_legs")}
+    assert len(read_legs) == 8
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def arrive(spec, partition=None):
+            instance.report_runless_asset_event(dg.AssetMaterialization(spec.key, partition=partition))
+            for check in definitions.resolve_asset_graph().asset_check_keys:
+                if check.asset_key == spec.key:
+                    passed = dg.AssetCheckEvaluation(check.asset_key, check.name, passed=True, partition=partition)
+                    instance.report_runless_asset_event(passed)
+
+        for spec in whole:
+            arrive(spec)
+        tick = dg.evaluate_automation_conditions(definitions, instance)
+        asked = []
+        arrive(specs["flight_legs"], "2013-10")
+        for _ in range(2):
+            tick = dg.evaluate_automation_conditions(definitions, instance, cursor=tick.cursor)
+            asked.append({k for k, s in specs.items() if k.startswith("online/") and _requested(tick, s)})
+    assert asked == [read_legs, set()]
+
+
+def _reads(spec, table):
+    return table in {dep.asset_key.to_user_string() for dep in spec.deps}
+
+
+def _requested(tick, spec):
+    return bool(tick.get_requested_partitions(spec.key))

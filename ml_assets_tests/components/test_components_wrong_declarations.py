@@ -154,6 +154,12 @@ WRONG = [
      "named like a SQL word needs double quotes"),
     (PICKED, "[mean]", "[median]", ":19: aggregates.returns.functions.0: 'median' is not allowed; choose from mean, "
      "sum, count, min, max, std"),
+    (PICKED, "{price: amount}", "{price: amount}\n  online: {}", ":8: online: the view has request features only: "
+     "there is nothing to keep ready for requests"),
+    (PICKED, "known_at: settled_at", "known_at: settled_at\n  online: {max_age: 12h}", ":17: online.freshness.fail: a "
+     "build is made anew when it is 24h old, but its values expire after 12h: fail earlier, or let max_age be longer"),
+    (PICKED, "known_at: settled_at", "known_at: settled_at\n  online: {max_age: soon}", f":17: online.max_age: 'soon' "
+     f"{DURATION}"),
     (PICKED, "known_at: settled_at", "known_at: amount", ":16: known_at: column 'amount' is Float64, it must be a "
      "moment (Datetime)"),
     # a label that is a feature

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from ml_assets.serving.request_log import Answered, LogSchema, log_frame
-from ml_assets.serving.served import answers_of, as_predictions, count_waiting, describe_traffic, drops_answered
+from ml_assets.serving.served import answers_of, as_predictions, count_waiting, describe_traffic, drops_answered, keyed
 
 MOMENT = pl.Datetime("us", "UTC")
 SCHEMA = LogSchema(
@@ -50,6 +50,16 @@ LOG = log_frame(ROWS, {"3": SCHEMA})
 def test_answers_are_found_by_the_keys_of_a_drop():
     found = answers_of(LOG.lazy(), SPINE.filter(pl.col("_drop") == "2024-01"), ["order"])
     assert sorted(found["request_id"]) == ["r1-1", "r1-3", "r1-3", "r2-2", "r2-2"]
+
+
+def test_a_time_in_the_key_is_when_the_request_was_made():
+    spine = pl.DataFrame({"order": [1, 1, 3], "at": [minute(1), minute(2), minute(5)], "_drop": ["a", "b", "c"]})
+    log = keyed(LOG.lazy(), ["order", "at"], "at")
+    spine = spine.with_columns(pl.col("at").cast(MOMENT))
+    assert drops_answered(log, spine.lazy(), ["order", "at"], "_drop") == ["a", "c"]
+    answers = answers_of(log, spine.filter(pl.col("_drop") == "a"), ["order", "at"])
+    found = as_predictions(answers, key={"order": pl.Int64(), "at": MOMENT}, time="at", features={})
+    assert found.select("at", "order", "score").rows() == [(minute(1), 1, 0.1)]
 
 
 def test_drops_that_were_answered_about_and_rows_that_no_drop_has():

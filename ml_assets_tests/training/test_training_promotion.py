@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ml_assets.training.bootstrap import Interval
-from ml_assets.training.promotion import PromotionDecision, compare_on_same_rows, decide_promotion
+from ml_assets.training.promotion import Evidence, PromotionDecision, compare_on_same_rows, decide_promotion
 from ml_assets.training.spec import PromotionSpec
 
 
@@ -14,7 +14,18 @@ def interval(low, estimate, high):
 BETTER, WORSE, UNSURE = interval(0.01, 0.02, 0.03), interval(-0.05, -0.03, -0.01), interval(-0.004, 0.001, 0.006)
 
 
-def decide(champion="3", over_champion=BETTER, over_baseline=BETTER, floors=None, margin=0.0, values=None):
+def measured(name, observed, limit):
+    return Evidence(name=name, observed=observed, threshold=limit, passed=observed <= limit, source="measured")
+
+
+RIGHT, WRONG = [measured("values_differing", 0, 0)], [measured("values_differing", 12, 0)]
+FAST = [measured("p95_ms", 3.5, 5), measured("p99_ms", 8, 10)]
+SLOW = [measured("p95_ms", 3.5, 5), measured("p99_ms", 10.25, 10)]
+
+
+def decide(
+    champion="3", over_champion=BETTER, over_baseline=BETTER, floors=None, margin=0.0, values=None, serving=None
+):
     return decide_promotion(
         model="m",
         challenger="4",
@@ -24,6 +35,7 @@ def decide(champion="3", over_champion=BETTER, over_baseline=BETTER, floors=None
         over_baseline=over_baseline,
         over_champion=over_champion,
         promotion=PromotionSpec(margin=margin),
+        serving=serving,
     )
 
 
@@ -45,6 +57,16 @@ def decide(champion="3", over_champion=BETTER, over_baseline=BETTER, floors=None
         ({"floors": {"log_loss": 0.49}}, False, "floors"),
         ({"floors": {"roc_auc": 0.6, "log_loss": 0.49}, "over_baseline": UNSURE}, False, "floors"),
         ({"champion": None, "over_champion": None, "over_baseline": UNSURE}, False, "better_than_baseline"),
+        ({"serving": {"serving_skew": RIGHT, "latency": FAST}}, True, "no_worse_than_champion"),
+        ({"serving": {"serving_skew": [], "latency": FAST}}, True, "no_worse_than_champion"),
+        ({"serving": {"serving_skew": WRONG, "latency": SLOW}}, False, "serving_skew"),
+        ({"serving": {"serving_skew": RIGHT, "latency": SLOW}}, False, "latency"),
+        (
+            {"serving": {"serving_skew": WRONG, "latency": FAST}, "over_champion": WORSE},
+            False,
+            "no_worse_than_champion",
+        ),
+        ({"serving": {"latency": SLOW}, "champion": None, "over_champion": None}, False, "latency"),
     ],
 )
 def test_the_rules_apply_in_order(case, promote, rule):
@@ -74,6 +96,14 @@ def test_every_value_that_was_looked_at_is_evidence():
         ({"over_champion": WORSE}, "not shown to be as good as version 3, roc_auc differs by -0.0300"),
         ({}, "replaces version 3: roc_auc differs by +0.0200 (95% interval +0.0100 to +0.0300)"),
         ({"champion": None, "over_champion": None, "over_baseline": UNSURE}, "no version serves"),
+        (
+            {"serving": {"serving_skew": WRONG}},
+            "What was served last is not what it should be (values_differing is 12, limit 0): version 3 stays",
+        ),
+        (
+            {"serving": {"latency": SLOW}},
+            "Version 4 is too slow (p99_ms is 10.25, limit 10): version 3 stays champion.",
+        ),
     ],
 )
 def test_the_reason_says_it_in_words(case, words):

@@ -1,0 +1,32 @@
+"""How served answers compared with what they should have been: one record a drop, in `<model>/serving_skew`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ml_assets.components.model_context import ModelContext
+from ml_assets.lake import Lake
+
+if TYPE_CHECKING:
+    from ml_assets.serving.skew import SkewRecord
+
+SKEW = "serving_skew"
+
+
+def store_skew(lake: Lake, model: ModelContext, records: Sequence["SkewRecord"]) -> None:
+    """Keep the records of some drops in place of those from before."""
+    rows = [{model.spine.partition: one.drop, **one.model_dump(), "record": one.model_dump_json()} for one in records]
+    frame = pl.DataFrame(rows, schema_overrides={"worst_feature": pl.String})
+    lake.replace(model.key(SKEW), frame, {model.spine.partition: [one.drop for one in records]})
+
+
+def latest_skew(lake: Lake, model: ModelContext, drop: str) -> "SkewRecord | None":
+    """The record of the newest drop, up to the given one, that had answers to compare; None if there is none."""
+    from ml_assets.serving.skew import SkewRecord
+
+    if not lake.exists(model.key(SKEW)):
+        return None
+    compared = lake.scan(model.key(SKEW)).filter(pl.col("rows") > 0, pl.col("drop") <= drop)
+    newest = compared.sort("drop").tail(1).select("record").collect()
+    return None if newest.is_empty() else SkewRecord.model_validate_json(newest.item())

@@ -1,0 +1,115 @@
+"""What Redis does by itself: old values expire, and a read is one command."""
+
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.build import build_view
+from ml_assets.online.lookup import OnlineFeatures
+from ml_assets.online.push import push_facts
+from ml_assets.online.record import microseconds
+from ml_assets.online.redis_store import PREFIX
+from ml_assets.online.store import EXPIRED, StoreUnavailable, open_store
+
+AS_OF = datetime(2024, 3, 10, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+SALES = FeatureViewSpec(
+    name="sales", description="Sales of the store.", entity=["store"], table="sales", known_at="known",
+    latest={"amount": "amount"},
+)  # fmt: skip
+STORES = FeatureViewSpec(
+    name="stores", description="The store.", entity=["store"], table="stores", lookups={"area": "area"}
+)
+
+
+def sales(*rows):
+    return pl.DataFrame(
+        rows, schema={"store": pl.String, "known": pl.Datetime("us", "UTC"), "amount": pl.Float64}, orient="row"
+    )
+
+
+@pytest.fixture
+def server(redis_url):
+    import redis
+
+    with redis.Redis.from_url(redis_url) as server:
+        server.flushall()
+        yield server
+
+
+def build(store, view=SALES, table=None, max_age=HOUR):
+    table = sales(("a", AS_OF, 1.0)) if table is None else table
+    return build_view(store, view, table.lazy(), as_of=AS_OF, max_age=max_age, build="b1")
+
+
+def test_all_values_are_read_with_one_command(server, redis_url):
+    store = open_store(redis_url)
+    build(store)
+    build(store, STORES, pl.DataFrame({"store": ["a"], "area": [4]}))
+    features = OnlineFeatures(store, [SALES, STORES])
+    rows = [{"store": name} for name in "abc"]
+    features.fetch(rows, microseconds(AS_OF))
+    server.config_resetstat()
+    (found, *_) = features.fetch(rows, microseconds(AS_OF))
+    stats = server.info("commandstats")
+    # What is called from within the script is counted too; from outside came the script, and now the question.
+    inside = {"cmdstat_hmget", "cmdstat_exists", "cmdstat_zrevrangebyscore"}
+    outside = {name: told["calls"] for name, told in stats.items() if name not in inside}
+    assert outside.pop("cmdstat_config|resetstat") == 1
+    assert outside == {"cmdstat_evalsha": 1}
+    assert found.values == {"amount": 1.0, "area": 4}
+
+
+def test_values_of_the_past_leave_the_memory_and_count_as_expired(server, redis_url):
+    store = open_store(redis_url)
+    build(store, max_age=timedelta(hours=2))
+    push_facts(store, SALES, sales(("b", AS_OF, 1.0)), arrived_at=microseconds(AS_OF))
+    values = [
+        key for key in server.scan_iter(f"{PREFIX}*") if key.split(b":")[2] in (b"moments", b"facts", b"entities")
+    ]
+    assert len(values) == 4
+    # Twice max_age, for who lags behind, and an hour more than the sign that they are there.
+    assert all(0 < server.ttl(key) <= 5 * 3600 for key in values)
+    (alive,) = server.scan_iter(f"{PREFIX}alive:*")
+    assert 0 < server.ttl(alive) <= 4 * 3600 < min(server.ttl(key) for key in values)
+
+
+def test_what_redis_has_let_go_of_is_expired_not_unseen(server, redis_url):
+    store = open_store(redis_url)
+    build(store, max_age=timedelta(milliseconds=50))
+    while server.keys(f"{PREFIX}alive:*"):
+        time.sleep(0.01)
+    for key in server.scan_iter(f"{PREFIX}moments:*"):
+        server.delete(key)
+    (fetched,) = OnlineFeatures(store, [SALES]).fetch([{"store": "a"}], microseconds(AS_OF))
+    assert (fetched.states, fetched.values) == ({"sales": EXPIRED}, {"amount": None})
+
+
+def test_a_static_view_stays(server, redis_url):
+    store = open_store(redis_url)
+    build(store, STORES, pl.DataFrame({"store": ["a"], "area": [4]}))
+    assert {server.ttl(key) for key in server.scan_iter(f"{PREFIX}*")} == {-1}
+
+
+def test_old_builds_take_no_room(server, redis_url):
+    store = open_store(redis_url)
+    for _ in range(3):
+        build(store)
+    assert len(server.keys(f"{PREFIX}moments:*")) == len(server.keys(f"{PREFIX}facts:*")) == 1
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ValueError, match=r"online store redis://host:1/0: .* install ml_assets\[redis\]"):
+        open_store("redis://user:secret@host:1/0")
+
+
+def test_a_server_out_of_reach_is_told_without_its_password():
+    store = open_store("redis://user:secret@127.0.0.1:1/0")
+    with pytest.raises(StoreUnavailable, match=r"online store redis://127.0.0.1:1/0: ") as caught:
+        store.read([("sales", '["a"]')], 0)
+    assert "secret" not in str(caught.value)
