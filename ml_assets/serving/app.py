@@ -35,8 +35,10 @@ from ml_assets.serving.keeping import Keeping, OpenLog
 from ml_assets.serving.measured import Measured
 from ml_assets.serving.open_inference import metadata
 from ml_assets.serving.openapi import DescribedServer, describe, described
+from ml_assets.serving.rollout import CHAMPION
 from ml_assets.serving.row_answers import RowAnswers
 from ml_assets.serving.telemetry import Finished, request_id, telling, write_line
+from ml_assets.serving.together import Together
 from ml_assets.serving.tracing import Tracing
 
 log = logging.getLogger(__name__)
@@ -114,6 +116,7 @@ class Server:
         self._bodies = BodyReader(limits.body, limits.body_seconds, limits.reading)
         self._measured = Measured()
         self._keeping = None if open_log is None else Keeping(champions, declared, open_log)
+        self._together = Together()
         self._answering = 0
         choosing = Choosing(champions)
         self._choosing = choosing
@@ -196,9 +199,12 @@ class Server:
         self._answering += 1
         try:
             # Contributions take milliseconds, however small the body.
-            if len(asked.body) <= asked.path.at_once and b'"contributions"' not in asked.body:
-                return handler(asked)
-            return await asyncio.to_thread(handler, asked)
+            if len(asked.body) > asked.path.at_once or b'"contributions"' in asked.body:
+                return await asyncio.to_thread(_answer_at_once, handler, asked)
+            question = handler(asked)
+            if isinstance(question, bytes):
+                return question
+            return question.finish([await self._together.predict(one.predictor, rows) for one, rows in question.parts])
         finally:
             self._answering -= 1
 
@@ -222,7 +228,9 @@ class Server:
     def _tell_post(self, asked: Exchange, status: int, seconds: float) -> None:
         if self._tracing is None and not telling(status):
             return
-        served, roles = asked.served, {one.role for one in asked.scored}
+        served = asked.served
+        # Features are answered by the champion, and not kept row by row where nobody logs them.
+        roles = {one.role for one in asked.scored} or ({CHAMPION} if served is not None and status == 200 else set())
         self._tell(
             Finished(
                 request_id=asked.request_id,
@@ -385,6 +393,11 @@ class Server:
 
     def _asked_for(self, request: Request):
         return self._choosing.named(request.path_params["model"], request.path_params.get("version"))
+
+
+def _answer_at_once(handler: Handler, asked: Exchange) -> bytes:
+    question = handler(asked)
+    return question if isinstance(question, bytes) else question.answer()
 
 
 def _json(content: Any) -> Response:

@@ -4,11 +4,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ml_assets.online.lookup import Fetched
 from ml_assets.serving.champions import Served
 
-Handler = Callable[["Exchange"], bytes]
-"""Makes the body of an answer, or raises BadRequest; may run on another thread than the event loop's."""
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What models have to say before a request can be answered.
+
+    Attributes:
+        parts: versions with the rows that each is asked about.
+        finish: makes the body of the answer from theirs, in the same order.
+    """
+
+    parts: Sequence[tuple[Served, np.ndarray]]
+    finish: Callable[[list[dict[str, list]]], bytes]
+
+    def answer(self) -> bytes:
+        """Ask and finish at once."""
+        return self.finish([served.predictor.predict(matrix) for served, matrix in self.parts])
+
+
+Handler = Callable[["Exchange"], Question | bytes]
+"""Reads a request, or answers it if no model is asked; raises BadRequest. What it gives may run on another thread than
+the event loop's."""
 
 
 @dataclass(frozen=True, slots=True)

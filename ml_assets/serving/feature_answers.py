@@ -1,5 +1,8 @@
 """Requests that give the features: Open Inference Protocol v2 and MLflow's scoring protocol."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import orjson
 
@@ -7,10 +10,11 @@ from ml_assets.serving import mlflow_scoring, open_inference
 from ml_assets.serving.champions import Served
 from ml_assets.serving.choice import Choosing
 from ml_assets.serving.errors import BadRequest
-from ml_assets.serving.exchange import Exchange, Scored
+from ml_assets.serving.exchange import Exchange, Question, Scored
 from ml_assets.serving.given import Columns, Given
 from ml_assets.serving.open_inference import HEADER_LENGTH, read_json
 from ml_assets.serving.rollout import CHAMPION
+from ml_assets.serving.together import Answer
 
 
 class FeatureAnswers:
@@ -26,31 +30,40 @@ class FeatureAnswers:
         self._most = most
         self._kept = kept
 
-    def infer(self, asked: Exchange) -> bytes:
+    def infer(self, asked: Exchange) -> Question:
         """Tensors in, tensors out; raises BadRequest."""
         served = asked.served = self._choosing.named(asked.path.name, asked.path.version)
         request, tensors = open_inference.read_request(asked.body, asked.header(HEADER_LENGTH))
-        answer = self._predict(asked, served, Columns(tensors))
-        return orjson.dumps(open_inference.write_response(served.name, served.version, request, answer))
+        return self._question(
+            asked,
+            served,
+            Columns(tensors),
+            lambda answer: open_inference.write_response(served.name, served.version, request, answer),
+        )
 
-    def invocations(self, asked: Exchange) -> bytes:
+    def invocations(self, asked: Exchange) -> Question:
         """Any of MLflow's forms in, predictions by row out; raises BadRequest."""
         served = asked.served = self._choosing.only()
         require_json(asked)
-        answer = self._predict(asked, served, mlflow_scoring.read_request(read_json(asked.body)))
+        given = mlflow_scoring.read_request(read_json(asked.body))
         asked.reply_headers.append((b"x-model-version", served.version.encode()))
-        return orjson.dumps({"predictions": by_row(answer)})
+        return self._question(asked, served, given, lambda answer: {"predictions": by_row(answer)})
 
-    def _predict(self, asked: Exchange, served: Served, given: Given) -> dict[str, list]:
+    def _question(self, asked: Exchange, served: Served, given: Given, write: Callable[[Answer], Any]) -> Question:
         matrix = given.encode(served.predictor)
         require_rows(len(matrix), self._most)
-        answer = served.predictor.predict(matrix)
-        asked.missing = np.count_nonzero(matrix != matrix)
-        asked.rows[served.name, served.version] = len(matrix)
-        if self._kept:
-            told = zip(given.by_row(), by_row(answer), strict=True)
-            asked.scored = [Scored(served, CHAMPION, features, row) for features, row in told]
-        return answer
+
+        def finish(answers: list[Answer]) -> bytes:
+            (answer,) = answers
+            body = orjson.dumps(write(answer))
+            asked.missing = np.count_nonzero(matrix != matrix)
+            asked.rows[served.name, served.version] = len(matrix)
+            if self._kept:
+                told = zip(given.by_row(), by_row(answer), strict=True)
+                asked.scored = [Scored(served, CHAMPION, features, row) for features, row in told]
+            return body
+
+        return Question([(served, matrix)], finish)
 
 
 def by_row(answer: dict[str, list]) -> list[dict]:

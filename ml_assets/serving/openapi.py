@@ -16,6 +16,7 @@ from ml_assets.serving.json_schemas import (
 )
 from ml_assets.serving.open_inference import metadata
 from ml_assets.training.encoding import FeatureEncoding
+from ml_assets.training.tasks import PROBABILITY
 
 JSON = "application/json"
 STATES = ("fresh", "unseen", "expired", "missing")
@@ -43,7 +44,6 @@ class DescribedModel:
 
     Attributes:
         outputs: column of an answer -> FP64, INT64, BOOL or BYTES.
-        classes: of a multiclass model.
         declared: what it is asked with by ``/v1``; None if it only takes features.
         known_rows: features of some rows, for examples.
     """
@@ -52,7 +52,6 @@ class DescribedModel:
     version: str
     features: Sequence[FeatureEncoding]
     outputs: Mapping[str, str]
-    classes: Sequence[str] = ()
     declared: ServedModel | None = None
     known_rows: Sequence[Mapping[str, Any]] = ()
 
@@ -155,9 +154,11 @@ def _predict(server: DescribedServer, model: DescribedModel) -> dict[str, Any]:
 
 
 def _contributions(model: DescribedModel) -> dict[str, Any]:
+    """Base and features add up to the margin; of several classes each has its own."""
     number = {"type": "number"}
-    own = record({"base": number, "features": record({feature.name: number for feature in model.features})})
-    return own if not model.classes else record(dict.fromkeys(model.classes, own))
+    one = record({"base": number, "features": record({feature.name: number for feature in model.features})})
+    classes = [name.removeprefix(PROBABILITY) for name in model.outputs if name.startswith(PROBABILITY)]
+    return record(dict.fromkeys(classes, one)) if classes else one
 
 
 def _push(server: DescribedServer, view: str, columns: Sequence[RequestField]) -> dict[str, Any]:
@@ -412,7 +413,6 @@ def described(served: Served, declared: ServedModel | None) -> DescribedModel:
         version=served.version,
         features=served.predictor.features,
         outputs={one["name"]: one["datatype"] for one in outputs},
-        classes=served.predictor.model.classes or (),
         declared=declared,
         known_rows=known.rows if known is not None else (),
     )

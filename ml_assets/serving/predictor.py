@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _PROBES = 256
 
-FEW = 16
+FEW = 32
 """Rows up to which ONNX Runtime and plain Python answer; the library and arrays are faster for more."""
 
 TOLERANCE = 1e-6

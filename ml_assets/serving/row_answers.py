@@ -13,15 +13,16 @@ from ml_assets.online.push import PushError, push_facts
 from ml_assets.online.record import microseconds, moment_of
 from ml_assets.online.store import NoBuild, OnlineStore, StoreUnavailable
 from ml_assets.serving.champions import Served
-from ml_assets.serving.choice import Choice, Choosing
+from ml_assets.serving.choice import Choosing
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.errors import BadRequest
-from ml_assets.serving.exchange import Exchange, Scored
+from ml_assets.serving.exchange import Exchange, Question, Scored
 from ml_assets.serving.feature_answers import by_row, require_json
 from ml_assets.serving.open_inference import read_json
 from ml_assets.serving.request_rows import UNREADABLE, read_moment
 from ml_assets.serving.rollout import CHAMPION
 from ml_assets.serving.row_model import RowModel
+from ml_assets.serving.together import Answer
 
 
 class RowAnswers:
@@ -50,7 +51,7 @@ class RowAnswers:
             except ValueError as error:
                 self._unready[name] = str(error)
 
-    def predict(self, asked: Exchange) -> bytes:
+    def predict(self, asked: Exchange) -> Question:
         """Rows in, predictions out; raises BadRequest."""
         champion = asked.served = self._choosing.named(asked.path.name, asked.path.version)
         model = self._row_model(champion)
@@ -60,29 +61,41 @@ class RowAnswers:
             raise BadRequest("contributions: must be true or false")
         given = model.read(request.get("rows"), most=self._most)
         features, fetched = model.features(given, asked.at)
-        choices = self._choosing.by_row(champion, model.declared, given, asked.path.version is not None)
-        if choices is None or any(served is not champion and self._lacking(model, served) for served, _ in choices):
-            answers = self._answer(asked, champion, features, explained)
-            choices = [(champion, CHAMPION)] * len(given)
-        else:
-            answers = self._share(asked, choices, features, explained)
-        asked.scored = [
-            Scored(served, role, own, answer, row, found)
-            for (served, role), own, answer, row, found in zip(choices, features, answers, given, fetched, strict=True)
+        shares = self._shares(asked, model, champion, given)
+        parts = [
+            (served, served.predictor.encode_features(features if rows is None else [features[at] for at in rows]))
+            for served, _, rows in shares
         ]
-        predictions = [
-            {**answer, "features": _ages(found, asked.at)} for answer, found in zip(answers, fetched, strict=True)
-        ]
-        return orjson.dumps(
-            {
-                "model": champion.name,
-                "version": champion.version,
-                "role": CHAMPION,
-                "request_id": asked.request_id,
-                "as_of": moment_of(asked.at),
-                "predictions": predictions,
-            }
-        )
+
+        def finish(answers: list[Answer]) -> bytes:
+            scored: list[Scored] = [None] * len(given)
+            predictions: list[dict[str, Any]] = [None] * len(given)
+            for (served, role, rows), (_, matrix), answer in zip(shares, parts, answers, strict=True):
+                asked.missing += np.count_nonzero(matrix != matrix)
+                asked.rows[served.name, served.version] = len(matrix)
+                told = by_row(answer)
+                for at, own in zip(range(len(given)) if rows is None else rows, told, strict=True):
+                    scored[at] = Scored(served, role, features[at], own, given[at], fetched[at])
+                    predictions[at] = {**own, "features": _ages(fetched[at], asked.at)}
+                    if served is not champion:
+                        predictions[at].update(version=served.version, role=role)
+                if explained:
+                    why = served.predictor.contributions(matrix)
+                    for at, own in zip(range(len(given)) if rows is None else rows, why, strict=True):
+                        predictions[at]["contributions"] = own
+            asked.scored = scored
+            return orjson.dumps(
+                {
+                    "model": champion.name,
+                    "version": champion.version,
+                    "role": CHAMPION,
+                    "request_id": asked.request_id,
+                    "as_of": moment_of(asked.at),
+                    "predictions": predictions,
+                }
+            )
+
+        return Question(parts, finish)
 
     def push(self, asked: Exchange) -> bytes:
         """Facts in, how many of how many entities out; raises BadRequest."""
@@ -149,30 +162,19 @@ class RowAnswers:
                 raise BadRequest(f"as_of: must be {error}") from error
         return request
 
-    def _answer(
-        self, asked: Exchange, served: Served, features: Sequence[dict[str, Any]], explained: bool
-    ) -> list[dict[str, Any]]:
-        """What a version says of each row, with contributions where they are wanted."""
-        matrix = served.predictor.encode_features(features)
-        answers = by_row(served.predictor.predict(matrix))
-        asked.missing += np.count_nonzero(matrix != matrix)
-        asked.rows[served.name, served.version] = len(matrix)
-        if explained:
-            for answer, own in zip(answers, served.predictor.contributions(matrix), strict=True):
-                answer["contributions"] = own
-        return answers
-
-    def _share(
-        self, asked: Exchange, choices: Sequence[Choice], features: Sequence[dict[str, Any]], explained: bool
-    ) -> list[dict[str, Any]]:
-        """The same of rows that several versions answer; what another than the champion answers says so."""
-        answers: list[dict[str, Any]] = [{}] * len(choices)
-        for served, role in {served.version: (served, role) for served, role in choices}.values():
-            places = [at for at, (own, _) in enumerate(choices) if own is served]
-            found = self._answer(asked, served, [features[at] for at in places], explained)
-            for at, answer in zip(places, found, strict=True):
-                answers[at] = answer if role == CHAMPION else {**answer, "version": served.version, "role": role}
-        return answers
+    def _shares(
+        self, asked: Exchange, model: RowModel, champion: Served, given: Sequence[dict[str, Any]]
+    ) -> list[tuple[Served, str, list[int] | None]]:
+        """Who answers, in which role, which rows; None for all of them."""
+        choices = self._choosing.by_row(champion, model.declared, given, asked.path.version is not None)
+        tried = next((served for served, _ in choices or () if served is not champion), None)
+        # A challenger of other features than are declared answers nobody.
+        if tried is None or self._lacking(model, tried):
+            return [(champion, CHAMPION, None)]
+        sides = {served.version: (served, role, []) for served, role in choices}
+        for at, (served, _) in enumerate(choices):
+            sides[served.version][2].append(at)
+        return list(sides.values())
 
 
 def _ages(found: Fetched, at: int) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """What the server tells about a request: its line, and its span."""
 
 import gzip
+import hashlib
 import io
 import json
 import logging
 import logging.config
+import re
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,7 +15,9 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
+from starlette.testclient import TestClient
 
+from ml_assets.serving.app import Limits, hashed_keys, make_app
 from ml_assets.serving.telemetry import Finished, JsonLines, TextLines, access, logging_settings, write_line
 from ml_assets.serving.tracing import Tracing, open_tracing
 
@@ -155,3 +159,31 @@ def test_a_collector_is_sent_the_spans(collector, monkeypatch):
     assert len(spans) == 3
     names = {one.key: one.value.string_value for one in received[0][1].resource_spans[0].resource.attributes}
     assert names["service.name"] == "scores"
+
+
+def test_the_server_tells_who_answered_and_nothing_of_what_was_asked(registry, written):
+    lines, exporter = written("json"), InMemorySpanExporter()
+    keys = hashed_keys(hashlib.sha256(b"SECRET-KEY").hexdigest())
+    with TestClient(make_app(registry, ["late"], Limits(keys=keys), tracing=Tracing(exporter))) as client:
+        given = {"authorization": "Bearer SECRET-KEY", "x-request-id": "r-7"}
+        row = {"km": 12.5, "express": False, "courier": "SECRET-NAME"}
+        assert client.post("/invocations", json={"instances": [row]}, headers=given).status_code == 200
+        given["x-request-id"] = "a b"
+        assert client.post("/invocations", json={"SECRET": 1}, headers=given).status_code == 400
+        assert client.get("/v2", headers={"authorization": "Bearer SECRET-GUESS"}).status_code == 401
+        assert client.get("/v2/health/live").status_code == 200
+    told = [json.loads(line) for line in lines()]
+    assert [(one["route"], one["status"], one["model"], one["version"]) for one in told] == [
+        ("/invocations", 200, "late", "1"),
+        ("/invocations", 400, "late", "1"),
+        ("/v2", 401, "late", ""),
+    ]
+    assert (told[0]["request_id"], told[0]["role"]) == ("r-7", "champion")
+    assert re.fullmatch("[0-9a-f]{32}", told[1]["request_id"]), "what cannot be logged is not taken"
+    assert told[0]["milliseconds"] > 0
+    assert "SECRET" not in "".join(lines())
+    spans = exporter.get_finished_spans()
+    found = [(span.attributes["http.route"], span.attributes["http.response.status_code"]) for span in spans]
+    assert found == [("/invocations", 200), ("/invocations", 400), ("/v2", 401)]
+    assert (spans[0].attributes["ml_assets.model"], spans[0].attributes["ml_assets.version"]) == ("late", "1")
+    assert not [span for span in spans if "SECRET" in str(span.attributes)]

@@ -1,0 +1,90 @@
+"""The page of routes in a real browser: it stands alone, and its forms ask the server."""
+
+import hashlib
+import shutil
+import threading
+import time
+
+import pytest
+import uvicorn
+
+from ml_assets.serving.app import Limits, make_app
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
+
+
+@pytest.fixture
+def serve(registry, declared, store, noon):
+    """Opens a real server on a free port; gives its address."""
+    running = []
+
+    def open_server(**limits):
+        app = make_app(registry, ["late"], Limits(**limits), declared, store, clock=lambda: noon)
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        running.append((server, thread))
+        while not server.started:
+            time.sleep(0.01)
+        return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+
+    yield open_server
+    for server, thread in running:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def page():
+    """A browser's page, which keeps what it asked for and what went wrong."""
+    with (
+        playwright.sync_playwright() as started,
+        started.chromium.launch(executable_path=CHROMIUM, args=OPTIONS) as browser,
+    ):
+        opened = browser.new_page(viewport={"width": 1200, "height": 1000})
+        opened.asked, opened.wrong = [], []
+        opened.on("request", lambda request: opened.asked.append(request.url))
+        opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
+        opened.on("console", lambda message: opened.wrong.append(message.text))
+        yield opened
+
+
+def send(page, path):
+    """Press the button of a route's form; gives what is shown."""
+    article = page.locator(f"article[data-path='{path}']")
+    article.locator("details.try > summary").click()
+    article.locator("button").click()
+    article.locator("pre").wait_for(state="visible")
+    return article.locator("[role=status]").inner_text(), article.locator("pre").inner_text()
+
+
+def test_every_form_gets_an_answer_and_nothing_else_is_asked(page, serve, tmp_path):
+    address = serve()
+    page.goto(f"{address}/docs")
+    status, answer = send(page, "/v1/models/late/predict")
+    assert status.startswith("200 OK")
+    assert '"state": "fresh"' in answer
+    paths = ["/v2/models/late/infer", "/v2/models/late/versions/{version}", "/invocations", "/v1/push/route"]
+    assert [send(page, path)[0].split(",")[0] for path in paths] == ["200 OK"] * len(paths)
+    assert page.wrong == []
+    assert [url for url in page.asked if not url.startswith((address, "data:"))] == []
+    page.screenshot(path=tmp_path / "docs.png")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "no sideways scrolling"
+
+
+def test_with_a_key_the_page_is_shown_and_asks_with_it(page, serve):
+    address = serve(keys=(hashlib.sha256(b"one").hexdigest(),))
+    page.goto(f"{address}/docs")
+    page.fill("#key", "two")
+    page.click("button")
+    page.get_by_text("not a known key").wait_for()
+    page.fill("#key", "one")
+    page.click("button")
+    page.get_by_text("/v1/models/late/predict").first.wait_for()
+    assert send(page, "/invocations")[0].startswith("200 OK")
