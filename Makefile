@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 export DO_NOT_TRACK := 1
 
-.PHONY: run test ui mlflow install lock clean
+.PHONY: run test ui mlflow install peers lock clean
 
 ## Live through 2013 at New York's airports: history, training, then October to December.
 run: install
@@ -38,10 +38,21 @@ install: .venv/installed
 	$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null || true
 	@touch $@
 
-## Rewrite requirements.lock from pyproject.toml: names, versions and hashes only.
+## The tools that models and features are handed over to, in an environment of their own.
+peers: .venv-peers/installed
+
+.venv-peers/installed: requirements-peers.lock .venv/installed
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-peers
+	$(BIN)/uv pip install --quiet --python .venv-peers/bin/python --no-deps --require-hashes -r requirements-peers.lock
+	@touch $@
+
+## Rewrite requirements.lock from pyproject.toml, and that of the peers: names, versions and hashes only.
 lock:
 	$(BIN)/uv pip compile pyproject.toml --group test --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --output-file requirements.lock --quiet
+	# MLServer caps fastapi without needing to, and feast wants a starlette that those do not know.
+	printf 'fastapi>=0.124\nstarlette>=1.0.1\n' | $(BIN)/uv pip compile requirements-peers.txt --override - --universal \
+		--python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements-peers.lock --quiet
 
 clean:
-	rm -rf .venv .ml_assets
+	rm -rf .venv .venv-peers .ml_assets

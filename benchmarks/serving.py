@@ -34,7 +34,8 @@ from typing import Any
 
 from serving_load import pace, saturate
 
-BIN, SERVERS = Path(sys.executable).parent, Path(__file__).parent / "servers"
+BIN, HERE = Path(sys.executable).parent, Path(__file__).parent
+SERVERS, PEERS = HERE / "servers", HERE / "peers"
 FEATURES, TREES, ENTITIES, REQUESTS = 30, 300, 20_000, 2_000
 STORED = range(6, FEATURES)
 MODEL = "benchmark"
@@ -56,12 +57,13 @@ class Server:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one server did: a second with all clients, of `no model`, and milliseconds of a request alone, among all,
-    and at half of that rate."""
+    """What one server did: a second with all clients, of `no model`, microseconds of processor time that a request took
+    (0 where Linux does not tell), and milliseconds of a request alone, among all, and at half of that rate."""
 
     server: str
     per_second: float
     ratio: float
+    cpu: float
     alone_p50: float
     alone_p99: float
     full_p50: float
@@ -172,11 +174,6 @@ def _tensors(row: dict[str, Any]) -> dict[str, Any]:
     return {"inputs": [{"name": name, "datatype": "FP64", "shape": [1], "data": [row[name]]} for name in NAMES]}
 
 
-def _one_tensor(row: dict[str, Any]) -> dict[str, Any]:
-    data = list(_features(row).values())
-    return {"inputs": [{"name": "rows", "datatype": "FP32", "shape": [1, FEATURES], "data": data}]}
-
-
 def _by_key(row: dict[str, Any]) -> dict[str, Any]:
     asked = {f"a{at}": min(max(row[f"x{at}"], -10), 10) for at in range(4)}
     return {"rows": [{"account": row["account"], **asked, "minute": row["minute"]}]}
@@ -186,8 +183,10 @@ def servers(home: Path, location: Path, peers: Path | None) -> Iterator[Server]:
     """Ours and the others."""
     booster = str(location / "model.ubj")
 
-    def script(name: str, *arguments: str, python: str = sys.executable) -> Callable[[int], list[str]]:
-        return lambda port: [python, str(SERVERS / f"{name}.py"), str(port), *arguments]
+    def script(
+        name: str, *arguments: str, python: str = sys.executable, folder: Path = SERVERS
+    ) -> Callable[[int], list[str]]:
+        return lambda port: [python, str(folder / f"{name}.py"), str(port), *arguments]
 
     yield Server("no model: Starlette", script("no_model"), "/ready", [("", "/predict", _features)])
     yield Server("no model: FastAPI", script("fastapi_xgboost"), "/ready", [("", "/predict", _features)])
@@ -201,23 +200,13 @@ def servers(home: Path, location: Path, peers: Path | None) -> Iterator[Server]:
     yield Server("mlflow models serve", lambda port: [*mlflow, str(port)], "/ping", [("", "/invocations", _records)])
     if peers is None:
         return
-    told = {"BOOSTER": booster, "PYTHONPATH": str(SERVERS), "DO_NOT_TRACK": "1", "BENTOML_DO_NOT_TRACK": "True"}
-    flat = [("", "/predict", _features)]
-    yield Server("LitServe", script("litserve_xgboost", booster, python=str(peers)), "/health", flat, told)
-    bento = [str(peers.parent / "bentoml"), "serve", "bentoml_xgboost:Scores", "--working-dir", str(SERVERS), "-p"]
-    wrapped = [("", "/predict", lambda row: {"row": _features(row)})]
-    yield Server("BentoML", lambda port: [*bento, str(port)], "/readyz", wrapped, told)
-    folder = home / "mlserver"
-    folder.mkdir(exist_ok=True)
-    settings = {"name": MODEL, "implementation": "mlserver_xgboost.Scores"}
-    (folder / "model-settings.json").write_text(json.dumps(settings))
-
-    def mlserver(port: int) -> list[str]:
-        shared = {"http_port": port, "grpc_port": free_port(), "metrics_port": free_port(), "parallel_workers": 0}
-        (folder / "settings.json").write_text(json.dumps({"host": "127.0.0.1", "debug": False, **shared}))
-        return [str(peers.parent / "mlserver"), "start", str(folder)]
-
-    yield Server("MLServer", mlserver, "/v2/health/ready", [("", infer, _one_tensor)], told)
+    for name, file, ready, path, body in (
+        ("LitServe", "litserve_server", "/health", "/invocations", _records),
+        ("BentoML", "bentoml_server", "/readyz", "/invocations", _records),
+        ("MLServer", "mlserver_server", "/v2/health/ready", infer, _tensors),
+    ):
+        command = script(file, python=str(peers), folder=PEERS)
+        yield Server(name, command, ready, [("", path, body)], {"BENCHMARK_MODEL": booster})
 
 
 def free_port() -> int:
@@ -265,7 +254,22 @@ def stop(server: subprocess.Popen) -> None:
             server.wait()
 
 
-def measure(server: str, port: int, path: str, body: Body, clients: int, seconds: float, base: float) -> Measured:
+def processor_seconds(server: subprocess.Popen) -> float:
+    """What the server and its workers have used; 0 where /proc does not tell."""
+    used = 0
+    for told in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parts = told.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(parts[2]) == server.pid:
+            used += int(parts[11]) + int(parts[12])
+    return used / os.sysconf("SC_CLK_TCK")
+
+
+def measure(
+    name: str, server: subprocess.Popen, port: int, path: str, body: Body, clients: int, seconds: float, base: float
+) -> Measured:
     """Ask one server alone, fully and at half of what it did fully."""
     requests = []
     for row in rows():
@@ -276,13 +280,14 @@ def measure(server: str, port: int, path: str, body: Body, clients: int, seconds
         requests.append(head.encode() + told)
     saturate(port, requests, clients=clients, seconds=1)  # warm
     alone = saturate(port, requests, clients=1, seconds=seconds)
+    used = processor_seconds(server)
     full = saturate(port, requests, clients=clients, seconds=seconds)
+    used = 1e6 * (processor_seconds(server) - used) / len(full.seconds)
     half = pace(port, requests, rate=full.per_second / 2, seconds=seconds)
     shares = [round(load.milliseconds(share), 3) for load in (alone, full, half) for share in (0.5, 0.99)]
     rate = full.per_second
-    return Measured(
-        server, round(rate, 1), round(rate / (base or rate), 3), *shares, alone.failed + full.failed + half.failed
-    )
+    failed = alone.failed + full.failed + half.failed
+    return Measured(name, round(rate, 1), round(rate / (base or rate), 3), round(used, 1), *shares, failed)
 
 
 def main() -> int:
@@ -311,7 +316,7 @@ def main() -> int:
             try:
                 for what, path, body in one.asked:
                     base = told[0].per_second if told else 0.0
-                    told.append(measure(one.name + what, port, path, body, clients, seconds, base))
+                    told.append(measure(one.name + what, server, port, path, body, clients, seconds, base))
             finally:
                 stop(server)
     machine = (
@@ -333,14 +338,14 @@ def _processor() -> str:
 def table(told: list[Measured]) -> str:
     """Markdown."""
     lines = [
-        "| server | requests/s | of no model | alone p50 / p99, ms | full p50 / p99, ms | half load p50 / p99, ms |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| server | requests/s | of no model | processor, us | alone p50 / p99, ms | full p50 / p99, ms "
+        "| half load p50 / p99, ms |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    lines += [
-        f"| {one.server} | {one.per_second:,.0f} | {one.ratio:.2f} | {one.alone_p50:.2f} / {one.alone_p99:.2f} "
-        f"| {one.full_p50:.2f} / {one.full_p99:.2f} | {one.half_p50:.2f} / {one.half_p99:.2f} |"
-        for one in told
-    ]
+    for one in told:
+        pairs = ((one.alone_p50, one.alone_p99), (one.full_p50, one.full_p99), (one.half_p50, one.half_p99))
+        times = " | ".join(f"{half:.2f} / {most:.2f}" for half, most in pairs)
+        lines.append(f"| {one.server} | {one.per_second:,.0f} | {one.ratio:.2f} | {one.cpu:.0f} | {times} |")
     return "\n".join(lines)
 
 

@@ -172,18 +172,28 @@ class Registry:
         found = self.version(name, version) if alias is None else self.find(name, alias)
         if found is None:
             raise LookupError(f"no version of model {name} is its {alias}: train and promote one first")
+        with self.files(found) as folder:
+            return load_model(folder)
+
+    @contextmanager
+    def files(self, version: RegisteredVersion) -> Iterator[Path]:
+        """A version's MLflow model directory, as long as the context is open.
+
+        Raises:
+            FileNotFoundError: its files are not where they were registered.
+        """
         mlflow = import_mlflow()
         with tempfile.TemporaryDirectory() as folder:
             try:
                 path = mlflow.artifacts.download_artifacts(
-                    artifact_uri=found.location, dst_path=folder, tracking_uri=self.tracking_uri
+                    artifact_uri=version.location, dst_path=folder, tracking_uri=self.tracking_uri
                 )
             except mlflow.exceptions.MlflowException as error:
                 raise FileNotFoundError(
-                    f"version {found.version} of model {name} cannot be read from {found.location}: "
+                    f"version {version.version} of model {version.name} cannot be read from {version.location}: "
                     f"{str(error).splitlines()[-1]}"
                 ) from error
-            return load_model(Path(path))
+            yield Path(path)
 
     def close_stale_runs(self, dagster_run_ids: Iterable[str]) -> int:
         """End the MLflow runs that killed Dagster runs left RUNNING: status KILLED, tag ``closed_as_stale``.

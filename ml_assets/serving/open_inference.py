@@ -54,6 +54,9 @@ def read_request(body: bytes, header_length: str | None) -> tuple[dict[str, Any]
         name = one.get("name")
         if not isinstance(name, str) or name in tensors:
             raise BadRequest(f"inputs: each tensor needs a name of its own, not {name!r}")
+        if _is_one_value(one):
+            tensors[name] = one["data"]
+            continue
         rows = _rows(name, one.get("shape"))
         datatype, size = one.get("datatype"), _binary_size(name, one, len(rest))
         if datatype not in _DATATYPES:
@@ -100,6 +103,20 @@ def read_json(body: bytes) -> dict[str, Any]:
     if not isinstance(request, dict):
         raise BadRequest("the body must be a JSON object")
     return request
+
+
+def _is_one_value(tensor: Mapping[str, Any]) -> bool:
+    """Whether a tensor is right and holds a value alone, which most do: the checks of all others take longer."""
+    data, datatype = tensor.get("data"), tensor.get("datatype")
+    return (
+        tensor.get("shape") == [1]
+        and type(data) is list
+        and len(data) == 1
+        and type(data[0]) is not list
+        and type(datatype) is str
+        and (datatype in _NUMPY or datatype == "BYTES")
+        and "parameters" not in tensor
+    )
 
 
 def _length(text: str, body: bytes) -> int:

@@ -71,12 +71,12 @@ class RowEncoder:
         """Columns by feature name, all of one length, as `encode_rows`."""
         if columns.keys() != self.names:
             raise BadRequest(self._differing(columns.keys()))
+        if all(type(values) is list and len(values) == 1 for values in columns.values()):
+            return self.encode_features([{name: values[0] for name, values in columns.items()}])
         lengths = {name: len(values) for name, values in columns.items()}
         if len(set(lengths.values())) > 1:
             raise BadRequest(f"the features have different numbers of values: {lengths}")
         height = next(iter(lengths.values()), 0)
-        if height == 1 and all(type(values) is list for values in columns.values()):
-            return self.encode_features([{name: values[0] for name, values in columns.items()}])
         codes, matrix = dict(self._codes), np.empty((height, len(self.features)), dtype=np.float32)
         for at, feature in enumerate(self.features):
             values = columns[feature.name]

@@ -91,6 +91,11 @@ class Orders(pa.DataFrameModel):
 
 class Untyped(pa.DataFrameModel):
     id: object
+
+
+class Parcels(pa.DataFrameModel):
+    id: pl.Int64
+    weight: pl.Float64
 """
 
 DURATION = "is no duration: write a whole positive number and one of s, m, h, d, w, such as '7d'"
@@ -147,6 +152,10 @@ WRONG = [
      "there are orders/validated"),
     (ORDERS, "time: placed_at", "time: placed", ":19: time: orders/validated has no column 'placed'; it has "
      f"{COLUMNS}, _drop"),
+    (ORDERS, "partition: _drop", "partition: _drop\n  contract: wrongly_declared.contracts:Order", ":21: contract: "
+     "contract 'wrongly_declared.contracts:Order' names no pandera.polars.DataFrameModel"),
+    (ORDERS, "partition: _drop", "partition: _drop\n  contract: wrongly_declared.contracts:Parcels", ":21: contract: "
+     f"orders/validated has no column 'weight'; it has {COLUMNS}, _drop"),
     (PICKED, "{price: amount}", "{price: amont}", ":7: request.price: orders/validated of spine orders has no column "
      f"'amont'; it has {COLUMNS}, _drop"),
     (PICKED, "CAST(returned AS DOUBLE)", "CAST(returned AS", ":19: aggregates.returns.of: feature view 'customer': "

@@ -1,0 +1,87 @@
+"""Finds in registry, lake and declarations what is handed over to other tools."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from ml_assets.components.feature_view import FeatureView
+from ml_assets.durations import parse_duration
+from ml_assets.handover.feast_repository import Repository, ViewInLake, export_views, last_known
+from ml_assets.handover.package import Candidate, Packaged, package_model
+from ml_assets.lake import Lake
+from ml_assets.online.spec import OnlineSpec
+from ml_assets.registry.records import CHAMPION, RegisteredVersion
+from ml_assets.registry.registry import Registry
+from ml_assets.training.fit import load_model
+
+PERIOD = timedelta(days=28)
+"""Of history in a Feast repository, unless told otherwise: every change of every entity is a row of it."""
+
+
+def package_version(
+    registry: Registry, lake: Lake, name: str, version: str | None, form: str, output: Path
+) -> Packaged:
+    """Package a version, None for the champion, after trying it on its rows of ``<model>/reference``.
+
+    Raises:
+        LookupError: there is no such version, or no holdout row of it.
+        ValueError: what `package_model` raises.
+        FileNotFoundError: the version's files are not where they were registered.
+    """
+    found = _find(registry, name, version)
+    rows = lake.scan(f"{name}/reference").filter(pl.col("model_version") == found.version).collect()
+    with registry.files(found) as files:
+        return package_model(Candidate(name, found.version, load_model(files), rows, files), form, output)
+
+
+def _find(registry: Registry, name: str, version: str | None) -> RegisteredVersion:
+    if version is None:
+        champion = registry.champion(name)
+        if champion is None:
+            raise LookupError(f"no version of model {name} is its {CHAMPION}: promote one, or name a --version")
+        return champion
+    known = {found.version: found for found in registry.versions(name)}
+    if version not in known:
+        raise LookupError(f"model {name} has no version {version}: there are {', '.join(known) or 'none'}")
+    return known[version]
+
+
+def export_use_case(
+    definitions: dg.Definitions, lake: Lake, use_case: str, output: Path, since: str = "", as_of: str = ""
+) -> Repository:
+    """Write the use case's views as a Feast repository.
+
+    Args:
+        since: ISO date or time, UTC where it has no zone; empty for PERIOD before as_of.
+        as_of: the same; empty for when the newest fact was known.
+
+    Raises:
+        LookupError: the use case declares no view, or a view's table is not in the lake.
+        ValueError: what `export_views` raises.
+    """
+    groups = {spec.key.to_user_string(): spec.group_name for spec in definitions.resolve_all_asset_specs()}
+    declared = definitions.component_tree.get_all_components(of_type=FeatureView)
+    own = sorted((view for view in declared if groups.get(view.key) == use_case), key=lambda view: view.name)
+    if not own:
+        others = sorted({groups[view.key] for view in declared})
+        raise LookupError(f"no feature view is declared under defs/{use_case}; there are some of {', '.join(others)}")
+    views = [
+        ViewInLake(
+            view,
+            None if view.table is None else lake.scan(view.table),
+            parse_duration((view.online or OnlineSpec()).max_age),
+        )
+        for view in own
+    ]
+    last = _moment(as_of) if as_of else last_known(views)
+    return export_views(use_case, views, output, since=_moment(since) if since else last - PERIOD, as_of=last)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        told = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} must be an ISO date or time, such as 2024-02-29 or 2024-02-29T12:00") from None
+    return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)

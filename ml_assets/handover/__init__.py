@@ -1,0 +1,1 @@
+"""Models and features in the forms that other tools take."""

@@ -1,0 +1,123 @@
+"""Whether a package says what the model says, asked before it is handed over."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from ml_assets.training.calibration import Calibration
+from ml_assets.training.fit import TrainedModel, calibrated
+from ml_assets.training.scored import PREDICTION, read_scores, score_columns
+from ml_assets.training.tasks import REGRESSION
+
+TOLERANCE = 1e-6
+"""How far, absolutely and relatively, a package's scores may be from the model's own, before calibration."""
+
+_ROUNDING = 1e-9
+
+
+class Disagreement(ValueError):
+    """A package that answers otherwise than its model."""
+
+
+def check_answers(model: TrainedModel, rows: pl.DataFrame, folder: Path) -> float:
+    """Let the package's own ``score.py`` answer the rows, in a process of its own, and compare.
+
+    A calibration may be steep, so that what is allowed is what it makes of scores within the tolerance. What follows
+    from a score, such as a class or an interval, must follow from it as it does in the model.
+
+    Returns:
+        The largest difference of a score.
+
+    Raises:
+        Disagreement: it fails, or says something else.
+    """
+    rows = rows.select(model.features)
+    told = _ask(rows, folder)
+    expected = score_columns(model, np.zeros((1, len(model.classes or ())) if model.classes else 1))
+    if told.height != rows.height or told.columns != [column.name for column in expected]:
+        raise Disagreement(f"it answers {told.height} rows of {told.columns} to {rows.height} rows")
+    own = model.library.predict(model.estimator, model.encoding.encode(rows), len(model.classes or ()))
+    given = read_scores(told, model.task, model.classes)
+    largest = compare_scores(model, own, given)
+    for column in score_columns(model, given):
+        if not _equal(told[column.name], column):
+            raise Disagreement(f"its {column.name} does not follow from its scores")
+    return largest
+
+
+def compare_scores(model: TrainedModel, own: np.ndarray, given: np.ndarray) -> float:
+    """The largest difference between the calibrated scores of ``own`` and ``given``.
+
+    Args:
+        own: what the model says before calibration, shape (rows,) or (rows, classes).
+        given: what another says after it.
+
+    Raises:
+        Disagreement: a score lies outside of what the tolerance allows.
+    """
+    low, high = _allowed(model, own)
+    wrong = ~((low <= given) & (given <= high))
+    difference = np.abs(given - calibrated(model, own))
+    if wrong.any():
+        worst = np.abs(difference)[wrong].max()
+        raise Disagreement(
+            f"{np.count_nonzero(wrong.reshape(len(own), -1).any(axis=1))} of {len(own)} holdout rows get another score,"
+            f" by up to {worst:.3g}, where {TOLERANCE:g} is allowed"
+        )
+    return float(difference.max())
+
+
+def _allowed(model: TrainedModel, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest score allowed."""
+    margin = TOLERANCE * (1 + np.abs(own))
+    low, high = own - margin, own + margin
+    if model.calibration is not None:
+        low, high = _calibrated_ends(model.calibration, low, high)
+    if model.task == REGRESSION:
+        return low, high
+    return low - TOLERANCE, high + TOLERANCE
+
+
+def _calibrated_ends(calibration: Calibration, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every curve rises, so that a class is least likely where it is least itself and every other one is most."""
+    if low.ndim == 1:
+        return calibration.curves[0].correct(low), calibration.curves[0].correct(high)
+    low, high = (
+        np.stack([curve.correct(column) for curve, column in zip(calibration.curves, ends.T, strict=True)], axis=1)
+        for ends in (low, high)
+    )
+    others_low, others_high = (ends.sum(axis=1, keepdims=True) - ends for ends in (low, high))
+    with np.errstate(invalid="ignore"):
+        least, most = low / (low + others_high), high / (high + others_low)
+    # Where no class is left likely all are alike, wherever in between that may be.
+    return np.nan_to_num(least, nan=0.0), np.nan_to_num(most, nan=1.0)
+
+
+def _ask(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as answers:
+        rows.write_ndjson(given)
+        given.seek(0)
+        asked = subprocess.run(
+            # -B: what Python compiles does not belong into the package.
+            [sys.executable, "-B", str(folder / "score.py")],
+            stdin=given,
+            stdout=answers,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            check=False,
+        )
+        if asked.returncode:
+            raise Disagreement(f"it fails: {asked.stderr.decode().strip().splitlines()[-1:]}")
+        answers.seek(0)
+        return pl.read_ndjson(answers.read(), infer_schema_length=None)
+
+
+def _equal(told: pl.Series, follows: pl.Series) -> bool:
+    if follows.name == PREDICTION and not follows.dtype.is_float():
+        return told.cast(follows.dtype).equals(follows)
+    return bool(np.allclose(told.to_numpy(), follows.to_numpy(), rtol=_ROUNDING, atol=_ROUNDING))
