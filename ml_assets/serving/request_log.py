@@ -140,16 +140,15 @@ def _types(mappings: Iterable[Mapping[str, pl.DataType]]) -> dict[str, pl.DataTy
 
 
 def _columns(prefix: str, types: Mapping[str, pl.DataType], rows: list[Mapping[str, Any]]) -> list[pl.Series]:
-    return [
-        pl.Series(prefix + name, [_value(row.get(name), dtype) for row in rows], dtype=dtype)
-        for name, dtype in types.items()
-    ]
+    columns = []
+    for name, dtype in types.items():
+        values = [row.get(name) for row in rows]
+        columns.append(pl.Series(prefix + name, list(map(_moment, values)) if dtype == MOMENT else values, dtype=dtype))
+    return columns
 
 
-def _value(value: Any, dtype: pl.DataType) -> Any:
-    if dtype == MOMENT and isinstance(value, str):
-        return datetime.fromisoformat(value).astimezone(UTC)
-    return value
+def _moment(value: Any) -> Any:
+    return datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) else value
 
 
 def _json(value: Mapping[str, Any]) -> str:
