@@ -13,7 +13,7 @@ from ml_assets.online.moments import CHUNK, SINCE, build_moments
 from ml_assets.online.payload import encode_moments, encode_unseen
 from ml_assets.online.record import Build, microseconds
 from ml_assets.online.store import OnlineStore
-from ml_assets.online.stored import stored_view, unseen_values
+from ml_assets.online.stored import declaration_of, stored_view, unseen_values
 
 __all__ = ["Build", "build_view"]
 
@@ -39,7 +39,7 @@ def build_view(
         table: the view's table.
         as_of: facts of the table known later are left out; requests of earlier moments find no values.
         max_age: how long after `as_of` values are served; without effect on a static table.
-        build: text that no other build of this view has.
+        build: text that no other build of this view has; the declaration that it was made by is put behind it.
         pushed: facts that were pushed, `view.table_columns`: all up to number `pushed_seq` that can matter.
         table_version: of the table, to be recorded.
         chunk: how many moments are computed at once.
@@ -52,7 +52,7 @@ def build_view(
     static = kept.known_at is None
     made = Build(
         view=view.name,
-        build=build,
+        build=f"{build}@{declaration_of(kept)}",
         as_of=as_of,
         valid_until=None if static else as_of + max_age,
         table_version=table_version,

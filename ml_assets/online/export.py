@@ -4,7 +4,7 @@ import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
-from ml_assets.online.facts import union_facts
+from ml_assets.online.facts import PUSHED, union_facts
 from ml_assets.online.facts_blob import decode_schema
 from ml_assets.online.record import Build
 from ml_assets.online.rows import decode_facts_from_json
@@ -16,7 +16,7 @@ ARRIVED_AT = "_arrived_at"
 
 
 def pushed_key(view: str) -> str:
-    """Asset key of the lake table with the facts pushed to a view: `table_columns`, SEQ and ARRIVED_AT."""
+    """Asset key of the lake table with the facts pushed to a view: the view's columns, SEQ and ARRIVED_AT."""
     return f"pushed/{view}"
 
 
@@ -27,8 +27,9 @@ def export_pushed(store: OnlineStore, lake: Lake, view: FeatureViewSpec) -> int:
     rows = store.pushed_since(view.name, there)
     if not rows:
         return there
-    schema = decode_schema(store.schema(view.name))
-    facts = decode_facts_from_json([row.row for row in rows], {name: schema[name] for name in view.table_columns})
+    # The columns of the build that they were pushed to: the view may read others by now.
+    pushed_to = decode_schema(store.schema(view.name))
+    facts = decode_facts_from_json([row.row for row in rows], {n: t for n, t in pushed_to.items() if n != PUSHED})
     arrived = pl.Series(ARRIVED_AT, [row.arrived_at for row in rows], pl.Int64).cast(pl.Datetime("us"))
     numbered = facts.with_columns(
         pl.Series(SEQ, [row.seq for row in rows], pl.Int64), arrived.dt.replace_time_zone("UTC").cast(MOMENT)

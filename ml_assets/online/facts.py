@@ -1,5 +1,7 @@
 """The facts behind a view's values: those of the table, those that were pushed, each counted once."""
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
@@ -32,7 +34,7 @@ def union_facts(table: pl.LazyFrame | None, pushed: pl.LazyFrame | None, view: F
         return rows.unique() if view.known_at is None else rows
     schema = table.collect_schema()
     table = table.select(columns)
-    pushed = pushed.select(pl.col(name).cast(schema[name]) for name in columns)
+    pushed = typed(pushed, {name: schema[name] for name in columns})
     if view.known_at is None:
         # Null keys are no entity, and never equal.
         return pl.concat([table, pushed.unique().join(table, on=view.entity, how="anti")])
@@ -40,6 +42,14 @@ def union_facts(table: pl.LazyFrame | None, pushed: pl.LazyFrame | None, view: F
     delivered = table.join(pushed.unique(), on=columns, how="semi", nulls_equal=True).with_columns(twin)
     more = pushed.with_columns(twin).join(delivered, on=[*columns, _TWIN], how="anti", nulls_equal=True)
     return pl.concat([table, more.drop(_TWIN)])
+
+
+def typed(pushed: pl.LazyFrame, types: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    """Pushed rows in the types of the view's table; null in a column that the view did not read when they were."""
+    there = pushed.collect_schema()
+    return pushed.select(
+        (pl.col(name) if name in there else pl.lit(None)).cast(dtype).alias(name) for name, dtype in types.items()
+    )
 
 
 def reachable_facts(
@@ -57,8 +67,8 @@ def reachable_facts(
     if view.known_at is not None:
         parts[0] = parts[0].filter(pl.col(view.known_at) <= now)
     if pushed is not None:
-        typed = pushed.select(pl.col(name).cast(schema[name]) for name in columns)
-        parts.append(typed.with_columns(pl.lit(True).alias(PUSHED)))
+        ours = typed(pushed, {name: schema[name] for name in columns})
+        parts.append(ours.with_columns(pl.lit(True).alias(PUSHED)))
     facts = pl.concat(parts)
     if view.entity:
         facts = facts.filter(pl.all_horizontal(pl.col(view.entity).is_not_null()))

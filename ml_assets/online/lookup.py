@@ -7,7 +7,7 @@ from typing import Any
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.keys import entity_key
 from ml_assets.online.store import EXPIRED, FRESH, MISSING, UNSEEN, OnlineStore, Stored
-from ml_assets.online.stored import stored_features
+from ml_assets.online.stored import declaration_of, stored_features
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,12 @@ class OnlineFeatures:
         kept = [view for view in views if view.table is not None]
         entities = list(dict.fromkeys(tuple(view.spine_entity) for view in kept))
         self._entities = entities
-        self._views = [(view.name, entities.index(tuple(view.spine_entity)), stored_features(view)) for view in kept]
-        self._nulls = {name: dict.fromkeys(features) for name, _, features in self._views}
-        self.names = [feature for _, _, features in self._views for feature in features]
+        self._views = [
+            (view.name, entities.index(tuple(view.spine_entity)), stored_features(view), f"@{declaration_of(view)}")
+            for view in kept
+        ]
+        self._nulls = {name: dict.fromkeys(features) for name, _, features, _ in self._views}
+        self.names = [feature for _, _, features, _ in self._views for feature in features]
 
     def fetch(self, rows: Sequence[Mapping[str, Any]], at: int) -> list[Fetched]:
         """The features of each row as of `at`, microseconds.
@@ -57,7 +60,7 @@ class OnlineFeatures:
         keys = []
         for row in rows:
             texts = [entity_key([row[name] for name in columns]) for columns in self._entities]
-            keys += [(view, texts[place]) for view, place, _ in self._views]
+            keys += [(view, texts[place]) for view, place, _, _ in self._views]
         found = self._store.read(keys, at)
         width = len(self._views)
         return [self._fetched(found[place * width : (place + 1) * width], at) for place in range(len(rows))]
@@ -65,9 +68,10 @@ class OnlineFeatures:
     def _fetched(self, found: Sequence[Stored | None], at: int) -> Fetched:
         values: dict[str, Any] = {}
         states, known_at, versions = {}, {}, {}
-        for (view, _, features), stored in zip(self._views, found, strict=True):
+        for (view, _, features, declaration), stored in zip(self._views, found, strict=True):
             known_at[view] = None
-            if stored is None:
+            # Values that another declaration means are none of this one's.
+            if stored is None or not stored.build.endswith(declaration):
                 states[view] = MISSING
                 values.update(self._nulls[view])
                 continue

@@ -11,8 +11,8 @@ from ml_assets.online.changes import changed_moments, refuse_contradictions
 from ml_assets.online.facts_blob import decode_schema
 from ml_assets.online.keys import ENTITY, with_entity
 from ml_assets.online.rows import PushError, check_rows, encode_facts_as_json, read_rows
-from ml_assets.online.store import NewRow, OnlineStore
-from ml_assets.online.stored import stored_view
+from ml_assets.online.store import NewRow, NoBuild, OnlineStore, OtherDeclaration
+from ml_assets.online.stored import declaration_of, stored_view
 
 __all__ = ["PushError", "Pushed", "push_facts"]
 
@@ -53,18 +53,25 @@ def push_facts(
 
     Raises:
         PushError: a row is not what the view's table holds, or a second row of an entity of a static table.
-        NoBuild: the view has no build yet.
+        NoBuild: the view has no build yet, or one of another declaration.
         FeatureError: as the engine does.
     """
     kept = stored_view(view)
     if not len(rows):
         raise PushError(f"feature view {view.name!r}: no rows were pushed")
     for _ in range(_ATTEMPTS):
+        built = store.build(view.name)
+        if built is None:
+            raise NoBuild(view.name)
+        if not built.is_of(declaration_of(kept)):
+            raise OtherDeclaration(view.name)
         schema = decode_schema(store.schema(view.name))
         facts = check_rows(kept, rows, schema) if isinstance(rows, pl.DataFrame) else read_rows(kept, rows, schema)
         new = _new_rows(kept, facts)
         entities = sorted({row.entity for row in new})
         snapshot = store.snapshot(view.name, entities)
+        if snapshot.build.build != built.build:
+            continue
         refuse_contradictions(kept, snapshot, new)
         last = store.apply(snapshot, new, arrived_at, changed_moments(kept, snapshot, new))
         if last is not None:

@@ -14,7 +14,7 @@ class Build(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     view: str = Field(description="Feature view.")
-    build: str = Field(description="Identifies the build among those of its view.")
+    build: str = Field(description="Identifies the build among those of its view; behind the @ its declaration.")
     as_of: datetime = Field(description="Facts of the table that were known by then are in it.")
     valid_until: datetime | None = Field(description="From then on its values are expired; null for never.")
     table_version: int | None = Field(description="Version of the view's table in the lake; null if it lies elsewhere.")
@@ -22,6 +22,10 @@ class Build(BaseModel):
     entities: int = Field(default=0, description="How many entities have facts in it.")
     moments: int = Field(default=0, description="How many values of entities it keeps.")
     max_known_at: datetime | None = Field(default=None, description="When the newest of its facts was known.")
+
+    def is_of(self, declaration: str) -> bool:
+        """Whether it was made by a declaration, see `declaration_of`."""
+        return self.build.endswith(f"@{declaration}")
 
     @property
     def begin(self) -> int:

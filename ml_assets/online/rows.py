@@ -1,4 +1,4 @@
-"""Facts as they are pushed: JSON objects or a frame, checked against the view's table, and kept as JSON lists."""
+"""Facts as they are pushed: JSON objects or a frame, checked against the view's table, and kept as JSON objects."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -67,23 +67,24 @@ def check_rows(view: FeatureViewSpec, rows: pl.DataFrame, schema: Schema) -> pl.
 
 
 def encode_facts_as_json(rows: pl.DataFrame) -> list[str]:
-    """Each row as a JSON list: moments, dates and durations as whole numbers, decimals as text."""
+    """Each row as a JSON object: moments, dates and durations as whole numbers, decimals as text."""
     plain = rows.select(
         pl.col(name).cast(
             _AS_INTEGERS[type(dtype)] if dtype.is_temporal() else pl.String if dtype.is_decimal() else dtype
         )
         for name, dtype in rows.schema.items()
     )
-    return [orjson.dumps(row).decode() for row in plain.rows()]
+    return [orjson.dumps(row).decode() for row in plain.rows(named=True)]
 
 
 def decode_facts_from_json(rows: Sequence[str], schema: Schema) -> pl.DataFrame:
-    """The rows that `encode_facts_as_json` made, in the types of `schema`."""
+    """The rows that `encode_facts_as_json` made, in the types of `schema`; null where a row lacks a column, as one does
+    that was pushed before the view read that column."""
     values = [orjson.loads(row) for row in rows]
     return pl.DataFrame(
         [
-            pl.Series(name, [row[place] for row in values], _kept_as(dtype)).cast(dtype)
-            for place, (name, dtype) in enumerate(schema.items())
+            pl.Series(name, [row.get(name) for row in values], _kept_as(dtype)).cast(dtype)
+            for name, dtype in schema.items()
         ]
     )
 

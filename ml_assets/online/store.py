@@ -24,6 +24,17 @@ class NoBuild(LookupError):
         super().__init__(f"feature view {view!r} has no build in the online store: materialize online/{view} first")
 
 
+class OtherDeclaration(NoBuild):
+    """The build of a view that is in the store was made by another declaration than the one that asks."""
+
+    def __init__(self, view: str) -> None:
+        LookupError.__init__(
+            self,
+            f"the online store was built by another declaration of feature view {view!r}: materialize online/{view} "
+            "again, and start what reads it again",
+        )
+
+
 class StaleBuild(RuntimeError):
     """A newer build of the view was published while this one was being made."""
 
@@ -43,7 +54,7 @@ class Stored:
         values: of the view's stored features, in order.
         known_at: when the newest fact behind them was known; None for none.
         valid_until: the end of the build; None for never.
-        build: identifies the build.
+        build: identifies the build, and at its end the declaration that it was made by.
         seq: number of the last pushed fact that the values include.
         seen: whether the build has facts of the entity.
     """
@@ -58,7 +69,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class PushedRow:
-    """A pushed fact as it is kept: `row` is a JSON list of the values of `view.table_columns`, in order."""
+    """A pushed fact as it is kept: `row` is a JSON object of the values by column."""
 
     seq: int
     arrived_at: int

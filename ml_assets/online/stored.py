@@ -1,5 +1,8 @@
 """The part of a view that is kept: all of its features but those of the request itself."""
 
+import hashlib
+
+import orjson
 import polars as pl
 
 from ml_assets.features.engine import compute_features
@@ -25,6 +28,14 @@ def stored_view(view: FeatureViewSpec) -> FeatureViewSpec:
         raise ValueError(f"feature view {view.name!r} has request features only: there is nothing to keep")
     kept = {name: getattr(view, name) for name in FeatureViewSpec.model_fields if name != "request"}
     return FeatureViewSpec(**kept)
+
+
+def declaration_of(view: FeatureViewSpec) -> str:
+    """What tells one declaration of stored values from another: the same text exactly if both mean the same values of
+    the same facts, in the same order."""
+    meant = ("entity", "table", "known_at", "latest", "order_by", "ttl", "windows", "aggregates", "lookups")
+    declared = view.model_dump(include=set(meant))
+    return hashlib.sha256(orjson.dumps([declared[name] for name in meant])).hexdigest()[:8]
 
 
 def unseen_values(view: FeatureViewSpec, schema: pl.Schema) -> pl.DataFrame:

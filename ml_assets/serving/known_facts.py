@@ -11,7 +11,7 @@ from ml_assets.features.inputs import MOMENT
 from ml_assets.features.keys import compare_keys
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.export import SEQ
-from ml_assets.online.facts import union_facts
+from ml_assets.online.facts import typed, union_facts
 from ml_assets.online.stored import stored_features, stored_view
 
 BUILD, LAST_SEQ = "__build__", "__last_seq__"
@@ -92,8 +92,8 @@ def _facts_of_answers(
     delivered = _within_reach(declared, rows, table, time)
     if facts.pushed is None:
         return union_facts(delivered, None, view)
-    typed = facts.pushed.select(*(pl.col(name).cast(schema[name]) for name in columns), SEQ)
-    pushed = _within_reach(declared, rows, typed, time).filter(pl.col(SEQ) <= pl.col(LAST_SEQ))
+    ours = typed(facts.pushed, {**{name: schema[name] for name in columns}, SEQ: pl.Int64()})
+    pushed = _within_reach(declared, rows, ours, time).filter(pl.col(SEQ) <= pl.col(LAST_SEQ))
     return union_facts(delivered, pushed, view)
 
 
