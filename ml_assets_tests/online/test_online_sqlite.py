@@ -20,6 +20,7 @@ from ml_assets.online.build import build_view
 from ml_assets.online.push import push_facts
 from ml_assets.online.record import microseconds
 from ml_assets.online.store import NoBuild, StoreUnavailable, open_store
+from ml_assets.online.stored import declaration_of
 
 AS_OF = datetime(2024, 3, 10, tzinfo=UTC)
 VIEW = FeatureViewSpec(
@@ -36,6 +37,10 @@ def build(store, number, **more):
         store, VIEW, table.lazy(), as_of=AS_OF, max_age=timedelta(days=1), build=f"b{number}", chunk=50, **more
     )
     assert made.entities == len(STORES)
+
+
+def named(build):
+    return f"{build}@{declaration_of(VIEW)}"
 
 
 def read_while(url, stop, new):
@@ -66,7 +71,7 @@ def test_readers_see_whole_builds_only_while_a_writer_replaces_them(url):
         reader.start()
     for number in range(12):
         # Every reader must see each build before the next one replaces it, and nothing in between.
-        assert [new.get(timeout=60) for _ in readers] == [(f"b{number}", number)] * len(readers)
+        assert [new.get(timeout=60) for _ in readers] == [(named(f"b{number}"), number)] * len(readers)
         build(store, number + 1)
     stop.set()
     for reader in readers:
@@ -129,10 +134,10 @@ def test_a_writer_that_is_killed_in_the_middle_leaves_the_build_before(url, tmp_
     def amounts():
         return [(one.build, one.values[0]) for one in store.read(KEYS, microseconds(AS_OF))]
 
-    assert amounts() == [("b1", 7)] + [("b1", 1)] * 199
+    assert amounts() == [(named("b1"), 7)] + [(named("b1"), 1)] * 199
     build(store, 3)
     # The fact that was pushed is known at the same moment as that of the table: the larger wins.
-    assert amounts() == [("b3", 7)] + [("b3", 3)] * 199
+    assert amounts() == [(named("b3"), 7)] + [(named("b3"), 3)] * 199
     with sqlite3.connect(tmp_path / "online.db") as file:
         assert file.execute("SELECT count(DISTINCT number) FROM moments").fetchone() == (1,)
 

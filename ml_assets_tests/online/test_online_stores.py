@@ -9,11 +9,14 @@ import pytest
 
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.lake import Lake
 from ml_assets.online.build import build_view
+from ml_assets.online.export import export_pushed, pushed_facts
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import Pushed, PushError, push_facts
 from ml_assets.online.record import microseconds
-from ml_assets.online.store import EXPIRED, FRESH, MISSING, UNSEEN, NoBuild, StaleBuild, open_store
+from ml_assets.online.store import EXPIRED, FRESH, MISSING, UNSEEN, NoBuild, OtherDeclaration, StaleBuild, open_store
+from ml_assets.online.stored import declaration_of
 
 MOMENT = pl.Datetime("us", "UTC")
 AS_OF = datetime(2024, 3, 10, 12, tzinfo=UTC)
@@ -78,7 +81,7 @@ def test_values_change_at_the_very_moment_a_fact_is_too_old(store, at, expected)
     fetched = read(store, "a", at)
     assert tuple(fetched.values.values()) == expected
     assert fetched.states == {"sales": FRESH}
-    assert fetched.versions == {"sales": ("b1", 0)}
+    assert fetched.versions == {"sales": ("b1@" + declaration_of(SALES), 0)}
 
 
 def test_the_newest_fact_behind_the_values_is_told_until_none_is_left(store):
@@ -92,7 +95,7 @@ def test_an_entity_without_facts_is_unseen_and_has_what_the_engine_gives_an_unkn
     for shop in ("new", None):
         fetched = read(store, shop, AS_OF)
         assert fetched.values == {"last_amount": None, "amount_sum_2h": None, "amount_count_2h": 0}
-        assert (fetched.states, fetched.versions) == ({"sales": UNSEEN}, {"sales": ("b1", 0)})
+        assert (fetched.states, fetched.versions) == ({"sales": UNSEEN}, {"sales": ("b1@" + declaration_of(SALES), 0)})
 
 
 def test_values_expire_with_the_build(store):
@@ -167,7 +170,7 @@ def test_what_no_model_takes_is_refused_and_the_build_before_stays(store, amount
     view = SALES.model_copy(update={"latest": {"last_amount": expression}, "aggregates": {}, "windows": []})
     with pytest.raises(FeatureError, match="feature view 'sales': " + told.replace("(", r"\(")):
         build_view(store, view, sales(("a", AS_OF, amount)).lazy(), as_of=AS_OF, max_age=HOUR, build="b2")
-    assert read(store, "a", AS_OF).versions == {"sales": ("b1", 0)}
+    assert read(store, "a", AS_OF).versions == {"sales": ("b1@" + declaration_of(SALES), 0)}
 
 
 def test_the_record_of_a_build_tells_what_is_in_it(store):
@@ -186,7 +189,7 @@ def test_a_pushed_fact_counts_from_when_it_was_known(store):
     assert values(store, "a", AS_OF + HOUR / 2 - MICROSECOND) == (10.0, 10.0, 1)
     assert values(store, "a", AS_OF + HOUR / 2) == (7.0, 17.0, 2)
     assert values(store, "a", AS_OF + HOUR) == (7.0, 7.0, 1)
-    assert read(store, "a", AS_OF + HOUR).versions == {"sales": ("b1", 1)}
+    assert read(store, "a", AS_OF + HOUR).versions == {"sales": ("b1@" + declaration_of(SALES), 1)}
     assert read(store, "a", AS_OF + HOUR).known_at == {"sales": microseconds(AS_OF + HOUR / 2)}
 
 
@@ -288,8 +291,8 @@ def test_a_push_while_a_build_is_made_is_in_it(store):
     build_sales(PushedMeanwhile(), build="b2", pushed=sales(("a", AS_OF, 2.0)).lazy(), pushed_seq=1)
     assert values(store, "a", AS_OF) == (7.0, 9.0, 2)
     assert values(store, "new", AS_OF) == (3.0, 3.0, 1)
-    assert read(store, "a", AS_OF).versions == {"sales": ("b2", 2)}
-    assert read(store, "new", AS_OF).versions == {"sales": ("b2", 3)}
+    assert read(store, "a", AS_OF).versions == {"sales": ("b2@" + declaration_of(SALES), 2)}
+    assert read(store, "new", AS_OF).versions == {"sales": ("b2@" + declaration_of(SALES), 3)}
     assert [row.seq for row in store.pushed_since("sales", 0)] == [2, 3]
 
 
@@ -300,7 +303,7 @@ def test_a_build_that_was_overtaken_is_not_read(store):
         store.add("sales", slow, [], [("b", 0, "null,1.0,1.0,1")], 0)
     with pytest.raises(StaleBuild):
         store.publish(slow, made, "null,null,null,0", store.schema("sales"), lambda _: [])
-    assert read(store, "a", AS_OF).versions == {"sales": ("quick", 0)}
+    assert read(store, "a", AS_OF).versions == {"sales": (f"quick@{declaration_of(SALES)}", 0)}
 
 
 def test_a_build_that_lacks_pushed_facts_of_the_one_before_is_not_read(store):
@@ -339,3 +342,49 @@ def test_pushes_at_once_are_all_there_each_with_a_number_of_its_own(store):
 def test_an_address_of_no_store_says_how_to_write_one(url):
     with pytest.raises(ValueError, match=r"write sqlite:///path for a file, or redis://host:port/number"):
         open_store(url)
+
+
+def with_latest(latest):
+    return SALES.model_copy(update={"latest": latest})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        SALES.model_copy(update={"windows": ["3h"]}),
+        SALES.model_copy(update={"ttl": "4h"}),
+        with_latest({"last_amount": "amount * 2"}),
+        with_latest({"first": "amount", "last_amount": "amount"}),
+    ],
+)
+def test_what_another_declaration_has_built_is_missing_and_takes_no_facts(store, other):
+    build_sales(store, *A_ROWS)
+    (fetched,) = OnlineFeatures(store, [other]).fetch([{"shop": "a"}], microseconds(AS_OF))
+    assert fetched.states == {"sales": MISSING}
+    assert set(fetched.values.values()) == {None}
+    assert fetched.versions == {}
+    with pytest.raises(OtherDeclaration, match="another declaration of feature view 'sales': materialize online/sales"):
+        push_facts(store, other, sales(("a", AS_OF, 1.0)), arrived_at=microseconds(AS_OF))
+
+
+def test_the_order_of_features_is_part_of_the_declaration_and_their_description_is_not():
+    both = {"last_amount": "amount", "double": "amount * 2"}
+    assert declaration_of(with_latest(both)) != declaration_of(with_latest(dict(reversed(both.items()))))
+    described = SALES.model_copy(update={"description": "Other words.", "request": {}})
+    assert declaration_of(described) == declaration_of(SALES)
+
+
+def test_facts_pushed_before_a_view_read_another_column_are_in_its_next_build(store, tmp_path):
+    """The column that they do not have is null; what they have counts."""
+    lake = Lake(str(tmp_path))
+    build_sales(store, *A_ROWS)
+    push(store, ("a", AS_OF - timedelta(minutes=5), 7.0))
+    wider = with_latest({"last_amount": "amount", "last_kind": "kind"})
+    table = sales(*A_ROWS).with_columns(kind=pl.lit("x"))
+    seq = export_pushed(store, lake, wider)
+    build_view(
+        store, wider, table.lazy(), as_of=AS_OF, max_age=timedelta(days=1), build="b2",
+        pushed=pushed_facts(lake, "sales", seq), pushed_seq=seq,
+    )  # fmt: skip
+    (fetched,) = OnlineFeatures(store, [wider]).fetch([{"shop": "a"}], microseconds(AS_OF))
+    assert fetched.values == {"last_amount": 7.0, "last_kind": None, "amount_sum_2h": 17.0, "amount_count_2h": 2}

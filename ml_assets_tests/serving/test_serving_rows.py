@@ -1,5 +1,6 @@
 """Requests about rows, as their clients see them: features looked up, facts pushed, answers kept."""
 
+import json
 import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.build import build_view
 from ml_assets.online.record import microseconds
 from ml_assets.online.store import StoreUnavailable, open_store
+from ml_assets.online.stored import declaration_of
 from ml_assets.serving.app import Limits, make_app
 from ml_assets.serving.declared import Declarations, OnlineView, RequestField, ServedModel
 from ml_assets.serving.predictor import Predictor
@@ -305,7 +307,7 @@ def test_a_store_out_of_reach_is_said_and_not_guessed_around(serving):
     def unreachable(*_):
         raise StoreUnavailable("no route to it")
 
-    client = serving(store=SimpleNamespace(read=unreachable, schema=unreachable))
+    client = serving(store=SimpleNamespace(read=unreachable, build=unreachable))
     for path in (PATH, "/v1/push/courier_history"):
         done = client.post(path, json={"rows": [ROW]})
         assert (done.status_code, "try again: no route to it" in done.text) == (503, True)
@@ -381,7 +383,9 @@ def test_every_answer_is_logged_with_what_it_was_made_of(serving, logged):
         assert (row["score"], row["prediction"]) == (answer["score"], answer["prediction"])
         assert row["requested_at"] == NOON + timedelta(hours=1)
         assert (row["role"], row["model_version"]) == ("champion", "1")
-        assert row["versions"] == '{"courier_history":["courier_history-1",0],"depot":["depot-1",0]}'
+        assert json.loads(row["versions"]) == {
+            one.name: [f"{one.name}-1@{declaration_of(one)}", 0] for one in (HISTORY, DEPOT)
+        }
     assert rows[2]["states"] == '{"courier_history":"unseen","depot":"unseen"}'
     for row in rows[4:]:
         assert {name: row[f"feature_{name}"] for name in FEATURES} == given
