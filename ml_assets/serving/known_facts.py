@@ -12,7 +12,7 @@ from ml_assets.features.keys import compare_keys
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.export import SEQ
 from ml_assets.online.facts import typed, union_facts
-from ml_assets.online.stored import stored_features, stored_view
+from ml_assets.online.stored import declaration_of, stored_features, stored_view
 
 BUILD, LAST_SEQ = "__build__", "__last_seq__"
 """Columns of an answer: the build that was read, and the last pushed fact of the entity in it."""
@@ -54,9 +54,12 @@ def stored_values(asked: pl.DataFrame, facts: KnownFacts, time: str) -> pl.DataF
             when it was asked.
 
     Returns:
-        LIVE and `stored_features(facts.view)`, in the order of `asked`; null where LIVE is false.
+        LIVE and `stored_features(facts.view)`, in the order of `asked`; null where LIVE is false, as it is where
+        another declaration than `facts.view` made the build.
     """
     builds = facts.builds.select(pl.col("build").alias(BUILD), "as_of", "valid_until", "table_version").unique(BUILD)
+    # What another declaration built was made from columns that its tables need not have.
+    builds = builds.filter(of_declaration(builds[BUILD], facts.view))
     asked = asked.with_row_index(_ANSWER)
     behind = asked.join(builds, on=BUILD, how="inner", maintain_order="left")
     live = behind.filter(pl.col("valid_until").is_null() | (pl.col(time) < pl.col("valid_until")))
@@ -72,6 +75,11 @@ def stored_values(asked: pl.DataFrame, facts: KnownFacts, time: str) -> pl.DataF
         return never.select(LIVE, *names)
     found = asked.select(_ANSWER).join(pl.concat(parts), on=_ANSWER, how="left", maintain_order="left")
     return found.select(pl.col(LIVE).fill_null(False), *names)
+
+
+def of_declaration(builds: pl.Series, view: FeatureViewSpec) -> pl.Series:
+    """Which builds, told by their ids, a declaration of a view has made; null for null."""
+    return builds.str.ends_with(f"@{declaration_of(view)}")
 
 
 def _one_entity_per_answer(view: FeatureViewSpec) -> FeatureViewSpec:

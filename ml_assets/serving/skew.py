@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml_assets.features.expressions import evaluate
 from ml_assets.features.inputs import MOMENT
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.serving.known_facts import BUILD, LAST_SEQ, LIVE, KnownFacts, stored_values
+from ml_assets.serving.known_facts import BUILD, LAST_SEQ, LIVE, KnownFacts, of_declaration, stored_values
 from ml_assets.serving.request_log import FEATURE, GIVEN
 from ml_assets.serving.rollout import SHADOW
 from ml_assets.training.fit import TrainedModel, predict
@@ -120,7 +120,8 @@ def find_skew(
     """Compare the values of logged answers with what the engine makes of the facts that could be known.
 
     For stored features these facts are told by `stored_values`; where no build was there, or it was too old, they
-    must be null. Request features are computed from what the request gave, scores from the features as logged.
+    must be null. What a build of another declaration of the view has given cannot be computed again, and is not
+    compared. Request features are computed from what the request gave, scores from the features as logged.
     Integers, booleans and text must be equal, floats within RELATIVE, scores within SCORE_TOLERANCE.
 
     Args:
@@ -172,9 +173,12 @@ def _view_values(
         having = [version for version, model in models.items() if column.name in model.features]
         if having:
             served = answers[FEATURE + column.name].alias(column.name)
-            fresh = nowhere if column.name in view.request else stored[LIVE]
             wanted = answers["model_version"].is_in(having)
-            yield _Values(view.name, served, column, _same(served, column), wanted, fresh)
+            if column.name in view.request:
+                yield _Values(view.name, served, column, _same(served, column), wanted, nowhere)
+            else:
+                ours = of_declaration(asked[BUILD], view).fill_null(True)
+                yield _Values(view.name, served, column, _same(served, column), wanted & ours, stored[LIVE])
 
 
 def _as_asked(answers: pl.DataFrame, view: str, time: str, spine: Mapping[str, pl.DataType]) -> pl.DataFrame:

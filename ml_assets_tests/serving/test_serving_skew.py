@@ -11,6 +11,7 @@ import pytest
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.record import Build
+from ml_assets.online.stored import declaration_of
 from ml_assets.serving.known_facts import KnownFacts
 from ml_assets.serving.request_log import Answered, LogSchema, log_frame
 from ml_assets.serving.skew import find_skew, sample_answers
@@ -56,9 +57,13 @@ TABLE += [pl.concat([TABLE[0], facts(("ann", "10:20", 8.0, "c"))])]
 COURIERS = pl.DataFrame({"courier": ["ann", "bob"], "wheels": [2, 3]})
 
 
+def named(build, view=VIEW):
+    return f"{build}@{declaration_of(view)}"
+
+
 def build(name, as_of, until, version, pushed_seq=0):
     return Build(
-        view="courier", build=name, as_of=at(as_of), valid_until=until and at(until), table_version=version,
+        view="courier", build=named(name), as_of=at(as_of), valid_until=until and at(until), table_version=version,
         pushed_seq=pushed_seq,
     )  # fmt: skip
 
@@ -97,7 +102,7 @@ def answered(asked_at, courier="ann", build=("b0", 0), state="fresh", kilos=12, 
         "requested_at": int(at(asked_at).timestamp() * 1e6), "latency": 0.001,
         "given": {"order": order, "courier": courier, "kilos": kilos}, "features": features,
         "answer": dict.fromkeys(["score", "prediction"], -10.0 if count is None else 10.0 * count),
-        "versions": {"courier": build, "city": ("c", 0)} if build else {"city": ("c", 0)},
+        "versions": {"city": (named("c", CITY), 0)} | ({"courier": (named(build[0]), build[1])} if build else {}),
         "states": {"courier": state, "city": "fresh"},
     }  # fmt: skip
     return Answered(**one | more)
@@ -114,7 +119,9 @@ def log(*rows):
 
 
 def compare(*rows, table=TABLE, pushed=PUSHED):
-    static = Build(view="city", build="c", as_of=at("09:00"), valid_until=None, table_version=0, pushed_seq=0)
+    static = Build(
+        view="city", build=named("c", CITY), as_of=at("09:00"), valid_until=None, table_version=0, pushed_seq=0
+    )
     known = {
         "courier": KnownFacts(VIEW, BUILDS, lambda version: table[version].lazy(), pushed.lazy()),
         "city": KnownFacts(CITY, static.frame(), lambda _: COURIERS.lazy(), None),
@@ -142,6 +149,18 @@ HONEST = {
     "no build": answered("10:15", build=None, state="missing", stored=[None] * 4),
     "a float without its last digit": answered("10:15", stored=["b", 2, 6.5, 3.25 * (1 + 1e-12)]),
 }  # fmt: skip
+
+
+def test_what_another_declaration_built_is_not_compared_and_the_rest_is():
+    other = VIEW.model_copy(update={"windows": ["3h"]})
+    given = {"versions": {"courier": (named("b0", other), 0), "city": (named("c", CITY), 0)}}
+    wrong = ["z", 9, 9.0, 9.0]
+    with_other, with_ours = compare(answered("10:15", stored=wrong, **given)), compare(answered("10:15", stored=wrong))
+    assert with_other.differing.rows() == []
+    assert with_ours.differing["feature"].sort().to_list() == sorted(VIEW.feature_names)
+    assert with_ours.values - with_other.values == len(VIEW.feature_names)
+    off = answered("10:15", stored=wrong, **given, features=answered("10:15", stored=wrong).features | {"wheels": 5})
+    assert compare(off).differing["feature"].to_list() == ["wheels"]
 
 
 @pytest.mark.parametrize("one", HONEST.values(), ids=HONEST.keys())
