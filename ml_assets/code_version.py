@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from ml_assets.transform.project import project_files
+
 PROJECT = Path(__file__).resolve().parent.parent
 """The checkout: the folder of pyproject.toml, dagster.yaml and dbt_project."""
 
@@ -41,14 +43,21 @@ def project_of(here: Path) -> DeclaringProject:
 
 @lru_cache(maxsize=1)
 def code_fingerprint() -> str:
-    """Hash of every source file of the platform and of the project's declarations, 16 hexadecimal digits."""
+    """Hash of every source file of the platform and of the project: its package and its dbt projects, 16 digits."""
     digest = hashlib.sha256()
     project = current_project()
-    folders = {PROJECT / "ml_assets", PROJECT / "dbt_project", project.folder / project.package}
-    for path in sorted(p for f in folders for p in f.rglob("*") if p.suffix in {".py", ".yaml", ".yml", ".sql"}):
+    packages = {PROJECT / "ml_assets", project.folder / project.package}
+    code = {p for f in packages for p in f.rglob("*") if p.suffix in {".py", ".yaml", ".yml", ".sql"}}
+    sql = {p for f in {PROJECT, project.folder} for folder in _dbt_projects(f) for p in project_files(folder)}
+    for path in sorted(code | sql):
         digest.update(str(path.relative_to(PROJECT if path.is_relative_to(PROJECT) else project.folder)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _dbt_projects(folder: Path) -> list[Path]:
+    """The dbt projects that lie in a folder or in one of its folders."""
+    return [found.parent for form in ("dbt_project.yml", "*/dbt_project.yml") for found in folder.glob(form)]
 
 
 @lru_cache(maxsize=1)

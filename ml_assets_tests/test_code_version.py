@@ -8,7 +8,8 @@ from ml_assets import code_version
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A checkout with one file of each kind."""
-    for name in ("ml_assets/a.py", "ml_assets/defs/shop/defs.yaml", "dbt_project/models/m.sql", "dbt_project/m.yml"):
+    dbt = ("dbt_project/dbt_project.yml", "dbt_project/models/m.sql", "dbt_project/m.yml", "dbt_project/seeds/list.csv")
+    for name in ("ml_assets/a.py", "ml_assets/defs/shop/defs.yaml", *dbt):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("first")
@@ -42,12 +43,28 @@ def test_the_fingerprint_stays_while_nothing_changes(project):  # noqa: ARG001
         "ml_assets/defs/shop/defs.yaml",
         "dbt_project/models/m.sql",
         "dbt_project/m.yml",
+        "dbt_project/seeds/list.csv",
+        "dbt_project/models/m.py",
         "ml_assets/new.py",
     ],
 )
 def test_the_fingerprint_changes_with_code_and_declarations(project, name):
     before = fingerprint()
     (project / name).write_text("second")
+    assert fingerprint() != before
+
+
+@pytest.mark.parametrize("name", ["dbt/models/m.sql", "dbt/macros/m.sql", "dbt/models/m.yaml", "shop/defs/defs.yaml"])
+def test_the_fingerprint_changes_with_a_project_of_its_own(project, name, tmp_path_factory, monkeypatch):  # noqa: ARG001
+    own = tmp_path_factory.mktemp("own")
+    for file in ("shop/defs/defs.yaml", "dbt/dbt_project.yml", "dbt/models/m.sql"):
+        (own / file).parent.mkdir(parents=True, exist_ok=True)
+        (own / file).write_text("first")
+    (own / "pyproject.toml").write_text('[tool.dg.project]\nroot_module = "shop"\n')
+    monkeypatch.chdir(own)
+    before = fingerprint()
+    (own / name).parent.mkdir(parents=True, exist_ok=True)
+    (own / name).write_text("second")
     assert fingerprint() != before
 
 

@@ -7,7 +7,7 @@ all declarations take to load.
 import hashlib
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from ml_assets.components.spine import Spine
 from ml_assets.durations import parse_duration
 from ml_assets.features.assemble import refuse_homonyms, refuse_twins
 from ml_assets.features.expressions import columns_read
-from ml_assets.sources.grains import WHOLE, drop_start
+from ml_assets.sources.grains import drop_start
 from ml_assets.training.spaces import SKLEARN, library
 from ml_assets.training.splits import check_label_type
 from ml_assets.training.tasks import fitting_metrics, listed
@@ -56,24 +56,30 @@ def check_coherence(tree: ProjectTree, specs: Sequence[dg.AssetSpec], passed: Pa
 
 
 def _fingerprint(declared: Sequence[Placed], specs: Sequence[dg.AssetSpec]) -> str:
-    digest = hashlib.sha256(__version__.encode())
+    digest, contracts = hashlib.sha256(__version__.encode()), set()
     for placed in declared:
         digest.update(type(placed.component).__name__.encode())
         digest.update(placed.component.model_dump_json().encode() if isinstance(placed.component, _PARTS) else b"")
         if isinstance(placed.component, Source | Spine) and placed.component.contract:
-            digest.update(_contract_text(placed.component.contract))
+            contracts.add(placed.component.contract.partition(":")[0].partition(".")[0])
+    for package in sorted(contracts):
+        digest.update(_code_of(package))
     for spec in specs:
         digest.update(f"{spec.key.path}{_documented(spec)}".encode())
     return digest.hexdigest()
 
 
-def _contract_text(contract: str) -> bytes:
-    module = contract.partition(":")[0]
-    try:
-        found = importlib.util.find_spec(module)
-    except ImportError:
-        found = None
-    return Path(found.origin).read_bytes() if found is not None and found.origin else b"none"
+def _code_of(package: str) -> bytes:
+    """Digest of a package that holds contracts: one may be made of other modules' classes and checks."""
+    digest, found = hashlib.sha256(), importlib.util.find_spec(package)
+    if found is None:
+        return b"none"
+    folders = list(found.submodule_search_locations or ())
+    files = [path for folder in folders for path in Path(folder).rglob("*.py")] if folders else [Path(found.origin)]
+    for path in sorted(files):
+        digest.update(f"{path}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.digest()
 
 
 def _documented(spec: dg.AssetSpec) -> list[str] | None:
@@ -286,11 +292,11 @@ def _no_sql(view: FeatureView) -> Iterator[str]:
 
 
 def _no_row_to_train_on(model: MLModel, spine: Spine) -> Iterator[str]:
+    """Whether the declared drops are too few. Drops without an end become enough one day, so nothing is said then."""
     drops, split = spine.drops, model.split
-    if drops.grain == WHOLE:
+    if drops.end is None:
         return
-    end = drop_start(drops.grain, drops.end) if drops.end else datetime.now(UTC).replace(tzinfo=None)
-    there = end - drop_start(drops.grain, drops.start)
+    there = drop_start(drops.grain, drops.end) - drop_start(drops.grain, drops.start)
     taken = sum((parse_duration(part) for part in (split.validation, split.holdout, split.gap)), timedelta(0))
     if taken >= there:
         yield (

@@ -4,10 +4,13 @@ Importing dagster-dbt costs more than importing Dagster itself, so the translati
 manifest and definitions load from it until a file of the project changes.
 """
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 
+from ml_assets import __version__
 from ml_assets.transform.project import DbtProject
 
 
@@ -46,7 +49,7 @@ class ModelSpec:
 
 def dbt_specs(project: DbtProject) -> dict[str, ModelSpec]:
     """All models and sources of the project, by dbt unique id."""
-    cached = project.state / f"specs-{project.fingerprint()}.json"
+    cached = project.state / f"specs-{_state(project)}.json"
     if not cached.exists():
         specs = {uid: asdict(spec) for uid, spec in _translate(project).items()}
         written = cached.with_suffix(f".{os.getpid()}")
@@ -54,6 +57,12 @@ def dbt_specs(project: DbtProject) -> dict[str, ModelSpec]:
         written.write_text(json.dumps(specs))
         written.replace(cached)
     return {uid: ModelSpec.from_json(r) for uid, r in json.loads(cached.read_text()).items()}
+
+
+def _state(project: DbtProject) -> str:
+    """The state of the project and of what translates it."""
+    translators = f"{project.fingerprint()} {version('dagster-dbt')} {__version__}"
+    return hashlib.sha256(translators.encode()).hexdigest()[:16]
 
 
 def _translate(project: DbtProject) -> dict[str, ModelSpec]:

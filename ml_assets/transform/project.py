@@ -2,15 +2,22 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-ADAPTER_ENVIRONMENT = ("ML_ASSETS_LAKE", "ML_ASSETS_DBT_SCRATCH")
-"""What the project's own YAML reads with ``env_var``."""
+_GIVEN = {"ML_ASSETS_LAKE", "ML_ASSETS_DBT_SCRATCH"}
+"""Variables that every invocation sets itself."""
+
+_MADE = {"target", "logs", "__pycache__"}
+"""Folders that dbt and Python write beside the project's own files."""
+
+_ENV_VAR = re.compile(rb"""env_var\(\s*['"](\w+)['"]""")
 
 
 class DbtFailed(RuntimeError):
@@ -32,11 +39,19 @@ class DbtProject:
     lake: str
 
     def fingerprint(self) -> str:
-        """Changes whenever a file of the project or the lake's address does."""
-        digest = hashlib.sha256(self.lake.encode())
-        for path in sorted(p for p in self.folder.rglob("*") if p.suffix in {".sql", ".yml", ".csv"}):
-            digest.update(str(path.relative_to(self.folder)).encode())
-            digest.update(path.read_bytes())
+        """Changes whenever something does that decides the manifest.
+
+        That is every file of the project (SQL and Python models, macros, seeds, YAML, packages, doc blocks), every
+        environment variable that one of them reads, the lake's address and the version of dbt.
+        """
+        digest, named = hashlib.sha256(f"{self.lake}\n{version('dbt-core')}".encode()), set()
+        for path in project_files(self.folder):
+            content = path.read_bytes()
+            named.update(name.decode() for name in _ENV_VAR.findall(content))
+            digest.update(f"{path.relative_to(self.folder)} {len(content)}\n".encode())
+            digest.update(content)
+        for name in sorted(named - _GIVEN):
+            digest.update(f"{name}={os.environ.get(name)!r}\n".encode())
         return digest.hexdigest()[:16]
 
     def invoke(self, arguments: list[str], scratch: Path, manifest: Any = None) -> Any:
@@ -67,6 +82,17 @@ class DbtProject:
     def manifest(self) -> Any:
         """dbt's parsed manifest, once per process and state of the files."""
         return _parsed(self, self.fingerprint())
+
+
+def project_files(folder: Path) -> list[Path]:
+    """The files of a dbt project in order: all but what is made from them, hidden files, and notes beside them."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and _decides(path.relative_to(folder)))
+
+
+def _decides(path: Path) -> bool:
+    hidden_or_made = any(part.startswith(".") or part in _MADE for part in path.parts)
+    note = len(path.parts) == 1 and path.suffix in {".md", ".txt", ""}
+    return not hidden_or_made and not note
 
 
 @lru_cache(maxsize=4)

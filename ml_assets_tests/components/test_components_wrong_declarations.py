@@ -283,6 +283,22 @@ def test_a_contract_that_changes_is_looked_at_again(project):
     assert "request.price: orders/validated of spine orders has no column 'amount'" in done.stderr
 
 
+def test_a_module_that_a_contract_is_made_of_is_looked_at_again(project, changed):  # noqa: ARG001
+    package, passed = project / NAME, project / "home" / "coherent"
+    load(project)
+    before = passed.read_text()
+    (package / "base.py").write_text("LIMIT = 3\n")
+    load(project)
+    after = passed.read_text()
+    (package / "base.py").unlink()
+    assert after != before
+
+
+def test_drops_without_an_end_are_enough_whatever_the_day(project, changed):
+    changed(ORDERS, 'drops: {grain: monthly, start: "2024-01"}', 'drops: {grain: monthly, start: "2999-01"}')
+    assert load(project).resolve_all_asset_specs()
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("command", ["ml-assets status", "ml-assets try returns", "dg check defs"])
 def test_every_command_says_it_without_a_traceback_of_ours(project, changed, command):

@@ -164,8 +164,14 @@ def test_the_manifest_is_parsed_once_per_state_of_the_files(project, write_proje
         {"models/good/schema.yml": "version: 2\n"},
         {"models/good/marts/more.sql": "select 1 as one"},
         {"seeds/list.csv": "a\n1\n"},
+        {"models/good/marts/more.py": "def model(dbt, session): return dbt.ref('turnover')"},
+        {"models/good/more.yaml": "version: 2\n"},
+        {"macros/cents.sql": "{% macro cents(x) %}{{ x }} * 100{% endmacro %}"},
+        {"packages.yml": "packages: []"},
+        {"dbt_packages/other/macros/m.sql": "{% macro m() %}1{% endmacro %}"},
+        {"models/good/words.md": "{% docs shop %}The shop.{% enddocs %}"},
     ],
-    ids=["sql", "yml", "new model", "seed"],
+    ids=["sql", "yml", "new model", "seed", "python", "yaml", "macro", "packages", "package", "doc block"],
 )
 def test_the_fingerprint_changes_with_every_file_that_decides_the_result(write_project, change):
     before = write_project().fingerprint()
@@ -175,9 +181,18 @@ def test_the_fingerprint_changes_with_every_file_that_decides_the_result(write_p
 
 def test_the_fingerprint_changes_with_the_lake_but_not_with_notes(write_project):
     project = write_project()
-    noted = write_project(**{"README.md": "about"})
-    assert noted.fingerprint() == project.fingerprint()
+    before = project.fingerprint()
+    noted = write_project(**{"README.md": "about", "logs/dbt.log": "ran", "target/x.json": "{}", ".user.yml": "id: 1"})
+    assert noted.fingerprint() == before
     assert DbtProject(project.folder, project.state, "s3://elsewhere").fingerprint() != project.fingerprint()
+
+
+def test_the_fingerprint_changes_with_a_variable_that_the_project_reads(write_project, monkeypatch):
+    project = write_project(**{"models/good/marts/behind.sql": "select '{{ env_var('SHOP_CITY', 'Ulm') }}' as city"})
+    monkeypatch.delenv("SHOP_CITY", raising=False)
+    before = project.fingerprint()
+    monkeypatch.setenv("SHOP_CITY", "Bonn")
+    assert project.fingerprint() != before
 
 
 def test_dbt_leaves_the_environment_as_it_was(tmp_path, monkeypatch):
