@@ -1,8 +1,17 @@
-"""From delivered values to the types that the contract declares, exactly or not at all."""
+"""From delivered values to the types that the contract declares, exactly or not at all: see `exact`."""
 
 import polars as pl
 
 from ml_assets.sources.errors import DeliveryFault
+from ml_assets.sources.exact import (
+    has_finer,
+    in_calendar,
+    in_unit,
+    number_of_number,
+    number_of_text,
+    text_of_number,
+    text_of_time,
+)
 
 # ISO 8601 only: 01/02/2013 is January in one office and February in the next. A column with a time zone
 # takes moments with an offset, a column without takes wall-clock times; neither is guessed from the other.
@@ -21,15 +30,17 @@ def typed_column(values: pl.Series, dtype: pl.DataType, rows: pl.Series | None =
 
     Raises:
         DeliveryFault: "wrong type", naming the first value that does not fit and its row in the file; a text
-            fits a number only if all of it is that number, a number fits a smaller type only if in range.
+            fits a number only if all of it is that number, and no value may change.
     """
-    converted = _parsed(values, dtype) if values.dtype == pl.String else _converted(values, dtype)
+    if isinstance(values.dtype, pl.Categorical | pl.Enum):
+        values = values.cast(pl.String)
+    converted, forced = _parsed(values, dtype) if values.dtype == pl.String else _converted(values, dtype)
     if converted.null_count() > values.null_count():
         first = (converted.is_null() & values.is_not_null()).arg_max()
         row = first + 1 if rows is None else rows[first]
         raise DeliveryFault(
             "wrong type",
-            f"{values[first]!r} in data row {row} is no {_spoken(dtype)}",
+            f"{_shown(values, first)} in data row {row} is no {_spoken(dtype)}{_would_be(forced, first)}",
             "correct the delivery or change the contract",
             column=values.name,
             row=row,
@@ -37,21 +48,22 @@ def typed_column(values: pl.Series, dtype: pl.DataType, rows: pl.Series | None =
     return converted
 
 
-def _parsed(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
+def _parsed(texts: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series | None]:
+    """The texts in the type, null where they do not fit; and what a number that does not fit would become."""
     if dtype == pl.String:
-        return texts
+        return texts, None
     if dtype == pl.Boolean:
-        return texts.str.to_lowercase().replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)
+        return texts.str.to_lowercase().replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean), None
     if dtype == pl.Date:
-        return texts.str.to_date("%Y-%m-%d", strict=False)
+        return in_calendar(texts.str.to_date("%Y-%m-%d", strict=False)), None
     if dtype == pl.Datetime:
         return _parsed_datetime(texts, dtype)
     if dtype.is_numeric():
-        return texts.cast(dtype, strict=False)
+        return number_of_text(texts, dtype)
     raise _no_such_conversion(texts, dtype)
 
 
-def _parsed_datetime(texts: pl.Series, dtype: pl.Datetime) -> pl.Series:
+def _parsed_datetime(texts: pl.Series, dtype: pl.Datetime) -> tuple[pl.Series, pl.Series]:
     formats, zone = (_MOMENTS, "UTC") if dtype.time_zone else (_WALL_CLOCK, None)
     parsed = pl.Series(texts.name, [], pl.Datetime(dtype.time_unit, zone)).extend_constant(None, len(texts))
     for pattern in formats:
@@ -59,22 +71,39 @@ def _parsed_datetime(texts: pl.Series, dtype: pl.Datetime) -> pl.Series:
             break
         attempt = texts.str.to_datetime(pattern, time_unit=dtype.time_unit, time_zone=zone, strict=False)
         parsed = parsed.zip_with(parsed.is_not_null(), attempt)
-    return parsed.dt.convert_time_zone(dtype.time_zone) if dtype.time_zone else parsed
+    parsed = in_calendar(parsed)
+    parsed = parsed.dt.convert_time_zone(dtype.time_zone) if dtype.time_zone else parsed
+    return parsed.set(has_finer(texts, dtype.time_unit).fill_null(False), None), parsed
 
 
-def _converted(values: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """A value with a type of its own changes it only where no more than range can be lost, which shows."""
+def _converted(values: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series | None]:
+    """As `_parsed`, of values with a type of their own."""
     given = values.dtype
-    if given == dtype or given == pl.Null:
-        return values.cast(dtype)
+    if given == pl.Null:
+        return values.cast(dtype), None
+    if given in (pl.Date, pl.Datetime) and given == dtype.base_type():
+        same = given == pl.Date or bool(given.time_zone) == bool(dtype.time_zone)
+        if same:
+            values = in_calendar(values)
+            return (values, None) if given == dtype else in_unit(values, dtype)
+    if given == dtype:
+        return values, None
+    if given == pl.Duration and dtype == pl.Duration:
+        return in_unit(values, dtype)
     if given.is_integer() and dtype == pl.Boolean:  # SQLite and MySQL have no other truth
-        return values.replace_strict({0: False, 1: True}, default=None, return_dtype=pl.Boolean)
-    numbers = (given.is_integer() and dtype.is_numeric()) or (given.is_float() and dtype.is_float())
-    texts = dtype == pl.String and isinstance(given, pl.Categorical | pl.Enum)
-    moments = given == pl.Datetime and dtype == pl.Datetime and bool(given.time_zone) == bool(dtype.time_zone)
-    if not (numbers or texts or moments):
-        raise _no_such_conversion(values, dtype)
-    return values.cast(dtype, strict=False)
+        return values.replace_strict({0: False, 1: True}, default=None, return_dtype=pl.Boolean), None
+    if dtype == pl.String and _has_no_other_type(given):
+        return text_of_number(values), None
+    if dtype == pl.String and given == pl.Time:
+        return text_of_time(values), None
+    if given.is_numeric() and dtype.is_numeric() and not (given.is_float() and dtype.is_decimal()):
+        return number_of_number(values, dtype)
+    raise _no_such_conversion(values, dtype)
+
+
+def _has_no_other_type(given: pl.DataType) -> bool:
+    """Whether whole numbers of this type are too large for any type of a contract but text."""
+    return given in (pl.UInt64, pl.Int128, pl.UInt128) or (given.is_decimal() and given.scale == 0)
 
 
 def _no_such_conversion(values: pl.Series, dtype: pl.DataType) -> DeliveryFault:
@@ -87,7 +116,24 @@ def _no_such_conversion(values: pl.Series, dtype: pl.DataType) -> DeliveryFault:
     )
 
 
+def _shown(values: pl.Series, place: int) -> str:
+    """A value as a person would write it, also where Python has no word for it."""
+    if values.dtype in (pl.Date, pl.Datetime) and in_calendar(values.slice(place, 1)).null_count():
+        unit = "days" if values.dtype == pl.Date else values.dtype.time_unit
+        return f"a moment beyond the years 1 to 9999 ({values.to_physical()[place]} {unit} from 1970)"
+    if values.dtype in (pl.Date, pl.Datetime, pl.Time):
+        return str(values.slice(place, 1).cast(pl.String)[0])
+    return str(values[place]) if values.dtype in (pl.Decimal, pl.Duration) else repr(values[place])
+
+
+def _would_be(forced: pl.Series | None, place: int) -> str:
+    lost = forced is None or forced.is_null()[place]
+    return "" if lost else f": it would become {_shown(forced, place)}"
+
+
 def _spoken(dtype: pl.DataType) -> str:
     if dtype == pl.Datetime:
         return "ISO 8601 moment with an offset" if dtype.time_zone else "ISO 8601 time without an offset"
+    if dtype == pl.Decimal:
+        return f"Decimal({dtype.precision}, {dtype.scale})"
     return str(dtype)

@@ -121,7 +121,8 @@ def test_texts_of_the_wrong_type(orders, dtype, text, spoken):
 @pytest.mark.parametrize(
     ("values", "dtype", "detail"),
     [
-        ([1.5], pl.Int64(), "Float64 does not become Int64"),
+        ([1.5], pl.Int64(), "1.5 in data row 1 is no Int64: it would become 1"),
+        ([1.5], pl.Decimal(10, 2), "Float64 does not become Decimal(10, 2)"),
         ([1, 0, 2], pl.Boolean(), "2 in data row 3 is no Boolean"),
         ([True], pl.Int64(), "Boolean does not become Int64"),
         ([1], pl.String(), "Int64 does not become String"),

@@ -1,0 +1,133 @@
+"""Numbers, times and spans in another type: the same value, or null.
+
+What "the same value" means, for every place that rows are read from:
+
+- A whole number, or a Decimal, is itself or not held: 300 is no Int8, 1.239 no Decimal(10, 2).
+- A float is the nearest to a decimal fraction, as in every program that reads one: 0.1 is held by Float64. Of a
+  number written in digits alone nothing may change from the size on at which a float has no fractions (2^53 in
+  Float64, 2^24 in Float32): 9007199254740993 is not held. What is written with an exponent is a float already, and
+  the nearest is taken.
+- No number becomes infinite, and none but zero becomes zero: 1e400 and 1e-400 are not held.
+- A moment keeps each fraction of a second, and lies in the years 1 to 9999.
+"""
+
+from decimal import Decimal, InvalidOperation
+
+import polars as pl
+
+_DIGITS = r"^[+-]?\d*(?:\.\d*)?$"
+_ZEROS_AFTER_POINT = r"\.0*$"
+_WHOLE_FROM = {pl.Float64: 2.0**53, pl.Float32: 2.0**24}
+_FRACTION_BEYOND = {"ms": r"\.\d{3}\d*[1-9]", "us": r"\.\d{6}\d*[1-9]", "ns": r"\.\d{9}\d*[1-9]"}
+_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
+_PER_SECOND = {"ms": 10**3, "us": 10**6}
+
+
+def number_of_text(texts: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
+    """Each text as a number, null where the type does not hold it; and what it would become if it were forced to."""
+    forced = texts.cast(dtype, strict=False)
+    if dtype.is_float():
+        changed = _changed_by_float(texts, forced)
+    elif dtype.is_decimal():
+        changed = _cut_off(texts, dtype.scale)
+    else:
+        return forced, forced
+    return _without(forced, changed), forced
+
+
+def number_of_number(values: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
+    """Each number in another number's type, null where that does not hold it; and what it would be forced to."""
+    if values.dtype.is_decimal():
+        texts = values.cast(pl.String)
+        whole = texts.str.replace(_ZEROS_AFTER_POINT, "") if dtype.is_integer() else texts
+        return number_of_text(whole, dtype)
+    forced = values.cast(dtype, strict=False)
+    if values.dtype.is_integer() and dtype.is_float():
+        changed = forced.cast(pl.Int128) != values.cast(pl.Int128)
+    elif dtype.is_float():
+        whole = (values.abs() >= _WHOLE_FROM.get(dtype.base_type(), 0)) & values.is_finite()
+        changed = (forced.is_infinite() & values.is_finite()) | ((forced == 0) & (values != 0))
+        changed |= whole & (forced.cast(values.dtype) != values)
+    elif values.dtype.is_float():
+        changed = values.floor() != values
+    else:
+        return forced, forced
+    return _without(forced, changed), forced
+
+
+def text_of_number(values: pl.Series) -> pl.Series:
+    """Whole numbers, which may be too large for every other type, as their digits."""
+    return values.cast(pl.String)
+
+
+def text_of_time(times: pl.Series) -> pl.Series:
+    """Times of day in ISO 8601, such as 08:30:00 or 08:30:00.500."""
+    return times.dt.to_string("%H:%M:%S%.f")
+
+
+def in_unit(values: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
+    """Moments or durations in the unit and zone of another type, null where a part of a second would be lost; and what
+    they would be forced to."""
+    forced = values.cast(dtype, strict=False)
+    unit = values.dtype.time_unit
+    same = forced.dt.cast_time_unit(unit).to_physical() == values.to_physical()
+    return _without(forced, ~same), forced
+
+
+def in_calendar(moments: pl.Series) -> pl.Series:
+    """Dates or moments of the years 1 to 9999; null for all others, which no program can name."""
+    if moments.dtype != pl.Date and moments.dtype.time_unit == "ns":  # which end in 2262
+        return moments
+    per_day = 1 if moments.dtype == pl.Date else 86_400 * _PER_SECOND[moments.dtype.time_unit]
+    number = moments.to_physical()
+    outside = (number < _YEAR_1 // 86_400 * per_day) | (number >= _YEAR_10000 // 86_400 * per_day)
+    return _without(moments, outside)
+
+
+def has_finer(texts: pl.Series, unit: str) -> pl.Series:
+    """Whether a text tells more of a second than the unit holds."""
+    return texts.str.contains(_FRACTION_BEYOND[unit])
+
+
+def _without(values: pl.Series, changed: pl.Series) -> pl.Series:
+    return values.set(changed.fill_null(False), None) if changed.any() else values
+
+
+def _changed_by_float(texts: pl.Series, forced: pl.Series) -> pl.Series:
+    infinite = forced.is_infinite() & texts.str.contains(r"\d")
+    vanished = (forced == 0) & texts.str.contains(r"^[^eE]*[1-9]")
+    large = (forced.abs() >= _WHOLE_FROM.get(forced.dtype.base_type(), 0)) & forced.is_finite()
+    changed = (infinite | vanished).fill_null(False)
+    suspects = (large & texts.str.contains(_DIGITS)).fill_null(False).arg_true()
+    if len(suspects):
+        wrong = _differs(texts.gather(suspects), forced.gather(suspects))
+        changed = changed.scatter(suspects.filter(wrong), True)
+    return changed
+
+
+def _differs(digits: pl.Series, numbers: pl.Series) -> pl.Series:
+    """Whether a number, which is whole, is another than its digits say."""
+    whole = digits.str.replace(_ZEROS_AFTER_POINT, "")
+    said, is_now = whole.cast(pl.Int128, strict=False), numbers.cast(pl.Int128, strict=False)
+    differs = (said != is_now).fill_null(True)
+    for place in (differs & (numbers.abs() >= 2.0**126)).arg_true():  # larger than any whole number of Polars
+        differs[place] = Decimal(digits[place]) != Decimal(numbers[place])
+    return differs
+
+
+def _cut_off(texts: pl.Series, scale: int) -> pl.Series:
+    """Whether a text has digits after the point beyond those of a Decimal."""
+    cut = texts.str.contains(rf"\.\d{{{scale}}}\d*[1-9]")
+    for place in texts.str.contains("[eE]").fill_null(False).arg_true():  # as no exact number is usually written
+        cut[place] = _places(texts[place]) > scale
+    return cut
+
+
+def _places(text: str) -> int:
+    """How many digits after the point a number has when it is written without an exponent."""
+    try:
+        number = Decimal(text).as_tuple()
+    except InvalidOperation:
+        return 0  # no number, which the cast has told already
+    significant = "".join(map(str, number.digits)).rstrip("0")
+    return len(significant) - len(number.digits) - int(number.exponent) if significant else 0
