@@ -134,6 +134,14 @@ class Project:
             )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several workers share the files, hand out those that mostly wait first, then those that take minutes."""
+    if not hasattr(config, "workerinput"):
+        return
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path.parent.name != "live", item.path not in slow))
+
+
 @pytest.fixture(scope="session")
 def unused_home(tmp_path_factory) -> Path:
     """A home in which nothing runs, shared by the tests that only load the shipped definitions: dbt parses once."""

@@ -2,7 +2,9 @@
 
 import importlib.util
 import io
+import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from filelock import FileLock
 
 PROJECT = Path(__file__).parents[2]
 EVERY = 4  # one flight in four: enough for every part of the split and every weekly chunk
@@ -56,9 +59,17 @@ def start(slice_path):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, start):
-    """A home in which the lifecycle has ended, and what it printed."""
-    home = tmp_path_factory.mktemp("home")
-    process = start(home, "--json")
-    printed, told = process.communicate(timeout=900)
-    assert process.returncode == 0, told
-    return home, printed, told
+    """A home in which the lifecycle has ended, and what it printed: lived once, and copied for each worker."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    lived, printed = shared / "lived", shared / "printed.json"
+    with FileLock(shared / "lived.lock"):
+        if not printed.exists():
+            process = start(lived, "--json")
+            output = process.communicate(timeout=900)
+            assert process.returncode == 0, output[1]
+            printed.write_text(json.dumps(output))
+    home = tmp_path_factory.mktemp("finished") / "home"
+    shutil.copytree(lived, home)
+    return home, *json.loads(printed.read_text())
