@@ -13,7 +13,7 @@ import polars as pl
 import yaml
 
 import ml_assets
-from ml_assets.features.assemble import join_features
+from ml_assets.features.assemble import ViewTables, join_features
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
 from ml_assets.training.spec import LabelSpec, SearchSpec, SplitSpec, TrainingSpec
@@ -105,7 +105,9 @@ def _stored(lake: Lake, drops: pl.Series) -> pl.DataFrame:
     keys = [column for view in views for column in view.spine_columns]
     legs = lake.scan("flight_legs").filter(pl.col("drop_month").is_in(drops.implode()))
     spine = legs.select(*dict.fromkeys([*plain_features.KEYS, *keys])).collect()
-    held = [(view, lake.scan(f"features/{view.name}")) for view in views]
+    held = [
+        ViewTables(view, lake.scan(f"features/{view.name}"), view.table and lake.scan(view.table)) for view in views
+    ]
     return join_features(spine, held, time="prediction_at").sort("flight_id")
 
 

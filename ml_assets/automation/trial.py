@@ -184,13 +184,11 @@ def _latest_cut_off(sample: pl.DataFrame, context: ModelContext) -> datetime:
 
 
 def _with_features(sample: pl.DataFrame, context: ModelContext, tables: _Tables) -> pl.DataFrame:
-    from ml_assets.features.assemble import join_features
-    from ml_assets.features.engine import compute_features
+    from ml_assets.features.assemble import ViewTables, join_features
 
-    time = context.spine.time
-    computed = []
-    for view in context.views:
-        rows = sample.select(list(dict.fromkeys([time, *view.spine_columns]))).unique(maintain_order=True)
-        events = None if view.table is None else tables.scan(view.table)
-        computed.append((view, compute_features(view, rows, events, time=time).lazy()))
-    return join_features(sample, computed, time=time)
+    views = [
+        ViewTables(view, stored=None, facts=None if view.table is None else tables.scan(view.table), computed=True)
+        for view in context.views
+    ]
+    carried = dict.fromkeys([context.spine.partition, context.spine.time, *context.columns])
+    return join_features(sample, views, time=context.spine.time, carried=list(carried))

@@ -20,9 +20,12 @@ from ml_assets.features.parts import compute_features_in_parts
 from ml_assets.features.point_in_time import find_leaks
 from ml_assets.features.reach import reachable
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import stored_rows
+from ml_assets.lake import Lake
 from ml_assets.online.spec import OnlineSpec
 from ml_assets.resources import LakeResource
 
+POINT_IN_TIME = "point_in_time"
 AUDITED_ROWS = 50
 """Stored rows that are recomputed by hand at each materialization; a leak shows in far fewer."""
 
@@ -48,8 +51,12 @@ class FeatureView(FeatureViewSpec, dg.Component, dg.Resolvable):
 
     @property
     def key(self) -> str:
-        """The asset key of the view's table."""
+        """The asset key of the view's stored features."""
         return f"features/{self.name}"
+
+    def facts(self, lake: Lake) -> pl.LazyFrame | None:
+        """The table that the view reads; None for a view of request features only."""
+        return None if self.table is None else lake.scan(self.table)
 
 
 def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefinition:
@@ -75,7 +82,7 @@ def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefi
         ],
         check_specs=[
             dg.AssetCheckSpec(
-                "point_in_time",
+                POINT_IN_TIME,
                 asset=dg.AssetKey(view.key.split("/")),
                 description="A sample, recomputed from rows known at each prediction time alone, gives the same.",
                 blocking=True,
@@ -87,18 +94,18 @@ def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefi
         drops = drops_of(context, spine.drops)
         tables = lake.open()
         rows = spine.scan(tables, drops, view.spine_columns)
-        events = None if view.table is None else tables.scan(view.table)
+        events = view.facts(tables)
         with TemporaryDirectory(prefix="ml_assets-features-") as folder:
             computed = _compute(view, spine, rows, events, Path(folder))
             written = tables.replace(view.key, computed.stored, {spine.partition: drops})
             return dg.MaterializeResult(
                 metadata={
                     **table_metadata(written, computed.stored),
-                    "missing_share": _missing_share(view, computed.stored),
+                    "missing_share": computed.missing_share,
                     "table_versions_read": {t: tables.version(t) for t in [spine.table, view.table] if t},
                 },
                 data_version=data_version(written),
-                check_results=[_audit(view, spine.time, computed.sample, events)],
+                check_results=[_audit(view, spine.time, computed, events)],
             )
 
     return features
@@ -106,44 +113,57 @@ def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefi
 
 @dataclass(frozen=True)
 class _Computed:
-    """The rows to store, lazily from files, and some of them with the spine's columns."""
+    """What was computed of a spine's rows.
+
+    Attributes:
+        stored: the rows to store, lazily from files.
+        rows: some rows of the spine, drawn at random.
+        features: theirs.
+        missing_share: feature -> share of the spine's rows that have no value.
+    """
 
     stored: pl.LazyFrame
-    sample: pl.DataFrame
+    rows: pl.DataFrame
+    features: pl.DataFrame
+    missing_share: dict[str, float]
 
 
 def _compute(
     view: FeatureView, spine: Spine, rows: pl.LazyFrame, events: pl.LazyFrame | None, folder: Path
 ) -> _Computed:
-    samples = []
+    samples, missing, height = [], [], 0
     for number, part in enumerate(compute_features_in_parts(view, rows, events, time=spine.time)):
         # What is equal has one key and one time, so it lies in one part.
-        first = pl.Series(part.rows.select(pl.struct(pl.all()).is_first_distinct()))
-        distinct, features = part.rows.filter(first), part.features.filter(first)
-        distinct.select(spine.partition).hstack(features).write_ipc(folder / f"{number}.arrow")
-        # A request feature may bear the name of the spine column that it hands on.
-        offered = distinct.with_columns(features.select(view.feature_names))
-        samples.append(offered.sample(min(AUDITED_ROWS, offered.height), seed=0))
-    offered = pl.concat(samples)
-    return _Computed(pl.scan_ipc(folder), offered.sample(min(AUDITED_ROWS, offered.height), seed=0))
+        kept = stored_rows(view, part.rows, part.features, spine.partition, spine.time)
+        kept.write_ipc(folder / f"{number}.arrow")
+        drawn = pl.int_range(part.rows.height, eager=True).sample(min(AUDITED_ROWS, part.rows.height), seed=0)
+        samples.append((part.rows[drawn], part.features[drawn]))
+        missing.append(part.features.select(view.feature_names).null_count())
+        height += part.rows.height
+    sampled, features = (pl.concat(side) for side in zip(*samples, strict=True))
+    drawn = pl.int_range(sampled.height, eager=True).sample(min(AUDITED_ROWS, sampled.height), seed=0)
+    shares = pl.concat(missing).sum().select((pl.all() / max(height, 1)).round(4)).row(0, named=True)
+    return _Computed(pl.scan_ipc(folder), sampled[drawn], features[drawn], shares)
 
 
-def _missing_share(view: FeatureView, stored: pl.LazyFrame) -> dict[str, float]:
-    nulls = stored.select(pl.col(view.feature_names).is_null().mean()).collect(engine="streaming")
-    return {name: round(share, 4) for name, share in nulls.row(0, named=True).items()}
-
-
-def _audit(view: FeatureView, time: str, sample: pl.DataFrame, events: pl.LazyFrame | None) -> dg.AssetCheckResult:
-    if events is not None:
-        events = reachable(view, events, sample[time].min(), sample[time].max())
-    differing = find_leaks(view, sample, events, time=time, rows=AUDITED_ROWS)
+def _audit(view: FeatureView, time: str, computed: _Computed, events: pl.LazyFrame | None) -> dg.AssetCheckResult:
+    differing = differing_features(view, computed.features, computed.rows, events, time)
     return dg.AssetCheckResult(
         passed=differing.is_empty(),
-        check_name="point_in_time",
+        check_name=POINT_IN_TIME,
         metadata={
             "observed": differing.height,
             "threshold": 0,
-            "rows_recomputed": sample.height,
+            "rows_recomputed": computed.rows.height,
             "differing": markdown(differing.head(10)),
         },
     )
+
+
+def differing_features(
+    view: FeatureViewSpec, features: pl.DataFrame, rows: pl.DataFrame, events: pl.LazyFrame | None, time: str
+) -> pl.DataFrame:
+    """What ``find_leaks`` finds in the features of some rows of a spine, all of which are recomputed."""
+    if events is not None:
+        events = reachable(view, events, rows[time].min(), rows[time].max())
+    return find_leaks(view, features, events, time=time, spine=rows, rows=rows.height)

@@ -13,7 +13,7 @@ from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.partitions import drop_end
 from ml_assets.components.spine import Spine
 from ml_assets.components.stages import SCORING, SERVED, STAGE, TRAINING
-from ml_assets.features.assemble import join_features
+from ml_assets.features.assemble import ViewTables, join_features
 from ml_assets.freshness import Freshness
 from ml_assets.lake import Lake
 from ml_assets.monitoring.spec import MonitoringSpec
@@ -22,6 +22,9 @@ from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.training.spaces import library
 from ml_assets.training.spec import ModelSpec, SpineSpec
+
+ROW = "_row"
+"""Number of a row of the spine, from which to tell it apart from its like."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +102,28 @@ class ModelContext:
         return list(dict.fromkeys([*named, label.column, label.known_at]))
 
     def rows(self, lake: Lake, drops: list[str]) -> pl.DataFrame:
-        """Spine rows of some drops with their stored features."""
-        spine = self.spine.rows(lake, drops, self.columns)
-        stored = [(view, lake.scan(view.key).filter(pl.col(self.spine.partition).is_in(drops))) for view in self.views]
-        return join_features(spine, stored, time=self.spine.time)
+        """Spine rows of some drops with their features."""
+        return self.featured(lake, self.spine_rows(lake, drops), drops).select(pl.exclude(ROW))
+
+    def spine_rows(self, lake: Lake, drops: list[str]) -> pl.DataFrame:
+        """Spine rows of some drops, numbered by ROW: the columns that the model's rows carry, and those that its views
+        read."""
+        read = [column for view in self.views for column in view.spine_columns]
+        return self.spine.rows(lake, drops, [*self.columns, *read]).with_row_index(ROW)
+
+    def featured(self, lake: Lake, spine_rows: pl.DataFrame, drops: list[str]) -> pl.DataFrame:
+        """What ``spine_rows`` gave, with features, without what only views read."""
+        partition = self.spine.partition
+        carried = dict.fromkeys([ROW, partition, self.spine.time, *self.columns])
+        tables = [
+            ViewTables(
+                view=view,
+                stored=lake.scan(view.key).filter(pl.col(partition).is_in(drops)) if lake.exists(view.key) else None,
+                facts=view.facts(lake),
+            )
+            for view in self.views
+        ]
+        return join_features(spine_rows, tables, time=self.spine.time, drop=partition, carried=list(carried))
 
     def drops(self, lake: Lake) -> list[str]:
         """The drops that the spine's table holds, in order."""

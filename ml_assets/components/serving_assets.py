@@ -178,8 +178,8 @@ def _spine_types(lake: Lake, model: ModelContext) -> dict[str, pl.DataType]:
 
 def _feature_types(lake: Lake, model: ModelContext) -> dict[str, pl.DataType]:
     """The types that training and batch scoring know the features by."""
-    stored = [(view, lake.scan(view.key).collect_schema()) for view in model.views]
-    return {name: schema[name] for view, schema in stored for name in view.feature_names}
+    rows = model.rows(lake, [])
+    return {name: rows.schema[name] for name in model.features}
 
 
 def _told(lake: Lake, model: ModelContext, log: pl.LazyFrame, gathered: dict[str, _Gathered]) -> dict[str, object]:

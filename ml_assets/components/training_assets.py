@@ -4,8 +4,9 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.code_version import code_commit
+from ml_assets.components.feature_view import AUDITED_ROWS, POINT_IN_TIME, differing_features
 from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
-from ml_assets.components.model_context import ModelContext
+from ml_assets.components.model_context import ROW, ModelContext
 from ml_assets.components.partitions import drop_at
 from ml_assets.components.records import (
     AS_OF,
@@ -62,7 +63,14 @@ def _training_set(model: ModelContext) -> dg.AssetsDefinition:
                 description="No label was known after the training cut-off, none of the training rows' after "
                 "validation begins.",
                 blocking=True,
-            )
+            ),
+            dg.AssetCheckSpec(
+                POINT_IN_TIME,
+                asset=dg.AssetKey([spec.name, "training_set"]),
+                description="Features of a sample of rows, recomputed row by row from what the row holds and what was "
+                "known at its prediction time, are the same.",
+                blocking=True,
+            ),
         ],
     )
     def training_set(lake: LakeResource, as_of: AsOf) -> dg.MaterializeResult:
@@ -70,10 +78,12 @@ def _training_set(model: ModelContext) -> dg.AssetsDefinition:
 
         tables = lake.open()
         moment = model.moment(tables, as_of)
-        rows = model.rows(tables, [d for d in model.drops(tables) if d <= drop_at(moment, model.spine.drops)])
+        drops = [d for d in model.drops(tables) if d <= drop_at(moment, model.spine.drops)]
+        spine_rows = model.spine_rows(tables, drops)
+        rows = model.featured(tables, spine_rows, drops)
         split = split_by_time(rows, spine=spec.spine, label=spec.label, split=spec.split, as_of=moment, task=spec.task)
         marked = pl.concat([getattr(split, part).with_columns(pl.lit(part).alias(SPLIT)) for part in PARTS])
-        written, stored = replace_as_of(tables, model.key("training_set"), moment.isoformat(), marked)
+        written, stored = replace_as_of(tables, model.key("training_set"), moment.isoformat(), marked.drop(ROW))
         late = _labels_too_late(marked, model, split.bounds)
         return dg.MaterializeResult(
             metadata={
@@ -89,11 +99,35 @@ def _training_set(model: ModelContext) -> dg.AssetsDefinition:
                     passed=late == 0,
                     check_name="labels_known_in_time",
                     metadata={"observed": late, "threshold": 0},
-                )
+                ),
+                _audit(model, tables, spine_rows, marked),
             ],
         )
 
     return training_set
+
+
+def _audit(model: ModelContext, lake: Lake, spine_rows: pl.DataFrame, marked: pl.DataFrame) -> dg.AssetCheckResult:
+    """Recompute features row by row of the training set, so that a row with another row's value is noticed."""
+    features = marked.sample(min(AUDITED_ROWS, marked.height), seed=model.spec.seed)
+    rows, time = spine_rows[features[ROW]], model.spine.time
+    differing = [
+        differing_features(view, features, rows, view.facts(lake), time).select(
+            pl.lit(view.name).alias("view"), time, "feature", "stored", "recomputed"
+        )
+        for view in model.views
+    ]
+    found = pl.concat(differing)
+    return dg.AssetCheckResult(
+        passed=found.is_empty(),
+        check_name=POINT_IN_TIME,
+        metadata={
+            "observed": found.height,
+            "threshold": 0,
+            "rows_recomputed": rows.height,
+            "differing": markdown(found.head(10)),
+        },
+    )
 
 
 def _labels_too_late(marked: pl.DataFrame, model: ModelContext, bounds) -> int:

@@ -1,59 +1,132 @@
-"""Spine rows with the stored features of several views beside them: what a model trains on and scores."""
+"""Spine rows with the features of several views beside them: what a model trains on and scores."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
 from ml_assets.features.errors import FeatureError
+from ml_assets.features.expressions import evaluate
+from ml_assets.features.parts import compute_features_in_parts
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import DECLARATION, row_declaration, stored_features, stored_rows, stored_view
+
+
+@dataclass(frozen=True)
+class ViewTables:
+    """Where the features of a view come from that are not the spine row's own.
+
+    Attributes:
+        view: the declaration.
+        stored: rows as `stored_rows` makes them; None for nothing.
+        facts: the view's own table, from which the features are computed of rows that another declaration has
+            stored; None for a view without a table.
+        computed: whether they are computed too of rows that nobody has stored; else such a row is an error.
+    """
+
+    view: FeatureViewSpec
+    stored: pl.LazyFrame | None
+    facts: pl.LazyFrame | None
+    computed: bool = False
 
 
 def join_features(
-    spine: pl.DataFrame, views: Sequence[tuple[FeatureViewSpec, pl.LazyFrame]], *, time: str
+    spine: pl.DataFrame,
+    views: Sequence[ViewTables],
+    *,
+    time: str,
+    drop: str | None = None,
+    carried: Sequence[str] | None = None,
 ) -> pl.DataFrame:
-    """Put the stored features of each view beside the spine's rows, in the spine's order.
+    """Put the features of each view beside the spine's rows, in the spine's order.
+
+    Request features are evaluated on the row itself; what a view's entity and the time determine is looked up by them
+    among the rows stored for the row's drop.
 
     Args:
-        spine: rows with every view's `spine_entity` columns and the time column.
-        views: each view with its table: entity keys, time, features; at most one row per entity and time.
+        spine: rows with every view's `spine_columns` and the time column; rows may repeat.
         time: the spine's time column.
+        drop: the spine's column that names a row's drop, by which rows are stored too; None for none.
+        carried: the columns of the spine to hand on; by default all.
 
     Returns:
-        The spine's columns, then the features of each view that are no column of the spine.
+        The carried columns, then the features of each view that are no carried column.
 
     Raises:
-        FeatureError: a feature is in two views or is another thing than the spine's column of that name, or a
-            spine row has no row in a view's table.
+        FeatureError: a feature is in two views or is another thing than the carried column of that name, an
+            expression fails, or a spine row has no row in a view's table.
     """
-    refuse_twins([view for view, _ in views])
-    joined = spine.lazy()
-    for view, table in views:
-        refuse_homonyms(view, spine.columns)
-        joined = _beside(joined, spine.columns, view, table, time)
-    complete = joined.collect()
-    for view, _ in views:
-        _refuse_gaps(complete, view, time)
-    return complete.drop(_found(view) for view, _ in views)
+    carried = spine.columns if carried is None else list(carried)
+    refuse_twins([tables.view for tables in views])
+    by = [time] if drop is None else [drop, time]
+    parts = [spine.select(carried)]
+    for tables in views:
+        view = tables.view
+        refuse_homonyms(view, carried)
+        if kept := [name for name in stored_features(view) if name not in carried]:
+            parts.append(_stored_values(spine, tables, by).select(kept))
+        own = {name: text for name, text in view.request.items() if name not in carried}
+        parts.append(evaluate(view.name, spine, own))
+    return pl.concat([part for part in parts if part.width], how="horizontal")
 
 
-def _beside(
-    rows: pl.LazyFrame, of_spine: Sequence[str], view: FeatureViewSpec, table: pl.LazyFrame, time: str
-) -> pl.LazyFrame:
-    on = [*view.spine_entity, time]
-    added = [name for name in view.feature_names if name not in of_spine]
-    stored = table.select(*on, *added, pl.lit(True).alias(_found(view))).unique(on, keep="any")
-    return rows.join(stored, on=on, how="left", nulls_equal=True, maintain_order="left")
+def _stored_values(spine: pl.DataFrame, tables: ViewTables, by: list[str]) -> pl.DataFrame:
+    """The view's stored features of every row: looked up, and computed where another declaration stored them."""
+    view, asked = tables.view, spine.select(*dict.fromkeys([*by, *tables.view.spine_entity]))
+    own = None if tables.stored is None else _own_rows(tables.stored, view)
+    if own is None:
+        missing = pl.repeat(True, spine.height, dtype=pl.Boolean, eager=True)
+    else:
+        found = _beside(asked, own.with_columns(pl.lit(True).alias(_FOUND)), view)
+        missing = found[_FOUND].is_null()
+        if not missing.any():
+            return found
+    lacking = asked.filter(missing).unique(maintain_order=True)
+    if not tables.computed:
+        _refuse_gaps(asked.filter(missing), tables, spine.height, by[-1])
+    again = [
+        stored_rows(view, part.rows, part.features, *by)
+        for part in compute_features_in_parts(stored_view(view), lacking.lazy(), tables.facts, time=by[-1])
+    ]
+    known = again if own is None else [own.select(again[0].columns).collect(), *again]
+    return _beside(asked, pl.concat(known, how="vertical_relaxed").lazy(), view)
 
 
-def _found(view: FeatureViewSpec) -> str:
-    return f"__found_{view.name}"
+_FOUND = "__found__"
 
 
-def _refuse_gaps(joined: pl.DataFrame, view: FeatureViewSpec, time: str) -> None:
-    missing = joined.filter(pl.col(_found(view)).is_null())
+def _own_rows(stored: pl.LazyFrame, view: FeatureViewSpec) -> pl.LazyFrame | None:
+    """What this very declaration has stored; None if it can be nothing."""
+    wanted = {*view.spine_entity, *stored_features(view), DECLARATION}
+    if not wanted <= {*stored.collect_schema().names()}:
+        return None
+    return stored.filter(pl.col(DECLARATION) == row_declaration(view))
+
+
+def _beside(asked: pl.DataFrame, stored: pl.LazyFrame, view: FeatureViewSpec) -> pl.DataFrame:
+    added = [name for name in (*stored_features(view), _FOUND) if name in stored.collect_schema().names()]
+    # A row of a drop, entity and time is stored once: the join must not choose among several.
+    found = asked.lazy().join(
+        stored.select(*asked.columns, *added),
+        on=asked.columns,
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
+        validate="m:1",
+    )
+    return found.collect()
+
+
+def _refuse_gaps(asked: pl.DataFrame, tables: ViewTables, rows: int, time: str) -> None:
+    """Raise FeatureError if there are rows of which no declaration of the view has stored anything."""
+    view, missing = tables.view, asked
+    there = [] if tables.stored is None else tables.stored.collect_schema().names()
+    if {*asked.columns} <= {*there}:
+        stored = tables.stored.select(asked.columns)
+        missing = asked.lazy().join(stored, on=asked.columns, how="anti", nulls_equal=True).collect()
     if missing.height:
         raise FeatureError(
-            f"feature view {view.name!r} holds nothing for {missing.height} of {joined.height} rows, the first at "
+            f"feature view {view.name!r} holds nothing for {missing.height} of {rows} rows, the first at "
             f"{missing[time].min()}: materialize features/{view.name} for that drop first"
         )
 

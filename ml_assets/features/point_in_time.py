@@ -22,6 +22,7 @@ def find_leaks(
     events: pl.LazyFrame | pl.DataFrame | None,
     *,
     time: str,
+    spine: pl.DataFrame | None = None,
     rows: int = 200,
     seed: int = 0,
     tolerance: float = 1e-9,
@@ -33,10 +34,11 @@ def find_leaks(
 
     Args:
         view: the declaration.
-        stored: spine rows with their stored features: `view.spine_columns`, the time column,
-            `view.feature_names`.
+        stored: the features of rows of the spine, `view.feature_names`.
         events: the view's table; None for a view without a table.
         time: the spine's time column.
+        spine: these rows, in the same order: `view.spine_columns` and the time column; by default `stored` holds them
+            too.
         rows: how many stored rows to draw.
         seed: of the draw.
         tolerance: accepted relative difference of a floating-point feature; all others must be equal.
@@ -48,10 +50,12 @@ def find_leaks(
     Raises:
         FeatureError: a column is missing or has the wrong type.
     """
-    check_spine(view, stored, time)
+    spine = stored if spine is None else spine
+    check_spine(view, spine, time)
     if missing := [name for name in view.feature_names if name not in stored.columns]:
         raise FeatureError(f"feature view {view.name!r}: no stored values of {missing}: compute the view again")
-    sample = stored.sample(min(rows, stored.height), seed=seed)
+    drawn = pl.int_range(stored.height, eager=True).sample(min(rows, stored.height), seed=seed)
+    stored, sample = stored[drawn], spine[drawn]
     moments = sample[time].to_physical()
     recomputed = {
         row: recompute(view, sample[row], history, moments[row])
@@ -61,7 +65,7 @@ def find_leaks(
     plain = [recomputed[row] for row in range(sample.height)]
     where = sample.select(*view.spine_entity, time)
     return pl.concat(
-        where.hstack(_compare(name, sample[name], plain, tolerance)).filter(~pl.col("equal")).drop("equal")
+        where.hstack(_compare(name, stored[name], plain, tolerance)).filter(~pl.col("equal")).drop("equal")
         for name in view.feature_names
     )
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from ml_assets.features.spec import ALL_ROWS, FeatureViewSpec
+from ml_assets.features.stored import stored_features
 from ml_assets.handover.moments import EVENT_TIME, EVERYTHING, key_columns
-from ml_assets.online.stored import stored_features
 
 _TYPES = {pl.Int64: "Int64", pl.Float64: "Float64", pl.Boolean: "Bool", pl.String: "String"}
 

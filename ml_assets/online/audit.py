@@ -7,10 +7,11 @@ import polars as pl
 
 from ml_assets.features.point_in_time import find_leaks
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import stored_features, stored_view
 from ml_assets.online.keys import ENTITY, with_entity
 from ml_assets.online.record import Build, microseconds
 from ml_assets.online.store import OnlineStore
-from ml_assets.online.stored import MOMENT, TIME, stored_features, stored_view
+from ml_assets.online.stored import MOMENT, TIME
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import declaration_of, stored_view
 from ml_assets.online.changes import reapply
 from ml_assets.online.facts import reachable_facts, split_facts, union_facts
 from ml_assets.online.facts_blob import encode_facts, encode_schema
@@ -13,7 +14,7 @@ from ml_assets.online.moments import CHUNK, SINCE, build_moments
 from ml_assets.online.payload import encode_moments, encode_unseen
 from ml_assets.online.record import Build, microseconds
 from ml_assets.online.store import OnlineStore
-from ml_assets.online.stored import declaration_of, stored_view, unseen_values
+from ml_assets.online.stored import unseen_values
 
 __all__ = ["Build", "build_view"]
 

@@ -12,8 +12,9 @@ import polars as pl
 from ml_assets.durations import parse_duration
 from ml_assets.features.engine import compute_features
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import stored_features
 from ml_assets.online.keys import ENTITY, between
-from ml_assets.online.stored import TIME, stored_features
+from ml_assets.online.stored import TIME
 
 VALID_FROM = "__valid_from__"
 KNOWN_AT = "__known_at__"

@@ -5,9 +5,9 @@ import polars as pl
 
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import stored_features
 from ml_assets.online.keys import ENTITY
 from ml_assets.online.moments import KNOWN_AT, VALID_FROM
-from ml_assets.online.stored import stored_features
 
 
 def encode_rows(view: str, values: pl.DataFrame) -> list[str]:

@@ -1,41 +1,14 @@
-"""The part of a view that is kept: all of its features but those of the request itself."""
+"""What a store holds of an entity that it has never seen."""
 
-import hashlib
-
-import orjson
 import polars as pl
 
 from ml_assets.features.engine import compute_features
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import stored_features
 
 MOMENT = pl.Datetime("us", "UTC")
 TIME = "__moment__"
 """Time column of the spines that are asked about."""
-
-
-def stored_features(view: FeatureViewSpec) -> list[str]:
-    """The features that are kept, in the order of the values of a stored moment."""
-    return [*view.latest, *view.aggregate_features, *view.lookups]
-
-
-def stored_view(view: FeatureViewSpec) -> FeatureViewSpec:
-    """The view without its request features, which are computed from each request.
-
-    Raises:
-        ValueError: the view has no table, so there is nothing to keep.
-    """
-    if view.table is None:
-        raise ValueError(f"feature view {view.name!r} has request features only: there is nothing to keep")
-    kept = {name: getattr(view, name) for name in FeatureViewSpec.model_fields if name != "request"}
-    return FeatureViewSpec(**kept)
-
-
-def declaration_of(view: FeatureViewSpec) -> str:
-    """What tells one declaration of stored values from another: the same text exactly if both mean the same values of
-    the same facts, in the same order."""
-    meant = ("entity", "table", "known_at", "latest", "order_by", "ttl", "windows", "aggregates", "lookups")
-    declared = view.model_dump(include=set(meant))
-    return hashlib.sha256(orjson.dumps([declared[name] for name in meant])).hexdigest()[:8]
 
 
 def unseen_values(view: FeatureViewSpec, schema: pl.Schema) -> pl.DataFrame:

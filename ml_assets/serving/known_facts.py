@@ -10,9 +10,9 @@ from ml_assets.features.engine import compute_features
 from ml_assets.features.inputs import MOMENT
 from ml_assets.features.keys import compare_keys
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import declaration_of, stored_features, stored_view
 from ml_assets.online.export import SEQ
 from ml_assets.online.facts import typed, union_facts
-from ml_assets.online.stored import declaration_of, stored_features, stored_view
 
 BUILD, LAST_SEQ = "__build__", "__last_seq__"
 """Columns of an answer: the build that was read, and the last pushed fact of the entity in it."""

@@ -13,7 +13,8 @@ import pytest
 
 from ml_assets.components.feature_view import FeatureView
 from ml_assets.features.engine import compute_features
-from ml_assets.online.stored import MOMENT, stored_features, stored_view
+from ml_assets.features.stored import stored_features, stored_view
+from ml_assets.online.stored import MOMENT
 
 pytestmark = pytest.mark.slow
 

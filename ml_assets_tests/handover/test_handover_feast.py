@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from ml_assets.features.engine import compute_features
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import stored_features, stored_view
 from ml_assets.handover.feast_repository import ViewInLake, export_views, last_known
 from ml_assets.handover.feast_text import WrittenView, render_definitions
 from ml_assets.handover.moments import EVENT_TIME, EVERYTHING, NothingKnown, key_columns, values_over
-from ml_assets.online.stored import stored_features, stored_view
 
 MOMENT = pl.Datetime("us", "UTC")
 BEGIN = datetime(2024, 5, 1, 10, tzinfo=UTC)

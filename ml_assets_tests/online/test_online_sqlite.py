@@ -16,11 +16,11 @@ import polars as pl
 import pytest
 
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import declaration_of
 from ml_assets.online.build import build_view
 from ml_assets.online.push import push_facts
 from ml_assets.online.record import microseconds
 from ml_assets.online.store import NoBuild, StoreUnavailable, open_store
-from ml_assets.online.stored import declaration_of
 
 AS_OF = datetime(2024, 3, 10, tzinfo=UTC)
 VIEW = FeatureViewSpec(

@@ -9,6 +9,7 @@ import pytest
 
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import declaration_of
 from ml_assets.lake import Lake
 from ml_assets.online.build import build_view
 from ml_assets.online.export import export_pushed, pushed_facts
@@ -16,7 +17,6 @@ from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import Pushed, PushError, push_facts
 from ml_assets.online.record import microseconds
 from ml_assets.online.store import EXPIRED, FRESH, MISSING, UNSEEN, NoBuild, OtherDeclaration, StaleBuild, open_store
-from ml_assets.online.stored import declaration_of
 
 MOMENT = pl.Datetime("us", "UTC")
 AS_OF = datetime(2024, 3, 10, 12, tzinfo=UTC)

@@ -13,10 +13,10 @@ from starlette.testclient import TestClient
 
 from ml_assets.features.engine import compute_features
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import declaration_of
 from ml_assets.online.build import build_view
 from ml_assets.online.record import microseconds
 from ml_assets.online.store import StoreUnavailable, open_store
-from ml_assets.online.stored import declaration_of
 from ml_assets.serving.app import Limits, make_app
 from ml_assets.serving.declared import Declarations, OnlineView, RequestField, ServedModel
 from ml_assets.serving.predictor import Predictor

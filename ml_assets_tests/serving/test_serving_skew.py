@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import declaration_of
 from ml_assets.online.record import Build
-from ml_assets.online.stored import declaration_of
 from ml_assets.serving.known_facts import KnownFacts
 from ml_assets.serving.request_log import Answered, LogSchema, log_frame
 from ml_assets.serving.skew import find_skew, sample_answers

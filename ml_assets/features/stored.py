@@ -1,0 +1,59 @@
+"""The part of a view that is kept: what its entity and the moment determine, which request features are no part of."""
+
+import hashlib
+
+import orjson
+import polars as pl
+
+from ml_assets.features.spec import FeatureViewSpec
+
+DECLARATION = "_declaration"
+"""Column of a table of stored features: which declaration computed the row."""
+
+
+def stored_features(view: FeatureViewSpec) -> list[str]:
+    """The features that are kept, in the order of the values of a stored moment."""
+    return [*view.latest, *view.aggregate_features, *view.lookups]
+
+
+def stored_view(view: FeatureViewSpec) -> FeatureViewSpec:
+    """The view without its request features, which are computed from each request.
+
+    Raises:
+        ValueError: the view has no table, so there is nothing to keep.
+    """
+    if view.table is None:
+        raise ValueError(f"feature view {view.name!r} has request features only: there is nothing to keep")
+    kept = {name: getattr(view, name) for name in FeatureViewSpec.model_fields if name != "request"}
+    return FeatureViewSpec(**kept)
+
+
+def declaration_of(view: FeatureViewSpec) -> str:
+    """What tells one declaration of stored values from another: the same text exactly if both mean the same values of
+    the same facts, in the same order."""
+    meant = ("entity", "table", "known_at", "latest", "order_by", "ttl", "windows", "aggregates", "lookups")
+    declared = view.model_dump(include=set(meant))
+    return _digest([declared[name] for name in meant])
+
+
+def row_declaration(view: FeatureViewSpec) -> str:
+    """`declaration_of` together with the spine's columns that rows are stored by."""
+    return _digest([declaration_of(view), view.spine_entity])
+
+
+def stored_rows(view: FeatureViewSpec, rows: pl.DataFrame, features: pl.DataFrame, *by: str) -> pl.DataFrame:
+    """The rows to keep of what the engine computed: one for each entity and moment.
+
+    Args:
+        rows: rows of the spine.
+        features: the view's features, row for row.
+        by: columns of the spine that rows are kept by beside the entity: the time, and what tells drops apart.
+    """
+    keys = rows.select(*dict.fromkeys([*by, *view.spine_entity]))
+    first = pl.Series(keys.select(pl.struct(pl.all()).is_first_distinct()))
+    kept = keys.hstack(features.select(stored_features(view))).filter(first)
+    return kept.with_columns(pl.lit(row_declaration(view)).alias(DECLARATION))
+
+
+def _digest(meant: list) -> str:
+    return hashlib.sha256(orjson.dumps(meant)).hexdigest()[:8]
