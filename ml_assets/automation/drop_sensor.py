@@ -9,10 +9,11 @@ import dagster as dg
 
 from ml_assets.automation.execute import RANGE_END, RANGE_START
 from ml_assets.components.partitions import WHOLE
-from ml_assets.components.source import DROP, Source
+from ml_assets.components.source import Source
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
 from ml_assets.sources.grains import stretches
+from ml_assets.sources.spec import CONTENT_HASH, DROP
 
 SOURCES = "ml_assets/sources"
 """Tag of a run that ingests: the sources it ingests, for the next look to leave them alone."""
@@ -60,7 +61,7 @@ def _look(source: Source, lake: Lake, before: Mapping[str, str]) -> tuple[dict[s
 def _ingested(lake: Lake, source: Source) -> dict[str, str]:
     if not lake.exists(source.table("raw")):
         return {}
-    return dict(lake.scan(source.table("raw")).select(DROP, "_content_hash").unique().collect().iter_rows())
+    return dict(lake.scan(source.table("raw")).select(DROP, CONTENT_HASH).unique().collect().iter_rows())
 
 
 def requests(due: Mapping[str, Mapping[str, str]], grains: Mapping[str, str]) -> Iterator[dg.RunRequest]:

@@ -20,17 +20,18 @@ DROP_HEADINGS = {
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """One model: a row per scored drop, and the champion's measures on its holdout."""
+    """One model: a row per scored drop, the champion's measures on its holdout, and rows that are in no scored drop."""
 
     model: str
     drops: pl.DataFrame
     holdout: pl.DataFrame
+    left_out: pl.DataFrame
 
 
 def summarise(lake: Lake, model: str, partition: str, metric: str, sources: list[str]) -> ModelSummary:
     """Rows, quarantine, strongest drift, estimated and realised performance and champion version, per drop."""
     if not lake.exists(f"{model}/predictions"):
-        return ModelSummary(model, pl.DataFrame(), pl.DataFrame())
+        return ModelSummary(model, pl.DataFrame(), pl.DataFrame(), rows_left_out(lake, sources, []))
     scored = lake.scan(f"{model}/predictions").group_by(partition).agg(
         rows=pl.len(), champion=pl.col("model_version").first()
     )  # fmt: skip
@@ -50,7 +51,33 @@ def summarise(lake: Lake, model: str, partition: str, metric: str, sources: list
         pl.col(partition).alias("drop"), "rows", "quarantined", "strongest_drift", "psi", "estimated", "realised",
         "champion",
     ).sort("drop")  # fmt: skip
-    return ModelSummary(model, ordered.collect(), _holdout(lake, model))
+    found = ordered.collect()
+    left_out = rows_left_out(lake, sources, found["drop"].to_list())
+    return ModelSummary(model, found, _holdout(lake, model), left_out)
+
+
+def rows_left_out(lake: Lake, sources: list[str], scored: list[str]) -> pl.DataFrame:
+    """Rows of sources that are in no scored drop: `source`, `place` and `rows` (null where they are not counted)."""
+    schema = {"source": pl.String, "place": pl.String, "rows": pl.Int64}
+    found = [
+        lake.scan(f"{name}/placement").select(pl.lit(name).alias("source"), "place", "rows").collect()
+        for name in sources
+        if lake.exists(f"{name}/placement")
+    ]
+    found += [
+        _quarantined(lake, [name])
+        .filter(~pl.col("_drop").is_in(scored))
+        .sort("_drop")
+        .select(
+            pl.lit(name).alias("source"),
+            pl.format("quarantine of {}", "_drop").alias("place"),
+            pl.col("quarantined").cast(pl.Int64).alias("rows"),
+        )
+        .collect()
+        for name in sources
+        if lake.exists(f"{name}/quarantine")
+    ]
+    return pl.concat([pl.DataFrame(schema=schema), *found])
 
 
 def _performance(lake: Lake, model: str, partition: str, metric: str, kind: str) -> pl.LazyFrame:
@@ -72,11 +99,14 @@ def _holdout(lake: Lake, model: str) -> pl.DataFrame:
 
 
 def print_summary(summaries: list[ModelSummary], as_json: bool) -> None:
-    """Tables for people, or one JSON object: per model its ``drops`` and its ``holdout`` metrics."""
+    """Tables for people, or one JSON object: per model its ``drops``, ``holdout`` metrics and rows ``left_out``."""
     from rich.console import Console
 
     if as_json:
-        told = {s.model: {"drops": s.drops.to_dicts(), "holdout": s.holdout.to_dicts()} for s in summaries}
+        told = {
+            s.model: {"drops": s.drops.to_dicts(), "holdout": s.holdout.to_dicts(), "left_out": s.left_out.to_dicts()}
+            for s in summaries
+        }
         print(json.dumps(told, indent=2))  # noqa: T201 - data for a program, not to be wrapped or coloured
         return
     console = Console(highlight=False)
@@ -86,6 +116,9 @@ def print_summary(summaries: list[ModelSummary], as_json: bool) -> None:
             continue
         console.print(_table(summary.drops, f"{summary.model}, drop by drop", DROP_HEADINGS))
         console.print(_table(summary.holdout, f"{summary.model} on the holdout of its last training", {}))
+    left_out = pl.concat([summary.left_out for summary in summaries]).unique(maintain_order=True) if summaries else None
+    if left_out is not None and left_out.height:
+        console.print(_table(left_out, "Rows that are in no scored drop", {}))
     console.print("Look closer: [bold]make ui[/] opens Dagster, [bold]make mlflow[/] MLflow.")
 
 

@@ -153,14 +153,16 @@ class _Tables:
 
 def _gated(source: Source) -> pl.LazyFrame:
     from ml_assets.quality.contracts import contract_schema, load_contract
-    from ml_assets.quality.gate import apply_contract
+    from ml_assets.quality.drop_gate import gate_drop
     from ml_assets.sources.read import read_drops
 
     contract = load_contract(source.contract)
     drops = read_drops(source, None, contract_schema(contract))
     if not drops:
         raise ValueError(f"source {source.name} holds no drop at {source.where.template}: nothing to try with")
-    good = [apply_contract(drop.frame, contract, source.key_columns).validated for drop in drops.values()]
+    good: list[pl.DataFrame] = []
+    for name, drop in drops.items():
+        good.append(gate_drop(source, contract, name, drop.frame, [one.lazy() for one in good]).result.validated)
     return pl.concat(good).lazy()
 
 

@@ -19,12 +19,13 @@ from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.ml_model import MLModel
 from ml_assets.components.problems import DeclarationError
 from ml_assets.components.project_tree import Placed, ProjectTree
-from ml_assets.components.source import DROP, Source
+from ml_assets.components.source import Source
 from ml_assets.components.spine import Spine
 from ml_assets.durations import parse_duration
 from ml_assets.features.assemble import refuse_homonyms, refuse_twins
 from ml_assets.features.expressions import columns_read
 from ml_assets.sources.grains import drop_start
+from ml_assets.sources.spec import DROP
 from ml_assets.training.spaces import SKLEARN, library
 from ml_assets.training.splits import check_label_type
 from ml_assets.training.tasks import fitting_metrics, listed

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from ml_assets.quality.drop_gate import IN_PERIOD, UNIQUE_ACROSS_DROPS, DropGate
 from ml_assets.quality.gate import GateResult
 from ml_assets.quality.keys import shares_key
 from ml_assets.quality.missing import is_missing
@@ -43,6 +44,7 @@ def bad_row_share(gate: GateResult, max_bad_share: float) -> Measured:
             "rows": one.rows,
             "first_row": one.first_row,
             "example": one.example,
+            "examples": list(one.examples),
         }
         for one in gate.broken
     ]
@@ -52,6 +54,19 @@ def bad_row_share(gate: GateResult, max_bad_share: float) -> Measured:
         "broken_rules": broken,
     }
     return Measured("contract", gate.bad_share, max_bad_share, gate.bad_share <= max_bad_share, evidence)
+
+
+def in_period(gate: DropGate, rows: int, max_bad_share: float) -> Measured:
+    """Check `in_period`: at most this share (0 to 1) of a drop's rows lies in another drop's period."""
+    share = gate.outside / rows if rows else 0.0
+    return Measured(IN_PERIOD, share, max_bad_share, share <= max_bad_share, {"rows": rows, "outside": gate.outside})
+
+
+def unique_across_drops(gate: DropGate, rows: int, max_bad_share: float) -> Measured:
+    """Check `unique_across_drops`: at most this share (0 to 1) of a drop's rows has a key of another drop."""
+    share = gate.repeated / rows if rows else 0.0
+    evidence = {"rows": rows, "repeated": gate.repeated, "other_drops": list(gate.held_by)}
+    return Measured(UNIQUE_ACROSS_DROPS, share, max_bad_share, share <= max_bad_share, evidence)
 
 
 def conservation(raw: int, validated: int, quarantined: int) -> Measured:

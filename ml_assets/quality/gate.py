@@ -1,5 +1,6 @@
 """The contract gate: good rows go on, bad rows go to quarantine with every rule they broke."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -18,6 +19,10 @@ ROW = "_row"
 RULES = "_rules"
 COLUMNS = "_columns"
 SEPARATOR = "; "
+_EXAMPLES = 3
+
+Verdict = tuple[Rule, pl.Series]
+"""A rule with a Boolean per row: True where the row breaks it."""
 
 QUARANTINE_COLUMNS = {
     ROW: "Position of the row in its drop, from 1.",
@@ -35,12 +40,14 @@ class BrokenRule:
         rows: how many rows broke it, at least 1.
         first_row: position of the first of them, from 1.
         example: the values of that row in the rule's columns, as text.
+        examples: the first rows that broke it, each with its position, key and values, as text.
     """
 
     rule: Rule
     rows: int
     first_row: int
     example: str
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,12 +72,17 @@ class GateResult:
         return self.quarantine.height / rows if rows else 0.0
 
 
-def apply_contract(frame: pl.DataFrame, contract: "Contract", key_columns: list[str]) -> GateResult:
+def apply_contract(
+    frame: pl.DataFrame, contract: "Contract", key_columns: list[str], verdicts: Sequence[Verdict] = ()
+) -> GateResult:
     """Divide the rows of one drop by its contract and key.
 
     Columns beyond the contract travel along unjudged. Of rows that are the same in every column of the
     contract the first is good and the others are quarantined; rows with the same key that differ are all
     quarantined.
+
+    Args:
+        verdicts: rules that were evaluated elsewhere, each with a Boolean per row: True where the row breaks it.
 
     Raises:
         ContractError: the frame lacks a column or has another type than the contract, `key_columns` are not
@@ -78,10 +90,10 @@ def apply_contract(frame: pl.DataFrame, contract: "Contract", key_columns: list[
     """
     schema = contract_schema(contract)
     _check_columns(frame, schema, key_columns, contract.__name__)
-    verdicts = evaluate_rules(frame.select(*schema), contract, key_columns)
-    found = [(rule, breaches) for rule, breaches in verdicts if breaches.any()]
+    judged = [*evaluate_rules(frame.select(*schema), contract, key_columns), *verdicts]
+    found = [(rule, breaches) for rule, breaches in judged if breaches.any()]
     bad = reduce(or_, (breaches for _, breaches in found), pl.repeat(False, frame.height, eager=True))
-    broken = [_summary(rule, breaches, frame) for rule, breaches in found]
+    broken = [_summary(rule, breaches, frame, key_columns) for rule, breaches in found]
     return GateResult(
         validated=frame.filter(~bad),
         quarantine=_quarantine(frame, bad, found),
@@ -114,11 +126,19 @@ def _joined(names: dict[str, pl.Expr]) -> pl.Expr:
     return pl.concat_str(texts, separator=SEPARATOR, ignore_nulls=True)
 
 
-def _summary(rule: Rule, breaches: pl.Series, frame: pl.DataFrame) -> BrokenRule:
-    first = breaches.arg_max()
-    values = frame.select(rule.columns).row(first, named=True) if rule.columns else {}
-    example = ", ".join(f"{name}={value}" for name, value in values.items())
-    return BrokenRule(rule, int(breaches.sum()), first + 1, example)
+def _summary(rule: Rule, breaches: pl.Series, frame: pl.DataFrame, key_columns: list[str]) -> BrokenRule:
+    rows = breaches.arg_true().head(_EXAMPLES)
+    values = [_values(frame, row, rule.columns) for row in rows]
+    keys = [_values(frame, row, key_columns) for row in rows]
+    examples = tuple(
+        f"row {row + 1} ({key})" if key == value else f"row {row + 1} ({key}) has {value or 'broken it'}"
+        for row, key, value in zip(rows, keys, values, strict=True)
+    )
+    return BrokenRule(rule, int(breaches.sum()), rows[0] + 1, values[0], examples)
+
+
+def _values(frame: pl.DataFrame, row: int, columns: Sequence[str]) -> str:
+    return ", ".join(f"{name}={frame[name][row]}" for name in columns)
 
 
 def _check_columns(frame: pl.DataFrame, schema: dict[str, pl.DataType], key_columns: list[str], name: str) -> None:

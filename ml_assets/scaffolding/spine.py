@@ -7,9 +7,7 @@ from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.declared import VALIDATED, Declared, DeclaredSpine, check_column, check_moment, named, only
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.sources.grains import WHOLE
-from ml_assets.sources.spec import Drops, SourceSpec
-
-DROP = "_drop"
+from ml_assets.sources.spec import DROP, Drops, SourceSpec
 
 
 @dataclass(frozen=True)

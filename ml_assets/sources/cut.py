@@ -59,30 +59,42 @@ def check_cuttable(column: str, dtype: pl.DataType, drops: Drops) -> None:
 
 
 def period_starts(moments: pl.Series, drops: Drops) -> pl.Series:
-    """The wall-clock start (Datetime) of the drop that each date or moment lies in.
+    """The wall-clock start (Datetime) of the drop that each date or moment lies in; null where there is none.
 
     Moments with a zone are looked at in the zone of `drops`.
 
     Raises:
-        DeliveryFault: a value is missing, so its row would belong to no drop; or the type tells no drops.
+        DeliveryFault: the type tells no drops.
     """
     check_cuttable(moments.name, moments.dtype, drops)
-    if moments.null_count():
-        row = moments.is_null().arg_max() + 1
-        raise DeliveryFault(
-            "wrong type",
-            f"{moments.null_count()} rows without a value belong to no drop, the first is data row {row}",
-            "have the values delivered",
-            column=moments.name,
-        )
     if moments.dtype == pl.Datetime and moments.dtype.time_zone:
         moments = moments.dt.convert_time_zone(drops.time_zone).dt.replace_time_zone(None)
     return moments.cast(pl.Datetime("us")).dt.truncate(GRAINS[drops.grain].every)
 
 
+def check_placed(drops: Drops, rows: int, unknown: int) -> None:
+    """Raise DeliveryFault if no row tells its drop; some that do not are counted, and the others go on."""
+    if rows and rows == unknown:
+        raise DeliveryFault(
+            "wrong type",
+            f"none of {rows} rows has a value, so that they belong to no drop",
+            "have the values delivered",
+            column=drops.column,
+        )
+
+
 def drop_names(starts: pl.Series, drops: Drops) -> list[str]:
     """The names of the drops that begin at `starts`, each once, in order."""
-    return [name_at(drops.grain, start) for start in starts.unique().sort()]
+    return [name_at(drops.grain, start) for start in starts.drop_nulls().unique().sort()]
+
+
+def lies_outside(moments: pl.Series, name: str, drops: Drops) -> pl.Series:
+    """Boolean per row: the date or moment lies in another drop than `name`; False where there is none.
+
+    Raises:
+        DeliveryFault: the type tells no drops.
+    """
+    return (period_starts(moments, drops) != drop_start(drops.grain, name)).fill_null(False)
 
 
 def as_starts(starts: list[datetime]) -> pl.Series:

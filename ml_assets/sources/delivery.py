@@ -30,7 +30,7 @@ def load(spec: SourceSpec, names: Sequence[str] | None, schema: Schema, columns:
     Raises:
         DeliveryFault: it cannot be reached, unpacked, parsed or queried, or lacks a column.
     """
-    asked = names if spec.drops.column else None
+    asked = names if spec.cut_by else None
     if spec.format == "sql":
         return _in_order(spec, load_query(spec, asked, schema, columns))
     address = locate(spec.where).replace(PARTITION, names[0] if names else "")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from ml_assets.sources.cut import Span, check_cuttable, declared_span, drop_names, period_starts, spans
+from ml_assets.sources.cut import Span, check_cuttable, check_placed, declared_span, drop_names, period_starts, spans
 from ml_assets.sources.database import open_database
 from ml_assets.sources.errors import DeliveryFault, check_columns
 from ml_assets.sources.spec import Drops, SourceSpec, Where
@@ -78,7 +78,7 @@ def query_digests(spec: SourceSpec, schema: Mapping[str, pl.DataType]) -> dict[s
     """Declared drop that has rows -> a text that changes when they do, as far as `Where.changed` tells.
 
     Raises:
-        DeliveryFault: the query fails, or rows belong to no drop.
+        DeliveryFault: the query fails, or no row tells its drop.
     """
     drops, dtype = spec.drops, _cut_by(spec.drops, schema)
     database = open_database(spec.where.connection)
@@ -90,13 +90,9 @@ def query_digests(spec: SourceSpec, schema: Mapping[str, pl.DataType]) -> dict[s
         f"WHERE {within(dialect, drops.column, dtype, [declared_span(drops, dtype)])} GROUP BY 1"
     )
     lost = counted.filter(pl.col("bucket").is_null())
-    if lost.height:
-        raise DeliveryFault(
-            "wrong type",
-            f"{lost['row_count'][0]} rows without a date or moment belong to no drop",
-            "leave them out by `where.query`, or correct them",
-            column=drops.column,
-        )
+    counted = counted.filter(pl.col("bucket").is_not_null())
+    if counted.is_empty() and lost.height:
+        check_placed(drops, lost["row_count"][0], lost["row_count"][0])
     zone = "UTC" if getattr(dtype, "time_zone", None) else None
     moments = pl.from_epoch(counted["bucket"].cast(pl.Int64)).dt.replace_time_zone(zone).alias(drops.column)
     told = counted.with_columns(pl.all().cast(pl.String).fill_null("")).select(pl.concat_str(pl.all(), separator="\t"))
@@ -109,16 +105,45 @@ def query_digests(spec: SourceSpec, schema: Mapping[str, pl.DataType]) -> dict[s
     }
 
 
+def count_placed(spec: SourceSpec, schema: Mapping[str, pl.DataType], held: Sequence[str]) -> dict[str, int]:
+    """Rows `before` the declared drops, `after` them, of `unknown` drop, and `waiting`: declared, but none of `held`.
+
+    Each is a range of the column that the query is cut by, which an index gives without looking at other rows.
+    """
+    drops, dtype = spec.drops, _cut_by(spec.drops, schema)
+    database = open_database(spec.where.connection)
+    dialect = DIALECTS[database.dialect]
+    declared = declared_span(drops, dtype)
+    name = dialect.column(drops.column)
+    value = name if dialect.compares else dialect.seconds.format(name)
+    inside = _inside(dialect, value, dtype, declared)
+    taken = [f"NOT ({_inside(dialect, value, dtype, span)})" for span in spans(held, drops, dtype)]
+    conditions = {
+        "before": f"{value} < {_literal(dialect, dtype, declared.lower)}",
+        "unknown": f"{value} IS NULL",
+        "waiting": " AND ".join([inside, *taken]),
+    }
+    if declared.upper is not None:
+        conditions["after"] = f"{value} >= {_literal(dialect, dtype, declared.upper)}"
+    counts = [
+        f"(SELECT COUNT(*) FROM {_rows(spec.where)} WHERE {condition}) AS {dialect.column(kind)}"
+        for kind, condition in conditions.items()
+    ]
+    return {"after": 0} | database.run(f"SELECT {', '.join(counts)}").row(0, named=True)
+
+
 def within(dialect: Dialect, column: str, dtype: pl.DataType, inside: Sequence[Span]) -> str:
     """The condition that a moment lies in one of the spans, or is none: such a row must not get lost in silence."""
     name = dialect.column(column)
     value = name if dialect.compares else dialect.seconds.format(name)
     clauses = [f"{value} IS NULL"]
-    for span in inside:
-        lower = f"{value} >= {_literal(dialect, dtype, span.lower)}"
-        upper = "" if span.upper is None else f" AND {value} < {_literal(dialect, dtype, span.upper)}"
-        clauses.append(f"({lower}{upper})")
+    clauses += [f"({_inside(dialect, value, dtype, span)})" for span in inside]
     return " OR ".join(clauses)
+
+
+def _inside(dialect: Dialect, value: str, dtype: pl.DataType, span: Span) -> str:
+    lower = f"{value} >= {_literal(dialect, dtype, span.lower)}"
+    return lower if span.upper is None else f"{lower} AND {value} < {_literal(dialect, dtype, span.upper)}"
 
 
 def _literal(dialect: Dialect, dtype: pl.DataType, moment: datetime) -> str:

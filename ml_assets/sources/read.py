@@ -8,18 +8,15 @@ from dataclasses import dataclass
 import polars as pl
 
 from ml_assets.sources.content_hash import content_hash
-from ml_assets.sources.cut import as_starts, drop_names, period_starts
+from ml_assets.sources.cut import as_starts, check_placed, drop_names, period_starts
 from ml_assets.sources.delivery import Schema, load
 from ml_assets.sources.errors import DeliveryFault, SourceError
 from ml_assets.sources.fetch import exists, fetch, held_partitions, locate, parquet_files
 from ml_assets.sources.grains import GRAINS, WHOLE, drop_start
 from ml_assets.sources.query import query_digests, query_state
 from ml_assets.sources.scan import delta_version
-from ml_assets.sources.spec import PARTITION, WITH_NULLS, SourceSpec
+from ml_assets.sources.spec import CONTENT_HASH, DROP, PARTITION, WITH_NULLS, SourceSpec
 from ml_assets.sources.typed import typed_column
-
-DROP = "_drop"
-CONTENT_HASH = "_content_hash"
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def list_drops(spec: SourceSpec, schema: Schema) -> list[str]:
     Raises:
         SourceError: the place cannot be reached, or the file that all drops share cannot be read.
     """
-    with _blaming(spec, ["all"]):
+    with blaming(spec, ["all"]):
         return [name for name in _held(spec, schema) if spec.drops.expects(name)]
 
 
@@ -81,7 +78,9 @@ def _held(spec: SourceSpec, schema: Schema) -> list[str]:
     if drops.grain == WHOLE:
         return [WHOLE]
     table, _ = load(spec, None, schema, [drops.column])
-    return drop_names(_starts(spec, table, schema), drops)
+    starts = starts_of(spec, table, schema)
+    check_placed(drops, len(starts), starts.null_count())
+    return drop_names(starts, drops)
 
 
 def _is_there(file_format: str, address: str) -> bool:
@@ -105,10 +104,10 @@ def fingerprint(spec: SourceSpec, partitions: list[str], schema: Schema) -> str:
     files = [[name] for name in sorted(partitions)] if one_file_each else [partitions]
     digest = hashlib.sha256()
     for names in files:
-        with _blaming(spec, names):
+        with blaming(spec, names):
             if spec.format in WITH_NULLS:
                 digest.update(content_hash(load(spec, names, schema, list(schema))[0]).encode())
-            elif spec.drops.column is None:
+            elif spec.cut_by is None:
                 digest.update(_bytes_hash(spec, names[0]))
             else:
                 digest.update(_rows_hash(spec, names, schema))
@@ -129,18 +128,18 @@ def _bytes_hash(spec: SourceSpec, name: str) -> bytes:
 
 def _read_file(spec: SourceSpec, names: list[str], schema: Schema) -> list[Drop]:
     """The drops of these names, all of which lie in one file, folder, table or query."""
-    with _blaming(spec, names):
+    with blaming(spec, names):
         table, extra = load(spec, names, schema, list(schema))
-        uncut = spec.drops.column is None
+        uncut = spec.cut_by is None
         frames = {names[0]: _typed(table, schema)} if uncut else _cut(spec, table, names, schema)
         return [_drop(name, frames.get(name), extra) for name in names]
 
 
 def _cut(spec: SourceSpec, table: pl.DataFrame, names: list[str], schema: Schema) -> dict[str, pl.DataFrame]:
     """The typed rows of each asked drop; a value of the wrong type in another drop is not looked at."""
-    starts = _starts(spec, table, schema)
+    starts = starts_of(spec, table, schema)
     named = {drop_start(spec.drops.grain, name): name for name in names}
-    asked = starts.is_in(as_starts(list(named)).implode())
+    asked = starts.is_in(as_starts(list(named)).implode()).fill_null(False)
     rows = asked.arg_true() + 1
     table, starts = table.filter(asked), starts.filter(asked)
     try:
@@ -167,7 +166,12 @@ def _drop(name: str, frame: pl.DataFrame | None, extra: tuple[str, ...]) -> Drop
     return Drop(name, frame, digest, extra)
 
 
-def _starts(spec: SourceSpec, table: pl.DataFrame, schema: Schema) -> pl.Series:
+def starts_of(spec: SourceSpec, table: pl.DataFrame, schema: Schema) -> pl.Series:
+    """The start of each row's drop, as `period_starts` tells it, by the column that the table is cut by.
+
+    Raises:
+        DeliveryFault: the contract has no such column, or a value of it is of the wrong type.
+    """
     column = spec.drops.column
     if column not in schema:
         raise DeliveryFault(
@@ -190,8 +194,8 @@ def _check_declared(spec: SourceSpec, names: list[str]) -> None:
 
 
 @contextmanager
-def _blaming(spec: SourceSpec, names: list[str]) -> Iterator[None]:
-    """Name the source and the drops in whatever fault is found inside."""
+def blaming(spec: SourceSpec, names: list[str]) -> Iterator[None]:
+    """Raise SourceError, which names the source and the drops, for whatever fault is found inside."""
     try:
         yield
     except DeliveryFault as fault:

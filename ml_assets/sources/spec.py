@@ -14,6 +14,10 @@ from ml_assets.sources.grains import GRAINS, WHOLE, is_name, names_between
 FORMATS = ("csv.zip", "csv.gz", "csv", "parquet", "delta")
 WITH_NULLS = {"parquet": "a Parquet file", "delta": "a Delta table", "sql": "a query"}
 PARTITION = "{partition}"
+DROP = "_drop"
+"""Column of every table of a source: the drop that a row came in."""
+CONTENT_HASH = "_content_hash"
+"""Column of the raw table: the SHA-256 of its drop's rows."""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TEAM_OR_EMAIL = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -96,7 +100,8 @@ class Drops(BaseModel):
     )
     column: str | None = Field(
         default=None,
-        description="Date or datetime column that says to which drop a row of a shared file, table or query belongs.",
+        description="Date or datetime column that says to which drop a row belongs: a shared file, table or query is "
+        "cut by it; of files of one drop each it is checked that their rows lie in their drop's period.",
     )
     time_zone: str = Field(
         default="UTC",
@@ -224,9 +229,21 @@ class SourceSpec(BaseModel):
     drops: Drops = Field(default_factory=Drops, description="How the source is cut into drops.")
     contract: str = Field(description="Pandera polars model, as 'package.module:Class'.")
     key_columns: list[str] = Field(min_length=1, description="Columns that identify a row.")
+    key_scope: Literal["source", "drop"] = Field(
+        default="source",
+        description="Where a key stands once: in the whole source, over all its drops; or in each drop, of a list that "
+        "is delivered anew each time.",
+    )
     required: list[str] = Field(default_factory=list, description="Columns whose share of missing values is checked.")
     max_bad_share: float = Field(
         default=0.0, ge=0, le=1, description="Share of a drop's rows (0 to 1) that may break the contract."
+    )
+    max_outside_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the source's rows (0 to 1) that may lie in no declared drop, before `drops.start`, from "
+        "`drops.end` on or without a moment, before a check warns; they are counted in any case.",
     )
     max_missing_share: float = Field(
         default=0.01, ge=0, le=1, description="Share of missing values (0 to 1) a required column may have."
@@ -282,8 +299,14 @@ class SourceSpec(BaseModel):
             raise ValueError(f"where: {PARTITION} is for files; a Delta table is cut by `drops.column`")
         if self.drops.grain == WHOLE and PARTITION in template:
             raise ValueError(f"where: {PARTITION} needs drops of grain: {', '.join(GRAINS)}")
-        if self.drops.grain != WHOLE and (PARTITION in template) == (self.drops.column is not None):
+        if self.drops.grain != WHOLE and PARTITION not in template and self.drops.column is None:
             raise ValueError(
-                f"drops: {self.drops.grain} drops are cut either by `column` or by {PARTITION} in the path, not both"
+                f"drops: {self.drops.grain} drops of one file, table or query are cut by `column`; files of one drop "
+                f"each have {PARTITION} in their path"
             )
         return self
+
+    @property
+    def cut_by(self) -> str | None:
+        """The column that one file, table or query is cut by; None where each drop is a file, or the source whole."""
+        return None if PARTITION in self.where.template else self.drops.column

@@ -74,6 +74,19 @@ def test_there_is_a_row_per_scored_drop(summary):
     ]  # fmt: skip
 
 
+def test_rows_that_are_in_no_scored_drop_are_counted_by_source_and_place(lake, capsys):
+    placement = pl.DataFrame({"place": ["before 2024-01", "not ingested"], "rows": [3, 7], "waits": [False, True]})
+    lake.replace("orders/placement", placement)
+    summary = summarise(lake, "returns", "month", "roc_auc", ["orders", "visits"])
+    assert summary.left_out.rows() == [
+        ("orders", "before 2024-01", 3),
+        ("orders", "not ingested", 7),
+        ("visits", "quarantine of 2023-12", 1),
+    ]
+    print_summary([summary], as_json=False)
+    assert "before 2024-01" in capsys.readouterr().out
+
+
 def test_the_holdout_is_that_of_the_newest_training(summary):
     assert summary.holdout.to_dicts() == [{"metric": "roc_auc", "model": 0.8, "baseline": 0.5}]
 
@@ -103,4 +116,4 @@ def test_a_model_that_scored_nothing_says_so(tmp_path, capsys):
     print_summary([nothing], as_json=False)
     assert "returns: nothing scored yet" in capsys.readouterr().out
     print_summary([nothing], as_json=True)
-    assert json.loads(capsys.readouterr().out) == {"returns": {"drops": [], "holdout": []}}
+    assert json.loads(capsys.readouterr().out) == {"returns": {"drops": [], "holdout": [], "left_out": []}}

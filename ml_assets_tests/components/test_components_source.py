@@ -11,8 +11,9 @@ JANUARY, FEBRUARY, MARCH = "2024-01", "2024-02", "2024-03"
 CHECKS = {"contract", "conservation", "completeness", "unique_key", "row_count"}
 
 
-def orders(drop, rows=200, first=0):
+def orders(drop, rows=200, first=None):
     """Good rows of one month, one each hour."""
+    first = 1000 * (int(drop[-2:]) - 1) if first is None else first
     start = datetime.fromisoformat(f"{drop}-01").replace(tzinfo=UTC)
     placed = [start + timedelta(hours=i) for i in range(rows)]
     return pl.DataFrame(
@@ -344,3 +345,122 @@ def test_a_contract_that_does_not_exist_is_named(tmp_path, make_project):
     outcome = make_project(declared(tmp_path, contract="CONTRACTS:Nothing")).run("orders/raw")
     (error,) = outcome.errors
     assert "contracts:Nothing' names no pandera.polars.DataFrameModel" in error
+
+
+def monthly(delivered, **change):
+    """A source of monthly files, by its declaration."""
+    attributes = {
+        "where": {"path": str(delivered / "{partition}.csv")},
+        "drops": {"grain": "monthly", "start": "2024-01", "end": "2024-07", "column": "placed_at"},
+    }
+    return declared(delivered, **attributes | change)
+
+
+GATE = ("orders/raw", "orders/validated", "orders/quarantine")
+
+
+@pytest.fixture
+def open_shop(tmp_path, make_project):
+    """Opens a shop whose source is changed in its declaration."""
+
+    def opened(**change):
+        return Shop(make_project(monthly(tmp_path, **change)), tmp_path)
+
+    return opened
+
+
+def test_a_broken_contract_is_told_with_drop_rows_values_rule_and_place(shop):
+    shop.deliver(JANUARY, set_rows(orders(JANUARY), [17, 99], amount=-5.0))
+    (error,) = shop.live(JANUARY).errors
+    assert error.endswith(
+        "source 'orders', drop '2024-01': contract failed; 2 of 200 rows (1.000%) break a rule, allowed are 0.000%; "
+        "amount: greater_than_or_equal_to(0): 2 rows, row 18 (id=17) has amount=-5.0, row 100 (id=99) has amount=-5.0; "
+        f"they are in {shop.lake.root}/orders/quarantine with _drop = '2024-01'; correct the delivery, or the contract"
+    )
+    assert "\n" not in error
+
+
+def test_every_broken_drop_of_a_run_is_told(shop):
+    shop.deliver(JANUARY, set_rows(orders(JANUARY), [17], amount=-5.0))
+    shop.deliver(FEBRUARY, orders(FEBRUARY))
+    shop.deliver(MARCH, set_rows(orders(MARCH), range(7), amount=-1.0, customer=None))
+    (error,) = shop.live(JANUARY, FEBRUARY, MARCH).errors
+    assert "drop '2024-01': contract failed; 1 of 200 rows" in error
+    assert "drop '2024-03': contract failed; 7 of 200 rows" in error
+    assert "customer: not_nullable: 7 rows, row 1 (id=2000) has customer=None" in error
+    assert "2024-02" not in error
+
+
+def test_rows_of_another_month_than_the_files_are_refused(open_shop):
+    shop = open_shop()
+    stray = datetime(2024, 3, 1, tzinfo=UTC)
+    shop.deliver(JANUARY, orders(JANUARY))
+    shop.deliver(FEBRUARY, set_rows(orders(FEBRUARY), [4], placed_at=stray, settled_at=stray))
+    outcome = shop.project.run(*GATE, drops=[JANUARY, FEBRUARY])
+    found = verdicts(outcome, "in_period")
+    assert {drop: check.passed for drop, check in found.items()} == {JANUARY: True, FEBRUARY: False}
+    assert found[FEBRUARY].blocking
+    (bad,) = shop.lake.scan("orders/quarantine").collect().to_dicts()
+    assert (bad["id"], bad["_rules"], bad["_columns"]) == (1004, "placed_at: in 2024-02", "placed_at")
+    (error,) = outcome.errors
+    assert "drop '2024-02': contract, in_period failed; 1 of 200 rows" in error
+    assert "placed_at: in 2024-02: 1 row, row 5 (id=1004) has placed_at=2024-03-01 00:00:00+00:00" in error
+
+
+def test_a_month_delivered_again_under_the_name_of_the_next_is_refused_and_told(open_shop):
+    for change in ({}, {"drops": {"grain": "monthly", "start": "2024-01", "end": "2024-07"}}):
+        shop = open_shop(**change)
+        shop.deliver(JANUARY, orders(JANUARY))
+        assert shop.project.run(*GATE, drops=[JANUARY]).success
+        shop.deliver(FEBRUARY, orders(JANUARY))
+        outcome = shop.project.run(*GATE, drops=[FEBRUARY])
+        (error,) = outcome.errors
+        assert "this is the delivery of 2024-01 again: its rows are the same" in error
+        assert "unique(id): in drop 2024-01: 200 rows, row 1 (id=0), row 2 (id=1), row 3 (id=2)" in error
+        assert not outcome.check("orders/validated:unique_across_drops").passed
+        assert (shop.rows("validated"), shop.rows("quarantine")) == ({JANUARY: 200}, {FEBRUARY: 200})
+
+
+def test_of_two_drops_that_share_a_key_the_first_keeps_it_whatever_is_made_again(open_shop):
+    shop = open_shop()
+    shop.deliver(JANUARY, orders(JANUARY))
+    shop.deliver(FEBRUARY, set_rows(orders(FEBRUARY), [3, 8], id=7).filter(pl.int_range(pl.len()) != 8))
+    both = shop.project.run(*GATE, drops=[JANUARY, FEBRUARY])
+    passed = {drop: check.passed for drop, check in verdicts(both, "unique_across_drops").items()}
+    assert passed == {JANUARY: True, FEBRUARY: False}
+    assert shop.rows("quarantine") == {FEBRUARY: 1}
+    again = shop.project.run(*GATE, drops=[JANUARY])
+    assert again.success
+    assert shop.rows("validated") == {JANUARY: 200, FEBRUARY: 198}
+    shop.deliver(JANUARY, set_rows(orders(JANUARY), [7], id=999))
+    shop.project.run(*GATE, drops=[JANUARY])
+    assert shop.project.run(*GATE, drops=[FEBRUARY]).success
+    assert shop.rows("validated") == {JANUARY: 200, FEBRUARY: 199}
+
+
+def test_a_list_that_is_delivered_anew_each_month_may_repeat_its_keys(open_shop):
+    shop = open_shop(key_scope="drop", drops={"grain": "monthly", "start": "2024-01", "end": "2024-07"})
+    for month in (JANUARY, FEBRUARY):
+        shop.deliver(month, orders(JANUARY))
+    assert shop.project.run(*GATE, drops=[JANUARY, FEBRUARY]).success
+    assert shop.rows("validated") == {JANUARY: 200, FEBRUARY: 200}
+
+
+def test_rows_that_lie_in_no_drop_are_counted_and_warned_of(tmp_path, make_project):
+    sentinel = datetime(1970, 1, 1, tzinfo=UTC)
+    frame = pl.concat([orders(JANUARY), orders(FEBRUARY), orders(MARCH)])
+    frame = set_rows(set_rows(frame, [0, 1, 2], placed_at=sentinel), [250], placed_at=None)
+    frame.write_csv(tmp_path / "orders.csv")
+    drops = {"grain": "monthly", "start": "2024-01", "end": "2024-07", "column": "placed_at"}
+    project = make_project(declared(tmp_path, drops=drops))
+    outcome = project.run(*GATE, drops=[JANUARY, FEBRUARY])
+    assert outcome.success
+    shop = Shop(project, tmp_path)
+    assert shop.rows("raw") == {JANUARY: 197, FEBRUARY: 199}
+    check = outcome.check("orders/raw:outside_drops")
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.metadata["rows_outside"].value == {"before 2024-01": 3, "without placed_at": 1}
+    assert check.metadata["rows_not_ingested"].value == 200
+    assert check.metadata["observed"].value == pytest.approx(4 / 600)
+    told = project.lake.scan("orders/placement").collect().rows()
+    assert told == [("before 2024-01", 3, False), ("without placed_at", 1, False), ("not ingested", 200, True)]

@@ -10,7 +10,7 @@ from ml_assets.quality.rules import Rule
 
 def gate_with(good, bad):
     rule = Rule("amount: in_range(0, 10)", ("amount",), "")
-    broken = (BrokenRule(rule, bad, 4, "amount=11"),) if bad else ()
+    broken = (BrokenRule(rule, bad, 4, "amount=11", ("row 4 (id=3) has amount=11",)),) if bad else ()
     return GateResult(pl.DataFrame({"a": range(good)}), pl.DataFrame({"a": range(bad)}), broken)
 
 
@@ -28,6 +28,7 @@ def test_bad_rows_may_reach_but_not_pass_the_limit(limit, passed):
                 "rows": 2,
                 "first_row": 4,
                 "example": "amount=11",
+                "examples": ["row 4 (id=3) has amount=11"],
             }
         ],
     }

@@ -101,12 +101,8 @@ def test_declared_format_wins_over_the_ending():
             "where: {partition} needs drops of grain: hourly, daily, weekly, monthly",
         ),
         (
-            {"where": {"path": "a-{partition}.csv"}, "drops": MONTHLY},
-            "drops: monthly drops are cut either by `column` or by {partition} in the path, not both",
-        ),
-        (
             {"drops": {"grain": "monthly", "start": "2024-01"}},
-            "drops: monthly drops are cut either by `column` or by {partition} in the path, not both",
+            "drops: monthly drops of one file, table or query are cut by `column`; files of one drop each have",
         ),
         ({"drops": {"column": "at"}}, "drops: column, start and end belong to grain: hourly, daily, weekly, monthly"),
         (
@@ -161,3 +157,9 @@ def test_a_url_in_place_of_its_variable_is_refused_and_not_repeated():
 def test_every_field_has_a_description_and_unknown_fields_are_refused(model):
     assert model.model_config["extra"] == "forbid"
     assert [name for name, field in model.model_fields.items() if not field.description] == []
+
+
+def test_a_column_cuts_one_file_and_is_looked_at_in_files_of_one_drop_each():
+    assert declared(drops=MONTHLY).cut_by == "at"
+    files = declared(where={"path": "a-{partition}.csv"}, drops=MONTHLY)
+    assert (files.cut_by, files.drops.column) == (None, "at")

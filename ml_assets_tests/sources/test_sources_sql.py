@@ -15,6 +15,7 @@ from ml_assets.sources import database
 from ml_assets.sources.cut import Span
 from ml_assets.sources.database import Database, open_database
 from ml_assets.sources.errors import DeliveryFault, SourceError
+from ml_assets.sources.placement import place_rows
 from ml_assets.sources.query import DIALECTS, within
 from ml_assets.sources.read import fingerprint, list_drops, read_drops
 from ml_assets.sources.watch import due_drops, watch
@@ -240,18 +241,20 @@ def test_the_same_rows_in_another_order_are_no_change(shop, selling, orders_sche
     assert fingerprint(spec, ["2024-01-16"], orders_schema) == fingerprint(spec, ["2024-01-16"], orders_schema)
 
 
-def test_rows_without_a_moment_are_told(shop, selling, orders_schema):
+def test_rows_without_a_moment_hold_nothing_back_and_are_counted(shop, selling, orders_schema):
     shop.add(7, 8, at=None)
-    spec = selling(drops=DAILY)
-    with pytest.raises(SourceError) as raised:
+    shop.add(9, at="1970-01-01T00:00:00Z")
+    shop.add(10, 11, 12, at="2024-02-01T00:00:00Z")
+    spec = selling(drops=DAILY | {"end": "2024-02-01"})
+    assert list_drops(spec, orders_schema) == ["2024-01-15", "2024-01-16", "2024-01-18"]
+    drops = read_drops(spec, ["2024-01-15", "2024-01-16"], orders_schema)
+    assert sum(drop.frame.height for drop in drops.values()) == 4
+    placed = place_rows(spec, orders_schema, drops)
+    assert placed.places == {"before 2024-01-01": 1, "from 2024-02-01 on": 3, "without at": 2}
+    assert (placed.outside, placed.waiting) == (6, 2)
+    shop.execute("update orders set at = null")
+    with pytest.raises(SourceError, match="column 'at': wrong type: none of 12 rows has a value"):
         list_drops(spec, orders_schema)
-    assert str(raised.value) == (
-        "source 'orders', drop 'all', column 'at': wrong type: 2 rows without a date or moment belong to no drop; "
-        "leave them out by `where.query`, or correct them"
-    )
-    with pytest.raises(SourceError, match="drop '2024-01-16', column 'at': wrong type: 2 rows without a value"):
-        read_drops(spec, ["2024-01-16"], orders_schema)
-    assert list(looked(spec, orders_schema, {}, {})[1]) == ["2024-01-01"]  # stands for what cannot be told
 
 
 @pytest.mark.usefixtures("shop")

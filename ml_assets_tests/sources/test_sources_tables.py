@@ -107,11 +107,11 @@ def test_whatever_type_the_moment_is_stored_in_no_row_is_lost(orders, orders_sch
     assert read["2024-01-16"].frame["id"].to_list() == [2]
 
 
-def test_rows_without_a_moment_are_told_though_only_one_day_is_read(orders, orders_schema, tmp_path):
+def test_rows_without_a_moment_hold_no_day_back(orders, orders_schema, tmp_path):
     lost = rows(1).with_columns(at=pl.lit(None, pl.Datetime("us", "UTC")))
     pl.concat([rows(2), lost]).write_parquet(tmp_path / "o.parquet")
-    with pytest.raises(SourceError, match="drop '2024-01-15', column 'at': wrong type: 1 rows without a value belong"):
-        read_drops(orders("o.parquet", drops=DAILY), ["2024-01-15"], orders_schema)
+    drops = read_drops(orders("o.parquet", drops=DAILY), ["2024-01-15"], orders_schema)
+    assert drops["2024-01-15"].frame["id"].to_list() == [2]
 
 
 def test_hive_partitions_are_columns_in_the_types_of_the_contract(orders, tmp_path, selected):

@@ -1,0 +1,114 @@
+"""The gate of one drop: its contract, and what only the other drops and the drop's own name can tell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ml_assets.quality.gate import GateResult, Verdict, apply_contract
+from ml_assets.quality.rules import Rule
+from ml_assets.sources.cut import lies_outside
+from ml_assets.sources.grains import WHOLE
+from ml_assets.sources.spec import DROP, SourceSpec
+
+if TYPE_CHECKING:
+    from ml_assets.quality.contracts import Contract
+
+IN_PERIOD = "in_period"
+UNIQUE_ACROSS_DROPS = "unique_across_drops"
+
+_NAMED_DROPS = 3
+
+
+@dataclass(frozen=True)
+class DropGate:
+    """A drop's rows, divided.
+
+    Attributes:
+        result: the good rows and the others.
+        outside: rows that lie in another drop's period.
+        repeated: rows whose key another drop holds.
+        held_by: those other drops, in order.
+    """
+
+    result: GateResult
+    outside: int
+    repeated: int
+    held_by: tuple[str, ...]
+
+
+def is_placed_by_file(source: SourceSpec) -> bool:
+    """Whether a file's name says which drop its rows belong to, and a column can tell whether that is so."""
+    return source.drops.grain != WHOLE and source.cut_by is None and source.drops.column is not None
+
+
+def has_keys_across_drops(source: SourceSpec) -> bool:
+    """Whether a key may stand in one drop only."""
+    return source.drops.grain != WHOLE and source.key_scope == "source"
+
+
+def gate_drop(
+    source: SourceSpec, contract: "Contract", drop: str, frame: pl.DataFrame, validated: Sequence[pl.LazyFrame] = ()
+) -> DropGate:
+    """Divide the rows of one drop.
+
+    Args:
+        frame: the drop's raw rows.
+        validated: good rows of the other drops, with key columns and `_drop`. Only those columns are read, batch by
+            batch, and only keys that the drop has are kept.
+
+    Raises:
+        ContractError: the frame does not fit the contract, or a rule cannot be evaluated.
+        DeliveryFault: the column that tells the period cannot.
+    """
+    verdicts: list[Verdict] = []
+    outside, repeated, held_by = _nowhere(frame), _nowhere(frame), ()
+    if is_placed_by_file(source):
+        outside = lies_outside(frame[source.drops.column], drop, source.drops)
+        verdicts.append((_in_period(source.drops.column, drop), outside))
+    if has_keys_across_drops(source) and validated:
+        held = _keys_elsewhere(frame, source.key_columns, validated)
+        repeated, held_by = _has_key(frame, held, source.key_columns), tuple(held[DROP].unique().sort())
+        verdicts.append((_unique_across(source.key_columns, held_by), repeated))
+    result = apply_contract(frame, contract, source.key_columns, verdicts)
+    return DropGate(result, int(outside.sum()), int(repeated.sum()), held_by)
+
+
+def same_content(drop: str, content_hash: str, hashes: dict[str, str]) -> list[str]:
+    """The other drops whose rows are the same as this drop's.
+
+    Args:
+        hashes: drop -> content hash of the raw rows.
+    """
+    return sorted(other for other, its in hashes.items() if its == content_hash and other != drop)
+
+
+def _nowhere(frame: pl.DataFrame) -> pl.Series:
+    return pl.repeat(False, frame.height, eager=True)
+
+
+def _in_period(column: str, drop: str) -> Rule:
+    return Rule(f"{column}: in {drop}", (column,), "a row lies in the period that its file is named for")
+
+
+def _unique_across(key: Sequence[str], held_by: Sequence[str]) -> Rule:
+    more = f" and {len(held_by) - _NAMED_DROPS} more" if len(held_by) > _NAMED_DROPS else ""
+    name = f"unique({', '.join(key)}): in drop {', '.join(held_by[:_NAMED_DROPS])}{more}"
+    return Rule(name, tuple(key), "a key is validated in one drop only")
+
+
+def _keys_elsewhere(frame: pl.DataFrame, key: Sequence[str], validated: Sequence[pl.LazyFrame]) -> pl.DataFrame:
+    """Key and drop of each good row of another drop that has a key of this frame."""
+    keys = frame.select(key).drop_nulls().unique()
+    # The range lets the reader skip files: most keys grow with time.
+    inside = pl.all_horizontal(pl.col(name).is_between(keys[name].min(), keys[name].max()) for name in key)
+    stored = pl.concat([table.select(*key, DROP) for table in validated]).filter(inside)
+    return stored.join(keys.lazy(), on=list(key), how="semi").collect(engine="streaming")
+
+
+def _has_key(frame: pl.DataFrame, held: pl.DataFrame, key: Sequence[str]) -> pl.Series:
+    """Boolean per row of the frame, in its order."""
+    marked = held.select(key).unique().with_columns(pl.lit(True).alias(DROP))
+    joined = frame.select(key).join(marked, on=list(key), how="left", maintain_order="left")
+    return joined[DROP].fill_null(False)

@@ -1,0 +1,43 @@
+"""One line about a drop that its gate does not let through: what is wrong, where it shows, and what to do."""
+
+from collections.abc import Iterator, Sequence
+
+from ml_assets.quality.checks import Measured
+from ml_assets.quality.gate import BrokenRule, GateResult
+
+_RULES = 5
+
+
+class BrokenDrop(ValueError):
+    """Drops that a blocking check holds back: one line for all of them."""
+
+
+def broken_drop(
+    source: str, drop: str, failed: Sequence[Measured], gate: GateResult, quarantine: str, twins: Sequence[str] = ()
+) -> str:
+    """The drop, its failed blocking checks, the broken rules with their first rows, and where the quarantine is.
+
+    Args:
+        quarantine: address of the quarantine table.
+        twins: other drops with the same rows.
+    """
+    parts = [f"source {source!r}, drop {drop!r}: {', '.join(one.name for one in failed)} failed"]
+    if twins:
+        parts.append(f"this is the delivery of {', '.join(twins)} again: its rows are the same")
+    rows = gate.validated.height + gate.quarantine.height
+    if gate.broken:
+        allowed = next((one.threshold for one in failed if one.name == "contract"), None)
+        limit = "" if allowed is None else f", allowed are {allowed:.3%}"
+        parts.append(f"{gate.quarantine.height} of {rows} rows ({gate.bad_share:.3%}) break a rule{limit}")
+        parts += list(_rules(gate.broken))
+        parts.append(f"they are in {quarantine} with _drop = {drop!r}")
+    else:
+        parts += [f"{one.name} is {one.value:g}, its limit {one.threshold}" for one in failed]
+    return "; ".join([*parts, "correct the delivery, or the contract"])
+
+
+def _rules(broken: Sequence[BrokenRule]) -> Iterator[str]:
+    for one in broken[:_RULES]:
+        yield f"{one.rule.name}: {one.rows} row{'s' if one.rows > 1 else ''}, {', '.join(one.examples)}"
+    if len(broken) > _RULES:
+        yield f"and {len(broken) - _RULES} rules more"

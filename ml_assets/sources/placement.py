@@ -1,0 +1,85 @@
+"""Rows of a source that are in no ingested drop, each counted by the reason: none may be lost in silence."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+from ml_assets.sources.cut import as_starts
+from ml_assets.sources.delivery import Schema, load
+from ml_assets.sources.fetch import held_partitions, locate
+from ml_assets.sources.grains import drop_start
+from ml_assets.sources.query import count_placed
+from ml_assets.sources.read import blaming, starts_of
+from ml_assets.sources.spec import SourceSpec
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Rows outside of the ingested drops.
+
+    Attributes:
+        places: rows by place, such as `before 2024-01`, without places that have none.
+        waiting: rows that lie in declared drops which are not ingested.
+        files: names of files, one drop each, that no declared drop has.
+    """
+
+    places: dict[str, int]
+    waiting: int
+    files: tuple[str, ...] = ()
+
+    @property
+    def outside(self) -> int:
+        """Rows that no declared drop takes."""
+        return sum(self.places.values())
+
+
+def place_rows(spec: SourceSpec, schema: Schema, ingested: Iterable[str]) -> Placement:
+    """Count what a source that is cut into drops holds beyond the ingested ones.
+
+    Of a file, folder or table the one column is read that it is cut by; a database counts by itself. Of files of one
+    drop each only the names are looked at.
+
+    Raises:
+        SourceError: the place cannot be reached or read.
+    """
+    held = sorted(name for name in ingested if spec.drops.expects(name))
+    with blaming(spec, ["all"]):
+        if spec.cut_by is None:
+            return Placement({}, 0, _strange_files(spec))
+        counts = count_placed(spec, schema, held) if spec.format == "sql" else _counted(spec, schema, held)
+    drops = spec.drops
+    places = {
+        f"before {drops.start}": counts["before"],
+        f"from {drops.end} on": counts["after"],
+        f"without {spec.cut_by}": counts["unknown"],
+    }
+    return Placement({place: rows for place, rows in places.items() if rows}, counts["waiting"])
+
+
+def placement_table(placed: Placement) -> pl.DataFrame:
+    """Columns `place` (String), `rows` (Int64, null of a file that is not read) and `waits` (Boolean), one row each."""
+    rows = [(place, count, False) for place, count in placed.places.items()]
+    rows += [("not ingested", placed.waiting, True)] if placed.waiting else []
+    rows += [(f"file {name}", None, False) for name in placed.files]
+    schema = {"place": pl.String, "rows": pl.Int64, "waits": pl.Boolean}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _counted(spec: SourceSpec, schema: Schema, held: list[str]) -> dict[str, int]:
+    table, _ = load(spec, None, schema, [spec.cut_by])
+    starts = starts_of(spec, table, schema)
+    first = drop_start(spec.drops.grain, spec.drops.start)
+    before = int((starts < first).sum())
+    after = 0 if spec.drops.end is None else int((starts >= drop_start(spec.drops.grain, spec.drops.end)).sum())
+    taken = int(starts.is_in(as_starts([drop_start(spec.drops.grain, name) for name in held]).implode()).sum())
+    unknown = starts.null_count()
+    waiting = len(starts) - unknown - before - after - taken
+    return {"before": before, "after": after, "unknown": unknown, "waiting": waiting}
+
+
+def _strange_files(spec: SourceSpec) -> tuple[str, ...]:
+    address = locate(spec.where)
+    if address.startswith(("http://", "https://")):  # it is asked for declared drops alone, and cannot be listed
+        return ()
+    return tuple(name for name in held_partitions(address, None) if not spec.drops.expects(name))
