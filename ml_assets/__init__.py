@@ -1,5 +1,6 @@
 """Self-hosted ML for tabular data: declarations become a Dagster asset graph, from raw data to retraining."""
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -17,6 +18,9 @@ COMPONENTS = {
 
 def __getattr__(name: str) -> Any:
     # Components need Dagster, which a notebook that only wants the domain packages should not load.
+    reading = sys.modules.get("ml_assets.declarations.python_files")
+    if reading is not None and (name in COMPONENTS or name == "declare") and (plain := reading.stand_in(name)):
+        return plain
     if name in COMPONENTS:
         return getattr(import_module(f"ml_assets.components.{COMPONENTS[name]}"), name)
     if name == "declare":

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from ml_assets.code_version import PROJECT, current_project
+from ml_assets.code_version import PROJECT, PROJECT_VARIABLE, NoProject, current_project
 from ml_assets.home import Home
 
 app = typer.Typer(
     help="Self-hosted ML for tabular data: from raw data to retraining, as Dagster assets. "
-    "All state lies under ML_ASSETS_HOME (default .ml_assets).",
+    "All state lies under ML_ASSETS_HOME (default .ml_assets in the project).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -24,6 +24,20 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 Port = Annotated[int, typer.Option(help="Port to listen on.")]
 Models = Annotated[list[str] | None, typer.Option(help="Only this model of the use case; may be given several times.")]
 Host = Annotated[str, typer.Option(help="Address to bind to.")]
+
+
+@app.callback()
+def choose_project(
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=PROJECT_VARIABLE, help="Folder of the project; default: the one that the working directory lies in."
+        ),
+    ] = None,
+) -> None:
+    # No docstring: it would take the place of the program's own help.
+    if project is not None:
+        os.environ[PROJECT_VARIABLE] = str(project.resolve())
 
 
 @app.command()
@@ -102,11 +116,12 @@ def summary(
     as_json: Json = False,
 ) -> None:
     """Show, per model and drop: rows, quarantined rows, strongest drift, performance, champion version."""
-    from ml_assets.automation.main_job import MainJob
+    from ml_assets.automation.current import read_current
+    from ml_assets.automation.summary import show_summary
 
-    home = _prepared()
+    home = _opened()
     try:
-        MainJob(home, use_case, tuple(model or ())).show(as_json)
+        show_summary(home, read_current(), use_case, model or (), as_json)
     except (ValueError, RuntimeError, LookupError) as error:
         _fail(error)
 
@@ -394,8 +409,20 @@ def _registry(home: Home):
 
 
 def _prepared() -> Home:
-    home = Home.from_environment()
+    """The home, made if need be."""
+    home = _opened()
     home.prepare(PROJECT)
+    return home
+
+
+def _opened() -> Home:
+    """The home as it is, for what only reads: nothing is made."""
+    try:
+        os.environ["ML_ASSETS_HOME"] = os.environ.get("ML_ASSETS_HOME") or str(current_project().folder / ".ml_assets")
+    except (NoProject, ValueError) as error:
+        _fail(error)
+    home = Home.from_environment()
+    home.enter()
     return home
 
 

@@ -1,6 +1,7 @@
 """Which code is running, on which project: the commit, and a fingerprint of the files that decide results."""
 
 import hashlib
+import os
 import subprocess
 import tomllib
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from ml_assets.transform.project import project_files
 
 PROJECT = Path(__file__).resolve().parent.parent
 """The checkout: the folder of pyproject.toml, dagster.yaml and dbt_project."""
+
+PROJECT_VARIABLE = "ML_ASSETS_PROJECT"
+"""A folder of the project whose declarations count, wherever the process works."""
 
 
 @dataclass(frozen=True)
@@ -25,32 +29,57 @@ class DeclaringProject:
         return self.folder / "workspace.yaml"
 
 
+class NoProject(LookupError):
+    """No project was named, and the working directory lies in none."""
+
+
 def current_project() -> DeclaringProject:
-    """The project that the working directory lies in; the shipped one outside of any."""
-    return project_of(Path.cwd())
+    """The project that ``ML_ASSETS_PROJECT`` names, else the one that the working directory lies in.
+
+    Raises:
+        NoProject: there is none.
+    """
+    named = os.environ.get(PROJECT_VARIABLE)
+    found = project_of(Path(named or ".").resolve())
+    if found is None:
+        where = f"in {named}" if named else "here"
+        raise NoProject(
+            f"no project {where}: `ml-assets init NAME` begins one, and `ml-assets --project FOLDER` names one that is "
+            "elsewhere"
+        )
+    return found
 
 
-def project_of(here: Path) -> DeclaringProject:
-    """The project that a path lies in; the shipped one outside of any."""
-    for folder in (here, *here.parents, PROJECT):
+def project_of(here: Path) -> DeclaringProject | None:
+    """The project that a path lies in: the nearest folder above whose ``pyproject.toml`` names a root module.
+
+    Raises:
+        ValueError: a ``pyproject.toml`` on the way is no TOML.
+    """
+    for folder in (here, *here.parents):
         declared = folder / "pyproject.toml"
         if declared.exists():
-            settings = tomllib.loads(declared.read_text()).get("tool", {}).get("dg", {}).get("project", {})
-            if "root_module" in settings:
-                return DeclaringProject(folder, settings["root_module"])
-    raise FileNotFoundError(f"{PROJECT / 'pyproject.toml'} is missing: install ml_assets from its checkout")
+            try:
+                settings = tomllib.loads(declared.read_text(encoding="utf-8"))
+            except tomllib.TOMLDecodeError as error:
+                raise ValueError(f"{declared}: no TOML: {error}") from None
+            named = settings.get("tool", {}).get("dg", {}).get("project", {}).get("root_module")
+            if named:
+                return DeclaringProject(folder, named)
+    return None
 
 
 @lru_cache(maxsize=1)
 def code_fingerprint() -> str:
     """Hash of every source file of the platform and of the project: its package and its dbt projects, 16 digits."""
     digest = hashlib.sha256()
-    project = current_project()
-    packages = {PROJECT / "ml_assets", project.folder / project.package}
+    project = project_of(Path(os.environ.get(PROJECT_VARIABLE) or ".").resolve())
+    own = PROJECT if project is None else project.folder
+    packages = {PROJECT / "ml_assets", *([] if project is None else [own / project.package])}
     code = {p for f in packages for p in f.rglob("*") if p.suffix in {".py", ".yaml", ".yml", ".sql"}}
-    sql = {p for f in {PROJECT, project.folder} for folder in _dbt_projects(f) for p in project_files(folder)}
+    sql = {p for f in {PROJECT, own} for folder in _dbt_projects(f) for p in project_files(folder)}
     for path in sorted(code | sql):
-        digest.update(str(path.relative_to(PROJECT if path.is_relative_to(PROJECT) else project.folder)).encode())
+        digest.update(str(path.relative_to(PROJECT if path.is_relative_to(PROJECT) else own)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

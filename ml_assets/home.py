@@ -87,6 +87,10 @@ class Home:
         placed = self.dagster / "dagster.yaml"
         if not placed.exists() or placed.read_text() != settings:
             placed.write_text(settings)
+        self.enter()
+
+    def enter(self) -> None:
+        """Point the tools of this process at the folders. Nothing is written."""
         os.environ.update(TELEMETRY_OFF)
         # Idle OpenMP threads would otherwise spin on cores that other libraries' threads need.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -12,19 +12,20 @@ from ml_assets.automation.execute import Runner, run_key
 from ml_assets.automation.jobs import drop_job, ingest_job
 from ml_assets.automation.lifecycle import PlannedRun, plan_lifecycle, plan_retraining
 from ml_assets.automation.progress import open_console, run_progress
+from ml_assets.automation.projects import declared_in
 from ml_assets.automation.recovery import close_dead_runs, only_one
 from ml_assets.automation.retrain_sensor import read_decisions
-from ml_assets.automation.summary import ModelSummary, print_summary, summarise
-from ml_assets.components.ml_model import MLModel
+from ml_assets.automation.summary import show_summary
 from ml_assets.components.partitions import partitions_of
-from ml_assets.components.source import Source
-from ml_assets.components.spine import Spine
+from ml_assets.declarations.project import UseCase
+from ml_assets.declarations.specs import DeclaredModel
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.quality.contracts import contract_schema, load_contract
 from ml_assets.resources import RegistryResource
 from ml_assets.sources.grains import WHOLE
 from ml_assets.sources.read import fingerprint, list_drops
+from ml_assets.sources.spec import SourceSpec
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class MainJob:
             instance = dg.DagsterInstance.get()
             self._tidy_up(console, instance)
             chosen = {model.name for model in self._models}
-            left_out = frozenset(model.name for model in self._declared_models) - chosen
+            left_out = frozenset(model.name for model in self._declared.models) - chosen
             runner = Runner(self.definitions, instance, left_out)
             drops = [d for d in self._drops() if d >= since and (not until or d <= until)]
             before = ""
@@ -60,17 +61,7 @@ class MainJob:
                 before = self._run_once(console, runner, planned, before)
                 for retraining in self._decided(planned):
                     before = self._run_once(console, runner, retraining, before)
-        self.show(as_json)
-
-    def show(self, as_json: bool = False) -> None:
-        """Print what the lake says about every model of the use case, drop by drop."""
-        lake = Lake(self.home.lake)
-        sources = [source.name for source in self._cut]
-        print_summary([self._summary(lake, model, sources) for model in self._models], as_json)
-
-    def _summary(self, lake: Lake, model: MLModel, sources: list[str]) -> ModelSummary:
-        spines = {s.name: s for s in self.definitions.component_tree.get_all_components(of_type=Spine)}
-        return summarise(lake, model.name, spines[model.spine].partition, model.metric, sources)
+        show_summary(self.home, declared_in(self.definitions), self.use_case, self.models, as_json)
 
     @cached_property
     def definitions(self) -> dg.Definitions:
@@ -79,42 +70,17 @@ class MainJob:
         return load_current()
 
     @cached_property
-    def _names(self) -> set[str]:
-        """First key parts of the use case's assets: its sources and models."""
-        specs = self.definitions.resolve_all_asset_specs()
-        names = {spec.key.path[0] for spec in specs if spec.group_name == self.use_case}
-        if not names:
-            groups = sorted({spec.group_name or "default" for spec in specs})
-            raise ValueError(f"no use case {self.use_case!r} under defs/; there are {', '.join(groups)}")
-        return names
-
-    @property
-    def _sources(self) -> list[Source]:
-        declared = self.definitions.component_tree.get_all_components(of_type=Source)
-        return [source for source in declared if source.name in self._names]
-
-    @property
-    def _declared_models(self) -> list[MLModel]:
-        declared = self.definitions.component_tree.get_all_components(of_type=MLModel)
-        return [model for model in declared if model.name in self._names]
+    def _declared(self) -> UseCase:
+        return declared_in(self.definitions).only(self.use_case)
 
     @cached_property
-    def _models(self) -> list[MLModel]:
-        declared = {model.name: model for model in self._declared_models}
-        unknown = [name for name in self.models if name not in declared]
-        if unknown:
-            there_are = ", ".join(sorted(declared)) or "none"
-            raise ValueError(f"{self.use_case} declares no model {', '.join(unknown)}; there are {there_are}")
-        return [declared[name] for name in sorted(self.models or declared)]
-
-    @property
-    def _cut(self) -> list[Source]:
-        return [source for source in self._sources if source.drops.grain != WHOLE]
+    def _models(self) -> list[DeclaredModel]:
+        return self._declared.choose_models(self.models)
 
     @property
     def _grain(self) -> str:
         """The one grain of the sources that are cut into drops; raises ValueError where there is not one."""
-        grains = sorted({source.drops.grain for source in self._cut})
+        grains = sorted({source.drops.grain for source in self._declared.cut_sources})
         if len(grains) != 1:
             raise ValueError(
                 f"{self.use_case} is lived through drop by drop, so its sources need drops of one grain; they have "
@@ -126,7 +92,7 @@ class MainJob:
         """Drops that are over and that every source cut into drops has delivered."""
         held = [
             set(list_drops(source, _schema(source))) & set(partitions_of(source.drops).get_partition_keys())
-            for source in self._cut
+            for source in self._declared.cut_sources
         ]
         return sorted(set.intersection(*held)) if held else []
 
@@ -162,9 +128,9 @@ class MainJob:
             return ""
         return " ".join(
             fingerprint(source, [WHOLE] if source.drops.grain == WHOLE else list(drops), _schema(source))
-            for source in self._sources
+            for source in self._declared.sources
         )
 
 
-def _schema(source: Source) -> pl.Schema:
+def _schema(source: SourceSpec) -> pl.Schema:
     return contract_schema(load_contract(source.contract))

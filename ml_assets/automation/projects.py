@@ -1,9 +1,17 @@
 """Finds what a project declares by name."""
 
 import dagster as dg
+from pydantic import BaseModel
 
 from ml_assets.components.ml_model import MLModel
 from ml_assets.components.spine import Spine
+from ml_assets.declarations.project import DeclaredProject
+
+
+def declared_in(definitions: dg.Definitions) -> DeclaredProject:
+    """What loaded definitions declare."""
+    placed = definitions.component_tree.placed()
+    return DeclaredProject([(one.use_case, one.component) for one in placed if isinstance(one.component, BaseModel)])
 
 
 def declared_models(definitions: dg.Definitions) -> dict[str, MLModel]:

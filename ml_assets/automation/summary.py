@@ -1,10 +1,13 @@
 """What came of each drop, read from the lake: the table that ends the main job."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from ml_assets.declarations.project import DeclaredProject
+from ml_assets.home import Home
 from ml_assets.lake import Lake
 
 DROP_HEADINGS = {
@@ -78,6 +81,28 @@ def rows_left_out(lake: Lake, sources: list[str], scored: list[str]) -> pl.DataF
         if lake.exists(f"{name}/quarantine")
     ]
     return pl.concat([pl.DataFrame(schema=schema), *found])
+
+
+def show_summary(
+    home: Home, declared: DeclaredProject, use_case: str, models: Sequence[str] = (), as_json: bool = False
+) -> None:
+    """Print what the lake says about the models of a use case, drop by drop.
+
+    Args:
+        models: those to show; empty for all.
+
+    Raises:
+        ValueError: no such use case, or no such model in it.
+    """
+    lake, own = Lake(home.lake), declared.only(use_case)
+    sources = [source.name for source in own.cut_sources]
+    print_summary(
+        [
+            summarise(lake, model.name, declared.spine_of(model).partition, model.metric, sources)
+            for model in own.choose_models(models)
+        ],
+        as_json,
+    )
 
 
 def _performance(lake: Lake, model: str, partition: str, metric: str, kind: str) -> pl.LazyFrame:

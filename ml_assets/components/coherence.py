@@ -17,10 +17,10 @@ import polars as pl
 from ml_assets import __version__
 from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.ml_model import MLModel
-from ml_assets.components.problems import DeclarationError
 from ml_assets.components.project_tree import Placed, ProjectTree
 from ml_assets.components.source import Source
 from ml_assets.components.spine import Spine
+from ml_assets.declarations.problems import DeclarationError
 from ml_assets.durations import parse_duration
 from ml_assets.features.assemble import refuse_homonyms, refuse_twins
 from ml_assets.features.expressions import columns_read

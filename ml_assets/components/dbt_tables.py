@@ -6,17 +6,16 @@ from tempfile import TemporaryDirectory
 
 import dagster as dg
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.components.conditions import follow_together
 from ml_assets.components.dbt_specs import ModelSpec, dbt_specs
 from ml_assets.components.metadata import column_schema, data_version, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, WHOLE, partitions_of
 from ml_assets.components.stages import STAGE, STATIC_TABLE, TABLE
+from ml_assets.declarations.specs import DeclaredDbtTables
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
-from ml_assets.sources.spec import Drops
 from ml_assets.transform.build import BuildReport, build_models
 from ml_assets.transform.lineage import column_lineage
 from ml_assets.transform.project import DbtProject
@@ -24,22 +23,7 @@ from ml_assets.transform.project import DbtProject
 Specs = dict[str, ModelSpec]
 
 
-class DbtTablesSpec(BaseModel):
-    """SQL models built from validated tables."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    project: str = Field("dbt_project", description="Folder of the dbt project, relative to the project root.")
-    select: str = Field(description="dbt node selection that names this use case's models.")
-    folder: str = Field(description="Folder of these models below the dbt project, such as models/sales.")
-    drops: Drops = Field(
-        default_factory=Drops,
-        description="How the rows of the tables are cut into drops: the same as the sources they come from. Each "
-        "drop rebuilds all tables.",
-    )
-
-
-class DbtTables(DbtTablesSpec, dg.Component, dg.Resolvable):
+class DbtTables(DeclaredDbtTables, dg.Component, dg.Resolvable):
     """Models of a dbt project: staging views, and marts that are kept as Delta tables in the lake."""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:

@@ -6,7 +6,6 @@ from tempfile import TemporaryDirectory
 
 import dagster as dg
 import polars as pl
-from pydantic import Field
 
 from ml_assets.components.conditions import follow_inputs
 from ml_assets.components.declared import declaration_version, use_case
@@ -16,13 +15,11 @@ from ml_assets.components.partitions import SINGLE_RUN, drops_of
 from ml_assets.components.scaffolders import FeatureViewScaffolder
 from ml_assets.components.spine import Spine, find_spine
 from ml_assets.components.stages import FEATURE, STAGE
+from ml_assets.declarations.specs import DeclaredView
 from ml_assets.features.parts import compute_features_in_parts
 from ml_assets.features.point_in_time import find_leaks
 from ml_assets.features.reach import reachable
-from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_rows
-from ml_assets.lake import Lake
-from ml_assets.online.spec import OnlineSpec
 from ml_assets.resources import LakeResource
 
 POINT_IN_TIME = "point_in_time"
@@ -31,14 +28,8 @@ AUDITED_ROWS = 50
 
 
 @dg.scaffold_with(FeatureViewScaffolder)
-class FeatureView(FeatureViewSpec, dg.Component, dg.Resolvable):
+class FeatureView(DeclaredView, dg.Component, dg.Resolvable):
     """Features of one entity over one table, computed as of each row of a spine."""
-
-    spine: str = Field(description="Name of the spine whose rows the features are computed for.")
-    online: OnlineSpec | None = Field(
-        default=None,
-        description="Keep the features of every entity ready for requests; absent: in training and batch only.",
-    )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         from ml_assets.components.online_features import online_asset
@@ -48,15 +39,6 @@ class FeatureView(FeatureViewSpec, dg.Component, dg.Resolvable):
         if self.online is not None and self.table is not None:
             assets.append(online_asset(self, self.online, self.owners, group))
         return dg.Definitions(assets=assets)
-
-    @property
-    def key(self) -> str:
-        """The asset key of the view's stored features."""
-        return f"features/{self.name}"
-
-    def facts(self, lake: Lake) -> pl.LazyFrame | None:
-        """The table that the view reads; None for a view of request features only."""
-        return None if self.table is None else lake.scan(self.table)
 
 
 def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefinition:
@@ -161,7 +143,7 @@ def _audit(view: FeatureView, time: str, computed: _Computed, events: pl.LazyFra
 
 
 def differing_features(
-    view: FeatureViewSpec, features: pl.DataFrame, rows: pl.DataFrame, events: pl.LazyFrame | None, time: str
+    view: DeclaredView, features: pl.DataFrame, rows: pl.DataFrame, events: pl.LazyFrame | None, time: str
 ) -> pl.DataFrame:
     """What ``find_leaks`` finds in the features of some rows of a spine, all of which are recomputed."""
     if events is not None:

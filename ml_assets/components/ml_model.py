@@ -1,38 +1,18 @@
 """MLModel: one declared model as the assets of its life, from training set to performance report."""
 
 import dagster as dg
-from pydantic import Field
 
 from ml_assets.components.declared import use_case
 from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.model_context import ModelContext
 from ml_assets.components.scaffolders import MLModelScaffolder
 from ml_assets.components.spine import find_spine
-from ml_assets.freshness import Freshness
-from ml_assets.monitoring.spec import MonitoringSpec
-from ml_assets.retraining.spec import RetrainingSpec
-from ml_assets.serving.spec import ServingSpec
-from ml_assets.training.spec import ModelSpec
+from ml_assets.declarations.specs import DeclaredModel
 
 
 @dg.scaffold_with(MLModelScaffolder)
-class MLModel(ModelSpec, dg.Component, dg.Resolvable):
+class MLModel(DeclaredModel, dg.Component, dg.Resolvable):
     """A model: tuned, trained, evaluated, promoted, scored and watched."""
-
-    spine: str = Field(description="Name of the spine that holds the rows to predict.")
-    monitoring: MonitoringSpec = Field(
-        default_factory=MonitoringSpec, description="How the model is watched in production."
-    )
-
-    retraining: RetrainingSpec = Field(
-        default_factory=RetrainingSpec, description="When the model is trained again, and how often at most."
-    )
-    serving: ServingSpec | None = Field(
-        default=None, description="How the model answers requests; absent: its answers are not gathered or checked."
-    )
-    freshness: Freshness = Field(
-        default_factory=lambda: Freshness(warn="25d", fail="30d"), description="How old the champion may be."
-    )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         from ml_assets.components.evaluation_assets import evaluation_assets

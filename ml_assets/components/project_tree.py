@@ -17,7 +17,7 @@ from dagster_shared.yaml_utils import parse_yamls_with_source_position
 from pydantic import BaseModel
 
 import ml_assets
-from ml_assets.components.problems import DeclarationError, Path, Problem, problem_of, problems_of
+from ml_assets.declarations.problems import DeclarationError, Path, Problem, problem_of, problems_of
 
 _LINE = "_ml_assets_line"
 
@@ -54,6 +54,7 @@ class Placed:
     """A component and where it is declared."""
 
     component: dg.Component
+    use_case: str
     where: Callable[[Path], str]
 
     def error(self, *messages: str) -> DeclarationError:
@@ -68,7 +69,9 @@ class ProjectTree(dg.ComponentTree):
         """Every component of the project with the place of its declaration."""
         for loc, decl in self._component_decl_tree().items():
             if isinstance(decl, YamlDecl | ComponentLoaderDecl):
-                yield Placed(self.load_component(loc), self._place_of(decl))
+                context = decl.context
+                use_case = context.path.relative_to(context.defs_module_path).parts[0]
+                yield Placed(self.load_component(loc), use_case, self._place_of(decl))
 
     @contextmanager
     def augment_component_tree_exception(self, loc: Any, msg_for_key: Callable[[str], str]) -> Iterator[None]:

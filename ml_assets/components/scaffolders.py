@@ -181,7 +181,7 @@ class _Folder:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        from ml_assets.components.problems import DeclarationError
+        from ml_assets.declarations.problems import DeclarationError
         from ml_assets.scaffolding.document import LEGEND, render_comment
         from ml_assets.scaffolding.errors import ScaffoldError
 

@@ -13,6 +13,7 @@ from ml_assets.components.metadata import data_version, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, WHOLE, drops_of, partitions_of
 from ml_assets.components.scaffolders import SourceScaffolder
 from ml_assets.components.stages import SOURCE, STAGE, STATIC_SOURCE
+from ml_assets.declarations.specs import DeclaredSource
 from ml_assets.lake import Lake
 from ml_assets.quality.checks import (
     Measured,
@@ -34,7 +35,7 @@ from ml_assets.quality.drop_gate import (
 )
 from ml_assets.quality.gate import QUARANTINE_COLUMNS
 from ml_assets.resources import LakeResource
-from ml_assets.sources.spec import CONTENT_HASH, DROP, SourceSpec
+from ml_assets.sources.spec import CONTENT_HASH, DROP
 
 OUTSIDE_DROPS = "outside_drops"
 OUTSIDE_TEXT = "No more rows than declared lie before the first drop, after the last one, or in no drop at all."
@@ -54,16 +55,12 @@ BLOCKING = {"contract", "conservation", "unique_key", IN_PERIOD, UNIQUE_ACROSS_D
 
 
 @dg.scaffold_with(SourceScaffolder)
-class Source(SourceSpec, dg.Component, dg.Resolvable):
+class Source(DeclaredSource, dg.Component, dg.Resolvable):
     """Where a table comes from, how it is cut into drops, and what it must satisfy."""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         group = use_case(context)
         return dg.Definitions(assets=[_raw_asset(self, group), _gate_asset(self, group)])
-
-    def table(self, table: str) -> str:
-        """The asset key of ``raw``, ``validated`` or ``quarantine``."""
-        return f"{self.name}/{table}"
 
     @property
     def checks(self) -> dict[str, str]:

@@ -1,44 +1,18 @@
 """Spine: the rows to predict, declared once and shared by feature views and models."""
 
 import dagster as dg
-import polars as pl
-from pydantic import Field
 
 from ml_assets.components.partitions import partitions_of
 from ml_assets.components.scaffolders import SpineScaffolder
-from ml_assets.lake import Lake
-from ml_assets.sources.spec import Drops
-from ml_assets.training.spec import SpineSpec
-
-
-class SharedSpine(SpineSpec):
-    """Rows to predict: entity keys and prediction time, cut into drops."""
-
-    name: str = Field(description="Name by which feature views and models refer to it.")
-    partition: str = Field(description="Column of the table that names the drop a row belongs to.")
-    drops: Drops = Field(description="How the rows are cut into drops: the same as the source they come from.")
-    contract: str = Field(
-        default="",
-        description="Pandera model of the table, as `package.module:Class`: what a request to the server may hold; a"
-        " column that it lacks may hold anything. The validated table of a source has the source's.",
-    )
+from ml_assets.declarations.specs import DeclaredSpine
 
 
 @dg.scaffold_with(SpineScaffolder)
-class Spine(SharedSpine, dg.Component, dg.Resolvable):
+class Spine(DeclaredSpine, dg.Component, dg.Resolvable):
     """The rows to predict. It makes no asset of its own: its table is one already."""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
         return dg.Definitions()
-
-    def rows(self, lake: Lake, drops: list[str], columns: list[str]) -> pl.DataFrame:
-        """The spine's rows of some drops: partition, time and the given columns."""
-        return self.scan(lake, drops, columns).collect()
-
-    def scan(self, lake: Lake, drops: list[str], columns: list[str]) -> pl.LazyFrame:
-        """What ``rows`` gives, lazily."""
-        wanted = list(dict.fromkeys([self.partition, self.time, *columns]))
-        return lake.scan(self.table).filter(pl.col(self.partition).is_in(drops)).select(wanted)
 
     @property
     def partitions_def(self) -> dg.PartitionsDefinition | None:

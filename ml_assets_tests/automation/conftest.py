@@ -8,6 +8,17 @@ from ml_assets.home import Home
 PROJECT = Path(__file__).parents[2]
 
 
+@pytest.fixture
+def bare_environment():
+    """The environment without anything of ours, and put back afterwards: commands leave their home in it."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith(("ML_ASSETS", "DAGSTER"))]:
+        del os.environ[name]
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="module")
 def own_home(tmp_path_factory):
     """A prepared home, named by this process's environment until the module is done."""

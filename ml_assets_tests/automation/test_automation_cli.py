@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ml_assets import cli
+from ml_assets.automation.new_project import create_project
+from ml_assets.code_version import PROJECT
 
 PROGRAM = Path(sys.executable).parent / "ml-assets"
 SAYS = {
@@ -60,7 +62,7 @@ def run(unused_home):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("ML_ASSETS", "DAGSTER"))}
 
     def go(*arguments, cwd=None):
-        environment = kept | {"ML_ASSETS_HOME": str(unused_home)}
+        environment = kept | {"ML_ASSETS_HOME": str(unused_home), "ML_ASSETS_PROJECT": str(PROJECT)}
         return subprocess.run(
             [PROGRAM, *arguments], capture_output=True, text=True, env=environment, cwd=cwd, timeout=120
         )
@@ -94,6 +96,39 @@ def test_a_mistake_is_one_line_and_exit_status_1(run, tmp_path, arguments, said)
     (line,) = done.stderr.strip().splitlines()
     assert re.fullmatch(f"error: .*{said}.*", line)
     assert list(tmp_path.iterdir()) == [], "something was written into the working directory"
+
+
+COMMANDS = [
+    ["run", "flights", "--train-as-of", "2013-10-01"], ["try", "flight_delay"], ["summary", "flights"], ["status"],
+    ["rollback", "flight_delay"], ["replay", "flight_delay", "--from", "2013-04", "--to", "2013-05"],
+    ["online", "flights"], ["score", "flight_delay", "--input", "a.csv", "--output", "b.csv"],
+    ["serve", "flight_delay"], ["served", "flight_delay"],
+    ["package", "flight_delay", "--format", "onnx", "--output", "new"], ["feast-export", "flights", "--output", "new"],
+    ["ui"], ["mlflow"],
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("bare_environment")
+@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
+def test_outside_of_any_project_each_command_says_how_to_begin_one_and_makes_nothing(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli.app, arguments)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == [
+        "error: no project here: `ml-assets init NAME` begins one, and `ml-assets --project FOLDER` names one that is "
+        "elsewhere"
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("bare_environment")
+def test_a_project_elsewhere_is_named_and_keeps_its_state_in_its_own_folder(tmp_path, monkeypatch):
+    create_project(tmp_path / "bakery")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    done = CliRunner().invoke(cli.app, ["--project", "../bakery/bakery", "rollback", "bread"])
+    assert "bread has decided nothing yet" in done.stderr
+    assert os.environ["ML_ASSETS_HOME"] == str(tmp_path / "bakery" / ".ml_assets")
 
 
 @pytest.mark.timeout(60)

@@ -1,7 +1,7 @@
 import pytest
 
 from ml_assets.automation.new_project import create_project
-from ml_assets.code_version import PROJECT, current_project
+from ml_assets.code_version import PROJECT, NoProject, current_project
 from ml_assets.project import load_current
 
 
@@ -17,8 +17,12 @@ def test_a_new_project_loads_from_its_own_folder(tmp_path, monkeypatch, unused_h
     load_current.cache_clear()
 
 
-def test_outside_of_any_project_it_is_the_shipped_one(tmp_path, monkeypatch):
+def test_outside_of_any_project_there_is_none_unless_it_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ML_ASSETS_PROJECT", raising=False)
+    with pytest.raises(NoProject, match="no project here: `ml-assets init NAME` begins one"):
+        current_project()
+    monkeypatch.setenv("ML_ASSETS_PROJECT", str(PROJECT / "docs"))
     assert current_project().folder == PROJECT
 
 

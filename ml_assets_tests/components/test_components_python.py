@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from ml_assets.automation.new_project import create_project
-from ml_assets.components.problems import DeclarationError
+from ml_assets.declarations.problems import DeclarationError
 from ml_assets.project import load_project
 
 MANY = """\

@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from ml_assets.automation.new_project import create_project
-from ml_assets.components.problems import DeclarationError
+from ml_assets.declarations.problems import DeclarationError
 from ml_assets.project import load_project
 
 NAME = "wrongly_declared"

@@ -1,0 +1,23 @@
+"""What the current project declares, for commands that only look."""
+
+from ml_assets.code_version import current_project
+from ml_assets.declarations.project import DeclaredProject
+from ml_assets.declarations.python_files import NeedsDagster
+from ml_assets.declarations.reading import read_declarations
+
+
+def read_current() -> DeclaredProject:
+    """What the project declares that the working directory lies in; what is wrong in it is among the faults.
+
+    Raises:
+        NoProject: the working directory lies in none.
+        DeclarationError: something is wrong in a project that only Dagster can read.
+    """
+    try:
+        found = read_declarations(current_project())
+    except NeedsDagster:
+        from ml_assets.automation.projects import declared_in
+        from ml_assets.project import load_current
+
+        return declared_in(load_current())
+    return DeclaredProject([(one.use_case, one.spec) for one in found.declarations], found.faults)

@@ -1,0 +1,73 @@
+"""Declarations made in Python, read without Dagster: the components that a file names are their fields alone."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from ml_assets.declarations.problems import DeclarationError
+from ml_assets.declarations.specs import SPECS
+
+_declared: list[tuple[BaseModel, int]] | None = None
+
+
+class NeedsDagster(Exception):
+    """A declaration that only Dagster can read: another package's component, a template, assets of one's own."""
+
+
+def stand_in(name: str) -> Any:
+    """What ``ml_assets`` offers under a name while a file is read without Dagster; None at any other time."""
+    if _declared is None:
+        return None
+    return _note if name == "declare" else SPECS[name]
+
+
+def read_python_file(module: str, package: str) -> list[tuple[BaseModel, int]]:
+    """What a module of the package of declarations declares, and the line of each.
+
+    Raises:
+        NeedsDagster: it, or what it imports, uses Dagster.
+        Exception: whatever the module raises.
+    """
+    with _reading(package) as declared:
+        importlib.import_module(module)
+        if "dagster" in sys.modules:
+            raise NeedsDagster(module)
+        return list(declared)
+
+
+@contextmanager
+def _reading(package: str) -> Iterator[list[tuple[BaseModel, int]]]:
+    """Let ``ml_assets`` offer stand-ins; what was imported with them is forgotten afterwards."""
+    global _declared
+    before = set(sys.modules)
+    _declared = []
+    try:
+        yield _declared
+    finally:
+        _declared = None
+        root = package if package.startswith("ml_assets.") else package.partition(".")[0]
+        for name in set(sys.modules) - before:
+            if name == root or name.startswith(f"{root}."):
+                del sys.modules[name]
+
+
+def _note(module: str, *specs: BaseModel) -> None:
+    line = inspect.currentframe().f_back.f_lineno
+    namespace = sys.modules[module]
+    for spec in specs:
+        if hasattr(namespace, spec.name):
+            raise DeclarationError(f"{namespace.__file__}:{line}: name: {spec.name!r} is there already")
+        setattr(namespace, spec.name, spec)
+        _declared.append((spec, line))
+
+
+def module_of(file: Path, root: Path, package: str) -> str:
+    """The dotted name of a file below the folder of a package."""
+    parts = file.relative_to(root).with_suffix("").parts
+    return ".".join([package, *(parts[:-1] if parts[-1] == "__init__" else parts)])

@@ -1,0 +1,173 @@
+"""A project's declarations read as plain specs: without Dagster, which takes longer to import than a table to read.
+
+It finds them where Dagster does: a folder under ``defs/`` with a ``defs.yaml`` is declared by it, and by nothing else
+in it; any other folder by the Python files and folders in it. What only Dagster can read raises ``NeedsDagster``.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path as File
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ml_assets.code_version import DeclaringProject
+from ml_assets.declarations.problems import DeclarationError, Path, Problem, problems_of
+from ml_assets.declarations.python_files import NeedsDagster, module_of, read_python_file
+from ml_assets.declarations.specs import SPECS
+from ml_assets.declarations.user_code import blame
+
+_YAML_NAMES = ("defs.yaml", "defs.yml", "component.yaml")
+_PREFIX = "ml_assets."
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """One declared thing: its fields, the use case whose folder it lies in, and where a field of it stands."""
+
+    spec: BaseModel
+    use_case: str
+    where: Callable[[Path], str]
+
+    def told(self, message: str, path: Path = ()) -> str:
+        """A message about a field, with its file and line."""
+        return Problem(path, message).told(self.where)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What cannot be read: one line, or some, each with file and line."""
+
+    use_case: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a project declares, and what of it cannot be read."""
+
+    declarations: list[Declaration] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def read_declarations(project: DeclaringProject) -> Reading:
+    """Every declaration of a project; one that is wrong is a fault, and the others are read all the same.
+
+    Raises:
+        NeedsDagster: there is something that only Dagster can read, or Dagster is loaded and nothing would be gained.
+    """
+    root = project.folder / project.package / "defs"
+    if "dagster" in sys.modules or not root.is_dir():
+        raise NeedsDagster(str(root))
+    # A project need not be installed to be read from its own folder.
+    if str(project.folder) not in sys.path:
+        sys.path.insert(0, str(project.folder))
+    reader = _Reader(project, root)
+    for path in _members(root):
+        reader.read(path, path.name)
+    return _without_twins(reader.found)
+
+
+class _Reader:
+    def __init__(self, project: DeclaringProject, root: File) -> None:
+        self._project, self._root = project, root
+        self.found = Reading()
+
+    def read(self, path: File, use_case: str) -> None:
+        written = next((path / name for name in _YAML_NAMES if (path / name).exists()), None)
+        if written is not None:
+            self._read_yaml(written, use_case)
+        elif path.suffix == ".py":
+            self._read_python(path, use_case)
+        elif path.is_dir():
+            for member in _members(path):
+                self.read(member, use_case)
+
+    def _read_yaml(self, file: File, use_case: str) -> None:
+        from dagster_shared.yaml_utils import parse_yamls_with_source_position
+
+        shown = file.relative_to(self._project.folder)
+        try:
+            documents = list(parse_yamls_with_source_position(file.read_text(encoding="utf-8"), str(shown)))
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            self._fault(use_case, f"{shown}:{line}: no YAML: {error.problem}")
+            return
+        for document in documents:
+            self._read_document(document, use_case)
+
+    def _read_document(self, document: Any, use_case: str) -> None:
+        given = document.value
+        if not isinstance(given, dict) or not set(given) <= {"type", "attributes", "requirements"}:
+            raise NeedsDagster(str(document.source_position_tree.position))
+        named = str(given.get("type", ""))
+        if named.removeprefix(_PREFIX) not in SPECS or not named.startswith(_PREFIX):
+            raise NeedsDagster(named)
+        attributes = given.get("attributes") or {}
+        if "{{" in str(attributes):
+            raise NeedsDagster("a template")
+        tree = document.source_position_tree
+        written = tree.children.get("attributes", tree)
+
+        def where(path: Path) -> str:
+            position = written.lookup_closest_and_path(path, None)[0]
+            return f"{position.filename}:{position.start.line}"
+
+        spec = SPECS[named.removeprefix(_PREFIX)]
+        try:
+            self.found.declarations.append(Declaration(spec.model_validate(attributes), use_case, where))
+        except ValidationError as error:
+            for problem in problems_of(error, spec, None):
+                self._fault(use_case, problem.told(where))
+
+    def _read_python(self, file: File, use_case: str) -> None:
+        package = f"{self._project.package}.defs"
+        try:
+            declared = read_python_file(module_of(file, self._root, package), package)
+        except NeedsDagster:
+            raise
+        except Exception as error:
+            message = str(error) if isinstance(error, DeclarationError) else blame(error, self._project.folder)
+            if message is None:
+                raise
+            self._fault(use_case, message)
+            return
+        shown = file.relative_to(self._project.folder)
+        for spec, line in declared:
+            where = _always(f"{shown}:{line}: {spec.name}")
+            self.found.declarations.append(Declaration(spec, use_case, where))
+
+    def _fault(self, use_case: str, message: str) -> None:
+        self.found.faults.append(Fault(use_case, message))
+
+
+def _always(place: str) -> Callable[[Path], str]:
+    return lambda _: place
+
+
+def _members(folder: File) -> Iterator[File]:
+    for path in sorted(folder.iterdir()):
+        hidden = path.name.startswith(".") and path.is_dir()
+        if not hidden and path.name != "__pycache__":
+            yield path
+
+
+def _without_twins(found: Reading) -> Reading:
+    """What bears one name twice is not known: neither is meant."""
+    named: dict[tuple[type, str], list[Declaration]] = {}
+    for one in found.declarations:
+        name = getattr(one.spec, "name", None)
+        named.setdefault((type(one.spec), name or str(id(one))), []).append(one)
+    twins = [one for many in named.values() if len(many) > 1 for one in many]
+    faults = [
+        Fault(one.use_case, one.told(f"{one.spec.name!r} is declared {_times(named, one)} times", ("name",)))
+        for one in twins
+    ]
+    kept = [one for one in found.declarations if not any(one is twin for twin in twins)]
+    return Reading(kept, found.faults + faults)
+
+
+def _times(named: dict[tuple[type, str], list[Declaration]], one: Declaration) -> int:
+    return len(named[type(one.spec), one.spec.name])
