@@ -11,6 +11,7 @@ import typer
 
 from ml_assets.code_version import PROJECT, PROJECT_VARIABLE, NoProject, current_project
 from ml_assets.home import Home
+from ml_assets.requirements import WrongVersion, check_requirements
 
 app = typer.Typer(
     help="Self-hosted ML for tabular data: from raw data to retraining, as Dagster assets. "
@@ -418,8 +419,9 @@ def _prepared() -> Home:
 def _opened() -> Home:
     """The home as it is, for what only reads: nothing is made."""
     try:
+        check_requirements()
         os.environ["ML_ASSETS_HOME"] = os.environ.get("ML_ASSETS_HOME") or str(current_project().folder / ".ml_assets")
-    except (NoProject, ValueError) as error:
+    except (NoProject, WrongVersion, ValueError) as error:
         _fail(error)
     home = Home.from_environment()
     home.enter()
