@@ -2,19 +2,19 @@
 
 import os
 import re
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import polars as pl
 
+from ml_assets.sources import mysql, postgresql, sqlite
 from ml_assets.sources.errors import DeliveryFault
+from ml_assets.sources.stored import StoredColumn
 
-CONNECT_SECONDS = 10
-"""How long to wait for a PostgreSQL server: a sensor must not hang on one that is gone."""
+_Answer = TypeVar("_Answer")
 
 _HOST = r"(?:[^@/?#:,\[\]\s]*|\[[^\]\s]*\])(?::\d+)?"
 # A character that a URL must escape makes it no URL here: drivers would take a part of the password for the host,
@@ -25,9 +25,9 @@ _URL = re.compile(
 )
 _SQLITE = re.compile(r"sqlite(?:\+[a-z0-9]+)?:///(?P<file>[^?\s][^?]*)")
 _SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
-_DRIVERS = {"postgresql": "adbc-driver-postgresql", "mysql": "ml_assets[mysql]"}
+_DRIVERS = {"postgresql": "adbc-driver-postgresql", "mysql": "pymysql"}
 _EXAMPLES = "postgresql://user:password@host:5432/database, mysql://... or sqlite:////folder/file.db"
-_REFUSED = re.compile(r"connect|access denied|unknown database", re.IGNORECASE)
+_KINDS = {"postgresql": postgresql, "mysql": mysql, "sqlite": sqlite}
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,23 @@ class Database:
         Raises:
             DeliveryFault: "unreachable" or "query failed", without what the URL keeps secret.
         """
-        reached = self.dialect == "mysql"  # connectorx connects and asks in one call
+        return self._within(lambda connection: _KINDS[self.dialect].ask(connection, query))
+
+    def columns(self, rows: str) -> list[StoredColumn]:
+        """The columns of `rows`, a table or a query in brackets with a name; raises as `run` does."""
+        return self._within(lambda connection: _KINDS[self.dialect].stored_columns(connection, rows))
+
+    def _within(self, ask: Callable[[Any], _Answer]) -> _Answer:
+        reached = False
         try:
-            if self.dialect == "mysql":
-                return _ask_mysql(self._target, query)
-            with closing(_CONNECT[self.dialect](self._target)) as connection:
+            with closing(_KINDS[self.dialect].connect(self._target)) as connection:
                 reached = True
-                return _ASK[self.dialect](connection, query)
-        except Exception as error:  # noqa: BLE001 - raised below: a driver's own error, or one that refers to it, tells the URL
-            fault = self._fault(error, reached and not (self.dialect == "mysql" and _REFUSED.search(str(error))))
+                return ask(connection)
+        except DeliveryFault:
+            raise
+        # A panic inside Polars derives from BaseException.
+        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - raised below: a driver's own error, or one that refers to it, tells the URL
+            fault = self._fault(error, reached)
         raise fault
 
     def _fault(self, error: Exception, reached: bool) -> DeliveryFault:
@@ -107,42 +115,8 @@ def open_database(variable: str) -> Database:
     target = dialect + url[url.index("://") :]
     settings = parts["settings"] or ""
     if dialect == "postgresql" and "connect_timeout=" not in settings:
-        target += f"{'&' if '?' in target else '?'}connect_timeout={CONNECT_SECONDS}"
+        target += f"{'&' if '?' in target else '?'}connect_timeout={postgresql.CONNECT_SECONDS}"
     given = (setting.partition("=") for setting in settings.split("&"))
     hidden = [parts["password"], *(value for name, _, value in given if "pass" in name)]
     secrets = {form for secret in hidden if secret for form in (secret, unquote(secret))}
     return Database(dialect, variable, target, tuple(sorted({url, target} | secrets, key=len, reverse=True)))
-
-
-def _connect_postgresql(url: str) -> Any:
-    from adbc_driver_postgresql import dbapi
-
-    return dbapi.connect(url, autocommit=True)
-
-
-def _connect_sqlite(file: str) -> sqlite3.Connection:
-    if not os.path.exists(file):
-        raise FileNotFoundError(f"there is no file {file}")
-    return sqlite3.connect(f"file:{file.replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?mode=ro", uri=True)
-
-
-def _ask_postgresql(connection: Any, query: str) -> pl.DataFrame:
-    frame = pl.read_database(query, connection)
-    # Types that Arrow has no word for, such as numeric and json, come as texts with a label.
-    labelled = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.datatypes.BaseExtension)]
-    return frame.with_columns(pl.col(labelled).ext.storage()) if labelled else frame
-
-
-def _ask_sqlite(connection: sqlite3.Connection, query: str) -> pl.DataFrame:
-    cursor = connection.execute(query)
-    names = [column[0] for column in cursor.description]
-    # A column of SQLite may hold values of any type, so all rows decide what its type is.
-    return pl.DataFrame(cursor.fetchall(), schema=names, orient="row", infer_schema_length=None, strict=False)
-
-
-def _ask_mysql(url: str, query: str) -> pl.DataFrame:
-    return pl.read_database_uri(query, url, engine="connectorx")
-
-
-_CONNECT: dict[str, Callable[[str], Any]] = {"postgresql": _connect_postgresql, "sqlite": _connect_sqlite}
-_ASK: dict[str, Callable[[Any, str], pl.DataFrame]] = {"postgresql": _ask_postgresql, "sqlite": _ask_sqlite}

@@ -6,6 +6,7 @@ import polars as pl
 
 from ml_assets.sources.csv_text import header, read_text
 from ml_assets.sources.errors import check_columns
+from ml_assets.sources.exact import in_calendar
 from ml_assets.sources.fetch import fetch, locate
 from ml_assets.sources.order import read_for, with_order
 from ml_assets.sources.query import load_query
@@ -30,6 +31,14 @@ def load(spec: SourceSpec, names: Sequence[str] | None, schema: Schema, columns:
     Raises:
         DeliveryFault: it cannot be reached, unpacked, parsed or queried, or lacks a column.
     """
+    table, extra = _load(spec, names, schema, columns)
+    if spec.impossible_moments == "missing":
+        moments = [series for series in table.iter_columns() if series.dtype in (pl.Date, pl.Datetime)]
+        table = table.with_columns(map(in_calendar, moments))
+    return table, extra
+
+
+def _load(spec: SourceSpec, names: Sequence[str] | None, schema: Schema, columns: list[str]) -> Table:
     asked = names if spec.cut_by else None
     if spec.format == "sql":
         return _in_order(spec, load_query(spec, asked, schema, columns))

@@ -24,23 +24,32 @@ class Dialect:
         quote: around a column's name.
         text: the type of texts in a cast.
         seconds: whole seconds since 1970 of a date or moment.
-        zoned: begins a literal of a moment with a zone.
+        zoned: begins a literal of a moment with a zone; None where a session in UTC makes it needless.
         compares: whether moments compare as such; else their seconds do.
+        beyond: where the database has moments that no calendar has: whether a value is one.
     """
 
     quote: str
     text: str
     seconds: str
-    zoned: str = "TIMESTAMP"
+    zoned: str | None = None
     compares: bool = True
+    beyond: str | None = None
 
     def column(self, name: str) -> str:
         return self.quote + name.replace(self.quote, self.quote * 2) + self.quote
 
 
 DIALECTS = {
-    "postgresql": Dialect('"', "TEXT", "CAST(FLOOR(EXTRACT(EPOCH FROM {0})) AS BIGINT)", zoned="TIMESTAMPTZ"),
-    "mysql": Dialect("`", "CHAR", "TIMESTAMPDIFF(SECOND, '1970-01-01', {0})"),
+    "postgresql": Dialect(
+        '"',
+        "TEXT",
+        "CAST(FLOOR(EXTRACT(EPOCH FROM CASE WHEN isfinite({0}) THEN {0} END)) AS BIGINT)",
+        zoned="TIMESTAMPTZ",
+        beyond="{0} IN ('infinity', '-infinity')",
+    ),
+    # A session is in UTC, so that a moment needs no zone of its own, which only some versions understand.
+    "mysql": Dialect("`", "CHAR", "TIMESTAMPDIFF(SECOND, '1970-01-01', {0})", beyond="{0} < '0001-01-01'"),
     # SQLite keeps moments as texts, in any of several forms.
     "sqlite": Dialect('"', "TEXT", "CAST(strftime('%s', {0}) AS INTEGER)", compares=False),
 }
@@ -51,13 +60,29 @@ def load_query(
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """`delivery.load` of a query; its rows come in any order."""
     database = open_database(spec.where.connection)
-    dialect, rows = DIALECTS[database.dialect], _rows(spec.where)
-    extra = check_columns(columns, database.run(f"SELECT * FROM {rows} WHERE 1 = 0").columns)
-    query = f"SELECT {', '.join(map(dialect.column, columns))} FROM {rows}"
+    dialect, rows = DIALECTS[database.dialect], rows_of(spec.where)
+    stored = {column.name: column for column in database.columns(rows)}
+    extra = check_columns(columns, list(stored))
+    query = f"SELECT {', '.join(stored[name].expression(dialect.column(name)) for name in columns)} FROM {rows}"
     if names is not None:
         inside = spans(names, spec.drops, _cut_by(spec.drops, schema))
         query += f" WHERE {within(dialect, spec.drops.column, schema[spec.drops.column], inside)}"
-    return database.run(query), extra
+    table = database.run(query)
+    return table.with_columns(stored[name].decoded(table[name]) for name in columns), extra
+
+
+def sample_query(where: Where, rows: int) -> tuple[pl.DataFrame, dict[str, str]]:
+    """The first rows of the columns that can be read, and why each other one cannot."""
+    database = open_database(where.connection)
+    stored = database.columns(rows_of(where))
+    readable = [column for column in stored if column.left_out is None]
+    left_out = {column.name: column.left_out for column in stored if column.left_out}
+    if not readable:
+        return pl.DataFrame(), left_out
+    quote = DIALECTS[database.dialect].column
+    selected = ", ".join(column.expression(quote(column.name)) for column in readable)
+    table = database.run(f"SELECT {selected} FROM {rows_of(where)} LIMIT {rows}")
+    return table.with_columns(column.decoded(table[column.name]) for column in readable), left_out
 
 
 def query_state(spec: SourceSpec) -> str | None:
@@ -68,7 +93,7 @@ def query_state(spec: SourceSpec) -> str | None:
     database = open_database(spec.where.connection)
     measures = _measures(spec, DIALECTS[database.dialect])
     asked = measures[1:] if spec.where.changed else measures
-    found = database.run(f"SELECT {', '.join(asked)} FROM {_rows(spec.where)}").row(0, named=True)
+    found = database.run(f"SELECT {', '.join(asked)} FROM {rows_of(spec.where)}").row(0, named=True)
     if None in found.values() or found.get("row_count") == 0:
         return None
     return " ".join(f"{name}={value}" for name, value in found.items())
@@ -86,7 +111,7 @@ def query_digests(spec: SourceSpec, schema: Mapping[str, pl.DataType]) -> dict[s
     seconds = dialect.seconds.format(dialect.column(drops.column))
     bucket = f"{seconds} - (({seconds} % {BUCKET_SECONDS}) + {BUCKET_SECONDS}) % {BUCKET_SECONDS}"
     counted = database.run(
-        f"SELECT {bucket} AS bucket, {', '.join(_measures(spec, dialect))} FROM {_rows(spec.where)} "
+        f"SELECT {bucket} AS bucket, {', '.join(_measures(spec, dialect))} FROM {rows_of(spec.where)} "
         f"WHERE {within(dialect, drops.column, dtype, [declared_span(drops, dtype)])} GROUP BY 1"
     )
     lost = counted.filter(pl.col("bucket").is_null())
@@ -118,15 +143,16 @@ def count_placed(spec: SourceSpec, schema: Mapping[str, pl.DataType], held: Sequ
     value = name if dialect.compares else dialect.seconds.format(name)
     inside = _inside(dialect, value, dtype, declared)
     taken = [f"NOT ({_inside(dialect, value, dtype, span)})" for span in spans(held, drops, dtype)]
+    real = f" AND NOT ({dialect.beyond.format(name)})" if dialect.beyond else ""
     conditions = {
-        "before": f"{value} < {_literal(dialect, dtype, declared.lower)}",
-        "unknown": f"{value} IS NULL",
-        "waiting": " AND ".join([inside, *taken]),
+        "before": f"{value} < {_literal(dialect, dtype, declared.lower)}{real}",
+        "unknown": _unknown(dialect, name, value),
+        "waiting": " AND ".join([inside, *taken]) + real,
     }
     if declared.upper is not None:
-        conditions["after"] = f"{value} >= {_literal(dialect, dtype, declared.upper)}"
+        conditions["after"] = f"{value} >= {_literal(dialect, dtype, declared.upper)}{real}"
     counts = [
-        f"(SELECT COUNT(*) FROM {_rows(spec.where)} WHERE {condition}) AS {dialect.column(kind)}"
+        f"(SELECT COUNT(*) FROM {rows_of(spec.where)} WHERE {condition}) AS {dialect.column(kind)}"
         for kind, condition in conditions.items()
     ]
     return {"after": 0} | database.run(f"SELECT {', '.join(counts)}").row(0, named=True)
@@ -136,9 +162,14 @@ def within(dialect: Dialect, column: str, dtype: pl.DataType, inside: Sequence[S
     """The condition that a moment lies in one of the spans, or is none: such a row must not get lost in silence."""
     name = dialect.column(column)
     value = name if dialect.compares else dialect.seconds.format(name)
-    clauses = [f"{value} IS NULL"]
+    clauses = [_unknown(dialect, name, value)]
     clauses += [f"({_inside(dialect, value, dtype, span)})" for span in inside]
     return " OR ".join(clauses)
+
+
+def _unknown(dialect: Dialect, name: str, value: str) -> str:
+    missing = f"{value} IS NULL"
+    return f"{missing} OR {dialect.beyond.format(name)}" if dialect.beyond else missing
 
 
 def _inside(dialect: Dialect, value: str, dtype: pl.DataType, span: Span) -> str:
@@ -152,10 +183,11 @@ def _literal(dialect: Dialect, dtype: pl.DataType, moment: datetime) -> str:
     if dtype == pl.Date:
         return f"DATE '{moment:%Y-%m-%d}'"
     written = f"{moment:%Y-%m-%d %H:%M:%S}"
-    return f"{dialect.zoned} '{written}+00:00'" if moment.tzinfo else f"TIMESTAMP '{written}'"
+    return f"{dialect.zoned} '{written}+00:00'" if moment.tzinfo and dialect.zoned else f"TIMESTAMP '{written}'"
 
 
-def _rows(where: Where) -> str:
+def rows_of(where: Where) -> str:
+    """The query as a table, to stand after FROM."""
     # On lines of its own, as the query may end with a comment.
     return f"(\n{where.query.strip().rstrip(';')}\n) AS delivery"
 

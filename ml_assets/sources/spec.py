@@ -226,6 +226,12 @@ class SourceSpec(BaseModel):
     order: RowOrder | None = Field(
         default=None, description="For CSV rows without a time of their own: the order that stands in for it."
     )
+    impossible_moments: Literal["refuse", "missing"] = Field(
+        default="refuse",
+        description="What to do with dates and moments that no calendar has, such as PostgreSQL's infinity and MySQL's "
+        "0000-00-00: refuse the drop, or take them for missing values, which go to quarantine where the contract wants "
+        "a value.",
+    )
     drops: Drops = Field(default_factory=Drops, description="How the source is cut into drops.")
     contract: str = Field(description="Pandera polars model, as 'package.module:Class'.")
     key_columns: list[str] = Field(min_length=1, description="Columns that identify a row.")

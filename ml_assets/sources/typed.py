@@ -41,7 +41,7 @@ def typed_column(values: pl.Series, dtype: pl.DataType, rows: pl.Series | None =
         raise DeliveryFault(
             "wrong type",
             f"{_shown(values, first)} in data row {row} is no {_spoken(dtype)}{_would_be(forced, first)}",
-            "correct the delivery or change the contract",
+            _remedy(values, first),
             column=values.name,
             row=row,
         )
@@ -118,12 +118,20 @@ def _no_such_conversion(values: pl.Series, dtype: pl.DataType) -> DeliveryFault:
 
 def _shown(values: pl.Series, place: int) -> str:
     """A value as a person would write it, also where Python has no word for it."""
-    if values.dtype in (pl.Date, pl.Datetime) and in_calendar(values.slice(place, 1)).null_count():
-        unit = "days" if values.dtype == pl.Date else values.dtype.time_unit
-        return f"a moment beyond the years 1 to 9999 ({values.to_physical()[place]} {unit} from 1970)"
+    if _is_impossible(values, place):
+        return "a moment that no calendar has, such as infinity or 0000-00-00,"
     if values.dtype in (pl.Date, pl.Datetime, pl.Time):
         return str(values.slice(place, 1).cast(pl.String)[0])
     return str(values[place]) if values.dtype in (pl.Decimal, pl.Duration) else repr(values[place])
+
+
+def _is_impossible(values: pl.Series, place: int) -> bool:
+    return values.dtype in (pl.Date, pl.Datetime) and bool(in_calendar(values.slice(place, 1)).null_count())
+
+
+def _remedy(values: pl.Series, place: int) -> str:
+    remedy = "correct the delivery or change the contract"
+    return f"{remedy}, or declare impossible_moments: missing" if _is_impossible(values, place) else remedy
 
 
 def _would_be(forced: pl.Series | None, place: int) -> str:

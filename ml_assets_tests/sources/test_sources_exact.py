@@ -16,6 +16,7 @@ from ml_assets.sources.read import read_drops
 from ml_assets.sources.typed import typed_column
 
 F64, F32, CENTS = pl.Float64(), pl.Float32(), pl.Decimal(10, 2)
+IMPOSSIBLE = "a moment that no calendar has, such as infinity or 0000-00-00, in data row 1 is no"
 NANO = pl.Datetime("ns", "UTC")
 
 
@@ -102,11 +103,11 @@ def test_a_value_that_the_type_does_not_hold(value, given_as, dtype, message):
             2**63 - 1,
             pl.Datetime("us"),
             pl.Datetime("us"),
-            "a moment beyond the years 1 to 9999 (9223372036854775807 us",
+            IMPOSSIBLE,
         ),
-        (2**60, pl.Datetime("ms"), pl.Datetime("us"), "a moment beyond the years 1 to 9999 (1152921504606846976 ms"),
-        (253_402_300_800_000_000, pl.Datetime("us"), pl.Datetime("us"), "a moment beyond the years 1 to 9999"),
-        (2**31 - 1, pl.Date(), pl.Date(), "a moment beyond the years 1 to 9999 (2147483647 days from 1970)"),
+        (2**60, pl.Datetime("ms"), pl.Datetime("us"), IMPOSSIBLE),
+        (253_402_300_800_000_000, pl.Datetime("us"), pl.Datetime("us"), IMPOSSIBLE),
+        (2**31 - 1, pl.Date(), pl.Date(), IMPOSSIBLE),
     ],
 )
 def test_a_moment_that_the_type_does_not_hold(physical, given_as, dtype, message):
@@ -114,7 +115,7 @@ def test_a_moment_that_the_type_does_not_hold(physical, given_as, dtype, message
     with pytest.raises(DeliveryFault) as raised:
         typed_column(given_in, dtype)
     assert message in raised.value.detail
-    assert "in data row 1 is no" in raised.value.detail
+    assert ("impossible_moments" in raised.value.remedy) == (message == IMPOSSIBLE)
 
 
 DIGITS = st.text("0123456789", min_size=1, max_size=40)

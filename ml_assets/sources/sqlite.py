@@ -1,0 +1,54 @@
+"""SQLite: a column may hold values of any type, so its rows say what it is."""
+
+import os
+import sqlite3
+
+import polars as pl
+
+from ml_assets.sources.stored import Reading, StoredColumn
+
+_EXACT = 2**53
+"""Whole numbers up to this size are floats exactly."""
+
+
+def connect(file: str) -> sqlite3.Connection:
+    if not os.path.exists(file):
+        raise FileNotFoundError(f"there is no file {file}")
+    return sqlite3.connect(f"file:{file.replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?mode=ro", uri=True)
+
+
+def ask(connection: sqlite3.Connection, query: str) -> pl.DataFrame:
+    cursor = connection.execute(query)
+    names = [column[0] for column in cursor.description]
+    columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(names)
+    return pl.DataFrame([_typed(name, values) for name, values in zip(names, columns, strict=True)])
+
+
+def stored_columns(connection: sqlite3.Connection, rows: str) -> list[StoredColumn]:
+    """The columns of `rows`, which stands after FROM; no row is fetched."""
+    cursor = connection.execute(f"SELECT * FROM {rows} WHERE 1 = 0")
+    return [StoredColumn(column[0], "", Reading()) for column in cursor.description]
+
+
+def _typed(name: str, values: tuple) -> pl.Series:
+    """The values in the one type that they all have; numbers beside texts, or too large to be floats, are texts."""
+    kinds = set(map(type, values)) - {type(None)}
+    if bytes in kinds:
+        return pl.Series(name, [_as_bytes(value) for value in values], pl.Binary)
+    if kinds <= {int}:
+        return pl.Series(name, values, pl.Int64 if kinds else pl.Null)
+    if kinds == {float} or (str not in kinds and _are_floats(values)):
+        return pl.Series(name, values, pl.Float64, strict=False)
+    return pl.Series(name, values if kinds == {str} else [_as_text(value) for value in values], pl.String)
+
+
+def _are_floats(values: tuple) -> bool:
+    return all(abs(value) <= _EXACT for value in values if type(value) is int)
+
+
+def _as_text(value: float | str | None) -> str | None:
+    return value if value is None or isinstance(value, str) else repr(value)
+
+
+def _as_bytes(value: float | str | bytes | None) -> bytes | None:
+    return value if value is None or isinstance(value, bytes) else str(value).encode()
