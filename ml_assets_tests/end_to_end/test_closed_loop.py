@@ -3,6 +3,7 @@ become known; then what was answered is gathered, compared, monitored, and asked
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -40,6 +41,7 @@ from ml_assets.training.spec import EvaluationSpec, PromotionSpec, SearchSpec, T
 pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).parents[2]
+GUIDE = (PROJECT / "docs/serving.md").read_text()
 DROP = "2013-10"
 BEGIN, END = datetime(2013, 10, 1, tzinfo=UTC), datetime(2013, 10, 22, tzinfo=UTC)
 REBUILT_EVERY = timedelta(days=7)
@@ -193,11 +195,40 @@ def live_through(world, client):
     return asked, answers
 
 
+def quick_start(world, client):
+    """The guide's first request, answered as it stands there; and once more about the flight as the slice has it."""
+    shown = json.loads(re.search(r"```json\n(.*?)```", GUIDE, re.DOTALL)[1])
+    (row,) = shown["rows"]
+    legs = world.lake.scan("flight_legs").filter(pl.col("flight_id") == row["flight_id"])
+    sliced = shown | {"rows": legs.select(*row).collect().to_dicts()}
+    answers = [client.post("/v1/models/flight_delay/predict", json=body) for body in (shown, sliced)]
+    assert [answer.status_code for answer in answers] == [200, 200], answers[0].text
+    return sliced["rows"][0], [answer.json() for answer in answers]
+
+
 @pytest.fixture(scope="module")
-def lived(world):
-    world.rebuild(BEGIN)
+def served(world):
+    """The guide's quick start, then the three weeks, by one server."""
+    command = re.search(r"^ml-assets (online .*)$", GUIDE, re.MULTILINE)[1]
+    code, _, told = world.command(*command.split())
+    assert code == 0, told
     with world.serving() as client:
-        return live_through(world, client)
+        first = quick_start(world, client)
+        world.rebuild(BEGIN)
+        return first, live_through(world, client)
+
+
+@pytest.fixture(scope="module")
+def lived(served):
+    return served[1]
+
+
+def test_the_quick_start_of_the_guide_answers_what_batch_predicted(world, served):
+    asked, (shown, sliced) = served[0]
+    batch = scored_rows(world.lake, world.context(), DROP).filter(pl.col("flight_id") == asked["flight_id"])
+    assert sliced["predictions"][0]["score"] == pytest.approx(batch["score"].item(), abs=1e-6)
+    states = {view["state"] for answer in (shown, sliced) for view in answer["predictions"][0]["features"].values()}
+    assert states <= {"fresh", "unseen"}
 
 
 def test_every_flight_was_answered_about_with_mostly_fresh_features(lived):
