@@ -46,7 +46,7 @@ def _check(model: TrainedModel, rows: pl.DataFrame, copied: Path) -> float:
     encoded = model.encoding.encode(rows)
     own = model.library.predict(model.estimator, encoded, len(model.classes or ()))
     loaded = import_mlflow().pyfunc.load_model(str(copied))
-    given = np.asarray(loaded.predict(pd.DataFrame(encoded, columns=model.features)), dtype=np.float64)
+    given = np.asarray(loaded.predict(pd.DataFrame(encoded, columns=model.columns)), dtype=np.float64)
     if given.ndim == 2 and own.ndim == 1 and model.task != REGRESSION:
         given = given[:, -1]  # scikit-learn gives both classes
     given = given.reshape(own.shape)

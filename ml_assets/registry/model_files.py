@@ -41,7 +41,7 @@ def write_model_files(
         directory,
         mlflow_model=mlflow.models.Model(model_id=model_id, run_id=run_id),
         signature=_signature(model),
-        input_example=pd.DataFrame(encoded, columns=model.features),
+        input_example=pd.DataFrame(encoded, columns=model.columns),
     )
     save_record(model, directory)
     known_answers(model, example.head(_EXAMPLE_ROWS)).write(directory)
@@ -100,7 +100,7 @@ def _signature(model: TrainedModel) -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-    inputs = [ColSpec(DataType.float, name, required=False) for name in model.features]
+    inputs = [ColSpec(DataType.float, name, required=False) for name in model.columns]
     if model.task == MULTICLASS:
         outputs = Schema([TensorSpec(np.dtype(np.float64), (-1, len(model.classes)), "probabilities")])
     else:

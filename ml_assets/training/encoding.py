@@ -1,5 +1,6 @@
 """Features as the numbers XGBoost sees, by a vocabulary recorded at training time."""
 
+import re
 from collections.abc import Sequence
 from typing import Literal, Self
 
@@ -51,6 +52,12 @@ class Encoding(BaseModel):
     def names(self) -> list[str]:
         """Feature names in column order."""
         return [feature.name for feature in self.features]
+
+    def numbered_unless(self, plain: re.Pattern[str]) -> list[str]:
+        """The names if each is ``plain`` as a whole, else ``feature_0``, ``feature_1`` ... for a library that goes by
+        the order of the columns anyway."""
+        names = self.names
+        return names if all(plain.fullmatch(name) for name in names) else [f"feature_{at}" for at in range(len(names))]
 
     @property
     def feature_types(self) -> list[str]:

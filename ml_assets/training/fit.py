@@ -55,6 +55,11 @@ class TrainedModel:
         return self.encoding.names
 
     @property
+    def columns(self) -> list[str]:
+        """What the features are called where the estimator is asked through MLflow, in the order of ``features``."""
+        return self.library.columns(self.encoding)
+
+    @property
     def booster(self) -> Any:
         """The estimator of a model of boosted trees."""
         return self.estimator

@@ -75,6 +75,11 @@ class Kind(Protocol):
         """SHAP values of shape (rows, features + 1) or (rows, classes, features + 1); None if there are none."""
 
     @staticmethod
+    def columns(encoding: Encoding) -> list[str]:
+        """What the features are called where the estimator is asked without its encoding, as MLflow does: by their own
+        names, unless the library cannot take one of these."""
+
+    @staticmethod
     def save(estimator: Any, path: Path) -> None:
         """Write the estimator in the library's own format, which is no pickle."""
 

@@ -105,6 +105,11 @@ def contributions(estimator: "lgb.Booster", encoding: Encoding, matrix: np.ndarr
     return found if found.shape[1] == columns else found.reshape(len(found), -1, columns)
 
 
+def columns(encoding: Encoding) -> list[str]:
+    """The features' own names: rows are taken by the order of their columns."""
+    return encoding.names
+
+
 def save(estimator: "lgb.Booster", path: Path) -> None:
     """Write LightGBM's text format."""
     estimator.save_model(path)
@@ -122,8 +127,7 @@ def load(path: Path, kind: str, encoding: Encoding) -> "lgb.Booster":  # noqa: A
 
 def _names(encoding: Encoding) -> list[str]:
     """LightGBM's text format takes no punctuation in a name."""
-    plain = all(re.fullmatch(r"\w+", name, re.ASCII) for name in encoding.names)
-    return encoding.names if plain else [f"feature_{at}" for at in range(len(encoding.names))]
+    return encoding.numbered_unless(re.compile(r"\w+", re.ASCII))
 
 
 def _objective(problem: Problem) -> dict[str, Any]:

@@ -92,6 +92,11 @@ def contributions(estimator: "BaseEstimator", encoding: Encoding, matrix: np.nda
     return
 
 
+def columns(encoding: Encoding) -> list[str]:
+    """The features' own names: the estimator knows none."""
+    return encoding.names
+
+
 def save(estimator: "BaseEstimator", path: Path) -> None:
     """Write skops' format: a zip of JSON and arrays."""
     import skops.io

@@ -1,5 +1,6 @@
 """The one way this package calls XGBoost, so that search and final fit cannot differ."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ def bind(problem: Problem, train: Rows, validation: Rows) -> Matrices:
     import xgboost as xgb
 
     shared = {
-        "feature_names": problem.encoding.names,
+        "feature_names": columns(problem.encoding),
         "feature_types": problem.encoding.feature_types,
         "enable_categorical": True,
     }
@@ -97,9 +98,14 @@ def contributions(estimator: "xgb.Booster", encoding: Encoding, matrix: np.ndarr
     import xgboost as xgb
 
     rows = xgb.DMatrix(
-        matrix, feature_names=encoding.names, feature_types=encoding.feature_types, enable_categorical=True
+        matrix, feature_names=columns(encoding), feature_types=encoding.feature_types, enable_categorical=True
     )
     return estimator.predict(rows, pred_contribs=True)
+
+
+def columns(encoding: Encoding) -> list[str]:
+    """The features' names, which DMatrix demands of every frame; it takes no ``[``, ``]`` or ``<`` in one."""
+    return encoding.numbered_unless(re.compile(r"[^\[\]<]+"))
 
 
 def save(estimator: "xgb.Booster", path: Path) -> None:
@@ -112,7 +118,7 @@ def load(path: Path, kind: str, encoding: Encoding) -> "xgb.Booster":  # noqa: A
     import xgboost as xgb
 
     booster = xgb.Booster(model_file=path)
-    if booster.feature_names != encoding.names:
+    if booster.feature_names != columns(encoding):
         raise ValueError(f"{path.parent}: the booster's features differ from those of encoding.json")
     return booster
 

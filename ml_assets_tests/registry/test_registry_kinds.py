@@ -1,12 +1,14 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
 from ml_assets.registry.quiet_mlflow import import_mlflow
 from ml_assets.registry.records import RunOrigin
 from ml_assets.registry.registry import Registry
+from ml_assets.training.explain import explain
 from ml_assets.training.fit import fit_model, predict
 from ml_assets.training.scored import scored
 from ml_assets.training.spec import IntervalSpec, TrainingSpec
@@ -82,3 +84,31 @@ def test_mlflow_itself_can_use_what_was_logged(registry, name):
     loaded = mlflow.pyfunc.load_model(folder)
     example = mlflow.models.Model.load(folder).load_input_example(folder)
     np.testing.assert_allclose(loaded.predict(example), predict(model, rows(1)[:5]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["xgboost", "lightgbm", "sklearn:sklearn.linear_model.LogisticRegression"])
+def test_features_may_bear_names_that_a_library_does_not_take(registry, kind):
+    """XGBoost takes no brackets, LightGBM nothing that is special in JSON."""
+    strange = {"a": "km[0]", "kind": 'x<y {"a": 1, b}'}
+    train, validation, fresh = (rows(seed).rename(strange) for seed in range(3))
+    known = fit_model(
+        train, validation, features=list(strange.values()), label="binary", parameters={}, metric="roc_auc", seed=0,
+        training=TrainingSpec(threads=1, max_rounds=20), kind=kind,
+    )  # fmt: skip
+    plain = fit_model(
+        rows(0), rows(1), features=list(strange), label="binary", parameters={}, metric="roc_auc", seed=0,
+        training=TrainingSpec(threads=1, max_rounds=20), kind=kind,
+    )  # fmt: skip
+    np.testing.assert_array_equal(predict(known, fresh), predict(plain, rows(2)))
+    with registry.training_run("strange", RunOrigin()) as run:
+        logged = run.log_model("strange", known, fresh)
+    created = registry.register(f"strange_{kind[:4]}", logged)
+    loaded = registry.load(created.name, version=created.version)
+    np.testing.assert_allclose(predict(loaded, fresh), predict(known, fresh), rtol=0, atol=1e-9)
+    assert loaded.features == list(strange.values())
+    assert explain(loaded, fresh)["feature"].sort().to_list() == sorted(strange.values())
+    with registry.files(created) as files:
+        asked = import_mlflow().pyfunc.load_model(str(files))
+    told = np.asarray(asked.predict(pd.DataFrame(loaded.encoding.encode(fresh), columns=loaded.columns)))
+    told = told[:, 1] if told.ndim == 2 else told
+    np.testing.assert_allclose(told, predict(known, fresh), rtol=0, atol=1e-6)
