@@ -38,6 +38,10 @@ def summarise(lake: Lake, model: str, partition: str, metric: str, sources: list
     scored = lake.scan(f"{model}/predictions").group_by(partition).agg(
         rows=pl.len(), champion=pl.col("model_version").first()
     )  # fmt: skip
+    # A drop without rows leaves no predictions, but a decision.
+    without = sorted(set(lake.partitions(f"{model}/retrain_decision", partition)) - set(_drops(scored, partition)))
+    scored = pl.concat([scored, pl.LazyFrame({partition: without}, schema={partition: pl.String})], how="diagonal")
+    scored = scored.with_columns(pl.col("rows").fill_null(0))
     psi = (
         lake.scan(f"{model}/drift_report")
         .filter(pl.col("method") == "psi", pl.col("scope") == "period")
@@ -103,6 +107,10 @@ def show_summary(
         ],
         as_json,
     )
+
+
+def _drops(scored: pl.LazyFrame, partition: str) -> list[str]:
+    return scored.select(partition).collect()[partition].to_list()
 
 
 def _performance(lake: Lake, model: str, partition: str, metric: str, kind: str) -> pl.LazyFrame:

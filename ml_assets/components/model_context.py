@@ -105,11 +105,19 @@ class ModelContext:
         """Spine rows of some drops with their features."""
         return self.featured(lake, self.spine_rows(lake, drops), drops).select(pl.exclude(ROW))
 
-    def spine_rows(self, lake: Lake, drops: list[str]) -> pl.DataFrame:
+    def spine_rows(self, lake: Lake, drops: list[str], before: datetime | None = None) -> pl.DataFrame:
         """Spine rows of some drops, numbered by ROW: the columns that the model's rows carry, and those that its views
-        read."""
+        read; of rows at prediction times `before` a moment only those."""
         read = [column for view in self.views for column in view.spine_columns]
-        return self.spine.rows(lake, drops, [*self.columns, *read]).with_row_index(ROW)
+        rows = self.spine.scan(lake, drops, [*self.columns, *read])
+        if before is not None:
+            rows = rows.filter((pl.col(self.spine.time) < before).fill_null(True))
+        return rows.collect().with_row_index(ROW)
+
+    def rows_from(self, lake: Lake, moment: datetime) -> int:
+        """How many rows of the spine's table have prediction times from the moment on."""
+        later = lake.scan(self.spine.table).filter(pl.col(self.spine.time) >= moment)
+        return later.select(pl.len()).collect().item()
 
     def featured(self, lake: Lake, spine_rows: pl.DataFrame, drops: list[str]) -> pl.DataFrame:
         """What ``spine_rows`` gave, with features, without what only views read."""

@@ -19,6 +19,9 @@ from ml_assets.training.tasks import PROBABILITY
 if TYPE_CHECKING:
     from ml_assets.monitoring.summary import DriftSummary
 
+NO_VERSION = "none"
+"""What stands for the version in reports on a drop of which no row was scored."""
+
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 
@@ -125,9 +128,12 @@ class _MeasuredDrop:
 
 
 def _measure_drop(lake: Lake, model: ModelContext, drop: str) -> _MeasuredDrop:
-    from ml_assets.monitoring.drift import measure_drift
+    from ml_assets.monitoring.drift import measure_drift, no_drift
 
     rows = scored_rows(lake, model, drop)
+    if rows.is_empty():
+        none = no_drift(rows.schema[model.spine.time])
+        return _MeasuredDrop(none, _marked(none, model, drop, NO_VERSION), rows, rows)
     reference = reference_rows(lake, model, rows[VERSION][0])
     drift = measure_drift(reference, rows, features=model.features, time=model.spine.time, spec=model.monitoring)
     return _MeasuredDrop(drift, _marked(drift, model, drop, rows[VERSION][0]), rows, reference)
@@ -136,6 +142,8 @@ def _measure_drop(lake: Lake, model: ModelContext, drop: str) -> _MeasuredDrop:
 def _drift_metadata(drop: str, summary: "DriftSummary", shown: _MeasuredDrop) -> dict:
     from ml_assets.monitoring.plots import plot_distribution, plot_drift
 
+    if shown.drift.is_empty():
+        return {"drop": drop, "rows": 0}
     strongest = summary.strongest_feature
     by_psi = shown.drift.filter(method="psi", scope="period").sort("value", descending=True)
     distribution = plot_distribution(shown.reference[strongest], shown.rows[strongest], strongest)
@@ -222,9 +230,11 @@ def _performance_report(model: ModelContext) -> dg.AssetsDefinition:
 
 def _perform(lake: Lake, model: ModelContext, drop: str) -> tuple[pl.DataFrame, str]:
     """Estimated and realised performance of one drop, and the version that made its predictions."""
-    from ml_assets.monitoring.performance import watch_performance
+    from ml_assets.monitoring.performance import no_performance, watch_performance
 
     rows = scored_rows(lake, model, drop)
+    if rows.is_empty():
+        return no_performance(rows.schema[model.spine.time]), NO_VERSION
     version = rows[VERSION][0]
     reference = reference_rows(lake, model, version)
     return watch_performance(reference, rows, model=model.spec, features=model.features, spec=model.monitoring), version
@@ -248,7 +258,10 @@ def _write_report(
         drift=drift,
         performance=performance,
         spec=model.monitoring,
-        plots={f"{model.spec.metric} by week": timeline, "PSI by week and feature": plot_drift(drift)},
+        plots={
+            f"{model.spec.metric} by week": timeline,
+            **({} if drift.is_empty() else {"PSI by week and feature": plot_drift(drift)}),
+        },
     )
     address = f"{lake.uri(model.key('reports'))}/{drop}.html"
     with fsspec.open(address, "w", encoding="utf-8", auto_mkdir=True) as file:

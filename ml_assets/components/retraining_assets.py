@@ -86,13 +86,19 @@ def _decide(
     lake: Lake, registry: RegistryResource, model: ModelContext, drop: str, gates: Sequence[str]
 ) -> DecisionRecord:
     from ml_assets.retraining.causes import rank_causes
-    from ml_assets.retraining.decide import decide, record_decision
+    from ml_assets.retraining.decide import decide, decide_on_nothing, record_decision
     from ml_assets.retraining.evidence import gather_evidence
     from ml_assets.retraining.limits import learn_limits
     from ml_assets.training.explain import explain
 
     spec, policy = model.spec, model.retraining
-    version = _reported(lake, model, "performance_report", [drop])[VERSION][0]
+    as_of = drop_end(drop, model.spine.drops).isoformat()
+    reported = _reported(lake, model, "performance_report", [drop])
+    if reported.is_empty():
+        champion = registry.open().champion(spec.name)
+        about = {"model": spec.name, "drop": drop, "as_of": as_of, "champion": champion.version if champion else ""}
+        return record_decision(decide_on_nothing(), evidence=(), causes=(), **about)
+    version = reported[VERSION][0]
     looked_at = [d for d in lake.partitions(model.key("performance_report"), model.spine.partition) if d <= drop]
     looked_at = looked_at[-DROPS_LOOKED_AT:]
     drift, performance = (
@@ -123,7 +129,6 @@ def _decide(
         listened = explain(fitted, scored_rows(lake, model, drop), rows=500, seed=spec.seed)
         of_drop = drift.filter(pl.col(model.spine.partition) == drop)
         causes = rank_causes(of_drop, listened, model.monitoring.psi_threshold)
-    as_of = drop_end(drop, model.spine.drops).isoformat()
     return record_decision(
         decision, model=spec.name, drop=drop, as_of=as_of, champion=version, evidence=evidence, causes=causes
     )

@@ -271,7 +271,7 @@ def _measure(source: Source, lake: Lake, drop: str, raw: pl.DataFrame, gate: Dro
     earlier = counts.filter(pl.col(DROP) < drop)["len"].to_list()
     limits, gated = source.row_count, gate.result
     measured = [
-        bad_row_share(gated, source.max_bad_share),
+        bad_row_share(gated, source.max_bad_share, gate.made_null),
         conservation(raw.height, gated.validated.height, gated.quarantine.height),
         completeness(raw, source.required, source.max_missing_share),
         key_uniqueness(gated.validated, source.key_columns),

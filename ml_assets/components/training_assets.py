@@ -79,7 +79,7 @@ def _training_set(model: ModelContext) -> dg.AssetsDefinition:
         tables = lake.open()
         moment = model.moment(tables, as_of)
         drops = [d for d in model.drops(tables) if d <= drop_at(moment, model.spine.drops)]
-        spine_rows = model.spine_rows(tables, drops)
+        spine_rows = model.spine_rows(tables, drops, before=moment)
         rows = model.featured(tables, spine_rows, drops)
         split = split_by_time(rows, spine=spec.spine, label=spec.label, split=spec.split, as_of=moment, task=spec.task)
         marked = pl.concat([getattr(split, part).with_columns(pl.lit(part).alias(SPLIT)) for part in PARTS])
@@ -91,6 +91,7 @@ def _training_set(model: ModelContext) -> dg.AssetsDefinition:
                 "as_of": moment.isoformat(),
                 **{f"{part}_rows": count for part, count in split.rows.items()},
                 **{f"left_out_{reason}": count for reason, count in split.dropped.items()},
+                "left_out_after_cut_off": model.rows_from(tables, moment),
                 "table_versions_read": {key: tables.version(key) for key in upstream},
             },
             data_version=data_version(written),

@@ -15,6 +15,24 @@ ALL_FEATURES = "(all)"
 """What stands for a feature where a method looks at all of them at once."""
 
 
+def no_drift(moment: pl.DataType) -> pl.DataFrame:
+    """What ``measure_drift`` gives of a period without scored rows; ``moment`` is the type of their time."""
+    chunk = pl.Datetime("us", getattr(moment, "time_zone", None))
+    return pl.DataFrame(
+        schema={
+            "chunk_start": chunk,
+            "chunk_end": chunk,
+            "rows": pl.Int64,
+            "scope": pl.String,
+            "feature": pl.String,
+            "method": pl.String,
+            "value": pl.Float64,
+            "threshold": pl.Float64,
+            "alert": pl.Boolean,
+        }
+    )
+
+
 def measure_drift(
     reference: pl.DataFrame,
     analysis: pl.DataFrame,

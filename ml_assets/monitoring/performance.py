@@ -29,6 +29,26 @@ _COLUMNS = (
 )
 
 
+def no_performance(moment: pl.DataType) -> pl.DataFrame:
+    """What ``watch_performance`` gives of a period without scored rows; ``moment`` is the type of their time."""
+    chunk = pl.Datetime("us", getattr(moment, "time_zone", None))
+    return pl.DataFrame(
+        schema={
+            "chunk_start": chunk,
+            "chunk_end": chunk,
+            "rows": pl.Int64,
+            "scope": pl.String,
+            "kind": pl.String,
+            "metric": pl.String,
+            "value": pl.Float64,
+            "lower": pl.Float64,
+            "upper": pl.Float64,
+            "threshold": pl.Float64,
+            "alert": pl.Boolean,
+        }
+    )
+
+
 def watch_performance(
     reference: pl.DataFrame,
     analysis: pl.DataFrame,

@@ -65,7 +65,9 @@ def is_sustained(alerts: Sequence[bool], spec: MonitoringSpec) -> bool:
 
 
 def summarise_drift(drift: pl.DataFrame, spec: MonitoringSpec) -> DriftSummary:
-    """Sum up what ``measure_drift`` returned for one period."""
+    """Sum up what ``measure_drift`` returned for one period; of a period without rows the strongest PSI is 0."""
+    if drift.is_empty():
+        return DriftSummary(0, 0, spec.psi_threshold, "none", 0.0, (), 0.0, (), 0)
     psi = drift.filter(method="psi", scope="period").sort("value", "feature", descending=[True, False])
     drifted = tuple(psi.filter("alert")["feature"])
     strongest = psi.row(0, named=True)

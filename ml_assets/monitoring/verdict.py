@@ -19,6 +19,12 @@ class Verdict:
 
 def judge(drift: DriftSummary | None, performance: PerformanceSummary | None) -> Verdict:
     """Weigh performance first: drift that does no harm is no reason to act."""
+    if drift and not drift.rows:
+        return Verdict(
+            "ok",
+            "No row was scored in this period.",
+            ("If there should have been some, look at the sources and their quarantine.",),
+        )
     breaches = performance.breaches if performance else ()
     if breaches:
         return Verdict(

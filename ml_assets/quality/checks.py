@@ -1,6 +1,6 @@
 """What is measured about a drop, each with its threshold and the evidence to act on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -35,8 +35,12 @@ class Measured:
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
-def bad_row_share(gate: GateResult, max_bad_share: float) -> Measured:
-    """Check `contract`: at most this share (0 to 1) of the rows is in quarantine."""
+def bad_row_share(gate: GateResult, max_bad_share: float, made_null: Mapping[str, int] | None = None) -> Measured:
+    """Check `contract`: at most this share (0 to 1) of the rows is in quarantine.
+
+    Args:
+        made_null: values by column that became null before the contract was applied, for the evidence.
+    """
     broken = [
         {
             "rule": one.rule.name,
@@ -52,6 +56,7 @@ def bad_row_share(gate: GateResult, max_bad_share: float) -> Measured:
         "rows": gate.validated.height + gate.quarantine.height,
         "bad_rows": gate.quarantine.height,
         "broken_rules": broken,
+        **({"values_made_null": dict(made_null)} if made_null else {}),
     }
     return Measured("contract", gate.bad_share, max_bad_share, gate.bad_share <= max_bad_share, evidence)
 

@@ -1,12 +1,13 @@
 """The gate of one drop: its contract, and what only the other drops and the drop's own name can tell."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ml_assets.quality.gate import GateResult, Verdict, apply_contract
+from ml_assets.quality.contracts import contract_schema
+from ml_assets.quality.gate import ROW, GateResult, Verdict, apply_contract
 from ml_assets.quality.rules import Rule
 from ml_assets.sources.cut import lies_outside
 from ml_assets.sources.grains import WHOLE
@@ -30,12 +31,14 @@ class DropGate:
         outside: rows that lie in another drop's period.
         repeated: rows whose key another drop holds.
         held_by: those other drops, in order.
+        made_null: values by column, in all rows, that were NaN, or infinite where these become null.
     """
 
     result: GateResult
     outside: int
     repeated: int
     held_by: tuple[str, ...]
+    made_null: dict[str, int]
 
 
 def is_placed_by_file(source: SourceSpec) -> bool:
@@ -51,7 +54,7 @@ def has_keys_across_drops(source: SourceSpec) -> bool:
 def gate_drop(
     source: SourceSpec, contract: "Contract", drop: str, frame: pl.DataFrame, validated: Sequence[pl.LazyFrame] = ()
 ) -> DropGate:
-    """Divide the rows of one drop.
+    """Divide the rows of one drop; quarantine holds them as delivered.
 
     Args:
         frame: the drop's raw rows.
@@ -71,8 +74,15 @@ def gate_drop(
         held = _keys_elsewhere(frame, source.key_columns, validated)
         repeated, held_by = _has_key(frame, held, source.key_columns), tuple(held[DROP].unique().sort())
         verdicts.append((_unique_across(source.key_columns, held_by), repeated))
-    result = apply_contract(frame, contract, source.key_columns, verdicts)
-    return DropGate(result, int(outside.sum()), int(repeated.sum()), held_by)
+    numbers = [name for name, dtype in contract_schema(contract).items() if dtype.is_float()]
+    if source.infinite == "quarantine":
+        verdicts += [(_finite(name), frame.select(_is_infinite(name)).to_series()) for name in numbers]
+    nulls = {name: _becomes_null(name, source.infinite == "null") for name in numbers}
+    known = frame.with_columns(pl.when(~null).then(pl.col(name)).alias(name) for name, null in nulls.items())
+    result = _as_delivered(apply_contract(known, contract, source.key_columns, verdicts), frame.select(numbers))
+    made_null = {name: frame.select(null.sum()).item() for name, null in nulls.items()}
+    made_null = {name: count for name, count in made_null.items() if count}
+    return DropGate(result, int(outside.sum()), int(repeated.sum()), held_by, made_null)
 
 
 def same_content(drop: str, content_hash: str, hashes: dict[str, str]) -> list[str]:
@@ -86,6 +96,24 @@ def same_content(drop: str, content_hash: str, hashes: dict[str, str]) -> list[s
 
 def _nowhere(frame: pl.DataFrame) -> pl.Series:
     return pl.repeat(False, frame.height, eager=True)
+
+
+def _finite(column: str) -> Rule:
+    return Rule(f"{column}: finite", (column,), "no infinity, nor a number beyond what a model can hold")
+
+
+def _is_infinite(column: str) -> pl.Expr:
+    return pl.col(column).cast(pl.Float32).is_infinite().fill_null(False)
+
+
+def _becomes_null(column: str, infinite: bool) -> pl.Expr:
+    nan = pl.col(column).is_nan().fill_null(False)
+    return nan | _is_infinite(column) if infinite else nan
+
+
+def _as_delivered(result: GateResult, numbers: pl.DataFrame) -> GateResult:
+    rows = result.quarantine[ROW] - 1
+    return replace(result, quarantine=result.quarantine.with_columns(numbers[rows]))
 
 
 def _in_period(column: str, drop: str) -> Rule:

@@ -10,6 +10,7 @@ from ml_assets.retraining.evidence import Evidence
 from ml_assets.retraining.spec import RetrainingSpec
 
 GATE, COOLDOWN, NEW_ROWS, NONE = "gate", "cooldown", "new_rows", "nothing_breached"
+NOTHING_SCORED = "nothing_scored"
 CONDITIONS = (GATE, COOLDOWN, NEW_ROWS)
 
 
@@ -63,6 +64,11 @@ def decide(evidence: Sequence[Evidence], policy: RetrainingSpec) -> Decision:
             reason = f"wait: {tell(by_kind[condition])}; there would be cause: {because}"
             return Decision(retrain=False, rule=condition, reason=reason)
     return Decision(retrain=True, rule=found[0].kind, reason=f"retrain: {because}")
+
+
+def decide_on_nothing() -> Decision:
+    """The decision on a drop of which no row was scored: what was measured before it has been decided on."""
+    return Decision(retrain=False, rule=NOTHING_SCORED, reason="wait: no row of the drop was scored")
 
 
 def tell(item: Evidence) -> str:

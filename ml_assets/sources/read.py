@@ -132,7 +132,7 @@ def _read_file(spec: SourceSpec, names: list[str], schema: Schema) -> list[Drop]
         table, extra = load(spec, names, schema, list(schema))
         uncut = spec.cut_by is None
         frames = {names[0]: _typed(table, schema)} if uncut else _cut(spec, table, names, schema)
-        return [_drop(name, frames.get(name), extra) for name in names]
+        return [_drop(spec, name, frames.get(name, _nothing(schema)), extra) for name in names]
 
 
 def _cut(spec: SourceSpec, table: pl.DataFrame, names: list[str], schema: Schema) -> dict[str, pl.DataFrame]:
@@ -156,10 +156,17 @@ def _typed(table: pl.DataFrame, schema: Schema, rows: pl.Series | None = None) -
     return pl.DataFrame([typed_column(table[name], dtype, rows) for name, dtype in schema.items()])
 
 
-def _drop(name: str, frame: pl.DataFrame | None, extra: tuple[str, ...]) -> Drop:
-    if frame is None or frame.height == 0:
+def _nothing(schema: Schema) -> pl.DataFrame:
+    return pl.DataFrame(schema=dict(schema))
+
+
+def _drop(spec: SourceSpec, name: str, frame: pl.DataFrame, extra: tuple[str, ...]) -> Drop:
+    if frame.is_empty() and spec.empty_drops == "refuse":
         raise DeliveryFault(
-            "empty drop", "the delivery has no row for it", "have it delivered, then run again", drop=name
+            "empty drop",
+            "the delivery has no row for it",
+            "have it delivered, then run again; if a drop may be empty, declare `empty_drops: accept`",
+            drop=name,
         )
     digest = content_hash(frame)
     frame = frame.with_columns(pl.lit(name).alias(DROP), pl.lit(digest).alias(CONTENT_HASH))

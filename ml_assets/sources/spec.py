@@ -233,6 +233,11 @@ class SourceSpec(BaseModel):
         "a value.",
     )
     drops: Drops = Field(default_factory=Drops, description="How the source is cut into drops.")
+    empty_drops: Literal["refuse", "accept"] = Field(
+        default="refuse",
+        description="Whether a drop without rows is a fault, or means that nothing happened: it is then ingested, "
+        "scored and reported on as a drop of 0 rows.",
+    )
     contract: str = Field(description="Pandera polars model, as 'package.module:Class'.")
     key_columns: list[str] = Field(min_length=1, description="Columns that identify a row.")
     key_scope: Literal["source", "drop"] = Field(
@@ -241,6 +246,11 @@ class SourceSpec(BaseModel):
         "is delivered anew each time.",
     )
     required: list[str] = Field(default_factory=list, description="Columns whose share of missing values is checked.")
+    infinite: Literal["quarantine", "null"] = Field(
+        default="quarantine",
+        description="What becomes of a number that no model can hold, infinite or beyond 3.4e38: its row goes to "
+        "quarantine, or the value becomes null before the contract is applied. NaN is missing: it becomes null.",
+    )
     max_bad_share: float = Field(
         default=0.0, ge=0, le=1, description="Share of a drop's rows (0 to 1) that may break the contract."
     )

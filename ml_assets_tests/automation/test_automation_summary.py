@@ -87,6 +87,14 @@ def test_rows_that_are_in_no_scored_drop_are_counted_by_source_and_place(lake, c
     assert "before 2024-01" in capsys.readouterr().out
 
 
+def test_a_drop_without_rows_is_shown_with_0(lake):
+    decided = pl.DataFrame({"month": ["2024-05", "2024-06"], "retrain": False})
+    lake.replace("returns/retrain_decision", decided, {"month": decided["month"].to_list()})
+    drops = summarise(lake, "returns", "month", "roc_auc", ["orders", "visits"]).drops
+    counted = drops.select("drop", "rows", "champion").rows()
+    assert counted == [("2024-04", 3, "1"), ("2024-05", 2, "2"), ("2024-06", 0, None)]
+
+
 def test_the_holdout_is_that_of_the_newest_training(summary):
     assert summary.holdout.to_dicts() == [{"metric": "roc_auc", "model": 0.8, "baseline": 0.5}]
 

@@ -464,3 +464,50 @@ def test_rows_that_lie_in_no_drop_are_counted_and_warned_of(tmp_path, make_proje
     assert check.metadata["observed"].value == pytest.approx(4 / 600)
     told = project.lake.scan("orders/placement").collect().rows()
     assert told == [("before 2024-01", 3, False), ("without placed_at", 1, False), ("not ingested", 200, True)]
+
+
+NO_NUMBERS = {3: float("inf"), 8: float("-inf"), 11: 1e39, 20: float("nan")}
+
+
+def with_no_numbers(frame):
+    for row, value in NO_NUMBERS.items():
+        frame = set_rows(frame, [row], amount=value)
+    return frame
+
+
+def unbounded(project):
+    """The contract as the scaffolder writes it where it knows no bounds."""
+    (contracts,) = project.folder.glob("*/contracts.py")
+    contracts.write_text(contracts.read_text().replace("ge=0, le=1000, nullable=True", "nullable=True"))
+
+
+def test_an_infinite_number_goes_to_quarantine_and_the_other_rows_go_on(open_shop):
+    shop = open_shop(max_bad_share=0.02)
+    unbounded(shop.project)
+    shop.deliver(JANUARY, with_no_numbers(orders(JANUARY)))
+    outcome = shop.project.run(*GATE, drops=[JANUARY])
+    assert outcome.success, outcome.errors
+    bad = shop.lake.scan("orders/quarantine").sort("id").collect()
+    assert bad.select("id", "amount", "_rules").rows() == [
+        (3, float("inf"), "amount: finite"),
+        (8, float("-inf"), "amount: finite"),
+        (11, 1e39, "amount: finite"),
+    ]
+    kept = shop.lake.scan("orders/validated").sort("id").collect()
+    assert kept.height == 197
+    assert kept.filter(pl.col("amount").is_null())["id"].to_list() == [20]
+    assert outcome.check("orders/validated:contract").metadata["evidence"].value["values_made_null"] == {"amount": 1}
+
+
+def test_an_infinite_number_becomes_null_where_that_is_declared(open_shop):
+    shop = open_shop(infinite="null")
+    unbounded(shop.project)
+    shop.deliver(JANUARY, with_no_numbers(orders(JANUARY)))
+    outcome = shop.project.run(*GATE, drops=[JANUARY])
+    assert outcome.success, outcome.errors
+    assert shop.rows("quarantine") == {}
+    kept = shop.lake.scan("orders/validated").filter(pl.col("amount").is_null()).collect()
+    assert sorted(kept["id"]) == sorted(NO_NUMBERS)
+    assert outcome.check("orders/validated:contract").metadata["evidence"].value["values_made_null"] == {"amount": 4}
+    raw = shop.lake.scan("orders/raw").filter(pl.col("id") == 3).collect()
+    assert raw["amount"].to_list() == [float("inf")]

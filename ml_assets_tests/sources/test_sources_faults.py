@@ -209,14 +209,16 @@ def test_empty_file(orders, orders_schema, content):
 def test_file_with_a_header_only(orders, orders_schema, drops):
     name = "2024-01" if drops else "whole"
     assert str(fault(orders(content=HEADER, drops=drops), orders_schema, [name])) == (
-        f"source 'orders', drop '{name}': empty drop: the delivery has no row for it; have it delivered, then run again"
+        f"source 'orders', drop '{name}': empty drop: the delivery has no row for it; have it delivered, then run "
+        "again; if a drop may be empty, declare `empty_drops: accept`"
     )
 
 
 def test_month_without_rows(orders, orders_schema):
     spec = orders(content=HEADER + ROW + LATER, drops=MONTHLY)
     assert str(fault(spec, orders_schema, ["2024-01", "2024-03"])) == (
-        "source 'orders', drop '2024-03': empty drop: the delivery has no row for it; have it delivered, then run again"
+        "source 'orders', drop '2024-03': empty drop: the delivery has no row for it; have it delivered, then run "
+        "again; if a drop may be empty, declare `empty_drops: accept`"
     )
 
 
