@@ -132,25 +132,21 @@ def status(as_json: Json = False) -> None:
     """Show a few lines per model: champion, last score, drift, performance, last decision, next step."""
     from datetime import UTC, datetime
 
-    import dagster as dg
-
-    from ml_assets.automation.projects import declared_models, spine_of
-    from ml_assets.automation.status import model_status, print_status
+    from ml_assets.automation.current import read_current
+    from ml_assets.automation.run_records import open_run_records
+    from ml_assets.automation.status import print_status, project_status
     from ml_assets.lake import Lake
-    from ml_assets.project import load_current
 
-    home = _prepared()
+    home = _opened()
     try:
-        defs = load_current()
-    except (ValueError, RuntimeError) as error:
+        declared = read_current()
+        records = open_run_records(home)
+        told, wrong = project_status(declared, Lake(home.lake), _registry(home), records, datetime.now(UTC))
+    except (ValueError, RuntimeError, LookupError) as error:
         _fail(error)
-    told = [
-        model_status(
-            model, spine_of(defs, model), Lake(home.lake), _registry(home), dg.DagsterInstance.get(), datetime.now(UTC)
-        )
-        for model in declared_models(defs).values()
-    ]  # fmt: skip
     print_status(told, as_json)
+    if wrong:
+        _fail(ValueError("\n".join(wrong)))
 
 
 @app.command()
@@ -161,7 +157,7 @@ def rollback(
     """Let an earlier champion serve again, at once. The next decision to retrain waits out its cooldown."""
     from ml_assets.automation.roll_back import roll_back
 
-    home = _prepared()
+    home = _opened()
     try:
         typer.echo(roll_back(home, _registry(home), model, to or None))
     except (ValueError, LookupError) as error:
@@ -252,7 +248,7 @@ def score(
     from ml_assets.registry.records import CHAMPION
     from ml_assets.serving.batch import score_file
 
-    home, console = _prepared(), open_console(to_errors=True)
+    home, console = _opened(), open_console(to_errors=True)
     began = time.perf_counter()
     try:
         registry = _registry(home)
@@ -286,14 +282,17 @@ def serve(
     A new champion takes over without dropping a request. ML_ASSETS_API_KEYS, SHA-256 digests of keys separated by
     commas, lets in only who has one of the keys. /docs shows the routes.
     """
+    from ml_assets.automation.current import read_current
     from ml_assets.automation.serve import ServeSettings, serve_models
     from ml_assets.automation.served import declarations
     from ml_assets.lake import Lake
-    from ml_assets.project import load_current
 
     home = _prepared()
     try:
-        declared = declarations(load_current(), Lake(home.lake), models)
+        project = read_current()
+        for fault in project.faults:
+            typer.secho(f"error: {fault.message}", fg=typer.colors.RED, err=True)
+        declared = declarations(project, Lake(home.lake), models)
         for name, reason in declared.unready.items():
             typer.echo(f"{name} takes features only, no rows: {reason}", err=True)
         settings = ServeSettings(models=models, declared=declared, replay=replay, logged=log, log_format=log_format)
@@ -343,7 +342,7 @@ def package(
     from ml_assets.automation.hand_over import package_version
     from ml_assets.lake import Lake
 
-    home = _prepared()
+    home = _opened()
     try:
         written = package_version(_registry(home), Lake(home.lake), model, version or None, form, output)
     except (ValueError, LookupError, OSError) as error:
@@ -366,13 +365,13 @@ def feast_export(
     import json
     from dataclasses import asdict
 
+    from ml_assets.automation.current import read_current
     from ml_assets.automation.hand_over import export_use_case
     from ml_assets.lake import Lake
-    from ml_assets.project import load_current
 
-    home = _prepared()
+    home = _opened()
     try:
-        written = export_use_case(load_current(), Lake(home.lake), use_case, output, since, as_of)
+        written = export_use_case(read_current(), Lake(home.lake), use_case, output, since, as_of)
     except (ValueError, LookupError, OSError) as error:
         _fail(error)
     if as_json:
@@ -404,9 +403,9 @@ def mlflow(host: Host = "127.0.0.1", port: Port = 5000) -> None:
 
 
 def _registry(home: Home):
-    from ml_assets.resources import RegistryResource
+    from ml_assets.registry.registry import EXPERIMENT, Registry
 
-    return RegistryResource(tracking_uri=home.mlflow, artifacts=home.mlflow_artifacts).open()
+    return Registry(home.mlflow, home.mlflow_artifacts or None, EXPERIMENT)
 
 
 def _prepared() -> Home:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from ml_assets.lake import Lake
+from ml_assets.registry.registry import EXPERIMENT
 
 if TYPE_CHECKING:
     from ml_assets.online.store import OnlineStore
@@ -57,7 +58,7 @@ class RegistryResource(dg.ConfigurableResource):
 
     tracking_uri: str
     artifacts: str = ""
-    experiment: str = "ml_assets"
+    experiment: str = EXPERIMENT
 
     def open(self) -> "Registry":
         from ml_assets.registry.registry import Registry

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
-from ml_assets.automation.execute import RANGE_END, RANGE_START
+from ml_assets.automation.run_tags import RANGE_END, RANGE_START
 from ml_assets.components.partitions import WHOLE
 from ml_assets.components.source import Source
 from ml_assets.lake import Lake

@@ -7,16 +7,8 @@ from dataclasses import dataclass
 import dagster as dg
 
 from ml_assets.automation.lifecycle import PlannedRun
+from ml_assets.automation.run_tags import CLI, DECISION, LAUNCHED_BY, RANGE_END, RANGE_START, RUN_KEY
 from ml_assets.code_version import code_fingerprint
-
-RUN_KEY = "ml_assets/run_key"
-LAUNCHED_BY = "ml_assets/launched_by"
-CLI = "cli"
-DECISION = "ml_assets/decision"
-"""Tag of a training run: the decision it acts on."""
-
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
 
 Listener = Callable[[dg.DagsterEvent], None]
 

@@ -3,10 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import dagster as dg
 import polars as pl
 
-from ml_assets.components.feature_view import FeatureView
+from ml_assets.declarations.project import DeclaredProject
 from ml_assets.durations import parse_duration
 from ml_assets.handover.feast_repository import Repository, ViewInLake, export_views, last_known
 from ml_assets.handover.package import Candidate, Packaged, package_model
@@ -49,7 +48,7 @@ def _find(registry: Registry, name: str, version: str | None) -> RegisteredVersi
 
 
 def export_use_case(
-    definitions: dg.Definitions, lake: Lake, use_case: str, output: Path, since: str = "", as_of: str = ""
+    declared: DeclaredProject, lake: Lake, use_case: str, output: Path, since: str = "", as_of: str = ""
 ) -> Repository:
     """Write the use case's views as a Feast repository.
 
@@ -61,11 +60,9 @@ def export_use_case(
         LookupError: the use case declares no view, or a view's table is not in the lake.
         ValueError: what `export_views` raises.
     """
-    groups = {spec.key.to_user_string(): spec.group_name for spec in definitions.resolve_all_asset_specs()}
-    declared = definitions.component_tree.get_all_components(of_type=FeatureView)
-    own = sorted((view for view in declared if groups.get(view.key) == use_case), key=lambda view: view.name)
+    own = declared.only(use_case).views if use_case in declared.use_cases else []
     if not own:
-        others = sorted({groups[view.key] for view in declared})
+        others = sorted({declared.use_case_of(view) for view in declared.views.values()})
         raise LookupError(f"no feature view is declared under defs/{use_case}; there are some of {', '.join(others)}")
     views = [
         ViewInLake(

@@ -14,7 +14,6 @@ from ml_assets.automation.lifecycle import PlannedRun, plan_lifecycle, plan_retr
 from ml_assets.automation.progress import open_console, run_progress
 from ml_assets.automation.projects import declared_in
 from ml_assets.automation.recovery import close_dead_runs, only_one
-from ml_assets.automation.retrain_sensor import read_decisions
 from ml_assets.automation.summary import show_summary
 from ml_assets.components.partitions import partitions_of
 from ml_assets.declarations.project import UseCase
@@ -23,6 +22,7 @@ from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.quality.contracts import contract_schema, load_contract
 from ml_assets.resources import RegistryResource
+from ml_assets.retraining.decide import read_decisions
 from ml_assets.sources.grains import WHOLE
 from ml_assets.sources.read import fingerprint, list_drops
 from ml_assets.sources.spec import SourceSpec

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from ml_assets.automation.execute import CLI, LAUNCHED_BY
+from ml_assets.automation.run_tags import CLI, LAUNCHED_BY
 
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,

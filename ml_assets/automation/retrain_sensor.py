@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from ml_assets.automation.execute import DECISION
+from ml_assets.automation.run_tags import DECISION
 from ml_assets.components.ml_model import MLModel
 from ml_assets.components.stages import STAGE, TRAINING
 from ml_assets.lake import Lake
@@ -16,7 +16,7 @@ from ml_assets.notifications.notice import Notice
 from ml_assets.notifications.send import notify
 from ml_assets.resources import LakeResource
 from ml_assets.retraining.attempts import Attempt, next_attempt
-from ml_assets.retraining.decide import DecisionRecord
+from ml_assets.retraining.decide import DecisionRecord, read_decisions
 from ml_assets.training.promotion import PromotionDecision
 
 
@@ -41,15 +41,6 @@ def retrain_sensor(model: MLModel, group: str, every_seconds: int) -> dg.SensorD
         return dg.SensorResult(run_requests=runs, cursor=json.dumps(sorted(told)))
 
     return act
-
-
-def read_decisions(lake: Lake, model: str) -> list[DecisionRecord]:
-    """The decision of every drop, oldest first; empty before the first."""
-    key = f"{model}/retrain_decision"
-    if not lake.exists(key):
-        return []
-    rows = lake.scan(key).select("as_of", "record").sort("as_of").collect()
-    return [DecisionRecord.model_validate_json(record) for record in rows["record"]]
 
 
 def training_config(as_of: str) -> dict:

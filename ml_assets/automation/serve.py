@@ -75,12 +75,12 @@ def _refuse_wrong(settings: ServeSettings) -> None:
 def _make_app(settings: ServeSettings, *, logged: bool) -> Server:
     from ml_assets.lake import Lake
     from ml_assets.online.store import open_store
-    from ml_assets.resources import RegistryResource
+    from ml_assets.registry.registry import EXPERIMENT, Registry
     from ml_assets.serving.request_log import DAY, RequestLog
     from ml_assets.serving.tracing import open_tracing
 
     home = Home.from_environment()
-    registry = RegistryResource(tracking_uri=home.mlflow, artifacts=home.mlflow_artifacts).open()
+    registry = Registry(home.mlflow, home.mlflow_artifacts or None, EXPERIMENT)
     lake = Lake(home.lake)
 
     def open_log(schema_of) -> RequestLog:

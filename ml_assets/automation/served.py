@@ -3,14 +3,10 @@
 import math
 from collections.abc import Iterator, Sequence
 
-import dagster as dg
 import polars as pl
 
-from ml_assets.automation.projects import declared_models, spine_of
-from ml_assets.components.feature_view import FeatureView
-from ml_assets.components.ml_model import MLModel
-from ml_assets.components.source import Source
-from ml_assets.components.spine import Spine
+from ml_assets.declarations.project import DeclaredProject
+from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
 from ml_assets.lake.tables import TableMissing
@@ -22,7 +18,7 @@ class _NotServed(ValueError):
     """Why a model cannot be asked about rows of its spine."""
 
 
-def declarations(definitions: dg.Definitions, lake: Lake, names: Sequence[str]) -> Declarations:
+def declarations(project: DeclaredProject, lake: Lake, names: Sequence[str]) -> Declarations:
     """Of each model what its requests hold and where its features come from, and the views that take facts.
 
     A model that is not declared, or whose views are not all online, is told why it takes features only.
@@ -33,11 +29,11 @@ def declarations(definitions: dg.Definitions, lake: Lake, names: Sequence[str]) 
     models, unready = {}, {}
     for name in names:
         try:
-            models[name] = _served_model(definitions, lake, name)
+            models[name] = _served_model(project, lake, name)
         except (_NotServed, TableMissing) as error:
             unready[name] = str(error)
     online = {}
-    for view in definitions.component_tree.get_all_components(of_type=FeatureView):
+    for view in project.views.values():
         if view.online is not None and view.table is not None and lake.exists(view.table):
             schema = lake.scan(view.table).collect_schema()
             needed = {*view.entity, view.known_at}
@@ -49,11 +45,11 @@ def declarations(definitions: dg.Definitions, lake: Lake, names: Sequence[str]) 
     return Declarations(models=models, online=online, unready=unready)
 
 
-def _served_model(definitions: dg.Definitions, lake: Lake, name: str) -> ServedModel:
-    model = declared_models(definitions).get(name)
+def _served_model(project: DeclaredProject, lake: Lake, name: str) -> ServedModel:
+    model = project.models.get(name)
     if model is None:
         raise _NotServed("it is not declared in this project")
-    spine, views = spine_of(definitions, model), _views(definitions, model)
+    spine, views = project.spine_of(model), project.views_of(model)
     offline = [view.name for view in views if view.table is not None and view.online is None]
     if offline:
         raise _NotServed(f"its views {', '.join(offline)} are not online: declare `online:` for them")
@@ -61,7 +57,7 @@ def _served_model(definitions: dg.Definitions, lake: Lake, name: str) -> ServedM
     for view in views:
         wanted += view.spine_columns if view.table is not None else _read(view)
     columns = [column for column in dict.fromkeys(wanted) if column != spine.time]
-    contract = _contract(definitions, spine)
+    contract = _contract(project, spine)
     return ServedModel(
         name=name,
         key=[column for column in spine.key if column != spine.time],
@@ -72,28 +68,23 @@ def _served_model(definitions: dg.Definitions, lake: Lake, name: str) -> ServedM
     )
 
 
-def _read(view: FeatureView) -> list[str]:
+def _read(view: DeclaredView) -> list[str]:
     """What a view without a table reads of the spine: its keys tell apart rows that are stored, and none are."""
     from ml_assets.features.expressions import columns_read
 
     return columns_read(view.name, view.request.values())
 
 
-def _views(definitions: dg.Definitions, model: MLModel) -> list[FeatureView]:
-    declared = {view.name: view for view in definitions.component_tree.get_all_components(of_type=FeatureView)}
-    return [declared[name] for name in model.features]
-
-
-def _spec(view: FeatureView) -> FeatureViewSpec:
+def _spec(view: DeclaredView) -> FeatureViewSpec:
     return FeatureViewSpec(**{name: getattr(view, name) for name in FeatureViewSpec.model_fields})
 
 
-def _contract(definitions: dg.Definitions, spine: Spine) -> dict:
+def _contract(project: DeclaredProject, spine: DeclaredSpine) -> dict:
     """The columns of the contract that the spine's table keeps, by name; empty where there is none."""
     from ml_assets.quality.contracts import load_contract
 
     reference = spine.contract
-    for source in definitions.component_tree.get_all_components(of_type=Source):
+    for source in project.sources.values():
         if spine.table == source.table("validated"):
             reference = source.contract
     return dict(load_contract(reference).to_schema().columns) if reference else {}

@@ -4,18 +4,17 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml_assets.automation.execute import DECISION
-from ml_assets.automation.retrain_sensor import read_decisions
+from ml_assets.automation.run_records import FINISHED, SUCCEEDED, RunRecords
+from ml_assets.automation.run_tags import DECISION
 from ml_assets.automation.summary import summarise
-from ml_assets.components.ml_model import MLModel
-from ml_assets.components.partitions import drop_end
-from ml_assets.components.spine import Spine
+from ml_assets.declarations.project import DeclaredProject
+from ml_assets.declarations.specs import DeclaredModel, DeclaredSpine
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import Registry
-from ml_assets.retraining.decide import DecisionRecord
+from ml_assets.retraining.decide import DecisionRecord, read_decisions
+from ml_assets.sources.grains import drop_end
 
 DAY_S = 86_400
 
@@ -41,8 +40,23 @@ class ModelStatus(BaseModel):
     next_step: str
 
 
+def project_status(
+    declared: DeclaredProject, lake: Lake, registry: Registry, records: RunRecords, now: datetime
+) -> tuple[list[ModelStatus], list[str]]:
+    """What is known about each model of a project, and what is wrong that keeps others from being known."""
+    told, wrong = [], [fault.message for fault in declared.faults]
+    for model in declared.models.values():
+        try:
+            told.append(model_status(model, declared.spine_of(model), lake, registry, records, now))
+        except (ValueError, LookupError) as error:
+            if isinstance(error, KeyError | IndexError):
+                raise
+            wrong.append(str(error))
+    return told, list(dict.fromkeys(wrong))
+
+
 def model_status(
-    model: MLModel, spine: Spine, lake: Lake, registry: Registry, instance: dg.DagsterInstance, now: datetime
+    model: DeclaredModel, spine: DeclaredSpine, lake: Lake, registry: Registry, records: RunRecords, now: datetime
 ) -> ModelStatus:
     """What is known about one model at ``now``, which freshness is counted to."""
     champion = registry.champion(model.name)
@@ -53,7 +67,7 @@ def model_status(
     age = None
     if champion is not None and last:
         cut_off = datetime.fromisoformat(champion.tags["as_of"])
-        age = (drop_end(last["drop"], spine.drops) - cut_off).total_seconds() / DAY_S
+        age = (drop_end(spine.drops.grain, last["drop"]).replace(tzinfo=UTC) - cut_off).total_seconds() / DAY_S
     limit = next((e.threshold for e in decision.evidence if e.kind == "realised"), None) if decision else None
     return ModelStatus(
         model=model.name,
@@ -68,30 +82,30 @@ def model_status(
         limit=limit,
         decision=decision and ("retrain" if decision.retrain else "wait"),
         reason=decision and decision.reason,
-        freshness=_freshness(model, instance, now),
-        next_step=_next_step(champion is not None, decision, instance),
+        freshness=_freshness(model, records, now),
+        next_step=_next_step(champion is not None, decision, records),
     )
 
 
-def _freshness(model: MLModel, instance: dg.DagsterInstance, now: datetime) -> str:
-    event = instance.get_latest_materialization_event(dg.AssetKey([model.name, "champion"]))
-    if event is None:
+def _freshness(model: DeclaredModel, records: RunRecords, now: datetime) -> str:
+    last = records.last_materialized([model.name, "champion"])
+    if last is None:
         return "none"
-    age = now - datetime.fromtimestamp(event.timestamp, UTC)
+    age = now - last
     if age >= model.freshness.fail_after:
         return "stale"
     return "warn" if age >= model.freshness.warn_after else "fresh"
 
 
-def _next_step(served: bool, decision: DecisionRecord | None, instance: dg.DagsterInstance) -> str:
+def _next_step(served: bool, decision: DecisionRecord | None, records: RunRecords) -> str:
     if not served:
         return "train a first champion"
     if decision is None or not decision.retrain:
         return "wait for the next drop"
-    runs = instance.get_runs(dg.RunsFilter(tags={DECISION: decision.id}))
-    if any(run.is_success for run in runs):
+    runs = records.run_statuses(DECISION, decision.id)
+    if SUCCEEDED in runs:
         return "retrained; wait for the next drop"
-    if any(not run.is_finished for run in runs):
+    if any(status not in FINISHED for status in runs):
         return "retraining now"
     return f"retraining failed {len(runs)} times" if runs else "retrain, by the sensor of `make ui` or `ml-assets run`"
 

@@ -8,16 +8,23 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
+from ml_assets.registry.local_store import LocalModel, LocalStore
 from ml_assets.registry.quiet_mlflow import import_mlflow
 from ml_assets.registry.recorder import RunRecorder
 from ml_assets.registry.records import CHALLENGER, CHAMPION, LoggedModel, RegisteredVersion, RunOrigin
 from ml_assets.registry.tracking_store import ensure_tracking_store
 from ml_assets.training.fit import TrainedModel, load_model
+from ml_assets.training.sqlite_file import sqlite_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+
+EXPERIMENT = "ml_assets"
+"""MLflow experiment of everything that is trained here."""
 
 _DAGSTER_RUN, _STALE = "dagster_run_id", "closed_as_stale"
 _REPLACED, _ROLLED_BACK = "replaced", "rolled_back_at"
@@ -130,7 +137,7 @@ class Registry:
 
     def rolled_back_at(self, name: str) -> datetime | None:
         """The moment of the last roll-back, or None."""
-        told = self._client.get_registered_model(name).tags.get(_ROLLED_BACK)
+        told = self._tags(name).get(_ROLLED_BACK)
         return None if told is None else datetime.fromisoformat(told)
 
     def find(self, name: str, alias: str) -> RegisteredVersion | None:
@@ -152,10 +159,14 @@ class Registry:
 
     def version(self, name: str, version: str) -> RegisteredVersion:
         """One version by its number."""
+        if self._local is not None and (found := self._local.version(name, version)):
+            return found
         return _record(self._client.get_model_version(name, version))
 
     def versions(self, name: str) -> list[RegisteredVersion]:
         """Every version of a model, the oldest first; empty if it is not registered."""
+        if self._local is not None:
+            return self._local.versions(name)
         found = self._pages(self._client.search_model_versions, filter_string=f"name = '{name}'")
         return sorted((self.version(name, item.version) for item in found), key=lambda item: int(item.version))
 
@@ -182,6 +193,10 @@ class Registry:
         Raises:
             FileNotFoundError: its files are not where they were registered.
         """
+        local = local_folder(version.location)
+        if local is not None and local.is_dir():
+            yield local
+            return
         mlflow = import_mlflow()
         with tempfile.TemporaryDirectory() as folder:
             try:
@@ -248,15 +263,36 @@ class Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
+    @property
+    def _local(self) -> LocalStore | None:
+        """The file that can be read without MLflow; None for another store, and before there is one."""
+        path = sqlite_path(self.tracking_uri)
+        if path is None or not path.exists():
+            return None
+        ensure_tracking_store(self.tracking_uri, self.artifact_root)
+        return LocalStore(path)
+
     def _aliases(self, name: str) -> Mapping[str, str]:
+        found = self._registered(name)
+        return {} if found is None else found.aliases
+
+    def _tags(self, name: str) -> Mapping[str, str]:
+        found = self._registered(name)
+        return {} if found is None else found.tags
+
+    def _registered(self, name: str) -> "LocalModel | RegisteredModel | None":
+        path = sqlite_path(self.tracking_uri)
+        if path is not None:
+            # Before the file is there nothing is registered; whoever only looks does not make it.
+            return None if self._local is None else self._local.model(name)
         from mlflow.exceptions import MlflowException
 
         try:
-            return self._client.get_registered_model(name).aliases
+            return self._client.get_registered_model(name)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            return {}
+            return None
 
     def _fail_pending_models(self, run_id: str) -> None:
         models = self._client.search_logged_models(
@@ -288,6 +324,13 @@ def _origin_tags(origin: RunOrigin) -> dict[str, str]:
 
 def _as_uri(root: str) -> str:
     return root.rstrip("/") if "://" in root else Path(root).absolute().as_uri()
+
+
+def local_folder(location: str) -> Path | None:
+    """The folder of this machine that a version's files lie in; None for another place."""
+    if location.startswith("file:"):
+        return Path(url2pathname(urlsplit(location).path))
+    return None if "://" in location else Path(location)
 
 
 def _record(found: "ModelVersion") -> RegisteredVersion:

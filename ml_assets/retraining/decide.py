@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_assets.lake import Lake
+from ml_assets.lake.parsing import parse_record
 from ml_assets.retraining.causes import Cause
 from ml_assets.retraining.evidence import Evidence
 from ml_assets.retraining.spec import RetrainingSpec
@@ -113,3 +115,12 @@ def record_decision(
         evidence=tuple(evidence),
         causes=tuple(causes),
     )
+
+
+def read_decisions(lake: Lake, model: str) -> list[DecisionRecord]:
+    """The decision of every drop, oldest first; empty before the first."""
+    key = f"{model}/retrain_decision"
+    if not lake.exists(key):
+        return []
+    rows = lake.scan(key).select("as_of", "record").sort("as_of").collect()
+    return [parse_record(key, DecisionRecord, record) for record in rows["record"]]

@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -10,15 +13,19 @@ import pytest
 from rich.console import Console
 
 from ml_assets.automation.execute import RunFailed, Runner
+from ml_assets.automation.instance_records import InstanceRecords
 from ml_assets.automation.main_job import MainJob
 from ml_assets.automation.projects import find_model, spine_of
 from ml_assets.automation.replay_job import run_replay
 from ml_assets.automation.roll_back import roll_back
+from ml_assets.automation.run_records import open_run_records
+from ml_assets.automation.run_tags import DECISION
 from ml_assets.automation.status import model_status
 from ml_assets.automation.trial import print_trial, try_model
 from ml_assets.lake import Lake
 from ml_assets.project import load_current
 from ml_assets.resources import RegistryResource
+from ml_assets.retraining.decide import read_decisions
 from ml_assets.retraining.replay_report import as_json, render_replay
 
 HISTORY, APRIL = ["2024-01", "2024-02", "2024-03"], "2024-04"
@@ -233,14 +240,90 @@ def test_a_replay_says_what_it_cannot_do(shop):
 def test_the_status_tells_of_the_last_decision(shop):
     model = find_model(load_current(), "returns")
     resource = RegistryResource(tracking_uri=shop.home.mlflow, artifacts=shop.home.mlflow_artifacts)
-    with dg.DagsterInstance.get() as instance:
-        now = datetime.now(UTC)
-        spine = spine_of(load_current(), model)
-        told = model_status(model, spine, shop.lake, resource.open(), instance, now)
-        later = model_status(model, spine, shop.lake, resource.open(), instance, now + timedelta(days=31))
+    now, records = datetime.now(UTC), open_run_records(shop.home)
+    spine = spine_of(load_current(), model)
+    told = model_status(model, spine, shop.lake, resource.open(), records, now)
+    later = model_status(model, spine, shop.lake, resource.open(), records, now + timedelta(days=31))
     assert (told.last_drop, told.decision, told.freshness, later.freshness) == ("2024-05", "retrain", "fresh", "stale")
     assert told.reason.startswith("retrain: labelled rows are 1.")
     assert told.next_step == "retrained; wait for the next drop"
+
+
+def test_dagsters_records_read_from_its_files_are_those_that_it_reads_itself(shop):
+    (decided,) = [one for one in read_decisions(shop.lake, "returns") if one.retrain]
+    with dg.DagsterInstance.get() as instance:
+        dagsters, own = InstanceRecords(instance), open_run_records(shop.home)
+        for key in (["returns", "champion"], ["orders", "raw"], ["nobody", "champion"]):
+            assert own.last_materialized(key) == dagsters.last_materialized(key)
+        assert own.last_materialized(["returns", "champion"]) is not None
+        for value in (decided.id, "none"):
+            assert own.run_statuses(DECISION, value) == dagsters.run_statuses(DECISION, value)
+        assert own.run_statuses(DECISION, decided.id) == ["SUCCESS"]
+        instance.wipe_assets([dg.AssetKey(["orders", "raw"])])
+        assert own.last_materialized(["orders", "raw"]) is dagsters.last_materialized(["orders", "raw"]) is None
+
+
+def test_the_registry_read_from_mlflows_file_is_the_one_that_mlflow_reads(shop):
+    import mlflow
+
+    registry = RegistryResource(tracking_uri=shop.home.mlflow, artifacts=shop.home.mlflow_artifacts).open()
+    client = mlflow.MlflowClient(tracking_uri=shop.home.mlflow, registry_uri=shop.home.mlflow)
+    aliases = client.get_registered_model("returns").aliases
+    assert registry.champion("returns").version == str(aliases["champion"])
+    for own in registry.versions("returns"):
+        theirs = client.get_model_version("returns", own.version)
+        assert own.model_dump(exclude={"name"}) == {
+            "version": str(theirs.version), "run_id": theirs.run_id, "location": theirs.source,
+            "aliases": tuple(sorted(theirs.aliases)), "tags": theirs.tags,
+        }  # fmt: skip
+    assert len(registry.versions("returns")) == len(client.search_model_versions("name = 'returns'"))
+    assert registry.champion("nobody") is None
+
+
+# Prints what a command has loaded; a server that would wait for requests does not.
+COMMAND = """
+import sys
+sys.argv = ["ml-assets", *sys.argv[1:]]
+if sys.argv[1] == "serve":
+    import uvicorn
+    uvicorn.run = lambda app, **_: None
+from ml_assets.cli import app
+try:
+    app()
+finally:
+    print("LOADED", *(name for name in sys.modules if "." not in name), file=sys.stderr)
+"""
+READ, SCORE = {"dagster", "mlflow", "xgboost", "sklearn", "scipy", "pandas"}, {"dagster", "mlflow"}
+NEVER = {"nannyml", "optuna", "matplotlib", "lightgbm", "dbt", "dagster_dbt"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "forbidden"),
+    [
+        (["status"], READ | {"pandera"}),
+        (["summary", "shop"], READ | {"pandera"}),
+        (["rollback", "returns", "--to", "99"], READ | {"pandera"}),
+        (["score", "returns", "--input", "INPUT", "--output", "scores.csv"], SCORE | {"pandera"}),
+        (["serve", "returns"], SCORE),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_command_loads_only_what_it_needs(shop, tmp_path, arguments, forbidden):
+    pl.DataFrame({"price": [10.0, 90.0]}).write_csv(tmp_path / "rows.csv")
+    arguments = [str(tmp_path / "rows.csv") if one == "INPUT" else one for one in arguments]
+    arguments = [str(tmp_path / one) if one == "scores.csv" else one for one in arguments]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ML_ASSETS")}
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=kept | {"ML_ASSETS_HOME": str(shop.home.root)},
+    )
+    *said, loaded = done.stderr.strip().splitlines()
+    assert loaded.startswith("LOADED ")
+    assert done.returncode == (1 if arguments[0] == "rollback" else 0), said
+    assert (forbidden | NEVER) & set(loaded.split()) == set()
 
 
 def test_a_roll_back_counts_from_the_last_decision(shop):

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from ml_assets.automation.new_project import create_project
+from ml_assets.automation.projects import declared_in
 from ml_assets.automation.served import declarations
 from ml_assets.lake import Lake
 from ml_assets.project import load_project
@@ -123,14 +124,14 @@ def told(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         patch.setenv("ML_ASSETS_HOME", str(folder / "home"))
-        defs = load_project(folder / NAME / "definitions.py")
+        project = declared_in(load_project(folder / NAME / "definitions.py"))
 
         def tell(names, **types):
             lake = Lake(str(folder / f"lake-{'-'.join(types)}"))
             lake.replace("parcels/validated", ROWS.cast(types))
-            return declarations(defs, lake, names)
+            return declarations(project, lake, names)
 
-        tell.nowhere = lambda names: declarations(defs, Lake(str(folder / "empty")), names)
+        tell.nowhere = lambda names: declarations(project, Lake(str(folder / "empty")), names)
         yield tell
 
 

@@ -14,14 +14,14 @@ import polars as pl
 import pytest
 
 from ml_assets.automation.drop_sensor import SOURCES
-from ml_assets.automation.execute import DECISION
 from ml_assets.automation.main_job import MainJob
-from ml_assets.automation.retrain_sensor import read_decisions
+from ml_assets.automation.run_tags import DECISION
 from ml_assets.code_version import PROJECT
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.project import load_current
 from ml_assets.registry.registry import Registry
+from ml_assets.retraining.decide import read_decisions
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,24 @@
+"""Records that lie in a table as JSON."""
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def parse_record(key: str, kind: type[Record], text: str) -> Record:
+    """A record of a table.
+
+    Raises:
+        ValueError: it is none, in one line that names the table and what is wrong with which field.
+    """
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        wrong = f"{where + ': ' if where else ''}{first['msg']}"
+        raise ValueError(
+            f"table {key!r}: {text[:60]!r} is no {kind.__name__} ({wrong}): put back an earlier version of the table"
+        ) from error

@@ -1,0 +1,130 @@
+"""Declarations read without Dagster are those that Dagster loads, and one that is wrong hides no other."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from ml_assets.automation.new_project import create_project
+from ml_assets.components.project_tree import ProjectTree
+
+PROJECT = Path(__file__).parents[2]
+
+SPINE = """\
+type: ml_assets.Spine
+attributes:
+  name: {name}
+  table: orders/validated
+  key: [id]
+  time: placed_at
+  partition: _drop
+  drops: {{grain: monthly, start: "2024-01"}}
+"""
+VIEWS = """\
+from ml_assets import FeatureView, declare
+
+for name in ("cheap", "dear"):
+    declare(__name__, FeatureView(name=name, description="Of price.", spine="orders", entity=["id"],
+                                  request={name: "amount"}))
+"""
+
+
+def read(folder):
+    done = subprocess.run(
+        [sys.executable, Path(__file__).parent / "declarations_reader.py", folder],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Writes a project with files under its ``defs/``."""
+
+    def write(name, **files):
+        create_project(tmp_path / name)
+        for path, text in files.items():
+            file = tmp_path / name / name / "defs" / path.replace("__", "/").replace("_yaml", ".yaml")
+            file = file if file.suffix else file.with_suffix(".py")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(dedent(text))
+        return tmp_path / name
+
+    return write
+
+
+def test_the_shipped_project_is_read_as_dagster_loads_it():
+    own = read(PROJECT)
+    assert (own["faults"], own["dagster"]) == ([], False)
+    tree = ProjectTree.for_project(PROJECT / "ml_assets")
+    dagsters = [
+        (one.use_case, one.component.model_dump(mode="json"), one.where(("name",)))
+        for one in tree.placed()
+        if hasattr(one.component, "model_dump")
+    ]
+    assert [(use_case, spec, where) for use_case, _, spec, where in own["declared"]] == dagsters
+    assert len(dagsters) == 28
+
+
+def test_one_that_is_wrong_is_told_with_file_and_line_and_the_others_are_read(make):
+    folder = make(
+        "mixed",
+        good__spine__defs_yaml=SPINE.format(name="orders"),
+        good__views=VIEWS,
+        unparsed__defs_yaml="type: ml_assets.Spine\nattributes: {name: [\n",
+        wrong_field__defs_yaml=SPINE.format(name="carts").replace("key:", "keys:"),
+        no_python__views="from ml_assets import\n",
+        gone__views="import no_such_library\n",
+        raises__views="def price(row):\n    return row['price']\n\n\nprice({})\n",
+        refused__views=VIEWS.replace('entity=["id"]', 'entity="id"'),
+    )
+    told = read(folder)
+    names = [(use_case, spec["name"]) for use_case, _, spec, _ in told["declared"]]
+    assert names == [("good", "orders"), ("good", "cheap"), ("good", "dear")]
+    faults = dict(told["faults"])
+    assert told["dagster"] is False
+    assert {name: text.split(": ", 1)[0] for name, text in faults.items()} == {
+        "unparsed": "mixed/defs/unparsed/defs.yaml:3",
+        "wrong_field": faults["wrong_field"].split(": ", 1)[0],
+        "no_python": "mixed/defs/no_python/views.py:1",
+        "gone": "mixed/defs/gone/views.py:1",
+        "raises": "mixed/defs/raises/views.py:2",
+        "refused": "mixed/defs/refused/views.py:4",
+    }
+    assert all("\n" not in text for text in faults.values())
+    assert "no YAML" in faults["unparsed"]
+    assert "SyntaxError" in faults["no_python"]
+    assert "ModuleNotFoundError: No module named 'no_such_library'" in faults["gone"]
+    assert "KeyError: 'price'" in faults["raises"]
+    assert faults["refused"].endswith("entity: must be a list")
+
+
+def test_two_of_one_name_are_both_told_and_neither_is_meant(make):
+    spine = SPINE.format(name="orders")
+    told = read(make("twins", one__defs_yaml=spine, two__defs_yaml=spine, views__views=VIEWS))
+    assert told["faults"] == [
+        ["one", "twins/defs/one/defs.yaml:3: name: 'orders' is declared 2 times"],
+        ["two", "twins/defs/two/defs.yaml:3: name: 'orders' is declared 2 times"],
+    ]
+    assert [spec["name"] for _, _, spec, _ in told["declared"]] == ["cheap", "dear"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a__defs_yaml": "type: dagster.DefsFolderComponent\nattributes: {}\n"},
+        {"a__defs_yaml": SPINE.format(name="{{ env.NAME }}").replace("name: {{ env.NAME }}", "name: '{{ env.NAME }}'")},
+        {"a__own": "import dagster as dg\n\n\n@dg.asset\ndef own(): ...\n"},
+    ],
+    ids=["another component", "a template", "assets of its own"],
+)
+def test_what_only_dagster_can_read_is_left_to_it(make, files):
+    done = subprocess.run(
+        [sys.executable, Path(__file__).parent / "declarations_reader.py", make("foreign", **files)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "NeedsDagster" in done.stderr
