@@ -95,8 +95,11 @@ class Lake:
             where: partition column -> its values. Rows outside it stay; every row of ``frame`` lies
                 inside it. A table is partitioned by these columns from its first write on.
 
+        A column whose type has changed gets the new one in the rows outside too, in the same commit.
+
         Raises:
-            ValueError: a column of a type that Delta cannot hold, or a row outside ``where``.
+            ValueError: a column of a type that Delta cannot hold, a row outside ``where``, or values outside that the
+                new type of their column does not hold exactly.
         """
         _refuse_foreign_types(key, frame)
         where = {column: list(values) for column, values in (where or {}).items()}
@@ -117,7 +120,7 @@ class Lake:
         return TableVersion(key, self._write(key, frame, _append_to(self.uri(key), list(partition_by))), frame.height)
 
     def _commit(self, key: str, frame: pl.DataFrame | pl.LazyFrame, where: dict[str, list[str]]) -> int:
-        return self._write(key, frame, _replace_in(self.uri(key), where))
+        return self._write(key, frame, _replace_in(self.uri(key), key, where))
 
     def _write(self, key: str, frame: pl.DataFrame | pl.LazyFrame, write: Callable[[Any, Any], None]) -> int:
         """Let `write` commit to the table, None if there is none yet, until no other writer is in the way."""
@@ -127,7 +130,7 @@ class Lake:
         for attempt in range(1, COMMIT_ATTEMPTS + 1):
             table = self._table(key) if self.exists(key) else None
             try:
-                write(table, data.collect_batches() if isinstance(data, pl.LazyFrame) else data)
+                write(table, data)
             except (CommitFailedError, DeltaError) as error:
                 if attempt == COMMIT_ATTEMPTS or not _is_conflict(error):
                     raise
@@ -148,14 +151,17 @@ class Lake:
             ) from None
 
 
-def _replace_in(uri: str, where: dict[str, list[str]]) -> Callable[[Any, Any], None]:
+def _replace_in(uri: str, key: str, where: dict[str, list[str]]) -> Callable[[Any, Any], None]:
     def write(table: Any, data: Any) -> None:
         from deltalake import write_deltalake
 
         partial = bool(where) and table is not None
+        if partial and (retyped := _retyped(table, data)):
+            # Delta would cast the new rows to the old type without a word: 1.5 would become 1.
+            data, partial = pl.concat([_kept(table, key, where, retyped), data.lazy()], how="diagonal"), False
         write_deltalake(
             uri if table is None else table,
-            data,
+            _batches(data),
             # "error" makes the second of two first writers notice the other one and try again.
             mode="error" if table is None else "overwrite",
             partition_by=list(where) or None,
@@ -172,13 +178,56 @@ def _append_to(uri: str, partition_by: list[str]) -> Callable[[Any, Any], None]:
 
         write_deltalake(
             uri if table is None else table,
-            data,
+            _batches(data),
             mode="error" if table is None else "append",
             partition_by=partition_by or None,
             schema_mode=None if table is None else "merge",
         )
 
     return write
+
+
+def _batches(data: pl.DataFrame | pl.LazyFrame) -> Any:
+    return data.collect_batches() if isinstance(data, pl.LazyFrame) else data
+
+
+_SIGNED = {pl.UInt8: pl.Int8, pl.UInt16: pl.Int16, pl.UInt32: pl.Int32, pl.UInt64: pl.Int64}
+
+
+def _as_stored(dtype: pl.DataType) -> pl.DataType:
+    """The type that a column has when it is read back."""
+    if isinstance(dtype, pl.Datetime):
+        return pl.Datetime("us", dtype.time_zone and "UTC")
+    return _SIGNED.get(dtype.base_type(), lambda: dtype)()
+
+
+def _retyped(table: Any, data: pl.DataFrame | pl.LazyFrame) -> dict[str, pl.DataType]:
+    """Column -> new type, of those that the table holds as another type."""
+    stored = pl.scan_delta(table).collect_schema()
+    given = {name: _as_stored(dtype) for name, dtype in data.collect_schema().items()}
+    plain = {name: dtype for name, dtype in given.items() if name in stored and not dtype.is_nested()}
+    return {name: dtype for name, dtype in plain.items() if stored[name] != dtype}
+
+
+def _kept(table: Any, key: str, where: dict[str, list[str]], retyped: dict[str, pl.DataType]) -> pl.LazyFrame:
+    """The rows outside of ``where``, with other types; ValueError if a value would change."""
+    replaced = pl.all_horizontal(pl.col(column).is_in(values) for column, values in where.items())
+    rows = pl.scan_delta(table).filter(~replaced.fill_null(False))
+    schema = rows.collect_schema()
+    lost = rows.select(_changes(name, schema[name], dtype).sum() for name, dtype in retyped.items())
+    for name, count in lost.collect(engine="streaming").row(0, named=True).items():
+        if count:
+            raise ValueError(
+                f"table {key!r}: column {name!r} is {retyped[name]} now, which does not hold {count} values of other "
+                f"partitions exactly ({schema[name]}): materialize all partitions in one run, or rename the column"
+            )
+    return rows.with_columns(pl.col(name).cast(dtype) for name, dtype in retyped.items())
+
+
+def _changes(name: str, given: pl.DataType, dtype: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    cast = column.cast(dtype, strict=False)
+    return (column.is_not_null() & cast.is_null()) | (cast.cast(given, strict=False) != column).fill_null(False)
 
 
 def _predicate(where: dict[str, list[str]]) -> str:

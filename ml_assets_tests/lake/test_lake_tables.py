@@ -257,3 +257,53 @@ def test_a_compacted_table_holds_the_same_in_fewer_files(lake):
     version = lake.version("log")
     assert lake.compact("log") == 0
     assert lake.version("log") == version
+
+
+def in_months(**values):
+    """One month per keyword, with these values."""
+    frames = [pl.DataFrame({"month": month, "value": series}) for month, series in values.items()]
+    return pl.concat(frames)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "both"),
+    [
+        (pl.Series([1, None], dtype=pl.Int32), pl.Series([2**40]), [1, None, 2**40]),
+        (pl.Series([1, None]), pl.Series([1.5]), [1.0, None, 1.5]),
+        (pl.Series([1, None]), pl.Series(["1.50"]), ["1", None, "1.50"]),
+        (pl.Series([1.5], dtype=pl.Float32), pl.Series([0.1]), [1.5, 0.1]),
+        (pl.Series([1.0, 2.0]), pl.Series([3]), [1, 2, 3]),
+        (
+            pl.Series([date(2024, 1, 1)]),
+            pl.Series([datetime(2024, 2, 1, 8)]),
+            [datetime(2024, 1, 1), datetime(2024, 2, 1, 8)],
+        ),
+    ],
+    ids=["wider", "with fractions", "text", "finer", "whole again", "with a time"],
+)
+def test_a_column_takes_its_new_type_in_every_partition_and_no_value_changes(lake, before, after, both):
+    lake.replace("t", in_months(a=before), {"month": ["a"]})
+    lake.replace("t", in_months(b=after), {"month": ["b"]})
+    stored = lake.scan("t").sort("month", maintain_order=True).collect()
+    assert stored.schema["value"] == after.dtype
+    assert sorted(stored["value"].to_list(), key=str) == sorted(both, key=str)
+    assert lake.partitions("t", "month") == ["a", "b"]
+    assert lake.version("t") == 1
+
+
+def test_a_new_type_that_would_change_a_value_of_another_partition_is_refused(lake):
+    lake.replace("t", in_months(a=pl.Series([1.5, 2.0]), b=pl.Series([3.0])), {"month": ["a", "b"]})
+    with pytest.raises(
+        ValueError, match="table 't': column 'value' is Int64 now, which does not hold 1 values of other"
+    ):
+        lake.replace("t", in_months(b=pl.Series([4])), {"month": ["b"]})
+    assert lake.version("t") == 0
+    lake.replace("t", in_months(a=pl.Series([1]), b=pl.Series([4])), {"month": ["a", "b"]})
+    assert lake.scan("t").collect()["value"].sort().to_list() == [1, 4]
+
+
+def test_types_that_are_stored_as_others_are_no_change(lake):
+    unsigned = pl.Series([1], dtype=pl.UInt32)
+    lake.replace("t", in_months(a=unsigned), {"month": ["a"]})
+    lake.replace("t", in_months(b=unsigned), {"month": ["b"]})
+    assert lake.scan("t").collect()["value"].to_list() == [1, 1]
