@@ -93,7 +93,7 @@ def try_out(
     import json
 
     from ml_assets.automation import trial
-    from ml_assets.automation.progress import open_console
+    from ml_assets.automation.console import open_console
     from ml_assets.automation.projects import find_model
     from ml_assets.lake import Lake
     from ml_assets.project import load_current
@@ -181,7 +181,7 @@ def replay(
     """
     import json
 
-    from ml_assets.automation.progress import open_console
+    from ml_assets.automation.console import open_console
     from ml_assets.automation.projects import find_model
     from ml_assets.automation.replay_job import run_replay
     from ml_assets.automation.replay_print import print_replay
@@ -216,9 +216,9 @@ def online(
 
     ONLINE_STORE_URL names the store: sqlite:///path, by default in the home, or redis://host:port/number.
     """
+    from ml_assets.automation.console import open_console
     from ml_assets.automation.online_job import as_json as to_json
     from ml_assets.automation.online_job import build_online, print_built
-    from ml_assets.automation.progress import open_console
     from ml_assets.project import load_current
 
     _prepared()
@@ -244,7 +244,7 @@ def score(
     import json
     import time
 
-    from ml_assets.automation.progress import open_console
+    from ml_assets.automation.console import open_console
     from ml_assets.registry.records import CHAMPION
     from ml_assets.serving.batch import score_file
 
@@ -311,7 +311,7 @@ def served(
 ) -> None:
     """Gather what was served, drop by drop, and hold it against what the features should have been."""
     from ml_assets.automation import served_job
-    from ml_assets.automation.progress import open_console
+    from ml_assets.automation.console import open_console
     from ml_assets.project import load_current
 
     home, console = _prepared(), open_console(to_errors=True)

@@ -1,7 +1,5 @@
 """What a person sees while a run works: the asset at work, how far, how long; checks that failed."""
 
-import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +14,6 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-
-
-def open_console(to_errors: bool = False) -> Console:
-    """A console on the real standard output (or error); Dagster redirects the process's own while steps run."""
-    stream = sys.stderr if to_errors else sys.stdout
-    return Console(file=os.fdopen(os.dup(stream.fileno()), "w", buffering=1), highlight=False)
 
 
 @contextmanager
