@@ -12,8 +12,9 @@ from ml_assets.components.partitions import WHOLE
 from ml_assets.components.source import Source
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
-from ml_assets.sources.grains import stretches
+from ml_assets.sources.grains import has_ended, stretches
 from ml_assets.sources.spec import CONTENT_HASH, DROP
+from ml_assets.sources.watch import UNREAD
 
 SOURCES = "ml_assets/sources"
 """Tag of a run that ingests: the sources it ingests, for the next look to leave them alone."""
@@ -39,20 +40,37 @@ def drop_sensor(use_case: str, sources: Sequence[Source], every_seconds: int) ->
         for source in sources:
             # A source whose run has not ended keeps its old tokens, so that a change during the run is noticed.
             if source.name not in busy:
-                tokens[source.name], due[source.name] = _look(source, tables, before.get(source.name, {}))
+                tokens[source.name], due[source.name] = _look_or_blame(source, tables, before.get(source.name, {}))
         grains = {source.name: source.drops.grain for source in sources}
         return dg.SensorResult(run_requests=list(requests(due, grains)), cursor=json.dumps(tokens))
 
     return look
 
 
-def _look(source: Source, lake: Lake, before: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+def _look_or_blame(source: Source, lake: Lake, before: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """As `_look`; of a source that cannot be looked at one drop is due, for the run of it to say why, once.
+
+    No source keeps the others from being looked at, and the next look begins where the last good one ended.
+    """
+    from ml_assets.quality.errors import ContractError
+    from ml_assets.sources.errors import SourceError
+
+    now, drops = time.time(), source.drops
+    try:
+        return _look(source, lake, before, now)
+    except (SourceError, ContractError) as error:
+        known = [name for name in before if drops.expects(name)] or [drops.start or WHOLE]
+        over = [name for name in known if has_ended(drops.grain, name, drops.time_zone, now)]
+        kind = getattr(error, "kind", str(error))
+        return dict(before), {name: f"{UNREAD}{kind} after {sorted(before.items())}" for name in over[-1:]}
+
+
+def _look(source: Source, lake: Lake, before: Mapping[str, str], now: float) -> tuple[dict[str, str], dict[str, str]]:
     """The tokens of what is there now, and an identity for each drop that is due."""
     from ml_assets.quality.contracts import contract_schema, load_contract
     from ml_assets.sources.watch import due_drops, run_token, watch
 
     schema = contract_schema(load_contract(source.contract))
-    now = time.time()
     tokens = watch(source, schema, before, now)
     due = due_drops(source, schema, tokens, before, _ingested(lake, source), now)
     return tokens, {drop: f"{run_token(tokens[drop])}:{identity}" for drop, identity in due.items()}
@@ -67,18 +85,20 @@ def _ingested(lake: Lake, source: Source) -> dict[str, str]:
 def requests(due: Mapping[str, Mapping[str, str]], grains: Mapping[str, str]) -> Iterator[dg.RunRequest]:
     """One run per stretch of drops, without a gap, that the same sources have due.
 
+    Drops that cannot be read are runs of their own, which fail and say why, without holding up what can be.
+
     Args:
         due: source -> drop -> identity of its content.
         grains: source -> grain of its drops.
     """
-    holders: dict[tuple[str, str], list[str]] = {}
+    holders: dict[tuple[str, str, str], list[str]] = {}
     for name in sorted(due):
-        for drop in due[name]:
-            holders.setdefault((grains[name], drop), []).append(name)
-    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for (grain, drop), names in sorted(holders.items()):
-        alike.setdefault((grain, tuple(names)), []).append(drop)
-    for (grain, names), drops in alike.items():
+        for drop, identity in due[name].items():
+            holders.setdefault((grains[name], drop, name if UNREAD in identity else ""), []).append(name)
+    alike: dict[tuple[str, tuple[str, ...], str], list[str]] = {}
+    for (grain, drop, unread), names in sorted(holders.items()):
+        alike.setdefault((grain, tuple(names), unread), []).append(drop)
+    for (grain, names, _), drops in alike.items():
         for stretch in stretches(grain, drops):
             yield _request(names, stretch, {name: {drop: due[name][drop] for drop in stretch} for name in names})
 

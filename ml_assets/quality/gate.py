@@ -11,6 +11,7 @@ import polars as pl
 from ml_assets.quality.contracts import contract_schema
 from ml_assets.quality.errors import ContractError
 from ml_assets.quality.rules import Rule, evaluate_rules
+from ml_assets.sources.declared_values import UNREAD
 
 if TYPE_CHECKING:
     from ml_assets.quality.contracts import Contract
@@ -25,6 +26,7 @@ Verdict = tuple[Rule, pl.Series]
 """A rule with a Boolean per row: True where the row breaks it."""
 
 QUARANTINE_COLUMNS = {
+    UNREAD: "Why a value of the row could not be read, with its text, where the source declares such.",
     ROW: "Position of the row in its drop, from 1.",
     RULES: f"Every rule that the row broke, joined with {SEPARATOR!r}.",
     COLUMNS: f"The columns that those rules look at, joined with {SEPARATOR!r}.",
@@ -55,7 +57,7 @@ class GateResult:
     """Each row of a frame in exactly one of two frames, in the order of delivery.
 
     Attributes:
-        validated: the rows that satisfy every rule, with the columns of the input.
+        validated: the rows that satisfy every rule, with the columns of the input, but no `_unread`.
         quarantine: all others, with the columns of the input and `_row` (Int64), `_rules` and `_columns`
             (both String).
         broken: the broken rules, most rows first.
@@ -79,7 +81,7 @@ def apply_contract(
 
     Columns beyond the contract travel along unjudged. Of rows that are the same in every column of the
     contract the first is good and the others are quarantined; rows with the same key that differ are all
-    quarantined.
+    quarantined. So are rows of which `_unread` says why a value could not be read.
 
     Args:
         verdicts: rules that were evaluated elsewhere, each with a Boolean per row: True where the row breaks it.
@@ -90,15 +92,21 @@ def apply_contract(
     """
     schema = contract_schema(contract)
     _check_columns(frame, schema, key_columns, contract.__name__)
-    judged = [*evaluate_rules(frame.select(*schema), contract, key_columns), *verdicts]
+    judged = [*_unread(frame), *evaluate_rules(frame.select(*schema), contract, key_columns), *verdicts]
     found = [(rule, breaches) for rule, breaches in judged if breaches.any()]
     bad = reduce(or_, (breaches for _, breaches in found), pl.repeat(False, frame.height, eager=True))
     broken = [_summary(rule, breaches, frame, key_columns) for rule, breaches in found]
     return GateResult(
-        validated=frame.filter(~bad),
+        validated=frame.filter(~bad).drop(UNREAD, strict=False),
         quarantine=_quarantine(frame, bad, found),
         broken=tuple(sorted(broken, key=lambda one: -one.rows)),
     )
+
+
+def _unread(frame: pl.DataFrame) -> list[tuple[Rule, pl.Series]]:
+    if UNREAD not in frame.schema:
+        return []
+    return [(Rule("every value can be read", (UNREAD,), "a value was delivered"), frame[UNREAD].is_not_null())]
 
 
 def _quarantine(frame: pl.DataFrame, bad: pl.Series, found: list[tuple[Rule, pl.Series]]) -> pl.DataFrame:
@@ -153,6 +161,6 @@ def _check_columns(frame: pl.DataFrame, schema: dict[str, pl.DataType], key_colu
     unknown = [column for column in key_columns if column not in schema]
     if unknown:
         raise ContractError(f"contract {name}: key columns {unknown} are not in it; it has {list(schema)}")
-    added = [column for column in QUARANTINE_COLUMNS if column in frame.schema]
+    added = [column for column in (ROW, RULES, COLUMNS) if column in frame.schema]
     if added:
         raise ContractError(f"contract {name}: the frame already has columns {added}, which the gate adds")

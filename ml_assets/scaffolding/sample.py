@@ -9,7 +9,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from ml_assets.scaffolding.errors import ScaffoldError
-from ml_assets.sources.csv_text import header, read_text
+from ml_assets.sources.csv_text import open_csv
 from ml_assets.sources.database import open_database
 from ml_assets.sources.errors import DeliveryFault
 from ml_assets.sources.fetch import fetch, held_partitions, locate
@@ -117,8 +117,8 @@ def _rows(spec: SourceSpec, address: str) -> pl.DataFrame:
         _, names = load_scanned(address, spec, None, {}, [])
         rows, _ = load_scanned(address, spec, None, {}, list(names))
     else:
-        data = unpack(fetch(address), spec.format)
-        rows = read_text(data, header(data), [])
+        file = open_csv(unpack(fetch(address), spec.format), spec.csv, spec.header)
+        rows = file.read(file.names)
     if rows.is_empty():
         raise ScaffoldError(f"sample: {address or 'the query'} has no row to tell types from")
     return rows

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from ml_assets.sources.csv_text import header, read_text
+from ml_assets.sources.csv_text import check_one_column, open_csv
 from ml_assets.sources.errors import check_columns
 from ml_assets.sources.exact import in_calendar
 from ml_assets.sources.fetch import fetch, locate
@@ -47,15 +47,12 @@ def _load(spec: SourceSpec, names: Sequence[str] | None, schema: Schema, columns
         return _in_order(spec, load_scanned(address, spec, asked, schema, columns))
     if spec.format == "parquet":
         return load_scanned(address, spec, asked, schema, columns)
-    data = unpack(fetch(address), spec.format)
-    if spec.header:
-        data = ",".join(spec.header).encode() + b"\n" + data
-    if spec.order is None:
-        extra = check_columns(columns, header(data))
-        return read_text(data, columns, spec.null_values), extra
-    wanted = read_for(spec.order, columns, header(data))
-    extra = check_columns(wanted, header(data))
-    return with_order(read_text(data, wanted, spec.null_values), spec.order).select(columns), extra
+    file = open_csv(unpack(fetch(address), spec.format), spec.csv, spec.header)
+    wanted = columns if spec.order is None else read_for(spec.order, columns, file.names)
+    check_one_column(file, wanted)
+    extra = check_columns(wanted, file.names)
+    table = file.read(wanted, spec.null_values)
+    return (table if spec.order is None else with_order(table, spec.order).select(columns)), extra
 
 
 def _in_order(spec: SourceSpec, loaded: Table) -> Table:

@@ -187,6 +187,8 @@ def _local_token(path: str, now: float, settle: float) -> str | None:
         found = os.stat(path)  # fsspec's modification time is a float, which cannot hold nanoseconds
     except FileNotFoundError:  # removed since it was listed
         return None
+    except OSError as error:  # a link that leads to itself: whoever reads the file is told so
+        return f"unreadable errno={error.errno}"
     # Looked at on both sides of now, as the clock of a shared folder may be ahead; a file dated far ahead counts.
     if abs(now - found.st_mtime) < settle:
         return None

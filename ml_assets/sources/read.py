@@ -9,6 +9,7 @@ import polars as pl
 
 from ml_assets.sources.content_hash import content_hash
 from ml_assets.sources.cut import as_starts, check_placed, drop_names, period_starts
+from ml_assets.sources.declared_values import cutting_column, declared_frame, empty_frame
 from ml_assets.sources.delivery import Schema, load
 from ml_assets.sources.errors import DeliveryFault, SourceError
 from ml_assets.sources.fetch import exists, fetch, held_partitions, locate, parquet_files
@@ -16,7 +17,6 @@ from ml_assets.sources.grains import GRAINS, WHOLE, drop_start
 from ml_assets.sources.query import query_digests, query_state
 from ml_assets.sources.scan import delta_version
 from ml_assets.sources.spec import CONTENT_HASH, DROP, PARTITION, WITH_NULLS, SourceSpec
-from ml_assets.sources.typed import typed_column
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ def _read_file(spec: SourceSpec, names: list[str], schema: Schema) -> list[Drop]
     with blaming(spec, names):
         table, extra = load(spec, names, schema, list(schema))
         uncut = spec.cut_by is None
-        frames = {names[0]: _typed(table, schema)} if uncut else _cut(spec, table, names, schema)
-        return [_drop(spec, name, frames.get(name, _nothing(schema)), extra) for name in names]
+        frames = {names[0]: declared_frame(spec, table, schema)} if uncut else _cut(spec, table, names, schema)
+        return [_drop(spec, name, frames.get(name, empty_frame(spec, schema)), extra) for name in names]
 
 
 def _cut(spec: SourceSpec, table: pl.DataFrame, names: list[str], schema: Schema) -> dict[str, pl.DataFrame]:
@@ -143,21 +143,13 @@ def _cut(spec: SourceSpec, table: pl.DataFrame, names: list[str], schema: Schema
     rows = asked.arg_true() + 1
     table, starts = table.filter(asked), starts.filter(asked)
     try:
-        frame = _typed(table, schema, rows)
+        frame = declared_frame(spec, table, schema, rows)
     except DeliveryFault as fault:
         if fault.row is not None:
             fault.drop = named[starts[(rows == fault.row).arg_max()]]
         raise
     parts = frame.with_columns(starts.alias(DROP)).partition_by(DROP, as_dict=True, include_key=False)
     return {named[start]: part for (start,), part in parts.items()}
-
-
-def _typed(table: pl.DataFrame, schema: Schema, rows: pl.Series | None = None) -> pl.DataFrame:
-    return pl.DataFrame([typed_column(table[name], dtype, rows) for name, dtype in schema.items()])
-
-
-def _nothing(schema: Schema) -> pl.DataFrame:
-    return pl.DataFrame(schema=dict(schema))
 
 
 def _drop(spec: SourceSpec, name: str, frame: pl.DataFrame, extra: tuple[str, ...]) -> Drop:
@@ -187,7 +179,7 @@ def starts_of(spec: SourceSpec, table: pl.DataFrame, schema: Schema) -> pl.Serie
             "change `drops.column`",
             column,
         )
-    return period_starts(typed_column(table[column], schema[column]), spec.drops)
+    return period_starts(cutting_column(spec, table[column], schema[column]), spec.drops)
 
 
 def _check_declared(spec: SourceSpec, names: list[str]) -> None:

@@ -30,7 +30,7 @@ def load_scanned(
         frame = _scan_delta(address) if spec.format == "delta" else _scan_parquet(address)
         stored = frame.collect_schema()
         extra = check_columns(columns, stored.names())
-        if names is not None:
+        if names is not None and spec.drops.column not in spec.columns:
             frame = _only(frame, stored, names, spec.drops, schema)
         return frame.select(columns).collect(), extra
 

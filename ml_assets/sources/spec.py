@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from ml_assets.durations import check_duration
 from ml_assets.freshness import Freshness
+from ml_assets.sources.column import ColumnFormat
+from ml_assets.sources.dialect import CsvDialect
 from ml_assets.sources.grains import GRAINS, WHOLE, is_name, names_between
 
 FORMATS = ("csv.zip", "csv.gz", "csv", "parquet", "delta")
@@ -220,8 +222,16 @@ class SourceSpec(BaseModel):
     null_values: list[str] = Field(
         default_factory=list, description="CSV texts that mean 'no value', besides the empty field."
     )
+    csv: CsvDialect = Field(
+        default_factory=CsvDialect, description="How a CSV file is written, where it is not as RFC 4180 says."
+    )
     header: list[str] = Field(
         default_factory=list, description="Names of the columns, for CSV files that have no header line."
+    )
+    columns: dict[str, ColumnFormat] = Field(
+        default_factory=dict,
+        description="Column -> how its values are written, where they do not tell: formats and time zones of dates and "
+        "times, units of numbers.",
     )
     order: RowOrder | None = Field(
         default=None, description="For CSV rows without a time of their own: the order that stands in for it."
@@ -305,10 +315,17 @@ class SourceSpec(BaseModel):
             raise ValueError("format: sql is that of a query, and of nothing else; leave it out")
         if self.format in WITH_NULLS and self.null_values:
             raise ValueError(f"null_values: {WITH_NULLS[self.format]} has nulls of its own; leave them out")
+        if self.format in WITH_NULLS and self.csv != CsvDialect():
+            raise ValueError(f"csv: {WITH_NULLS[self.format]} is no CSV file; leave it out")
         if self.format in WITH_NULLS and self.header:
             raise ValueError(f"header: {WITH_NULLS[self.format]} names its columns; leave it out")
         if self.format in WITH_NULLS and self.order:
             raise ValueError("order: is for CSV files; let the query or the table have a column with a moment")
+        units = [name for name, declared in self.columns.items() if declared.unit]
+        if self.format in WITH_NULLS and units:
+            raise ValueError(f"columns: unit of {units[0]}: is for CSV files; {WITH_NULLS[self.format]} has numbers")
+        if self.format == "sql" and self.drops.column in self.columns:
+            raise ValueError(f"columns: drops are cut by {self.drops.column}: let `where.query` make a moment of it")
         if self.order and PARTITION in template:
             raise ValueError("order: is that of the rows of one file; files of one drop each have an order already")
         if self.format == "delta" and PARTITION in template:

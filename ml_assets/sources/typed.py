@@ -35,17 +35,32 @@ def typed_column(values: pl.Series, dtype: pl.DataType, rows: pl.Series | None =
     if isinstance(values.dtype, pl.Categorical | pl.Enum):
         values = values.cast(pl.String)
     converted, forced = _parsed(values, dtype) if values.dtype == pl.String else _converted(values, dtype)
+    check_fits(values, converted, _spoken(dtype), rows, forced)
+    return converted
+
+
+def check_fits(
+    values: pl.Series,
+    converted: pl.Series,
+    spoken: str,
+    rows: pl.Series | None = None,
+    forced: pl.Series | None = None,
+) -> None:
+    """Raise DeliveryFault "wrong type", naming the first value that became null, its row and what it is not.
+
+    Args:
+        forced: what the values would become if they might change.
+    """
     if converted.null_count() > values.null_count():
         first = (converted.is_null() & values.is_not_null()).arg_max()
         row = first + 1 if rows is None else rows[first]
         raise DeliveryFault(
             "wrong type",
-            f"{_shown(values, first)} in data row {row} is no {_spoken(dtype)}{_would_be(forced, first)}",
+            f"{_shown(values, first)} in data row {row} is no {spoken}{_would_be(forced, first)}",
             _remedy(values, first),
             column=values.name,
             row=row,
         )
-    return converted
 
 
 def _parsed(texts: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series | None]:

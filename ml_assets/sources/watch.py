@@ -96,7 +96,8 @@ def due_drops(
 
 def _drops_of_one(spec: SourceSpec, schema: Schema, before: Mapping[str, str], state: str) -> dict[str, str]:
     # How it is cut belongs to the state: another declaration finds other drops in the same rows.
-    cut = " ".join([*(f"{key}={value}" for key, value in spec.drops), spec.where.query or ""])
+    read = spec.model_dump_json(include={"csv", "columns", "header", "null_values"})
+    cut = " ".join([*(f"{key}={value}" for key, value in spec.drops), spec.where.query or "", read])
     cut = hashlib.sha256(cut.encode()).hexdigest()[:16]
     state = f"{state} cut={cut}" if state else ""
     known = {name: token for name, token in before.items() if state and token.rpartition(_OF)[2] == state}
@@ -113,7 +114,8 @@ def _drops_of_one(spec: SourceSpec, schema: Schema, before: Mapping[str, str], s
 
 def _tokens(spec: SourceSpec, schema: Schema, state: str) -> dict[str, str]:
     """Each drop's own token where there is one, and the state of all that they were found in."""
-    if spec.format not in ("sql", "delta"):
+    # What is known of a Delta table's files tells drops only of moments as they are stored.
+    if spec.format not in ("sql", "delta") or spec.drops.column in spec.columns:
         return dict.fromkeys(list_drops(spec, schema), state)
     try:
         if spec.format == "sql":

@@ -254,3 +254,13 @@ def test_frames_that_are_not_the_contracts_are_errors(frame, key, message):
     with pytest.raises(ContractError) as raised:
         gate(frame, key)
     assert str(raised.value) == message
+
+
+def test_a_row_with_a_value_that_could_not_be_read_is_quarantined_with_its_text():
+    frame = orders((1, 0, "a", 5.0, 5.0), (2, 0, "b", None, 5.0)).with_columns(
+        pl.Series("_unread", [None, "amount: ambiguous local time '02:30'"])
+    )
+    result = gate(frame)
+    assert result.validated.to_dicts() == orders((1, 0, "a", 5.0, 5.0)).to_dicts()
+    (row,) = result.quarantine.select("id", "_rules", "_unread").rows()
+    assert row == (2, "every value can be read", "amount: ambiguous local time '02:30'")

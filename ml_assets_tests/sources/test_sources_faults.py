@@ -1,5 +1,6 @@
 """Every way in which a delivery can be broken, and the one line that says so."""
 
+import csv
 import gzip
 import io
 import zipfile
@@ -7,8 +8,12 @@ from datetime import date
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ml_assets.sources.errors import SourceError
+from ml_assets.sources.csv_text import open_csv
+from ml_assets.sources.dialect import CsvDialect
+from ml_assets.sources.errors import DeliveryFault, SourceError
 from ml_assets.sources.read import fingerprint, list_drops, read_drops
 
 HEADER = b"id,amount,shop,at\n"
@@ -97,7 +102,8 @@ def test_wrong_type_in_one_month_leaves_the_others_readable(orders, orders_schem
     ("dtype", "text", "spoken"),
     [
         (pl.Int64(), "abc", "Int64"),
-        (pl.Int64(), "1.0", "Int64"),
+        (pl.Int64(), "1.5", "Int64"),
+        (pl.Int64(), "1.", "Int64"),
         (pl.Int64(), " 1", "Int64"),
         (pl.Int8(), "128", "Int8"),
         (pl.UInt8(), "-1", "UInt8"),
@@ -145,13 +151,100 @@ def test_undecodable_bytes(orders, orders_schema, place):
     assert content[offset] == int(byte, 16)
     assert str(fault(orders(content=content), orders_schema)) == (
         f"source 'orders', drop 'whole': undecodable bytes: byte 0x{byte} at offset {offset} (line {line}) "
-        "is no UTF-8; have the file delivered as UTF-8"
+        "is no UTF-8; have the file delivered as UTF-8, or declare its `csv.encoding`"
     )
 
 
-def test_utf_16_is_undecodable(orders, orders_schema):
-    error = fault(orders(content=(HEADER + ROW).decode().encode("utf-16")), orders_schema)
-    assert error.kind == "undecodable bytes"
+@pytest.mark.parametrize(
+    ("encoding", "detail"),
+    [
+        (
+            "utf-16",
+            "byte 0xff at offset 0 (line 1) is no UTF-8; it begins as UTF-16 does: declare `csv.encoding: utf-16`",
+        ),
+        ("utf-16-le", "the file begins with zero bytes, as UTF-16 without a mark does; declare its `csv.encoding`"),
+    ],
+)
+def test_utf_16_is_undecodable(orders, orders_schema, encoding, detail):
+    error = fault(orders(content=(HEADER + ROW).decode().encode(encoding)), orders_schema)
+    assert f"undecodable bytes: {detail}" in str(error)
+
+
+def test_a_byte_that_the_declared_encoding_does_not_have(orders, orders_schema):
+    spec = orders(content=HEADER + b"1,9.5,\x81slo,2024-01-15T00:00:00Z\n", csv={"encoding": "cp1252"})
+    assert "undecodable bytes: byte 0x81 at offset 24 (line 2) is no cp1252; " in str(fault(spec, orders_schema))
+
+
+QUOTE = "has a quote inside of a field; correct the delivered file, or declare how it is written: `csv.escape`, "
+ONE_FIELD = "; declare the character between its fields, such as `csv.delimiter: "
+
+
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        (b"id;amount;shop;at\n1;9.5;x;y\n", f"""the header is one field, 'id;amount;shop;at'{ONE_FIELD}";"`"""),
+        (b"id\tamount\n1\t9.5\n", f"""the header is one field, 'id\\tamount'{ONE_FIELD}"\\t"`"""),
+        (b"i" * 140_000 + b",amount\n", "the header cannot be read (field larger than field limit (131072)); correct"),
+        (b'"id,amount\n1,2\n', "the header cannot be read (unexpected end of data); correct"),
+        (HEADER + b'1,2,"say \\"hi\\"",\n', f"data row 1 {QUOTE}"),
+        (HEADER + ROW + b'2,5" a,x,\n3,6" b,y,\n', f"data row 2 {QUOTE}"),
+        (HEADER + ROW + b'2,"a"b,x,\n', f"data row 2 {QUOTE}"),
+        (HEADER + b"1,2,x,y,\n2,1,x,y,z\n", "data row 2 has 5 fields where the header has 4; correct"),
+    ],
+    ids=[
+        "semicolons",
+        "tabs",
+        "long",
+        "open header",
+        "backslashes",
+        "inches",
+        "text after quote",
+        "trailing comma once",
+    ],
+)
+def test_a_file_in_another_dialect_than_declared(orders, orders_schema, content, detail):
+    line = str(fault(orders(content=content), orders_schema))
+    assert line.startswith(f"source 'orders', drop 'whole': unparsable: {detail}")
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    st.one_of(st.binary(max_size=200), st.text(alphabet="a1,;\"'\\\r\n\t\0 \u00e9\ufeff", max_size=60).map(str.encode)),
+    st.sampled_from(
+        [
+            {},
+            {"escape": "\\"},
+            {"quote": "", "delimiter": ";"},
+            {"encoding": "utf-16"},
+            {"encoding": "cp1252"},
+            {"skip_lines": 1},
+        ]
+    ),
+)
+def test_whatever_the_bytes_are_a_file_is_read_or_told_to_be_at_fault(content, dialect):
+    try:
+        file = open_csv(content, CsvDialect(**dialect))
+        table = file.read(file.names)
+    except DeliveryFault as told:
+        line = f"{told.detail} {told.remedy}"
+    else:
+        line = "read"
+        assert table.columns == file.names
+    assert "\n" not in line
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(st.text(alphabet='a1,"\n', max_size=30))
+def test_a_file_that_is_read_has_the_rows_that_another_reader_finds(text):
+    try:
+        file = open_csv(text.encode())
+        table = file.read(file.names)
+    except DeliveryFault:
+        return
+    rows = [row[: len(file.names)] for row in csv.reader(io.StringIO(text, newline=""))][1:]
+    while rows and len(file.names) > 1 and not rows[-1]:
+        rows.pop()
+    assert [[value or "" for value in row] for row in table.rows()] == [row or [""] for row in rows]
 
 
 def test_truncated_zip(orders, orders_schema):

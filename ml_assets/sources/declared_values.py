@@ -1,0 +1,91 @@
+"""From delivered values to the types of the contract, as the source declares them to be written."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from ml_assets.sources.column import ColumnFormat
+from ml_assets.sources.dialect import plain_values
+from ml_assets.sources.moments import as_moments
+from ml_assets.sources.spec import WITH_NULLS, SourceSpec
+from ml_assets.sources.typed import check_fits, typed_column
+
+UNREAD = "_unread"
+"""Column of a delivery that says why a value of the row could not be read, with its text; null where all could."""
+
+
+def declared_column(
+    spec: SourceSpec, values: pl.Series, dtype: pl.DataType, rows: pl.Series | None = None
+) -> tuple[pl.Series, pl.Series | None]:
+    """The column in the declared dtype, and why values of it are null that were delivered, where there are such.
+
+    Args:
+        rows: 1-based numbers of these rows in the delivered file; by default they are its first rows.
+
+    Raises:
+        DeliveryFault: "wrong type", naming the first value that does not fit and its row in the file.
+    """
+    declared = spec.columns.get(values.name, ColumnFormat())
+    if declared.is_moment:
+        return _moments(values, dtype, declared, rows)
+    if values.dtype == pl.String and spec.format not in WITH_NULLS:
+        plain = plain_values(values, dtype, spec.csv, declared.unit)
+        check_fits(values, plain, f"{dtype}", rows)
+        return typed_column(plain, dtype, rows), None
+    return typed_column(values, dtype, rows), None
+
+
+def declared_frame(
+    spec: SourceSpec, table: pl.DataFrame, schema: Mapping[str, pl.DataType], rows: pl.Series | None = None
+) -> pl.DataFrame:
+    """All columns of `schema` in its types; and `_unread` (String) where a declared column may have such values."""
+    columns, reasons = [], []
+    for name, dtype in schema.items():
+        values, reason = declared_column(spec, table[name], dtype, rows)
+        columns.append(values)
+        reasons += [] if reason is None else [reason.alias(name)]
+    frame = pl.DataFrame(columns)
+    if _may_lose(spec):
+        told = pl.DataFrame(reasons).select(pl.concat_str(pl.all(), separator="; ", ignore_nulls=True)).to_series()
+        frame = frame.with_columns(told.replace("", None).alias(UNREAD))
+    return frame
+
+
+def empty_frame(spec: SourceSpec, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """What `declared_frame` makes of no rows."""
+    return pl.DataFrame(schema=dict(schema) | ({UNREAD: pl.String} if _may_lose(spec) else {}))
+
+
+def _may_lose(spec: SourceSpec) -> bool:
+    return any(declared.may_lose for declared in spec.columns.values())
+
+
+def cutting_column(spec: SourceSpec, values: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """The column by which rows are cut into drops: a time that goes to quarantine lies in a drop all the same."""
+    declared = spec.columns.get(values.name, ColumnFormat())
+    nearest = {field: "earliest" for field in ("ambiguous", "missing") if getattr(declared, field) == "quarantine"}
+    near = declared.model_copy(update=nearest)
+    return declared_column(spec.model_copy(update={"columns": {values.name: near}}), values, dtype)[0]
+
+
+def _moments(
+    values: pl.Series, dtype: pl.DataType, declared: ColumnFormat, rows: pl.Series | None
+) -> tuple[pl.Series, pl.Series | None]:
+    found = as_moments(values, dtype, declared)
+    lost = found.ambiguous | found.missing
+    spoken = f"{'date' if dtype == pl.Date else 'time'} of the form {declared.format or 'YYYY-MM-DD HH:MM:SS'}"
+    check_fits(values.set(lost, None) if lost.any() else values, found.values, spoken, rows)
+    if not declared.may_lose:
+        return found.values, None
+    texts = values.cast(pl.String)
+    reason = pl.select(
+        pl.when(lost).then(
+            pl.format(
+                "{}: {} local time '{}'",
+                pl.lit(values.name),
+                pl.when(found.ambiguous).then(pl.lit("ambiguous")).otherwise(pl.lit("missing")),
+                texts,
+            )
+        )
+    ).to_series()
+    return found.values, reason
