@@ -6,6 +6,7 @@ import polars as pl
 
 from ml_assets.sources.column import EPOCHS, ColumnFormat
 from ml_assets.sources.errors import DeliveryFault
+from ml_assets.sources.exact import has_finer, in_calendar
 
 _ISO = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 _DECIMALS = r"^[+-]?\d{1,15}(\.\d{1,6}0*)?$"
@@ -43,7 +44,7 @@ def as_moments(given: pl.Series, dtype: pl.DataType, declared: ColumnFormat) -> 
         raise _unfit(given, f"a time with a zone does not become {dtype}", 'declare pl.Datetime("us", "UTC")')
     if zoned and not (declared.time_zone or declared.has_offset):
         raise _unfit(given, "which moment a time without an offset is cannot be told", "declare its `time_zone`")
-    clock = _clock(given, declared)
+    clock = in_calendar(_clock(given, declared))
     never = pl.repeat(False, len(given), eager=True)
     if dtype == pl.Date:
         return Moments(clock.dt.date().alias(given.name), never, never)
@@ -65,6 +66,7 @@ def _clock(given: pl.Series, declared: ColumnFormat) -> pl.Series:
     if texts.dtype not in (pl.String, pl.Null):
         raise _unfit(given, f"{given.dtype} is not written in a format", "leave the column out of `columns`")
     texts = texts.cast(pl.String)
+    texts = texts.set(has_finer(texts, "us").fill_null(False), None)
     if declared.format is None:
         return _first_that_fits(texts, _ISO)
     parsed = (texts + declared.suffix).str.to_datetime(declared.pattern, time_unit="us", strict=False)

@@ -52,6 +52,8 @@ def read(value, dtype=MOMENT, **declared):
         ("2024-01-01T08:00:00Z", {"time_zone": "UTC"}, None),
         ("1704096000.1234567", {"format": "epoch_seconds"}, None),
         ("99999999999999999999", {"format": "epoch_seconds"}, None),
+        ("2024-01-01 08:00:00.1234567", {"time_zone": "UTC"}, None),
+        ("999999999999999", {"format": "epoch_seconds"}, None),
         (None, {"time_zone": "UTC"}, None),
     ],
 )
