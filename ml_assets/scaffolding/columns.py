@@ -6,22 +6,16 @@ from typing import Literal
 
 import polars as pl
 
-from ml_assets.sources.errors import DeliveryFault
+from ml_assets.quality.missing import is_missing
+from ml_assets.scaffolding.texts import MOMENT, tell_texts
 from ml_assets.sources.typed import typed_column
 
 Role = Literal["label", "label_known_at"]
-MOMENT = pl.Datetime("us", "UTC")
-
-COMMON_NULLS = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "Null", "null", "None", "none", "-", "?")
-"""Texts that people write where there is no value; taken for such only where a column then becomes more than text."""
 
 MOST_CHOICES = 20
 """Distinct texts, from two on, up to which a column is a list of choices, if each comes up ten times on average."""
 
 LONGEST_CHOICE = 60
-
-_LEADING_ZERO = r"^[+-]?0\d"
-_WHOLE_NUMBER = r"^[+-]?\d+$"
 
 
 @dataclass(frozen=True)
@@ -62,18 +56,21 @@ def guess_columns(table: pl.DataFrame) -> tuple[list[Column], list[str], pl.Data
         table: delivered rows: texts (CSV) or values with types of their own. Columns of a type that no cell of a
             plain table has, such as lists, are left out.
     """
-    texts = [series for series in table.iter_columns() if series.dtype == pl.String]
-    nulls = sorted({null for series in texts for null in _nulls_of(series)})
+    told = tell_texts(table)
+    columns, rows = describe_columns(told.table)
+    return columns, told.nulls, rows
+
+
+def describe_columns(table: pl.DataFrame) -> tuple[list[Column], pl.DataFrame]:
+    """Columns, and the table in the types of the columns; texts are texts."""
     kept: list[Column] = []
     typed: list[pl.Series] = []
     for series in table.iter_columns():
-        if nulls and series.dtype == pl.String:
-            series = _without(series, nulls)
-        dtype = _text_dtype(series) if series.dtype == pl.String else _native_dtype(series.dtype)
+        dtype = _native_dtype(series.dtype)
         if dtype is not None:
             typed.append(typed_column(series, dtype))
             kept.append(_described(typed[-1]))
-    return kept, nulls, pl.DataFrame(typed)
+    return kept, pl.DataFrame(typed)
 
 
 def with_role(columns: list[Column], name: str, role: Role) -> list[Column]:
@@ -82,7 +79,7 @@ def with_role(columns: list[Column], name: str, role: Role) -> list[Column]:
 
 
 def _described(values: pl.Series) -> Column:
-    nullable = values.null_count() > 0
+    nullable = bool(values.to_frame().select(is_missing(values.name, values.dtype).any()).item())
     if values.dtype.is_numeric() and values.count():
         finite = values.drop_nulls().filter(values.drop_nulls().is_finite()) if values.dtype.is_float() else values
         if finite.count():
@@ -98,37 +95,6 @@ def _choices(values: pl.Series) -> tuple[str, ...]:
     return tuple(distinct.sort()) if few and distinct.str.len_chars().max() <= LONGEST_CHOICE else ()
 
 
-def _nulls_of(texts: pl.Series) -> list[str]:
-    found = texts.filter(texts.is_in(COMMON_NULLS)).unique().to_list()
-    return found if found and _text_dtype(texts) == pl.String != _text_dtype(_without(texts, found)) else []
-
-
-def _without(texts: pl.Series, nulls: list[str]) -> pl.Series:
-    return texts.set(texts.is_in(nulls), None)
-
-
-def _text_dtype(texts: pl.Series) -> pl.DataType:
-    """The narrowest type that every text becomes exactly, by the same rules as a delivery is read with."""
-    values = texts.drop_nulls()
-    numbers: list[pl.DataType] = []
-    # "007" is a name, and a number of twenty digits would lose some of them.
-    if not values.str.contains(_LEADING_ZERO).any():
-        numbers = [pl.Int64()] if values.str.contains(_WHOLE_NUMBER).all() else [pl.Float64()]
-    truth = [pl.Boolean()] if values.str.to_lowercase().is_in(["true", "false"]).all() else []
-    for dtype in [*truth, *numbers, pl.Date(), MOMENT, pl.Datetime("us")]:
-        if len(values) and _becomes(values, dtype):
-            return dtype
-    return pl.String()
-
-
-def _becomes(values: pl.Series, dtype: pl.DataType) -> bool:
-    try:
-        typed_column(values, dtype)
-    except DeliveryFault:
-        return False
-    return True
-
-
 def _native_dtype(given: pl.DataType) -> pl.DataType | None:
     """The type to keep for one that is delivered; None where a table cannot hold it."""
     if given == pl.Datetime:
@@ -137,7 +103,7 @@ def _native_dtype(given: pl.DataType) -> pl.DataType | None:
         return pl.Int64()
     if given.is_float():
         return pl.Float64()
-    if given in (pl.Categorical, pl.Enum, pl.Null):
+    if given in (pl.String, pl.Categorical, pl.Enum, pl.Null):
         return pl.String()
     return given if given in (pl.Boolean, pl.Date, pl.Decimal) else None
 

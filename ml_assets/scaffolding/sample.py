@@ -1,21 +1,27 @@
 """Rows of a place that is not declared yet, to tell a contract and drops from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from pydantic import ValidationError
 
+from ml_assets.quality.contracts import contract_schema, load_contract
+from ml_assets.quality.errors import ContractError
 from ml_assets.scaffolding.errors import ScaffoldError
-from ml_assets.sources.csv_text import open_csv
+from ml_assets.scaffolding.sniff import sniff_dialect
+from ml_assets.sources.csv_text import check_one_column, open_csv
 from ml_assets.sources.database import open_database
+from ml_assets.sources.declared_values import declared_column
+from ml_assets.sources.delivery import load
+from ml_assets.sources.dialect import CsvDialect
 from ml_assets.sources.errors import DeliveryFault
 from ml_assets.sources.fetch import fetch, held_partitions, locate
 from ml_assets.sources.grains import GRAINS, is_name
 from ml_assets.sources.scan import load_scanned
-from ml_assets.sources.spec import PARTITION, SourceSpec
+from ml_assets.sources.spec import PARTITION, WITH_NULLS, SourceSpec
 from ml_assets.sources.unpack import unpack
 
 QUERIED_ROWS = 100_000
@@ -31,11 +37,15 @@ class Sample:
         table: as delivered: CSV as texts, all else with types of its own.
         drops: names of the drops that the place holds one file each for; empty for one file, table or query.
         grain: their grain, or None.
+        dialect: of CSV, how it is written.
+        unnamed: columns of CSV to which its header gives no name.
     """
 
     table: pl.DataFrame
     drops: tuple[str, ...] = ()
     grain: str | None = None
+    dialect: CsvDialect | None = None
+    unnamed: tuple[str, ...] = ()
 
 
 def read_sample(where: Mapping[str, str], file_format: str | None) -> Sample:
@@ -50,14 +60,14 @@ def read_sample(where: Mapping[str, str], file_format: str | None) -> Sample:
     spec = _provisional(where, file_format)
     try:
         if PARTITION not in spec.where.template:
-            return Sample(_rows(spec, spec.where.template and locate(spec.where)))
+            return _files(spec, [spec.where.template and locate(spec.where)])
         address = locate(spec.where)
         names = held_partitions(address, None)
         if not names:
             raise ScaffoldError(f"path: there is no file {address}: give the path of files that are there")
         chosen = sorted({names[0], names[len(names) // 2], names[-1]})[:FILES]
-        tables = [_rows(spec, address.replace(PARTITION, name)) for name in chosen]
-        return Sample(pl.concat(tables, how="diagonal_relaxed"), tuple(names), grain_of(names))
+        sample = _files(spec, [address.replace(PARTITION, name) for name in chosen])
+        return replace(sample, drops=tuple(names), grain=grain_of(names))
     except DeliveryFault as fault:
         raise ScaffoldError(f"sample: {fault.kind}: {fault.detail}; {fault.remedy}") from fault
     except pl.exceptions.PolarsError as error:
@@ -65,15 +75,23 @@ def read_sample(where: Mapping[str, str], file_format: str | None) -> Sample:
 
 
 def read_history(source: SourceSpec, columns: list[str]) -> pl.DataFrame | None:
-    """Those columns of a sample of a declared source; None where its rows are not there to be read."""
-    from ml_assets.scaffolding.columns import guess_columns
-
+    """Those columns of a sample of a declared source; None where its rows are not there to be read as declared."""
+    wanted = list(dict.fromkeys(columns))
     try:
-        sample = read_sample(source.where.model_dump(exclude_none=True), source.format)
-    except ScaffoldError:
+        schema = contract_schema(load_contract(source.contract))
+        address = source.where.template and locate(source.where)
+        if PARTITION in address:
+            names = [name for name in held_partitions(address, source.drops.names) if source.drops.expects(name)]
+            chosen = sorted({names[0], names[len(names) // 2], names[-1]})[:FILES] if names else []
+            tables = [load(source, [name], schema, wanted)[0] for name in chosen]
+        else:
+            tables = [load(source, None, schema, wanted)[0]]
+        if not tables or not set(wanted) <= set(schema):
+            return None
+        table = pl.concat(tables, how="vertical_relaxed")
+        return pl.DataFrame([declared_column(source, table[name], schema[name])[0] for name in wanted])
+    except (DeliveryFault, ContractError):
         return None
-    rows = guess_columns(sample.table)[2]
-    return rows.select(list(dict.fromkeys(columns))) if set(columns) <= set(rows.columns) else None
 
 
 def grain_of(names: list[str]) -> str:
@@ -109,16 +127,27 @@ def _provisional(where: Mapping[str, str], file_format: str | None) -> SourceSpe
         raise ScaffoldError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
+def _files(spec: SourceSpec, addresses: list[str]) -> Sample:
+    """The rows of all, by the dialect of the first."""
+    dialect, unnamed, tables = None, (), []
+    for address in addresses:
+        if spec.format in WITH_NULLS:
+            rows = _rows(spec, address)
+        else:
+            data = unpack(fetch(address), spec.format)
+            dialect = dialect or sniff_dialect(data)
+            file = open_csv(data, dialect)
+            check_one_column(file, ())
+            unnamed, rows = file.unnamed, file.read(file.names)
+        if rows.is_empty():
+            raise ScaffoldError(f"sample: {address or 'the query'} has no row to tell types from")
+        tables.append(rows)
+    return Sample(pl.concat(tables, how="diagonal_relaxed"), dialect=dialect, unnamed=unnamed)
+
+
 def _rows(spec: SourceSpec, address: str) -> pl.DataFrame:
     if spec.format == "sql":
         query = spec.where.query.strip().rstrip(";")
-        rows = open_database(spec.where.connection).run(f"SELECT * FROM (\n{query}\n) AS sample LIMIT {QUERIED_ROWS}")
-    elif spec.format in ("parquet", "delta"):
-        _, names = load_scanned(address, spec, None, {}, [])
-        rows, _ = load_scanned(address, spec, None, {}, list(names))
-    else:
-        file = open_csv(unpack(fetch(address), spec.format), spec.csv, spec.header)
-        rows = file.read(file.names)
-    if rows.is_empty():
-        raise ScaffoldError(f"sample: {address or 'the query'} has no row to tell types from")
-    return rows
+        return open_database(spec.where.connection).run(f"SELECT * FROM (\n{query}\n) AS sample LIMIT {QUERIED_ROWS}")
+    _, names = load_scanned(address, spec, None, {}, [])
+    return load_scanned(address, spec, None, {}, list(names))[0]

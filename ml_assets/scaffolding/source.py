@@ -8,11 +8,14 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from ml_assets.scaffolding.columns import Column, guess_columns, is_code, with_role
+from ml_assets.scaffolding.columns import Column, describe_columns, is_code, with_role
 from ml_assets.scaffolding.contract_text import contract_name, render_contract
 from ml_assets.scaffolding.declared import check_column, named
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.sample import Sample
+from ml_assets.scaffolding.sniff import describe_dialect
+from ml_assets.scaffolding.texts import Told, tell_texts
+from ml_assets.sources.column import ColumnFormat
 from ml_assets.sources.grains import WHOLE, name_at
 
 FRESHNESS = {
@@ -82,13 +85,16 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
     Raises:
         ScaffoldError: an option names no column, or no column identifies a row and none was given.
     """
-    columns, nulls, rows = guess_columns(sample.table)
+    told = _told(wanted, sample)
+    columns, rows = describe_columns(told.table)
     for option in ("timestamp", "label", "known_at"):
         if given := getattr(wanted, option):
             check_column(f"--{option.replace('_', '-')}", given, columns)
     for given, role in ((wanted.label, "label"), (wanted.known_at, "label_known_at")):
         columns = with_role(columns, given, role) if given else columns
-    key, key_note = _key(name, list(wanted.key), wanted.timestamp, columns, rows)
+    key, key_note = _key(name, list(wanted.key), wanted.timestamp, columns, rows, sample.unnamed)
+    columns = [column for column in columns if column.name not in sample.unnamed or column.name in key]
+    csv = told.dialect.model_dump(exclude_defaults=True) if sample.dialect else {}
     drops, drops_note = _drops(wanted, sample, columns, rows)
     required = [column.name for column in columns if not column.nullable and column.name not in key]
     values = {
@@ -96,7 +102,9 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
         "description": f"One row per {' and '.join(key)} of {name}, delivered by ...",
         "where": dict(wanted.where),
         **({"format": wanted.file_format} if wanted.file_format else {}),
-        **({"null_values": nulls} if nulls else {}),
+        **({"null_values": told.nulls} if told.nulls and sample.dialect else {}),
+        **({"csv": csv} if csv else {}),
+        **({"columns": _declared(told.formats, columns)} if told.formats else {}),
         **({"drops": drops} if drops else {}),
         "contract": f"{module}:{contract_name(name)}",
         "key_columns": key,
@@ -104,6 +112,8 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
         **({"freshness": FRESHNESS[drops["grain"]]} if drops else {}),
     }
     notes = {
+        "csv": describe_dialect(told.dialect) if sample.dialect else "",
+        "columns": _assumed(told),
         "contract": "In contract.py, beside this file.",
         "key_columns": key_note,
         "drops": drops_note,
@@ -111,12 +121,36 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
     }
     left_out = [column for column in sample.table.columns if column not in rows.columns]
     without = f" Left out, as no table can hold them: {', '.join(left_out)}." if left_out else ""
+    nameless = [column for column in sample.unnamed if column not in key]
+    without += f" Left out, as the header does not name them: {', '.join(nameless)}." if nameless else ""
     origin = f"Inferred from {rows.height} rows: correct it where the sample is not the whole truth.{without}"
     return NewSource(values, render_contract(name, columns, key, origin), notes)
 
 
+def _told(wanted: Wanted, sample: Sample) -> Told:
+    """What the sample's texts stand for, and times without a zone as moments, as far as they can be declared."""
+    moments = {name: day for name, day in ((wanted.timestamp, "start"), (wanted.known_at, "end")) if name}
+    # The rows of a query are cut into drops by the database, which knows no formats of ours.
+    fixed = [wanted.timestamp] if "query" in wanted.where and wanted.timestamp else []
+    return tell_texts(sample.table, sample.dialect, wanted.time_zone, moments, fixed)
+
+
+def _declared(formats: Mapping[str, ColumnFormat], columns: list[Column]) -> dict[str, dict[str, Any]]:
+    names = [column.name for column in columns]
+    return {name: declared.model_dump(exclude_defaults=True) for name, declared in formats.items() if name in names}
+
+
+def _assumed(told: Told) -> str:
+    return f"Assumed, as the sample leaves it open: {'. '.join(told.assumed)}." if told.assumed else ""
+
+
 def _key(
-    name: str, given: list[str], timestamp: str | None, columns: list[Column], rows: pl.DataFrame
+    name: str,
+    given: list[str],
+    timestamp: str | None,
+    columns: list[Column],
+    rows: pl.DataFrame,
+    unnamed: Sequence[str] = (),
 ) -> tuple[list[str], str]:
     if given:
         for one in given:
@@ -130,7 +164,13 @@ def _key(
         if (column.dtype.is_integer() or column.dtype == pl.String) and rows[column.name].n_unique() == rows.height
     ]
     # A name that says so comes first, then text or whole numbers in the order of the table.
-    single.sort(key=lambda column: (column.name.lower() not in ("id", f"{name}_id"), not is_code(column.name)))
+    single.sort(
+        key=lambda column: (
+            column.name in unnamed,
+            column.name.lower() not in ("id", f"{name}_id"),
+            not is_code(column.name),
+        )
+    )
     if single:
         others = [column.name for column in single[1:]]
         also = f" So are {', '.join(others)}." if others else ""

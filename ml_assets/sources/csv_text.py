@@ -26,10 +26,12 @@ class CsvFile:
 
     Attributes:
         names: in the header's order. A column without a name bears its place, such as `column_1`.
+        unnamed: those of them to which the header gives none.
         width: how many fields a row has: one more than names where every line ends with a delimiter.
     """
 
     names: list[str]
+    unnamed: tuple[str, ...]
     width: int
     _data: bytes
     _header_lines: int
@@ -60,7 +62,7 @@ class CsvFile:
                 separator=self._dialect.delimiter,
                 quote_char=self._dialect.quote or None,
                 eol_char=self._line_end,
-                null_values=list(null_values),
+                null_values=[] if self._dialect.escape else list(null_values),
                 raise_if_empty=False,
             )
         except pl.exceptions.PolarsError as error:
@@ -71,7 +73,8 @@ class CsvFile:
             if filled.any():
                 row = filled.arg_max() + 1
                 raise _unparsable(f"data row {row} has {self.width} fields where the header has {len(self.names)}")
-        return self._unescaped(table.select(pl.col(str(self.names.index(name))).alias(name) for name in columns))
+        table = table.select(pl.col(str(self.names.index(name))).alias(name) for name in columns)
+        return self._unescaped(table, list(null_values)) if self._dialect.escape else table
 
     def _check_rows(self, data: bytes) -> None:
         """Polars fills short rows with nulls, so a file cut off in the middle of a line would pass."""
@@ -126,11 +129,10 @@ class CsvFile:
         row = int(wrong[0])
         return _unparsable(f"data row {row + 1} has {fields[row]} fields where the header has {len(self.names)}")
 
-    def _unescaped(self, table: pl.DataFrame) -> pl.DataFrame:
-        if not self._dialect.escape:
-            return table
+    def _unescaped(self, table: pl.DataFrame, null_values: list[str]) -> pl.DataFrame:
         signs = _escapable(self._dialect)
-        return table.with_columns(pl.all().str.replace_many(list(_STAND_INS[: len(signs)]), signs))
+        table = table.with_columns(pl.all().str.replace_many(list(_STAND_INS[: len(signs)]), signs))
+        return table.with_columns(pl.when(~pl.all().is_in(null_values)).then(pl.all()))
 
 
 def open_csv(data: bytes, dialect: CsvDialect | None = None, header: Sequence[str] = ()) -> CsvFile:
@@ -159,12 +161,13 @@ def open_csv(data: bytes, dialect: CsvDialect | None = None, header: Sequence[st
     if not header and names[-1] == "" and first and len(first) == len(names) - 1:
         names = names[:-1]  # the header alone ends with a delimiter
     surplus = first is not None and len(names) > 1 and len(first) == len(names) + 1 and first[-1] == ""
+    unnamed = tuple(f"column_{place}" for place, name in enumerate(names, 1) if not name)
     names = [name or f"column_{place}" for place, name in enumerate(names, 1)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DeliveryFault("unparsable", f"the header names {', '.join(twice)} more than once", "rename the columns")
     delimiters = sum(line.count(dialect.delimiter) for line in islice(io.StringIO(start, newline=line_end), lines))
-    return CsvFile(names, len(names) + surplus, data, lines, delimiters, line_end, dialect)
+    return CsvFile(names, unnamed, len(names) + surplus, data, lines, delimiters, line_end, dialect)
 
 
 def check_one_column(file: CsvFile, columns: Iterable[str]) -> None:
@@ -234,7 +237,7 @@ def _escapable(dialect: CsvDialect) -> list[str]:
 def _without_escapes(data: bytes, dialect: CsvDialect) -> bytes:
     """The file with a stand-in for each escaped character."""
     if any(stand_in.encode() in data for stand_in in _STAND_INS):
-        raise _unparsable("the file holds private characters of Unicode's plane 15, beside escapes")
+        raise _unparsable("the file holds private characters of Unicode beside escapes")
     for stand_in, sign in zip(_STAND_INS, _escapable(dialect), strict=False):
         data = data.replace((dialect.escape + sign).encode(), stand_in.encode())
     return data
