@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from ml_assets.declarations.project import DeclaredProject
+from ml_assets.declarations.requested import offline_views, requested_columns
 from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
 from ml_assets.lake.tables import TableMissing
-from ml_assets.serving.declared import Declarations, FieldKind, OnlineView, RequestField, ServedModel
+from ml_assets.serving.declared import Declarations, FieldKind, OnlineView, RequestField, ServedModel, request_kind
 from ml_assets.serving.spec import ServingSpec
 
 
@@ -50,13 +51,9 @@ def _served_model(project: DeclaredProject, lake: Lake, name: str) -> ServedMode
     if model is None:
         raise _NotServed("it is not declared in this project")
     spine, views = project.spine_of(model), project.views_of(model)
-    offline = [view.name for view in views if view.table is not None and view.online is None]
-    if offline:
+    if offline := offline_views(views):
         raise _NotServed(f"its views {', '.join(offline)} are not online: declare `online:` for them")
-    wanted = [*spine.key]
-    for view in views:
-        wanted += view.spine_columns if view.table is not None else _read(view)
-    columns = [column for column in dict.fromkeys(wanted) if column != spine.time]
+    columns = requested_columns(spine, views)
     contract = _contract(project, spine)
     return ServedModel(
         name=name,
@@ -66,13 +63,6 @@ def _served_model(project: DeclaredProject, lake: Lake, name: str) -> ServedMode
         views=[_spec(view) for view in views],
         serving=model.serving or ServingSpec(),
     )
-
-
-def _read(view: DeclaredView) -> list[str]:
-    """What a view without a table reads of the spine: its keys tell apart rows that are stored, and none are."""
-    from ml_assets.features.expressions import columns_read
-
-    return columns_read(view.name, view.request.values())
 
 
 def _spec(view: DeclaredView) -> FeatureViewSpec:
@@ -98,18 +88,12 @@ def _fields(columns: Sequence[str], schema: pl.Schema, contract: dict) -> list[R
 
 
 def _kind(name: str, dtype: pl.DataType) -> FieldKind:
-    kinds: dict[FieldKind, bool] = {
-        "integer": dtype.is_integer() and dtype not in (pl.Int128, pl.UInt128),
-        "number": dtype.is_float(),
-        "boolean": dtype == pl.Boolean,
-        "text": dtype == pl.String,
-        "date": dtype == pl.Date,
-        "moment": isinstance(dtype, pl.Datetime) and dtype.time_zone is not None,
-    }
-    for kind, fits in kinds.items():
-        if fits:
-            return kind
-    raise _NotServed(f"column {name} is {dtype}, which a request cannot hold: make it a number, text, date or moment")
+    kind = request_kind(dtype)
+    if kind is None:
+        raise _NotServed(
+            f"column {name} is {dtype}, which a request cannot hold: make it a number, text, date or moment"
+        )
+    return kind
 
 
 def _limits(dtype: pl.DataType, column) -> dict:

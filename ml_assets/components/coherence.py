@@ -21,9 +21,11 @@ from ml_assets.components.project_tree import Placed, ProjectTree
 from ml_assets.components.source import Source
 from ml_assets.components.spine import Spine
 from ml_assets.declarations.problems import DeclarationError
+from ml_assets.declarations.requested import offline_views, requested_columns
 from ml_assets.durations import parse_duration
 from ml_assets.features.assemble import refuse_homonyms, refuse_twins
 from ml_assets.features.expressions import columns_read
+from ml_assets.serving.declared import request_kind
 from ml_assets.sources.grains import drop_start
 from ml_assets.sources.spec import DROP
 from ml_assets.training.spaces import SKLEARN, library
@@ -117,7 +119,7 @@ class _Project:
         sources = [one for one in self._all if isinstance(one, Source) and one.name == name]
         if sources and part == VALIDATED:
             try:
-                return {**self._contract_columns(sources[0].contract), DROP: pl.String()}
+                return {**_kept(self._contract_columns(sources[0].contract)), DROP: pl.String()}
             except ValueError:
                 return None  # told of the source itself
         names = _documented(self._specs[table]) if table in self._specs else None
@@ -148,7 +150,7 @@ class _Project:
         yield from missing("time", [spine.time])
         yield from missing("columns", spine.columns)
         yield from missing("partition", [spine.partition])
-        yield from _unless(columns, "time", spine.time, (pl.Datetime,), "a moment (Datetime)")
+        yield from _no_moment(columns, "time", spine.time)
         if spine.contract:
             yield from self._of_spine_contract(spine, columns)
         source = next((o for o in self._all if isinstance(o, Source) and f"{o.name}/{VALIDATED}" == spine.table), None)
@@ -181,7 +183,7 @@ class _Project:
         yield from missing("entity", view.entity)
         if view.known_at is not None:
             yield from missing("known_at", [view.known_at])
-            yield from _unless(columns, "known_at", view.known_at, (pl.Datetime,), "a moment (Datetime)")
+            yield from _no_moment(columns, "known_at", view.known_at)
         if not wrong:
             for field, text in _table_expressions(view):
                 yield from missing(field, columns_read(view.name, [text]))
@@ -207,6 +209,7 @@ class _Project:
         for view in views:
             yield from _told("features", lambda view=view: refuse_homonyms(view, carried))
             yield from _leaks(model, spine, view)
+        yield from _unrequestable(spine, views, columns)
         yield from self._of_outcome(model, [name for view in views for name in view.feature_names], carried)
 
     def _of_outcome(self, model: MLModel, features: list[str], carried: list[str]) -> Iterator[str]:
@@ -242,6 +245,10 @@ def _contract_columns(contract: str) -> Columns:
     return contract_schema(load_contract(contract))
 
 
+def _kept(columns: Columns) -> Columns:
+    return {name: pl.Int64() if dtype == pl.Duration else dtype for name, dtype in columns.items()}
+
+
 def _missing(columns: Columns | None, table: str, field: str, names: Iterable[str]) -> Iterator[str]:
     if columns is not None:
         for name in names:
@@ -253,6 +260,14 @@ def _unless(columns: Columns | None, field: str, name: str, dtypes: tuple, wante
     dtype = (columns or {}).get(name)
     if dtype is not None and not isinstance(dtype, dtypes):
         yield f"{field}: column {name!r} is {dtype}, it must be {wanted}"
+
+
+def _no_moment(columns: Columns | None, field: str, name: str) -> Iterator[str]:
+    yield from _unless(columns, field, name, (pl.Datetime,), "a moment (Datetime)")
+    dtype = (columns or {}).get(name)
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone is None:
+        advice = 'declare pl.Datetime("us", "UTC")'
+        yield f"{field}: column {name!r} is a time without a zone, it must be a moment: {advice}"
 
 
 def _told(field: str, check: Callable[[], object]) -> Iterator[str]:
@@ -290,6 +305,21 @@ def _online(view: FeatureView) -> Iterator[str]:
 def _no_sql(view: FeatureView) -> Iterator[str]:
     for field, text in _expressions(view):
         yield from _told(field, lambda text=text: columns_read(view.name, [text]))
+
+
+def _unrequestable(spine: Spine, views: Sequence[FeatureView], columns: Columns | None) -> Iterator[str]:
+    """Columns that a server would have to be given and no request can hold, of a model that can be served."""
+    if offline_views(views) or columns is None:
+        return
+    for name in requested_columns(spine, views):
+        dtype = columns.get(name)
+        if dtype is not None and request_kind(dtype) is None:
+            advice = {pl.Decimal: "Float64, or Int64", pl.Datetime: 'Datetime("us", "UTC")'}
+            yield (
+                f"features: column {name!r} of {spine.table} is {dtype}, which no request for a prediction can hold: "
+                f"the model could be trained and not be served; declare "
+                f"{advice.get(dtype.base_type(), 'a number, text, date or moment')} in its contract"
+            )
 
 
 def _no_row_to_train_on(model: MLModel, spine: Spine) -> Iterator[str]:

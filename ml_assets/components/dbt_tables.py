@@ -18,6 +18,7 @@ from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
 from ml_assets.transform.build import BuildReport, build_models
 from ml_assets.transform.lineage import column_lineage
+from ml_assets.transform.mart import read_mart
 from ml_assets.transform.project import DbtProject
 
 Specs = dict[str, ModelSpec]
@@ -91,7 +92,7 @@ def _materialize(lake: Lake, specs: Specs, model: ModelSpec, built) -> dg.Materi
     if built.path is None:
         metadata["dagster/column_schema"] = _documented(model)
         return dg.MaterializeResult(asset_key=key, metadata=metadata)
-    frame = pl.read_parquet(built.path)
+    frame = read_mart(model.name, built.path)
     written = lake.replace("/".join(model.key), frame)
     metadata |= table_metadata(written, frame, model.columns)
     return dg.MaterializeResult(asset_key=key, metadata=metadata, data_version=data_version(written))

@@ -102,13 +102,13 @@ def _raw_asset(source: Source, group: str) -> dg.AssetsDefinition:
         backfill_policy=SINGLE_RUN,
     )
     def raw(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
-        from ml_assets.quality.contracts import contract_schema, load_contract
+        from ml_assets.quality.contracts import as_kept, contract_schema, load_contract
         from ml_assets.sources.read import read_drops
 
         schema = contract_schema(load_contract(source.contract))
         names = drops_of(context, source.drops)
         delivered = read_drops(source, names, schema)
-        frame = pl.concat([delivered[name].frame for name in names])
+        frame = as_kept(pl.concat([delivered[name].frame for name in names]))
         tables = lake.open()
         written = tables.replace(source.table("raw"), frame, {DROP: names})
         return dg.MaterializeResult(

@@ -34,7 +34,8 @@ def compute_features(
         time: the spine's time column, Datetime("us", "UTC") without nulls.
 
     Returns:
-        The spine's rows in the spine's order: its entity keys, its time column, then `view.feature_names`.
+        The spine's rows in the spine's order: its entity keys, its time column, then `view.feature_names`. A Decimal
+        is the nearest Float64, as a model takes it.
 
     Raises:
         FeatureError: a column is missing or has the wrong type, an expression fails or reaches across rows,
@@ -46,7 +47,14 @@ def compute_features(
         *_table_features(view, spine, events, time),
         evaluate(view.name, spine, view.request),
     ]
-    return pl.concat([part for part in features if part.width], how="horizontal")
+    computed = pl.concat([part for part in features if part.width], how="horizontal")
+    return computed.with_columns(
+        pl.col(name).cast(pl.Float64) for name in _decimals(computed.select(view.feature_names))
+    )
+
+
+def _decimals(features: pl.DataFrame) -> list[str]:
+    return [name for name, dtype in features.schema.items() if dtype.is_decimal()]
 
 
 def _table_features(

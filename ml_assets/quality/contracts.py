@@ -45,12 +45,60 @@ def load_contract(reference: str) -> "Contract":
 def contract_schema(contract: "Contract") -> dict[str, pl.DataType]:
     """Column names and dtypes in the order of declaration."""
     dtypes = {name: column.dtype.type for name, column in contract.to_schema().columns.items()}
-    return {name: dtype() if isinstance(dtype, type) else dtype for name, dtype in dtypes.items()}
+    return {name: _instance(dtype) for name, dtype in dtypes.items()}
+
+
+def as_kept(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame as tables keep it: a Duration as whole microseconds, all else as it is."""
+    return frame.with_columns(pl.col(pl.Duration).dt.total_microseconds())
+
+
+def as_declared(frame: pl.DataFrame, schema: dict[str, pl.DataType]) -> pl.DataFrame:
+    """A frame that `as_kept` made, in the contract's types."""
+    spans = [name for name, dtype in schema.items() if dtype == pl.Duration and frame.schema.get(name) == pl.Int64]
+    return frame.with_columns(pl.col(spans).cast(pl.Duration("us"))) if spans else frame
 
 
 def contract_descriptions(contract: "Contract") -> dict[str, str]:
     """What each column means: the `description` of its Pandera field, empty where there is none."""
     return {name: column.description or "" for name, column in contract.to_schema().columns.items()}
+
+
+def _instance(dtype: pl.DataType | type[pl.DataType]) -> pl.DataType:
+    return dtype() if isinstance(dtype, type) else dtype
+
+
+_PARTS = "have its parts delivered as columns of their own"
+NOT_KEPT = {
+    pl.UInt8: "declare Int16",
+    pl.UInt16: "declare Int32",
+    pl.UInt32: "declare Int64",
+    pl.UInt64: "declare Int64, or String, which holds the digits of any whole number",
+    pl.Int128: "declare String, which holds the digits of any whole number",
+    pl.UInt128: "declare String, which holds the digits of any whole number",
+    pl.Float16: "declare Float32",
+    pl.Time: "declare String, which holds 08:30:00",
+    pl.Categorical: "declare String, with isin= for its categories",
+    pl.Enum: "declare String, with isin= for its categories",
+    pl.Binary: "declare String and have it delivered as text, such as hexadecimal",
+    pl.List: _PARTS,
+    pl.Array: _PARTS,
+    pl.Struct: _PARTS,
+    pl.Object: "declare the type of its values",
+    pl.Null: "declare the type of its values",
+    pl.Unknown: "declare the type of its values",
+}
+"""Types that a contract may not declare -> what to declare in their place."""
+
+
+def _not_kept(dtype: pl.DataType) -> str | None:
+    """What to declare in place of a type that a Delta table would lose or change; None for one that it keeps."""
+    if dtype == pl.Datetime and (dtype.time_unit != "us" or dtype.time_zone not in (None, "UTC")):
+        zone = ', "UTC"' if dtype.time_zone else ""
+        return f'declare pl.Datetime("us"{zone})'
+    if dtype == pl.Duration and dtype.time_unit != "us":
+        return 'declare pl.Duration("us")'
+    return NOT_KEPT.get(dtype.base_type())
 
 
 def _refused(schema: "pa.DataFrameSchema") -> str | None:
@@ -60,6 +108,9 @@ def _refused(schema: "pa.DataFrameSchema") -> str | None:
             return f"column {name!r} is optional or a pattern; every delivery must have the same columns"
         if column.dtype is None:
             return f"column {name!r} has no type"
+        dtype = _instance(column.dtype.type)
+        if advice := _not_kept(dtype):
+            return f"column {name!r} is {dtype}, which no table keeps: {advice}"
     for check in [*schema.checks, *(check for column in schema.columns.values() for check in column.checks)]:
         if check.raise_warning:
             return f"rule {check.name!r} only warns; a broken rule sends its row to quarantine, so drop it"

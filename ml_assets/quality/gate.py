@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ml_assets.quality.contracts import contract_schema
+from ml_assets.quality.contracts import as_declared, as_kept, contract_schema
 from ml_assets.quality.errors import ContractError
 from ml_assets.quality.rules import Rule, evaluate_rules
 from ml_assets.sources.declared_values import UNREAD
@@ -79,9 +79,9 @@ def apply_contract(
 ) -> GateResult:
     """Divide the rows of one drop by its contract and key.
 
-    Columns beyond the contract travel along unjudged. Of rows that are the same in every column of the
-    contract the first is good and the others are quarantined; rows with the same key that differ are all
-    quarantined. So are rows of which `_unread` says why a value could not be read.
+    Columns beyond the contract travel along unjudged. A Duration leaves as whole microseconds, as tables keep it. Of
+    rows that are the same in every column of the contract the first is good and the others are quarantined; rows with
+    the same key that differ are all quarantined. So are rows of which `_unread` says why a value could not be read.
 
     Args:
         verdicts: rules that were evaluated elsewhere, each with a Boolean per row: True where the row breaks it.
@@ -91,8 +91,10 @@ def apply_contract(
             in the contract, or a rule cannot be evaluated.
     """
     schema = contract_schema(contract)
-    _check_columns(frame, schema, key_columns, contract.__name__)
-    judged = [*_unread(frame), *evaluate_rules(frame.select(*schema), contract, key_columns), *verdicts]
+    declared = as_declared(frame, schema)
+    _check_columns(declared, schema, key_columns, contract.__name__)
+    frame = as_kept(declared)
+    judged = [*_unread(frame), *evaluate_rules(declared.select(*schema), contract, key_columns), *verdicts]
     found = [(rule, breaches) for rule, breaches in judged if breaches.any()]
     bad = reduce(or_, (breaches for _, breaches in found), pl.repeat(False, frame.height, eager=True))
     broken = [_summary(rule, breaches, frame, key_columns) for rule, breaches in found]

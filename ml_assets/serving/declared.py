@@ -2,12 +2,26 @@
 
 from typing import Literal
 
+import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.serving.spec import ServingSpec
 
 FieldKind = Literal["integer", "number", "boolean", "text", "moment", "date"]
+
+
+def request_kind(dtype: pl.DataType) -> FieldKind | None:
+    """What a request holds for a column of this type; None where it can hold no such value."""
+    kinds: dict[FieldKind, bool] = {
+        "integer": dtype.is_integer() and dtype not in (pl.Int128, pl.UInt128),
+        "number": dtype.is_float(),
+        "boolean": dtype == pl.Boolean,
+        "text": dtype == pl.String,
+        "date": dtype == pl.Date,
+        "moment": isinstance(dtype, pl.Datetime) and dtype.time_zone is not None,
+    }
+    return next((kind for kind, fits in kinds.items() if fits), None)
 
 
 class RequestField(BaseModel):

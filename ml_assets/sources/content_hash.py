@@ -39,8 +39,19 @@ def _canonical(column: pl.Series) -> tuple[str, list[bytes | np.ndarray]]:
         return "natural", [_words(column, pl.UInt64)]
     if dtype.is_float():
         return "float", [_words(column, pl.Float64)]
-    texts = column.cast(pl.String).fill_null("")
+    if dtype in (pl.Duration, pl.Time):
+        return "span", [_words(column.to_physical(), pl.Int64)]
+    texts = _as_text(column).fill_null("")
     return "text", [_words(texts.str.len_bytes(), pl.Int64), texts.str.join("").item().encode()]
+
+
+def _as_text(column: pl.Series) -> pl.Series:
+    """Texts that differ where values do; of what no contract holds too, as a delivery may have it all the same."""
+    if column.dtype == pl.Binary:
+        return column.bin.encode("hex")
+    if column.dtype.is_nested() or column.dtype == pl.Object:
+        return pl.Series([None if value is None else repr(value) for value in column.to_list()], dtype=pl.String)
+    return column.cast(pl.String)
 
 
 def _words(column: pl.Series, dtype: type[pl.DataType]) -> np.ndarray:

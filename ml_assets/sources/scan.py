@@ -4,12 +4,14 @@ import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import polars as pl
 
 from ml_assets.sources.cut import Span, check_cuttable, drop_names, period_starts, spans
 from ml_assets.sources.errors import DeliveryFault, check_columns
 from ml_assets.sources.fetch import fetch, parquet_files
+from ml_assets.sources.parquet_types import columns_of_kind, read_around_intervals, text_of_uuid
 from ml_assets.sources.spec import Drops, SourceSpec
 
 _ISO_DAY = r"^\d{4}-\d{2}-\d{2}$"
@@ -27,12 +29,14 @@ def load_scanned(
     Hive partitions are columns of texts. The rows of a Delta table come in any order.
     """
     with _reading(address, spec.format):
-        frame = _scan_delta(address) if spec.format == "delta" else _scan_parquet(address)
+        scan = _Scan(_scan_delta(address)) if spec.format == "delta" else _scan_parquet(address, columns)
+        frame = scan.frame
         stored = frame.collect_schema()
-        extra = check_columns(columns, stored.names())
+        extra = check_columns(columns, scan.names or stored.names())
         if names is not None and spec.drops.column not in spec.columns:
             frame = _only(frame, stored, names, spec.drops, schema)
-        return frame.select(columns).collect(), extra
+        table = frame.select(columns).collect()
+    return table.with_columns(text_of_uuid(table[name]) for name in columns if name in scan.uuids), extra
 
 
 def delta_version(address: str) -> str | None:
@@ -83,21 +87,41 @@ def _scan_delta(address: str) -> pl.LazyFrame:
     return pl.scan_delta(address)
 
 
-def _scan_parquet(address: str) -> pl.LazyFrame:
+@dataclass(frozen=True)
+class _Scan:
+    """A table to read.
+
+    Attributes:
+        frame: its columns, or those that were asked for.
+        names: all columns, where `frame` has not all of them.
+        uuids: columns of sixteen bytes that are UUIDs.
+    """
+
+    frame: pl.LazyFrame
+    names: list[str] | None = None
+    uuids: Sequence[str] = ()
+
+
+def _scan_parquet(address: str, columns: list[str]) -> _Scan:
     paths, known = parquet_files(address)
     if not paths:
         raise DeliveryFault("missing file", f"there is no file {address}", "deliver it or change `where`")
-    if not known:  # Polars does not speak the protocol
-        return pl.scan_parquet([io.BytesIO(fetch(path)) for path in paths], extra_columns="ignore")
     keys = {part.partition("=")[0] for path in paths for part in path.split("/")[:-1] if "=" in part}
-    return pl.scan_parquet(
-        paths,
+    # What Polars does not speak the protocol of is fetched; what it speaks it of alone cannot be looked into.
+    files = paths if known else [fetch(path) for path in paths]
+    seen = not known or "://" not in paths[0]
+    if seen and not keys and columns_of_kind(files[0], "INTERVAL"):
+        table, names = read_around_intervals(files, columns)
+        return _Scan(table.lazy(), names, columns_of_kind(files[0], "UUID"))
+    frame = pl.scan_parquet(
+        [io.BytesIO(file) if isinstance(file, bytes) else file for file in files],
         glob=False,
-        hive_partitioning=bool(keys),
+        hive_partitioning=bool(keys) and known,
         # As texts, to be parsed as the contract says: a guess would make the store "007" a number.
-        hive_schema=dict.fromkeys(sorted(keys), pl.String) or None,
+        hive_schema=(dict.fromkeys(sorted(keys), pl.String) or None) if known else None,
         extra_columns="ignore",
     )
+    return _Scan(frame, uuids=columns_of_kind(files[0], "UUID") if seen else ())
 
 
 def _only(
@@ -140,6 +164,8 @@ def _reading(address: str, file_format: str) -> Iterator[None]:
     except pl.exceptions.PolarsError as error:
         what = "Delta table" if file_format == "delta" else "Parquet file"
         raise _fault("unparsable", f"no readable {what}", error) from error
+    except pl.exceptions.PanicException as error:  # derives from BaseException
+        raise _fault("unparsable", "it has a column of a type that Polars cannot read", error) from error
     except Exception as error:  # deltalake and object stores have exceptions of their own
         reason = " ".join(str(error).split())
         raise DeliveryFault(

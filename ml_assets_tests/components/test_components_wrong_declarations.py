@@ -93,6 +93,22 @@ class Untyped(pa.DataFrameModel):
     id: object
 
 
+class Clock(Orders):
+    placed_at: pl.Datetime("us")
+
+
+class Priced(Orders):
+    amount: pl.Decimal(10, 2)
+
+
+class Lists(Orders):
+    amount: pl.List(pl.Float64)
+
+
+class Hashed(Orders):
+    id: pl.UInt64
+
+
 class Parcels(pa.DataFrameModel):
     id: pl.Int64
     weight: pl.Float64
@@ -144,6 +160,13 @@ WRONG = [
     (MODEL, "[order, customer]", "[order, shop]", ":10: features: shop is not declared; there are customer, order"),
     (ORDERS, "contracts:Orders", "contracts:Order", ":6: contract: contract 'wrongly_declared.contracts:Order' names "
      "no pandera.polars.DataFrameModel"),
+    (ORDERS, "contracts:Orders", "contracts:Clock", ":19: time: column 'placed_at' is a time without a zone, it must "
+     'be a moment: declare pl.Datetime("us", "UTC")'),
+    (ORDERS, "contracts:Orders", "contracts:Lists", ":6: contract: contract 'wrongly_declared.contracts:Lists': column "
+     "'amount' is List(Float64), which no table keeps: have its parts delivered as columns of their own"),
+    (ORDERS, "contracts:Orders", "contracts:Hashed", ":6: contract: contract 'wrongly_declared.contracts:Hashed': "
+     "column 'id' is UInt64, which no table keeps: declare Int64, or String, which holds the digits of any whole "
+     "number"),
     (ORDERS, "[customer]", "[client]", ":8: required: the contract wrongly_declared.contracts:Orders has no column "
      f"'client'; it has {COLUMNS}"),
     (ORDERS, "column: placed_at", "column: amount", ":11: drops.column: column 'amount' is Float64, it must be a date "
@@ -253,6 +276,18 @@ def test_a_wrong_declaration_is_answered_by_one_line(project, changed, file, bef
     with pytest.raises(DeclarationError) as told:
         load(project)
     assert str(told.value) == where + answer
+
+
+def test_what_could_be_trained_and_not_served_is_told_before_training(project, changed):
+    changed(ORDERS, "contracts:Orders", "contracts:Priced")
+    where = changed(MODEL, "[order, customer]", "[order]")
+    with pytest.raises(DeclarationError) as told:
+        load(project)
+    assert str(told.value) == (
+        f"{where}:10: features: column 'amount' of orders/validated is Decimal(precision=10, scale=2), which no "
+        "request for a prediction can hold: the model could be trained and not be served; declare Float64, or Int64 "
+        "in its contract"
+    )
 
 
 def test_all_that_is_wrong_is_told_at_once(project, changed):

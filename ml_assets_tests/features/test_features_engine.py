@@ -144,6 +144,24 @@ def test_request_features_are_computed_from_the_spine_row():
     assert found.select("hour", "many", "one").rows() == [(5, False, 1), (6, True, 1)]
 
 
+def test_a_decimal_becomes_the_nearest_float_in_every_kind_of_feature():
+    price = pl.Series("price", ["0.10", "0.25"]).cast(pl.Decimal(10, 2))
+    events = pl.DataFrame({"shop": ["a", "a"], "paid_at": [at(1), at(2)], "price": price}).cast({"paid_at": MOMENT})
+    rows = spine(("a", at(5))).with_columns(fee=pl.Series(["0.30"]).cast(pl.Decimal(10, 2)))
+    aggregates = {"price": {"of": "price", "functions": ["min", "mean"]}}
+    spec = view(latest={"last": "price"}, windows=["5h"], aggregates=aggregates, request={"fees": "fee"})
+    found = compute_features(spec, rows, events, time="due").select(spec.feature_names)
+    assert set(found.dtypes) == {pl.Float64}
+    assert found.to_dict(as_series=False) == {
+        "last": [0.25],
+        "price_min_5h": [0.1],
+        "price_mean_5h": [0.175],
+        "fees": [0.3],
+    }
+    static = view(known_at=None, table="shops", lookups={"price": "price"})
+    assert features(static, spine(("a", at(1))), events.head(1).drop("paid_at")) == {"price": [0.1]}
+
+
 def test_aggregates_of_a_request_view_and_a_table_can_stand_together():
     events = orders([("a", at(1), 1)])
     spec = view(latest={"last": "price"}, request={"hour": "EXTRACT(hour FROM due)"})
