@@ -6,31 +6,40 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from ml_assets.automation.correction_sensor import Reached, correction_sensor
 from ml_assets.automation.drop_sensor import drop_sensor
 from ml_assets.automation.failure_sensor import run_failures
 from ml_assets.automation.recovery import ask_again_for_retries, close_lost_runs
 from ml_assets.automation.retrain_sensor import retrain_sensor
 from ml_assets.automation.served_sensor import served_sensor
+from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.ml_model import MLModel
 from ml_assets.components.source import Source
 from ml_assets.components.spine import Spine
+from ml_assets.components.stages import FEATURE, STAGE
 from ml_assets.resources import RegistryResource
 
 EVERY_SECONDS = int(os.environ.get("ML_ASSETS_SENSOR_SECONDS", "30"))
 
 
 def build_sensors(specs: Iterable[dg.AssetSpec], tree: dg.ComponentTree) -> list:
-    """One sensor per use case for its drops, two per model for decisions and answers, one for conditions, one for
-    failures.
+    """Two sensors per use case for its drops and for what corrections reach, two per model for decisions and answers,
+    one for conditions, one for failures.
     """
+    specs = list(specs)
     group_of = {spec.key.path[0]: spec.group_name or "default" for spec in specs if len(spec.key.path) > 1}
     by_group: dict[str, list[Source]] = {}
     for source in tree.get_all_components(of_type=Source):
         by_group.setdefault(group_of[source.name], []).append(source)
+    views = {spec.key.path[-1]: spec.group_name or "default" for spec in specs if spec.tags.get(STAGE) == FEATURE}
     models = tree.get_all_components(of_type=MLModel)
     spines = {spine.name: spine for spine in tree.get_all_components(of_type=Spine)}
+    reached: dict[str, list[Reached]] = {}
+    for view in tree.get_all_components(of_type=FeatureView):
+        reached.setdefault(views[view.name], []).append(Reached(view, spines[view.spine]))
     return [
         *(drop_sensor(group, members, EVERY_SECONDS) for group, members in sorted(by_group.items())),
+        *(correction_sensor(group, members, EVERY_SECONDS) for group, members in sorted(reached.items())),
         *(retrain_sensor(model, group_of[model.name], EVERY_SECONDS) for model in models),
         *(served_sensor(model.name, spines[model.spine], EVERY_SECONDS) for model in models if model.serving),
         dg.AutomationConditionSensorDefinition(

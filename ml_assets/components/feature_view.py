@@ -16,6 +16,7 @@ from ml_assets.components.scaffolders import FeatureViewScaffolder
 from ml_assets.components.spine import Spine, find_spine
 from ml_assets.components.stages import FEATURE, STAGE
 from ml_assets.declarations.specs import DeclaredView
+from ml_assets.features.digests import INPUTS, digest_inputs
 from ml_assets.features.parts import compute_features_in_parts
 from ml_assets.features.point_in_time import find_leaks
 from ml_assets.features.reach import reachable
@@ -79,10 +80,11 @@ def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefi
         events = view.facts(tables)
         with TemporaryDirectory(prefix="ml_assets-features-") as folder:
             computed = _compute(view, spine, rows, events, Path(folder))
-            written = tables.replace(view.key, computed.stored, {spine.partition: drops})
+            stored = _with_inputs(computed.stored, input_digests(view, spine, rows, events), spine.partition)
+            written = tables.replace(view.key, stored, {spine.partition: drops})
             return dg.MaterializeResult(
                 metadata={
-                    **table_metadata(written, computed.stored),
+                    **table_metadata(written, stored),
                     "missing_share": computed.missing_share,
                     "table_versions_read": {t: tables.version(t) for t in [spine.table, view.table] if t},
                 },
@@ -91,6 +93,19 @@ def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefi
             )
 
     return features
+
+
+def input_digests(
+    view: FeatureViewSpec, spine: Spine, rows: pl.LazyFrame, events: pl.LazyFrame | None
+) -> dict[str, str]:
+    """Drop of the spine's rows -> digest of what the view's features of it are made of."""
+    return digest_inputs(view, rows, events, partition=spine.partition, time=spine.time)
+
+
+def _with_inputs(stored: pl.LazyFrame, digests: dict[str, str], partition: str) -> pl.LazyFrame:
+    """The rows to store, each with the digest of its drop's inputs: the two are written in one commit."""
+    of_drop = pl.col(partition).replace_strict(digests, default=None, return_dtype=pl.String)
+    return stored.with_columns(of_drop.alias(INPUTS))
 
 
 @dataclass(frozen=True)
