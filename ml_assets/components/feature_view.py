@@ -15,7 +15,7 @@ from ml_assets.components.partitions import SINGLE_RUN, drops_of
 from ml_assets.components.scaffolders import FeatureViewScaffolder
 from ml_assets.components.spine import Spine, find_spine
 from ml_assets.components.stages import FEATURE, STAGE
-from ml_assets.declarations.specs import DeclaredView
+from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
 from ml_assets.features.digests import INPUTS, digest_inputs
 from ml_assets.features.parts import compute_features_in_parts
 from ml_assets.features.point_in_time import find_leaks
@@ -80,11 +80,10 @@ def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefi
         events = view.facts(tables)
         with TemporaryDirectory(prefix="ml_assets-features-") as folder:
             computed = _compute(view, spine, rows, events, Path(folder))
-            stored = _with_inputs(computed.stored, input_digests(view, spine, rows, events), spine.partition)
-            written = tables.replace(view.key, stored, {spine.partition: drops})
+            written = tables.replace(view.key, computed.stored, {spine.partition: drops})
             return dg.MaterializeResult(
                 metadata={
-                    **table_metadata(written, stored),
+                    **table_metadata(written, computed.stored),
                     "missing_share": computed.missing_share,
                     "table_versions_read": {t: tables.version(t) for t in [spine.table, view.table] if t},
                 },
@@ -96,13 +95,13 @@ def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefi
 
 
 def input_digests(
-    view: FeatureViewSpec, spine: Spine, rows: pl.LazyFrame, events: pl.LazyFrame | None
+    view: DeclaredView, spine: DeclaredSpine, rows: pl.LazyFrame, events: pl.LazyFrame | None
 ) -> dict[str, str]:
     """Drop of the spine's rows -> digest of what the view's features of it are made of."""
     return digest_inputs(view, rows, events, partition=spine.partition, time=spine.time)
 
 
-def _with_inputs(stored: pl.LazyFrame, digests: dict[str, str], partition: str) -> pl.LazyFrame:
+def _with_inputs(stored: pl.DataFrame, digests: dict[str, str], partition: str) -> pl.DataFrame:
     """The rows to store, each with the digest of its drop's inputs: the two are written in one commit."""
     of_drop = pl.col(partition).replace_strict(digests, default=None, return_dtype=pl.String)
     return stored.with_columns(of_drop.alias(INPUTS))
@@ -129,10 +128,11 @@ def _compute(
     view: FeatureView, spine: Spine, rows: pl.LazyFrame, events: pl.LazyFrame | None, folder: Path
 ) -> _Computed:
     samples, missing, height = [], [], 0
+    digests = input_digests(view, spine, rows, events)
     for number, part in enumerate(compute_features_in_parts(view, rows, events, time=spine.time)):
         # What is equal has one key and one time, so it lies in one part.
         kept = stored_rows(view, part.rows, part.features, spine.partition, spine.time)
-        kept.write_ipc(folder / f"{number}.arrow")
+        _with_inputs(kept, digests, spine.partition).write_ipc(folder / f"{number}.arrow")
         drawn = pl.int_range(part.rows.height, eager=True).sample(min(AUDITED_ROWS, part.rows.height), seed=0)
         samples.append((part.rows[drawn], part.features[drawn]))
         missing.append(part.features.select(view.feature_names).null_count())

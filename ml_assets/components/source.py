@@ -1,6 +1,6 @@
 """Source: a declared delivery as raw, validated and quarantine tables, with the checks that guard them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import dagster as dg
 import polars as pl
@@ -14,7 +14,7 @@ from ml_assets.components.partitions import SINGLE_RUN, WHOLE, drops_of, partiti
 from ml_assets.components.scaffolders import SourceScaffolder
 from ml_assets.components.stages import SOURCE, STAGE, STATIC_SOURCE
 from ml_assets.declarations.specs import DeclaredSource
-from ml_assets.lake import Lake
+from ml_assets.lake import Lake, TableVersion
 from ml_assets.quality.checks import (
     Measured,
     bad_row_share,
@@ -34,7 +34,19 @@ from ml_assets.quality.drop_gate import (
     same_content,
 )
 from ml_assets.quality.gate import QUARANTINE_COLUMNS
+from ml_assets.quality.publication import (
+    HISTORY,
+    IN_ORDER,
+    Publication,
+    Withheld,
+    history,
+    in_order,
+    not_in_use,
+    publish,
+    waiting,
+)
 from ml_assets.resources import LakeResource
+from ml_assets.sources.grains import names_between
 from ml_assets.sources.spec import CONTENT_HASH, DROP
 
 OUTSIDE_DROPS = "outside_drops"
@@ -50,8 +62,15 @@ CHECKS = {
     IN_PERIOD: "The rows lie in the period that their file is named for.",
     UNIQUE_ACROSS_DROPS: "No row has a key that another drop's validated rows have.",
     "row_count": "The drop is about as large as the drops before it.",
+    IN_ORDER: "No earlier drop that failed its gate is waited for.",
+    HISTORY: "Every period since the first drop is in use: windows that look back miss nothing.",
 }
-BLOCKING = {"contract", "conservation", "unique_key", IN_PERIOD, UNIQUE_ACROSS_DROPS}
+BLOCKING = {"contract", "conservation", "unique_key", IN_PERIOD, UNIQUE_ACROSS_DROPS, IN_ORDER}
+OF_DROPS = {IN_ORDER, HISTORY}
+"""Checks about the drops before one, for a source that is cut into drops."""
+
+WITHHELD = "withheld"
+"""Table of a source, beside its assets: deliveries that are not in use, each with the reason."""
 
 
 @dg.scaffold_with(SourceScaffolder)
@@ -68,6 +87,7 @@ class Source(DeclaredSource, dg.Component, dg.Resolvable):
         without = {
             *(() if is_placed_by_file(self) else (IN_PERIOD,)),
             *(() if has_keys_across_drops(self) else (UNIQUE_ACROSS_DROPS,)),
+            *(OF_DROPS if self.drops.grain == WHOLE else ()),
         }
         return {name: text for name, text in CHECKS.items() if name not in without}
 
@@ -181,31 +201,124 @@ def _gate_asset(source: Source, group: str) -> dg.AssetsDefinition:
         tables = lake.open()
         names = drops_of(context, source.drops)
         contract = load_contract(source.contract)
-        raw = {name: tables.scan(source.table("raw")).filter(pl.col(DROP) == name).collect() for name in names}
+        held, in_use = _withheld(source, tables), tables.partitions(source.table("validated"), DROP)
+        # Drops that wait for one of these are judged with them: they may go on now.
+        worked = sorted({*names, *(drop for drop in waiting(held) if drop > names[0])})
+        raw = {name: tables.scan(source.table("raw")).filter(pl.col(DROP) == name).collect() for name in worked}
         gates = _gate_drops(source, tables, contract, raw)
-        gated = {name: gate.result for name, gate in gates.items()}
-        measured = {name: _measure(source, tables, name, raw[name], gates[name]) for name in names}
+        measured = {name: _measure(source, tables, name, raw[name], gates[name]) for name in worked}
+        failed = {drop: [one.name for one in _failed(checks)] for drop, checks in measured.items()}
+        outcome = publish(failed, held, in_use, source.after_failure)
+        released = [drop for drop in outcome.published if drop not in names]
         described = contract_descriptions(contract)
-        for table in ("validated", "quarantine"):
-            frame = pl.concat([getattr(gated[name], table) for name in names])
-            written = tables.replace(source.table(table), frame, {DROP: names})
-            yield dg.MaterializeResult(
-                asset_key=dg.AssetKey([source.name, table]),
-                metadata=table_metadata(written, frame, described | QUARANTINE_COLUMNS)
-                | {"rows_by_drop": {name: getattr(gated[name], table).height for name in names}},
-                data_version=data_version(written),
-            )
+        written = _write_validated(source, tables, gates, outcome)
+        rows = {name: gates[name].result for name in worked}
+        told = {
+            **table_metadata(written, rows[names[0]].validated, described),
+            "rows_by_drop": {name: rows[name].validated.height for name in outcome.published},
+            "withheld_rows": {name: rows[name].validated.height for name in worked if name in outcome.withheld},
+        }
+        yield dg.MaterializeResult(asset_key=validated, metadata=told, data_version=data_version(written))
+        for drop in released:
+            yield dg.AssetMaterialization(validated, partition=drop, metadata=told)
+        frame = pl.concat([rows[name].quarantine for name in worked])
+        written = tables.replace(source.table("quarantine"), frame, {DROP: worked})
+        yield dg.MaterializeResult(
+            asset_key=dg.AssetKey([source.name, "quarantine"]),
+            metadata=table_metadata(written, frame, described | QUARANTINE_COLUMNS)
+            | {"rows_by_drop": {name: rows[name].quarantine.height for name in worked}},
+            data_version=data_version(written),
+        )
+        shown = {name: measured[name] for name in sorted({*names, *released})}
+        if source.drops.grain != WHOLE:
+            later = _completed(context.instance, validated, in_use, outcome) - set(shown)
+            # Of an empty drop the table knows nothing.
+            delivered = context.instance.get_materialized_partitions(dg.AssetKey([source.name, "raw"]))
+            delivered |= {*tables.partitions(source.table("raw"), DROP), *worked}
+            shown = _with_history(source, shown, later, delivered, outcome)
         for name in source.checks:
-            results = {drop: _check_result(source, checks[name], drop) for drop, checks in measured.items()}
+            results = {
+                drop: _check_result(source, checks[name], drop, outcome)
+                for drop, checks in shown.items()
+                if name in checks
+            }
             if source.drops.grain == WHOLE:
                 yield results[WHOLE]
             else:
                 yield from results_by_drop(context, results)
-        broken = _broken_drops(source, tables, gates, measured)
+        _keep_withheld(source, tables, worked, outcome)
+        broken = _broken_drops(source, tables, gates, {name: shown[name] for name in names}, outcome)
         if broken:
             raise BrokenDrop(" | ".join(broken))
 
     return gate
+
+
+def _withheld(source: Source, lake: Lake) -> dict[str, Withheld]:
+    """The deliveries that are not in use, by drop."""
+    key = source.table(WITHHELD)
+    if not lake.exists(key):
+        return {}
+    stored = lake.scan(key).select(DROP, "failed", "waits_for", "in_use").collect()
+    return {
+        drop: Withheld(drop, tuple(failed), tuple(waits_for), in_use)
+        for drop, failed, waits_for, in_use in stored.iter_rows()
+    }
+
+
+def _keep_withheld(source: Source, lake: Lake, worked: list[str], outcome: Publication) -> None:
+    """Store what has become of the worked drops; a source that never withheld anything has no such table."""
+    kept = [one for drop, one in sorted(outcome.withheld.items()) if drop in worked]
+    if not kept and not lake.exists(source.table(WITHHELD)):
+        return
+    texts = pl.List(pl.String)
+    frame = pl.DataFrame(
+        [(one.drop, list(one.failed), list(one.waits_for), one.in_use) for one in kept],
+        schema={DROP: pl.String, "failed": texts, "waits_for": texts, "in_use": pl.Boolean},
+        orient="row",
+    )
+    lake.replace(source.table(WITHHELD), frame, {DROP: worked})
+
+
+def _write_validated(source: Source, lake: Lake, gates: Mapping[str, DropGate], outcome: Publication) -> TableVersion:
+    """Replace the rows of drops that come into use; the rows in use of one that is withheld stay."""
+    key, first = source.table("validated"), next(iter(gates.values())).result.validated
+    good = [gates[drop].result.validated for drop in outcome.published]
+    written = [*outcome.published, *(drop for drop in gates if not lake.exists(key) and drop in outcome.withheld)]
+    if not written:
+        return TableVersion(key, lake.version(key), 0)
+    return lake.replace(key, pl.concat(good) if good else first.clear(), {DROP: written})
+
+
+def _completed(
+    instance: dg.DagsterInstance, validated: dg.AssetKey, in_use: list[str], outcome: Publication
+) -> set[str]:
+    """Drops in use that a drop before them, which comes into use only now, completes."""
+    new = set(outcome.published) - set(in_use)
+    later = {drop for drop in in_use if new and drop > min(new)}
+    return later & instance.get_materialized_partitions(validated) if later else later
+
+
+def _with_history(
+    source: Source,
+    measured: Mapping[str, Mapping[str, Measured]],
+    later: Collection[str],
+    delivered: Collection[str],
+    outcome: Publication,
+) -> dict[str, dict[str, Measured]]:
+    """The checks of each drop with those about the drops before it; of later drops these alone."""
+    periods = names_between(source.drops.grain, min(delivered), max(delivered))
+    complete = {}
+    for drop in sorted({*measured, *later}):
+        before = history(*not_in_use(drop, periods, delivered, outcome.withheld))
+        complete[drop] = {HISTORY: before}
+        if drop in measured:
+            complete[drop] |= {**measured[drop], IN_ORDER: in_order(outcome.withheld.get(drop))}
+    return complete
+
+
+def _failed(checks: Mapping[str, Measured]) -> list[Measured]:
+    return [one for one in checks.values() if one.name in BLOCKING and not one.passed]
 
 
 def _gate_drops(source: Source, lake: Lake, contract: type, raw: Mapping[str, pl.DataFrame]) -> dict[str, DropGate]:
@@ -238,14 +351,14 @@ def _broken_drops(
     lake: Lake,
     gates: Mapping[str, DropGate],
     measured: Mapping[str, Mapping[str, Measured]],
+    outcome: Publication,
 ) -> list[str]:
-    """A line about each drop that a blocking check holds back."""
+    """A line about each drop that a blocking check holds back; of those that only wait, where none is broken."""
     from ml_assets.quality.message import broken_drop
 
-    failed = {
-        drop: [one for one in checks.values() if one.name in BLOCKING and not one.passed]
-        for drop, checks in measured.items()
-    }
+    failed = {drop: _failed(checks) for drop, checks in measured.items()}
+    broken = {drop: those for drop, those in failed.items() if those and not outcome.withheld[drop].waits_for}
+    failed = broken or failed
     hashes = _hashes(source, lake) if any(failed.values()) else {}
     return [
         broken_drop(
@@ -255,6 +368,7 @@ def _broken_drops(
             gates[drop].result,
             lake.uri(source.table("quarantine")),
             same_content(drop, hashes.get(drop, ""), hashes),
+            outcome.withheld[drop].waits_for,
         )
         for drop, those in failed.items()
         if those
@@ -282,7 +396,7 @@ def _measure(source: Source, lake: Lake, drop: str, raw: pl.DataFrame, gate: Dro
     return {one.name: one for one in measured if one.name in source.checks}
 
 
-def _check_result(source: Source, measured: Measured, drop: str) -> dg.AssetCheckResult:
+def _check_result(source: Source, measured: Measured, drop: str, outcome: Publication) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=dg.AssetKey([source.name, "validated"]),
         check_name=measured.name,
@@ -292,9 +406,17 @@ def _check_result(source: Source, measured: Measured, drop: str) -> dg.AssetChec
             "observed": measured.value,
             "threshold": _threshold(measured),
             "drop": drop,
+            "in_use": _in_use(outcome.withheld.get(drop)),
             "evidence": dg.MetadataValue.json(measured.evidence),
         },
     )
+
+
+def _in_use(withheld: Withheld | None) -> str:
+    if withheld is None:
+        return "this delivery"
+    kept = "the delivery before" if withheld.in_use else "nothing of the drop"
+    return f"{kept}: this delivery is withheld, its rows stay in the raw table"
 
 
 def _threshold(measured: Measured) -> float | str:

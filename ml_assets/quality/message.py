@@ -13,14 +13,26 @@ class BrokenDrop(ValueError):
 
 
 def broken_drop(
-    source: str, drop: str, failed: Sequence[Measured], gate: GateResult, quarantine: str, twins: Sequence[str] = ()
+    source: str,
+    drop: str,
+    failed: Sequence[Measured],
+    gate: GateResult,
+    quarantine: str,
+    twins: Sequence[str] = (),
+    waits_for: Sequence[str] = (),
 ) -> str:
     """The drop, its failed blocking checks, the broken rules with their first rows, and where the quarantine is.
 
     Args:
         quarantine: address of the quarantine table.
         twins: other drops with the same rows.
+        waits_for: earlier drops that failed their gate and that this one waits for.
     """
+    if waits_for:
+        return (
+            f"source {source!r}, drop {drop!r}: it waits for {', '.join(waits_for)}, of which no rows are in use; have "
+            "that delivered right, or declare `after_failure: continue` to go on without"
+        )
     parts = [f"source {source!r}, drop {drop!r}: {', '.join(one.name for one in failed)} failed"]
     if twins:
         parts.append(f"this is the delivery of {', '.join(twins)} again: its rows are the same")

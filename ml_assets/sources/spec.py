@@ -277,6 +277,11 @@ class SourceSpec(BaseModel):
     row_count: RowCount = Field(
         default_factory=RowCount, description="Rows of a drop against the median of earlier drops."
     )
+    after_failure: Literal["wait", "continue"] = Field(
+        default="wait",
+        description="What later drops do after one that failed its gate and of which no rows are in use: `wait` until "
+        "it is delivered right, or `continue` without it, which a check says of each of them.",
+    )
     freshness: Freshness = Field(default_factory=Freshness, description="How old the latest materialization may be.")
 
     @field_validator("owners")

@@ -22,8 +22,8 @@ from ml_assets.features.engine import compute_features
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
 
-MONTHLY = {"grain": "monthly", "start": "2024-01", "end": "2024-07"}
-JANUARY, FEBRUARY, MARCH, APRIL, MAY = ("2024-01", "2024-02", "2024-03", "2024-04", "2024-05")
+MONTHLY = {"grain": "monthly", "start": "2024-01", "end": "2024-09"}
+JANUARY, FEBRUARY, MARCH, APRIL, MAY, JUNE, JULY = (f"2024-0{number}" for number in range(1, 8))
 VIEWS = ["buying", "last", "order", "turnover"]
 
 MART = """
@@ -36,7 +36,7 @@ MART = """
     from ml_assets.resources import LakeResource
     from ml_assets.sources.spec import Drops
 
-    MONTHLY = partitions_of(Drops(grain="monthly", start="2024-01", end="2024-07"))
+    MONTHLY = partitions_of(Drops(grain="monthly", start="2024-01", end="2024-09"))
     KEY, READ = dg.AssetKey("turnover"), dg.AssetKey(["orders", "validated"])
 
 
@@ -290,3 +290,25 @@ def test_a_correction_while_a_run_is_at_work_waits_for_its_end(daemon):
     assert made["last"] == once(FEBRUARY, MARCH, APRIL, MAY)
     instance.report_run_failed(run, "ended")
     assert daemon.rest()["buying"] == once(MARCH)
+
+
+def test_nothing_of_a_drop_that_failed_its_gate_is_used_and_the_next_one_waits_for_it(daemon):
+    daemon.deliver(orders(JUNE, row_3=-1.0), JUNE)
+    daemon.deliver(orders(JULY), JULY)
+    daemon.ingest(JUNE)
+    assert daemon.rest() == {view: {} for view in VIEWS}
+    daemon.ingest(JULY)
+    assert daemon.rest() == {view: {} for view in VIEWS}
+    assert {JUNE, JULY}.isdisjoint(daemon.lake.partitions("orders/validated", "_drop"))
+    daemon.deliver(orders(JUNE), JUNE)
+    daemon.ingest(JUNE)
+    assert daemon.rest() == {view: once(JUNE, JULY) for view in VIEWS}
+    assert daemon.differing("buying", "orders/validated") == 0
+    assert daemon.differing("turnover", "turnover") == 0
+
+
+def test_a_broken_correction_reaches_nothing(daemon):
+    daemon.deliver(orders(JUNE, row_3=-1.0, row_100=900.0), JUNE)
+    daemon.ingest(JUNE)
+    assert daemon.rest() == {view: {} for view in VIEWS}
+    assert daemon.differing("buying", "orders/validated") == 0

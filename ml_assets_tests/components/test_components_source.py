@@ -234,7 +234,7 @@ def test_one_percent_of_impossible_rows_goes_to_quarantine_and_blocks_what_lies_
     outcome = shop.live(JANUARY)
 
     assert shop.rows("raw") == {JANUARY: 200}
-    assert shop.rows("validated") == {JANUARY: 198}
+    assert shop.rows("validated") == {}, "a drop that fails its gate is withheld"
     bad = shop.lake.scan("orders/quarantine").sort("id").collect()
     assert bad["id"].to_list() == [17, 99]
     assert bad["_row"].to_list() == [18, 100]
@@ -261,7 +261,7 @@ def test_an_order_that_is_delivered_twice_is_kept_once(shop):
     good = orders(JANUARY)
     shop.deliver(JANUARY, pl.concat([good, good[:1]]))
     outcome = shop.live(JANUARY)
-    assert shop.rows("validated") == {JANUARY: 200}
+    assert shop.rows("validated") == {}
     (bad,) = shop.lake.scan("orders/quarantine").collect().to_dicts()
     assert (bad["id"], bad["_row"], bad["_rules"]) == (0, 201, "unique(id): repeated row")
     assert not outcome.check("orders/validated:contract").passed
@@ -431,7 +431,7 @@ def test_of_two_drops_that_share_a_key_the_first_keeps_it_whatever_is_made_again
     assert shop.rows("quarantine") == {FEBRUARY: 1}
     again = shop.project.run(*GATE, drops=[JANUARY])
     assert again.success
-    assert shop.rows("validated") == {JANUARY: 200, FEBRUARY: 198}
+    assert shop.rows("validated") == {JANUARY: 200}
     shop.deliver(JANUARY, set_rows(orders(JANUARY), [7], id=999))
     shop.project.run(*GATE, drops=[JANUARY])
     assert shop.project.run(*GATE, drops=[FEBRUARY]).success
@@ -511,3 +511,119 @@ def test_an_infinite_number_becomes_null_where_that_is_declared(open_shop):
     assert outcome.check("orders/validated:contract").metadata["evidence"].value["values_made_null"] == {"amount": 4}
     raw = shop.lake.scan("orders/raw").filter(pl.col("id") == 3).collect()
     assert raw["amount"].to_list() == [float("inf")]
+
+
+BROKEN = {"amount": -5.0}
+
+
+def live_on(shop, *drops):
+    """One run per drop, as they come; whether each succeeded."""
+    return [shop.live(drop).success for drop in drops]
+
+
+def amounts(shop):
+    """Sum of the amounts in use, by drop."""
+    rows = shop.lake.scan("orders/validated").group_by("_drop").agg(pl.col("amount").sum()).collect().sort("_drop")
+    return dict(rows.iter_rows())
+
+
+def test_a_later_drop_waits_for_one_that_failed_and_both_go_on_when_it_is_delivered_right(shop):
+    shop.deliver(JANUARY, orders(JANUARY))
+    shop.deliver(FEBRUARY, set_rows(orders(FEBRUARY), [4], **BROKEN))
+    shop.deliver(MARCH, orders(MARCH))
+    assert live_on(shop, JANUARY, FEBRUARY, MARCH) == [True, False, False]
+    assert shop.rows("validated") == {JANUARY: 200}
+    assert shop.rows("raw") == {JANUARY: 200, FEBRUARY: 200, MARCH: 200}, "what is withheld stays in raw"
+    again = shop.live(MARCH)
+    (error,) = again.errors
+    assert "source 'orders', drop '2024-03': it waits for 2024-02" in error
+    assert "after_failure: continue" in error
+    waits = again.check("orders/validated:in_order")
+    assert (waits.passed, waits.blocking, waits.metadata["in_use"].value[:19]) == (False, True, "nothing of the drop")
+    assert waits.metadata["evidence"].value == {"waits_for": [FEBRUARY]}
+
+    shop.deliver(FEBRUARY, orders(FEBRUARY))
+    right = shop.live(FEBRUARY)
+    assert right.success
+    assert shop.rows("validated") == {JANUARY: 200, FEBRUARY: 200, MARCH: 200}
+    made = right.result.get_asset_materialization_events()
+    assert {e.partition for e in made if e.asset_key.to_user_string() == "orders/validated"} == {FEBRUARY, MARCH}
+    for name in ("contract", "in_order", "history"):
+        assert {drop: check.passed for drop, check in verdicts(right, name).items()} == {FEBRUARY: True, MARCH: True}
+    assert shop.lake.scan("orders/withheld").collect().is_empty()
+
+
+def test_a_later_drop_goes_on_without_one_that_failed_where_that_is_declared_and_says_so(open_shop):
+    shop = open_shop(after_failure="continue")
+    shop.deliver(JANUARY, orders(JANUARY))
+    shop.deliver(FEBRUARY, set_rows(orders(FEBRUARY), [4], **BROKEN))
+    shop.deliver(MARCH, orders(MARCH))
+    gate = [shop.project.run(*GATE, drops=[drop]) for drop in (JANUARY, FEBRUARY, MARCH)]
+    assert [outcome.success for outcome in gate] == [True, False, True]
+    assert shop.rows("validated") == {JANUARY: 200, MARCH: 200}
+    told = gate[2].check("orders/validated:history")
+    assert (told.passed, told.severity, told.blocking) == (False, dg.AssetCheckSeverity.WARN, False)
+    assert told.metadata["evidence"].value == {"withheld": [FEBRUARY], "never_delivered": []}
+
+    shop.deliver(FEBRUARY, orders(FEBRUARY))
+    right = shop.project.run(*GATE, drops=[FEBRUARY])
+    assert {drop: check.passed for drop, check in verdicts(right, "history").items()} == {FEBRUARY: True, MARCH: True}
+    assert verdicts(right, "contract").keys() == {FEBRUARY}
+    assert shop.rows("validated") == {JANUARY: 200, FEBRUARY: 200, MARCH: 200}
+
+
+def test_a_period_that_was_never_delivered_holds_nothing_back_and_is_named(shop):
+    shop.deliver(JANUARY, orders(JANUARY))
+    shop.deliver(MARCH, orders(MARCH))
+    shop.live(JANUARY)
+    outcome = shop.live(MARCH)
+    assert outcome.success
+    evidence = outcome.check("orders/validated:history").metadata["evidence"].value
+    assert evidence == {"withheld": [], "never_delivered": [FEBRUARY]}
+    shop.deliver(FEBRUARY, orders(FEBRUARY))
+    late = shop.live(FEBRUARY)
+    assert {drop: check.passed for drop, check in verdicts(late, "history").items()} == {FEBRUARY: True, MARCH: True}
+
+
+def test_a_broken_correction_is_withheld_and_the_good_delivery_before_it_stays_in_use(shop):
+    shop.deliver(JANUARY, orders(JANUARY))
+    shop.deliver(FEBRUARY, orders(FEBRUARY))
+    shop.live(JANUARY, FEBRUARY)
+    before = amounts(shop)
+    shop.deliver(JANUARY, set_rows(set_rows(orders(JANUARY), [9], amount=999.0), [4], **BROKEN))
+    outcome = shop.live(JANUARY)
+    assert not outcome.success
+    assert amounts(shop) == before
+    assert "features/order" not in outcome.materialized
+    assert outcome.check("orders/validated:contract").metadata["in_use"].value.startswith("the delivery before")
+    shop.deliver(MARCH, orders(MARCH))
+    assert shop.live(MARCH).success, "nothing is missing before it"
+    shop.deliver(JANUARY, set_rows(orders(JANUARY), [9], amount=999.0))
+    assert shop.live(JANUARY).success
+    assert amounts(shop)[JANUARY] == before[JANUARY] - 9 + 999
+
+
+def test_several_drops_wait_and_go_on_together_but_for_one_that_is_broken_itself(shop):
+    april = "2024-04"
+    shop.deliver(JANUARY, set_rows(orders(JANUARY), [4], **BROKEN))
+    shop.deliver(FEBRUARY, orders(FEBRUARY))
+    shop.deliver(MARCH, set_rows(orders(MARCH), [4], **BROKEN))
+    shop.deliver(april, orders(april))
+    assert not shop.live(JANUARY, FEBRUARY, MARCH, april).success
+    assert shop.rows("validated") == {}
+    shop.deliver(JANUARY, orders(JANUARY))
+    assert shop.live(JANUARY).success
+    assert shop.rows("validated") == {JANUARY: 200, FEBRUARY: 200}
+    shop.deliver(MARCH, orders(MARCH))
+    assert shop.live(MARCH).success
+    assert shop.rows("validated") == {JANUARY: 200, FEBRUARY: 200, MARCH: 200, april: 200}
+
+
+def test_a_list_that_breaks_its_contract_leaves_the_one_before_in_use(shop):
+    keys = ("customers/raw", "customers/validated", "customers/quarantine")
+    path = shop.delivered / "customers.csv.zip"
+    assert shop.project.run(*keys).success
+    path.write_bytes(zipped("customer,city\nc0,Bonn\nc0,Ulm\nc5,Ulm\n"))
+    assert not shop.project.run(*keys).success
+    cities = shop.lake.scan("customers/validated").select("customer", "city").collect().sort("customer").rows()
+    assert cities == [("c0", "Ulm"), ("c1", "Ulm")]
