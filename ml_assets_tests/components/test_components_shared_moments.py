@@ -89,7 +89,7 @@ def test_every_row_of_the_training_set_holds_its_own_values(trips):
 
 def test_only_what_entity_and_time_determine_is_stored(trips):
     stored = trips.lake.scan("features/sales").collect()
-    assert stored.columns == ["month", "at", "shop", "km_sum_2d", "_declaration"]
+    assert stored.columns == ["month", "at", "shop", "km_sum_2d", "_declaration", "_inputs"]
     assert stored.select("month", "at", "shop").is_unique().all()
 
 
