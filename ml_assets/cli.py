@@ -155,12 +155,14 @@ def rollback(
     to: Annotated[str, typer.Option(help="Version to serve again; default: the one that the champion replaced.")] = "",
 ) -> None:
     """Let an earlier champion serve again, at once. The next decision to retrain waits out its cooldown."""
+    from datetime import UTC, datetime
+
     from ml_assets.automation.roll_back import roll_back
 
     home = _opened()
     try:
-        typer.echo(roll_back(home, _registry(home), model, to or None))
-    except (ValueError, LookupError) as error:
+        typer.echo(roll_back(home, _registry(home), model, to or None, datetime.now(UTC)))
+    except (ValueError, LookupError, ConnectionError) as error:
         _fail(error)
 
 
@@ -245,6 +247,8 @@ def score(
     import time
 
     from ml_assets.automation.console import open_console
+    from ml_assets.lake import Lake
+    from ml_assets.registry.decisions import Decisions
     from ml_assets.registry.records import CHAMPION
     from ml_assets.serving.batch import score_file
 
@@ -252,6 +256,7 @@ def score(
     began = time.perf_counter()
     try:
         registry = _registry(home)
+        Decisions(Lake(home.lake), registry, model).settle()
         champion = registry.load(model, alias=CHAMPION)
         written = score_file(champion, source, target, lambda rows: console.print(f"{rows:,} rows"))
     except (ValueError, LookupError, OSError) as error:
@@ -420,9 +425,9 @@ def _opened() -> Home:
     try:
         check_requirements()
         os.environ["ML_ASSETS_HOME"] = os.environ.get("ML_ASSETS_HOME") or str(current_project().folder / ".ml_assets")
+        home = Home.from_environment()
     except (NoProject, WrongVersion, ValueError) as error:
         _fail(error)
-    home = Home.from_environment()
     home.enter()
     return home
 

@@ -89,17 +89,45 @@ def _dbt_projects(folder: Path) -> list[Path]:
     return [found.parent for form in ("dbt_project.yml", "*/dbt_project.yml") for found in folder.glob(form)]
 
 
-@lru_cache(maxsize=1)
-def code_commit() -> str:
-    """The checkout's git commit, with ``+changes`` if files differ from it; the fingerprint outside of git."""
+@dataclass(frozen=True)
+class CodeState:
+    """The code in a folder.
 
+    Attributes:
+        commit: git commit; ``files-`` and the fingerprint outside of git.
+        changed: whether files differ from the commit, or declarations are in none.
+    """
+
+    commit: str
+    changed: bool
+
+
+@lru_cache(maxsize=1)
+def project_code() -> CodeState:
+    """The code of the current project; that of the platform outside of any."""
+    project = project_of(Path(os.environ.get(PROJECT_VARIABLE) or ".").resolve())
+    return _code_in(PROJECT, "ml_assets") if project is None else _code_in(project.folder, project.package)
+
+
+@lru_cache(maxsize=1)
+def platform_version() -> str:
+    """The version of ml_assets that runs, with its checkout's commit where it is one: ``0.1.0 (3f2a..., changed)``."""
+    from importlib.metadata import version
+
+    code = _code_in(PROJECT, "ml_assets")
+    return f"{version('ml_assets')} ({code.commit}{', changed' if code.changed else ''})"
+
+
+def _code_in(folder: Path, package: str) -> CodeState:
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, check=True, timeout=10
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
         ).stdout.strip()
 
     try:
-        commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
+        commit = git("rev-parse", "HEAD")
+        edited = git("status", "--porcelain", "--untracked-files=no", "--", ".")
+        # What a project's own folder holds besides, such as its state, decides nothing.
+        return CodeState(commit, bool(edited or git("status", "--porcelain", "--", package)))
     except (subprocess.CalledProcessError, FileNotFoundError, subprocess.TimeoutExpired):
-        return f"files-{code_fingerprint()}"
-    return commit + ("+changes" if changes else "")
+        return CodeState(f"files-{code_fingerprint()}", changed=False)

@@ -5,6 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ml_assets.addresses import require_fit, sqlite_url
+
 TELEMETRY_OFF = {
     "DO_NOT_TRACK": "1",
     "DAGSTER_DISABLE_TELEMETRY": "1",
@@ -37,12 +39,17 @@ class Home:
 
     @classmethod
     def from_environment(cls) -> "Home":
-        """Read ``ML_ASSETS_HOME`` (default ``.ml_assets`` in the working directory) and its overrides."""
+        """Read ``ML_ASSETS_HOME`` (default ``.ml_assets`` in the working directory) and its overrides.
+
+        Raises:
+            ValueError: a path in which databases or tables would read something else.
+        """
         root = Path(os.environ.get("ML_ASSETS_HOME", ".ml_assets")).absolute()
+        require_fit(root, "the home ML_ASSETS_HOME")
         return cls(
             root=root,
             lake=os.environ.get("ML_ASSETS_LAKE") or str(root / "lake"),
-            mlflow=os.environ.get("ML_ASSETS_MLFLOW") or f"sqlite:///{root / 'mlflow' / 'mlflow.db'}",
+            mlflow=os.environ.get("ML_ASSETS_MLFLOW") or sqlite_url(root / "mlflow" / "mlflow.db"),
         )
 
     @property
@@ -68,12 +75,12 @@ class Home:
     @property
     def studies(self) -> str:
         """SQLAlchemy URL of Optuna's studies; ``ML_ASSETS_STUDIES`` names another one."""
-        return os.environ.get("ML_ASSETS_STUDIES") or f"sqlite:///{self.root / 'studies.db'}"
+        return os.environ.get("ML_ASSETS_STUDIES") or sqlite_url(self.root / "studies.db")
 
     @property
     def online_store(self) -> str:
         """URL of the online features' store; ``ONLINE_STORE_URL`` names another one, such as redis://host:6379/0."""
-        return os.environ.get("ONLINE_STORE_URL") or f"sqlite:///{self.root / 'online.db'}"
+        return os.environ.get("ONLINE_STORE_URL") or sqlite_url(self.root / "online.db")
 
     def prepare(self, project: Path) -> None:
         """Create the folders, place ``dagster.yaml`` and point the tools of this process at them.

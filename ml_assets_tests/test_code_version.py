@@ -1,4 +1,6 @@
+import shutil
 import subprocess
+from importlib.metadata import version
 
 import pytest
 
@@ -21,9 +23,23 @@ def fingerprint():
     return code_version.code_fingerprint.__wrapped__()
 
 
-def commit():
+def code():
     code_version.code_fingerprint.cache_clear()
-    return code_version.code_commit.__wrapped__()
+    return code_version.project_code.__wrapped__()
+
+
+@pytest.fixture
+def own_project(project, tmp_path_factory, monkeypatch):  # noqa: ARG001
+    """A user's project beside the checkout, in a repository of its own; the working directory."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "pyproject.toml").write_text('[tool.dg.project]\nroot_module = "shop"\n')
+    (folder / "shop").mkdir()
+    (folder / "shop/defs.yaml").write_text("first")
+    git(folder, "init")
+    git(folder, "add", ".")
+    git(folder, "commit", "-m", "a project")
+    monkeypatch.chdir(folder)
+    return folder
 
 
 def git(project, *arguments):
@@ -82,17 +98,41 @@ def test_notes_and_caches_do_not_count(project, name):
     assert fingerprint() == before
 
 
-def test_the_commit_says_whether_files_differ_from_it(project):
+def test_the_code_is_that_of_the_users_project(project, own_project):
     git(project, "init")
     git(project, "add", ".")
-    git(project, "commit", "-m", "first")
+    git(project, "commit", "-m", "the platform")
+    assert git(project, "rev-parse", "HEAD") != git(own_project, "rev-parse", "HEAD")
+    assert code() == code_version.CodeState(git(own_project, "rev-parse", "HEAD"), changed=False)
+
+
+@pytest.mark.parametrize("name", ["shop/defs.yaml", "shop/new.yaml", "pyproject.toml"])
+def test_the_code_tells_whether_files_differ_from_the_commit(own_project, name):
+    head = git(own_project, "rev-parse", "HEAD")
+    with (own_project / name).open("a") as file:
+        file.write("# more")
+    assert code() == code_version.CodeState(head, changed=True)
+
+
+def test_state_in_the_projects_folder_is_no_change_of_its_code(own_project):
+    (own_project / ".ml_assets").mkdir()
+    (own_project / ".ml_assets/online.db").write_text("state")
+    assert not code().changed
+
+
+def test_the_platforms_version_is_told_with_its_checkout(project, own_project):  # noqa: ARG001
+    git(project, "init")
+    git(project, "add", ".")
+    git(project, "commit", "-m", "the platform")
     head = git(project, "rev-parse", "HEAD")
-    assert commit() == head
+    told = code_version.platform_version.__wrapped__
+    assert told() == f"{version('ml_assets')} ({head})"
     (project / "ml_assets/a.py").write_text("second")
-    assert commit() == f"{head}+changes"
+    assert told() == f"{version('ml_assets')} ({head}, changed)"
 
 
-def test_outside_of_git_the_files_stand_for_the_commit(project, monkeypatch):
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.parent))
-    assert commit() == f"files-{fingerprint()}"
+def test_outside_of_git_the_files_stand_for_the_commit(own_project, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(own_project.parent))
+    shutil.rmtree(own_project / ".git")
+    assert code() == code_version.CodeState(f"files-{fingerprint()}", changed=False)
     code_version.code_fingerprint.cache_clear()

@@ -11,6 +11,7 @@ from ml_assets.handover.feast_repository import Repository, ViewInLake, export_v
 from ml_assets.handover.package import Candidate, Packaged, package_model
 from ml_assets.lake import Lake
 from ml_assets.online.spec import OnlineSpec
+from ml_assets.registry.decisions import Decisions
 from ml_assets.registry.records import CHAMPION, RegisteredVersion
 from ml_assets.registry.registry import Registry
 from ml_assets.training.fit import load_model
@@ -29,6 +30,7 @@ def package_version(
         ValueError: what `package_model` raises.
         FileNotFoundError: the version's files are not where they were registered.
     """
+    Decisions(lake, registry, name).settle()
     found = _find(registry, name, version)
     rows = lake.scan(f"{name}/reference").filter(pl.col("model_version") == found.version).collect()
     with registry.files(found) as files:

@@ -22,6 +22,7 @@ from ml_assets.declarations.specs import DeclaredModel
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.quality.contracts import contract_schema, load_contract
+from ml_assets.registry.tracking_server import RegistryAway
 from ml_assets.resources import RegistryResource
 from ml_assets.retraining.decide import read_decisions
 from ml_assets.sources.grains import WHOLE
@@ -101,8 +102,12 @@ class MainJob:
         dead = close_dead_runs(instance)
         if dead:
             registry = RegistryResource(tracking_uri=self.home.mlflow, artifacts=self.home.mlflow_artifacts)
-            closed = registry.open().close_stale_runs(dead)
-            console.print(f"Closed {len(dead)} killed run(s) and {closed} MLflow run(s) they had left open.")
+            try:
+                closed = registry.open().close_stale_runs(dead)
+                console.print(f"Closed {len(dead)} killed run(s) and {closed} MLflow run(s) they had left open.")
+            except RegistryAway as away:
+                # What comes before a training does not need it.
+                console.print(f"Closed {len(dead)} killed run(s); what they left open in MLflow stays so: {away}")
 
     def _run_once(self, console: Console, runner: Runner, planned: PlannedRun, before: str) -> str:
         models = () if planned.job == ingest_job(self.use_case) else sorted(runner.left_out)

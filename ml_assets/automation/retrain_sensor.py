@@ -14,10 +14,11 @@ from ml_assets.lake import Lake
 from ml_assets.notifications.channels import LogChannel, channels_from_environment
 from ml_assets.notifications.notice import Notice
 from ml_assets.notifications.send import notify
+from ml_assets.registry.decisions import read_decisions as read_promotions
 from ml_assets.resources import LakeResource
 from ml_assets.retraining.attempts import Attempt, next_attempt
 from ml_assets.retraining.decide import DecisionRecord, read_decisions
-from ml_assets.training.promotion import PromotionDecision
+from ml_assets.training.promotion import ROLLED_BACK
 
 
 def retrain_sensor(model: MLModel, group: str, every_seconds: int) -> dg.SensorDefinition:
@@ -104,11 +105,12 @@ def _decision_notices(decisions: list[DecisionRecord]) -> Iterator[tuple[str, No
 
 
 def _promotion_notices(lake: Lake, model: str) -> Iterator[tuple[str, Notice]]:
-    key = f"{model}/champion"
-    if not lake.exists(key):
-        return
-    for record, as_of in lake.scan(key).select("record", "_as_of").collect().iter_rows():
-        one = PromotionDecision.model_validate_json(record)
+    for one in read_promotions(lake, model):
+        if one.rule == ROLLED_BACK:
+            continue  # told of by whoever rolled back
         subject = f"{model}: version {one.challenger} {'promoted' if one.promote else 'not promoted'}"
-        facts = {"model": model, "challenger": one.challenger, "champion": one.champion or "none", "as_of": as_of}
-        yield f"promotion {one.challenger} {as_of}", Notice("promotion", subject, one.reason, facts)
+        facts = {"model": model, "challenger": one.challenger, "champion": one.champion or "none", "as_of": one.as_of}
+        yield (
+            f"promotion {one.challenger} {one.as_of} {one.id}".rstrip(),
+            Notice("promotion", subject, one.reason, facts),
+        )

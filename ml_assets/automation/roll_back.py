@@ -3,29 +3,37 @@
 import os
 from datetime import datetime
 
-import polars as pl
-
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.notifications.channels import channels_from_environment
 from ml_assets.notifications.notice import Notice
 from ml_assets.notifications.send import notify
+from ml_assets.registry.decisions import Decisions
 from ml_assets.registry.registry import Registry
+from ml_assets.retraining.decide import read_decisions
+from ml_assets.training.promotion import roll_back_decision
 
 
-def roll_back(home: Home, registry: Registry, model: str, to: str | None) -> str:
+def roll_back(home: Home, registry: Registry, model: str, to: str | None, now: datetime) -> str:
     """Roll back and say what happened, in one line. It counts from the end of the last drop that was scored.
+
+    Args:
+        now: when it is decided, in UTC; nothing but the record of it depends on that.
 
     Raises:
         LookupError: no champion, no such version, or nothing to go back to.
         ValueError: the version serves already.
     """
-    lake, scored = Lake(home.lake), f"{model}/retrain_decision"
-    if not lake.exists(scored):
+    lake = Lake(home.lake)
+    decided = read_decisions(lake, model)
+    if not decided:
         raise LookupError(f"{model} has decided nothing yet, so there is no moment to roll back from")
-    decided = lake.scan(scored).select(pl.col("record").str.json_path_match("$.as_of").max()).collect().item()
-    as_of = datetime.fromisoformat(decided)
-    served, serves = registry.roll_back(model, as_of=as_of, to=to)
+    as_of = datetime.fromisoformat(decided[-1].as_of)
+    decisions = Decisions(lake, registry, model)
+    decisions.settle()
+    served, serves = registry.find_earlier(model, to)
+    decision = roll_back_decision(model, served=served, serves=serves, as_of=as_of)
+    decisions.add(decision, run_id=registry.version(model, serves).run_id, as_of=as_of.isoformat(), decided_at=now)
     told = f"{model}: version {serves} serves again instead of version {served}, from {as_of:%Y-%m-%d} on"
     facts = {"model": model, "champion": serves, "before": served}
     # The first channel is the log; the command line says it itself.

@@ -75,6 +75,7 @@ def _refuse_wrong(settings: ServeSettings) -> None:
 def _make_app(settings: ServeSettings, *, logged: bool) -> Server:
     from ml_assets.lake import Lake
     from ml_assets.online.store import open_store
+    from ml_assets.registry.decisions import Decisions
     from ml_assets.registry.registry import EXPERIMENT, Registry
     from ml_assets.serving.request_log import DAY, RequestLog
     from ml_assets.serving.tracing import open_tracing
@@ -82,6 +83,9 @@ def _make_app(settings: ServeSettings, *, logged: bool) -> Server:
     home = Home.from_environment()
     registry = Registry(home.mlflow, home.mlflow_artifacts or None, EXPERIMENT)
     lake = Lake(home.lake)
+
+    for name in settings.models:
+        Decisions(lake, registry, name).settle()
 
     def open_log(schema_of) -> RequestLog:
         return RequestLog(lambda key, frame: lake.append(key, frame, [DAY]), schema_of)

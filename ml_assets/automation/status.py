@@ -12,7 +12,10 @@ from ml_assets.automation.summary import summarise
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.declarations.specs import DeclaredModel, DeclaredSpine
 from ml_assets.lake import Lake
+from ml_assets.registry.decisions import Decisions
+from ml_assets.registry.records import RegisteredVersion
 from ml_assets.registry.registry import Registry
+from ml_assets.registry.tracking_server import RegistryAway
 from ml_assets.retraining.decide import DecisionRecord, read_decisions
 from ml_assets.sources.grains import drop_end
 
@@ -26,6 +29,7 @@ class ModelStatus(BaseModel):
 
     model: str
     champion: str | None = Field(description="Version that serves.")
+    registry_away: str | None = Field(description="Why the champion is not known; null if it is, or there is none.")
     champion_age_days: float | None = Field(description="From its training cut-off to the end of the last scored drop.")
     last_drop: str | None = Field(description="The last drop that was scored.")
     strongest_drift: str | None = Field(description="Feature with the largest PSI in it.")
@@ -59,7 +63,7 @@ def model_status(
     model: DeclaredModel, spine: DeclaredSpine, lake: Lake, registry: Registry, records: RunRecords, now: datetime
 ) -> ModelStatus:
     """What is known about one model at ``now``, which freshness is counted to."""
-    champion = registry.champion(model.name)
+    champion, away = _champion(lake, registry, model.name)
     drops = summarise(lake, model.name, spine.partition, model.metric, []).drops
     last = drops.row(-1, named=True) if drops.height else {}
     decisions = read_decisions(lake, model.name)
@@ -72,6 +76,7 @@ def model_status(
     return ModelStatus(
         model=model.name,
         champion=champion and champion.version,
+        registry_away=away,
         champion_age_days=age,
         last_drop=last.get("drop"),
         strongest_drift=last.get("strongest_drift"),
@@ -83,8 +88,17 @@ def model_status(
         decision=decision and ("retrain" if decision.retrain else "wait"),
         reason=decision and decision.reason,
         freshness=_freshness(model, records, now),
-        next_step=_next_step(champion is not None, decision, records),
+        next_step=away or _next_step(champion is not None, decision, records),
     )
+
+
+def _champion(lake: Lake, registry: Registry, model: str) -> tuple[RegisteredVersion | None, str | None]:
+    """The version that serves, and why that cannot be told, if so."""
+    try:
+        Decisions(lake, registry, model).settle()
+        return registry.champion(model), None
+    except RegistryAway as away:
+        return None, str(away)
 
 
 def _freshness(model: DeclaredModel, records: RunRecords, now: datetime) -> str:
@@ -119,7 +133,8 @@ def print_status(statuses: Sequence[ModelStatus], as_json: bool) -> None:
         return
     console = Console(highlight=False)
     for one in statuses:
-        version = f"version {one.champion}" if one.champion else "no champion"
+        unknown = "champion unknown" if one.registry_away else "no champion"
+        version = f"version {one.champion}" if one.champion else unknown
         age = "" if one.champion_age_days is None else f", cut-off {one.champion_age_days:.0f} days old"
         console.print(f"[bold]{one.model}[/]  {version}{age}, {one.freshness}")
         if one.last_drop:

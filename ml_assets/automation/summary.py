@@ -127,7 +127,10 @@ def _quarantined(lake: Lake, sources: list[str]) -> pl.LazyFrame:
 def _holdout(lake: Lake, model: str) -> pl.DataFrame:
     """The newest training's metrics, model and baseline side by side."""
     table = lake.scan(f"{model}/evaluation").filter(pl.col("subject").is_in(["model", "baseline"])).collect()
-    newest = table.filter(pl.col("_as_of") == table["_as_of"].max())
+    newest = table.filter(pl.col("_as_of") == pl.col("_as_of").max())
+    if "model_version" in newest.columns:
+        made = pl.col("model_version").cast(pl.Int64)
+        newest = newest.filter(made.eq_missing(made.max()))
     return newest.pivot(on="subject", index="metric", values="value").sort("metric")
 
 

@@ -13,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ml_assets.addresses import sqlite_url
 from ml_assets.automation.projects import spine_of
 from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.ml_model import MLModel
@@ -69,7 +70,7 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
     featured = _with_features(sample, context, tables)
     with tempfile.TemporaryDirectory() as folder:
         as_of = _latest_cut_off(sample, context)
-        fitted = fit_as_of(featured, spec, context.features, as_of, f"sqlite:///{Path(folder) / 'studies.db'}")
+        fitted = fit_as_of(featured, spec, context.features, as_of, sqlite_url(Path(folder) / "studies.db"))
     measured = evaluate(
         fitted.split.holdout,
         read_scores(fitted.reference, spec.task, fitted.model.classes),

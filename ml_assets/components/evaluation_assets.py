@@ -1,6 +1,8 @@
 """evaluation, reference and champion: how good the challenger is, and whether it may serve."""
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,10 +17,11 @@ from ml_assets.components.partitions import drop_at
 from ml_assets.components.records import (
     TrainedVersion,
     read_record,
+    read_version,
     record_metadata,
     replace_as_of,
-    write_record,
 )
+from ml_assets.components.run_clock import run_started
 from ml_assets.components.skew_records import latest_skew
 from ml_assets.components.stages import STAGE, TRAINING
 from ml_assets.components.training_assets import read_part
@@ -28,15 +31,16 @@ from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION
 
 if TYPE_CHECKING:
     from ml_assets.registry.registry import Registry
+    from ml_assets.training.bootstrap import Interval
     from ml_assets.training.evaluate import Evaluation
     from ml_assets.training.fit import TrainedModel
-    from ml_assets.training.promotion import Evidence
+    from ml_assets.training.promotion import Evidence, PromotionDecision
 
 TAGS = {STAGE: TRAINING}
 MEASURED_ROWS = 200
 """Rows of the holdout that the challenger's latency is measured with."""
 
-SCORE, PREDICTION, VERSION = "score", "prediction", "model_version"
+SCORE, PREDICTION = "score", "prediction"
 
 
 def evaluation_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
@@ -110,7 +114,7 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
         run.log_metrics({f"holdout_{name}": value for name, value in measured.values.items()})
         run.log_files({f"plots/{name}.png": png for name, png in plots.items()})
         rows = pl.concat([measured.metrics, _long(measured.slices)], how="diagonal")
-        written, stored = replace_as_of(tables, model.key("evaluation"), moment, rows)
+        written, stored = replace_as_of(tables, model.key("evaluation"), moment, rows, trained.version)
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={
@@ -123,8 +127,8 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
             },
             data_version=data_version(written),
         )
-        reference = scored(holdout, fitted).with_columns(pl.lit(trained.version).alias(VERSION))
-        written, stored = replace_as_of(tables, model.key("reference"), moment, reference)
+        reference = scored(holdout, fitted)
+        written, stored = replace_as_of(tables, model.key("reference"), moment, reference, trained.version)
         yield dg.MaterializeResult(
             asset_key=dg.AssetKey([spec.name, "reference"]),
             metadata=table_metadata(written, stored) | {"version": trained.version},
@@ -312,69 +316,122 @@ def _champion(model: ModelContext) -> dg.AssetsDefinition:
             )
         ],
     )
-    def champion(lake: LakeResource, as_of: AsOf, registry: RegistryResource) -> dg.MaterializeResult:
-        from ml_assets.training.evaluate import IMPROVEMENT, MODEL, read_interval
-        from ml_assets.training.promotion import decide_promotion
+    def champion(
+        context: dg.AssetExecutionContext, lake: LakeResource, as_of: AsOf, registry: RegistryResource
+    ) -> dg.MaterializeResult:
+        from ml_assets.registry.decisions import Decisions
+        from ml_assets.training.promotion import promotion_basis
 
         tables, mlflow = lake.open(), registry.open()
         moment = model.moment(tables, as_of).isoformat()
         trained = read_record(tables, model.key("model"), moment, TrainedVersion)
-        metrics = read_as_of(tables, model.key("evaluation"), moment)
-        reigning = mlflow.champion(spec.name)
-        reigning = None if reigning is None or reigning.version == trained.version else reigning
-        own = metrics.filter(pl.col("subject") == MODEL)
-        decision = decide_promotion(
-            model=spec.name,
-            challenger=trained.version,
-            champion=reigning and reigning.version,
-            values=dict(own.select("metric", "value").iter_rows()),
-            floors=spec.floors,
-            over_baseline=read_interval(metrics, IMPROVEMENT, spec.promotion.metric),
-            over_champion=reigning
-            and _over_champion(tables, model, trained, mlflow.load(spec.name, version=reigning.version)),
-            promotion=spec.promotion,
-            serving=_serving_evidence(tables, model, trained, mlflow),
-        )
-        if decision.promote:
-            mlflow.promote(spec.name, trained.version)
-        written = write_record(tables, model.key("champion"), moment, decision)
+        measured = _measured(tables, model, trained)
+        basis = promotion_basis(*measured.basis(model))
+        decisions = Decisions(tables, mlflow, spec.name)
+        decisions.settle()
+        decision = decisions.standing(mlflow.version(spec.name, trained.version), moment, basis)
+        if decision is None:
+            answer = _decide(tables, mlflow, model, trained, measured)
+            decision = decisions.add(
+                answer, run_id=trained.run_id, as_of=moment, basis=basis, decided_at=run_started(context)
+            )
+        serves = mlflow.champion(spec.name)
         return dg.MaterializeResult(
             metadata={
-                **record_metadata(decision),
+                "decision": "promote" if decision.promote else "keep",
+                "reason": decision.reason,
+                "serves_now": serves.version if serves else "none",
                 "evidence": markdown(pl.DataFrame([item.model_dump() for item in decision.evidence])),
+                **record_metadata(decision),
             },
-            data_version=data_version(written),
+            data_version=dg.DataVersion(str(tables.version(model.key("champion")))),
         )
 
     return champion
 
 
-def _serving_evidence(
-    lake: Lake, model: ModelContext, trained: TrainedVersion, mlflow: "Registry"
-) -> "dict[str, list[Evidence]] | None":
-    """What the server's answers up to now and the challenger's latency say; None for a model that is not served."""
+@dataclass(frozen=True)
+class _Measured:
+    """What a decision on a challenger rests on, but for the comparison with the champion and the latency.
+
+    Attributes:
+        values: the challenger's holdout metrics.
+        over_baseline: paired difference to the baseline.
+        skew: what the server's answers up to now say; None for a model that is not served.
+    """
+
+    values: dict[str, float]
+    over_baseline: "Interval"
+    skew: "Sequence[Evidence] | None"
+
+    def basis(self, model: ModelContext) -> list:
+        """All of it, with the rules that it is held against."""
+        found = [item.model_dump(mode="json") for item in self.skew or ()]
+        baseline = dataclasses.asdict(self.over_baseline)
+        declared = {"floors": model.spec.floors, "promotion": model.spec.promotion, "serving": model.serving}
+        return [self.values, baseline, {"skew": found}, *declared.values()]
+
+
+def _measured(lake: Lake, model: ModelContext, trained: TrainedVersion) -> _Measured:
+    from ml_assets.training.evaluate import IMPROVEMENT, MODEL, read_interval
+
+    metrics = read_version(lake, model.key("evaluation"), trained.version)
+    own = metrics.filter(pl.col("subject") == MODEL)
+    return _Measured(
+        values=dict(own.select("metric", "value").iter_rows()),
+        over_baseline=read_interval(metrics, IMPROVEMENT, model.spec.promotion.metric),
+        skew=_skew_evidence(lake, model, trained),
+    )
+
+
+def _decide(
+    lake: Lake, mlflow: "Registry", model: ModelContext, trained: TrainedVersion, measured: _Measured
+) -> "PromotionDecision":
+    from ml_assets.training.promotion import LATENCY, SKEW, decide_promotion
+
+    spec, reigning, serving = model.spec, mlflow.champion(model.spec.name), None
+    # One that serves already, by somebody's hand, has nobody to be compared with but itself.
+    reigning = None if reigning is None or reigning.version == trained.version else reigning
+    if measured.skew is not None:
+        serving = {SKEW: measured.skew, LATENCY: _latency_evidence(lake, mlflow, model, trained)}
+    return decide_promotion(
+        model=spec.name,
+        challenger=trained.version,
+        champion=reigning and reigning.version,
+        values=measured.values,
+        floors=spec.floors,
+        over_baseline=measured.over_baseline,
+        over_champion=reigning
+        and _over_champion(lake, model, trained, mlflow.load(spec.name, version=reigning.version)),
+        promotion=spec.promotion,
+        serving=serving,
+    )
+
+
+def _skew_evidence(lake: Lake, model: ModelContext, trained: TrainedVersion) -> "list[Evidence] | None":
+    """What the server's answers up to now say; None for a model that is not served."""
     if model.serving is None:
         return None
-    from ml_assets.serving.gate import latency_evidence, skew_evidence
-    from ml_assets.serving.latency import measure_latency
-    from ml_assets.training.promotion import LATENCY, SKEW
+    from ml_assets.serving.gate import skew_evidence
 
     before = datetime.fromisoformat(trained.as_of) - timedelta(microseconds=1)
     compared = latest_skew(lake, model, drop_at(before, model.spine.drops))
-    rows = read_as_of(lake, model.key("reference"), trained.as_of)
+    return [] if compared is None else skew_evidence(compared)
+
+
+def _latency_evidence(
+    lake: Lake, mlflow: "Registry", model: ModelContext, trained: TrainedVersion
+) -> "Sequence[Evidence]":
+    from ml_assets.serving.gate import latency_evidence
+    from ml_assets.serving.latency import measure_latency
+
+    rows = read_version(lake, model.key("reference"), trained.version)
     measured = measure_latency(mlflow.load(model.spec.name, version=trained.version), rows.head(MEASURED_ROWS))
-    return {
-        SKEW: [] if compared is None else skew_evidence(compared),
-        LATENCY: latency_evidence(measured, model.serving),
-    }
-
-
-def read_as_of(lake: Lake, key: str, as_of: str) -> pl.DataFrame:
-    return lake.scan(key).filter(pl.col("_as_of") == as_of).drop("_as_of").collect()
+    return latency_evidence(measured, model.serving)
 
 
 def _over_champion(lake: Lake, model: ModelContext, trained: TrainedVersion, champion: "TrainedModel"):
     from ml_assets.training.promotion import compare_with_champion
 
-    rows = read_as_of(lake, model.key("reference"), trained.as_of)
+    rows = read_version(lake, model.key("reference"), trained.version)
     return compare_with_champion(rows, champion, spec=model.spec, challenger_threshold=trained.threshold)

@@ -8,10 +8,11 @@ import polars as pl
 import polars.selectors as cs
 
 from ml_assets.components.conditions import FOLLOW_DROPS
-from ml_assets.components.evaluation_assets import PREDICTION, SCORE, VERSION
+from ml_assets.components.evaluation_assets import PREDICTION, SCORE
 from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
 from ml_assets.components.partitions import SINGLE_RUN, drop_end, drops_of
+from ml_assets.components.records import VERSION
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
 from ml_assets.training.tasks import PROBABILITY

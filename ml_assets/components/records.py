@@ -14,6 +14,9 @@ Record = TypeVar("Record")
 AS_OF = "_as_of"
 """Partition column of every table of a training: the moment the training looked from."""
 
+VERSION = "model_version"
+"""Column of what is about one version of a model."""
+
 
 class TrainedVersion(BaseModel):
     """One trained model as it stands in the registry."""
@@ -31,30 +34,44 @@ class TrainedVersion(BaseModel):
     )
 
 
-def write_record(lake: Lake, key: str, as_of: str, record: object) -> TableVersion:
-    """Store a dataclass or pydantic model: scalars as columns, and the whole as JSON in ``record``."""
+def write_record(lake: Lake, key: str, as_of: str, record: object, version: str = "") -> TableVersion:
+    """Store a dataclass or pydantic model: scalars as columns, and the whole as JSON in ``record``.
+
+    Args:
+        version: the model's version that it is about, a column of it; records of other versions stay.
+    """
     content = TypeAdapter(type(record)).dump_python(record, mode="json")
     scalars = {name: value for name, value in content.items() if isinstance(value, str | int | float | bool)}
     row = pl.DataFrame([{AS_OF: as_of, **scalars, "record": json.dumps(content)}])
-    return lake.replace(key, row, {AS_OF: [as_of]})
+    return lake.replace(key, row, {AS_OF: [as_of]} | ({"version": [version]} if version else {}))
 
 
 def read_record(lake: Lake, key: str, as_of: str, kind: type[Record]) -> Record:
-    """The record stored under ``key`` for the training that looked from ``as_of``.
+    """The record stored under ``key`` for the training that looked from ``as_of``: of several versions the newest.
 
     Raises:
         TableMissing: there is none.
     """
-    rows = lake.scan(key).filter(pl.col(AS_OF) == as_of).select("record").collect()
+    rows = lake.scan(key).filter(pl.col(AS_OF) == as_of).collect()
     if rows.is_empty():
         raise TableMissing(f"{key} holds nothing as of {as_of}: materialize it with that as_of first")
-    return TypeAdapter(kind).validate_json(rows.item())
+    if "version" in rows.columns:
+        rows = rows.sort(pl.col("version").cast(pl.Int64)).tail(1)
+    return TypeAdapter(kind).validate_json(rows["record"].item())
 
 
-def replace_as_of(lake: Lake, key: str, as_of: str, frame: pl.DataFrame) -> tuple[TableVersion, pl.DataFrame]:
-    """Store ``frame`` as the rows of one training; returns it as it was stored."""
-    stored = frame.with_columns(pl.lit(as_of).alias(AS_OF))
-    return lake.replace(key, stored, {AS_OF: [as_of]}), stored
+def replace_as_of(
+    lake: Lake, key: str, as_of: str, frame: pl.DataFrame, version: str = ""
+) -> tuple[TableVersion, pl.DataFrame]:
+    """Store ``frame`` as the rows of one training, or of the version it made; returns it as it was stored."""
+    of_version = {VERSION: version} if version else {}
+    stored = frame.with_columns(pl.lit(as_of).alias(AS_OF), **{name: pl.lit(v) for name, v in of_version.items()})
+    return lake.replace(key, stored, {AS_OF: [as_of]} | {name: [v] for name, v in of_version.items()}), stored
+
+
+def read_version(lake: Lake, key: str, version: str) -> pl.DataFrame:
+    """What was stored about one version."""
+    return lake.scan(key).filter(pl.col(VERSION) == version).drop(AS_OF).collect()
 
 
 def record_metadata(record: object) -> dict[str, object]:

@@ -7,19 +7,25 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.components.conditions import FOLLOW_DROPS
-from ml_assets.components.evaluation_assets import VERSION
-from ml_assets.components.metadata import data_version, markdown, table_metadata
+from ml_assets.components.metadata import column_schema, markdown
 from ml_assets.components.model_context import ModelContext
 from ml_assets.components.monitoring_assets import reference_rows, scored_rows
 from ml_assets.components.partitions import SINGLE_RUN, drop_end, drops_of
-from ml_assets.components.records import AS_OF, TrainedVersion
+from ml_assets.components.records import AS_OF, VERSION, TrainedVersion
 from ml_assets.lake import Lake
+from ml_assets.lake.records import NUMBER, RECORD, add_records
 from ml_assets.resources import LakeResource, RegistryResource
-from ml_assets.retraining.decide import DecisionRecord
+from ml_assets.retraining.decide import DecisionRecord, read_decisions
 from ml_assets.retraining.evidence import Circumstances
 
 DROPS_LOOKED_AT = 2
 """A rule on n of the last m chunks may reach back into the drop before."""
+
+DESCRIBED = {
+    NUMBER: "Place in the order in which decisions were made: the last on a drop is the one that holds.",
+    **{f"decision_{n}" if n == "id" else n: field.description for n, field in DecisionRecord.model_fields.items()},
+    RECORD: "The whole decision as JSON, with its evidence.",
+}
 
 
 def retraining_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
@@ -50,17 +56,10 @@ def _retrain_decision(model: ModelContext) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         tables, drops = lake.open(), drops_of(context, model.spine.drops)
         records = [_decide(tables, registry, model, drop, failed_gates(context, drop)) for drop in drops]
-        stored = pl.concat(
-            [
-                pl.DataFrame([{model.spine.partition: r.drop, **_columns(r), "record": r.model_dump_json()}])
-                for r in records
-            ]
-        )
-        written = tables.replace(model.key("retrain_decision"), stored, {model.spine.partition: drops})
-        last = records[-1]
+        _add_new(tables, model, records)
+        key, last = model.key("retrain_decision"), records[-1]
         return dg.MaterializeResult(
             metadata={
-                **table_metadata(written, stored),
                 "decision": "retrain" if last.retrain else "wait",
                 "reason": last.reason,
                 "rule": last.rule,
@@ -70,11 +69,22 @@ def _retrain_decision(model: ModelContext) -> dg.AssetsDefinition:
                     pl.DataFrame([e.model_dump(exclude={"side"}) for e in last.evidence], infer_schema_length=None)
                 ),
                 "causes": markdown(pl.DataFrame([c.model_dump() for c in last.causes])) if last.causes else "none",
+                "table_version": tables.version(key),
+                "dagster/column_schema": column_schema(tables.scan(key).collect_schema(), DESCRIBED),
             },
-            data_version=data_version(written),
+            data_version=dg.DataVersion(str(tables.version(key))),
         )
 
     return retrain_decision
+
+
+def _add_new(lake: Lake, model: ModelContext, records: Sequence[DecisionRecord]) -> None:
+    """Add the decisions that say something else than the last on their drop, or rest on other evidence."""
+    stands = {one.drop: one.id for one in read_decisions(lake, model.spec.name)}
+    new = [one for one in records if stands.get(one.drop) != one.id]
+    if new:
+        columns = [{model.spine.partition: one.drop, **_columns(one)} for one in new]
+        add_records(lake, model.key("retrain_decision"), new, columns, model.spine.partition)
 
 
 def _columns(record: DecisionRecord) -> dict[str, object]:

@@ -6,10 +6,10 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.components.conditions import SCORE_DROPS
-from ml_assets.components.evaluation_assets import VERSION
 from ml_assets.components.metadata import data_version, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
 from ml_assets.components.partitions import SINGLE_RUN, drops_of
+from ml_assets.components.records import VERSION
 from ml_assets.components.run_clock import run_started
 from ml_assets.components.stages import SCORING, STAGE
 from ml_assets.resources import LakeResource, RegistryResource
@@ -43,11 +43,13 @@ def _predictions(model: ModelContext) -> dg.AssetsDefinition:
     def predictions(
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.MaterializeResult:
+        from ml_assets.registry.decisions import Decisions
         from ml_assets.training.fit import predict
         from ml_assets.training.scored import score_columns
 
         tables, mlflow = lake.open(), registry.open()
         drops = drops_of(context, model.spine.drops)
+        Decisions(tables, mlflow, spec.name).settle()
         champion = mlflow.champion(spec.name)
         if champion is None:
             raise ValueError(f"model {spec.name} has no champion yet: materialize {spec.name}/champion first")

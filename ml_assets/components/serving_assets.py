@@ -81,8 +81,13 @@ def _served_predictions(model: ModelContext) -> dg.AssetsDefinition:
         store_skew(tables, model, [one.skew.record(spec.name, drop) for drop, one in gathered.items()])
         served = pl.concat([one.rows for one in gathered.values()])
         written = tables.replace(model.key("served_predictions"), served, {partition: drops})
+        compacted = tables.compact(model.key(LOG)) if tables.exists(model.key(LOG)) else None
         yield dg.MaterializeResult(
-            metadata={**table_metadata(written, served), **_told(tables, model, log, gathered)},
+            metadata={
+                **table_metadata(written, served),
+                **_told(tables, model, log, gathered),
+                **_about_log(model, compacted),
+            },
             data_version=data_version(written),
         )
         results = {drop: _skew_check(key, drop, one.skew) for drop, one in gathered.items()}
@@ -186,13 +191,17 @@ def _told(lake: Lake, model: ModelContext, log: pl.LazyFrame, gathered: dict[str
     from ml_assets.serving.served import count_waiting
 
     spine = lake.scan(model.spine.table)
-    told: dict[str, object] = {
+    return {
         "waiting_for_a_spine_row": count_waiting(log, spine, model.spec.spine.key),
         "traffic": {drop: asdict(one.traffic) for drop, one in gathered.items()},
     }
-    if lake.exists(model.key(LOG)):
-        return told | {"log_files_compacted": lake.compact(model.key(LOG))}
-    return told | {"log": f"{model.key(LOG)} is not there yet: nothing was asked"}
+
+
+def _about_log(model: ModelContext, compacted: int | None) -> dict[str, object]:
+    """How many files of the log were compacted; None if there is no log."""
+    if compacted is None:
+        return {"log": f"{model.key(LOG)} is not there yet: nothing was asked"}
+    return {"log_files_compacted": compacted}
 
 
 def _skew_check(key: dg.AssetKey, drop: str, skew: "Skew") -> dg.AssetCheckResult:

@@ -3,7 +3,7 @@
 import dagster as dg
 import polars as pl
 
-from ml_assets.code_version import code_commit
+from ml_assets.code_version import platform_version, project_code
 from ml_assets.components.feature_view import AUDITED_ROWS, POINT_IN_TIME, differing_features
 from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model_context import ROW, ModelContext
@@ -248,7 +248,7 @@ def _model(model: ModelContext) -> dg.AssetsDefinition:
             trees=fitted.best_iteration + 1,
             threshold=fitted.threshold,
         )
-        written = write_record(tables, model.key("model"), moment, record)
+        written = write_record(tables, model.key("model"), moment, record, record.version)
         return dg.MaterializeResult(
             metadata={**record_metadata(record), "train_rows": train.height, "features": len(model.features)},
             data_version=data_version(written),
@@ -259,9 +259,12 @@ def _model(model: ModelContext) -> dg.AssetsDefinition:
 
 def _origin(context: dg.AssetExecutionContext, lake: Lake, model: ModelContext) -> RunOrigin:
     read = [model.spine.table, *(view.key for view in model.views), model.key("training_set")]
+    code = project_code()
     return RunOrigin(
         dagster_run_id=context.run.run_id,
-        code_commit=code_commit(),
+        code_commit=code.commit,
+        code_changed=code.changed,
+        platform=platform_version(),
         table_versions={key: lake.version(key) for key in read},
         declaration=model.spec.model_dump(mode="json"),
     )

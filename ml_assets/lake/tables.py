@@ -8,6 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from ml_assets.addresses import require_fit
+
 COMMIT_ATTEMPTS = 12
 """Tries of one commit. Two writers of the same partition conflict about every second time."""
 
@@ -32,9 +34,16 @@ class Lake:
     """Tables under ``root``, a local folder or an object-store URL such as ``s3://bucket/lake``.
 
     Credentials and endpoints of an object store come from its usual environment variables (``AWS_*``).
+
+    Raises:
+        ValueError: a local root in whose path Delta Lake would read something else.
     """
 
     root: str
+
+    def __post_init__(self) -> None:
+        if "://" not in self.root:
+            require_fit(self.root, "the lake")
 
     def uri(self, key: str) -> str:
         """Where the table with asset key ``key`` (parts joined by ``/``) lies."""
@@ -55,7 +64,14 @@ class Lake:
         Raises:
             TableMissing: no such table.
         """
-        return pl.scan_delta(self._table(key, version))
+        from deltalake.exceptions import TableNotFoundError
+
+        from ml_assets.lake.delta import scan_table
+
+        try:
+            return scan_table(self.uri(key), version)
+        except TableNotFoundError:
+            raise self._missing(key) from None
 
     def partitions(self, key: str, column: str) -> list[str]:
         """The values of partition column ``column`` present in the table, sorted; empty if no table."""
@@ -92,8 +108,8 @@ class Lake:
         Args:
             frame: the new rows; a LazyFrame is read batch by batch, more than once, and never held whole.
                 Categorical, Enum, Duration and Null columns are refused: Delta has no such types.
-            where: partition column -> its values. Rows outside it stay; every row of ``frame`` lies
-                inside it. A table is partitioned by these columns from its first write on.
+            where: column -> its values. Rows outside it stay, and so do all where the table has no such column yet;
+                every row of ``frame`` lies inside it. A table is partitioned by the columns of its first write.
 
         A column whose type has changed gets the new one in the rows outside too, in the same commit.
 
@@ -146,28 +162,32 @@ class Lake:
         try:
             return DeltaTable(self.uri(key), version=version)
         except TableNotFoundError:
-            raise TableMissing(
-                f"table {key!r} is not in the lake at {self.root}: materialize the asset that writes it first"
-            ) from None
+            raise self._missing(key) from None
+
+    def _missing(self, key: str) -> TableMissing:
+        return TableMissing(
+            f"table {key!r} is not in the lake at {self.root}: materialize the asset that writes it first"
+        )
 
 
 def _replace_in(uri: str, key: str, where: dict[str, list[str]]) -> Callable[[Any, Any], None]:
     def write(table: Any, data: Any) -> None:
         from deltalake import write_deltalake
 
-        partial = bool(where) and table is not None
-        if partial and (retyped := _retyped(table, data)):
-            # Delta would cast the new rows to the old type without a word: 1.5 would become 1.
-            data, partial = pl.concat([_kept(table, key, where, retyped), data.lazy()], how="diagonal"), False
-        write_deltalake(
-            uri if table is None else table,
-            _batches(data),
+        if table is None:
             # "error" makes the second of two first writers notice the other one and try again.
-            mode="error" if table is None else "overwrite",
-            partition_by=list(where) or None,
-            predicate=_predicate(where) if partial else None,
-            schema_mode=None if table is None else "merge" if partial else "overwrite",
-        )
+            write_deltalake(uri, _batches(data), mode="error", partition_by=list(where) or None)
+        elif not where:
+            write_deltalake(table, _batches(data), mode="overwrite", schema_mode="overwrite")
+        elif retyped := _retyped(table, data):
+            # Delta would cast the new rows to the old type without a word: 1.5 would become 1.
+            every = pl.concat([_kept(table, key, where, retyped), data.lazy()], how="diagonal")
+            cut_by = table.metadata().partition_columns or None
+            write_deltalake(table, _batches(every), mode="overwrite", schema_mode="overwrite", partition_by=cut_by)
+        elif set(where) <= {field.name for field in table.schema().fields}:
+            write_deltalake(table, _batches(data), mode="overwrite", predicate=_predicate(where), schema_mode="merge")
+        else:
+            write_deltalake(table, _batches(data), mode="append", schema_mode="merge")
 
     return write
 
@@ -201,9 +221,15 @@ def _as_stored(dtype: pl.DataType) -> pl.DataType:
     return _SIGNED.get(dtype.base_type(), lambda: dtype)()
 
 
+def _rows(table: Any) -> pl.LazyFrame:
+    from ml_assets.lake.delta import scan_table
+
+    return scan_table(table.table_uri, table.version())
+
+
 def _retyped(table: Any, data: pl.DataFrame | pl.LazyFrame) -> dict[str, pl.DataType]:
     """Column -> new type, of those that the table holds as another type."""
-    stored = pl.scan_delta(table).collect_schema()
+    stored = _rows(table).collect_schema()
     given = {name: _as_stored(dtype) for name, dtype in data.collect_schema().items()}
     plain = {name: dtype for name, dtype in given.items() if name in stored and not dtype.is_nested()}
     return {name: dtype for name, dtype in plain.items() if stored[name] != dtype}
@@ -211,9 +237,11 @@ def _retyped(table: Any, data: pl.DataFrame | pl.LazyFrame) -> dict[str, pl.Data
 
 def _kept(table: Any, key: str, where: dict[str, list[str]], retyped: dict[str, pl.DataType]) -> pl.LazyFrame:
     """The rows outside of ``where``, with other types; ValueError if a value would change."""
-    replaced = pl.all_horizontal(pl.col(column).is_in(values) for column, values in where.items())
-    rows = pl.scan_delta(table).filter(~replaced.fill_null(False))
+    rows = _rows(table)
     schema = rows.collect_schema()
+    if set(where) <= set(schema):
+        replaced = pl.all_horizontal(pl.col(column).is_in(values) for column, values in where.items())
+        rows = rows.filter(~replaced.fill_null(False))
     lost = rows.select(_changes(name, schema[name], dtype).sum() for name, dtype in retyped.items())
     for name, count in lost.collect(engine="streaming").row(0, named=True).items():
         if count:

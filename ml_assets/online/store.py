@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
+from ml_assets.addresses import sqlite_path
 from ml_assets.online.record import Build
 
 FRESH, UNSEEN, EXPIRED, MISSING = "fresh", "unseen", "expired", "missing"
@@ -206,11 +207,11 @@ def open_store(url: str) -> OnlineStore:
     Raises:
         ValueError: no such kind of store, or what it needs is not installed.
     """
-    kind, _, rest = url.partition("://")
-    if kind == "sqlite" and rest.startswith("/") and len(rest) > 1:
+    kind, file = url.partition("://")[0], sqlite_path(url)
+    if file is not None:
         from ml_assets.online.sqlite_store import SqliteStore
 
-        return SqliteStore(rest[1:])
+        return SqliteStore(str(file))
     if kind in ("redis", "rediss", "unix"):
         from ml_assets.online.redis_store import RedisStore
 

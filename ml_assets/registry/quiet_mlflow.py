@@ -11,6 +11,11 @@ _ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+_DEFAULTS = {
+    # Of a server that fails: asked three times within some seconds, not eight times within minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
 _LEVELS = {
     "alembic": logging.WARNING,
     "mlflow.store.db.utils": logging.WARNING,
@@ -22,6 +27,8 @@ _LEVELS = {
 def import_mlflow() -> ModuleType:
     """Import MLflow with telemetry off, no progress bars and no idle messages."""
     os.environ.update(_ENVIRONMENT)
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
     for name, level in _LEVELS.items():
         logging.getLogger(name).setLevel(level)
     import mlflow

@@ -15,7 +15,9 @@ class RunOrigin(_Record):
     """Where a training run comes from: enough to do it again."""
 
     dagster_run_id: str | None = Field(default=None, description="Dagster run that trains; null outside Dagster.")
-    code_commit: str | None = Field(default=None, description="Git commit of the code; null if unknown.")
+    code_commit: str | None = Field(default=None, description="Git commit of the project; null if unknown.")
+    code_changed: bool = Field(default=False, description="Whether the project's files differ from that commit.")
+    platform: str | None = Field(default=None, description="Version of ml_assets that trains; null if unknown.")
     table_versions: dict[str, int] = Field(default_factory=dict, description="Asset key -> table version read.")
     declaration: dict[str, Any] = Field(default_factory=dict, description="The model's declaration as JSON values.")
 

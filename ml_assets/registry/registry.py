@@ -8,16 +8,15 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
+from ml_assets.addresses import artifact_uri, local_path, sqlite_path
 from ml_assets.registry.local_store import LocalModel, LocalStore
 from ml_assets.registry.quiet_mlflow import import_mlflow
 from ml_assets.registry.recorder import RunRecorder
 from ml_assets.registry.records import CHALLENGER, CHAMPION, LoggedModel, RegisteredVersion, RunOrigin
+from ml_assets.registry.tracking_server import AnsweringClient
 from ml_assets.registry.tracking_store import ensure_tracking_store
 from ml_assets.training.fit import TrainedModel, load_model
-from ml_assets.training.sqlite_file import sqlite_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,7 +26,7 @@ EXPERIMENT = "ml_assets"
 """MLflow experiment of everything that is trained here."""
 
 _DAGSTER_RUN, _STALE = "dagster_run_id", "closed_as_stale"
-_REPLACED, _ROLLED_BACK = "replaced", "rolled_back_at"
+_REPLACED, _ROLLED_BACK, _SETTLED = "replaced", "rolled_back_at", "decision_carried_out"
 
 
 class Registry:
@@ -97,24 +96,26 @@ class Registry:
         """Take an alias away; nothing happens if it is not set."""
         self._client.delete_registered_model_alias(name, alias)
 
-    def promote(self, name: str, version: str) -> None:
-        """Make a version the champion; it remembers which one it replaced, and is no longer the challenger."""
+    def promote(self, name: str, version: str, *, over: str | None = None) -> None:
+        """Make a version the champion; it remembers which one it replaced, and is no longer the challenger.
+
+        Args:
+            over: the champion that it replaces; default: the one that serves.
+        """
         reigning = self.champion(name)
-        if reigning is not None and reigning.version != version:
-            self._client.set_model_version_tag(name, version, _REPLACED, reigning.version)
+        replaced = over or (reigning and reigning.version)
+        if replaced is not None and replaced != version:
+            self._client.set_model_version_tag(name, version, _REPLACED, replaced)
         self.set_alias(name, CHAMPION, version)
         challenger = self.challenger(name)
         if challenger is not None and challenger.version == version:
             self.delete_alias(name, CHALLENGER)
 
-    def roll_back(self, name: str, *, as_of: datetime, to: str | None = None) -> tuple[str, str]:
-        """Let an earlier version serve again: by default the one that the champion replaced.
-
-        Args:
-            as_of: the moment from which on it serves; decisions to retrain count their cooldown from it.
+    def find_earlier(self, name: str, to: str | None = None) -> tuple[str, str]:
+        """Which version a roll-back lets serve again: by default the one that the champion replaced.
 
         Returns:
-            The version that served, and the one that serves now.
+            The version that serves, and the one to serve again.
 
         Raises:
             LookupError: there is no champion, nothing it replaced, or no such version.
@@ -131,9 +132,24 @@ class Registry:
             raise LookupError(f"model {name} has no version {to}: there are {', '.join(known)}")
         if to == reigning.version:
             raise ValueError(f"version {to} of {name} is the champion already")
-        self._client.set_registered_model_tag(name, _ROLLED_BACK, as_of.isoformat())
-        self.set_alias(name, CHAMPION, to)
         return reigning.version, to
+
+    def serve_again(self, name: str, version: str, *, as_of: datetime) -> None:
+        """Let an earlier version serve from ``as_of`` on; decisions to retrain count their cooldown from then."""
+        self._client.set_registered_model_tag(name, _ROLLED_BACK, as_of.isoformat())
+        self.set_alias(name, CHAMPION, version)
+
+    def settle(self, name: str, decision: str) -> None:
+        """Note that a decision on the champion has been carried out."""
+        self._client.set_registered_model_tag(name, _SETTLED, decision)
+
+    def settled(self, name: str) -> str | None:
+        """The decision on the champion that was carried out last, or None."""
+        return self._tags(name).get(_SETTLED)
+
+    def run_of(self, name: str, version: str) -> str | None:
+        """The run that trained a version; None if there is no such version."""
+        return next((item.run_id for item in self.versions(name) if item.version == version), None)
 
     def rolled_back_at(self, name: str) -> datetime | None:
         """The moment of the last roll-back, or None."""
@@ -144,6 +160,7 @@ class Registry:
         """The version an alias points to; None only if the model is not registered or has no such alias.
 
         Raises:
+            RegistryAway: a server does not answer.
             mlflow.exceptions.MlflowException: the store cannot be read.
         """
         version = self._aliases(name).get(alias)
@@ -193,7 +210,7 @@ class Registry:
         Raises:
             FileNotFoundError: its files are not where they were registered.
         """
-        local = local_folder(version.location)
+        local = local_path(version.location)
         if local is not None and local.is_dir():
             yield local
             return
@@ -240,7 +257,7 @@ class Registry:
         found = self._client.get_experiment_by_name(self.experiment)
         if found is not None:
             return found.experiment_id
-        location = None if self.artifact_root is None else f"{_as_uri(self.artifact_root)}/{self.experiment}"
+        location = None if self.artifact_root is None else f"{artifact_uri(self.artifact_root)}/{self.experiment}"
         try:
             return self._client.create_experiment(self.experiment, artifact_location=location)
         except MlflowException as error:
@@ -252,7 +269,8 @@ class Registry:
     def _client(self) -> "MlflowClient":
         mlflow = import_mlflow()
         ensure_tracking_store(self.tracking_uri, self.artifact_root)
-        return mlflow.MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+        client = mlflow.MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+        return AnsweringClient(client, self.tracking_uri) if self.tracking_uri.startswith("http") else client
 
     def _ensure_registered_model(self, name: str) -> None:
         from mlflow.exceptions import MlflowException
@@ -319,18 +337,10 @@ def _origin_tags(origin: RunOrigin) -> dict[str, str]:
         tags[_DAGSTER_RUN] = origin.dagster_run_id
     if origin.code_commit is not None:
         tags["mlflow.source.git.commit"] = origin.code_commit
+        tags["code_changed"] = str(origin.code_changed).lower()
+    if origin.platform is not None:
+        tags["ml_assets_version"] = origin.platform
     return tags
-
-
-def _as_uri(root: str) -> str:
-    return root.rstrip("/") if "://" in root else Path(root).absolute().as_uri()
-
-
-def local_folder(location: str) -> Path | None:
-    """The folder of this machine that a version's files lie in; None for another place."""
-    if location.startswith("file:"):
-        return Path(url2pathname(urlsplit(location).path))
-    return None if "://" in location else Path(location)
 
 
 def _record(found: "ModelVersion") -> RegisteredVersion:

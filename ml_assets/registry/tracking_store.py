@@ -1,14 +1,25 @@
 """The database behind MLflow."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
-from ml_assets.training.sqlite_file import create_whole, sqlite_path
+from ml_assets.addresses import artifact_uri, local_path, sqlite_path
+from ml_assets.training.sqlite_file import create_whole
+
+_ADDRESSES = {
+    "experiments": ("artifact_location",),
+    "runs": ("artifact_uri",),
+    "logged_models": ("artifact_location",),
+    "model_versions": ("source", "storage_location"),
+}
+"""Where MLflow writes down absolute addresses of files, by table."""
 
 
 def ensure_tracking_store(tracking_uri: str, artifact_root: str | None) -> None:
-    """Create the tables of an SQLite tracking store that does not exist yet; another store is left as it is.
+    """Create the tables of an SQLite tracking store that does not exist yet, or follow one that was moved or copied.
 
-    MLflow would do so by itself, but table by table: see ``create_whole``.
+    MLflow would create them by itself, but table by table: see ``create_whole``. Another store is left as it is.
     """
     path = sqlite_path(tracking_uri)
     if path is None:
@@ -21,3 +32,34 @@ def ensure_tracking_store(tracking_uri: str, artifact_root: str | None) -> None:
         store.engine.dispose()
 
     create_whole(path, create_tables)
+    root = None if artifact_root is None else local_path(artifact_root)
+    # Files that lie elsewhere have not come along.
+    if root is not None and root.absolute().is_relative_to(path.absolute().parent):
+        _follow(path, root.absolute())
+
+
+def _follow(path: Path, root: Path) -> None:
+    """Let every address in the database begin with the folder in which the files lie now."""
+    with closing(sqlite3.connect(path, timeout=60)) as connection:
+        before = _root_before(connection)
+        if before is None or before == root:
+            return
+        with connection:
+            # Whoever comes second finds it done.
+            connection.execute("BEGIN IMMEDIATE")
+            if _root_before(connection) != before:
+                return
+            for old, new in ((f"{before}/", f"{root}/"), (f"{before.as_uri()}/", f"{artifact_uri(str(root))}/")):
+                for table, columns in _ADDRESSES.items():
+                    for column in columns:
+                        connection.execute(
+                            f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                            (new, len(old) + 1, len(old), old),
+                        )
+
+
+def _root_before(connection: sqlite3.Connection) -> Path | None:
+    """The folder of files as the database has it: MLflow's first experiment, made with the tables, lies in it."""
+    row = connection.execute("SELECT artifact_location FROM experiments WHERE experiment_id = 0").fetchone()
+    place = None if row is None else local_path(row[0])
+    return None if place is None else place.parent

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.lake import Lake
-from ml_assets.lake.parsing import parse_record
+from ml_assets.lake.records import read_records
 from ml_assets.retraining.causes import Cause
 from ml_assets.retraining.evidence import Evidence
 from ml_assets.retraining.spec import RetrainingSpec
@@ -118,9 +118,9 @@ def record_decision(
 
 
 def read_decisions(lake: Lake, model: str) -> list[DecisionRecord]:
-    """The decision of every drop, oldest first; empty before the first."""
-    key = f"{model}/retrain_decision"
-    if not lake.exists(key):
-        return []
-    rows = lake.scan(key).select("as_of", "record").sort("as_of").collect()
-    return [parse_record(key, DecisionRecord, record) for record in rows["record"]]
+    """The decision that holds on every drop, oldest drop first; empty before the first.
+
+    A drop that was decided upon again, on other evidence, keeps the decisions from before in the table.
+    """
+    last = {one.drop: one for one in read_records(lake, f"{model}/retrain_decision", DecisionRecord)}
+    return sorted(last.values(), key=lambda one: one.as_of)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from ml_assets.addresses import sqlite_url
 from ml_assets.retraining.candidates import Candidate
 from ml_assets.training.bootstrap import Interval
 from ml_assets.training.fit import load_model, save_model
@@ -24,7 +25,7 @@ class ReplayStore:
 
     @property
     def studies(self) -> str:
-        return f"sqlite:///{self.folder / 'studies.db'}"
+        return sqlite_url(self.folder / "studies.db")
 
     def candidate(self, as_of: datetime, make: Callable[[], Candidate]) -> Candidate:
         """The training as of a moment, made if it is not there yet."""

@@ -59,6 +59,8 @@ them to a thread would take longer."""
 
 _KEPT_AT_ONCE = 64  # rows that take a fraction of a millisecond
 
+NO_KEY = hashlib.sha256(b"").hexdigest()
+
 _JSON = (b"content-type", b"application/json")
 _CLOSE = (b"connection", b"close")
 
@@ -258,7 +260,8 @@ class Server:
     def _require_key(self, authorization: str) -> None:
         if not self._limits.keys:
             return
-        digest = hashlib.sha256(authorization.removeprefix("Bearer ").encode()).hexdigest()
+        scheme, _, key = authorization.partition(" ")
+        digest = hashlib.sha256(key.strip().encode()).hexdigest() if scheme.lower() == "bearer" else ""
         # Every key is compared, so that the time tells nothing.
         if sum(hmac.compare_digest(digest, key) for key in self._limits.keys) == 0:
             raise BadRequest("give an API key: Authorization: Bearer KEY", 401)
@@ -429,9 +432,13 @@ def hashed_keys(text: str) -> tuple[str, ...]:
     """The SHA-256 digests in a comma-separated list.
 
     Raises:
-        ValueError: one is no SHA-256 in hex.
+        ValueError: one is no SHA-256 in hex, or that of an empty key; or there is nothing but commas.
     """
     keys = tuple(key.strip().lower() for key in text.split(",") if key.strip())
+    if text and not keys:
+        raise ValueError("ML_ASSETS_API_KEYS holds no digest: unset it to let everybody in")
+    if NO_KEY in keys:
+        raise ValueError(f"ML_ASSETS_API_KEYS: entry {keys.index(NO_KEY) + 1} is the digest of an empty key")
     if wrong := [key for key in keys if len(key) != 64 or set(key) - set("0123456789abcdef")]:
         raise ValueError(
             f"ML_ASSETS_API_KEYS: entry {keys.index(wrong[0]) + 1} is no SHA-256 in hex: give the digests of the keys, "

@@ -87,13 +87,15 @@ def _scan(model: TrainedModel, source: str) -> pl.LazyFrame:
         raise FileNotFoundError(f"input {source}: there is no such file or folder")
     if source.endswith(".csv"):
         types = {feature.name: STORED_TYPES[feature.kind] for feature in model.encoding.features}
-        return pl.scan_csv(source, schema_overrides=types)
+        return pl.scan_csv(source, schema_overrides=types, glob=False)
     if source.endswith(".parquet"):
-        return pl.scan_parquet(source)
+        return pl.scan_parquet(source, glob=False)
     if (path / "_delta_log").is_dir():
-        return pl.scan_delta(source)
+        from ml_assets.lake.delta import scan_table
+
+        return scan_table(source)
     if path.is_dir():
-        return pl.scan_parquet(path / "**/*.parquet")
+        return pl.scan_parquet(sorted(path.rglob("*.parquet")), glob=False)
     raise ValueError(f"input {source}: must be a .parquet or .csv file, a folder of Parquet files or a Delta table")
 
 

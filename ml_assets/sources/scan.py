@@ -82,9 +82,11 @@ def _period(files: pl.DataFrame, kind: str, drops: Drops) -> list[str | None]:
 def _scan_delta(address: str) -> pl.LazyFrame:
     from deltalake import DeltaTable
 
+    from ml_assets.lake.delta import scan_table
+
     if not DeltaTable.is_deltatable(address):
         raise DeliveryFault("missing file", f"there is no Delta table {address}", "deliver it or change `where`")
-    return pl.scan_delta(address)
+    return scan_table(address)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,10 @@
 """Whether a challenger becomes the champion, and why."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -15,6 +18,9 @@ from ml_assets.training.tasks import BINARY, MULTICLASS, Task
 
 if TYPE_CHECKING:
     from ml_assets.training.fit import TrainedModel
+
+ROLLED_BACK, OVERTAKEN = "rolled_back", "overtaken"
+"""Rules of decisions that no evidence settled."""
 
 FLOORS, BASELINE, FIRST, CHAMPION, SKEW, LATENCY = (
     "floors",
@@ -50,6 +56,67 @@ class PromotionDecision(BaseModel):
     rule: str = Field(description="The rule that settled it.")
     reason: str = Field(description="The decision in plain words.")
     evidence: tuple[Evidence, ...] = Field(description="Every value that was looked at, in the order of the rules.")
+
+
+class PromotionRecord(PromotionDecision):
+    """A decision as it is stored, once and for all. A roll-back is one too: it has no evidence but a reason."""
+
+    id: str = Field(default="", description="Identity; empty in decisions from before there were any.")
+    run_id: str = Field(default="", description="MLflow run that trained the challenger.")
+    as_of: str = Field(default="", description="Cut-off of the challenger's training, or of a roll-back, ISO 8601.")
+    basis: str = Field(
+        default="", description="Digest of the measured values and the declared rules that the decision rests on."
+    )
+    decided_at: datetime | None = Field(default=None, description="When the run that decided began, UTC.")
+
+
+def record_promotion(
+    decision: PromotionDecision, *, run_id: str, as_of: str, basis: str, decided_at: datetime
+) -> PromotionRecord:
+    """A decision with its identity: all that it says, what it rests on, and the run that decided."""
+    content = "\n".join([run_id, as_of, basis, decided_at.isoformat(), decision.model_dump_json()])
+    return PromotionRecord(
+        id=hashlib.sha256(content.encode()).hexdigest()[:16],
+        run_id=run_id,
+        as_of=as_of,
+        basis=basis,
+        decided_at=decided_at,
+        **decision.model_dump(),
+    )
+
+
+def promotion_basis(*grounds: BaseModel | Mapping[str, Any] | None) -> str:
+    """Digest of what a decision rests on: while it is the same, the decision stands."""
+    texts = [
+        one.model_dump_json() if isinstance(one, BaseModel) else json.dumps(one, sort_keys=True) for one in grounds
+    ]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+
+
+def roll_back_decision(model: str, *, served: str, serves: str, as_of: datetime) -> PromotionDecision:
+    """That an earlier version serves again, from ``as_of`` on."""
+    return PromotionDecision(
+        model=model,
+        challenger=serves,
+        champion=served,
+        promote=True,
+        rule=ROLLED_BACK,
+        reason=f"Version {serves} serves again instead of version {served}, from {as_of:%Y-%m-%d} on.",
+        evidence=(),
+    )
+
+
+def overtaken(decision: PromotionRecord, reason: str) -> PromotionDecision:
+    """That a decision cannot be carried out any more."""
+    return PromotionDecision(
+        model=decision.model,
+        challenger=decision.challenger,
+        champion=decision.champion,
+        promote=False,
+        rule=OVERTAKEN,
+        reason=reason,
+        evidence=(),
+    )
 
 
 def compare_on_same_rows(

@@ -7,19 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
-_PREFIX = "sqlite:///"
-
-
-def sqlite_path(url: str) -> Path | None:
-    """The file behind an SQLAlchemy URL; None for another database, or one in memory."""
-    if not url.startswith(_PREFIX) or url in (_PREFIX, f"{_PREFIX}:memory:"):
-        return None
-    return Path(url.removeprefix(_PREFIX))
-
-
-def sqlite_url(path: Path) -> str:
-    """The SQLAlchemy URL of a file."""
-    return f"{_PREFIX}{path}"
+from ml_assets.addresses import sqlite_url
 
 
 def create_whole(path: Path, create_tables: Callable[[str], None]) -> None:

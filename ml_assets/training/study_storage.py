@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from ml_assets.training.sqlite_file import create_whole, sqlite_path
+from ml_assets.addresses import sqlite_path
+from ml_assets.training.sqlite_file import create_whole
 
 if TYPE_CHECKING:
     import optuna
@@ -19,12 +20,17 @@ def open_storage(url: str) -> "optuna.storages.RDBStorage":
     if path is None:
         return optuna.storages.RDBStorage(url)
     create_whole(path, _create_tables)
-    return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}})
+    return optuna.storages.RDBStorage(_as_template(url), engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}})
 
 
 def _create_tables(url: str) -> None:
     import optuna
 
-    storage = optuna.storages.RDBStorage(url)
+    storage = optuna.storages.RDBStorage(_as_template(url))
     storage.remove_session()
     storage.engine.dispose()
+
+
+def _as_template(url: str) -> str:
+    """Optuna takes braces in a URL for a placeholder; those of a path are meant."""
+    return url.replace("{", "{{").replace("}", "}}")

@@ -25,7 +25,8 @@ def own_home(tmp_path_factory):
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith(("ML_ASSETS", "DAGSTER"))]:
         del os.environ[name]
-    os.environ["ML_ASSETS_HOME"] = str(tmp_path_factory.mktemp("home"))
+    # Letters that an address must not take for its own.
+    os.environ["ML_ASSETS_HOME"] = str(tmp_path_factory.mktemp("home") / "my home, ü#1 {a} 100%")
     home = Home.from_environment()
     home.prepare(PROJECT)
     yield home

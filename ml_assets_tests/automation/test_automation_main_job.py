@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
 from rich.console import Console
 
+from ml_assets.addresses import local_path
 from ml_assets.automation.execute import RunFailed, Runner
 from ml_assets.automation.instance_records import InstanceRecords
 from ml_assets.automation.main_job import MainJob
@@ -22,12 +24,14 @@ from ml_assets.automation.run_records import open_run_records
 from ml_assets.automation.run_tags import DECISION
 from ml_assets.automation.status import model_status
 from ml_assets.automation.trial import print_trial, try_model
+from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.project import load_current
 from ml_assets.resources import RegistryResource
 from ml_assets.retraining.decide import read_decisions
 from ml_assets.retraining.replay_report import as_json, render_replay
 
+PROJECT = Path(__file__).parents[2]
 HISTORY, APRIL = ["2024-01", "2024-02", "2024-03"], "2024-04"
 CUT_OFF = "2024-04-01"
 STARTED = dg.DagsterRunStatus.STARTED
@@ -332,9 +336,9 @@ def test_a_roll_back_counts_from_the_last_decision(shop):
     reigning = registry.champion("returns").version
     if reigning == "1":
         with pytest.raises(LookupError, match="replaced none"):
-            roll_back(shop.home, registry, "returns", None)
+            roll_back(shop.home, registry, "returns", None, datetime(2024, 7, 1, tzinfo=UTC))
         return
-    told = roll_back(shop.home, registry, "returns", "1")
+    told = roll_back(shop.home, registry, "returns", "1", datetime(2024, 7, 1, tzinfo=UTC))
     assert told == f"returns: version 1 serves again instead of version {reigning}, from 2024-06-01 on"
     assert registry.rolled_back_at("returns") == datetime(2024, 6, 1, tzinfo=UTC)
 
@@ -360,3 +364,27 @@ def test_a_model_is_tried_in_memory_straight_from_its_source(shop, tmp_path):
     console = Console(file=io.StringIO(), width=100)
     print_trial(console, told)
     assert "suspected" in console.file.getvalue()
+
+
+def test_a_home_that_was_moved_goes_on_where_it_stood(shop, capfd):
+    before, after = shop.home.root, shop.home.root.parent / "another home, ü#2"
+    before.rename(after)
+    os.environ["ML_ASSETS_HOME"] = str(after)
+    home = Home.from_environment()
+    home.prepare(PROJECT)
+    load_current.cache_clear()
+    moved = Shop(home, shop.delivered, shop.orders)
+    moved.deliver("2024-06")
+    moved.live()
+    printed, told = capfd.readouterr()
+    assert told.count("nothing has changed") == 4
+    assert [drop["drop"] for drop in json.loads(printed)["returns"]["drops"]] == [APRIL, "2024-05", "2024-06"]
+    resource = RegistryResource(tracking_uri=home.mlflow, artifacts=home.mlflow_artifacts)
+    registry = resource.open()
+    for version in registry.versions("returns"):
+        assert local_path(version.location).is_relative_to(after)
+        assert registry.load("returns", version=version.version).features == ["price"]
+    with dg.DagsterInstance.get() as instance:
+        assert len(instance.get_runs()) > 4
+        assert str(before) not in instance.get_ref().to_dict().__repr__()
+    assert not before.exists()

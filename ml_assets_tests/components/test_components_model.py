@@ -162,7 +162,10 @@ def stored(shop, key, as_of=FIRST_MOMENT):
 
 
 def record(shop, key, as_of=FIRST_MOMENT):
-    return json.loads(stored(shop, key, as_of)["record"].item())
+    """The newest record of a training."""
+    rows = stored(shop, key, as_of)
+    order = next((name for name in ("_number", "version") if name in rows.columns), "record")
+    return json.loads(rows.sort(order)["record"][-1])
 
 
 # The first training
@@ -283,11 +286,19 @@ def test_no_feature_is_suspected_in_an_honest_model(first):
     assert first.check("returns/evaluation:beats_baseline").passed
 
 
-def test_training_again_as_of_the_same_day_replaces_the_records(shop, hopeless):  # noqa: ARG001
+def test_training_again_as_of_the_same_day_keeps_what_was_known_of_the_version_before(shop, hopeless):  # noqa: ARG001
     assert stored(shop, "hopeless/training_set").equals(stored(shop, "returns/training_set"))
-    for asset in ("tuned_parameters", "model", "champion"):
-        assert stored(shop, f"hopeless/{asset}").height == 1
+    assert stored(shop, "hopeless/tuned_parameters").height == 1
     assert record(shop, "hopeless/model")["version"] == "2"
+    assert stored(shop, "hopeless/model")["version"].sort().to_list() == ["1", "2"]
+    for table in ("reference", "evaluation"):
+        rows = stored(shop, f"hopeless/{table}").group_by("model_version").len()
+        assert sorted(rows["model_version"]) == ["1", "2"]
+        assert rows["len"].n_unique() == 1
+    challengers = [
+        json.loads(text)["challenger"] for text in stored(shop, "hopeless/champion").sort("_number")["record"]
+    ]
+    assert challengers == ["1", "2"]
 
 
 # A month is scored and watched
@@ -360,6 +371,19 @@ def test_the_first_training_is_still_on_record(shop, second):  # noqa: ARG001
     assert record(shop, "returns/model")["version"] == "1"
     assert stored(shop, "returns/training_set").height > 0
     assert stored(shop, "returns/training_set", SECOND_MOMENT)["settled_at"].max() < datetime(2024, 5, 1, tzinfo=UTC)
+
+
+def test_a_decision_materialized_again_is_the_one_that_was_made(shop, second):  # noqa: ARG001
+    before = {as_of: stored(shop, "returns/champion", as_of) for as_of in (FIRST_MOMENT, SECOND_MOMENT)}
+    for as_of in (SECOND, FIRST):
+        outcome = shop.run("returns/champion", as_of=as_of)
+        assert outcome.success, outcome.errors
+    assert outcome.metadata("returns/champion")["serves_now"] == "2"
+    for as_of, rows in before.items():
+        assert stored(shop, "returns/champion", as_of).equals(rows)
+    assert record(shop, "returns/champion", SECOND_MOMENT)["champion"] == "1"
+    assert shop.registry.champion("returns").version == "2"
+    assert shop.registry.version("returns", "2").tags["replaced"] == "1"
 
 
 def test_the_new_champion_scores_the_next_month_and_leaves_the_last_one_alone(shop, may):  # noqa: ARG001

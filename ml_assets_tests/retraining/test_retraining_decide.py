@@ -1,7 +1,9 @@
 import pytest
 
+from ml_assets.lake import Lake
+from ml_assets.lake.records import add_records
 from ml_assets.retraining.causes import Cause
-from ml_assets.retraining.decide import Decision, decide, record_decision, tell
+from ml_assets.retraining.decide import Decision, decide, read_decisions, record_decision, tell
 from ml_assets.retraining.evidence import Evidence
 from ml_assets.retraining.spec import RetrainingSpec
 
@@ -159,3 +161,22 @@ def test_anything_else_has_another_id():
 def test_decisions_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         Decision(retrain=True, rule="age", reason="").retrain = False
+
+
+def decided(drop, *, retrain, reason):
+    decision = Decision(retrain=retrain, rule="psi", reason=reason)
+    as_of = f"{drop}-28T00:00:00+00:00"
+    return record_decision(decision, model="m", drop=drop, as_of=as_of, champion="1", evidence=(), causes=())
+
+
+def test_the_last_decision_on_a_drop_holds_and_the_others_are_kept(tmp_path):
+    lake = Lake(str(tmp_path))
+    wait, retrain = decided("2024-02", retrain=False, reason="calm"), decided("2024-02", retrain=True, reason="drift")
+    before = decided("2024-01", retrain=False, reason="calm")
+    assert read_decisions(lake, "m") == []
+    for one in (wait, retrain, before):
+        add_records(lake, "m/retrain_decision", [one], [{"month": one.drop}], "month")
+    assert read_decisions(lake, "m") == [before, retrain]
+    add_records(lake, "m/retrain_decision", [wait], [{"month": wait.drop}], "month")
+    assert read_decisions(lake, "m") == [before, wait]
+    assert lake.scan("m/retrain_decision").collect().height == 4

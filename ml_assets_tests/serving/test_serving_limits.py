@@ -173,13 +173,14 @@ def test_sizes_are_limited_and_the_next_request_is_answered(serve):
 def test_without_a_key_nothing_but_health_is_told(serve):
     where = serve(keys=(hashlib.sha256(b"one").hexdigest(),))
     paths = ["/v2", "/v2/models/late", "/version", "/metrics", "/openapi.json", "/docs", "/v2/models/late/ready"]
-    for given in ({}, {"authorization": "Bearer two"}, {"authorization": "Basic one"}, {"authorization": ""}):
+    wrong = ("Bearer two", "Basic one", "", "one", " one", "Bearerone", "Bearer", "Bearer Bearer one")
+    for given in ({}, *({"authorization": text} for text in wrong)):
         assert [ask(where, path, method="GET", **given)[0] for path in paths] == [401] * len(paths)
         for path in ("/invocations", "/v2/models/late/infer", "/v1/models/late/predict", "/v1/push/route"):
             assert ask(where, path, **given)[0] == 401
     assert [ask(where, path, method="GET")[0] for path in ("/ping", "/v2/health/live")] == [200, 200]
     status, page = ask(where, "/docs", method="GET")
     assert (status, b"/v2/models" in page, b'id="key"' in page) == (401, False, True)
-    key = {"authorization": "Bearer one"}
-    assert [ask(where, path, method="GET", **key)[0] for path in paths] == [200] * len(paths)
+    for key in ({"authorization": "bearer one"}, {"authorization": "Bearer one"}):
+        assert [ask(where, path, method="GET", **key)[0] for path in paths] == [200] * len(paths)
     assert ask(where, **key)[0] == 200

@@ -168,6 +168,10 @@ def test_who_has_no_key_is_not_let_in(registry):
         assert client.get("/v2/health/live").status_code == 200
     with pytest.raises(ValueError, match="entry 2 is no SHA-256 in hex") as told:
         hashed_keys(f"{keys[0]},secret")
+    with pytest.raises(ValueError, match="entry 2 is the digest of an empty key"):
+        hashed_keys(f"{keys[0]}, {hashlib.sha256(b'').hexdigest()}")
+    with pytest.raises(ValueError, match="holds no digest"):
+        hashed_keys(" , ")
     assert "secret" not in str(told.value)
 
 

@@ -1,24 +1,10 @@
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
-from ml_assets.training.sqlite_file import create_whole, sqlite_path, sqlite_url
-
-
-@pytest.mark.parametrize(
-    ("url", "path"),
-    [
-        ("sqlite:////folder/a.db", Path("/folder/a.db")),
-        ("sqlite:///a.db", Path("a.db")),
-        ("sqlite:///:memory:", None),
-        ("postgresql://host/db", None),
-    ],
-)
-def test_the_file_behind_a_url(url, path):
-    assert sqlite_path(url) == path
-    assert path is None or sqlite_url(path) == url
+from ml_assets.addresses import sqlite_path
+from ml_assets.training.sqlite_file import create_whole
 
 
 def test_a_creation_that_fails_leaves_no_database(tmp_path):

@@ -1,0 +1,61 @@
+"""A path as each kind of address, and back. Nothing else builds or reads one."""
+
+import re
+from pathlib import Path
+
+_SQLITE = "sqlite:///"
+_FILE = "file://"
+
+UNFIT = re.compile(r"[?\[\]|^\\=]|%[0-9A-Fa-f]{2}|[\x00-\x1f]")
+"""What in a path SQLAlchemy (``?``), Delta Lake (brackets, ``|``, ``^``, ``\\``, a written ``%20``) or a reader of
+partitioned files (``=``) takes for something else; no spelling of an address prevents that."""
+
+
+def require_fit(path: str | Path, use: str) -> None:
+    """Refuse a path that state cannot lie in.
+
+    Args:
+        use: what it is for, such as ``ML_ASSETS_HOME``.
+
+    Raises:
+        ValueError: a part of it would be taken for something else.
+    """
+    found = UNFIT.search(str(path))
+    if found is not None:
+        raise ValueError(
+            f"{use} {path} holds {found.group()!r}, which databases and tables take for something else: "
+            "name a folder without ? [ ] | ^ \\ = and %-codes"
+        )
+
+
+def sqlite_url(path: Path) -> str:
+    """The SQLAlchemy URL of a file.
+
+    Raises:
+        ValueError: the path holds a question mark, after which SQLAlchemy reads options.
+    """
+    if "?" in str(path):
+        raise ValueError(f"a database cannot lie at {path}: name a path without ?")
+    return f"{_SQLITE}{path}"
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file behind an SQLAlchemy URL; None for another database, or one in memory."""
+    if not url.startswith(_SQLITE):
+        return None
+    file = url.removeprefix(_SQLITE).partition("?")[0]
+    return None if file in ("", ":memory:") else Path(file)
+
+
+def artifact_uri(root: str) -> str:
+    """Where MLflow keeps files, as a URI: a folder becomes ``file:///...``, a URL stays."""
+    return root.rstrip("/") if "://" in root else Path(root).absolute().as_uri()
+
+
+def local_path(address: str) -> Path | None:
+    """The folder or file behind a path or ``file://`` URI; None for another URL."""
+    if address.startswith(_FILE):
+        from urllib.parse import unquote, urlsplit
+
+        return Path(unquote(urlsplit(address).path))
+    return None if "://" in address else Path(address)

@@ -1,0 +1,113 @@
+"""Who serves is decided first, written down, and then carried out: one cannot be had without the other."""
+
+from datetime import datetime
+
+from ml_assets.lake import Lake
+from ml_assets.lake.records import add_records, read_records
+from ml_assets.registry.records import RegisteredVersion
+from ml_assets.registry.registry import Registry
+from ml_assets.training.promotion import (
+    LATENCY,
+    OVERTAKEN,
+    ROLLED_BACK,
+    PromotionDecision,
+    PromotionRecord,
+    overtaken,
+    record_promotion,
+)
+
+AS_OF = "_as_of"
+SHOWN = ("model", "challenger", "champion", "promote", "rule", "reason", "decided_at")
+
+
+class Decisions:
+    """The decisions on a model's champion: rows of ``<model>/champion`` that are added and never changed.
+
+    A decision to promote or to roll back is carried out after it was written. What a killed process left undone is
+    made up for by ``settle``, which everything calls that is about to decide or to serve.
+    """
+
+    def __init__(self, lake: Lake, registry: Registry, model: str) -> None:
+        self._lake = lake
+        self._registry = registry
+        self._model = model
+
+    def standing(self, challenger: RegisteredVersion, as_of: str, basis: str) -> PromotionRecord | None:
+        """The decision on a challenger that nothing has made out of date; None where one is to be made.
+
+        A promotion stands for good: going back from it, and forth again, are roll-backs. A refusal stands while it
+        rests on the same basis, unless it was for a latency, which is measured anew.
+        """
+        made = [
+            one
+            for one in read_decisions(self._lake, self._model)
+            if one.challenger == challenger.version
+            and one.run_id in (challenger.run_id, "")
+            and one.as_of in (as_of, "")
+            and one.rule != ROLLED_BACK
+        ]
+        if not made or made[-1].rule == OVERTAKEN:
+            return None
+        last = made[-1]
+        return last if last.promote or (last.basis == basis and last.rule != LATENCY) else None
+
+    def add(
+        self, decision: PromotionDecision, *, run_id: str, as_of: str, basis: str = "", decided_at: datetime
+    ) -> PromotionRecord:
+        """Write a decision down and carry it out; returns it, or what came of it where another was faster.
+
+        Args:
+            run_id: the MLflow run that trained the challenger.
+        """
+        self._write(record_promotion(decision, run_id=run_id, as_of=as_of, basis=basis, decided_at=decided_at))
+        self.settle()
+        return read_decisions(self._lake, self._model)[-1]
+
+    def settle(self) -> None:
+        """Carry out what was decided last, if that has not been done.
+
+        Only a decision about the champion that still serves is: another one is marked as overtaken, and is to be made
+        again.
+        """
+        made = read_decisions(self._lake, self._model)
+        if not made or not made[-1].promote or not made[-1].id:
+            return
+        last, registry, name = made[-1], self._registry, self._model
+        if registry.settled(name) == last.id:
+            return
+        obstacle = self._obstacle(last)
+        if obstacle:
+            also = {"run_id": last.run_id, "as_of": last.as_of, "basis": last.basis, "decided_at": last.decided_at}
+            self._write(record_promotion(overtaken(last, obstacle), **also))
+            return
+        if last.rule == ROLLED_BACK:
+            registry.serve_again(name, last.challenger, as_of=datetime.fromisoformat(last.as_of))
+        else:
+            registry.promote(name, last.challenger, over=last.champion)
+        registry.settle(name, last.id)
+
+    def _obstacle(self, decision: PromotionRecord) -> str:
+        """Why a decision cannot be carried out; empty if it can."""
+        if self._registry.run_of(self._model, decision.challenger) != decision.run_id:
+            return f"Version {decision.challenger} is no longer in the registry: train again."
+        reigning = self._registry.champion(self._model)
+        serves = None if reigning is None else reigning.version
+        if serves in (decision.champion, decision.challenger):
+            return ""
+        compared = "no champion" if decision.champion is None else f"version {decision.champion}"
+        now = "no version serves" if serves is None else f"version {serves} serves"
+        return f"Version {decision.challenger} was to follow {compared}, but {now} by now: decide again."
+
+    def _write(self, record: PromotionRecord) -> None:
+        shown = {AS_OF: record.as_of, "decision_id": record.id, **{name: getattr(record, name) for name in SHOWN}}
+        add_records(self._lake, champion_key(self._model), [record], [shown], AS_OF)
+
+
+def champion_key(model: str) -> str:
+    """The table of the decisions on a model's champion."""
+    return f"{model}/champion"
+
+
+def read_decisions(lake: Lake, model: str) -> list[PromotionRecord]:
+    """Every decision on a model's champion, the oldest first; empty before the first."""
+    return read_records(lake, champion_key(model), PromotionRecord)

@@ -1,0 +1,74 @@
+"""MLflow's server, which may be away: said within seconds, in one line."""
+
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ANSWER_SECONDS = 4.0
+"""How long a server may take to say that it is there."""
+
+SURE_SECONDS = 5.0
+"""How long a server that was there, or was not, is taken to be so still."""
+
+
+class RegistryAway(ConnectionError):
+    """MLflow's server does not answer."""
+
+
+class AnsweringClient:
+    """MLflow's client for a server that is looked for before it is asked.
+
+    Left to itself the client asks seven times over, for four minutes, and ends with a traceback.
+    """
+
+    def __init__(self, client: "MlflowClient", uri: str) -> None:
+        self._client = client
+        self._uri = uri
+        self._looked: float | None = None
+        self._away = ""
+
+    def __getattr__(self, name: str) -> Any:
+        return self._answered(getattr(self._client, name))
+
+    def _answered(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def ask(*arguments: Any, **named: Any) -> Any:
+            from mlflow.exceptions import MlflowException
+            from requests.exceptions import RequestException
+
+            self._look()
+            try:
+                answer = call(*arguments, **named)
+            except (MlflowException, RequestException) as error:
+                lost = error if isinstance(error, RequestException) else error.__cause__ or error.__context__
+                if not isinstance(lost, RequestException):
+                    raise
+                self._note(type(lost).__name__)
+                raise self._gone() from error
+            self._note("")
+            return answer
+
+        return ask
+
+    def _look(self) -> None:
+        """Raise RegistryAway unless the server answers, whatever it says."""
+        import requests
+
+        if self._looked is None or time.monotonic() - self._looked > SURE_SECONDS:
+            try:
+                requests.get(f"{self._uri.rstrip('/')}/health", timeout=ANSWER_SECONDS)
+                self._note("")
+            except requests.exceptions.RequestException as error:
+                self._note(type(error).__name__)
+        if self._away:
+            raise self._gone()
+
+    def _note(self, away: str) -> None:
+        self._looked, self._away = time.monotonic(), away
+
+    def _gone(self) -> RegistryAway:
+        return RegistryAway(f"MLflow at {self._uri} does not answer ({self._away}): start it, or see ML_ASSETS_MLFLOW")

@@ -1,0 +1,108 @@
+"""An MLflow server that is away, or goes away: one line, and no waiting for minutes."""
+
+import http.server
+import socket
+import threading
+
+import pytest
+
+from ml_assets.registry import tracking_server
+from ml_assets.registry.quiet_mlflow import import_mlflow
+from ml_assets.registry.records import RunOrigin
+from ml_assets.registry.registry import Registry
+from ml_assets.registry.tracking_server import RegistryAway
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Is there, and fails whatever else it is asked."""
+
+    asked: list[str]
+
+    def do_GET(self):
+        self.asked.append(self.path.partition("?")[0])
+        health = self.path == "/health"
+        self.send_response(200 if health else 503)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def failing():
+    """A server that answers nothing but that it is there; its address and what it was asked."""
+    asked = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Asked", (Server,), {"asked": asked})) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def silent():
+    """An address where somebody listens and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def refusing():
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    return f"http://127.0.0.1:{port}"
+
+
+CALLS = {
+    "champion": lambda registry: registry.champion("m"),
+    "versions": lambda registry: registry.versions("m"),
+    "load": lambda registry: registry.load("m", alias="champion"),
+    "stale runs": lambda registry: registry.close_stale_runs(["x"]),
+    "roll back": lambda registry: registry.find_earlier("m"),
+    "training": lambda registry: registry.training_run("m", RunOrigin()).__enter__(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_whatever_is_wanted_of_a_server_that_is_away_is_one_line(refusing, call):
+    with pytest.raises(RegistryAway) as caught:
+        call(Registry(refusing, None, "training"))
+    told = f"MLflow at {refusing} does not answer (ConnectionError): start it, or see ML_ASSETS_MLFLOW"
+    assert str(caught.value) == told
+
+
+def test_a_server_that_never_answers_is_away_too_and_asked_once(silent, monkeypatch):
+    monkeypatch.setattr(tracking_server, "ANSWER_SECONDS", 0.2)
+    registry, looks = Registry(silent, None, "training"), []
+    import requests
+
+    get = requests.get
+    monkeypatch.setattr(requests, "get", lambda *asked, **how: looks.append(asked) or get(*asked, **how))
+    for name in ("a", "b", "c"):
+        with pytest.raises(RegistryAway, match="does not answer"):
+            registry.champion(name)
+    assert len(looks) == 1
+
+
+def test_a_server_that_fails_is_asked_a_few_times(failing, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    import_mlflow()
+    address, asked = failing
+    with pytest.raises(RegistryAway, match=f"MLflow at {address} does not answer"):
+        Registry(address, None, "training").champion("m")
+    assert asked[0] == "/health"
+    assert len(asked) == 1 + 3
+
+
+def test_what_the_user_says_of_retries_holds(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
+    import os
+
+    import_mlflow()
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "5"
