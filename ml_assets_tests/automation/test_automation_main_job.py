@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ from ml_assets.automation.trial import print_trial, try_model
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.project import load_current
+from ml_assets.registry.registry import Registry
 from ml_assets.resources import RegistryResource
 from ml_assets.retraining.decide import read_decisions
 from ml_assets.retraining.replay_report import as_json, render_replay
@@ -253,6 +255,19 @@ def test_the_status_tells_of_the_last_decision(shop):
     assert told.next_step == "retrained; wait for the next drop"
 
 
+def test_without_its_registry_the_status_says_so_and_shows_the_rest(shop):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    model = find_model(load_current(), "returns")
+    spine, now = spine_of(load_current(), model), datetime.now(UTC)
+    with dg.DagsterInstance.get() as instance:
+        told = model_status(model, spine, shop.lake, Registry(address, None, "x"), InstanceRecords(instance), now)
+    assert told.champion is None
+    assert told.next_step == told.registry_away
+    assert told.registry_away.startswith(f"MLflow at {address} does not answer")
+    assert (told.last_drop, told.decision, told.freshness) == ("2024-05", "retrain", "fresh")
+
+
 def test_dagsters_records_read_from_its_files_are_those_that_it_reads_itself(shop):
     (decided,) = [one for one in read_decisions(shop.lake, "returns") if one.retrain]
     with dg.DagsterInstance.get() as instance:
@@ -377,7 +392,7 @@ def test_a_home_that_was_moved_goes_on_where_it_stood(shop, capfd):
     moved.deliver("2024-06")
     moved.live()
     printed, told = capfd.readouterr()
-    assert told.count("nothing has changed") == 4
+    assert told.count("nothing has changed") == 5
     assert [drop["drop"] for drop in json.loads(printed)["returns"]["drops"]] == [APRIL, "2024-05", "2024-06"]
     resource = RegistryResource(tracking_uri=home.mlflow, artifacts=home.mlflow_artifacts)
     registry = resource.open()
