@@ -130,7 +130,9 @@ def _keys_elsewhere(frame: pl.DataFrame, key: Sequence[str], validated: Sequence
     """Key and drop of each good row of another drop that has a key of this frame."""
     keys = frame.select(key).drop_nulls().unique()
     # The range lets the reader skip files: most keys grow with time.
-    inside = pl.all_horizontal(pl.col(name).is_between(keys[name].min(), keys[name].max()) for name in key)
+    # A text alone would be taken for the name of a column.
+    ends = {name: [pl.lit(end, keys[name].dtype) for end in (keys[name].min(), keys[name].max())] for name in key}
+    inside = pl.all_horizontal(pl.col(name).is_between(*ends[name]) for name in key)
     stored = pl.concat([table.select(*key, DROP) for table in validated]).filter(inside)
     return stored.join(keys.lazy(), on=list(key), how="semi").collect(engine="streaming")
 

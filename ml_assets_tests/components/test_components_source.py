@@ -627,3 +627,12 @@ def test_a_list_that_breaks_its_contract_leaves_the_one_before_in_use(shop):
     assert not shop.project.run(*keys).success
     cities = shop.lake.scan("customers/validated").select("customer", "city").collect().sort("customer").rows()
     assert cities == [("c0", "Ulm"), ("c1", "Ulm")]
+
+
+def test_a_key_of_texts_stands_in_one_drop_as_well(open_shop):
+    shop = open_shop(key_columns=["customer", "id"])
+    shop.deliver(JANUARY, orders(JANUARY))
+    shop.deliver(FEBRUARY, set_rows(orders(FEBRUARY), [0], customer="c0", id=0))
+    outcome = shop.project.run(*GATE, drops=[JANUARY, FEBRUARY])
+    passed = {drop: check.passed for drop, check in verdicts(outcome, "unique_across_drops").items()}
+    assert passed == {JANUARY: True, FEBRUARY: False}
