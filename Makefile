@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 export DO_NOT_TRACK := 1
 
-.PHONY: run test ui mlflow install peers lock clean
+.PHONY: run test ui mlflow install peers lock csv-page clean
 
 ## Live through 2013 at New York's airports: history, training, then October to December.
 run: install
@@ -53,6 +53,10 @@ lock:
 	# MLServer caps fastapi without needing to, and feast wants a starlette that those do not know.
 	printf 'fastapi>=0.124\nstarlette>=1.0.1\n' | $(BIN)/uv pip compile requirements-peers.txt --override - --universal \
 		--python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements-peers.lock --quiet
+
+## Write the table of CSV files in docs/csv.md from the cases that are tested.
+csv-page:
+	$(BIN)/python -m ml_assets_tests.sources.test_sources_dialects
 
 clean:
 	rm -rf .venv .venv-peers .ml_assets

@@ -24,7 +24,7 @@ class SourceParams(BaseModel):
     file_format: str | None = Field(default=None, description="Format, where the name does not tell it.")
     key: list[str] = Field(default=[], description="Column of the key; may be given several times.")
     timestamp: str | None = Field(default=None, description="Column by which rows are cut into drops.")
-    grain: str = Field(default="monthly", description="hourly, daily, weekly, monthly or whole.")
+    grain: str = Field(default="monthly", description="hourly, daily, weekly, monthly, quarterly, yearly or whole.")
     time_zone: str = Field(default="UTC", description="Time zone in which drops begin and end.")
     label: str | None = Field(default=None, description="Column of the outcome.")
     known_at: str | None = Field(default=None, description="Column of the moment the outcome is known.")

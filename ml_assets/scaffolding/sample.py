@@ -100,8 +100,9 @@ def grain_of(names: list[str]) -> str:
     Raises:
         ScaffoldError: there is none.
     """
-    for grain in ("monthly", "weekly", "daily", "hourly"):
-        if all(is_name(grain, name) for name in names) and (grain != "weekly" or len(names) > 1):
+    for grain in ("yearly", "quarterly", "monthly", "weekly", "daily", "hourly"):
+        # One name alone is as well that of a month or day.
+        if all(is_name(grain, name) for name in names) and (grain not in ("weekly", "quarterly") or len(names) > 1):
             return grain
     forms = ", ".join(f"{grain.form} ({name})" for name, grain in GRAINS.items())
     raise ScaffoldError(f"path: {names[0]!r} in place of {PARTITION} is no name of a drop: files are named {forms}")

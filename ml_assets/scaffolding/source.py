@@ -23,6 +23,8 @@ FRESHNESS = {
     "daily": {"warn": "30h", "fail": "36h"},
     "weekly": {"warn": "8d", "fail": "9d"},
     "monthly": {"warn": "32d", "fail": "35d"},
+    "quarterly": {"warn": "93d", "fail": "96d"},
+    "yearly": {"warn": "367d", "fail": "370d"},
 }
 """How old a table may be that grows by one drop per period: the period and time to deliver the drop."""
 

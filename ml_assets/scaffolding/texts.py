@@ -24,7 +24,7 @@ COMMON_NULLS = (
 TRUTH = (("yes", "no"), ("y", "n"), ("t", "f"), ("on", "off"))
 """Pairs of words for true and false, besides those that the reader knows."""
 
-STYLES = ((".", ""), (",", ""), (",", "."), (".", ","), (",", " "), (".", " "), (".", "'"), (",", "'"))
+STYLES = ((".", ""), (",", ""), (",", "."), (".", ","), (".", " "), (",", " "), (".", "'"), (",", "'"))
 """Decimal point and sign between thousands, as they are looked for."""
 
 DATES = (
@@ -102,6 +102,11 @@ def tell_texts(
         if found is None and series.name not in fixed:
             found, why = _moment_format(given, dtype, zone, moments.get(series.name))
             assumed += [f"{series.name}: {why}"] if why else []
+            if found and found.time_zone and _loses(given, found):
+                found = found.model_copy(update={"ambiguous": "earliest", "missing": "latest"})
+                assumed.append(
+                    f"{series.name}: the earliest of times that the clock showed twice, the latest of others"
+                )
         if found:
             formats[series.name] = found
         typed.append(_typed(given, dtype, dialect, found))
@@ -114,6 +119,12 @@ def _typed(given: pl.Series, dtype: pl.DataType, dialect: CsvDialect, found: Col
     if given.dtype != pl.String:
         return given
     return typed_column(plain_values(given, dtype, dialect, found.unit if found else ""), dtype)
+
+
+def _loses(given: pl.Series, found: ColumnFormat) -> bool:
+    """Whether the clock showed a time of the sample twice or never."""
+    moments = as_moments(given, MOMENT, found)
+    return bool((moments.ambiguous | moments.missing).any())
 
 
 def _distinct(texts: pl.Series) -> pl.Series:

@@ -1,4 +1,4 @@
-"""Periods of time as drops: how hours, days, weeks and months are named, and where they begin and end.
+"""Periods of time as drops: how hours, days, weeks, months, quarters and years are named, and where they begin and end.
 
 Names sort as the periods do, and hold nothing that a file's name or an object store's key cannot.
 """
@@ -31,11 +31,15 @@ class Grain:
     cron: str
 
 
+_MONTHS = {"monthly": 1, "quarterly": 3, "yearly": 12}
+
 GRAINS = {
     "hourly": Grain("hour", "YYYY-MM-DDTHH", "%Y-%m-%dT%H", "1h", "0 * * * *"),
     "daily": Grain("day", "YYYY-MM-DD", "%Y-%m-%d", "1d", "0 0 * * *"),
     "weekly": Grain("week", "the YYYY-MM-DD of its Monday", "%Y-%m-%d", "1w", "0 0 * * 1"),
     "monthly": Grain("month", "YYYY-MM", "%Y-%m", "1mo", "0 0 1 * *"),
+    "quarterly": Grain("quarter", "the YYYY-MM of its first month", "%Y-%m", "1q", "0 0 1 1,4,7,10 *"),
+    "yearly": Grain("year", "YYYY", "%Y", "1y", "0 0 1 1 *"),
 }
 
 
@@ -53,6 +57,8 @@ def name_at(grain: str, moment: datetime) -> str:
     """Name of the drop that the moment's wall-clock time lies in."""
     if grain == "weekly":
         moment -= timedelta(days=moment.weekday())
+    if grain == "quarterly":
+        moment = moment.replace(day=1, month=moment.month - (moment.month - 1) % 3)
     return moment.strftime(GRAINS[grain].pattern)
 
 
@@ -70,8 +76,9 @@ def drop_start(grain: str, name: str) -> datetime:
 def drop_end(grain: str, name: str) -> datetime:
     """The first moment after the drop, as wall-clock time; raises ValueError as `drop_start` does."""
     start = drop_start(grain, name)
-    if grain == "monthly":
-        return start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
+    if grain in _MONTHS:
+        months = start.month - 1 + _MONTHS[grain]
+        return start.replace(year=start.year + months // 12, month=months % 12 + 1)
     return start + {"hourly": timedelta(hours=1), "daily": timedelta(days=1), "weekly": timedelta(weeks=1)}[grain]
 
 

@@ -96,9 +96,10 @@ class Drops(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    grain: Literal["whole", "hourly", "daily", "weekly", "monthly"] = Field(
+    grain: Literal["whole", "hourly", "daily", "weekly", "monthly", "quarterly", "yearly"] = Field(
         default="whole",
-        description="One drop that holds everything, or one drop per hour, day, week (Monday to Sunday) or month.",
+        description="One drop that holds everything, or one drop per hour, day, week (Monday to Sunday), month, "
+        "quarter or year.",
     )
     column: str | None = Field(
         default=None,
@@ -107,12 +108,13 @@ class Drops(BaseModel):
     )
     time_zone: str = Field(
         default="UTC",
-        description="IANA zone in which days, weeks and months begin; used for columns that carry a time zone. Hours "
-        "are those of UTC.",
+        description="IANA zone in which days, weeks, months, quarters and years begin; used for columns that carry a "
+        "time zone. Hours are those of UTC.",
     )
     start: str | None = Field(
         default=None,
-        description="First drop: 2013-01 (monthly), 2013-01-07 (daily; weekly: a Monday) or 2013-01-07T09 (hourly).",
+        description="First drop, in quotes: 2013 (yearly), 2013-01 (monthly; quarterly: its first month), 2013-01-07 "
+        "(daily; weekly: a Monday) or 2013-01-07T09 (hourly).",
     )
     end: str | None = Field(default=None, description="First drop that is no longer expected (exclusive).")
 

@@ -100,7 +100,7 @@ def files(draw):
 
 # Without shrinking, which takes minutes and tells no more than the file that was made.
 @settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),

@@ -8,6 +8,7 @@ import pytest
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.declared import Declared
+from ml_assets.scaffolding.document import render_document
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.model import LabelColumns, check_no_leak, infer_label, infer_model
 from ml_assets.scaffolding.sample import Sample, grain_of, read_sample
@@ -75,6 +76,14 @@ def test_days_begin_where_the_drops_do():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("grain", "start", "fail"), [("quarterly", "2024-01", "96d"), ("yearly", "2024", "370d")])
+def test_rows_are_cut_into_long_drops(grain, start, fail):
+    new = inferred(timestamp="sent_at", grain=grain)
+    assert new.values["drops"] == {"grain": grain, "column": "sent_at", "start": start}
+    assert new.values["freshness"]["fail"] == fail
+    assert f'start: "{start}"' in render_document("ml_assets.Source", SourceSpec, new.values)
+
+
 def test_files_of_one_drop_each_tell_the_drops():
     new = inferred(drops=("2024-02", "2024-03"), grain_of_files="monthly")
     assert new.values["drops"] == {"grain": "monthly", "start": "2024-02"}
@@ -88,6 +97,9 @@ def test_files_of_one_drop_each_tell_the_drops():
         (["2024-01-01"], "daily"),
         (["2024-01-01", "2024-01-02"], "daily"),
         (["2024-01-01T09"], "hourly"),
+        (["2024"], "yearly"),
+        (["2024-01", "2024-04", "2025-01"], "quarterly"),
+        (["2024-01"], "monthly"),
     ],
 )
 def test_names_of_files_tell_the_grain(names, grain):

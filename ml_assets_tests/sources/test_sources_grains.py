@@ -1,4 +1,4 @@
-"""Hours, days, weeks and months as drops, against the standard library's calendar."""
+"""Hours, days, weeks, months, quarters and years as drops, against the standard library's calendar."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -19,6 +19,8 @@ STARTS = {
     "daily": ("2024-02-20", "2024-03-05"),
     "weekly": ("2024-12-16", "2025-02-10"),
     "monthly": ("2023-11", "2025-03"),
+    "quarterly": ("2023-10", "2025-04"),
+    "yearly": ("2019", "2026"),
 }
 
 
@@ -44,6 +46,8 @@ def test_dagster_names_the_same_drops_and_ends_them_at_the_same_moments(grain):
         ("daily", "2024-02-29", ["2023-02-29", "2024-2-9", "2024-02", "20240229", "whole"]),
         ("weekly", "2024-12-30", ["2024-12-31", "2024-W01"]),
         ("monthly", "2024-12", ["2024-13", "2024-1", "2024-12-01", " 2024-12"]),
+        ("quarterly", "2024-10", ["2024-11", "2024-Q4", "2024", "2024-10-01"]),
+        ("yearly", "2024", ["2024-01", "24", "whole"]),
         ("whole", "whole", ["2024-12", ""]),
     ],
 )
@@ -66,7 +70,7 @@ def test_stretches_end_where_a_drop_is_missing():
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", "America/Havana"])
-@pytest.mark.parametrize("grain", ["daily", "weekly", "monthly"])
+@pytest.mark.parametrize("grain", ["daily", "weekly", "monthly", "quarterly", "yearly"])
 def test_rows_are_cut_by_the_wall_clock_of_the_zone(grain, zone):
     # Both changes of the clocks lie in it; Havana's are at midnight.
     first = datetime(2024, 3, 1, tzinfo=UTC)
@@ -92,6 +96,8 @@ def test_dates_tell_days_but_no_hours():
         ("daily", "2024-01-31", "Asia/Tokyo", datetime(2024, 2, 1, tzinfo=UTC)),
         ("hourly", "2024-01-31T23", "UTC", datetime(2024, 2, 1, tzinfo=UTC)),
         ("weekly", "2024-01-29", "UTC", datetime(2024, 2, 5, tzinfo=UTC)),
+        ("quarterly", "2024-10", "America/New_York", datetime(2025, 1, 1, 5, tzinfo=UTC)),
+        ("yearly", "2024", "UTC", datetime(2025, 1, 1, tzinfo=UTC)),
     ],
 )
 def test_a_drop_is_over_when_its_zone_and_utc_say_so(grain, name, zone, end):
@@ -109,6 +115,8 @@ DAYS = "id,amount,shop,at\n1,9.5,Oslo,2024-01-15T23:30:00Z\n2,9.5,Oslo,2024-01-1
         ("daily", "2024-01-01", ["2024-01-15", "2024-01-16"]),
         ("weekly", "2024-01-01", ["2024-01-15"]),
         ("monthly", "2024-01", ["2024-01"]),
+        ("quarterly", "2023-10", ["2024-01"]),
+        ("yearly", "2023", ["2024"]),
     ],
 )
 def test_a_shared_file_is_cut_by_every_grain(orders, orders_schema, grain, start, names):
