@@ -100,7 +100,7 @@ def _limits(dtype: pl.DataType, column) -> dict:
     """What a contract says of a column, as far as it can be told of a value alone."""
     if column is None:
         return {}
-    limits = {"nullable": column.nullable, "description": column.description or ""}
+    limits = {"nullable": column.nullable or not column.required, "description": column.description or ""}
     for check in column.checks:
         limits |= dict(_limit(dtype, check.name, check.statistics or {}))
     return limits

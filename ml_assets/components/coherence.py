@@ -26,7 +26,7 @@ from ml_assets.durations import parse_duration
 from ml_assets.features.assemble import refuse_homonyms, refuse_twins
 from ml_assets.features.expressions import columns_read
 from ml_assets.serving.declared import request_kind
-from ml_assets.sources.grains import drop_start
+from ml_assets.sources.grains import WHOLE, drop_start
 from ml_assets.sources.spec import DROP
 from ml_assets.training.spaces import SKLEARN, library
 from ml_assets.training.splits import check_label_type
@@ -138,6 +138,7 @@ class _Project:
             for field in ("by", "number", "moment"):
                 name = getattr(source.order, field)
                 yield from missing(f"order.{field}", [name] if name else [])
+        yield from _may_be_missing(source, columns.begins)
         if source.drops.column is not None:
             yield from missing("drops.column", [source.drops.column])
             yield from _unless(columns, "drops.column", source.drops.column, (pl.Date, pl.Datetime), "a date or moment")
@@ -247,6 +248,19 @@ def _contract_columns(contract: str) -> Columns:
 
 def _kept(columns: Columns) -> Columns:
     return {name: pl.Int64() if dtype == pl.Duration else dtype for name, dtype in columns.items()}
+
+
+def _may_be_missing(source: Source, begins: Mapping[str, str | None]) -> Iterator[str]:
+    for field, names in (("key_columns", source.key_columns), ("drops.column", [source.drops.column])):
+        for name in names:
+            if name in begins:
+                yield f"{field}: column {name!r} may be missing from a drop by the contract {source.contract}"
+    for name, since in begins.items():
+        if since is not None and source.drops.grain == WHOLE:
+            yield (
+                f"contract: column {name!r} begins with drop {since}, but the source comes whole: let it be optional, "
+                f"`{name}: Optional[...]`"
+            )
 
 
 def _missing(columns: Columns | None, table: str, field: str, names: Iterable[str]) -> Iterator[str]:

@@ -387,7 +387,7 @@ def _measure(source: Source, lake: Lake, drop: str, raw: pl.DataFrame, gate: Dro
     measured = [
         bad_row_share(gated, source.max_bad_share, gate.made_null),
         conservation(raw.height, gated.validated.height, gated.quarantine.height),
-        completeness(raw, source.required, source.max_missing_share),
+        completeness(raw, [n for n in source.required if n not in gate.absent], source.max_missing_share),
         key_uniqueness(gated.validated, source.key_columns),
         row_count(raw.height, earlier, limits.min_ratio, limits.max_ratio),
         in_period(gate, raw.height, source.max_bad_share),

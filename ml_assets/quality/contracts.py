@@ -1,11 +1,13 @@
 """Contracts: Pandera polars models, loaded by name and described for people."""
 
 import importlib
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from ml_assets.quality.errors import ContractError
+from ml_assets.sources.schema import DropSchema
 
 if TYPE_CHECKING:
     import pandera.polars as pa
@@ -13,12 +15,15 @@ if TYPE_CHECKING:
     Contract = type[pa.DataFrameModel]
 
 
+_DROP = re.compile(r"\d{4}(-Q[1-4]|-\d{2}(-\d{2}(T\d{2})?)?)?")
+
+
 def load_contract(reference: str) -> "Contract":
     """The Pandera model at "package.module:Class".
 
     Raises:
-        ContractError: it cannot be imported, is no model, or has optional or pattern columns,
-            untyped columns, parsers, or rules that only warn.
+        ContractError: it cannot be imported, is no model, or has pattern columns, untyped columns, columns that begin
+            with something else than a drop, parsers, or rules that only warn.
     """
     import pandera.polars as pa
 
@@ -42,10 +47,20 @@ def load_contract(reference: str) -> "Contract":
     return contract
 
 
-def contract_schema(contract: "Contract") -> dict[str, pl.DataType]:
-    """Column names and dtypes in the order of declaration."""
-    dtypes = {name: column.dtype.type for name, column in contract.to_schema().columns.items()}
-    return {name: _instance(dtype) for name, dtype in dtypes.items()}
+def contract_schema(contract: "Contract") -> DropSchema:
+    """Column names and dtypes in the order of declaration, and which columns a drop may lack.
+
+    A column is optional as Pandera has it, `rain: Optional[pl.Float64]`, or begins with a drop:
+    `rain: pl.Float64 = pa.Field(metadata={"since": "2024-04"})`.
+    """
+    columns = contract.to_schema().columns
+    dtypes = {name: column.dtype.type for name, column in columns.items()}
+    begins = {
+        name: None if not column.required else _since(column)
+        for name, column in columns.items()
+        if not column.required or _since(column)
+    }
+    return DropSchema({name: _instance(dtype) for name, dtype in dtypes.items()}, begins)
 
 
 def as_kept(frame: pl.DataFrame) -> pl.DataFrame:
@@ -101,11 +116,19 @@ def _not_kept(dtype: pl.DataType) -> str | None:
     return NOT_KEPT.get(dtype.base_type())
 
 
+def _since(column: Any) -> Any:
+    """The first drop that has the column, where the contract says so."""
+    return (column.metadata or {}).get("since")
+
+
 def _refused(schema: "pa.DataFrameSchema") -> str | None:
     """A feature of Pandera that would let rows through unseen or make the tables of two drops differ."""
     for name, column in schema.columns.items():
-        if column.regex or not column.required:
-            return f"column {name!r} is optional or a pattern; every delivery must have the same columns"
+        if column.regex:
+            return f"column {name!r} is a pattern; every table must have the same columns"
+        since = _since(column)
+        if since is not None and not (isinstance(since, str) and _DROP.fullmatch(since)):
+            return f"column {name!r} begins with {since!r}, which is no drop such as '2024-04': since needs its name"
         if column.dtype is None:
             return f"column {name!r} has no type"
         dtype = _instance(column.dtype.type)

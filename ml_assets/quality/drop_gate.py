@@ -11,6 +11,7 @@ from ml_assets.quality.gate import ROW, GateResult, Verdict, apply_contract
 from ml_assets.quality.rules import Rule
 from ml_assets.sources.cut import lies_outside
 from ml_assets.sources.grains import WHOLE
+from ml_assets.sources.schema import DropSchema, is_before
 from ml_assets.sources.spec import DROP, SourceSpec
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class DropGate:
         repeated: rows whose key another drop holds.
         held_by: those other drops, in order.
         made_null: values by column, in all rows, that were NaN, or infinite where these become null.
+        absent: columns that this drop need not have.
     """
 
     result: GateResult
@@ -39,6 +41,7 @@ class DropGate:
     repeated: int
     held_by: tuple[str, ...]
     made_null: dict[str, int]
+    absent: tuple[str, ...] = ()
 
 
 def is_placed_by_file(source: SourceSpec) -> bool:
@@ -79,10 +82,12 @@ def gate_drop(
         verdicts += [(_finite(name), frame.select(_is_infinite(name)).to_series()) for name in numbers]
     nulls = {name: _becomes_null(name, source.infinite == "null") for name in numbers}
     known = frame.with_columns(pl.when(~null).then(pl.col(name)).alias(name) for name, null in nulls.items())
-    result = _as_delivered(apply_contract(known, contract, source.key_columns, verdicts), frame.select(numbers))
+    absent = _absent(contract_schema(contract), drop, frame)
+    result = apply_contract(known, contract, source.key_columns, verdicts, absent)
+    result = _as_delivered(result, frame.select(numbers))
     made_null = {name: frame.select(null.sum()).item() for name, null in nulls.items()}
     made_null = {name: count for name, count in made_null.items() if count}
-    return DropGate(result, int(outside.sum()), int(repeated.sum()), held_by, made_null)
+    return DropGate(result, int(outside.sum()), int(repeated.sum()), held_by, made_null, absent)
 
 
 def same_content(drop: str, content_hash: str, hashes: dict[str, str]) -> list[str]:
@@ -96,6 +101,15 @@ def same_content(drop: str, content_hash: str, hashes: dict[str, str]) -> list[s
 
 def _nowhere(frame: pl.DataFrame) -> pl.Series:
     return pl.repeat(False, frame.height, eager=True)
+
+
+def _absent(schema: DropSchema, drop: str, frame: pl.DataFrame) -> tuple[str, ...]:
+    """Columns that begin with a later drop, and optional ones without any value: such were not delivered."""
+    return tuple(
+        name
+        for name, since in schema.begins.items()
+        if (frame[name].null_count() == frame.height if since is None else is_before(drop, since))
+    )
 
 
 def _finite(column: str) -> Rule:

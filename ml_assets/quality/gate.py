@@ -1,6 +1,6 @@
 """The contract gate: good rows go on, bad rows go to quarantine with every rule they broke."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -75,7 +75,11 @@ class GateResult:
 
 
 def apply_contract(
-    frame: pl.DataFrame, contract: "Contract", key_columns: list[str], verdicts: Sequence[Verdict] = ()
+    frame: pl.DataFrame,
+    contract: "Contract",
+    key_columns: list[str],
+    verdicts: Sequence[Verdict] = (),
+    may_be_null: Collection[str] = (),
 ) -> GateResult:
     """Divide the rows of one drop by its contract and key.
 
@@ -85,6 +89,7 @@ def apply_contract(
 
     Args:
         verdicts: rules that were evaluated elsewhere, each with a Boolean per row: True where the row breaks it.
+        may_be_null: columns that need no value in this drop, whatever the contract says.
 
     Raises:
         ContractError: the frame lacks a column or has another type than the contract, `key_columns` are not
@@ -94,7 +99,7 @@ def apply_contract(
     declared = as_declared(frame, schema)
     _check_columns(declared, schema, key_columns, contract.__name__)
     frame = as_kept(declared)
-    judged = [*_unread(frame), *evaluate_rules(declared.select(*schema), contract, key_columns), *verdicts]
+    judged = [*_unread(frame), *evaluate_rules(declared.select(*schema), contract, key_columns, may_be_null), *verdicts]
     found = [(rule, breaches) for rule, breaches in judged if breaches.any()]
     bad = reduce(or_, (breaches for _, breaches in found), pl.repeat(False, frame.height, eager=True))
     broken = [_summary(rule, breaches, frame, key_columns) for rule, breaches in found]

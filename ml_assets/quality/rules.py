@@ -5,7 +5,7 @@ Pandera states the rules and evaluates them; which rows broke them is read from 
 declarations it reports only the first that fails.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -58,26 +58,31 @@ def describe_rules(contract: "Contract", key_columns: list[str]) -> list[Rule]:
     return [rule for rule, _ in _stated(contract, key_columns)]
 
 
-def evaluate_rules(frame: pl.DataFrame, contract: "Contract", key_columns: list[str]) -> list[tuple[Rule, pl.Series]]:
+def evaluate_rules(
+    frame: pl.DataFrame, contract: "Contract", key_columns: list[str], may_be_null: Collection[str] = ()
+) -> list[tuple[Rule, pl.Series]]:
     """Every rule with a Boolean per row of the frame: True where the row breaks it.
 
     Args:
         frame: the contract's columns, collected (Pandera looks at no value of a lazy frame).
         key_columns: columns that identify a row; none of them may be null.
+        may_be_null: columns that are not required to have a value, whatever the contract says.
 
     Raises:
         ContractError: a rule cannot be evaluated, or gives no verdict per row.
     """
-    return [(rule, breaches(frame)) for rule, breaches in _stated(contract, key_columns)]
+    return [(rule, breaches(frame)) for rule, breaches in _stated(contract, key_columns, may_be_null)]
 
 
 _Breaches = Callable[[pl.DataFrame], pl.Series]
 
 
-def _stated(contract: "Contract", key_columns: list[str]) -> Iterator[tuple[Rule, _Breaches]]:
+def _stated(
+    contract: "Contract", key_columns: list[str], may_be_null: Collection[str] = ()
+) -> Iterator[tuple[Rule, _Breaches]]:
     schema = contract.to_schema()
     for name, column in schema.columns.items():
-        if not column.nullable or name in key_columns:
+        if name in key_columns or not (column.nullable or name in may_be_null):
             yield (
                 Rule(f"{name}: not_nullable", (name,), "a value is required"),
                 partial(_missing, name),

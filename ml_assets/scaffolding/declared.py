@@ -70,7 +70,8 @@ class Declared:
 
 def _column(name: str, dtype: pl.DataType, stated) -> Column:
     role = (stated.metadata or {}).get("role")
-    return Column(name, dtype, nullable=stated.nullable, role=role)
+    begins = not stated.required or "since" in (stated.metadata or {})
+    return Column(name, dtype, nullable=stated.nullable or begins, role=role)
 
 
 def named(columns: list[Column]) -> str:

@@ -26,7 +26,7 @@ def declared_column(
         DeliveryFault: "wrong type", naming the first value that does not fit and its row in the file.
     """
     declared = spec.columns.get(values.name, ColumnFormat())
-    if declared.is_moment:
+    if declared.is_moment and values.dtype != pl.Null:
         return _moments(values, dtype, declared, rows)
     if values.dtype == pl.String and spec.format not in WITH_NULLS:
         plain = plain_values(values, dtype, spec.csv, declared.unit)

@@ -1,20 +1,21 @@
 """From a declared place to a table of the asked columns, not yet typed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 
 from ml_assets.sources.csv_text import check_one_column, open_csv
-from ml_assets.sources.errors import check_columns
+from ml_assets.sources.errors import DeliveryFault, check_columns
 from ml_assets.sources.exact import in_calendar
-from ml_assets.sources.fetch import fetch, locate
+from ml_assets.sources.fetch import fetch, locate, parquet_files
 from ml_assets.sources.order import read_for, with_order
 from ml_assets.sources.query import load_query
 from ml_assets.sources.scan import load_scanned
+from ml_assets.sources.schema import Schema, columns_that_begin, may_lack
 from ml_assets.sources.spec import PARTITION, SourceSpec
+from ml_assets.sources.typed import typed_column
 from ml_assets.sources.unpack import unpack
 
-Schema = Mapping[str, pl.DataType]
 Table = tuple[pl.DataFrame, tuple[str, ...]]
 
 
@@ -29,9 +30,12 @@ def load(spec: SourceSpec, names: Sequence[str] | None, schema: Schema, columns:
         schema: what the contract declares.
 
     Raises:
-        DeliveryFault: it cannot be reached, unpacked, parsed or queried, or lacks a column.
+        DeliveryFault: it cannot be reached, unpacked, parsed or queried, or lacks a column that none of these drops
+            may lack; one that all may lack is null.
     """
     table, extra = _load(spec, names, schema, columns)
+    absent = [name for name in columns if name not in table.columns]
+    table = table.with_columns(pl.lit(None).alias(name) for name in absent).select(columns)
     if spec.impossible_moments == "missing":
         moments = [series for series in table.iter_columns() if series.dtype in (pl.Date, pl.Datetime)]
         table = table.with_columns(map(in_calendar, moments))
@@ -39,20 +43,52 @@ def load(spec: SourceSpec, names: Sequence[str] | None, schema: Schema, columns:
 
 
 def _load(spec: SourceSpec, names: Sequence[str] | None, schema: Schema, columns: list[str]) -> Table:
-    asked = names if spec.cut_by else None
+    asked, optional = names if spec.cut_by else None, may_lack(schema, names)
     if spec.format == "sql":
-        return _in_order(spec, load_query(spec, asked, schema, columns))
+        return _in_order(spec, load_query(spec, asked, schema, columns, optional))
     address = locate(spec.where).replace(PARTITION, names[0] if names else "")
     if spec.format == "delta":
-        return _in_order(spec, load_scanned(address, spec, asked, schema, columns))
+        return _in_order(spec, load_scanned(address, spec, asked, schema, columns, optional))
     if spec.format == "parquet":
-        return load_scanned(address, spec, asked, schema, columns)
+        return _load_parquet(spec, address, asked, schema, columns, optional)
     file = open_csv(unpack(fetch(address), spec.format), spec.csv, spec.header)
     wanted = columns if spec.order is None else read_for(spec.order, columns, file.names)
     check_one_column(file, wanted)
-    extra = check_columns(wanted, file.names)
-    table = file.read(wanted, spec.null_values)
-    return (table if spec.order is None else with_order(table, spec.order).select(columns)), extra
+    extra = check_columns(wanted, file.names, optional)
+    table = file.read([name for name in wanted if name in file.names], spec.null_values)
+    return table if spec.order is None else with_order(table, spec.order), extra
+
+
+def _load_parquet(
+    spec: SourceSpec, address: str, names: Sequence[str] | None, schema: Schema, columns: list[str], optional: set[str]
+) -> Table:
+    try:
+        return load_scanned(address, spec, names, schema, columns, optional)
+    except DeliveryFault as fault:
+        files = parquet_files(address)[0] if fault.kind in ("missing column", "wrong type") else []
+        if len(files) < 2:
+            raise
+        return _load_apart(spec, files, names, schema, columns)
+
+
+def _load_apart(
+    spec: SourceSpec, files: list[str], names: Sequence[str] | None, schema: Schema, columns: list[str]
+) -> Table:
+    """The rows of files whose columns or types differ, in the types of the contract.
+
+    A column that begins later may be missing in files from before; which those are their rows tell at the gate.
+    """
+    tables, beyond = [], {}
+    for file in files:
+        try:
+            table, extra = load_scanned(file, spec, names, schema, columns, columns_that_begin(schema))
+            plain = [name for name in table.columns if name in schema and name not in spec.columns]
+            tables.append(table.with_columns(typed_column(table[name], schema[name]) for name in plain))
+        except DeliveryFault as fault:
+            fault.detail = f"{file}: {fault.detail}"
+            raise
+        beyond |= dict.fromkeys(extra)
+    return pl.concat(tables, how="diagonal_relaxed"), tuple(beyond)
 
 
 def _in_order(spec: SourceSpec, loaded: Table) -> Table:

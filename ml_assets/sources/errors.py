@@ -1,6 +1,6 @@
 """What can be wrong with a delivery."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 Kind = Literal[
@@ -36,14 +36,14 @@ class DeliveryFault(Exception):
         self.column, self.row, self.drop = column, row, drop
 
 
-def check_columns(columns: Iterable[str], delivered: Sequence[str]) -> tuple[str, ...]:
+def check_columns(columns: Iterable[str], delivered: Sequence[str], optional: Collection[str] = ()) -> tuple[str, ...]:
     """The names that were delivered beyond `columns`.
 
     Raises:
-        DeliveryFault: one of `columns` was not delivered.
+        DeliveryFault: one of `columns` was not delivered, and is not `optional`.
     """
     for name in columns:
-        if name not in delivered:
+        if name not in delivered and name not in optional:
             raise DeliveryFault(
                 "missing column",
                 f"the delivery has {', '.join(delivered)}",

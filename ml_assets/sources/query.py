@@ -1,7 +1,7 @@
 """A SQL query as a source: fetches the asked columns of the asked drops, and tells which drops have changed."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -56,13 +56,18 @@ DIALECTS = {
 
 
 def load_query(
-    spec: SourceSpec, names: Sequence[str] | None, schema: Mapping[str, pl.DataType], columns: list[str]
+    spec: SourceSpec,
+    names: Sequence[str] | None,
+    schema: Mapping[str, pl.DataType],
+    columns: list[str],
+    optional: Collection[str] = (),
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """`delivery.load` of a query; its rows come in any order."""
+    """`delivery.load` of a query, without `optional` columns that it has not; its rows come in any order."""
     database = open_database(spec.where.connection)
     dialect, rows = DIALECTS[database.dialect], rows_of(spec.where)
     stored = {column.name: column for column in database.columns(rows)}
-    extra = check_columns(columns, list(stored))
+    extra = check_columns(columns, list(stored), optional)
+    columns = [name for name in columns if name in stored]
     query = f"SELECT {', '.join(stored[name].expression(dialect.column(name)) for name in columns)} FROM {rows}"
     if names is not None:
         inside = spans(names, spec.drops, _cut_by(spec.drops, schema))

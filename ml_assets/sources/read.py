@@ -10,12 +10,13 @@ import polars as pl
 from ml_assets.sources.content_hash import content_hash
 from ml_assets.sources.cut import as_starts, check_placed, drop_names, period_starts
 from ml_assets.sources.declared_values import cutting_column, declared_frame, empty_frame
-from ml_assets.sources.delivery import Schema, load
+from ml_assets.sources.delivery import load
 from ml_assets.sources.errors import DeliveryFault, SourceError
 from ml_assets.sources.fetch import exists, fetch, held_partitions, locate, parquet_files
 from ml_assets.sources.grains import GRAINS, WHOLE, drop_start
 from ml_assets.sources.query import query_digests, query_state
 from ml_assets.sources.scan import delta_version
+from ml_assets.sources.schema import Schema
 from ml_assets.sources.spec import CONTENT_HASH, DROP, PARTITION, WITH_NULLS, SourceSpec
 
 

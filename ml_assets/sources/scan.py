@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,8 +23,9 @@ def load_scanned(
     names: Sequence[str] | None,
     schema: Mapping[str, pl.DataType],
     columns: list[str],
+    optional: Collection[str] = (),
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """`delivery.load` of a Parquet file, a folder of them or a Delta table.
+    """`delivery.load` of a Parquet file, a folder of them or a Delta table, without `optional` columns that it lacks.
 
     Hive partitions are columns of texts. The rows of a Delta table come in any order.
     """
@@ -32,7 +33,9 @@ def load_scanned(
         scan = _Scan(_scan_delta(address)) if spec.format == "delta" else _scan_parquet(address, columns)
         frame = scan.frame
         stored = frame.collect_schema()
-        extra = check_columns(columns, scan.names or stored.names())
+        delivered = scan.names or stored.names()
+        extra = check_columns(columns, delivered, optional)
+        columns = [name for name in columns if name in delivered]
         if names is not None and spec.drops.column not in spec.columns:
             frame = _only(frame, stored, names, spec.drops, schema)
         table = frame.select(columns).collect()

@@ -636,3 +636,65 @@ def test_a_key_of_texts_stands_in_one_drop_as_well(open_shop):
     outcome = shop.project.run(*GATE, drops=[JANUARY, FEBRUARY])
     passed = {drop: check.passed for drop, check in verdicts(outcome, "unique_across_drops").items()}
     assert passed == {JANUARY: True, FEBRUARY: False}
+
+
+def with_rain(project, declared):
+    """The contract knows a column that no delivery of January has."""
+    (contracts,) = project.folder.glob("*/contracts.py")
+    text = contracts.read_text().replace(
+        "class Customers", f"class Rainy(Orders):\n    rain: {declared}\n\n\nclass Customers"
+    )
+    contracts.write_text("from typing import Optional\n" + text)
+
+
+def rainy(drop, values=(0.5,)):
+    frame = orders(drop)
+    return frame.with_columns(rain=pl.Series([values[i % len(values)] for i in range(frame.height)], dtype=pl.Float64))
+
+
+SINCE = 'pl.Float64 = pa.Field(ge=0, metadata={"since": "2024-02"})'
+
+
+def test_a_column_that_begins_later_is_null_before_and_required_from_then_on(open_shop):
+    shop = open_shop(contract="CONTRACTS:Rainy", required=["rain"])
+    with_rain(shop.project, SINCE)
+    shop.deliver(JANUARY, orders(JANUARY))
+    shop.deliver(FEBRUARY, rainy(FEBRUARY))
+    outcome = shop.project.run(*GATE, drops=[JANUARY, FEBRUARY])
+    assert outcome.success, outcome.errors
+    assert {drop: check.passed for drop, check in verdicts(outcome, "completeness").items()} == {
+        JANUARY: True,
+        FEBRUARY: True,
+    }
+    kept = shop.lake.scan("orders/validated").group_by("_drop").agg(pl.col("rain").count()).sort("_drop").collect()
+    assert kept.rows() == [(JANUARY, 0), (FEBRUARY, 200)]
+    shop.deliver(MARCH, orders(MARCH))
+    (error,) = shop.project.run(*GATE, drops=[MARCH]).errors
+    assert "source 'orders', drop '2024-03', column 'rain': missing column" in error
+    shop.deliver(MARCH, rainy(MARCH, (0.5, None)))
+    (error,) = shop.project.run(*GATE, drops=[MARCH]).errors
+    assert "rain: not_nullable: 100 rows" in error
+
+
+def test_an_optional_column_may_be_missing_from_any_drop_and_is_judged_where_it_is(open_shop):
+    shop = open_shop(contract="CONTRACTS:Rainy")
+    with_rain(shop.project, "Optional[pl.Float64] = pa.Field(ge=0)")
+    shop.deliver(JANUARY, rainy(JANUARY))
+    shop.deliver(FEBRUARY, orders(FEBRUARY))
+    assert shop.project.run(*GATE, drops=[JANUARY, FEBRUARY]).success
+    shop.deliver(MARCH, rainy(MARCH, (0.5, -1.0)))
+    (error,) = shop.project.run(*GATE, drops=[MARCH]).errors
+    assert "rain: greater_than_or_equal_to(0): 100 rows" in error
+
+
+def test_history_need_not_be_written_again_when_a_column_joins_the_contract(open_shop):
+    shop = open_shop(contract="CONTRACTS:Rainy")
+    with_rain(shop.project, "Optional[pl.Float64] = pa.Field(ge=0)")
+    for table in ("orders/raw", "orders/validated"):
+        shop.lake.replace(
+            table, orders(JANUARY).with_columns(_drop=pl.lit(JANUARY), _content_hash=pl.lit("")), {"_drop": [JANUARY]}
+        )
+    shop.deliver(FEBRUARY, rainy(FEBRUARY))
+    assert shop.project.run(*GATE, drops=[FEBRUARY]).success
+    kept = shop.lake.scan("orders/validated").group_by("_drop").agg(pl.col("rain").count()).sort("_drop").collect()
+    assert kept.rows() == [(JANUARY, 0), (FEBRUARY, 200)]

@@ -73,6 +73,12 @@ class Warning_(pa.DataFrameModel):
 class Optional_(pa.DataFrameModel):
     id: pl.Int64
     note: pl.String | None
+    rain: pl.Float64 = pa.Field(metadata={"since": "2024-04"})
+
+
+class Begun(pa.DataFrameModel):
+    id: pl.Int64
+    note: pl.String = pa.Field(metadata={"since": "April"})
 
 
 class Pattern(pa.DataFrameModel):

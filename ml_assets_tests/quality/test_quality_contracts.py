@@ -11,6 +11,7 @@ from ml_assets.quality.contracts import NOT_KEPT, contract_descriptions, contrac
 from ml_assets.quality.errors import ContractError
 from ml_assets.quality.gate import apply_contract
 from ml_assets.quality.rules import Rule, describe_rules
+from ml_assets.sources.schema import may_lack
 
 HERE = "quality_orders_contract"
 
@@ -47,8 +48,8 @@ def test_contract_is_loaded_by_name():
         (f"{HERE}:Absent", "names no pandera.polars.DataFrameModel"),
         (f"{HERE}:NOT_A_CONTRACT", "names no pandera.polars.DataFrameModel"),
         (f"{HERE}:Warning_", "rule 'greater_than_or_equal_to' only warns; "),
-        (f"{HERE}:Optional_", "column 'note' is optional or a pattern; "),
-        (f"{HERE}:Pattern", "column 'id_.*' is optional or a pattern; "),
+        (f"{HERE}:Pattern", "column 'id_.*' is a pattern; every table must have the same columns"),
+        (f"{HERE}:Begun", "column 'note' begins with 'April', which is no drop such as '2024-04'"),
         (f"{HERE}:Parsing", "user-defined parsers are not supported by the polars backend"),
     ],
 )
@@ -145,3 +146,12 @@ def test_every_other_type_goes_through_gate_and_tables_unchanged(monkeypatch, tm
     assert lake.scan("quarantine").collect().equals(gated.quarantine)
     # The gate takes the rows as tables keep them, too.
     assert apply_contract(read, contract, ["id"]).validated.equals(gated.validated)
+
+
+def test_a_column_is_optional_or_begins_with_a_drop():
+    schema = contract_schema(load_contract(f"{HERE}:Optional_"))
+    assert dict(schema) == {"id": pl.Int64(), "note": pl.String(), "rain": pl.Float64()}
+    assert schema.begins == {"note": None, "rain": "2024-04"}
+    assert may_lack(schema, ["2024-03"]) == {"note", "rain"}
+    for drops in (["2024-04"], ["2024-03", "2024-04-01"], ["whole"], None):
+        assert may_lack(schema, drops) == {"note"}

@@ -15,6 +15,7 @@ import pytest
 from ml_assets.sources import scan
 from ml_assets.sources.errors import SourceError
 from ml_assets.sources.read import fingerprint, list_drops, read_drops
+from ml_assets.sources.schema import DropSchema
 from ml_assets.sources.watch import due_drops, watch
 
 NOW = 1_800_000_000.0
@@ -160,8 +161,12 @@ def test_a_folder_is_watched_as_a_whole(orders, orders_schema, folder):
 @pytest.mark.parametrize(
     ("change", "kind", "told"),
     [
-        (lambda frame: frame.with_columns(id=pl.lit("x")), "wrong type", "the files differ in their types"),
-        (lambda frame: frame.drop("shop"), "missing column", "a file lacks a column that others have"),
+        (
+            lambda frame: frame.with_columns(id=pl.lit("x")),
+            "wrong type",
+            "column 'id'.*part-20.parquet: 'x' in data row 1",
+        ),
+        (lambda frame: frame.drop("shop"), "missing column", "column 'shop'.*part-20.parquet: the delivery has"),
     ],
 )
 def test_files_that_differ_are_told(orders, orders_schema, folder, change, kind, told):
@@ -280,3 +285,42 @@ def test_a_delta_table_lacks_a_column(orders, orders_schema, tmp_path):
         "source 'orders', drop 'whole', column 'shop': missing column: the delivery has id, amount, at; "
         "have it delivered under this name or change the contract"
     )
+
+
+def test_columns_that_widen_or_begin_between_files_of_a_folder_are_read_exactly(orders, tmp_path):
+    moment = pl.Series("at", [datetime(2024, 1, 15, tzinfo=UTC)]).cast(pl.Datetime("us", "UTC"))
+    files = [
+        {"id": pl.Series([1], dtype=pl.Int32), "amount": pl.Series([7])},
+        {"id": pl.Series([2**40]), "amount": pl.Series([0.1])},
+        {"id": pl.Series([3]), "amount": pl.Series([0.5], dtype=pl.Float32), "rain": pl.Series([1.5])},
+    ]
+    for number, columns in enumerate(files):
+        write(tmp_path / "orders", f"{number}.parquet", pl.DataFrame(columns).with_columns(moment))
+    columns = {"id": pl.Int64(), "amount": pl.Float64(), "rain": pl.Float64(), "at": pl.Datetime("us", "UTC")}
+    spec = orders("orders", format="parquet", drops=DAILY)
+    for begins in ({"rain": None}, {"rain": "2024-01-15"}):
+        frame = read_drops(spec, ["2024-01-15"], DropSchema(columns, begins))["2024-01-15"].frame
+        assert frame.select("id", "amount", "rain").sort("id").rows() == [
+            (1, 7.0, None),
+            (3, 0.5, 1.5),
+            (2**40, 0.1, None),
+        ]
+    with pytest.raises(SourceError, match="column 'rain': missing column"):
+        read_drops(spec, ["2024-01-15"], columns)
+    large = pl.DataFrame({"id": [4], "amount": [2**53 + 1], "rain": [0.0]}).with_columns(moment)
+    write(tmp_path / "orders", "3.parquet", large)
+    with pytest.raises(SourceError, match=r"column 'amount': wrong type: .*3\.parquet: 9007199254740993 in data row 1"):
+        read_drops(spec, ["2024-01-15"], DropSchema(columns, {"rain": None}))
+
+
+@pytest.mark.parametrize("since", [None, "2024-01-16"])
+def test_a_table_lacks_a_column_only_for_drops_before_it_begins(orders, orders_schema, tmp_path, since):
+    schema = DropSchema(orders_schema | {"rain": pl.Float64()}, {"rain": since})
+    pl.concat([rows(1), rows(2, day=16)]).write_parquet(tmp_path / "o.parquet")
+    spec = orders("o.parquet", drops=DAILY)
+    assert read_drops(spec, ["2024-01-15"], schema)["2024-01-15"].frame["rain"].to_list() == [None]
+    if since is None:
+        assert set(read_drops(spec, ["2024-01-15", "2024-01-16"], schema)) == {"2024-01-15", "2024-01-16"}
+    else:
+        with pytest.raises(SourceError, match="drop '2024-01-16', column 'rain': missing column"):
+            read_drops(spec, ["2024-01-16"], schema)
