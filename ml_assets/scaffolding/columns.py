@@ -6,8 +6,10 @@ from typing import Literal
 
 import polars as pl
 
+from ml_assets.quality.contracts import NOT_KEPT
 from ml_assets.quality.missing import is_missing
 from ml_assets.scaffolding.texts import MOMENT, tell_texts
+from ml_assets.sources.errors import DeliveryFault
 from ml_assets.sources.typed import typed_column
 
 Role = Literal["label", "label_known_at"]
@@ -63,14 +65,14 @@ def guess_columns(table: pl.DataFrame) -> tuple[list[Column], list[str], pl.Data
 
 def describe_columns(table: pl.DataFrame) -> tuple[list[Column], pl.DataFrame]:
     """Columns, and the table in the types of the columns; texts are texts."""
-    kept: list[Column] = []
-    typed: list[pl.Series] = []
-    for series in table.iter_columns():
-        dtype = _native_dtype(series.dtype)
-        if dtype is not None:
-            typed.append(typed_column(series, dtype))
-            kept.append(_described(typed[-1]))
-    return kept, pl.DataFrame(typed)
+    typed = [values for series in table.iter_columns() if not isinstance(values := _kept(series), str)]
+    return [_described(values) for values in typed], pl.DataFrame(typed)
+
+
+def left_out(table: pl.DataFrame) -> dict[str, str]:
+    """The columns that `describe_columns` leaves out, each with the reason and what to do."""
+    kept = {series.name: _kept(series) for series in table.iter_columns()}
+    return {name: reason for name, reason in kept.items() if isinstance(reason, str)}
 
 
 def with_role(columns: list[Column], name: str, role: Role) -> list[Column]:
@@ -95,17 +97,35 @@ def _choices(values: pl.Series) -> tuple[str, ...]:
     return tuple(distinct.sort()) if few and distinct.str.len_chars().max() <= LONGEST_CHOICE else ()
 
 
-def _native_dtype(given: pl.DataType) -> pl.DataType | None:
-    """The type to keep for one that is delivered; None where a table cannot hold it."""
+def _kept(values: pl.Series) -> pl.Series | str:
+    """The values in the type to declare for them, the first that holds them all exactly; or why there is none."""
+    candidates = _candidates(values.dtype)
+    if not candidates:
+        return f"{values.dtype}: {NOT_KEPT.get(values.dtype.base_type(), 'no table keeps it')}"
+    for dtype in candidates:
+        try:
+            return typed_column(values, dtype)
+        except DeliveryFault as fault:
+            reason = fault.detail
+    return f"{values.dtype}: {reason}"
+
+
+def _candidates(given: pl.DataType) -> list[pl.DataType]:
+    """The types to declare for one that is delivered, the best first; none where a table cannot hold it."""
     if given == pl.Datetime:
-        return pl.Datetime("us", "UTC" if given.time_zone else None)
+        return [pl.Datetime("us", "UTC" if given.time_zone else None)]
     if given.is_integer():
-        return pl.Int64()
+        return [pl.Int64(), pl.String()] if given in (pl.UInt64, pl.Int128, pl.UInt128) else [pl.Int64()]
+    if given.is_decimal():
+        whole = given.scale == 0
+        return [*([pl.Int64()] if whole else []), pl.Float64(), *([pl.String()] if whole else []), given]
     if given.is_float():
-        return pl.Float64()
-    if given in (pl.String, pl.Categorical, pl.Enum, pl.Null):
-        return pl.String()
-    return given if given in (pl.Boolean, pl.Date, pl.Decimal) else None
+        return [pl.Float64()]
+    if given in (pl.String, pl.Categorical, pl.Enum, pl.Null, pl.Time):
+        return [pl.String()]
+    if given == pl.Duration:
+        return [pl.Duration("us")]
+    return [given] if given in (pl.Boolean, pl.Date) else []
 
 
 def is_code(name: str) -> bool:

@@ -58,6 +58,8 @@ def dtype_text(dtype: pl.DataType) -> str:
     if dtype == pl.Datetime:
         zone = f', "{dtype.time_zone}"' if dtype.time_zone else ""
         return f'pl.Datetime("{dtype.time_unit}"{zone})'
+    if dtype == pl.Duration:
+        return f'pl.Duration("{dtype.time_unit}")'
     if dtype == pl.Decimal:
         return f"pl.Decimal({dtype.precision}, {dtype.scale})"
     return f"pl.{dtype}"

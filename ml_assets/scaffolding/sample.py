@@ -1,7 +1,7 @@
 """Rows of a place that is not declared yet, to tell a contract and drops from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from ml_assets.quality.errors import ContractError
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.sniff import sniff_dialect
 from ml_assets.sources.csv_text import check_one_column, open_csv
-from ml_assets.sources.database import open_database
 from ml_assets.sources.declared_values import declared_column
 from ml_assets.sources.delivery import load
 from ml_assets.sources.dialect import CsvDialect
 from ml_assets.sources.errors import DeliveryFault
+from ml_assets.sources.exact import in_calendar
 from ml_assets.sources.fetch import fetch, held_partitions, locate
 from ml_assets.sources.grains import GRAINS, is_name
+from ml_assets.sources.query import sample_query
 from ml_assets.sources.scan import load_scanned
 from ml_assets.sources.spec import PARTITION, WITH_NULLS, SourceSpec
 from ml_assets.sources.unpack import unpack
@@ -39,6 +40,8 @@ class Sample:
         grain: their grain, or None.
         dialect: of CSV, how it is written.
         unnamed: columns of CSV to which its header gives no name.
+        left_out: columns of a query that are not in the table, each with the reason and what to do.
+        impossible: columns with dates or moments that no calendar has; in the table these are missing.
     """
 
     table: pl.DataFrame
@@ -46,6 +49,8 @@ class Sample:
     grain: str | None = None
     dialect: CsvDialect | None = None
     unnamed: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    impossible: tuple[str, ...] = ()
 
 
 def read_sample(where: Mapping[str, str], file_format: str | None) -> Sample:
@@ -130,9 +135,11 @@ def _provisional(where: Mapping[str, str], file_format: str | None) -> SourceSpe
 
 def _files(spec: SourceSpec, addresses: list[str]) -> Sample:
     """The rows of all, by the dialect of the first."""
-    dialect, unnamed, tables = None, (), []
+    dialect, unnamed, tables, without = None, (), [], {}
     for address in addresses:
-        if spec.format in WITH_NULLS:
+        if spec.format == "sql":
+            rows, without = sample_query(spec.where, QUERIED_ROWS)
+        elif spec.format in WITH_NULLS:
             rows = _rows(spec, address)
         else:
             data = unpack(fetch(address), spec.format)
@@ -143,12 +150,13 @@ def _files(spec: SourceSpec, addresses: list[str]) -> Sample:
         if rows.is_empty():
             raise ScaffoldError(f"sample: {address or 'the query'} has no row to tell types from")
         tables.append(rows)
-    return Sample(pl.concat(tables, how="diagonal_relaxed"), dialect=dialect, unnamed=unnamed)
+    table = pl.concat(tables, how="diagonal_relaxed")
+    moments = [series for series in table.iter_columns() if series.dtype in (pl.Date, pl.Datetime)]
+    real = [in_calendar(series) for series in moments]
+    impossible = tuple(one.name for one, was in zip(real, moments, strict=True) if one.null_count() > was.null_count())
+    return Sample(table.with_columns(real), dialect=dialect, unnamed=unnamed, left_out=without, impossible=impossible)
 
 
 def _rows(spec: SourceSpec, address: str) -> pl.DataFrame:
-    if spec.format == "sql":
-        query = spec.where.query.strip().rstrip(";")
-        return open_database(spec.where.connection).run(f"SELECT * FROM (\n{query}\n) AS sample LIMIT {QUERIED_ROWS}")
     _, names = load_scanned(address, spec, None, {}, [])
     return load_scanned(address, spec, None, {}, list(names))[0]

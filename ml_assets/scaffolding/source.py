@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from ml_assets.scaffolding.columns import Column, describe_columns, is_code, with_role
+from ml_assets.scaffolding.columns import Column, describe_columns, is_code, left_out, with_role
 from ml_assets.scaffolding.contract_text import contract_name, render_contract
 from ml_assets.scaffolding.declared import check_column, named
 from ml_assets.scaffolding.errors import ScaffoldError
@@ -94,6 +94,8 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
             check_column(f"--{option.replace('_', '-')}", given, columns)
     for given, role in ((wanted.label, "label"), (wanted.known_at, "label_known_at")):
         columns = with_role(columns, given, role) if given else columns
+    without = dict(sample.left_out) | left_out(told.table)
+    _check_no_key_left_out(name, wanted, without)
     key, key_note = _key(name, list(wanted.key), wanted.timestamp, columns, rows, sample.unnamed)
     columns = [column for column in columns if column.name not in sample.unnamed or column.name in key]
     csv = told.dialect.model_dump(exclude_defaults=True) if sample.dialect else {}
@@ -107,6 +109,7 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
         **({"null_values": told.nulls} if told.nulls and sample.dialect else {}),
         **({"csv": csv} if csv else {}),
         **({"columns": _declared(told.formats, columns)} if told.formats else {}),
+        **({"impossible_moments": "missing"} if sample.impossible else {}),
         **({"drops": drops} if drops else {}),
         "contract": f"{module}:{contract_name(name)}",
         "key_columns": key,
@@ -116,17 +119,31 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
     notes = {
         "csv": describe_dialect(told.dialect) if sample.dialect else "",
         "columns": _assumed(told),
-        "contract": "In contract.py, beside this file.",
+        "contract": f"In contract.py, beside this file.{_left_out(without)}",
+        "impossible_moments": f"Some of {', '.join(sample.impossible)} are in no calendar, such as infinity.",
         "key_columns": key_note,
         "drops": drops_note,
         "required": "Those without a gap in the sample.",
     }
-    left_out = [column for column in sample.table.columns if column not in rows.columns]
-    without = f" Left out, as no table can hold them: {', '.join(left_out)}." if left_out else ""
+    said = _left_out(without)
     nameless = [column for column in sample.unnamed if column not in key]
-    without += f" Left out, as the header does not name them: {', '.join(nameless)}." if nameless else ""
-    origin = f"Inferred from {rows.height} rows: correct it where the sample is not the whole truth.{without}"
+    said += f" Left out, as the header does not name them: {', '.join(nameless)}." if nameless else ""
+    origin = f"Inferred from {rows.height} rows: correct it where the sample is not the whole truth.{said}"
     return NewSource(values, render_contract(name, columns, key, origin), notes)
+
+
+def _check_no_key_left_out(name: str, wanted: Wanted, without: Mapping[str, str]) -> None:
+    """Raise ScaffoldError where another key would be picked because the column named for it cannot be read."""
+    for column, reason in without.items():
+        if not wanted.key and column.lower() in ("id", f"{name}_id"):
+            raise ScaffoldError(
+                f"column {column!r} is named like the key and is left out ({reason}): have it read as that says, or "
+                "give --key for each column of another key"
+            )
+
+
+def _left_out(without: Mapping[str, str]) -> str:
+    return f" Left out: {'. '.join(f'{column}, {reason}' for column, reason in without.items())}." if without else ""
 
 
 def _told(wanted: Wanted, sample: Sample) -> Told:
