@@ -1,7 +1,7 @@
 """A source's declaration and contract, told from a sample of its rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -87,6 +87,10 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
     Raises:
         ScaffoldError: an option names no column, or no column identifies a row and none was given.
     """
+    unreadable = left_out(sample.table)
+    without = {**sample.left_out, **unreadable}
+    _check_no_key_left_out(name, wanted, without)
+    sample = replace(sample, table=sample.table.drop(*unreadable))
     told = _told(wanted, sample)
     columns, rows = describe_columns(told.table)
     for option in ("timestamp", "label", "known_at"):
@@ -94,8 +98,6 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
             check_column(f"--{option.replace('_', '-')}", given, columns)
     for given, role in ((wanted.label, "label"), (wanted.known_at, "label_known_at")):
         columns = with_role(columns, given, role) if given else columns
-    without = dict(sample.left_out) | left_out(told.table)
-    _check_no_key_left_out(name, wanted, without)
     key, key_note = _key(name, list(wanted.key), wanted.timestamp, columns, rows, sample.unnamed)
     columns = [column for column in columns if column.name not in sample.unnamed or column.name in key]
     csv = told.dialect.model_dump(exclude_defaults=True) if sample.dialect else {}

@@ -74,6 +74,12 @@ def in_unit(values: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series
     return _without(forced, ~same), forced
 
 
+def day_of(times: pl.Series) -> pl.Series:
+    """Times without a zone as their dates; null for all but midnight."""
+    days = times.dt.date()
+    return _without(days, days.cast(times.dtype) != times)
+
+
 def in_calendar(moments: pl.Series) -> pl.Series:
     """Dates or moments of the years 1 to 9999; null for all others, which no program can name."""
     if moments.dtype != pl.Date and moments.dtype.time_unit == "ns":  # which end in 2262

@@ -6,7 +6,7 @@ import polars as pl
 
 from ml_assets.sources.column import EPOCHS, ColumnFormat
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.exact import has_finer, in_calendar
+from ml_assets.sources.exact import has_finer, in_calendar, in_unit
 
 _ISO = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 _DECIMALS = r"^[+-]?\d{1,15}(\.\d{1,6}0*)?$"
@@ -60,8 +60,10 @@ def _clock(given: pl.Series, declared: ColumnFormat) -> pl.Series:
     """Wall-clock times (of UTC, where the values tell a moment): Datetime('us')."""
     if declared.format in EPOCHS:
         return _counted(given, EPOCHS[declared.format])
-    if given.dtype == pl.Date or (given.dtype == pl.Datetime and given.dtype.time_zone is None):
+    if given.dtype == pl.Date:
         return given.cast(pl.Datetime("us"))
+    if given.dtype == pl.Datetime and given.dtype.time_zone is None:
+        return in_unit(given, pl.Datetime("us"))[0]
     texts = given.cast(pl.String) if given.dtype.is_integer() else given
     if texts.dtype not in (pl.String, pl.Null):
         raise _unfit(given, f"{given.dtype} is not written in a format", "leave the column out of `columns`")

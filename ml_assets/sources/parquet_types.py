@@ -42,6 +42,12 @@ def read_around_intervals(files: Sequence[Any], columns: list[str] | None = None
     return pl.concat(list(_frames(files, asked)), how="vertical_relaxed"), names
 
 
+def plain_frame(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame without labels on what its values mean, such as that a text is JSON or a number."""
+    labelled = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.datatypes.BaseExtension)]
+    return frame.with_columns(pl.col(labelled).ext.storage()) if labelled else frame
+
+
 def text_of_uuid(values: pl.Series) -> pl.Series:
     """Sixteen bytes each as the text that everybody writes, such as 123e4567-e89b-12d3-a456-426655440000."""
     return values.bin.encode("hex").str.replace(f"^{_UUID}$", "$1-$2-$3-$4-$5")
@@ -60,7 +66,7 @@ def _frames(files: Sequence[Any], columns: list[str]) -> Iterator[pl.DataFrame]:
 
     for file in files:
         table, intervals = pq.read_table(_opened(file), columns=columns), columns_of_kind(file, "INTERVAL")
-        frame = pl.DataFrame(pl.from_arrow(table))
+        frame = plain_frame(pl.DataFrame(pl.from_arrow(table)))
         yield frame.with_columns(_durations(frame[name]) for name in columns if name in intervals)
 
 

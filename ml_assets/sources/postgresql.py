@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 
 from ml_assets.sources.errors import DeliveryFault
+from ml_assets.sources.parquet_types import plain_frame
 from ml_assets.sources.stored import Reading, StoredColumn
 
 CONNECT_SECONDS = 10
@@ -19,10 +20,8 @@ def connect(url: str) -> Any:
 
 def ask(connection: Any, query: str) -> pl.DataFrame:
     """The rows of a query of no types but those that Arrow has words for."""
-    frame = pl.read_database(query, connection)
     # Numeric and json come as texts with a label.
-    labelled = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.datatypes.BaseExtension)]
-    return frame.with_columns(pl.col(labelled).ext.storage()) if labelled else frame
+    return plain_frame(pl.read_database(query, connection))
 
 
 def stored_columns(connection: Any, rows: str) -> list[StoredColumn]:

@@ -11,7 +11,7 @@ import polars as pl
 from ml_assets.sources.cut import Span, check_cuttable, drop_names, period_starts, spans
 from ml_assets.sources.errors import DeliveryFault, check_columns
 from ml_assets.sources.fetch import fetch, parquet_files
-from ml_assets.sources.parquet_types import columns_of_kind, read_around_intervals, text_of_uuid
+from ml_assets.sources.parquet_types import columns_of_kind, plain_frame, read_around_intervals, text_of_uuid
 from ml_assets.sources.spec import Drops, SourceSpec
 
 _ISO_DAY = r"^\d{4}-\d{2}-\d{2}$"
@@ -38,7 +38,7 @@ def load_scanned(
         columns = [name for name in columns if name in delivered]
         if names is not None and spec.drops.column not in spec.columns:
             frame = _only(frame, stored, names, spec.drops, schema)
-        table = frame.select(columns).collect()
+        table = plain_frame(frame.select(columns).collect())
     return table.with_columns(text_of_uuid(table[name]) for name in columns if name in scan.uuids), extra
 
 

@@ -4,6 +4,7 @@ import polars as pl
 
 from ml_assets.sources.errors import DeliveryFault
 from ml_assets.sources.exact import (
+    day_of,
     has_finer,
     in_calendar,
     in_unit,
@@ -105,6 +106,8 @@ def _converted(values: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Ser
         return values, None
     if given == pl.Duration and dtype == pl.Duration:
         return in_unit(values, dtype)
+    if given == pl.Datetime and given.time_zone is None and dtype == pl.Date:  # as Arrow's date64 comes
+        return day_of(in_calendar(values)), None
     if given.is_integer() and dtype == pl.Boolean:  # SQLite and MySQL have no other truth
         return values.replace_strict({0: False, 1: True}, default=None, return_dtype=pl.Boolean), None
     if dtype == pl.String and _has_no_other_type(given):

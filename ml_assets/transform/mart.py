@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.parquet_types import columns_of_kind, read_around_intervals, text_of_uuid
+from ml_assets.sources.parquet_types import columns_of_kind, plain_frame, read_around_intervals, text_of_uuid
 from ml_assets.sources.typed import typed_column
 from ml_assets.transform.project import DbtFailed
 
@@ -29,7 +29,9 @@ def read_mart(name: str, path: Path) -> pl.DataFrame:
 
 
 def _kept(path: Path) -> pl.DataFrame:
-    frame = read_around_intervals([path])[0] if columns_of_kind(path, "INTERVAL") else pl.read_parquet(path)
+    frame = (
+        read_around_intervals([path])[0] if columns_of_kind(path, "INTERVAL") else plain_frame(pl.read_parquet(path))
+    )
     uuids = columns_of_kind(path, "UUID")
     frame = frame.with_columns(text_of_uuid(frame[name]) for name in uuids)
     return pl.DataFrame([_kept_column(column) for column in frame.iter_columns()])
