@@ -108,8 +108,8 @@ class Project:
     def registry(self) -> Registry:
         return Registry(f"sqlite:///{self.folder}/home/mlflow.db", str(self.folder / "home/artifacts"), "tests")
 
-    def run(self, *keys: str, drops: Sequence[str] = (), as_of: str = "") -> Outcome:
-        """Materialize assets, each named `a/b`, for consecutive drops."""
+    def run(self, *keys: str, drops: Sequence[str] = (), as_of: str = "", by_condition: bool = False) -> Outcome:
+        """Materialize assets, each named `a/b`, for consecutive drops, as people do or as a condition does."""
         resources = {
             "lake": LakeResource(root=self.lake.root),
             "registry": RegistryResource(
@@ -119,6 +119,7 @@ class Project:
             "as_of": AsOf(moment=as_of),
         }
         tags = {f"dagster/asset_partition_range_{at}": drops[i] for at, i in (("start", 0), ("end", -1)) if drops}
+        tags |= {"dagster/from_automation_condition": "true"} if by_condition else {}
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("ML_ASSETS_HOME", str(self.folder / "home"))
             return Outcome(

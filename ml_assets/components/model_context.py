@@ -36,6 +36,7 @@ class ModelContext:
     retraining: RetrainingSpec
     freshness: Freshness
     serving: ServingSpec | None
+    after_correction: str
     spine: Spine
     views: Sequence[FeatureView]
     group: str
@@ -45,7 +46,8 @@ class ModelContext:
         """From a declared MLModel, the spine and the views that it names."""
         rows = SpineSpec(**spine.model_dump(include=set(SpineSpec.model_fields)))
         own = {name: getattr(declared, name) for name in ModelSpec.model_fields if name != "spine"}
-        watched = {name: getattr(declared, name) for name in ("monitoring", "retraining", "freshness", "serving")}
+        names = ("monitoring", "retraining", "freshness", "serving", "after_correction")
+        watched = {name: getattr(declared, name) for name in names}
         return cls(spec=ModelSpec(spine=rows, **own), spine=spine, views=views, group=group, **watched)
 
     def key(self, asset: str) -> str:

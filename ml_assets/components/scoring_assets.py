@@ -1,6 +1,8 @@
 """predictions: the champion at work, one drop at a time."""
 
 import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
@@ -12,10 +14,20 @@ from ml_assets.components.partitions import SINGLE_RUN, drops_of
 from ml_assets.components.records import VERSION
 from ml_assets.components.run_clock import run_started
 from ml_assets.components.stages import SCORING, STAGE
+from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource, RegistryResource
+from ml_assets.sources.grains import WHOLE, drop_start
+from ml_assets.training.kept import CORRECTED, hash_features, keep_made
 from ml_assets.training.tasks import BINARY, MULTICLASS
 
+if TYPE_CHECKING:
+    from ml_assets.registry.records import RegisteredVersion
+    from ml_assets.training.fit import TrainedModel
+
 TAGS = {STAGE: SCORING}
+
+BY_CONDITION = "dagster/from_automation_condition"
+"""Tag of a run that an automation condition asked for."""
 
 
 def scoring_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
@@ -44,8 +56,6 @@ def _predictions(model: ModelContext) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.MaterializeResult:
         from ml_assets.registry.decisions import Decisions
-        from ml_assets.training.fit import predict
-        from ml_assets.training.scored import score_columns
 
         tables, mlflow = lake.open(), registry.open()
         drops = drops_of(context, model.spine.drops)
@@ -53,25 +63,75 @@ def _predictions(model: ModelContext) -> dg.AssetsDefinition:
         champion = mlflow.champion(spec.name)
         if champion is None:
             raise ValueError(f"model {spec.name} has no champion yet: materialize {spec.name}/champion first")
-        fitted = mlflow.load(spec.name, version=champion.version)
-        rows = model.rows(tables, drops)
-        scored = rows.select(model.spine.partition, model.spine.time, *spec.spine.key).with_columns(
-            *score_columns(fitted, predict(fitted, rows)),
-            pl.lit(champion.version).alias(VERSION),
-            pl.lit(json.dumps({view.key: tables.version(view.key) for view in model.views})).alias("feature_versions"),
-            pl.lit(run_started(context)).alias("scored_at"),
-        )
+        made = _kept(context, tables, model, champion, drops)
+        parts = []
+        for version, those in _by_version(model, made, champion.version, drops):
+            fresh = _score(context, tables, model, mlflow.load(spec.name, version=version), version, those)
+            parts.append(keep_made(fresh, made, [model.spine.partition, model.spine.time, *spec.spine.key]))
+        scored = pl.concat(parts, how="diagonal")
         written = tables.replace(model.key("predictions"), scored, {model.spine.partition: drops})
         return dg.MaterializeResult(
             metadata={
                 **table_metadata(written, scored),
                 "model_version": champion.version,
+                "kept_rows": scored.filter(pl.col("scored_at") != run_started(context)).height,
+                "features_corrected": int(scored[CORRECTED].sum()),
                 **_told(scored, spec.task),
             },
             data_version=data_version(written),
         )
 
     return predictions
+
+
+def _kept(
+    context: dg.AssetExecutionContext, lake: Lake, model: ModelContext, champion: "RegisteredVersion", drops: list[str]
+) -> pl.DataFrame:
+    """Predictions of these drops that stand, whatever has become known since.
+
+    What conditions ask for again stands, and so does what the champion, or one before it, said of a drop that the
+    champion has learnt from. Else a run is asked for so that the champion scores.
+    """
+    key, partition = model.key("predictions"), model.spine.partition
+    if model.after_correction == "recompute" or not lake.exists(key):
+        return pl.DataFrame(schema=dict.fromkeys([partition, model.spine.time, *model.spec.spine.key, VERSION]))
+    made = lake.scan(key).filter(pl.col(partition).is_in(drops)).collect()
+    if context.run.tags.get(BY_CONDITION) == "true":
+        return made
+    cut_off, learnt = datetime.fromisoformat(champion.tags["as_of"]), []
+    if model.spine.drops.grain != WHOLE:
+        learnt = [drop for drop in drops if drop_start(model.spine.drops.grain, drop).replace(tzinfo=UTC) < cut_off]
+    return made.filter((pl.col(VERSION) == champion.version) | pl.col(partition).is_in(learnt))
+
+
+def _by_version(
+    model: ModelContext, made: pl.DataFrame, champion: str, drops: list[str]
+) -> list[tuple[str, list[str]]]:
+    """The version that scores each drop: that of the predictions that stand, of several the busiest."""
+    busiest = made.group_by(model.spine.partition, VERSION).len().sort("len", VERSION)
+    versions = dict.fromkeys(drops, champion) | dict(busiest.select(model.spine.partition, VERSION).iter_rows())
+    return [(one, [d for d in drops if versions[d] == one]) for one in sorted(set(versions.values()))]
+
+
+def _score(
+    context: dg.AssetExecutionContext,
+    lake: Lake,
+    model: ModelContext,
+    fitted: "TrainedModel",
+    version: str,
+    drops: list[str],
+) -> pl.DataFrame:
+    from ml_assets.training.fit import predict
+    from ml_assets.training.scored import score_columns
+
+    rows = model.rows(lake, drops)
+    return rows.select(model.spine.partition, model.spine.time, *model.spec.spine.key).with_columns(
+        *score_columns(fitted, predict(fitted, rows)),
+        pl.lit(version).alias(VERSION),
+        pl.lit(json.dumps({view.key: lake.version(view.key) for view in model.views})).alias("feature_versions"),
+        pl.lit(run_started(context)).alias("scored_at"),
+        hash_features(rows, fitted.features),
+    )
 
 
 def _told(scored: pl.DataFrame, task: str) -> dict[str, object]:

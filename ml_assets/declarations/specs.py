@@ -1,5 +1,7 @@
 """Everything that can be declared, field by field: what a component adds to these is Dagster's."""
 
+from typing import Literal
+
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -79,6 +81,11 @@ class DeclaredModel(ModelSpec):
     )
     freshness: Freshness = Field(
         default_factory=lambda: Freshness(warn="25d", fail="30d"), description="How old the champion may be."
+    )
+    after_correction: Literal["keep", "recompute"] = Field(
+        default="keep",
+        description="What becomes of predictions whose features are corrected later: `keep` what was said, marked in "
+        "`features_corrected`, or `recompute` them.",
     )
 
 
