@@ -27,6 +27,7 @@ from ml_assets.features.assemble import refuse_homonyms, refuse_twins
 from ml_assets.features.expressions import columns_read
 from ml_assets.serving.declared import request_kind
 from ml_assets.sources.grains import WHOLE, drop_start
+from ml_assets.sources.moments import misfit
 from ml_assets.sources.spec import DROP
 from ml_assets.training.spaces import SKLEARN, library
 from ml_assets.training.splits import check_label_type
@@ -134,6 +135,10 @@ class _Project:
         missing = partial(_missing, columns, f"the contract {source.contract}")
         yield from missing("key_columns", source.key_columns)
         yield from missing("required", source.required)
+        yield from missing("columns", source.columns)
+        for name, declared in source.columns.items():
+            wrong = misfit(columns[name], declared) if name in columns else None
+            yield from [f"columns.{name}: {wrong}"] if wrong else []
         if source.order is not None:
             for field in ("by", "number", "moment"):
                 name = getattr(source.order, field)

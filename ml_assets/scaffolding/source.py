@@ -92,7 +92,8 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
     _check_no_key_left_out(name, wanted, without)
     sample = replace(sample, table=sample.table.drop(*unreadable))
     told = _told(wanted, sample)
-    columns, rows = describe_columns(told.table)
+    finite, infinite = _finite(told.table)
+    columns, rows = describe_columns(finite)
     for option in ("timestamp", "label", "known_at"):
         if given := getattr(wanted, option):
             check_column(f"--{option.replace('_', '-')}", given, columns)
@@ -116,6 +117,7 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
         "contract": f"{module}:{contract_name(name)}",
         "key_columns": key,
         **({"required": required} if required else {}),
+        **({"infinite": "null"} if infinite else {}),
         **({"freshness": FRESHNESS[drops["grain"]]} if drops else {}),
     }
     notes = {
@@ -125,6 +127,7 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
         "impossible_moments": f"Some of {', '.join(sample.impossible)} are in no calendar, such as infinity.",
         "key_columns": key_note,
         "drops": drops_note,
+        "infinite": f"The sample has such in {', '.join(infinite)}." if infinite else "",
         "required": "Those without a gap in the sample.",
     }
     said = _left_out(without)
@@ -154,6 +157,17 @@ def _told(wanted: Wanted, sample: Sample) -> Told:
     # The rows of a query are cut into drops by the database, which knows no formats of ours.
     fixed = [wanted.timestamp] if "query" in wanted.where and wanted.timestamp else []
     return tell_texts(sample.table, sample.dialect, wanted.time_zone, moments, fixed)
+
+
+def _finite(table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """The table without numbers that are infinite, or too large for a model; and the columns that have such."""
+    beyond = {
+        series.name: series.cast(pl.Float32, strict=False).is_infinite()
+        for series in table.iter_columns()
+        if series.dtype.is_float()
+    }
+    names = [name for name, found in beyond.items() if found.any()]
+    return table.with_columns(table[name].set(beyond[name].fill_null(False), None) for name in names), names
 
 
 def _declared(formats: Mapping[str, ColumnFormat], columns: list[Column]) -> dict[str, dict[str, Any]]:
@@ -193,7 +207,7 @@ def _key(
         )
     )
     if single:
-        others = [column.name for column in single[1:]]
+        others = [column.name for column in single[1:] if column.name not in unnamed]
         also = f" So are {', '.join(others)}." if others else ""
         return [single[0].name], f"Inferred: unique in the sample.{also}"
     if timestamp:

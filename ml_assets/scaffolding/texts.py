@@ -84,12 +84,13 @@ def tell_texts(
     moments = moments or {}
     texts = {series.name: series for series in table.iter_columns() if series.dtype == pl.String}
     distinct = {name: _distinct(series) for name, series in texts.items()}
-    dialect = _with_truth(_with_style(dialect or CsvDialect(), list(distinct.values())), distinct.values())
+    dialect, why = _with_style(dialect or CsvDialect(), list(distinct.values()))
+    dialect = _with_truth(dialect, distinct.values())
     nulls = sorted(
         {null for name, values in distinct.items() for null in _nulls_of(texts[name], values, dialect, zone)}
     )
     formats: dict[str, ColumnFormat] = {}
-    assumed: list[str] = []
+    assumed = [why] if why else []
     typed: list[pl.Series] = []
     for series in table.iter_columns():
         given, unit, dtype = series, "", series.dtype
@@ -171,16 +172,23 @@ def _becomes(values: pl.Series, dtype: pl.DataType, dialect: CsvDialect, unit: s
     return plain.null_count() == 0
 
 
-def _with_style(dialect: CsvDialect, columns: list[pl.Series]) -> CsvDialect:
-    """The dialect with the style by which most columns are numbers, the plain one if others give no more."""
-    if (dialect.decimal, dialect.thousands) != (".", ""):
-        return dialect
+def _with_style(dialect: CsvDialect, columns: list[pl.Series]) -> tuple[CsvDialect, str]:
+    """The dialect with the style by which most columns are numbers, the plain one if others give no more.
+
+    And what had to be assumed, where another style does as well.
+    """
     styles = list(STYLES)
     if dialect.delimiter == ",":  # where the comma divides fields, a comma in a number divides thousands
         styles.insert(1, styles.pop(styles.index((".", ","))))
     candidates = [dialect.model_copy(update={"decimal": point, "thousands": sign}) for point, sign in styles]
     counts = [sum(_is_number(values, style) for values in columns) for style in candidates]
-    return candidates[counts.index(max(counts))]
+    best = candidates[counts.index(max(counts))]
+    alike = [one for one, count in zip(candidates, counts, strict=True) if count == max(counts)]
+    if any(best.thousands == other.decimal and best.decimal != other.decimal for other in alike):
+        return best, f"numbers: {best.thousands} is assumed to stand between thousands, though it may before decimals"
+    if best.decimal != "." and any(best.decimal == other.thousands for other in alike):
+        return best, f"numbers: {best.decimal} is assumed to stand before decimals, though it may between thousands"
+    return best, ""
 
 
 def _is_number(values: pl.Series, dialect: CsvDialect) -> bool:

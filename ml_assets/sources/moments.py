@@ -37,13 +37,10 @@ def as_moments(given: pl.Series, dtype: pl.DataType, declared: ColumnFormat) -> 
     Raises:
         DeliveryFault: the format and the type do not fit together.
     """
+    wrong = misfit(dtype, declared)
+    if wrong:
+        raise _unfit(given, wrong, "correct it")
     zoned = bool(getattr(dtype, "time_zone", None))
-    if dtype != pl.Date and dtype != pl.Datetime:
-        raise _unfit(given, f"a format of dates and times does not become {dtype}", "declare pl.Date or pl.Datetime")
-    if not zoned and declared.time_zone:
-        raise _unfit(given, f"a time with a zone does not become {dtype}", 'declare pl.Datetime("us", "UTC")')
-    if zoned and not (declared.time_zone or declared.has_offset):
-        raise _unfit(given, "which moment a time without an offset is cannot be told", "declare its `time_zone`")
     clock = in_calendar(_clock(given, declared))
     never = pl.repeat(False, len(given), eager=True)
     if dtype == pl.Date:
@@ -54,6 +51,24 @@ def as_moments(given: pl.Series, dtype: pl.DataType, declared: ColumnFormat) -> 
         clock = clock.dt.replace_time_zone("UTC").dt.convert_time_zone(dtype.time_zone) if zoned else clock
         return Moments(clock.cast(dtype), never, never)
     return _localized(clock, dtype, declared)
+
+
+def misfit(dtype: pl.DataType, declared: ColumnFormat) -> str | None:
+    """Why values written so cannot become what the contract declares; None where they can."""
+    if declared.unit:
+        return None if dtype.is_numeric() else f"a number with a unit does not become {dtype}"
+    zoned = bool(getattr(dtype, "time_zone", None))
+    if not declared.is_moment:
+        return None
+    if dtype not in (pl.Date, pl.Datetime):
+        return f"a date or time does not become {dtype}: declare pl.Date or pl.Datetime"
+    if dtype == pl.Date and declared.format is None:
+        return f'a date has no time zone: leave {declared.time_zone} out, or declare pl.Datetime("us", "UTC")'
+    if dtype == pl.Datetime and not zoned and declared.time_zone:
+        return f'a time with a zone does not become {dtype}: declare pl.Datetime("us", "UTC")'
+    if zoned and not (declared.time_zone or declared.has_offset):
+        return "which moment a time without an offset is cannot be told: declare its `time_zone`"
+    return None
 
 
 def _clock(given: pl.Series, declared: ColumnFormat) -> pl.Series:

@@ -169,6 +169,19 @@ WRONG = [
      "number"),
     (ORDERS, "[customer]", "[client]", ":8: required: the contract wrongly_declared.contracts:Orders has no column "
      f"'client'; it has {COLUMNS}"),
+    (ORDERS, "[customer]", "[customer]\n  columns: {at: {time_zone: UTC}}", ":9: columns: the contract "
+     f"wrongly_declared.contracts:Orders has no column 'at'; it has {COLUMNS}"),
+    (ORDERS, "[customer]", "[customer]\n  columns: {amount: {time_zone: UTC}}", ":9: columns.amount: a date or time "
+     "does not become Float64: declare pl.Date or pl.Datetime"),
+    (ORDERS, "[customer]", '[customer]\n  columns: {placed_at: {format: "%d.%m.%Y %H:%M"}}', ":9: columns.placed_at: "
+     "which moment a time without an offset is cannot be told: declare its `time_zone`"),
+    (ORDERS, "[customer]", '[customer]\n  columns: {placed_at: {format: "%d.%m."}}', ":9: columns.placed_at.format: "
+     "'%d.%m.' tells no year; write it as by strftime, such as %Y-%m-%d, or epoch_seconds, epoch_milliseconds, "
+     "epoch_microseconds"),
+    (ORDERS, "[customer]", "[customer]\n  csv: {delimiter: ab}", ":9: csv.delimiter: 'ab' must be one character of "
+     'ASCII such as ";"'),
+    (ORDERS, "[customer]", "[customer]\n  csv: {encoding: klingon}", ":9: csv.encoding: Python knows no text encoding "
+     "'klingon'; such are cp1252, latin-1, utf-16"),
     (ORDERS, "column: placed_at", "column: amount", ":11: drops.column: column 'amount' is Float64, it must be a date "
      "or moment"),
     (ORDERS, "table: orders/validated", "table: order/validated", ":17: table: no asset 'order/validated' is declared; "

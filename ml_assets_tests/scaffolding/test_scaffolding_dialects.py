@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ml_assets.quality.contracts import contract_schema, load_contract
+from ml_assets.quality.drop_gate import gate_drop
 from ml_assets.quality.gate import apply_contract
 from ml_assets.scaffolding.sample import read_sample
 from ml_assets.scaffolding.source import Wanted, infer_source
@@ -123,3 +124,13 @@ def compare(rows, spec, known, written):
             assert rows[name].to_list() == known[name]
     note = list(written)[-1]
     assert rows[note].fill_null("").to_list() == ["" if text in spec.null_values else text for text in written[note]]
+
+
+def test_numbers_that_no_model_can_hold_become_null_where_the_sample_has_such(tmp_path):
+    content = b"id,km,kg\n1,inf,1.5\n2,2.5,1e300\n3,-inf,NaN\n"
+    spec, contract, new = scaffolded(tmp_path / "parcels.csv", content)
+    assert (spec.infinite, new.notes["infinite"]) == ("null", "The sample has such in km, kg.")
+    frame = read_drops(spec, None, contract_schema(contract))["whole"].frame
+    result = gate_drop(spec, contract, "whole", frame, []).result
+    assert result.quarantine.height == 0
+    assert result.validated.select("km", "kg").rows() == [(None, 1.5), (2.5, None), (None, None)]

@@ -99,7 +99,8 @@ def test_a_date_in_its_format(text, declared, day):
 @pytest.mark.parametrize(
     ("values", "dtype", "declared", "detail"),
     [
-        (["x"], pl.Int64(), {"format": "%Y-%m-%d"}, "does not become Int64"),
+        (["x"], pl.Int64(), {"format": "%Y-%m-%d"}, "does not become Int64: declare pl.Date"),
+        (["x"], pl.Date(), {"time_zone": "UTC"}, "a date has no time zone"),
         (["x"], pl.Datetime("us"), {"time_zone": "UTC"}, "a time with a zone does not become"),
         (["x"], MOMENT, {"format": "%Y-%m-%d"}, "cannot be told"),
         ([1.5], MOMENT, {"format": "epoch_seconds"}, "Float64 does not count since 1970"),
