@@ -42,6 +42,8 @@ class Sample:
         unnamed: columns of CSV to which its header gives no name.
         left_out: columns of a query that are not in the table, each with the reason and what to do.
         impossible: columns with dates or moments that no calendar has; in the table these are missing.
+        heights: rows of each file that was read, one after the other in `table`.
+        read: names of the drops of those files, where each holds one.
     """
 
     table: pl.DataFrame
@@ -51,6 +53,8 @@ class Sample:
     unnamed: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     impossible: tuple[str, ...] = ()
+    heights: tuple[int, ...] = ()
+    read: tuple[str, ...] = ()
 
 
 def read_sample(where: Mapping[str, str], file_format: str | None) -> Sample:
@@ -72,7 +76,7 @@ def read_sample(where: Mapping[str, str], file_format: str | None) -> Sample:
             raise ScaffoldError(f"path: there is no file {address}: give the path of files that are there")
         chosen = sorted({names[0], names[len(names) // 2], names[-1]})[:FILES]
         sample = _files(spec, [address.replace(PARTITION, name) for name in chosen])
-        return replace(sample, drops=tuple(names), grain=grain_of(names))
+        return replace(sample, drops=tuple(names), grain=grain_of(names), read=tuple(chosen))
     except DeliveryFault as fault:
         raise ScaffoldError(f"sample: {fault.kind}: {fault.detail}; {fault.remedy}") from fault
     except pl.exceptions.PolarsError as error:
@@ -154,7 +158,14 @@ def _files(spec: SourceSpec, addresses: list[str]) -> Sample:
     moments = [series for series in table.iter_columns() if series.dtype in (pl.Date, pl.Datetime)]
     real = [in_calendar(series) for series in moments]
     impossible = tuple(one.name for one, was in zip(real, moments, strict=True) if one.null_count() > was.null_count())
-    return Sample(table.with_columns(real), dialect=dialect, unnamed=unnamed, left_out=without, impossible=impossible)
+    return Sample(
+        table.with_columns(real),
+        dialect=dialect,
+        unnamed=unnamed,
+        left_out=without,
+        impossible=impossible,
+        heights=tuple(rows.height for rows in tables),
+    )
 
 
 def _rows(spec: SourceSpec, address: str) -> pl.DataFrame:

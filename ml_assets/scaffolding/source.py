@@ -16,7 +16,9 @@ from ml_assets.scaffolding.sample import Sample
 from ml_assets.scaffolding.sniff import describe_dialect
 from ml_assets.scaffolding.texts import Told, tell_texts
 from ml_assets.sources.column import ColumnFormat
+from ml_assets.sources.cut import lies_outside
 from ml_assets.sources.grains import WHOLE, name_at
+from ml_assets.sources.spec import Drops
 
 FRESHNESS = {
     "hourly": {"warn": "2h", "fail": "3h"},
@@ -225,7 +227,11 @@ def _drops(
 ) -> tuple[dict[str, str] | None, str]:
     zone = {} if wanted.time_zone == "UTC" else {"time_zone": wanted.time_zone}
     if sample.drops:
-        return {"grain": sample.grain, **zone, "start": sample.drops[0]}, "Inferred from the names of the files."
+        drops = Drops(grain=sample.grain, **zone, start=sample.drops[0])
+        placed = _placed_by(wanted.timestamp, drops, sample, columns, rows)
+        told = {"grain": sample.grain, **({"column": placed} if placed else {}), **zone, "start": sample.drops[0]}
+        checked = f" The {placed} of each row is checked to lie in its file's period." if placed else ""
+        return told, f"Inferred from the names of the files.{checked}"
     if wanted.timestamp is None:
         return None, ""
     column = check_column("--timestamp", wanted.timestamp, columns)
@@ -238,6 +244,32 @@ def _drops(
     start = name_at(wanted.grain, _wall_clock(rows[column.name].min(), wanted.time_zone))
     first = {"grain": wanted.grain, "column": column.name, **zone, "start": start}
     return first, "The first drop is that of the earliest row."
+
+
+def _placed_by(
+    timestamp: str | None, drops: Drops, sample: Sample, columns: list[Column], rows: pl.DataFrame
+) -> str | None:
+    """The column whose values all lie in the period that their file is named for: that of the option, or the first."""
+    fitting = [
+        column
+        for column in columns
+        if column.dtype in (pl.Date, pl.Datetime)
+        and not (column.nullable or column.role)
+        and not (column.dtype == pl.Date and drops.grain == "hourly")
+        and _lies_in_files(rows[column.name], drops, sample)
+    ]
+    # A moment can be the time of a prediction, too.
+    fitting.sort(key=lambda column: (column.name != timestamp, not column.is_moment))
+    return fitting[0].name if fitting else None
+
+
+def _lies_in_files(values: pl.Series, drops: Drops, sample: Sample) -> bool:
+    begin = 0
+    for drop, height in zip(sample.read, sample.heights, strict=True):
+        if lies_outside(values.slice(begin, height), drop, drops).any():
+            return False
+        begin += height
+    return bool(sample.read)
 
 
 def _wall_clock(moment: date | datetime, zone: str) -> datetime:

@@ -90,7 +90,9 @@ def _source(declared: Declared, table: str) -> SourceSpec:
 
 def _time(source: SourceSpec, columns: list[Column]) -> Column:
     if source.drops.column:
-        return check_column("--timestamp", source.drops.column, columns)
+        cut = check_column("--timestamp", source.drops.column, columns)
+        if source.cut_by or cut.is_moment:
+            return cut
     moments = [column for column in columns if column.is_moment and not column.nullable and not column.role]
     if len(moments) == 1:
         return moments[0]

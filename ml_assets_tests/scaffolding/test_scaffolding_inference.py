@@ -1,5 +1,6 @@
 """What sources, spines, views and models are told from a sample and from what is declared."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -87,6 +88,30 @@ def test_rows_are_cut_into_long_drops(grain, start, fail):
 def test_files_of_one_drop_each_tell_the_drops():
     new = inferred(drops=("2024-02", "2024-03"), grain_of_files="monthly")
     assert new.values["drops"] == {"grain": "monthly", "start": "2024-02"}
+
+
+def files(*months):
+    """A parcel a day of each month: sent in it, and arrived the day after."""
+    tables = []
+    for month in months:
+        start = datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC)
+        sent = pl.Series([start + timedelta(days=i) for i in range(29)])
+        tables.append(pl.DataFrame({"day": sent.dt.date(), "arrived_at": sent + timedelta(days=2), "sent_at": sent}))
+    table = pl.concat(tables).with_row_index("id")
+    heights = tuple(part.height for part in tables)
+    return Sample(table, tuple(months), "monthly", heights=heights, read=tuple(months))
+
+
+def test_files_of_one_drop_each_are_checked_by_the_moment_that_lies_in_their_periods():
+    two = files("2024-02", "2024-03")
+    where = {"path": "{partition}.csv"}
+    new = infer_source("parcels", "x", Wanted(where), two)
+    assert new.values["drops"] == {"grain": "monthly", "column": "sent_at", "start": "2024-02"}
+    assert new.notes["drops"].endswith("The sent_at of each row is checked to lie in its file's period.")
+    asked = infer_source("parcels", "x", Wanted(where, timestamp="day"), two)
+    assert asked.values["drops"]["column"] == "day"
+    spilling = replace(two, table=two.table.drop("day", "sent_at"))
+    assert "column" not in infer_source("parcels", "x", Wanted(where), spilling).values["drops"]
 
 
 @pytest.mark.parametrize(
