@@ -100,11 +100,14 @@ def _without(values: pl.Series, changed: pl.Series) -> pl.Series:
 
 
 def _changed_by_float(texts: pl.Series, forced: pl.Series) -> pl.Series:
-    infinite = forced.is_infinite() & texts.str.contains(r"\d")
-    vanished = (forced == 0) & texts.str.contains(r"^[^eE]*[1-9]")
+    changed = pl.repeat(False, len(texts), eager=True)
+    # Few values are of such a size, so that few texts are looked at again.
+    for extreme, words in ((forced.is_infinite(), r"\d"), (forced == 0, r"^[^eE]*[1-9]")):
+        if extreme.any():
+            changed |= (extreme & texts.str.contains(words)).fill_null(False)
     large = (forced.abs() >= _WHOLE_FROM.get(forced.dtype.base_type(), 0)) & forced.is_finite()
-    changed = (infinite | vanished).fill_null(False)
-    suspects = (large & texts.str.contains(_DIGITS)).fill_null(False).arg_true()
+    suspects = large.fill_null(False).arg_true()
+    suspects = suspects.filter(texts.gather(suspects).str.contains(_DIGITS))
     if len(suspects):
         wrong = _differs(texts.gather(suspects), forced.gather(suspects))
         changed = changed.scatter(suspects.filter(wrong), True)
