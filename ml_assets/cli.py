@@ -398,13 +398,31 @@ def ui(host: Host = "127.0.0.1", port: Port = 3000) -> None:
 
 
 @app.command()
-def mlflow(host: Host = "127.0.0.1", port: Port = 5000) -> None:
-    """Open MLflow's UI over the same state."""
+def mlflow(
+    host: Host = "127.0.0.1",
+    port: Port = 5000,
+    browser: Annotated[bool, typer.Option("--open", help="Also open the page in a browser.")] = False,
+) -> None:
+    """Open MLflow's UI over the same state, and say where the trainings are shown.
+
+    Where ML_ASSETS_MLFLOW names a server, that one shows them: none is started.
+    """
+    from ml_assets.automation.mlflow_page import open_when_there, training_page
+
     home = _prepared()
-    _replace_process(
-        "mlflow", "server", "--backend-store-uri", home.mlflow, "--artifacts-destination", home.mlflow_artifacts,
-        "--host", host, "--port", str(port), "--workers", "1",
-    )  # fmt: skip
+    away = home.mlflow.startswith("http")
+    try:
+        page = training_page(_registry(home), home.mlflow if away else f"http://{host}:{port}")
+    except ConnectionError as error:
+        _fail(error)
+    typer.echo(f"Trainings: {page}")
+    if browser:
+        open_when_there(page)
+    if not away:
+        _replace_process(
+            "mlflow", "server", "--backend-store-uri", home.mlflow, "--artifacts-destination", home.mlflow_artifacts,
+            "--host", host, "--port", str(port), "--workers", "1",
+        )  # fmt: skip
 
 
 def _registry(home: Home):

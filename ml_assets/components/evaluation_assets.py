@@ -10,8 +10,9 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from ml_assets.components.described import DECISIONS, EVALUATION, SCORES
 from ml_assets.components.freshness import freshness_policy
-from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
+from ml_assets.components.metadata import column_schema, data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
 from ml_assets.components.partitions import drop_at
 from ml_assets.components.records import (
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from ml_assets.training.bootstrap import Interval
     from ml_assets.training.evaluate import Evaluation
     from ml_assets.training.fit import TrainedModel
-    from ml_assets.training.promotion import Evidence, PromotionDecision
+    from ml_assets.training.promotion import Evidence, PromotionDecision, PromotionRecord
 
 TAGS = {STAGE: TRAINING}
 MEASURED_ROWS = 200
@@ -112,18 +113,22 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
         plots = _plots(fitted, holdout[label], score, importance)
         run = mlflow.recorder(trained.run_id)
         run.log_metrics({f"holdout_{name}": value for name, value in measured.values.items()})
+        key_of_rows = model.key("training_set")
+        run.log_dataset(
+            holdout, name=key_of_rows, table=key_of_rows, version=tables.version(key_of_rows), used_for="evaluation"
+        )
         run.log_files({f"plots/{name}.png": png for name, png in plots.items()})
         rows = pl.concat([measured.metrics, _long(measured.slices)], how="diagonal")
         written, stored = replace_as_of(tables, model.key("evaluation"), moment, rows, trained.version)
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={
-                **table_metadata(written, stored),
                 "version": trained.version,
                 **measured.values,
                 "metrics": markdown(measured.metrics.drop("confidence", "resamples", "rows")),
-                "slices": markdown(measured.slices),
                 **{name: inline_png(png, name) for name, png in plots.items()},
+                "slices": markdown(measured.slices),
+                **table_metadata(written, stored, EVALUATION),
             },
             data_version=data_version(written),
         )
@@ -131,7 +136,7 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
         written, stored = replace_as_of(tables, model.key("reference"), moment, reference, trained.version)
         yield dg.MaterializeResult(
             asset_key=dg.AssetKey([spec.name, "reference"]),
-            metadata=table_metadata(written, stored) | {"version": trained.version},
+            metadata={"version": trained.version, **table_metadata(written, stored, model.described(SCORES))},
             data_version=data_version(written),
         )
         yield _suspicion(key, suspects, spec.evaluation.leak_limit)
@@ -322,7 +327,7 @@ def _champion(model: ModelContext) -> dg.AssetsDefinition:
         from ml_assets.registry.decisions import Decisions
         from ml_assets.training.promotion import promotion_basis
 
-        tables, mlflow = lake.open(), registry.open()
+        tables, mlflow, key = lake.open(), registry.open(), model.key("champion")
         moment = model.moment(tables, as_of).isoformat()
         trained = read_record(tables, model.key("model"), moment, TrainedVersion)
         measured = _measured(tables, model, trained)
@@ -335,6 +340,7 @@ def _champion(model: ModelContext) -> dg.AssetsDefinition:
             decision = decisions.add(
                 answer, run_id=trained.run_id, as_of=moment, basis=basis, decided_at=run_started(context)
             )
+        _annotate(mlflow, trained, decision)
         serves = mlflow.champion(spec.name)
         return dg.MaterializeResult(
             metadata={
@@ -343,11 +349,24 @@ def _champion(model: ModelContext) -> dg.AssetsDefinition:
                 "serves_now": serves.version if serves else "none",
                 "evidence": markdown(pl.DataFrame([item.model_dump() for item in decision.evidence])),
                 **record_metadata(decision),
+                "dagster/column_schema": column_schema(tables.scan(key).collect_schema(), DECISIONS),
             },
-            data_version=dg.DataVersion(str(tables.version(model.key("champion")))),
+            data_version=dg.DataVersion(str(tables.version(key))),
         )
 
     return champion
+
+
+def _annotate(mlflow: "Registry", trained: TrainedVersion, decision: "PromotionRecord") -> None:
+    """Show the decision where MLflow shows the version and its run."""
+    answer = "promote" if decision.promote else "keep"
+    mlflow.annotate(
+        decision.model,
+        decision.challenger,
+        description=f"Trained as of {trained.as_of[:10]}. {decision.reason}",
+        tags={"decision": answer, "decision_rule": decision.rule},
+    )
+    mlflow.recorder(trained.run_id).set_tags({"decision": answer, "version": trained.version})
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import polars as pl
 
 from ml_assets.components.conditions import follow_inputs
 from ml_assets.components.declared import declaration_version, use_case
+from ml_assets.components.described import describe_features
 from ml_assets.components.freshness import freshness_policy
 from ml_assets.components.metadata import data_version, markdown, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, drops_of
@@ -83,9 +84,9 @@ def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefi
             written = tables.replace(view.key, computed.stored, {spine.partition: drops})
             return dg.MaterializeResult(
                 metadata={
-                    **table_metadata(written, computed.stored),
                     "missing_share": computed.missing_share,
                     "table_versions_read": {t: tables.version(t) for t in [spine.table, view.table] if t},
+                    **table_metadata(written, computed.stored, describe_stored(view, spine)),
                 },
                 data_version=data_version(written),
                 check_results=[_audit(view, spine.time, computed, events)],
@@ -105,6 +106,12 @@ def _with_inputs(stored: pl.DataFrame, digests: dict[str, str], partition: str) 
     """The rows to store, each with the digest of its drop's inputs: the two are written in one commit."""
     of_drop = pl.col(partition).replace_strict(digests, default=None, return_dtype=pl.String)
     return stored.with_columns(of_drop.alias(INPUTS))
+
+
+def describe_stored(view: FeatureView, spine: Spine) -> dict[str, str]:
+    """The columns of the view's table: which row to predict they are of, and its features."""
+    keys = dict.fromkeys(view.spine_entity, "Key of the entity.")
+    return keys | {spine.time: "Prediction time: what is known later is in no feature."} | describe_features(view)
 
 
 @dataclass(frozen=True)

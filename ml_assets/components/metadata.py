@@ -5,13 +5,14 @@ from collections.abc import Mapping
 import dagster as dg
 import polars as pl
 
+from ml_assets.components.described import described as describe_columns
 from ml_assets.lake import TableVersion
 
 
 def table_metadata(
     written: TableVersion, frame: pl.DataFrame | pl.LazyFrame, described: Mapping[str, str] | None = None
 ) -> dict[str, object]:
-    """Row count, lake version and column schema of a table just written."""
+    """Row count, lake version and column schema of a table just written: what an asset tells last."""
     return {
         "dagster/row_count": written.rows,
         "table_version": written.version,
@@ -20,10 +21,11 @@ def table_metadata(
 
 
 def column_schema(schema: pl.Schema, described: Mapping[str, str]) -> dg.TableSchema:
+    """Columns with their types and what they mean: as described, or as in every table of the platform."""
+    words = describe_columns(schema.names(), described)
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(name=name, type=str(dtype), description=described.get(name))
-            for name, dtype in schema.items()
+            dg.TableColumn(name=name, type=str(dtype), description=words.get(name)) for name, dtype in schema.items()
         ]
     )
 

@@ -6,6 +6,7 @@ from ml_assets.components.declared import use_case
 from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.model_context import ModelContext
 from ml_assets.components.scaffolders import MLModelScaffolder
+from ml_assets.components.source import Source
 from ml_assets.components.spine import find_spine
 from ml_assets.declarations.specs import DeclaredModel
 
@@ -42,4 +43,7 @@ class MLModel(DeclaredModel, dg.Component, dg.Resolvable):
         if unknown:
             there = ", ".join(sorted(declared)) or "none"
             raise ValueError(f"features: {', '.join(unknown)} is not declared; there are {there}")
-        return ModelContext.of(self, spine, [declared[name] for name in self.features], use_case(context))
+        sources = context.component_tree.get_all_components(of_type=Source)
+        kept = [source.contract for source in sources if source.table("validated") == spine.table]
+        contract = spine.contract or next(iter(kept), "")
+        return ModelContext.of(self, spine, [declared[name] for name in self.features], use_case(context), contract)

@@ -1,6 +1,6 @@
 """A declared model with what its assets need: its spine, its views, its keys."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,6 +9,7 @@ import polars as pl
 
 from ml_assets.components.conditions import retrain_when_stale
 from ml_assets.components.declared import declaration_version
+from ml_assets.components.described import describe_features
 from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.partitions import drop_end
 from ml_assets.components.spine import Spine
@@ -40,15 +41,22 @@ class ModelContext:
     spine: Spine
     views: Sequence[FeatureView]
     group: str
+    contract: str = ""
 
     @classmethod
-    def of(cls, declared, spine: Spine, views: Sequence[FeatureView], group: str) -> "ModelContext":
-        """From a declared MLModel, the spine and the views that it names."""
+    def of(cls, declared, spine: Spine, views: Sequence[FeatureView], group: str, contract: str = "") -> "ModelContext":
+        """From a declared MLModel, the spine and the views that it names.
+
+        Args:
+            contract: of the spine's table, `package.module:Class`; empty where there is none.
+        """
         rows = SpineSpec(**spine.model_dump(include=set(SpineSpec.model_fields)))
         own = {name: getattr(declared, name) for name in ModelSpec.model_fields if name != "spine"}
         names = ("monitoring", "retraining", "freshness", "serving", "after_correction")
         watched = {name: getattr(declared, name) for name in names}
-        return cls(spec=ModelSpec(spine=rows, **own), spine=spine, views=views, group=group, **watched)
+        return cls(
+            spec=ModelSpec(spine=rows, **own), spine=spine, views=views, group=group, contract=contract, **watched
+        )
 
     def key(self, asset: str) -> str:
         """The asset key of one of the model's assets, parts joined by ``/``."""
@@ -102,6 +110,19 @@ class ModelContext:
         label = self.spec.label
         named = [*self.spine.key, *self.spine.columns, *entities, *self.spec.slices]
         return list(dict.fromkeys([*named, label.column, label.known_at]))
+
+    def described(self, *more: Mapping[str, str]) -> dict[str, str]:
+        """What the columns mean that the model's tables have of spine and views, and those in ``more``."""
+        from ml_assets.quality.contracts import contract_descriptions, load_contract
+
+        words = contract_descriptions(load_contract(self.contract)) if self.contract else {}
+        words[self.spine.partition] = "Name of the drop that the row belongs to."
+        words.setdefault(self.spine.time, "Prediction time: what is known later is in no feature.")
+        for view in self.views:
+            words |= describe_features(view)
+        for own in more:
+            words |= own
+        return words
 
     def rows(self, lake: Lake, drops: list[str]) -> pl.DataFrame:
         """Spine rows of some drops with their features."""

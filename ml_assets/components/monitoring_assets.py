@@ -8,6 +8,7 @@ import polars as pl
 import polars.selectors as cs
 
 from ml_assets.components.conditions import FOLLOW_DROPS
+from ml_assets.components.described import DRIFT, PERFORMANCE
 from ml_assets.components.evaluation_assets import PREDICTION, SCORE
 from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
@@ -110,7 +111,10 @@ def _drift_report(model: ModelContext) -> dg.AssetsDefinition:
         summaries = {drop: summarise_drift(one.drift, model.monitoring) for drop, one in measured.items()}
         worst = max(drops, key=lambda drop: summaries[drop].strongest_psi)
         return dg.MaterializeResult(
-            metadata=table_metadata(written, stored) | _drift_metadata(worst, summaries[worst], measured[worst]),
+            metadata={
+                **_drift_metadata(worst, summaries[worst], measured[worst]),
+                **table_metadata(written, stored, model.described(DRIFT)),
+            },
             data_version=data_version(written),
             check_results=[_psi_check(worst, summaries[worst])],
         )
@@ -153,9 +157,9 @@ def _drift_metadata(drop: str, summary: "DriftSummary", shown: _MeasuredDrop) ->
         "strongest_feature": strongest,
         "strongest_psi": summary.strongest_psi,
         "drifted_features": list(summary.drifted),
-        "by_psi": markdown(by_psi.head(15).select("feature", "value", "threshold", "alert")),
         "heat_map": inline_png(plot_drift(shown.drift), "PSI by week and feature"),
         "distribution": inline_png(distribution, strongest),
+        "by_psi": markdown(by_psi.head(15).select("feature", "value", "threshold", "alert")),
     }
 
 
@@ -217,10 +221,10 @@ def _performance_report(model: ModelContext) -> dg.AssetsDefinition:
         values = performance.filter(scope="period").drop_nulls("value").sort("chunk_start")
         return dg.MaterializeResult(
             metadata={
-                **table_metadata(written, stored),
-                "reports": reports,
                 **{f"{kind}_{metric}": v for kind, metric, v in values.select("kind", "metric", "value").iter_rows()},
+                "reports": reports,
                 "timeline": inline_png(timelines[drops[-1]], f"{spec.metric} by week, {drops[-1]}"),
+                **table_metadata(written, stored, model.described(PERFORMANCE)),
             },
             data_version=data_version(written),
             check_results=[_limits_kept(performance, kind) for kind in ("estimated", "realised")],

@@ -70,7 +70,9 @@ def _retrain_decision(model: ModelContext) -> dg.AssetsDefinition:
                 ),
                 "causes": markdown(pl.DataFrame([c.model_dump() for c in last.causes])) if last.causes else "none",
                 "table_version": tables.version(key),
-                "dagster/column_schema": column_schema(tables.scan(key).collect_schema(), DESCRIBED),
+                "dagster/column_schema": column_schema(
+                    tables.scan(key).collect_schema(), DESCRIBED | {model.spine.partition: "The drop."}
+                ),
             },
             data_version=dg.DataVersion(str(tables.version(key))),
         )

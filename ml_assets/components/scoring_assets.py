@@ -8,6 +8,7 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.components.conditions import SCORE_DROPS
+from ml_assets.components.described import PREDICTIONS
 from ml_assets.components.metadata import data_version, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
 from ml_assets.components.partitions import SINGLE_RUN, drops_of
@@ -72,11 +73,11 @@ def _predictions(model: ModelContext) -> dg.AssetsDefinition:
         written = tables.replace(model.key("predictions"), scored, {model.spine.partition: drops})
         return dg.MaterializeResult(
             metadata={
-                **table_metadata(written, scored),
                 "model_version": champion.version,
                 "kept_rows": scored.filter(pl.col("scored_at") != run_started(context)).height,
                 "features_corrected": int(scored[CORRECTED].sum()),
                 **_told(scored, spec.task),
+                **table_metadata(written, scored, model.described(PREDICTIONS)),
             },
             data_version=data_version(written),
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import polars as pl
 
+from ml_assets.components.described import SERVED_ANSWERS
 from ml_assets.components.drop_checks import results_by_drop
 from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.metadata import data_version, markdown, table_metadata
@@ -84,9 +85,9 @@ def _served_predictions(model: ModelContext) -> dg.AssetsDefinition:
         compacted = tables.compact(model.key(LOG)) if tables.exists(model.key(LOG)) else None
         yield dg.MaterializeResult(
             metadata={
-                **table_metadata(written, served),
                 **_told(tables, model, log, gathered),
                 **_about_log(model, compacted),
+                **table_metadata(written, served, model.described(SERVED_ANSWERS)),
             },
             data_version=data_version(written),
         )

@@ -7,6 +7,7 @@ import polars as pl
 
 from ml_assets.components.conditions import REFRESH_WHEN_STALE, follow_inputs
 from ml_assets.components.declared import declaration_version, use_case
+from ml_assets.components.described import RAW_COLUMNS
 from ml_assets.components.drop_checks import results_by_drop
 from ml_assets.components.freshness import freshness_policy
 from ml_assets.components.metadata import data_version, table_metadata
@@ -122,10 +123,11 @@ def _raw_asset(source: Source, group: str) -> dg.AssetsDefinition:
         backfill_policy=SINGLE_RUN,
     )
     def raw(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
-        from ml_assets.quality.contracts import as_kept, contract_schema, load_contract
+        from ml_assets.quality.contracts import as_kept, contract_descriptions, contract_schema, load_contract
         from ml_assets.sources.read import read_drops
 
-        schema = contract_schema(load_contract(source.contract))
+        contract = load_contract(source.contract)
+        schema = contract_schema(contract)
         names = drops_of(context, source.drops)
         delivered = read_drops(source, names, schema)
         frame = as_kept(pl.concat([delivered[name].frame for name in names]))
@@ -133,10 +135,10 @@ def _raw_asset(source: Source, group: str) -> dg.AssetsDefinition:
         written = tables.replace(source.table("raw"), frame, {DROP: names})
         return dg.MaterializeResult(
             metadata={
-                **table_metadata(written, frame),
                 "content_hashes": {name: drop.content_hash for name, drop in delivered.items()},
                 "rows_by_drop": {name: drop.frame.height for name, drop in delivered.items()},
                 "extra_columns": sorted({c for drop in delivered.values() for c in drop.extra_columns}),
+                **table_metadata(written, frame, contract_descriptions(contract) | RAW_COLUMNS),
             },
             data_version=data_version(written),
             check_results=[_place_rows(source, tables, schema)] if source.drops.grain != WHOLE else [],
@@ -214,9 +216,9 @@ def _gate_asset(source: Source, group: str) -> dg.AssetsDefinition:
         written = _write_validated(source, tables, gates, outcome)
         rows = {name: gates[name].result for name in worked}
         told = {
-            **table_metadata(written, rows[names[0]].validated, described),
             "rows_by_drop": {name: rows[name].validated.height for name in outcome.published},
             "withheld_rows": {name: rows[name].validated.height for name in worked if name in outcome.withheld},
+            **table_metadata(written, rows[names[0]].validated, described | RAW_COLUMNS),
         }
         yield dg.MaterializeResult(asset_key=validated, metadata=told, data_version=data_version(written))
         for drop in released:
@@ -225,8 +227,10 @@ def _gate_asset(source: Source, group: str) -> dg.AssetsDefinition:
         written = tables.replace(source.table("quarantine"), frame, {DROP: worked})
         yield dg.MaterializeResult(
             asset_key=dg.AssetKey([source.name, "quarantine"]),
-            metadata=table_metadata(written, frame, described | QUARANTINE_COLUMNS)
-            | {"rows_by_drop": {name: rows[name].quarantine.height for name in worked}},
+            metadata={
+                "rows_by_drop": {name: rows[name].quarantine.height for name in worked},
+                **table_metadata(written, frame, described | RAW_COLUMNS | QUARANTINE_COLUMNS),
+            },
             data_version=data_version(written),
         )
         shown = {name: measured[name] for name in sorted({*names, *released})}

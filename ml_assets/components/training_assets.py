@@ -4,6 +4,7 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.code_version import platform_version, project_code
+from ml_assets.components.described import TRAINING_SET
 from ml_assets.components.feature_view import AUDITED_ROWS, POINT_IN_TIME, differing_features
 from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model_context import ROW, ModelContext
@@ -87,12 +88,12 @@ def _training_set(model: ModelContext) -> dg.AssetsDefinition:
         late = _labels_too_late(marked, model, split.bounds)
         return dg.MaterializeResult(
             metadata={
-                **table_metadata(written, stored),
                 "as_of": moment.isoformat(),
                 **{f"{part}_rows": count for part, count in split.rows.items()},
                 **{f"left_out_{reason}": count for reason, count in split.dropped.items()},
                 "left_out_after_cut_off": model.rows_from(tables, moment),
                 "table_versions_read": {key: tables.version(key) for key in upstream},
+                **table_metadata(written, stored, model.described(TRAINING_SET)),
             },
             data_version=data_version(written),
             check_results=[
@@ -178,13 +179,13 @@ def _tuned_parameters(model: ModelContext) -> dg.AssetsDefinition:
         history = search_history(storage, tuned.study)
         return dg.MaterializeResult(
             metadata={
-                **record_metadata(tuned),
-                "trials_table": markdown(history),
                 "history": inline_png(plot_search_history(history, tuned.metric), "search history"),
                 "parallel_coordinates": inline_png(
                     plot_parallel_coordinates(history, spec.search.space, tuned.metric),
                     "parallel coordinates",
                 ),
+                "trials_table": markdown(history),
+                **record_metadata(tuned),
             },
             data_version=data_version(written),
         )
@@ -236,8 +237,19 @@ def _model(model: ModelContext) -> dg.AssetsDefinition:
             )
             run.log_parameters(fitted.parameters | {"trees": fitted.best_iteration + 1})
             run.log_history(f"validation_{spec.metric}", fitted.history)
+            key = model.key("training_set")
+            for part, rows in (("training", train), ("validation", validation)):
+                run.log_dataset(rows, name=key, table=key, version=tables.version(key), used_for=part)
             logged = run.log_model(spec.name, fitted, train.head(5))
-            registered = mlflow.register(spec.name, logged, tags={"as_of": moment})
+            told = f"Trained as of {moment[:10]} on {train.height:,} rows, stopped on {validation.height:,}."
+            run.describe(f"{spec.description} {told}")
+            registered = mlflow.register(
+                spec.name,
+                logged,
+                description=told,
+                tags={"as_of": moment, "task": spec.task, "kind": spec.kind, "metric": spec.metric},
+                about=spec.description,
+            )
         mlflow.set_alias(spec.name, CHALLENGER, registered.version)
         record = TrainedVersion(
             model=spec.name,
@@ -266,5 +278,6 @@ def _origin(context: dg.AssetExecutionContext, lake: Lake, model: ModelContext) 
         code_changed=code.changed,
         platform=platform_version(),
         table_versions={key: lake.version(key) for key in read},
+        source=f"{model.group}/{model.spec.name}",
         declaration=model.spec.model_dump(mode="json"),
     )

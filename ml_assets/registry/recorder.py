@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from ml_assets.registry.datasets import dataset_input
 from ml_assets.registry.model_files import write_model_files
 from ml_assets.registry.records import LoggedModel
 from ml_assets.training.fit import TrainedModel
@@ -52,6 +53,15 @@ class RunRecorder:
         from mlflow.entities import RunTag
 
         self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def log_dataset(self, rows: pl.DataFrame, *, name: str, table: str, version: int, used_for: str) -> None:
+        """Name rows that the run looks at, with digest, source and schema; see ``dataset_input``."""
+        given = dataset_input(rows, name=name, table=table, version=version, used_for=used_for)
+        self._client.log_inputs(self.run_id, [given])
+
+    def describe(self, text: str) -> None:
+        """Say what the run is, where MLflow shows a description."""
+        self.set_tags({"mlflow.note.content": text})
 
     def log_files(self, files: Mapping[str, bytes | str]) -> None:
         """Store files, such as ``{"plots/roc.png": png, "evaluation.json": text}``, as the run's artifacts."""

@@ -19,6 +19,7 @@ class RunOrigin(_Record):
     code_changed: bool = Field(default=False, description="Whether the project's files differ from that commit.")
     platform: str | None = Field(default=None, description="Version of ml_assets that trains; null if unknown.")
     table_versions: dict[str, int] = Field(default_factory=dict, description="Asset key -> table version read.")
+    source: str | None = Field(default=None, description="What was run, such as `shop/returns`; null if unknown.")
     declaration: dict[str, Any] = Field(default_factory=dict, description="The model's declaration as JSON values.")
 
 

@@ -28,6 +28,15 @@ EXPERIMENT = "ml_assets"
 _DAGSTER_RUN, _STALE = "dagster_run_id", "closed_as_stale"
 _REPLACED, _ROLLED_BACK, _SETTLED = "replaced", "rolled_back_at", "decision_carried_out"
 
+_KIND = "mlflow.experimentKind"
+_ABOUT = {
+    # MLflow's pages otherwise open in their mode for generative models.
+    _KIND: "custom_model_development",
+    "mlflow.note.content": "Trainings of the models that are declared under `defs/`, one run each: parameters, "
+    "metrics on the holdout, plots, data sets, and the model, which is registered with the decision on it.",
+}
+"""Tags of the experiment."""
+
 
 class Registry:
     """One MLflow tracking store and its model registry.
@@ -74,10 +83,21 @@ class Registry:
         return RunRecorder(self._client, run_id, self._client.get_run(run_id).info.experiment_id)
 
     def register(
-        self, name: str, logged: LoggedModel, *, description: str = "", tags: Mapping[str, str] | None = None
+        self,
+        name: str,
+        logged: LoggedModel,
+        *,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+        about: str = "",
     ) -> RegisteredVersion:
-        """Add a logged model to the registry as the next version of ``name``."""
-        self._ensure_registered_model(name)
+        """Add a logged model to the registry as the next version of ``name``.
+
+        Args:
+            description: of the version.
+            about: what the model is, whichever version.
+        """
+        self._ensure_registered_model(name, about)
         created = self._client.create_model_version(
             name,
             logged.location,
@@ -256,10 +276,13 @@ class Registry:
 
         found = self._client.get_experiment_by_name(self.experiment)
         if found is not None:
+            if _KIND not in found.tags:
+                for key, value in _ABOUT.items():
+                    self._client.set_experiment_tag(found.experiment_id, key, value)
             return found.experiment_id
         location = None if self.artifact_root is None else f"{artifact_uri(self.artifact_root)}/{self.experiment}"
         try:
-            return self._client.create_experiment(self.experiment, artifact_location=location)
+            return self._client.create_experiment(self.experiment, artifact_location=location, tags=_ABOUT)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -272,14 +295,22 @@ class Registry:
         client = mlflow.MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
         return AnsweringClient(client, self.tracking_uri) if self.tracking_uri.startswith("http") else client
 
-    def _ensure_registered_model(self, name: str) -> None:
+    def annotate(self, name: str, version: str, *, description: str, tags: Mapping[str, str]) -> None:
+        """Say of a version what has become known since it was registered."""
+        self._client.update_model_version(name, version, description)
+        for key, value in tags.items():
+            self._client.set_model_version_tag(name, version, key, value)
+
+    def _ensure_registered_model(self, name: str, about: str) -> None:
         from mlflow.exceptions import MlflowException
 
         try:
-            self._client.create_registered_model(name)
+            self._client.create_registered_model(name, description=about)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+            if about and self._client.get_registered_model(name).description != about:
+                self._client.update_registered_model(name, about)
 
     @property
     def _local(self) -> LocalStore | None:
@@ -335,6 +366,8 @@ def _origin_tags(origin: RunOrigin) -> dict[str, str]:
     tags = {"table_versions": json.dumps(origin.table_versions, sort_keys=True)}
     if origin.dagster_run_id is not None:
         tags[_DAGSTER_RUN] = origin.dagster_run_id
+    if origin.source is not None:
+        tags |= {"mlflow.source.name": origin.source, "mlflow.source.type": "JOB"}
     if origin.code_commit is not None:
         tags["mlflow.source.git.commit"] = origin.code_commit
         tags["code_changed"] = str(origin.code_changed).lower()

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from ml_assets import cli
 from ml_assets.automation.new_project import create_project
 from ml_assets.code_version import PROJECT
+from ml_assets.registry.registry import Registry
 
 PROGRAM = Path(sys.executable).parent / "ml-assets"
 SAYS = {
@@ -170,3 +172,24 @@ def test_the_uis_listen_where_they_are_told_and_show_the_same_state(own_home, mo
     told = dict(zip(mlflow[2::2], mlflow[3::2], strict=True))
     assert told["--backend-store-uri"] == own_home.mlflow
     assert (told["--host"], told["--port"]) == ("0.0.0.0", "5911")
+
+
+def test_a_server_that_shows_the_trainings_already_is_named_and_none_is_started(own_home, monkeypatch):  # noqa: ARG001
+    monkeypatch.setenv("ML_ASSETS_MLFLOW", "http://mlflow.example:5000/")
+    monkeypatch.setattr(Registry, "experiment_id", "7")
+    started = []
+    monkeypatch.setattr(cli, "_replace_process", lambda *command: started.append(command))
+    done = CliRunner().invoke(cli.app, ["mlflow"])
+    page = "http://mlflow.example:5000/#/experiments/7/runs?workflowType=machine_learning"
+    assert (done.output, started) == (f"Trainings: {page}\n", [])
+
+
+def test_a_server_that_is_away_is_one_line(own_home, monkeypatch):  # noqa: ARG001
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    monkeypatch.setenv("ML_ASSETS_MLFLOW", address)
+    for command in (["mlflow"], ["package", "m", "--format", "onnx", "--output", "x"]):
+        done = CliRunner().invoke(cli.app, command)
+        assert done.exit_code == 1
+        told = f"error: MLflow at {address} does not answer (ConnectionError): start it, or see ML_ASSETS_MLFLOW"
+        assert done.output.splitlines() == [told]

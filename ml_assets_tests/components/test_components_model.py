@@ -227,6 +227,64 @@ def test_the_training_run_in_mlflow_says_what_it_rests_on(shop, first):
     assert tuned["trials"] == 2
 
 
+def test_the_training_run_names_its_rows_and_says_what_it_is(shop, first):  # noqa: ARG001
+    client, version = shop.registry._client, shop.registry.champion("returns")
+    run = client.get_run(version.run_id)
+    given = {one.tags[0].value: one.dataset for one in run.inputs.dataset_inputs}
+    rows = stored(shop, "returns/training_set")
+    for used_for, part in (("training", "train"), ("validation", "validation"), ("evaluation", "holdout")):
+        dataset = given.pop(used_for)
+        assert dataset.name == "returns/training_set"
+        assert json.loads(dataset.profile)["num_rows"] == rows.filter(split=part).height
+        source = json.loads(dataset.source)
+        assert (source["delta_table_name"], dataset.source_type) == ("returns/training_set", "delta_table")
+        types = {one["name"]: one["type"] for one in json.loads(dataset.schema)["mlflow_colspec"]}
+        assert (types["price"], types["placed_at"], types["returned"]) == ("double", "datetime", "boolean")
+    assert given == {}
+    digests = [one.dataset.digest for one in run.inputs.dataset_inputs]
+    assert len(set(digests)) == 3
+    told = run.data.tags
+    assert told["mlflow.note.content"].startswith("Whether an order comes back. Trained as of 2024-04-01 on ")
+    assert told["mlflow.source.name"] == "shop/returns"
+    assert told["decision"] == "promote"
+
+
+def test_the_registry_says_what_a_model_is_and_why_a_version_serves(shop, first):  # noqa: ARG001
+    client = shop.registry._client
+    assert client.get_registered_model("returns").description == "Whether an order comes back."
+    version = client.get_model_version("returns", "1")
+    assert version.description.startswith("Trained as of 2024-04-01. Version 1 keeps every floor and beats the naive")
+    told = {name: version.tags[name] for name in ("task", "metric", "decision", "decision_rule")}
+    assert told == {"task": "binary", "metric": "roc_auc", "decision": "promote", "decision_rule": "first_champion"}
+    experiment = client.get_experiment(shop.registry.experiment_id)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def test_what_was_decided_and_why_is_told_first(first):
+    told = list(first.metadata("returns/champion"))
+    assert told[:2] == ["decision", "reason"]
+    assert told[-1] == "dagster/column_schema"
+
+
+@pytest.mark.parametrize(
+    "asset",
+    ["training_set", "evaluation", "reference", "champion", "predictions", "drift_report", "performance_report"],
+)
+def test_plots_come_before_the_schema_and_every_column_is_described(first, april, asset):
+    told = (first if asset in TRAINING else april).metadata(f"returns/{asset}")
+    plots = [place for place, value in enumerate(told.values()) if str(value).startswith("![")]
+    assert max(plots, default=0) < list(told).index("dagster/column_schema")
+    columns = told["dagster/column_schema"].columns
+    # The contract describes its own columns; all others the platform does.
+    assert [column.name for column in columns if not column.description] == []
+
+
+@pytest.mark.parametrize("table", [*TABLES, *VIEWS])
+def test_every_column_of_what_comes_before_a_model_is_described(april, table):
+    columns = april.metadata(table)["dagster/column_schema"].columns
+    assert [column.name for column in columns if not column.description] == []
+
+
 def test_the_model_is_stored_without_pickles(shop, first):  # noqa: ARG001
     files = [path.name for path in (shop.folder / "home/artifacts").rglob("*") if path.is_file()]
     assert any(name.endswith((".ubj", ".json")) for name in files)

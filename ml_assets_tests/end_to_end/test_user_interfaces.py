@@ -129,7 +129,7 @@ def test_dagster_shows_a_drift_report_with_its_plot_and_its_check(dagster_ui, pa
     asset = f"{dagster_ui}/assets/flight_delay/drift_report"
     page.goto(f"{asset}?view=events", wait_until="domcontentloaded")
     page.get_by_text("strongest_feature").first.wait_for()
-    page.get_by_text("[Show Markdown]").nth(1).click()
+    page.get_by_text("[Show Markdown]").nth(0).click()
     plot = page.get_by_role("img", name="PSI by week and feature")
     plot.wait_for()
     assert plot.evaluate("image => image.complete && image.naturalWidth") > 400
@@ -142,6 +142,18 @@ def test_dagster_lists_the_runs_of_the_lifecycle(dagster_ui, page):
     page.goto(f"{dagster_ui}/runs", wait_until="domcontentloaded")
     page.get_by_text("Success").nth(2).wait_for()
     assert page.get_by_text("Failure", exact=True).count() == 0
+
+
+def test_mlflow_opens_at_the_trainings_with_their_data_and_what_they_are(mlflow_ui, finished, page):
+    told = (finished[0] / "mlflow.log").read_text().partition("Trainings: ")[2].split()[0]
+    assert told.startswith(f"{mlflow_ui}/#/experiments/")
+    page.goto(told, wait_until="domcontentloaded")
+    for shown in ("flight_delay", "Dataset", "Metrics"):
+        page.get_by_text(shown).first.wait_for()
+    page.get_by_text("flight_delay/training_set").first.wait_for()
+    page.get_by_text("flights/flight_delay").first.wait_for()
+    # The mode for generative models has them.
+    assert page.get_by_text("Prompts", exact=True).count() == 0
 
 
 def test_mlflow_shows_the_champion(mlflow_ui, page):

@@ -1,0 +1,41 @@
+"""Where MLflow shows the trainings."""
+
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+
+from ml_assets.registry.registry import Registry
+
+WAIT_SECONDS = 60
+
+
+def training_page(registry: Registry, server: str) -> str:
+    """The address of the experiment's runs, in the mode for machine learning: MLflow begins in another."""
+    return f"{server.rstrip('/')}/#/experiments/{registry.experiment_id}/runs?workflowType=machine_learning"
+
+
+def open_when_there(page: str) -> None:
+    """Open a page in a browser as soon as its server answers, from a process of its own."""
+    subprocess.Popen([sys.executable, "-m", __name__, page], start_new_session=True)
+
+
+def _wait_for(server: str) -> None:
+    """Return when the server answers, or after WAIT_SECONDS."""
+    last = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < last:
+        try:
+            urllib.request.urlopen(server, timeout=5).close()
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.5)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    _wait_for(sys.argv[1].partition("#")[0])
+    webbrowser.open(sys.argv[1])

@@ -1,0 +1,112 @@
+"""What the columns of the platform's own tables mean, as Dagster's catalogue shows it."""
+
+from collections.abc import Mapping
+
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.training.promotion import PromotionRecord
+from ml_assets.training.tasks import PROBABILITY
+
+OF_EVERY_TABLE = {
+    "_as_of": "Moment that the training looked from: nothing known later was used.",
+    "_declaration": "Digest of the declaration that the row was made by.",
+    "_drop": "Name of the drop that the row was delivered in.",
+    "_inputs": "Digest of the facts and the spine's rows that the drop was computed from.",
+    "model_version": "Version of the model in the registry.",
+    "record": "The whole record as JSON.",
+}
+
+RAW_COLUMNS = {"_content_hash": "SHA-256 of the drop as it was delivered."}
+
+SCORES = {
+    "score": "Probability of the positive class, value of a regression, or probability of the likeliest class.",
+    "prediction": "What was decided: whether the score reaches the threshold, the value, or the likeliest class.",
+    "lower": "Lower end of the prediction interval.",
+    "upper": "Upper end of the prediction interval.",
+}
+
+TRAINING_SET = {"split": "Part that the row belongs to: train, validation or holdout, in the order of time."}
+
+PREDICTIONS = SCORES | {
+    "feature_versions": "Table version of each feature view that was read, as JSON.",
+    "scored_at": "When the run that scored began, UTC.",
+    "features_corrected": "Whether the features are others now than those that the row was scored with.",
+    "features_hash": "Digest of the features that the row was scored with.",
+}
+
+EVALUATION = {
+    "subject": "model, baseline, improvement (the paired difference, positive for a better model), or one slice.",
+    "metric": "What was measured on the holdout.",
+    "value": "The measured value.",
+    "low": "Lower end of its bootstrap interval.",
+    "high": "Upper end of its bootstrap interval.",
+    "confidence": "Confidence of the interval.",
+    "resamples": "Bootstrap resamples in which the metric is defined.",
+    "rows": "Rows measured.",
+}
+
+DECISIONS = {
+    **{name: field.description for name, field in PromotionRecord.model_fields.items()},
+    "_number": "Place in the order in which decisions were made.",
+    "decision_id": PromotionRecord.model_fields["id"].description,
+}
+
+_CHUNKS = {
+    "chunk_start": "First moment of the chunk, UTC.",
+    "chunk_end": "First moment after the chunk, UTC.",
+    "rows": "Rows of the chunk.",
+    "scope": "chunk, or period for all rows of the drop as one.",
+    "value": "The measured value; null where there is nothing to compare.",
+    "threshold": "The limit it is held against; null for none.",
+    "alert": "Whether the limit is passed, in a chunk of enough rows.",
+}
+
+DRIFT = _CHUNKS | {
+    "feature": "The feature that is compared with the champion's reference; (all) for all at once.",
+    "method": "How it is compared: psi, a method of NannyML, or reconstruction_error.",
+}
+
+PERFORMANCE = _CHUNKS | {
+    "kind": "estimated from scores alone, or realised where labels are known.",
+    "metric": "What was measured.",
+    "lower": "Lower end of the band around an estimate.",
+    "upper": "Upper end of the band around an estimate.",
+}
+
+SERVED_ANSWERS = SCORES | {
+    "feature_versions": "Per view the build and the last pushed fact that were read, as JSON.",
+    "scored_at": "When the answer was asked for, UTC.",
+    "role": "Who answered: champion or canary.",
+    "states": "Per view whether its values were fresh, unseen, expired or missing, as JSON.",
+}
+
+
+def describe_features(view: FeatureViewSpec) -> dict[str, str]:
+    """What each feature of a view is, by the expression that declares it."""
+    of, old = {name: one.of for name, one in view.aggregates.items()}, f", at most {view.ttl} old" if view.ttl else ""
+    entity = ", ".join(view.entity) or "the table"
+    return {
+        **{name: f"{sql}, of the last row known of {entity}{old}." for name, sql in view.latest.items()},
+        **{
+            name: f"{function} of {of[base]} over {window}, of {entity}."
+            for name, (base, function, window) in view.aggregate_features.items()
+        },
+        **{name: f"{sql}, of the row of {entity}." for name, sql in view.lookups.items()},
+        **{name: f"{sql}, of the row to predict." for name, sql in view.request.items()},
+    }
+
+
+def describe_probabilities(columns: list[str]) -> dict[str, str]:
+    """The columns of a multiclass model's probabilities."""
+    return {
+        name: f"Probability of class {name.removeprefix(PROBABILITY)}."
+        for name in columns
+        if name.startswith(PROBABILITY)
+    }
+
+
+def described(columns: list[str], *more: Mapping[str, str]) -> dict[str, str]:
+    """A description of each column that has one; of several the last."""
+    known: dict[str, str] = {**OF_EVERY_TABLE, **describe_probabilities(columns)}
+    for words in more:
+        known |= {name: text for name, text in words.items() if text}
+    return {name: known[name] for name in columns if name in known}
