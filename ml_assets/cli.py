@@ -4,14 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ml_assets.code_version import PROJECT, PROJECT_VARIABLE, NoProject, current_project
+from ml_assets.code_version import PROJECT, PROJECT_VARIABLE, current_project
 from ml_assets.home import Home
-from ml_assets.requirements import WrongVersion, check_requirements
+from ml_assets.requirements import check_requirements
 
 app = typer.Typer(
     help="Self-hosted ML for tabular data: from raw data to retraining, as Dagster assets. "
@@ -20,6 +21,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+REFUSALS = (ValueError, RuntimeError, LookupError, OSError)
+"""What is raised with a message for people."""
+
+OWN_FAULTS = (KeyError, IndexError, NotImplementedError, RecursionError)
+"""Of these kinds too, but raised by mistakes of our own: they keep their traceback."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.")]
@@ -75,8 +82,9 @@ def run(
 
     home = _prepared()
     try:
+        _loaded(use_case)
         MainJob(home, use_case, tuple(model or ())).live(train_as_of, since, until, as_json)
-    except (ValueError, RuntimeError, LookupError) as error:
+    except REFUSALS as error:
         _fail(error)
 
 
@@ -96,13 +104,12 @@ def try_out(
     from ml_assets.automation.console import open_console
     from ml_assets.automation.projects import find_model
     from ml_assets.lake import Lake
-    from ml_assets.project import load_current
 
     home = _prepared()
     try:
-        defs = load_current()
+        defs = _loaded(model=model)
         told = trial.try_model(defs, Lake(home.lake), find_model(defs, model), rows)
-    except (ValueError, RuntimeError, LookupError) as error:
+    except REFUSALS as error:
         _fail(error)
     if as_json:
         typer.echo(json.dumps(trial.as_json(told), indent=2))
@@ -123,7 +130,7 @@ def summary(
     home = _opened()
     try:
         show_summary(home, read_current(), use_case, model or (), as_json)
-    except (ValueError, RuntimeError, LookupError) as error:
+    except REFUSALS as error:
         _fail(error)
 
 
@@ -142,7 +149,7 @@ def status(as_json: Json = False) -> None:
         declared = read_current()
         records = open_run_records(home)
         told, wrong = project_status(declared, Lake(home.lake), _registry(home), records, datetime.now(UTC))
-    except (ValueError, RuntimeError, LookupError) as error:
+    except REFUSALS as error:
         _fail(error)
     print_status(told, as_json)
     if wrong:
@@ -162,7 +169,7 @@ def rollback(
     home = _opened()
     try:
         typer.echo(roll_back(home, _registry(home), model, to or None, datetime.now(UTC)))
-    except (ValueError, LookupError, ConnectionError) as error:
+    except REFUSALS as error:
         _fail(error)
 
 
@@ -187,15 +194,15 @@ def replay(
     from ml_assets.automation.projects import find_model
     from ml_assets.automation.replay_job import run_replay
     from ml_assets.automation.replay_print import print_replay
-    from ml_assets.project import load_current
     from ml_assets.retraining.replay_report import as_json as to_json
     from ml_assets.retraining.replay_report import render_replay
 
     home, console = _prepared(), open_console(to_errors=as_json)
     try:
-        declared = find_model(load_current(), model)
-        lived = run_replay(load_current(), home, declared, first, last, policies.split(","), console)
-    except (ValueError, LookupError) as error:
+        defs = _loaded(model=model)
+        declared = find_model(defs, model)
+        lived = run_replay(defs, home, declared, first, last, policies.split(","), console)
+    except REFUSALS as error:
         _fail(error)
     if html is not None:
         html.write_text(render_replay(model, declared.metric, lived), encoding="utf-8")
@@ -221,13 +228,12 @@ def online(
     from ml_assets.automation.console import open_console
     from ml_assets.automation.online_job import as_json as to_json
     from ml_assets.automation.online_job import build_online, print_built
-    from ml_assets.project import load_current
 
     _prepared()
     console = open_console(to_errors=as_json)
     try:
-        built = build_online(load_current(), use_case, view or [], as_of, console)
-    except (ValueError, RuntimeError, LookupError, ConnectionError) as error:
+        built = build_online(_loaded(use_case), use_case, view or [], as_of, console)
+    except REFUSALS as error:
         _fail(error)
     if as_json:
         typer.echo(to_json(built))
@@ -259,7 +265,7 @@ def score(
         Decisions(Lake(home.lake), registry, model).settle()
         champion = registry.load(model, alias=CHAMPION)
         written = score_file(champion, source, target, lambda rows: console.print(f"{rows:,} rows"))
-    except (ValueError, LookupError, OSError) as error:
+    except REFUSALS as error:
         _fail(error)
     told = {"output": written.path, "rows": written.rows, "seconds": round(time.perf_counter() - began, 3)}
     typer.echo(json.dumps(told) if as_json else f"{written.path}: {written.rows:,} rows in {told['seconds']} s")
@@ -295,14 +301,13 @@ def serve(
     home = _prepared()
     try:
         project = read_current()
-        for fault in project.faults:
-            typer.secho(f"error: {fault.message}", fg=typer.colors.RED, err=True)
+        _tell(fault.message for fault in project.faults)
         declared = declarations(project, Lake(home.lake), models)
         for name, reason in declared.unready.items():
             typer.echo(f"{name} takes features only, no rows: {reason}", err=True)
         settings = ServeSettings(models=models, declared=declared, replay=replay, logged=log, log_format=log_format)
         serve_models(settings, host, port, workers)
-    except (ValueError, RuntimeError, LookupError, OSError) as error:
+    except REFUSALS as error:
         _fail(error)
 
 
@@ -317,12 +322,11 @@ def served(
     """Gather what was served, drop by drop, and hold it against what the features should have been."""
     from ml_assets.automation import served_job
     from ml_assets.automation.console import open_console
-    from ml_assets.project import load_current
 
     home, console = _prepared(), open_console(to_errors=True)
     try:
-        gathered, failed = served_job.gather_served(load_current(), home, model, drop or (), console)
-    except (ValueError, LookupError) as error:
+        gathered, failed = served_job.gather_served(_loaded(model=model), home, model, drop or (), console)
+    except REFUSALS as error:
         _fail(error)
     typer.echo(served_job.as_json(model, gathered) if as_json else served_job.as_table(gathered))
     if failed:
@@ -350,7 +354,7 @@ def package(
     home = _opened()
     try:
         written = package_version(_registry(home), Lake(home.lake), model, version or None, form, output)
-    except (ValueError, LookupError, OSError) as error:
+    except REFUSALS as error:
         _fail(error)
     told = (
         f"{written.output}: {model} {written.version}, tried on {written.rows:,} rows, {written.difference:.2g} apart"
@@ -377,7 +381,7 @@ def feast_export(
     home = _opened()
     try:
         written = export_use_case(read_current(), Lake(home.lake), use_case, output, since, as_of)
-    except (ValueError, LookupError, OSError) as error:
+    except REFUSALS as error:
         _fail(error)
     if as_json:
         typer.echo(json.dumps(asdict(written), default=lambda moment: moment.isoformat()))
@@ -425,6 +429,22 @@ def mlflow(
         )  # fmt: skip
 
 
+def _loaded(use_case: str = "", model: str = ""):
+    """The project's definitions; what is wrong in other use cases than the one that is wanted is told."""
+    from ml_assets.automation.projects import declared_models
+    from ml_assets.declarations.problems import DeclarationError
+    from ml_assets.project import load_current
+
+    definitions = load_current()
+    left_out = definitions.component_tree.left_out
+    if use_case in left_out:
+        raise DeclarationError(left_out[use_case])
+    if left_out and model and model not in declared_models(definitions):
+        raise DeclarationError("\n".join(left_out.values()))
+    _tell(left_out.values())
+    return definitions
+
+
 def _registry(home: Home):
     from ml_assets.registry.registry import EXPERIMENT, Registry
 
@@ -444,7 +464,7 @@ def _opened() -> Home:
         check_requirements()
         os.environ["ML_ASSETS_HOME"] = os.environ.get("ML_ASSETS_HOME") or str(current_project().folder / ".ml_assets")
         home = Home.from_environment()
-    except (NoProject, WrongVersion, ValueError) as error:
+    except REFUSALS as error:
         _fail(error)
     home.enter()
     return home
@@ -462,6 +482,12 @@ def _replace_process(program: str, *arguments: str) -> None:
 
 
 def _fail(error: Exception) -> None:
-    for line in str(error).splitlines():
-        typer.secho(f"error: {line}", fg=typer.colors.RED, err=True)
+    if isinstance(error, OWN_FAULTS):
+        raise error
+    _tell([str(error)])
     raise typer.Exit(1)
+
+
+def _tell(messages: Iterable[str]) -> None:
+    for line in (line for message in messages for line in message.splitlines()):
+        typer.secho(f"error: {line}", fg=typer.colors.RED, err=True)

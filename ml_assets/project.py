@@ -3,12 +3,14 @@
 import os
 import sys
 import warnings
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import dagster as dg
 
 from ml_assets.code_version import current_project
+from ml_assets.declarations.problems import DeclarationError
 from ml_assets.home import TELEMETRY_OFF, Home
 
 os.environ.update(TELEMETRY_OFF)
@@ -23,14 +25,24 @@ EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiproce
 def load_current() -> dg.Definitions:
     """The definitions of the project that the working directory lies in, loaded once.
 
+    A use case with something wrong in it is left out: ``component_tree.left_out`` says what.
+
     Raises:
-        what load_project raises.
+        what load_project raises, of what lies in no use case.
     """
     project = current_project()
+    left_out: dict[str, str] = {}
     # A project need not be installed to be used from its own folder.
     if str(project.folder) not in sys.path:
         sys.path.insert(0, str(project.folder))
-    return load_project(project.folder / project.package)
+    while True:
+        try:
+            return _load(project.folder / project.package, left_out)
+        except DeclarationError as error:
+            wrong = error.by_use_case
+            if not wrong or set(wrong) <= set(left_out):
+                raise DeclarationError(str(error)) from None
+            left_out |= wrong
 
 
 def load_project(within: Path) -> dg.Definitions:
@@ -38,8 +50,16 @@ def load_project(within: Path) -> dg.Definitions:
 
     Raises:
         RuntimeError: a library is too old.
-        dagster errors: a declaration is wrong.
+        DeclarationError: a declaration is wrong; the message says where, so it comes without our own frames.
     """
+    try:
+        return _load(within, {})
+    except DeclarationError as error:
+        raise DeclarationError(str(error)) from None
+
+
+def _load(within: Path, left_out: Mapping[str, str]) -> dg.Definitions:
+    """The definitions without some use cases, of each of which is said what is wrong with it."""
     from ml_assets.automation.jobs import build_jobs
     from ml_assets.automation.sensors import build_sensors
     from ml_assets.components.coherence import check_coherence
@@ -52,6 +72,7 @@ def load_project(within: Path) -> dg.Definitions:
     # The folder alone: load_from_defs_folder would also import every library that offers components, dagster-dbt
     # among them, which takes longer than all the rest.
     tree = ProjectTree.for_project(within)
+    tree.leave_out(left_out)
     declared = tree.build_defs(tree.defs_module_path)
     specs = [spec for assets in declared.assets or () for spec in assets.specs]
     check_coherence(tree, specs, home.coherent)

@@ -6,12 +6,15 @@ from pydantic import BaseModel
 from ml_assets.components.ml_model import MLModel
 from ml_assets.components.spine import Spine
 from ml_assets.declarations.project import DeclaredProject
+from ml_assets.declarations.reading import Fault
 
 
 def declared_in(definitions: dg.Definitions) -> DeclaredProject:
     """What loaded definitions declare."""
     placed = definitions.component_tree.placed()
-    return DeclaredProject([(one.use_case, one.component) for one in placed if isinstance(one.component, BaseModel)])
+    found = [(one.use_case, one.component) for one in placed if isinstance(one.component, BaseModel)]
+    wrong = definitions.component_tree.left_out
+    return DeclaredProject(found, [Fault(use_case, message) for use_case, message in wrong.items()])
 
 
 def declared_models(definitions: dg.Definitions) -> dict[str, MLModel]:

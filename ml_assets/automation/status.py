@@ -64,6 +64,11 @@ def model_status(
 ) -> ModelStatus:
     """What is known about one model at ``now``, which freshness is counted to."""
     champion, away = _champion(lake, registry, model.name)
+    if champion is None and away is None and lake.exists(f"{model.name}/predictions"):
+        raise LookupError(
+            f"{model.name} was scored before, and the registry {registry.tracking_uri} knows no champion of it: put a "
+            "copy of it back, or see ML_ASSETS_MLFLOW"
+        )
     drops = summarise(lake, model.name, spine.partition, model.metric, []).drops
     last = drops.row(-1, named=True) if drops.height else {}
     decisions = read_decisions(lake, model.name)

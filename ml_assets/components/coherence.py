@@ -17,18 +17,19 @@ import polars as pl
 from ml_assets import __version__
 from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.ml_model import MLModel
-from ml_assets.components.project_tree import Placed, ProjectTree
+from ml_assets.components.project_tree import Placed, ProjectTree, by_use_case
 from ml_assets.components.source import Source
 from ml_assets.components.spine import Spine
 from ml_assets.declarations.problems import DeclarationError
 from ml_assets.declarations.requested import offline_views, requested_columns
+from ml_assets.declarations.specs import DeclaredDbtTables
 from ml_assets.durations import parse_duration
 from ml_assets.features.assemble import refuse_homonyms, refuse_twins
 from ml_assets.features.expressions import columns_read
 from ml_assets.serving.declared import request_kind
 from ml_assets.sources.grains import WHOLE, drop_start
 from ml_assets.sources.moments import misfit
-from ml_assets.sources.spec import DROP
+from ml_assets.sources.spec import DROP, Drops
 from ml_assets.training.spaces import SKLEARN, library
 from ml_assets.training.splits import check_label_type
 from ml_assets.training.tasks import fitting_metrics, listed
@@ -52,9 +53,11 @@ def check_coherence(tree: ProjectTree, specs: Sequence[dg.AssetSpec], passed: Pa
     if passed.exists() and passed.read_text() == fingerprint:
         return
     project = _Project(declared, specs)
-    lines = [str(placed.error(message)) for placed in declared for message in project.problems(placed)]
+    lines = [
+        (placed.use_case, str(placed.error(message))) for placed in declared for message in project.problems(placed)
+    ]
     if lines:
-        raise DeclarationError("\n".join(dict.fromkeys(lines)))
+        raise DeclarationError("\n".join(dict.fromkeys(text for _, text in lines)), by_use_case(lines))
     passed.parent.mkdir(parents=True, exist_ok=True)
     passed.write_text(fingerprint)
 
@@ -97,6 +100,7 @@ _PARTS = (Source, Spine, FeatureView, MLModel)
 
 class _Project:
     def __init__(self, declared: Sequence[Placed], specs: Sequence[dg.AssetSpec]) -> None:
+        self._placed = sorted(declared, key=lambda placed: not isinstance(placed.component, Source))
         self._all = [placed.component for placed in declared if isinstance(placed.component, _PARTS)]
         self._specs = {spec.key.to_user_string(): spec for spec in specs}
         self._contract_columns = lru_cache(maxsize=None)(_contract_columns)
@@ -110,6 +114,41 @@ class _Project:
             if len(twins) > 1:
                 yield f"name: {one.name!r} is declared {len(twins)} times"
             yield from rules[type(one)](one)
+        yield from self._drops_apart(placed)
+
+    def _drops_apart(self, placed: Placed) -> Iterator[str]:
+        """The jobs of a use case work on drops of one kind: its tables and features are cut alike."""
+        told = self._cut_as(placed)
+        first = next((one for one in self._placed if one.use_case == placed.use_case and self._cut_as(one)), None)
+        if told is None or first is None or first is placed:
+            return
+        (field, drops), (_, others) = told, self._cut_as(first)
+        for name in ("grain", "start", "end"):
+            own, other = getattr(drops, name), getattr(others, name)
+            if isinstance(placed.component, Spine) and name == "grain" and own != other:
+                return  # told of the source that it is over
+            if own != other:
+                where = f"{type(first.component).__name__} {getattr(first.component, 'name', '')}".strip()
+                yield (
+                    f"{field}{'' if field == 'spine' else '.' + name}: {'its ' + name if field == 'spine' else ''} is "
+                    f"{own or 'open'}, but that of {where} is {other or 'open'}: what one use case declares is cut "
+                    "into the same drops"
+                )
+                return
+
+    def _cut_as(self, placed: Placed) -> tuple[str, Drops] | None:
+        """How the assets of a declaration are cut, and the field that says so; None where they are not."""
+        one = placed.component
+        if isinstance(one, FeatureView | MLModel):
+            spine = next(other for other in self._placed if other.component is self._find(Spine, one.spine))
+            if spine.use_case == placed.use_case:
+                return None  # told of the spine
+            field, drops = "spine", spine.component.drops
+        elif isinstance(one, Source | Spine | DeclaredDbtTables):
+            field, drops = "drops", one.drops
+        else:
+            return None
+        return None if drops.grain == WHOLE else (field, drops)
 
     def _find(self, kind: type, name: str):
         return next(one for one in self._all if isinstance(one, kind) and one.name == name)

@@ -19,7 +19,7 @@ from ml_assets.resources import LakeResource
 from ml_assets.transform.build import BuildReport, build_models
 from ml_assets.transform.lineage import column_lineage
 from ml_assets.transform.mart import read_mart
-from ml_assets.transform.project import DbtProject
+from ml_assets.transform.project import DbtFailed, DbtProject
 
 Specs = dict[str, ModelSpec]
 
@@ -30,7 +30,15 @@ class DbtTables(DeclaredDbtTables, dg.Component, dg.Resolvable):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         home = Home.from_environment()
         project = DbtProject(context.project_root / self.project, home.dbt, home.lake)
-        specs = dbt_specs(project)
+        if not (project.folder / "dbt_project.yml").exists():
+            raise ValueError(
+                f"project: there is no dbt project {self.project} beside pyproject.toml: `dbt init` makes one, or name "
+                "its folder"
+            )
+        try:
+            specs = dbt_specs(project)
+        except DbtFailed as error:
+            raise ValueError(f"project: {error}") from error
         models = {uid: s for uid, s in specs.items() if s.path.startswith(self.folder) and s.kind != "source"}
         return dg.Definitions(assets=[_models_asset(self, project, specs, models)])
 

@@ -2,7 +2,8 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path as File
@@ -11,13 +12,21 @@ from typing import Any
 import dagster as dg
 import yaml
 from dagster.components.core.component_tree import ComponentTreeException
-from dagster.components.core.decl import ComponentDecl, ComponentLoaderDecl, YamlDecl
+from dagster.components.core.decl import (
+    ComponentDecl,
+    ComponentLoaderDecl,
+    DefsFolderDecl,
+    YamlDecl,
+    build_filesystem_component_decl_from_context,
+)
+from dagster.components.core.defs_module import ComponentPath
 from dagster_shared.error import DagsterUnresolvableSymbolError
 from dagster_shared.yaml_utils import parse_yamls_with_source_position
 from pydantic import BaseModel
 
 import ml_assets
 from ml_assets.declarations.problems import DeclarationError, Path, Problem, problem_of, problems_of
+from ml_assets.declarations.user_code import blame
 
 _LINE = "_ml_assets_line"
 
@@ -59,7 +68,8 @@ class Placed:
 
     def error(self, *messages: str) -> DeclarationError:
         """The error for messages that each begin with the path of a field and a colon."""
-        return DeclarationError("\n".join(problem_of(message).told(self.where) for message in messages))
+        text = "\n".join(problem_of(message).told(self.where) for message in messages)
+        return DeclarationError(text, {self.use_case: text})
 
 
 class ProjectTree(dg.ComponentTree):
@@ -85,20 +95,66 @@ class ProjectTree(dg.ComponentTree):
             decl = self._component_decl_tree().get(self._resolve_to_loc(loc))
             if not isinstance(cause, ValueError) or not isinstance(decl, YamlDecl | ComponentLoaderDecl):
                 raise
-            lines = [problem.told(self._place_of(decl)) for problem in _problems(cause, decl)]
-            raise DeclarationError("\n".join(lines)) from None
+            lines = "\n".join(problem.told(self._place_of(decl)) for problem in _problems(cause, decl))
+            raise DeclarationError(lines, {self._use_case_of(File(decl.context.path)): lines}) from None
 
     def find_root_decl(self):
         try:
             return super().find_root_decl()
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
-            raise DeclarationError(f"{self._shown(mark.name)}:{mark.line + 1}: no YAML: {error.problem}") from None
+            text = f"{self._shown(mark.name)}:{mark.line + 1}: no YAML: {error.problem}"
+            raise DeclarationError(text, {self._use_case_of(File(mark.name)): text}) from None
         except DagsterUnresolvableSymbolError as error:
             unknown = list(self._unknown_types())
             if not unknown:
                 raise
-            raise DeclarationError("\n".join(unknown)) from error
+            raise DeclarationError("\n".join(text for _, text in unknown), by_use_case(unknown)) from error
+        except DeclarationError as error:
+            raise self._in_its_use_case(error, str(error)) from None
+        except Exception as error:
+            text = blame(error, self.project_root)
+            if text is None:
+                raise
+            raise self._in_its_use_case(error, text) from None
+
+    def _get_filesystem_decl(self) -> ComponentDecl:
+        """What the folders under ``defs/`` declare, without those that are left out."""
+        loc = ComponentPath.from_path(self.defs_module_path)
+        if not self.left_out or self.state_tracker.get_cache_data(loc).component_decl is not None:
+            return super()._get_filesystem_decl()
+        context = self.decl_load_context.for_component_loc(loc)
+        children = {}
+        for path in sorted(self.defs_module_path.iterdir()):
+            ignored = path.name == "__pycache__" or (path.name.startswith(".") and path.is_dir())
+            if ignored or path.name in self.left_out:
+                continue
+            within = context.for_component_loc(ComponentPath.from_path(path))
+            if decl := build_filesystem_component_decl_from_context(within):
+                children[path] = decl
+        decl = DefsFolderDecl(context=context, loc=loc, children=children, source_tree=None, component_file_model=None)
+        self.state_tracker.set_cache_data(loc, component_decl=decl)
+        return decl
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Use cases that are not loaded, and what is wrong with each."""
+        return self.__dict__.get("_left_out", {})
+
+    def leave_out(self, use_cases: Mapping[str, str]) -> None:
+        """Load without some use cases, saying what is wrong with each; to be called before anything is loaded."""
+        self.__dict__["_left_out"] = dict(use_cases)
+
+    def _use_case_of(self, file: File) -> str | None:
+        return file.relative_to(self.defs_module_path).parts[0] if file.is_relative_to(self.defs_module_path) else None
+
+    def _in_its_use_case(self, error: Exception, text: str) -> DeclarationError:
+        """The fault of the use case whose file was being imported."""
+        files = [File(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
+        if isinstance(error, SyntaxError) and error.filename:
+            files.append(File(error.filename))
+        found = [use_case for file in files if (use_case := self._use_case_of(file))]
+        return DeclarationError(text, {found[0]: text} if found else None)
 
     def _place_of(self, decl: ComponentDecl) -> Callable[[Path], str]:
         file = File(decl.context.path)
@@ -119,8 +175,8 @@ class ProjectTree(dg.ComponentTree):
         path = File(file)
         return str(path.relative_to(self.project_root) if path.is_relative_to(self.project_root) else path)
 
-    def _unknown_types(self) -> Iterator[str]:
-        """A line for each component of this package that is declared and does not exist."""
+    def _unknown_types(self) -> Iterator[tuple[str | None, str]]:
+        """A line for each component of this package that is declared and does not exist, and its use case."""
         for file in sorted(self.defs_module_path.rglob("defs.yaml")):
             for document in parse_yamls_with_source_position(file.read_text(encoding="utf-8"), str(file)):
                 named = str(document.value.get("type", ""))
@@ -128,7 +184,18 @@ class ProjectTree(dg.ComponentTree):
                 if package == ml_assets.__name__ and name not in ml_assets.COMPONENTS:
                     line = document.source_position_tree.lookup(["type"]).start.line
                     there = ", ".join(ml_assets.COMPONENTS)
-                    yield f"{self._shown(file)}:{line}: type: {package} has no component {name!r}; there are {there}"
+                    text = f"{self._shown(file)}:{line}: type: {package} has no component {name!r}; there are {there}"
+                    yield self._use_case_of(file), text
+
+
+def by_use_case(lines: Sequence[tuple[str | None, str]]) -> dict[str, str] | None:
+    """The lines of each use case together; None if one lies in none."""
+    if any(use_case is None for use_case, _ in lines):
+        return None
+    together: dict[str, list[str]] = {}
+    for use_case, text in lines:
+        together.setdefault(use_case, []).append(text)
+    return {use_case: "\n".join(dict.fromkeys(texts)) for use_case, texts in together.items()}
 
 
 def _problems(cause: ValueError, decl: ComponentDecl) -> list[Problem]:

@@ -30,7 +30,15 @@ _MUST_BE = {
 
 
 class DeclarationError(ValueError):
-    """A declaration that cannot be meant: one line per problem, each with file, line and field."""
+    """A declaration that cannot be meant: one line per problem, each with file, line and field.
+
+    Attributes:
+        by_use_case: the same by the use case that it lies in; None where it lies in none, or nobody told.
+    """
+
+    def __init__(self, message: str, by_use_case: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.by_use_case = by_use_case
 
 
 @dataclass(frozen=True)

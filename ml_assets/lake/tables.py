@@ -20,6 +20,10 @@ class TableMissing(LookupError):
     """A table was asked for that nobody has written yet."""
 
 
+class TableUnreadable(LookupError):
+    """A table is there and cannot be read."""
+
+
 @dataclass(frozen=True)
 class TableVersion:
     """What one commit left behind: ``rows`` were written by it, the table is at ``version`` since."""
@@ -157,12 +161,16 @@ class Lake:
 
     def _table(self, key: str, version: int | None = None):
         from deltalake import DeltaTable
-        from deltalake.exceptions import TableNotFoundError
+        from deltalake.exceptions import DeltaError, TableNotFoundError
 
         try:
             return DeltaTable(self.uri(key), version=version)
         except TableNotFoundError:
             raise self._missing(key) from None
+        except DeltaError as error:
+            raise TableUnreadable(
+                f"table {key!r} in the lake at {self.root} cannot be read: {' '.join(str(error).split())[:300]}"
+            ) from error
 
     def _missing(self, key: str) -> TableMissing:
         return TableMissing(

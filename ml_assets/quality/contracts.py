@@ -2,6 +2,8 @@
 
 import importlib
 import re
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -35,6 +37,8 @@ def load_contract(reference: str) -> "Contract":
             f"contract {reference!r}: module {module_name!r} cannot be imported ({error}); "
             "write the contract as 'package.module:Class'"
         ) from error
+    except Exception as error:
+        raise ContractError(f"contract {reference!r}: module {module_name!r} fails at {_failure(error)}") from error
     contract = getattr(module, class_name, None)
     if not (isinstance(contract, type) and issubclass(contract, pa.DataFrameModel)):
         raise ContractError(f"contract {reference!r} names no pandera.polars.DataFrameModel")
@@ -119,6 +123,17 @@ def _not_kept(dtype: pl.DataType) -> str | None:
 def _since(column: Any) -> Any:
     """The first drop that has the column, where the contract says so."""
     return (column.metadata or {}).get("since")
+
+
+def _failure(error: Exception) -> str:
+    """Where a module fails, in its own or what it imports of one's own, and with what, in one line."""
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    own = [(f, n) for f, n in frames if "site-packages" not in f and Path(f).exists() and f != __file__]
+    file, line = own[-1] if own else ("an unknown line", 0)
+    message = str(error)
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line, message = error.filename, error.lineno, error.msg
+    return " ".join(f"{file}:{line}: {type(error).__name__}: {message}".split())
 
 
 def _refused(schema: "pa.DataFrameSchema") -> str | None:

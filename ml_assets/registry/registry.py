@@ -202,8 +202,8 @@ class Registry:
 
     def versions(self, name: str) -> list[RegisteredVersion]:
         """Every version of a model, the oldest first; empty if it is not registered."""
-        if self._local is not None:
-            return self._local.versions(name)
+        if sqlite_path(self.tracking_uri) is not None:
+            return [] if self._local is None else self._local.versions(name)
         found = self._pages(self._client.search_model_versions, filter_string=f"name = '{name}'")
         return sorted((self.version(name, item.version) for item in found), key=lambda item: int(item.version))
 

@@ -1,16 +1,20 @@
 """Wrong declarations, one change at a time, and the one line that each is answered with."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 from ml_assets.automation.new_project import create_project
+from ml_assets.automation.projects import declared_in
 from ml_assets.declarations.problems import DeclarationError
-from ml_assets.project import load_project
+from ml_assets.project import load_current, load_project
 
 NAME = "wrongly_declared"
 ORDERS, PICKED, MODEL = "orders/defs.yaml", "views/defs.yaml", "model/defs.yaml"
@@ -137,22 +141,15 @@ WRONG = [
     (ORDERS, "name: orders\n  desc", "name: Orders\n  desc", ":3: name: string should match pattern "
      "'^[a-z][a-z0-9_]*$'"),
     # durations and drops
-    (
-        ORDERS,
-        'drops: {grain: monthly, start: "2024-01"}',
-        'drops: {grain: monthly, start: "2024-01", end: "2024-02"}',
-        (
-            MODEL,
-            ":11: split: validation, holdout and gap take 31 days of the 31 that the drops of spine orders span: "
-            "no row is left to train on",
-        ),
-    ),
     (MODEL, "holdout: 14d", "holdout: two weeks", f":11: split.holdout: 'two weeks' {DURATION}"),
     (PICKED, "[7d, 28d]", "[7d, 28 days]", f":17: windows.1: '28 days' {DURATION}"),
     (MODEL, "task: binary", "freshness: {fail: 0d}", f":5: freshness.fail: '0d' {DURATION}"),
     (MODEL, "task: binary", "retraining: {cooldown: soon}", f":5: retraining.cooldown: 'soon' {DURATION}"),
     (ORDERS, 'start: "2024-01"\n---', 'start: "2024"\n---', ":12: drops.start: '2024' is no month: write it as "
      "YYYY-MM, in quotes"),
+    (ORDERS, "drops: {grain: monthly, start: \"2024-01\"}", "drops: {grain: monthly, start: \"2024-02\"}", ":21: "
+     "drops.start: is 2024-02, but that of Source orders is 2024-01: what one use case declares is cut into the same "
+     "drops"),
     (ORDERS, "drops: {grain: monthly, start: \"2024-01\"}", "drops: {grain: whole}", ":21: drops.grain: is whole, but "
      "the drops of orders are monthly"),
     # what one names and is not there
@@ -303,6 +300,19 @@ def test_what_could_be_trained_and_not_served_is_told_before_training(project, c
     )
 
 
+def test_drops_that_are_fewer_than_the_split_wants_are_told(project, changed):
+    changed(
+        ORDERS, 'drops: {grain: monthly, start: "2024-01"}', 'drops: {grain: monthly, start: "2024-01", end: "2024-02"}'
+    )
+    changed(ORDERS, 'start: "2024-01"\n---', 'start: "2024-01"\n    end: "2024-02"\n---')
+    with pytest.raises(DeclarationError) as told:
+        load(project)
+    assert str(told.value) == (
+        f"{NAME}/defs/shop/{MODEL}:11: split: validation, holdout and gap take 31 days of the 31 that the drops of "
+        "spine orders span: no row is left to train on"
+    )
+
+
 def test_all_that_is_wrong_is_told_at_once(project, changed):
     changed(ORDERS, "required: [customer]", "required: [client]")
     changed(PICKED, "{price: amount}", "{price: amont}")
@@ -326,7 +336,7 @@ def test_a_contract_that_changes_is_looked_at_again(project):
     load(project)
     contracts = project / NAME / "contracts.py"
     contracts.write_text(CONTRACT.replace("amount", "price"))
-    done = run(project, "ml-assets", "status")
+    done = run(project, "ml-assets", "try", "returns")
     contracts.write_text(CONTRACT)
     assert "request.price: orders/validated of spine orders has no column 'amount'" in done.stderr
 
@@ -344,11 +354,12 @@ def test_a_module_that_a_contract_is_made_of_is_looked_at_again(project, changed
 
 def test_drops_without_an_end_are_enough_whatever_the_day(project, changed):
     changed(ORDERS, 'drops: {grain: monthly, start: "2024-01"}', 'drops: {grain: monthly, start: "2999-01"}')
+    changed(ORDERS, 'start: "2024-01"\n---', 'start: "2999-01"\n---')
     assert load(project).resolve_all_asset_specs()
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("command", ["ml-assets status", "ml-assets try returns", "dg check defs"])
+@pytest.mark.parametrize("command", ["ml-assets online shop", "ml-assets try returns", "dg check defs"])
 def test_every_command_says_it_without_a_traceback_of_ours(project, changed, command):
     where = changed(MODEL, "column: returned", "column: return")
     said = f"{where}:8: label.column: orders/validated of spine orders has no column 'return'; it has {COLUMNS}, _drop"
@@ -379,3 +390,135 @@ def run(project, program, *arguments):
         text=True,
         timeout=100,
     )
+
+
+@pytest.fixture
+def other(project):
+    """Writes files of another use case, and what its name stands for; they are gone afterwards."""
+    folder = project / NAME / "defs" / "other"
+
+    def write(**files):
+        folder.mkdir(exist_ok=True)
+        for name, text in files.items():
+            (folder / name.replace("_yaml", ".yaml").replace("_py", ".py")).write_text(dedent(text))
+        return f"{NAME}/defs/other"
+
+    yield write
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in [name for name in sys.modules if name.startswith(f"{NAME}.defs.other")]:
+        del sys.modules[name]
+
+
+IN_PYTHON = [
+    ("def price(:\n", ":1: SyntaxError: invalid syntax"),
+    ("\nimport no_such_library\n", ":2: ModuleNotFoundError: No module named 'no_such_library'"),
+    ("def price(row):\n    return row['price']\n\n\nprice({})\n", ":2: KeyError: 'price'"),
+    ("raise RuntimeError('first\\nsecond')\n", ":1: RuntimeError: first second"),
+]
+
+
+@pytest.mark.parametrize(("text", "answer"), IN_PYTHON, ids=lambda value: value[:20])
+def test_what_a_file_of_ones_own_raises_is_one_line_with_file_and_line(project, other, text, answer):
+    where = other(wrong_py=text)
+    with pytest.raises(DeclarationError) as told:
+        load(project)
+    assert str(told.value) == f"{where}/wrong.py{answer}"
+    assert told.value.__cause__ is None
+    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(told.tb)]
+    assert len([name for name in frames if "ml_assets/" in name and "ml_assets_tests" not in name]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("1 / 0\n", "contracts.py:1: ZeroDivisionError: division by zero"),
+        ("class Orders(:\n", "contracts.py:1: SyntaxError: invalid syntax"),
+    ],
+)
+def test_a_contract_whose_module_fails_is_told_with_its_line(project, text, answer):
+    contracts = project / NAME / "contracts.py"
+    contracts.write_text(text)
+    sys.modules.pop(f"{NAME}.contracts", None)
+    try:
+        with pytest.raises(DeclarationError) as told:
+            load(project)
+    finally:
+        contracts.write_text(CONTRACT)
+    (line,) = str(told.value).splitlines()
+    assert line.startswith(f"{NAME}/defs/shop/{ORDERS}:6: contract: contract '{NAME}.contracts:Orders': module ")
+    assert line.endswith(answer)
+
+
+DBT = """\
+    type: ml_assets.DbtTables
+    attributes: {select: "path:models/other", folder: models/other}
+"""
+
+
+def test_a_dbt_project_that_is_not_there_is_told(project, other):
+    where = other(defs_yaml=DBT)
+    with pytest.raises(DeclarationError) as told:
+        load(project)
+    assert str(told.value) == (
+        f"{where}/defs.yaml:2: project: there is no dbt project dbt_project beside pyproject.toml: `dbt init` makes "
+        "one, or name its folder"
+    )
+
+
+BROKEN = [
+    {"defs_yaml": "type: ml_assets.Spine\nattributes: {name: [\n"},
+    {"defs_yaml": "type: ml_assets.Spine\nattributes: {name: x}\n"},
+    {"defs_yaml": "type: ml_assets.Sauce\nattributes: {name: x}\n"},
+    {"defs_yaml": DBT},
+    {"wrong_py": "1 / 0\n"},
+]
+
+
+@pytest.mark.parametrize("files", BROKEN, ids=["no YAML", "no field", "no type", "no dbt project", "Python"])
+def test_a_use_case_that_is_wrong_is_left_out_and_told_and_the_others_are_loaded(project, other, monkeypatch, files):
+    where = other(**files)
+    monkeypatch.chdir(project)
+    load_current.cache_clear()
+    definitions = load_current()
+    load_current.cache_clear()
+    assert definitions.resolve_job_def("shop_train") is not None
+    ((use_case, message),) = definitions.component_tree.left_out.items()
+    assert use_case == "other"
+    assert message.startswith(where)
+    declared = declared_in(definitions)
+    assert [model.name for model in declared.only("shop").models] == ["returns"]
+    with pytest.raises(ValueError, match=re.escape(where)):
+        declared.only("other")
+
+
+def test_two_sources_of_one_name_in_two_use_cases_are_told_where_each_is_declared(project, other):
+    source = dedent(FILES[ORDERS]).split("---")[0]
+    where = other(defs_yaml=source)
+    with pytest.raises(DeclarationError) as told:
+        load(project)
+    assert str(told.value).splitlines() == [
+        f"{where}/defs.yaml:3: name: 'orders' is declared 2 times",
+        f"{NAME}/defs/shop/{ORDERS}:3: name: 'orders' is declared 2 times",
+    ]
+
+
+def test_a_command_tells_what_is_wrong_elsewhere_and_goes_on(project, other):
+    where = other(wrong_py="def price(:\n")
+    done = run(project, "ml-assets", "status")
+    assert done.stderr.splitlines() == [f"error: {where}/wrong.py:1: SyntaxError: invalid syntax"]
+    assert "train a first champion" in done.stdout
+    assert done.returncode == 1, "something is not shown"
+    done = run(project, "ml-assets", "summary", "shop")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = run(project, "ml-assets", "online", "shop")
+    assert done.stderr.splitlines()[0] == f"error: {where}/wrong.py:1: SyntaxError: invalid syntax"
+    assert "shop keeps no features for requests" in done.stderr
+
+
+def test_a_mistake_of_the_platforms_own_keeps_its_traceback(project, monkeypatch):
+    def mistake(*_):
+        raise KeyError("ours")
+
+    monkeypatch.setattr("ml_assets.components.source._raw_asset", mistake)
+    with pytest.raises(Exception, match="Error while"):
+        load(project)

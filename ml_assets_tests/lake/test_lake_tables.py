@@ -3,8 +3,11 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from pydantic import BaseModel
 
 from ml_assets.lake import Lake, TableMissing, TableVersion
+from ml_assets.lake.parsing import parse_record
+from ml_assets.lake.tables import TableUnreadable
 
 
 @pytest.fixture
@@ -307,3 +310,24 @@ def test_types_that_are_stored_as_others_are_no_change(lake):
     lake.replace("t", in_months(a=unsigned), {"month": ["a"]})
     lake.replace("t", in_months(b=unsigned), {"month": ["b"]})
     assert lake.scan("t").collect()["value"].to_list() == [1, 1]
+
+
+def test_a_table_whose_log_is_broken_is_told_in_one_line(tmp_path):
+    lake = Lake(str(tmp_path))
+    lake.replace("orders/raw", pl.DataFrame({"id": [1]}))
+    (log,) = (tmp_path / "orders/raw/_delta_log").glob("*.json")
+    log.write_text("no JSON")
+    with pytest.raises(TableUnreadable, match=r"table 'orders/raw' in the lake at .* cannot be read: ") as told:
+        lake.scan("orders/raw")
+    assert "\n" not in str(told.value)
+
+
+def test_a_record_that_is_none_is_told_with_its_table_and_field():
+    class Decision(BaseModel):
+        retrain: bool
+
+    assert parse_record("a/decision", Decision, '{"retrain": true}').retrain is True
+    with pytest.raises(ValueError, match=r"table 'a/decision': '{\"retrain\": 3}' is no Decision \(retrain: Input"):
+        parse_record("a/decision", Decision, '{"retrain": 3}')
+    with pytest.raises(ValueError, match=r"table 'a/decision': 'half a rec' is no Decision \(Invalid JSON"):
+        parse_record("a/decision", Decision, "half a rec")
