@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -394,11 +393,30 @@ def feast_export(
 
 
 @app.command()
-def ui(host: Host = "127.0.0.1", port: Port = 3000) -> None:
-    """Open Dagster's UI, with its daemon, over the same state."""
-    _prepared()
+def ui(
+    host: Host = "127.0.0.1",
+    port: Port = 3000,
+    use_case: Annotated[
+        list[str] | None,
+        typer.Option(help="Use case whose drops are looked for; may be given several times. Default: those run here."),
+    ] = None,
+) -> None:
+    """Open Dagster's UI, with its daemon, over the same state. Drops are looked for of the use cases that were run."""
+    from ml_assets.automation.begun import BEGUN, split_by_begun
+
+    home = _prepared()
+    try:
+        watched, waiting = split_by_begun(home, use_case or ())
+    except REFUSALS as error:
+        _fail(error)
+    os.environ[BEGUN] = ",".join(watched)
+    for name in waiting:
+        typer.echo(
+            f"{name} was not run here, so its drops are not looked for: `ml-assets ui --use-case {name}` does so, or "
+            f"start the sensor {name}_drops in the UI"
+        )
     workspace = str(current_project().workspace)
-    _replace_process("dagster", "dev", "-w", workspace, "-h", host, "-p", str(port))
+    _run_program("dagster", "dev", "-w", workspace, "-h", host, "-p", str(port))
 
 
 @app.command()
@@ -417,13 +435,13 @@ def mlflow(
     away = home.mlflow.startswith("http")
     try:
         page = training_page(_registry(home), home.mlflow if away else f"http://{host}:{port}")
-    except ConnectionError as error:
+    except REFUSALS as error:
         _fail(error)
     typer.echo(f"Trainings: {page}")
     if browser:
         open_when_there(page)
     if not away:
-        _replace_process(
+        _run_program(
             "mlflow", "server", "--backend-store-uri", home.mlflow, "--artifacts-destination", home.mlflow_artifacts,
             "--host", host, "--port", str(port), "--workers", "1",
         )  # fmt: skip
@@ -470,15 +488,16 @@ def _opened() -> Home:
     return home
 
 
-def _replace_process(program: str, *arguments: str) -> None:
+def _run_program(program: str, *arguments: str) -> None:
+    """Run a program of this environment; it and all that it starts end with this process."""
+    from ml_assets.automation.together import run_together
+
     beside = Path(sys.executable).parent / program
     found = str(beside) if beside.exists() else shutil.which(program)
     if found is None:
         _fail(RuntimeError(f"{program} is not installed beside {sys.executable}: run `make install`"))
     sys.stdout.flush()
-    if os.name == "posix":
-        os.execv(found, [program, *arguments])
-    raise SystemExit(subprocess.call([found, *arguments]))
+    raise typer.Exit(run_together([found, *arguments]))
 
 
 def _fail(error: Exception) -> None:

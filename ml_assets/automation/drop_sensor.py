@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
+from ml_assets.automation.begun import is_begun
 from ml_assets.automation.run_tags import RANGE_END, RANGE_START
 from ml_assets.components.partitions import WHOLE
 from ml_assets.components.source import Source
@@ -30,7 +31,7 @@ def drop_sensor(use_case: str, sources: Sequence[Source], every_seconds: int) ->
         name=f"{use_case}_drops",
         target=raw,
         minimum_interval_seconds=every_seconds,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        default_status=dg.DefaultSensorStatus.RUNNING if is_begun(use_case) else dg.DefaultSensorStatus.STOPPED,
         description=f"Watches the sources of {use_case}; asks for the drops that are missing or have changed.",
     )
     def look(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult:

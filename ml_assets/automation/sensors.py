@@ -1,4 +1,4 @@
-"""Every sensor of the project; all run from the start."""
+"""Every sensor of the project; all run from the start, but those that look for drops of a use case that waits."""
 
 import os
 from collections.abc import Iterable

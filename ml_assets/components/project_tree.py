@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import yaml
 from dagster.components.core.component_tree import ComponentTreeException
+from dagster.components.core.context import ComponentDeclLoadContext
 from dagster.components.core.decl import (
     ComponentDecl,
     ComponentLoaderDecl,
@@ -19,12 +20,13 @@ from dagster.components.core.decl import (
     YamlDecl,
     build_filesystem_component_decl_from_context,
 )
-from dagster.components.core.defs_module import ComponentPath
+from dagster.components.core.defs_module import ComponentPath, ComponentRootLoc
 from dagster_shared.error import DagsterUnresolvableSymbolError
 from dagster_shared.yaml_utils import parse_yamls_with_source_position
 from pydantic import BaseModel
 
 import ml_assets
+from ml_assets.components.plain_text import with_plain_text
 from ml_assets.declarations.problems import DeclarationError, Path, Problem, problem_of, problems_of
 from ml_assets.declarations.user_code import blame
 
@@ -97,6 +99,14 @@ class ProjectTree(dg.ComponentTree):
                 raise
             lines = "\n".join(problem.told(self._place_of(decl)) for problem in _problems(cause, decl))
             raise DeclarationError(lines, {self._use_case_of(File(decl.context.path)): lines}) from None
+
+    @property
+    def decl_load_context(self) -> ComponentDeclLoadContext:
+        context = super().decl_load_context
+        plain = with_plain_text(context)
+        if plain is not context:
+            self.state_tracker.set_cache_data(ComponentRootLoc(), decl_load_context=plain)
+        return plain
 
     def find_root_decl(self):
         try:

@@ -155,14 +155,14 @@ def test_a_program_that_is_missing_is_an_error_with_the_remedy(monkeypatch, caps
     monkeypatch.setattr(cli.sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(cli.typer.Exit) as ended:
-        cli._replace_process("dagster", "dev")
+        cli._run_program("dagster", "dev")
     assert ended.value.exit_code == 1
     assert "dagster is not installed beside" in capsys.readouterr().err
 
 
 def test_the_uis_listen_where_they_are_told_and_show_the_same_state(own_home, monkeypatch):
     started = []
-    monkeypatch.setattr(cli, "_replace_process", lambda *command: started.append(command))
+    monkeypatch.setattr(cli, "_run_program", lambda *command: started.append(command))
     for arguments in (["ui", "--port", "3911"], ["mlflow", "--port", "5911", "--host", "0.0.0.0"]):
         assert CliRunner().invoke(cli.app, arguments).exit_code == 0
     dagster, mlflow = started
@@ -178,7 +178,7 @@ def test_a_server_that_shows_the_trainings_already_is_named_and_none_is_started(
     monkeypatch.setenv("ML_ASSETS_MLFLOW", "http://mlflow.example:5000/")
     monkeypatch.setattr(Registry, "experiment_id", "7")
     started = []
-    monkeypatch.setattr(cli, "_replace_process", lambda *command: started.append(command))
+    monkeypatch.setattr(cli, "_run_program", lambda *command: started.append(command))
     done = CliRunner().invoke(cli.app, ["mlflow"])
     page = "http://mlflow.example:5000/#/experiments/7/runs?workflowType=machine_learning"
     assert (done.output, started) == (f"Trainings: {page}\n", [])
