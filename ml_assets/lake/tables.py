@@ -2,7 +2,8 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,15 +68,12 @@ class Lake:
 
         Raises:
             TableMissing: no such table.
+            TableUnreadable: its log is broken.
         """
-        from deltalake.exceptions import TableNotFoundError
-
         from ml_assets.lake.delta import scan_table
 
-        try:
+        with self._opening(key):
             return scan_table(self.uri(key), version)
-        except TableNotFoundError:
-            raise self._missing(key) from None
 
     def partitions(self, key: str, column: str) -> list[str]:
         """The values of partition column ``column`` present in the table, sorted; empty if no table."""
@@ -161,10 +159,17 @@ class Lake:
 
     def _table(self, key: str, version: int | None = None):
         from deltalake import DeltaTable
+
+        with self._opening(key):
+            return DeltaTable(self.uri(key), version=version)
+
+    @contextmanager
+    def _opening(self, key: str) -> Iterator[None]:
+        """Say which table it is that is missing or cannot be read."""
         from deltalake.exceptions import DeltaError, TableNotFoundError
 
         try:
-            return DeltaTable(self.uri(key), version=version)
+            yield
         except TableNotFoundError:
             raise self._missing(key) from None
         except DeltaError as error:
