@@ -85,6 +85,7 @@ def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefi
             return dg.MaterializeResult(
                 metadata={
                     "missing_share": computed.missing_share,
+                    "facts_left_out": _facts_left_out(view, events),
                     "table_versions_read": {t: tables.version(t) for t in [spine.table, view.table] if t},
                     **table_metadata(written, computed.stored, describe_stored(view, spine)),
                 },
@@ -148,6 +149,15 @@ def _compute(
     drawn = pl.int_range(sampled.height, eager=True).sample(min(AUDITED_ROWS, sampled.height), seed=0)
     shares = pl.concat(missing).sum().select((pl.all() / max(height, 1)).round(4)).row(0, named=True)
     return _Computed(pl.scan_ipc(folder), sampled[drawn], features[drawn], shares)
+
+
+def _facts_left_out(view: FeatureView, events: pl.LazyFrame | None) -> dict[str, int]:
+    """Rows of the view's table that no feature can count, by the column that they have no value of."""
+    if events is None:
+        return {}
+    needed = list(dict.fromkeys([*view.entity, *([view.known_at] if view.known_at else [])]))
+    nulls = events.select(pl.col(needed).null_count()).collect(engine="streaming").row(0, named=True)
+    return {f"without {name}": count for name, count in nulls.items() if count}
 
 
 def _audit(view: FeatureView, time: str, computed: _Computed, events: pl.LazyFrame | None) -> dg.AssetCheckResult:

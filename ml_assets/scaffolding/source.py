@@ -118,6 +118,7 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
         **({"drops": drops} if drops else {}),
         "contract": f"{module}:{contract_name(name)}",
         "key_columns": key,
+        **({"key_scope": "drop"} if _comes_again(key, rows, sample) else {}),
         **({"required": required} if required else {}),
         **({"infinite": "null"} if infinite else {}),
         **({"freshness": FRESHNESS[drops["grain"]]} if drops else {}),
@@ -128,6 +129,7 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
         "contract": f"In contract.py, beside this file.{_left_out(without)}",
         "impossible_moments": f"Some of {', '.join(sample.impossible)} are in no calendar, such as infinity.",
         "key_columns": key_note,
+        "key_scope": "Each file of the sample has a key once, and others have it again.",
         "drops": drops_note,
         "infinite": f"The sample has such in {', '.join(infinite)}." if infinite else "",
         "required": "Those without a gap in the sample.",
@@ -220,6 +222,14 @@ def _key(
     raise ScaffoldError(
         f"no column alone identifies a row of {name}: give --key for each column of the key, of {named(columns)}"
     )
+
+
+def _comes_again(key: list[str], rows: pl.DataFrame, sample: Sample) -> bool:
+    """Whether files of one drop each share keys, of which each has none twice."""
+    keys = rows.select(key)
+    begins = [sum(sample.heights[:i]) for i in range(len(sample.read))]
+    parts = [keys.slice(begin, height) for begin, height in zip(begins, sample.heights, strict=False)]
+    return keys.is_duplicated().any() and bool(parts) and not any(part.is_duplicated().any() for part in parts)
 
 
 def _drops(

@@ -21,7 +21,10 @@ def shop(make_project, made_up_orders, tmp_path_factory):
     """The history is in, the features too; a champion is trained while April's rows lie in the table already."""
     delivered = tmp_path_factory.mktemp("delivered")
     for month in (*HISTORY, NEXT):
-        made_up_orders.of(month, 20).write_csv(delivered / f"{month}.csv")
+        orders = made_up_orders.of(month, 20)
+        if month == HISTORY[0]:  # of one order the outcome is never known
+            orders = orders.with_columns(settled_at=pl.when(pl.col("id") != orders["id"][0]).then("settled_at"))
+        orders.write_csv(delivered / f"{month}.csv")
     made_up_orders.of(EMPTY, 20).clear().write_csv(delivered / f"{EMPTY}.csv")
     declared = made_up_orders.declared(delivered, features=["order", "buying"], split=SPLIT)
     declared[0]["attributes"]["empty_drops"] = "accept"
@@ -50,6 +53,10 @@ def test_rows_after_the_cut_off_are_left_out_of_training_and_counted(shop, train
     training_set = shop.lake.scan("returns/training_set").collect()
     assert training_set["placed_at"].dt.strftime("%Y-%m-%d").max() < FIRST
     assert trained.metadata("returns/training_set")["left_out_after_cut_off"] == 20 * 31
+
+
+def test_facts_that_no_feature_can_count_are_counted(empty):
+    assert empty.metadata("features/buying")["facts_left_out"] == {"without settled_at": 1}
 
 
 def test_an_empty_drop_is_ingested_scored_and_reported_with_0_rows(shop, empty):

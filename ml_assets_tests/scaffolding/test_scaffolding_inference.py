@@ -102,6 +102,16 @@ def files(*months):
     return Sample(table, tuple(months), "monthly", heights=heights, read=tuple(months))
 
 
+def test_a_list_that_is_delivered_anew_each_month_has_its_keys_once_in_each():
+    two = files("2024-02", "2024-03")
+    where = {"path": "{partition}.csv"}
+    assert "key_scope" not in infer_source("parcels", "x", Wanted(where), two).values
+    anew = replace(two, table=two.table.with_columns(id=pl.col("id") % 29))
+    assert infer_source("parcels", "x", Wanted(where, key=("id",)), anew).values["key_scope"] == "drop"
+    twice = replace(two, table=two.table.with_columns(id=pl.col("id") % 28))
+    assert "key_scope" not in infer_source("parcels", "x", Wanted(where, key=("id",)), twice).values
+
+
 def test_files_of_one_drop_each_are_checked_by_the_moment_that_lies_in_their_periods():
     two = files("2024-02", "2024-03")
     where = {"path": "{partition}.csv"}
