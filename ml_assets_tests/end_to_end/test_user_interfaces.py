@@ -148,7 +148,7 @@ def test_mlflow_opens_at_the_trainings_with_their_data_and_what_they_are(mlflow_
     told = (finished[0] / "mlflow.log").read_text().partition("Trainings: ")[2].split()[0]
     assert told.startswith(f"{mlflow_ui}/#/experiments/")
     page.goto(told, wait_until="domcontentloaded")
-    for shown in ("flight_delay", "Dataset", "Metrics"):
+    for shown in ("Trainings of the models", "Run Name", "Dataset", "Source"):
         page.get_by_text(shown).first.wait_for()
     page.get_by_text("flight_delay/training_set").first.wait_for()
     page.get_by_text("flights/flight_delay").first.wait_for()
