@@ -22,9 +22,9 @@ from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.registry.records import CHALLENGER, RunOrigin
 from ml_assets.resources import AsOf, LakeResource, RegistryResource
+from ml_assets.training.splits import PARTS
 
 SPLIT = "split"
-PARTS = ("train", "validation", "holdout")
 TAGS = {STAGE: TRAINING}
 
 
@@ -33,7 +33,7 @@ def training_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
 
 
 def read_part(lake: Lake, model: ModelContext, as_of: str, part: str) -> pl.DataFrame:
-    """One part of a training set: ``train``, ``validation`` or ``holdout``.
+    """One part of a training set: one of ``PARTS``.
 
     A part is written whole in its order, which the seeded sample of the search depends on.
     """
@@ -53,7 +53,7 @@ def _training_set(model: ModelContext) -> dg.AssetsDefinition:
                 TAGS,
                 upstream,
                 "Spine, features as of each prediction time, and the labels known by the training cut-off, "
-                "in three parts that follow one another in time.",
+                "in parts that follow one another in time.",
                 kinds={"polars", "delta"},
             )
         ],
@@ -82,7 +82,15 @@ def _training_set(model: ModelContext) -> dg.AssetsDefinition:
         drops = [d for d in model.drops(tables) if d <= drop_at(moment, model.spine.drops)]
         spine_rows = model.spine_rows(tables, drops, before=moment)
         rows = model.featured(tables, spine_rows, drops)
-        split = split_by_time(rows, spine=spec.spine, label=spec.label, split=spec.split, as_of=moment, task=spec.task)
+        split = split_by_time(
+            rows,
+            spine=spec.spine,
+            label=spec.label,
+            split=spec.split,
+            as_of=moment,
+            task=spec.task,
+            calibration_share=spec.calibration_share,
+        )
         marked = pl.concat([getattr(split, part).with_columns(pl.lit(part).alias(SPLIT)) for part in PARTS])
         written, stored = replace_as_of(tables, model.key("training_set"), moment.isoformat(), marked.drop(ROW))
         late = _labels_too_late(marked, model, split.bounds)
@@ -133,7 +141,11 @@ def _audit(model: ModelContext, lake: Lake, spine_rows: pl.DataFrame, marked: pl
 
 
 def _labels_too_late(marked: pl.DataFrame, model: ModelContext, bounds) -> int:
-    limits = {"train": bounds.validation_start, "validation": bounds.holdout_start}
+    limits = {
+        "train": bounds.validation_start,
+        "validation": bounds.holdout_start,
+        "calibration": bounds.holdout_start,
+    }
     known = pl.col(model.spec.label.known_at)
     return sum(marked.filter(pl.col(SPLIT) == part, known > limit).height for part, limit in limits.items())
 
@@ -218,12 +230,15 @@ def _model(model: ModelContext) -> dg.AssetsDefinition:
         tables = lake.open()
         moment = model.moment(tables, as_of).isoformat()
         tuned = read_record(tables, model.key("tuned_parameters"), moment, TunedParameters)
-        train, validation = (read_part(tables, model, moment, part) for part in ("train", "validation"))
+        train, validation, unseen = (
+            read_part(tables, model, moment, part) for part in ("train", "validation", "calibration")
+        )
         mlflow = registry.open()
         with mlflow.training_run(spec.name, _origin(context, tables, model), tags={"as_of": moment}) as run:
             fitted = fit_model(
                 train,
                 validation,
+                unseen,
                 features=model.features,
                 label=spec.label.column,
                 parameters=tuned.parameters | spec.training.parameters,

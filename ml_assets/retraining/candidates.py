@@ -61,7 +61,15 @@ def fit_as_of(rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: d
     from ml_assets.training.splits import split_by_time
 
     label, seed = spec.label.column, spec.seed
-    split = split_by_time(rows, spine=spec.spine, label=spec.label, split=spec.split, as_of=as_of, task=spec.task)
+    split = split_by_time(
+        rows,
+        spine=spec.spine,
+        label=spec.label,
+        split=spec.split,
+        as_of=as_of,
+        task=spec.task,
+        calibration_share=spec.calibration_share,
+    )
     shared = {"features": features, "label": label, "training": spec.training, "metric": spec.metric, "seed": seed}
     shared |= {"task": spec.task, "kind": spec.kind}
     tuned = search_parameters(
@@ -71,6 +79,7 @@ def fit_as_of(rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: d
     model = fit_model(
         split.train,
         split.validation,
+        split.calibration,
         parameters=parameters,
         calibration=spec.calibration,
         intervals=spec.intervals,

@@ -1,4 +1,4 @@
-"""Prediction intervals that hold whatever the model: its errors on validation rows, put around its predictions."""
+"""Prediction intervals that hold whatever the model: its errors on rows that did not choose it, around predictions."""
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,13 +18,13 @@ class Intervals(BaseModel):
 
 
 def fit_intervals(label: np.ndarray, value: np.ndarray, *, coverage: float, groups: int) -> Intervals:
-    """Learn the ends from rows that the model was not fitted on.
+    """Learn the ends from rows that the model was neither fitted on nor chosen by.
 
     Split-conformal prediction with signed errors: each end leaves out half of ``1 - coverage`` of the errors, so that
     a skewed error gets a skewed interval (Linusson, Johansson and Loefstroem, "Signed-error conformal regression",
     PAKDD 2014). Groups of equal size along the prediction have ends of their own (Bostroem and Johansson, "Mondrian
-    conformal regressors", COPA 2020). If validation and later rows come from one distribution, at least ``coverage``
-    of the later labels lie inside.
+    conformal regressors", COPA 2020). If these and later rows come from one distribution, at least ``coverage``
+    of the later labels lie inside; where rows drift they may not, which each drop's report counts.
 
     Args:
         label: known numbers, shape (n,).
@@ -69,7 +69,8 @@ def _ends(errors: np.ndarray, tail: float) -> tuple[float, float]:
     if rank < 1:
         needed = int(np.ceil(1 / tail - 1e-9)) - 1
         raise ValueError(
-            f"{len(errors)} validation rows are too few for intervals that leave out {tail:.3f} at each end:"
-            f" {needed} are needed, so make split.validation longer or lower intervals.coverage"
+            f"{len(errors)} rows are too few for intervals that leave out {tail:.3f} at each end:"
+            f" {needed} are needed, so make split.validation longer, raise"
+            " intervals.validation_share or lower intervals.coverage"
         )
     return float(errors[rank - 1]), float(errors[len(errors) - rank])

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ class TrainedModel:
 def fit_model(
     train: pl.DataFrame,
     validation: pl.DataFrame,
+    unseen: pl.DataFrame | None = None,
     *,
     features: Sequence[str],
     label: str,
@@ -85,10 +86,12 @@ def fit_model(
     calibration: str | None = None,
     intervals: IntervalSpec | None = None,
 ) -> TrainedModel:
-    """Fit on ``train``; stop, calibrate, and choose threshold or intervals on ``validation``. Vocabularies and classes
-    come from ``train`` alone.
+    """Fit on ``train``; stop, calibrate, and choose the threshold on ``validation``; learn intervals from ``unseen``.
+    Vocabularies and classes come from ``train`` alone.
 
     Args:
+        unseen: rows by which nothing of the model was chosen, neither its parameters nor its rounds; needed by
+            intervals alone.
         features: columns to learn from, in the order the model keeps.
         label: column without nulls: boolean or 0/1, text or whole numbers, or a number, by task.
         parameters: parameters of the kind, such as those of a search.
@@ -96,9 +99,11 @@ def fit_model(
         calibration: isotonic or sigmoid; None leaves the probabilities as they are.
 
     Raises:
-        ValueError: a feature is missing or of a type a model cannot take, or validation has a class that training
-            has not.
+        ValueError: a feature is missing or of a type a model cannot take, validation has a class that training
+            has not, or intervals have no rows to learn from.
     """
+    if intervals is not None and (unseen is None or unseen.is_empty()):
+        raise ValueError("intervals learn from rows that chose nothing of the model: give them as unseen")
     encoding = Encoding.learn(train, features)
     classes = learn_classes(train[label]) if task == MULTICLASS else None
     problem = Problem(kind, task, metric, len(classes or ()), encoding, training, seed)
@@ -114,7 +119,7 @@ def fit_model(
     correction = None if calibration is None else fit_calibration(calibration, outcome, score, task)
     if correction is not None:
         score = calibrate(correction, score)
-    return TrainedModel(
+    model = TrainedModel(
         estimator=fitted.estimator,
         encoding=encoding,
         threshold=best_f1_threshold(outcome, score) if task == BINARY else None,
@@ -127,10 +132,13 @@ def fit_model(
         classes=classes,
         label_type=_type_name(train.schema[label]),
         calibration=correction,
-        intervals=None
-        if intervals is None
-        else fit_intervals(outcome, score, coverage=intervals.coverage, groups=intervals.groups),
     )
+    return model if intervals is None else replace(model, intervals=_learn_intervals(model, unseen, label, intervals))
+
+
+def _learn_intervals(model: TrainedModel, unseen: pl.DataFrame, label: str, spec: IntervalSpec) -> Intervals:
+    outcome = outcomes(unseen[label], model.task, model.classes)
+    return fit_intervals(outcome, predict(model, unseen), coverage=spec.coverage, groups=spec.groups)
 
 
 def predict(model: TrainedModel, frame: pl.DataFrame) -> np.ndarray:

@@ -236,20 +236,33 @@ class PromotionSpec(Declared):
 
 
 class IntervalSpec(Declared):
-    """Prediction intervals of a regression, by split-conformal prediction on the validation rows."""
+    """Prediction intervals of a regression, by split-conformal prediction on rows that nothing else has chosen by."""
 
     coverage: float = Field(default=0.9, description="Share of labels that should lie between lower and upper.")
     groups: int = Field(
         default=10,
         description="Groups of equal size along the prediction that have errors of their own, so that large and small"
-        " predictions get intervals as wide as they need; fewer where a group would have under 200 validation rows."
+        " predictions get intervals as wide as they need; fewer where a group would have under 200 rows to learn from."
         " 1 gives every row the same width.",
     )
-    tolerance: float = Field(default=0.03, description="How far coverage on the holdout may fall short.")
+    validation_share: float = Field(
+        default=0.5,
+        description="Share of the validation part's time, its newest, whose rows intervals learn from. Neither search"
+        " nor early stopping sees these rows, or the errors on them would be smaller than those to come.",
+    )
+    tolerance: float = Field(
+        default=0.03, description="How far coverage may fall short, on the holdout and on every drop."
+    )
 
     _share = _within("coverage", low=0.5, high=0.99)
+    _part = _within("validation_share", low=0.1, high=0.9)
     _positive = _within("groups", low=1)
     _small = _within("tolerance", low=0.0, high=0.5)
+
+    @property
+    def least(self) -> float:
+        """The share of covered labels below which a drop alerts."""
+        return self.coverage - self.tolerance
 
 
 class ModelSpec(Declared):
@@ -355,6 +368,11 @@ class ModelSpec(Declared):
                 if name in reserved:
                     raise ValueError(f"{field}.{name}: is set by {reserved[name]}: leave it out")
         return self
+
+    @property
+    def calibration_share(self) -> float:
+        """Share of the validation part that is kept for intervals."""
+        return self.intervals.validation_share if self.intervals else 0.0
 
     @property
     def pinball_losses(self) -> list[str]:

@@ -1,4 +1,8 @@
-"""Train, validation and holdout by prediction time, with a gap in which labels arrive."""
+"""Train, validation and holdout by prediction time, with a gap in which labels arrive.
+
+A model with intervals learns them from the newest rows of the validation part, which are kept from search and early
+stopping: the calibration rows.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,24 +14,31 @@ from ml_assets.training.spec import LabelSpec, SpineSpec, SplitSpec
 from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task
 
 _PART = "__part"
+PARTS = ("train", "validation", "calibration", "holdout")
+"""In the order of time; ``calibration`` is empty unless a model has intervals."""
 _OUTSIDE = ("no_label", "label_not_known", "too_old", "in_gap", "label_too_late", "after_holdout")
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Edges of the parts in prediction time; every part is half-open, ``start <= time < end``."""
+    """Edges of the parts in prediction time; every part is half-open, ``start <= time < end``.
+
+    Calibration follows validation without a gap: it learns nothing that a prediction could profit from.
+    """
 
     train_start: datetime | None
     train_end: datetime
     validation_start: datetime
     validation_end: datetime
+    calibration_start: datetime
+    calibration_end: datetime
     holdout_start: datetime
     holdout_end: datetime
 
 
 @dataclass(frozen=True)
 class Split:
-    """The three parts, sorted by prediction time and key, and what was left out.
+    """The parts, sorted by prediction time and key, and what was left out.
 
     ``dropped`` counts rows by reason: ``no_label`` (null label or null known_at), ``label_not_known``
     (known after the cut-off), ``too_old`` (before the training history), ``in_gap``, ``label_too_late``
@@ -37,6 +48,7 @@ class Split:
 
     train: pl.DataFrame
     validation: pl.DataFrame
+    calibration: pl.DataFrame
     holdout: pl.DataFrame
     bounds: Bounds
     dropped: dict[str, int]
@@ -44,11 +56,13 @@ class Split:
     @property
     def rows(self) -> dict[str, int]:
         """Rows per part."""
-        return {part: getattr(self, part).height for part in ("train", "validation", "holdout")}
+        return {part: getattr(self, part).height for part in PARTS}
 
 
-def split_bounds(split: SplitSpec, as_of: datetime) -> Bounds:
+def split_bounds(split: SplitSpec, as_of: datetime, calibration_share: float = 0.0) -> Bounds:
     """Edges of the parts, counted backwards from the cut-off ``as_of``.
+
+    ``calibration_share`` of the declared validation, its newest time, is calibration's.
 
     A gap also lies between the holdout and the cut-off. Without it the newest rows would be in only if
     their label came early, and early labels are not like late ones.
@@ -56,11 +70,22 @@ def split_bounds(split: SplitSpec, as_of: datetime) -> Bounds:
     gap = parse_duration(split.gap)
     holdout_end = as_of - gap
     holdout_start = holdout_end - parse_duration(split.holdout)
-    validation_end = holdout_start - gap
-    validation_start = validation_end - parse_duration(split.validation)
+    calibration_end = holdout_start - gap
+    declared = parse_duration(split.validation)
+    calibration_start = calibration_end - calibration_share * declared
+    validation_start = calibration_end - declared
     train_end = validation_start - gap
     train_start = None if split.train is None else train_end - parse_duration(split.train)
-    return Bounds(train_start, train_end, validation_start, validation_end, holdout_start, holdout_end)
+    return Bounds(
+        train_start,
+        train_end,
+        validation_start,
+        calibration_start,
+        calibration_start,
+        calibration_end,
+        holdout_start,
+        holdout_end,
+    )
 
 
 def split_by_time(
@@ -71,8 +96,9 @@ def split_by_time(
     split: SplitSpec,
     as_of: datetime,
     task: Task = BINARY,
+    calibration_share: float = 0.0,
 ) -> Split:
-    """Cut a training set into train, validation and holdout that share neither rows nor knowledge.
+    """Cut a training set into train, validation, calibration and holdout that share neither rows nor knowledge.
 
     A row belongs to a part by its prediction time. Its label must be known before the next part begins
     (for the holdout: by ``as_of``), so nothing that fits or chooses a model could not have been known at
@@ -83,6 +109,7 @@ def split_by_time(
             boolean or 0/1 of a binary task, text, boolean or whole numbers of a multiclass task, numbers of a
             regression.
         as_of: the training cut-off; with a time zone exactly if the time column has one.
+        calibration_share: of the validation part's time, 0 to 1; its newest rows are kept for intervals.
 
     Raises:
         ValueError: a column is missing or of the wrong type, a part has too few rows or a single class or value,
@@ -93,17 +120,16 @@ def split_by_time(
     _check_columns(schema, spine, label, as_of, task)
     if as_of.tzinfo is not None:
         as_of = as_of.astimezone(UTC)
-    bounds = split_bounds(split, as_of)
+    bounds = split_bounds(split, as_of, calibration_share)
     at, known = _moment(spine.time, schema), _moment(label.known_at, schema)
     marked = lazy.with_columns(_part(bounds, at, known, pl.col(label.column), as_of).alias(_PART)).collect()
     counts = dict(marked.group_by(_PART).len().iter_rows())
     order = [spine.time, *spine.key]
-    parts = {
-        name: marked.filter(pl.col(_PART) == name).drop(_PART).sort(order)
-        for name in ("train", "validation", "holdout")
-    }
+    parts = {name: marked.filter(pl.col(_PART) == name).drop(_PART).sort(order) for name in PARTS}
     dropped = {reason: counts.get(reason, 0) for reason in _OUTSIDE}
     for name, part in parts.items():
+        if name == "calibration" and not calibration_share:
+            continue
         where = _check_rows(name, part, split, bounds, dropped)
         _CHECKS[task](name, part[label.column], where)
     if task == MULTICLASS:
@@ -141,6 +167,8 @@ def _part(bounds: Bounds, at: pl.Expr, known: pl.Expr, label: pl.Expr, as_of: da
         .then(part("train", bounds.validation_start))
         .when(inside(bounds.validation_start, bounds.validation_end))
         .then(part("validation", bounds.holdout_start))
+        .when(inside(bounds.calibration_start, bounds.calibration_end))
+        .then(part("calibration", bounds.holdout_start))
         .when(inside(bounds.holdout_start, bounds.holdout_end))
         .then(pl.lit("holdout"))
         .when(at >= bounds.holdout_end)
@@ -183,7 +211,7 @@ def _check_rows(name: str, part: pl.DataFrame, split: SplitSpec, bounds: Bounds,
         left_out = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
         raise ValueError(
             f"{where} has {part.height} rows with a known label, fewer than split.min_rows = {split.min_rows}"
-            f" (left out: {left_out or 'nothing'}): change split.{name}, split.gap or the cut-off"
+            f" (left out: {left_out or 'nothing'}): change split.{_DECLARED.get(name, name)}, split.gap or the cut-off"
         )
     return where
 
@@ -227,4 +255,5 @@ def _check_known_classes(parts: dict[str, pl.DataFrame], label: str) -> None:
 
 
 _MOST_CLASSES = 200
+_DECLARED = {"calibration": "validation"}  # a part that is cut from another's declared length
 _CHECKS = {BINARY: _check_binary, MULTICLASS: _check_classes, REGRESSION: _check_numbers}

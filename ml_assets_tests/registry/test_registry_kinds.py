@@ -45,6 +45,7 @@ def test_a_version_of_any_kind_comes_back_and_scores_the_same_without_a_pickle(r
     model = fit_model(
         rows(0),
         rows(1),
+        rows(3),
         features=["a", "kind"],
         label=task,
         parameters={"n_estimators": 10} if "RandomForest" in kind else {},

@@ -40,6 +40,7 @@ def fitted(label: str, task: str, seed: int = 0, **more):
     return fit_model(
         rows.head(600),
         rows.tail(300),
+        parcels(300, seed + 100),
         features=FEATURES,
         label=label,
         parameters={"max_depth": 3},

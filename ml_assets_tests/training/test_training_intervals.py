@@ -1,11 +1,14 @@
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import log_loss
 
 from ml_assets.training.calibration import Calibration, calibrate, chance_error, fit_calibration, trusted_scores
 from ml_assets.training.conformal import Intervals, covered_share, fit_intervals, interval_ends, least_coverage
+from ml_assets.training.fit import fit_model, predict
 from ml_assets.training.metrics import measure, rank_scores
+from ml_assets.training.spec import IntervalSpec, TrainingSpec
 
 
 def skewed(seed, rows):
@@ -36,7 +39,7 @@ def test_ends_by_hand():
     value = np.zeros(19)
     found = fit_intervals(np.arange(-9.0, 10.0), value, coverage=0.9, groups=10)
     assert (found.edges, found.below, found.above) == ((), (-9.0,), (9.0,))
-    with pytest.raises(ValueError, match=r"18 validation rows are too few .* 19 are needed"):
+    with pytest.raises(ValueError, match=r"18 rows are too few .* 19 are needed"):
         fit_intervals(np.arange(18.0), np.zeros(18), coverage=0.9, groups=10)
 
 
@@ -46,6 +49,35 @@ def test_later_rows_are_covered_as_declared(coverage):
     label, value = skewed(2, 20_000)
     assert covered_share(label, *interval_ends(intervals, value)) == pytest.approx(coverage, abs=0.02)
     assert Intervals.model_validate_json(intervals.model_dump_json()) == intervals
+
+
+def test_intervals_hold_for_a_model_that_knows_its_validation_rows_by_heart():
+    # What is chosen by rows fits them better than rows to come. Here validation repeats the training rows, which deep
+    # trees learn by heart: errors on them say nothing, those on rows kept apart say all.
+    def drawn(seed, rows):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=rows)
+        return pl.DataFrame({"x": x, "y": x + rng.normal(size=rows)})
+
+    train, later = drawn(0, 300), drawn(2, 5_000)
+    model = fit_model(
+        train, train, drawn(1, 2_000), features=["x"], label="y", metric="rmse", task="regression", seed=0,
+        parameters={"max_depth": 12, "min_child_weight": 0, "learning_rate": 0.3},
+        training=TrainingSpec(threads=1, max_rounds=60), intervals=IntervalSpec(coverage=0.8, groups=1),
+    )  # fmt: skip
+    seen = fit_intervals(train["y"].to_numpy(), predict(model, train), coverage=0.8, groups=1)
+    label, value = later["y"].to_numpy(), predict(model, later)
+    assert covered_share(label, *interval_ends(seen, value)) < 0.7
+    assert covered_share(label, *interval_ends(model.intervals, value)) == pytest.approx(0.8, abs=0.03)
+
+
+def test_intervals_without_rows_of_their_own_are_refused():
+    rows = pl.DataFrame({"x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 3.0]})
+    with pytest.raises(ValueError, match="give them as unseen"):
+        fit_model(
+            rows, rows, features=["x"], label="y", parameters={}, training=TrainingSpec(threads=1), metric="mae",
+            seed=0, task="regression", intervals=IntervalSpec(),
+        )  # fmt: skip
 
 
 def test_groups_cover_small_and_large_predictions_alike():

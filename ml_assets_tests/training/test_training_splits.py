@@ -43,7 +43,19 @@ def cut(rows, split=SPLIT, as_of=AS_OF):
 def test_bounds_are_counted_back_from_the_cut_off_with_three_gaps():
     bounds = split_bounds(SPLIT, AS_OF)
     days = [(AS_OF - getattr(bounds, name)).days for name in bounds.__dataclass_fields__]
-    assert days == [66, 36, 34, 24, 22, 2]
+    assert days == [66, 36, 34, 24, 24, 24, 22, 2]
+
+
+def test_intervals_get_the_newest_of_the_validation_rows_and_search_none_of_them():
+    # Validation is 34 to 24 days before the cut-off; four tenths of it, the newest 4 days, are calibration's.
+    rows = [(29 * 24, 1, 0), (28 * 24, 1, 1), (27 * 24, 1, 0), (24 * 24 + 1, 49, 1), (24 * 24 + 1, 50, 1)]
+    frame = frame_of([*FILLER, *rows])
+    split = split_by_time(frame, spine=SPINE, label=LABEL, split=SPLIT, as_of=AS_OF, calibration_share=0.4)
+    assert (AS_OF - split.bounds.validation_end).days == (AS_OF - split.bounds.calibration_start).days == 28
+    first = len(FILLER)
+    assert split.calibration["id"].to_list() == [first + 1, first + 2, 4, 5, first + 3]
+    assert split.validation["id"].to_list() == [6, 7, first]
+    assert split.dropped["label_too_late"] == 1
 
 
 @pytest.mark.parametrize(
