@@ -35,7 +35,7 @@ class ModelStatus(BaseModel):
     strongest_drift: str | None = Field(description="Feature with the largest PSI in it.")
     psi: float | None
     metric: str
-    estimated: float | None = Field(description="Metric estimated from scores alone.")
+    estimated: float | None = Field(description="Metric estimated before labels are known.")
     realised: float | None = Field(description="Metric by the labels known at the end of the drop.")
     limit: float | None = Field(description="What the decision held both against.")
     decision: str | None = Field(description="retrain or wait.")

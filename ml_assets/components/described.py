@@ -24,7 +24,9 @@ SCORES = {
     "upper": "Upper end of the prediction interval.",
 }
 
-TRAINING_SET = {"split": "Part that the row belongs to: train, validation or holdout, in the order of time."}
+TRAINING_SET = {
+    "split": "Part that the row belongs to: train, validation, calibration (of intervals) or holdout, in time's order."
+}
 
 PREDICTIONS = SCORES | {
     "feature_versions": "Table version of each feature view that was read, as JSON.",
@@ -66,10 +68,13 @@ DRIFT = _CHUNKS | {
 }
 
 PERFORMANCE = _CHUNKS | {
-    "kind": "estimated from scores alone, or realised where labels are known.",
+    "kind": "estimated without the period's labels, or realised where labels are known.",
     "metric": "What was measured.",
     "lower": "Lower end of the band around an estimate.",
     "upper": "Upper end of the band around an estimate.",
+    "missing": "Predictions whose label is not known, left out of a realised value.",
+    "past_errors": "Known errors of estimates that the band is made of.",
+    "margin": "What these errors add to the band on either side.",
 }
 
 SERVED_ANSWERS = SCORES | {

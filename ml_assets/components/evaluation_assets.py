@@ -42,6 +42,8 @@ MEASURED_ROWS = 200
 """Rows of the holdout that the challenger's latency is measured with."""
 
 SCORE, PREDICTION = "score", "prediction"
+IMPORTANCE = "importance"
+"""Subject of the evaluation's rows that hold, as metric and value, a feature and its share of all importances."""
 
 
 def evaluation_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
@@ -118,7 +120,8 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
             holdout, name=key_of_rows, table=key_of_rows, version=tables.version(key_of_rows), used_for="evaluation"
         )
         run.log_files({f"plots/{name}.png": png for name, png in plots.items()})
-        rows = pl.concat([measured.metrics, _long(measured.slices)], how="diagonal")
+        shares = importance.select(pl.lit(IMPORTANCE).alias("subject"), metric="feature", value="share")
+        rows = pl.concat([measured.metrics, _long(measured.slices), shares], how="diagonal")
         written, stored = replace_as_of(tables, model.key("evaluation"), moment, rows, trained.version)
         yield dg.MaterializeResult(
             asset_key=key,

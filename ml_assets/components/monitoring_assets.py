@@ -1,6 +1,7 @@
 """drift_report and performance_report: how the champion fares on each drop."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -9,13 +10,14 @@ import polars.selectors as cs
 
 from ml_assets.components.conditions import FOLLOW_DROPS
 from ml_assets.components.described import DRIFT, PERFORMANCE
-from ml_assets.components.evaluation_assets import PREDICTION, SCORE
+from ml_assets.components.evaluation_assets import IMPORTANCE, PREDICTION, SCORE
 from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model_context import ModelContext
-from ml_assets.components.partitions import SINGLE_RUN, drop_end, drops_of
+from ml_assets.components.partitions import SINGLE_RUN, drop_at, drop_end, drops_of
 from ml_assets.components.records import VERSION
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
+from ml_assets.sources.grains import WHOLE
 from ml_assets.training.tasks import PROBABILITY
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 NO_VERSION = "none"
 """What stands for the version in reports on a drop of which no row was scored."""
 
+YEAR = timedelta(days=365)
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 
@@ -31,8 +34,11 @@ def monitoring_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
     return [_drift_report(model), _performance_report(model)]
 
 
-def scored_rows(lake: Lake, model: ModelContext, drop: str) -> pl.DataFrame:
-    """A drop's predictions beside features and labels; a label not known when the drop ended is null."""
+def scored_rows(lake: Lake, model: ModelContext, drop: str, known_in: str | None = None) -> pl.DataFrame:
+    """A drop's predictions beside features and labels.
+
+    A label is null that was not known when the drop, or the later drop ``known_in``, ended.
+    """
     spec, key = model.spec, [*model.spec.spine.key, model.spine.time]
     stored = lake.scan(model.watched).filter(pl.col(model.spine.partition) == drop)
     answer = [SCORE, PREDICTION, cs.starts_with(PROBABILITY), VERSION]
@@ -40,7 +46,7 @@ def scored_rows(lake: Lake, model: ModelContext, drop: str) -> pl.DataFrame:
         rows, predicted, key = *_served(lake, model, drop, stored, answer), spec.spine.key
     else:
         rows, predicted = model.rows(lake, [drop]), stored.select(*key, *answer).collect()
-    known = pl.col(spec.label.known_at) <= drop_end(drop, model.spine.drops)
+    known = pl.col(spec.label.known_at) <= drop_end(known_in or drop, model.spine.drops)
     rows = rows.with_columns(pl.when(known).then(pl.col(spec.label.column)))
     return rows.join(predicted, on=key, how="inner", maintain_order="left")
 
@@ -140,8 +146,27 @@ def _measure_drop(lake: Lake, model: ModelContext, drop: str) -> _MeasuredDrop:
         none = no_drift(rows.schema[model.spine.time])
         return _MeasuredDrop(none, _marked(none, model, drop, NO_VERSION), rows, rows)
     reference = reference_rows(lake, model, rows[VERSION][0])
-    drift = measure_drift(reference, rows, features=model.features, time=model.spine.time, spec=model.monitoring)
+    drift = measure_drift(
+        reference,
+        rows,
+        features=model.features,
+        time=model.spine.time,
+        spec=model.monitoring,
+        season=_season_rows(lake, model, drop),
+    )
     return _MeasuredDrop(drift, _marked(drift, model, drop, rows[VERSION][0]), rows, reference)
+
+
+def _season_rows(lake: Lake, model: ModelContext, drop: str) -> pl.DataFrame | None:
+    """Rows of the drop a year before this one, if every table that they come from has it."""
+    if model.spine.drops.grain == WHOLE:
+        return None
+    last = drop_end(drop, model.spine.drops) - timedelta(seconds=1)
+    before = drop_at(last - YEAR, model.spine.drops)
+    keys = [model.spine.table, *(view.key for view in model.views)]
+    if not all(before in lake.partitions(key, model.spine.partition) for key in keys):
+        return None
+    return model.rows(lake, [before])
 
 
 def _drift_metadata(drop: str, summary: "DriftSummary", shown: _MeasuredDrop) -> dict:
@@ -192,7 +217,7 @@ def _performance_report(model: ModelContext) -> dg.AssetsDefinition:
                 "performance_report",
                 model.watching_stage,
                 [model.watched, model.key("reference"), model.key("drift_report")],
-                "The champion's performance on a drop: estimated from its scores alone, and realised where labels "
+                "The champion's performance on a drop: estimated without its labels, and realised where labels "
                 "are known; with one HTML report per drop.",
                 kinds={"nannyml", "delta"},
                 partitions_def=model.spine.partitions_def,
@@ -209,18 +234,21 @@ def _performance_report(model: ModelContext) -> dg.AssetsDefinition:
         from ml_assets.monitoring.plots import plot_performance
 
         tables, drops = lake.open(), drops_of(context, model.spine.drops)
-        measured = {drop: _perform(tables, model, drop) for drop in drops}
-        stored = pl.concat([_marked(frame, model, drop, version) for drop, (frame, version) in measured.items()])
+        measured: dict[str, _Performance] = {}
+        record = _record(tables, model, drops)
+        for drop in drops:
+            before = record.filter(pl.col(model.spine.partition) < drop)
+            measured[drop] = one = _perform(tables, model, drop, before)
+            record = pl.concat([record, one.marked(model)], how="diagonal_relaxed")
+        stored = pl.concat([one.marked(model) for one in measured.values()])
         written = tables.replace(model.key("performance_report"), stored, {model.spine.partition: drops})
-        performance = pl.concat([frame for frame, _ in measured.values()])
-        timelines = {drop: plot_performance(frame, spec.metric) for drop, (frame, _) in measured.items()}
-        reports = {
-            drop: _write_report(tables, model, drop, version, frame, timelines[drop])
-            for drop, (frame, version) in measured.items()
-        }
+        performance = pl.concat([one.performance for one in measured.values()])
+        timelines = {drop: plot_performance(one.performance, spec.metric) for drop, one in measured.items()}
+        reports = {drop: _write_report(tables, model, one, timelines[drop]) for drop, one in measured.items()}
         values = performance.filter(scope="period").drop_nulls("value").sort("chunk_start")
         return dg.MaterializeResult(
             metadata={
+                **_label_metadata(measured[drops[-1]].performance),
                 **{f"{kind}_{metric}": v for kind, metric, v in values.select("kind", "metric", "value").iter_rows()},
                 "reports": reports,
                 "timeline": inline_png(timelines[drops[-1]], f"{spec.metric} by week, {drops[-1]}"),
@@ -233,45 +261,122 @@ def _performance_report(model: ModelContext) -> dg.AssetsDefinition:
     return performance_report
 
 
-def _perform(lake: Lake, model: ModelContext, drop: str) -> tuple[pl.DataFrame, str]:
-    """Estimated and realised performance of one drop, and the version that made its predictions."""
+@dataclass(frozen=True)
+class _Performance:
+    """Estimated and realised performance of one drop, and what it was measured on.
+
+    ``before`` holds the stored performance of earlier drops, ``version`` made the predictions.
+    """
+
+    drop: str
+    version: str
+    performance: pl.DataFrame
+    before: pl.DataFrame
+    rows: pl.DataFrame
+    reference: pl.DataFrame
+
+    def marked(self, model: ModelContext) -> pl.DataFrame:
+        return _marked(self.performance, model, self.drop, self.version)
+
+
+def _record(lake: Lake, model: ModelContext, drops: list[str]) -> pl.DataFrame:
+    """The stored performance of the drops before ``drops[-1]`` that are not measured again."""
+    key, partition = model.key("performance_report"), model.spine.partition
+    if not lake.exists(key):
+        return pl.DataFrame(schema=dict.fromkeys([partition, *_COMPARED], pl.String))
+    others = ~pl.col(partition).is_in(drops) & (pl.col(partition) < drops[-1])
+    return lake.scan(key).filter(others).collect()
+
+
+_COMPARED = ("kind", "scope", "metric")
+
+
+def _perform(lake: Lake, model: ModelContext, drop: str, before: pl.DataFrame) -> _Performance:
     from ml_assets.monitoring.performance import no_performance, watch_performance
 
     rows = scored_rows(lake, model, drop)
     if rows.is_empty():
-        return no_performance(rows.schema[model.spine.time]), NO_VERSION
+        none = no_performance(rows.schema[model.spine.time])
+        return _Performance(drop, NO_VERSION, none, before, rows, rows)
     version = rows[VERSION][0]
     reference = reference_rows(lake, model, version)
-    return watch_performance(reference, rows, model=model.spec, features=model.features, spec=model.monitoring), version
+    performance = watch_performance(
+        reference,
+        rows,
+        model=model.spec,
+        features=model.features,
+        spec=model.monitoring,
+        earlier=_earlier_rows(lake, model, drop, version),
+        record=before if before.height else None,
+    )
+    return _Performance(drop, version, performance, before, rows, reference)
 
 
-def _write_report(
-    lake: Lake, model: ModelContext, drop: str, version: str, performance: pl.DataFrame, timeline: bytes
-) -> str:
+def _earlier_rows(lake: Lake, model: ModelContext, drop: str, version: str) -> pl.DataFrame | None:
+    """What the same version said about the drops before, with the labels known when this drop ended."""
+    by_drop = lake.scan(model.watched).filter(pl.col(model.spine.partition) < drop, pl.col(VERSION) == version)
+    drops = by_drop.select(pl.col(model.spine.partition).unique().sort()).collect().to_series().to_list()
+    drops = drops[max(0, len(drops) - model.monitoring.earlier_drops) :]
+    found = [scored_rows(lake, model, one, known_in=drop) for one in drops]
+    same = [rows for rows in found if rows.height and rows[VERSION][0] == version]
+    return pl.concat(same, how="diagonal_relaxed") if same else None
+
+
+def _label_metadata(performance: pl.DataFrame) -> dict[str, int]:
+    realised = performance.filter(kind="realised", scope="period")
+    return {"labelled_rows": realised["rows"].max() or 0, "missing_labels": realised["missing"].max() or 0}
+
+
+def _write_report(lake: Lake, model: ModelContext, measured: _Performance, timeline: bytes) -> str:
     """One self-contained HTML file per drop, beside the tables in the lake; returns its address."""
     import fsspec
 
-    from ml_assets.monitoring.plots import plot_drift
+    from ml_assets.monitoring.impact import rank_by_impact
     from ml_assets.monitoring.report import render_report
 
+    drop = measured.drop
     stored = lake.scan(model.key("drift_report")).filter(pl.col(model.spine.partition) == drop)
     drift = stored.drop(model.spine.partition, VERSION).collect()
+    importance = _importance(lake, model, measured.version)
+    order = rank_by_impact(drift, importance)["feature"].to_list()
     page = render_report(
         model=model.spec.name,
-        version=version,
+        version=measured.version,
         period=drop,
         drift=drift,
-        performance=performance,
+        performance=measured.performance,
         spec=model.monitoring,
-        plots={
-            f"{model.spec.metric} by week": timeline,
-            **({} if drift.is_empty() else {"PSI by week and feature": plot_drift(drift)}),
-        },
+        before=measured.before,
+        importance=importance,
+        plots={f"{model.spec.metric} by week": timeline, **_drift_plots(measured, drift, order)},
     )
     address = f"{lake.uri(model.key('reports'))}/{drop}.html"
     with fsspec.open(address, "w", encoding="utf-8", auto_mkdir=True) as file:
         file.write(page)
     return address
+
+
+def _drift_plots(measured: _Performance, drift: pl.DataFrame, order: list[str]) -> dict[str, bytes]:
+    from ml_assets.monitoring.plots import plot_distributions, plot_drift
+    from ml_assets.monitoring.report import SHOWN
+
+    if drift.is_empty():
+        return {}
+    shown = plot_distributions(measured.reference, measured.rows, order[:SHOWN])
+    return {
+        "The features of most impact: reference and this period": shown,
+        "PSI by week and feature, in the order of impact": plot_drift(drift, order),
+    }
+
+
+def _importance(lake: Lake, model: ModelContext, version: str) -> pl.DataFrame | None:
+    """How much the version listens to each feature, as evaluated; None where that was not kept."""
+    table = lake.scan(model.key("evaluation"))
+    if VERSION not in table.collect_schema():
+        return None
+    kept = (pl.col("subject") == IMPORTANCE) & (pl.col(VERSION) == version)
+    found = table.filter(kept).select(pl.col("metric").alias("feature"), pl.col("value").alias("share")).collect()
+    return None if found.is_empty() else found
 
 
 def _limits_kept(performance: pl.DataFrame, kind: str) -> dg.AssetCheckResult:

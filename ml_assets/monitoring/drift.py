@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from ml_assets.monitoring.chunks import CHUNK, Period, cut
+from ml_assets.monitoring.impact import SEASON
 from ml_assets.monitoring.inputs import Features, checked, plain, typed
 from ml_assets.monitoring.multivariate import measure_reconstruction
 from ml_assets.monitoring.psi import measure_psi
@@ -41,6 +42,7 @@ def measure_drift(
     time: str,
     spec: MonitoringSpec,
     period: Period | None = None,
+    season: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Compare ``analysis`` with ``reference``, feature by feature and as a whole.
 
@@ -51,6 +53,7 @@ def measure_drift(
         features: names; those in ``spec.exclude`` are left out.
         period: what ``analysis`` covers, see ``chunks.cut``; by default the whole days from its first to
             its last row.
+        season: rows of the same season a year before, if there are any: ``psi_season`` compares with them.
 
     Returns:
         One row per scope, chunk, feature and method: chunk_start and chunk_end (Datetime[us], half-open),
@@ -78,6 +81,9 @@ def measure_drift(
     chunks, analysis = cut(plain(analysis, found, [time]), time, spec.chunk, period)
     dtype = analysis.schema[time]
     values = _values(reference.drop(time), analysis.drop(time), found, spec)
+    if season is not None:
+        usual = plain(checked(season, "season", time, kept), found, []).with_columns(pl.lit(0, pl.Int64).alias(CHUNK))
+        values = pl.concat([values, _season_values(usual, analysis.drop(time), found, spec)])
     return _table(values, chunks.table(analysis, dtype), chunks.whole(analysis, dtype), spec)
 
 
@@ -107,6 +113,19 @@ def _values(reference: pl.DataFrame, analysis: pl.DataFrame, features: Features,
         parts.append(joint.with_columns(feature=pl.lit(ALL_FEATURES)))
     columns = [CHUNK, "feature", "method", "value", "threshold", "alert"]
     return pl.concat([part.select(columns) for part in parts])
+
+
+def _season_values(season: pl.DataFrame, analysis: pl.DataFrame, features: Features, spec: MonitoringSpec):
+    """As ``_values``: PSI of the whole period against ``season``. It never alerts by itself."""
+    psi = measure_psi(season, analysis, features=features, by=CHUNK, bins=spec.psi_bins, floor=spec.psi_floor)
+    return psi.filter(pl.col(CHUNK).is_null()).select(
+        CHUNK,
+        "feature",
+        pl.lit(SEASON).alias("method"),
+        "value",
+        pl.lit(spec.psi_threshold, pl.Float64).alias("threshold"),
+        pl.lit(False).alias("alert"),
+    )
 
 
 def _sample(reference: pl.DataFrame, spec: MonitoringSpec) -> pl.DataFrame:

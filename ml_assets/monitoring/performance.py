@@ -1,6 +1,7 @@
 """Performance in production: estimated before labels are known, realised afterwards."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import polars as pl
 
@@ -9,12 +10,14 @@ from ml_assets.monitoring.chunks import CHUNK, Chunks, Period, cut
 from ml_assets.monitoring.dle import estimate_by_loss
 from ml_assets.monitoring.inputs import checked
 from ml_assets.monitoring.outputs import Outputs
-from ml_assets.monitoring.realised import measure_known
+from ml_assets.monitoring.realised import INTERVAL_COVERAGE, measure_known
+from ml_assets.monitoring.record import ENOUGH, ERRORS, past_errors, reference_errors, widen
 from ml_assets.monitoring.spec import MonitoringSpec
-from ml_assets.training.scored import PREDICTION, SCORE, scored_classes
+from ml_assets.training.scored import LOWER, PREDICTION, SCORE, UPPER, scored_classes
 from ml_assets.training.spec import ModelSpec
 from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task
 
+_SCOPES = ("chunk", "period")
 _COLUMNS = (
     "chunk_start",
     "chunk_end",
@@ -26,6 +29,9 @@ _COLUMNS = (
     "lower",
     "upper",
     "threshold",
+    "missing",
+    "past_errors",
+    "margin",
 )
 
 
@@ -44,6 +50,9 @@ def no_performance(moment: pl.DataType) -> pl.DataFrame:
             "lower": pl.Float64,
             "upper": pl.Float64,
             "threshold": pl.Float64,
+            "missing": pl.Int64,
+            "past_errors": pl.Int64,
+            "margin": pl.Float64,
             "alert": pl.Boolean,
         }
     )
@@ -56,12 +65,16 @@ def watch_performance(
     model: ModelSpec,
     features: Sequence[str],
     spec: MonitoringSpec,
+    earlier: pl.DataFrame | None = None,
+    record: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Estimated and realised performance of a model's rows, one below the other.
 
     Args:
         reference: what the model said about its holdout, as ``ml_assets.training.scored`` has it, with labels.
         analysis: what it said about later rows; labels not known yet are null.
+        earlier: what it said about rows in between, whose labels are known by now where they are not null.
+        record: what this function returned of earlier periods, of this version or others.
 
     Raises:
         what ``estimate_performance`` and ``realise_performance`` raise.
@@ -75,8 +88,11 @@ def watch_performance(
         "task": model.task,
         "classes": scored_classes(reference) if model.task == MULTICLASS else (),
     }
-    estimated = estimate_performance(reference, analysis, features=features, **about)
-    return pl.concat([estimated, realise_performance(analysis, pinball=model.pinball_losses, **about)])
+    estimated = estimate_performance(reference, analysis, features=features, earlier=earlier, record=record, **about)
+    realised = realise_performance(
+        analysis, pinball=model.pinball_losses, coverage=model.intervals and model.intervals.least, **about
+    )
+    return pl.concat([estimated, realised])
 
 
 def estimate_performance(
@@ -92,8 +108,11 @@ def estimate_performance(
     task: Task = BINARY,
     classes: Sequence[str] = (),
     features: Sequence[str] = (),
+    earlier: pl.DataFrame | None = None,
+    record: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Performance of ``analysis`` estimated without labels; ``cbpe`` and ``dle`` tell the methods and their limits.
+    """Performance of ``analysis`` estimated without its labels; ``cbpe`` and ``dle`` tell the methods and their limits,
+    ``record`` where the bands come from.
 
     Args:
         reference: out-of-sample rows with ``label`` (binary: 0/1 or Boolean; rows without one are left out),
@@ -103,13 +122,17 @@ def estimate_performance(
         period: what ``analysis`` covers, see ``chunks.cut``.
         classes: of a multiclass task, in order.
         features: of a regression, from which the size of its errors is learned.
+        earlier: rows as in ``reference``, of later drops of the same model; those whose label is known are learned from
+            with the reference, so that an estimate follows what has changed since.
+        record: what this function and ``realise_performance`` returned of earlier periods. Bands are made of these
+            errors, and of the reference's own while they are few.
 
     Returns:
         One row per scope, chunk and metric of ``spec.estimated_metrics``: chunk_start, chunk_end
         (Datetime[us], half-open), rows (Int64), scope (``chunk``, or ``period`` for all rows taken as one
-        chunk), kind (``estimated``), metric, value, lower and upper (three sampling errors either way),
-        threshold (Float64, the floor declared in ``spec``) and alert (Boolean: value below the floor in a
-        chunk of enough rows).
+        chunk), kind (``estimated``), metric, value, lower and upper (``record.widen``), threshold (Float64, the floor
+        declared in ``spec``), missing (null), past_errors (Int64) and margin (Float64): known errors behind the band
+        and how much of it they are, and alert (Boolean: value below the floor in a chunk of enough rows).
 
     Raises:
         ValueError: columns or rows are missing, values are out of range, the reference has one class only, or
@@ -119,15 +142,38 @@ def estimate_performance(
     outputs, metrics = _outputs(task, probability, prediction, label, classes), spec.estimated(task)
     more = [name for name in features if name not in outputs.columns] if task == REGRESSION else []
     reference = outputs.reference(checked(reference, "reference", time, [*outputs.columns, label, *more]))
+    if earlier is not None and not earlier.is_empty():
+        known = outputs.said(checked(earlier, "earlier", time, [*outputs.columns, label, *more]), "earlier")
+        known = outputs.known(known, "earlier")
+        if known.height > spec.reference_rows:
+            known = known.sample(spec.reference_rows, seed=spec.seed)
+        reference = pl.concat([reference, known.select(reference.columns)], how="vertical_relaxed")
     analysis = outputs.said(checked(analysis, "analysis", time, [*outputs.columns, *more]), "analysis")
     _, reference = cut(reference, time, spec.chunk)
     chunks, analysis = cut(analysis, time, spec.chunk, period)
     about = {"outputs": outputs, "metrics": metrics, "seed": spec.seed}
     if task == REGRESSION:
-        values = estimate_by_loss(reference.drop(time), analysis.drop(time), features=features, **about)
-    else:
-        values = estimate_by_confidence(reference.drop(time), analysis.drop(time), **about)
-    return _table(values, _spans(chunks, analysis, analysis.schema[time]), "estimated", spec)
+        about["features"] = features
+    by = estimate_by_loss if task == REGRESSION else estimate_by_confidence
+    estimate = partial(by, **about)
+    reference = reference.drop(time)
+    values = estimate(reference, analysis.drop(time))
+    errors = _errors(record, spec, lambda: reference_errors(reference, estimate, outputs, metrics))
+    spans = _spans(chunks, analysis, analysis.schema[time])
+    return _table(widen(values, errors), spans, "estimated", spec)
+
+
+def _errors(
+    record: pl.DataFrame | None, spec: MonitoringSpec, of_reference: Callable[[], pl.DataFrame]
+) -> pl.DataFrame:
+    """The errors known of chunks and of periods; of whichever there are too few, the reference's are taken as well."""
+    past = pl.DataFrame(schema=ERRORS) if record is None else past_errors(record, spec.min_chunk_rows)
+    counts = {scope: past.filter(scope=scope).group_by("metric").len()["len"].min() or 0 for scope in _SCOPES}
+    few = [scope for scope in _SCOPES if counts[scope] < ENOUGH]
+    if not few:
+        return past
+    own = of_reference()
+    return pl.concat([past, *(own.select(pl.lit(scope).alias("scope"), "metric", "error") for scope in few)])
 
 
 def realise_performance(
@@ -142,25 +188,29 @@ def realise_performance(
     task: Task = BINARY,
     classes: Sequence[str] = (),
     pinball: Sequence[str] = (),
+    coverage: float | None = None,
 ) -> pl.DataFrame:
     """Performance of the rows of ``analysis`` whose ``label`` is known.
 
     Args:
         analysis: ``probability``, ``prediction``, ``time``, and ``label`` (0/1 or Boolean, null where
             unknown), as for ``estimate_performance``.
+        coverage: least share of labels that intervals must hold; where given, ``analysis`` has ``lower`` and ``upper``,
+            and interval_coverage is measured beside.
 
     Returns:
-        The columns of ``estimate_performance`` with kind ``realised``, lower and upper null, and rows
-        counting labelled rows. Metrics: roc_auc, average_precision, log_loss, brier, calibration_error (as
-        defined in ``ml_assets.training.metrics``) and f1 of the prediction. A value is null where it is
-        undefined, as roc_auc is for labels of one class. Alerts: below a floor or above a ceiling of
+        The columns of ``estimate_performance`` with kind ``realised``, lower and upper null, rows counting labelled
+        rows, and missing those whose label is not known. Metrics: roc_auc, average_precision, log_loss, brier,
+        calibration_error (as defined in ``ml_assets.training.metrics``) and f1 of the prediction. A value is null
+        where it is undefined, as roc_auc is for labels of one class. Alerts: below a floor or above a ceiling of
         ``spec``.
 
     Raises:
         ValueError: as ``estimate_performance``. A period without any label is no error: its values are null.
     """
     outputs = _outputs(task, probability, prediction, label, classes)
-    analysis = outputs.said(checked(analysis, "analysis", time, [*outputs.columns, label]), "analysis")
+    ends = [LOWER, UPPER] if coverage is not None else []
+    analysis = outputs.said(checked(analysis, "analysis", time, [*outputs.columns, label, *ends]), "analysis")
     chunks, numbered = cut(analysis, time, spec.chunk, period)
     known = outputs.known(numbered, "analysis")
     groups = [(int(chunk), rows) for (chunk,), rows in known.group_by(CHUNK)] + [(None, known)]
@@ -168,12 +218,20 @@ def realise_performance(
         [
             {CHUNK: chunk, "metric": metric, "value": value}
             for chunk, rows in groups
-            for metric, value in measure_known(rows, outputs, tuple(pinball)).items()
+            for metric, value in measure_known(rows, outputs, tuple(pinball), intervals=bool(ends)).items()
         ],
         schema={CHUNK: pl.Int64, "metric": pl.String, "value": pl.Float64},
     )
-    values = values.with_columns(lower=pl.lit(None, pl.Float64), upper=pl.lit(None, pl.Float64))
-    return _table(values, _spans(chunks, known, known.schema[time]), "realised", spec)
+    values = values.with_columns(
+        lower=pl.lit(None, pl.Float64),
+        upper=pl.lit(None, pl.Float64),
+        past_errors=pl.lit(None, pl.Int64),
+        margin=pl.lit(None, pl.Float64),
+    )
+    every = _spans(chunks, numbered, known.schema[time]).select(CHUNK, pl.col("rows").alias("scored"))
+    spans = _spans(chunks, known, known.schema[time]).join(every, on=CHUNK, how="left", nulls_equal=True)
+    spans = spans.with_columns(missing=pl.col("scored") - pl.col("rows")).drop("scored")
+    return _table(values, spans, "realised", spec, {} if coverage is None else {INTERVAL_COVERAGE: coverage})
 
 
 def _outputs(task: str, probability: str, prediction: str, label: str, classes: Sequence[str]) -> Outputs:
@@ -191,9 +249,17 @@ def _spans(chunks: Chunks, numbered: pl.DataFrame, dtype: pl.DataType) -> pl.Dat
     )
 
 
-def _table(values: pl.DataFrame, spans: pl.DataFrame, kind: str, spec: MonitoringSpec) -> pl.DataFrame:
+def _table(
+    values: pl.DataFrame,
+    spans: pl.DataFrame,
+    kind: str,
+    spec: MonitoringSpec,
+    more_floors: dict[str, float] | None = None,
+) -> pl.DataFrame:
     """Add times, rows, thresholds and alerts; a chunk without rows stands there with null values."""
-    below, above = (_limit(limits) for limits in (spec.floors, spec.ceilings))
+    below, above = (_limit(limits) for limits in (spec.floors | (more_floors or {}), spec.ceilings))
+    if "missing" not in spans.columns:
+        spans = spans.with_columns(missing=pl.lit(None, pl.Int64))
     alert = (pl.col("value") < below).fill_null(False) | (pl.col("value") > above).fill_null(False)
     return (
         spans.join(values.select("metric").unique(), how="cross")

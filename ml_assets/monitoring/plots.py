@@ -4,6 +4,7 @@ Colours are two of Okabe and Ito and one hue from light to dark: both hold for c
 """
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,28 +20,38 @@ MOST_FEATURES = 30
 MOST_CATEGORIES = 12
 
 
-def plot_drift(drift: pl.DataFrame) -> bytes:
-    """Heat map of PSI: the most drifted features (at most 30) by chunk, and the whole period on the right.
+def plot_drift(drift: pl.DataFrame, order: Sequence[str] | None = None) -> bytes:
+    """Heat map of PSI: features (at most 30) by chunk, and the whole period on the right.
 
-    ``drift`` is what ``measure_drift`` returns. The colour scale ends at twice the threshold; values above
-    the threshold are written out.
+    Colours go by the logarithm of PSI, from a tenth of the threshold to the greatest value, so that much drift and very
+    much differ; values above the threshold are written out.
+
+    Args:
+        drift: what ``measure_drift`` returned.
+        order: features from top to bottom, such as by impact; by default those with most drift first.
     """
+    from matplotlib.colors import LogNorm
+
     psi = drift.filter(method="psi")
     ranked = psi.filter(scope="period").sort("value", "feature", descending=[True, False])
-    features, threshold = ranked["feature"].head(MOST_FEATURES).to_list(), ranked["threshold"][0]
+    threshold = ranked["threshold"][0]
+    if order is not None:
+        ranked = pl.DataFrame({"feature": order}).join(ranked, on="feature", maintain_order="left")
+    features = ranked["feature"].head(MOST_FEATURES).to_list()
     wide = psi.filter(scope="chunk").pivot("chunk_start", index="feature", values="value", sort_columns=True)
     wide = ranked.select("feature").join(wide, on="feature", how="left", maintain_order="left")
     grid = wide.drop("feature").with_columns(ranked["value"].alias("period")).head(MOST_FEATURES).to_numpy()
     starts = psi.filter(scope="chunk")["chunk_start"].unique().sort()
 
     figure, axes = _figure(7.2, 1.3 + 0.22 * len(features))
-    image = axes.imshow(grid, cmap="Blues", vmin=0, vmax=2 * threshold, aspect="auto")
+    known = grid[np.isfinite(grid)]
+    scale = LogNorm(threshold / 10, max(2 * threshold, known.max(initial=0.0)), clip=True)
+    image = axes.imshow(np.maximum(grid, threshold / 10), cmap="Blues", norm=scale, aspect="auto")
     axes.set_xticks(range(grid.shape[1]), [*(f"{start:%d %b}" for start in starts), "period"], parse_math=False)
     axes.set_yticks(range(len(features)), features, parse_math=False)
     axes.tick_params(length=0, labelsize=8)
     axes.axvline(grid.shape[1] - 1.5, color="black", linewidth=1)
     for row, column in np.argwhere(grid > threshold):
-        dark = grid[row, column] > 1.2 * threshold
         axes.text(
             column,
             row,
@@ -48,12 +59,12 @@ def plot_drift(drift: pl.DataFrame) -> bytes:
             ha="center",
             va="center",
             fontsize=7,
-            color="white" if dark else "black",
+            color="white" if scale(grid[row, column]) > 0.6 else "black",
         )
-    bar = figure.colorbar(image, ax=axes, extend="max", fraction=0.04, pad=0.02)
+    bar = figure.colorbar(image, ax=axes, extend="min", fraction=0.04, pad=0.02, format="{x:g}")
     bar.ax.axhline(threshold, color=VERMILION, linewidth=1.5)
     bar.ax.tick_params(labelsize=8)
-    bar.set_label(f"PSI (threshold {threshold:g})", fontsize=8)
+    bar.set_label(f"PSI, logarithmic (threshold {threshold:g})", fontsize=8)
     axes.set_title("Drift by feature and chunk", fontsize=10, loc="left")
     return _png(figure)
 
@@ -96,14 +107,34 @@ def plot_distribution(reference: pl.Series, analysis: pl.Series, feature: str) -
     The bins span the 1 to 99 % quantiles of both; what lies beyond is counted in the outer bins.
     """
     figure, axes = _figure(7.2, 2.8)
+    _draw_distribution(axes, reference, analysis, f"{feature}: reference and this period")
+    return _png(figure)
+
+
+def plot_distributions(reference: pl.DataFrame, analysis: pl.DataFrame, features: Sequence[str]) -> bytes:
+    """Several features as ``plot_distribution`` draws one, two in a row."""
+    from matplotlib.figure import Figure
+
+    rows = (len(features) + 1) // 2
+    figure = Figure(figsize=(8.4, 2.0 * rows), dpi=DPI, layout="constrained")
+    panels = figure.subplots(rows, 2, squeeze=False).ravel()
+    for axes, feature in zip(panels, features, strict=False):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=7)
+        _draw_distribution(axes, reference[feature], analysis[feature], feature)
+    for axes in panels[len(features) :]:
+        axes.set_visible(False)
+    return _png(figure)
+
+
+def _draw_distribution(axes: "Axes", reference: pl.Series, analysis: pl.Series, title: str) -> None:
     if analysis.dtype.is_numeric() or analysis.dtype == pl.Boolean:
         _draw_numbers(axes, reference, analysis)
     else:
         _draw_categories(axes, reference, analysis)
     axes.set_ylabel("share of rows", fontsize=8)
-    axes.set_title(f"{feature}: reference and this period", fontsize=10, loc="left", parse_math=False)
-    axes.legend(fontsize=8, frameon=False)
-    return _png(figure)
+    axes.set_title(title, fontsize=9, loc="left", parse_math=False)
+    axes.legend(fontsize=7, frameon=False)
 
 
 def _draw_numbers(axes: "Axes", reference: pl.Series, analysis: pl.Series) -> None:

@@ -6,10 +6,15 @@ from functools import cache
 
 import polars as pl
 
+from ml_assets.monitoring.impact import SEASON, rank_by_impact
+from ml_assets.monitoring.record import past_errors
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.monitoring.summary import summarise_drift, summarise_performance
 from ml_assets.monitoring.template import PAGE
 from ml_assets.monitoring.verdict import judge
+
+SHOWN = 10
+"""Features that are shown open; the others are folded."""
 
 
 def render_report(
@@ -21,6 +26,8 @@ def render_report(
     performance: pl.DataFrame,
     spec: MonitoringSpec,
     plots: Mapping[str, bytes],
+    before: pl.DataFrame | None = None,
+    importance: pl.DataFrame | None = None,
 ) -> str:
     """The report on one model and period; every text in it is escaped.
 
@@ -30,6 +37,8 @@ def render_report(
         drift: what ``measure_drift`` returned.
         performance: what ``estimate_performance`` and ``realise_performance`` returned, one below the other.
         plots: caption -> PNG bytes, shown in this order.
+        before: the same as ``performance``, of all earlier periods.
+        importance: feature, share; features come in the order of impact, or of drift where this is not known.
 
     Returns:
         A complete HTML document.
@@ -44,7 +53,12 @@ def render_report(
         drift=drift_summary,
         performance=performance_summary,
         spec=spec,
-        features=_feature_rows(drift),
+        features=_feature_rows(drift, importance),
+        shown=SHOWN,
+        weighed=importance is not None,
+        season=not drift.filter(method=SEASON).is_empty(),
+        misses=_misses(performance),
+        record=_record(before, spec),
         metrics=_metric_rows(performance),
         chunks=drift.filter(scope="chunk")["chunk_start"].n_unique(),
         plots={caption: base64.b64encode(png).decode() for caption, png in plots.items()},
@@ -60,9 +74,8 @@ def _page():
     return environment.from_string(PAGE)
 
 
-def _feature_rows(drift: pl.DataFrame) -> list[dict]:
-    """Per feature: PSI of the period, chunks above the threshold, the greatest value of each other method."""
-    period = drift.filter(method="psi", scope="period").select("feature", "value", "alert")
+def _feature_rows(drift: pl.DataFrame, importance: pl.DataFrame | None) -> list[dict]:
+    """Per feature, by impact: PSI of the period, chunks above the threshold, the greatest of each other method."""
     chunks = drift.filter(scope="chunk")
     psi = chunks.filter(method="psi").group_by("feature").agg(worst=pl.col("value").max(), over=pl.col("alert").sum())
     others = (
@@ -72,8 +85,30 @@ def _feature_rows(drift: pl.DataFrame) -> list[dict]:
         .group_by("feature", maintain_order=True)
         .agg(others=pl.struct("method", "value", "over"))
     )
-    joined = period.join(psi, on="feature", how="left").join(others, on="feature", how="left")
-    return joined.sort("value", "feature", descending=[True, False]).to_dicts()
+    ranked = rank_by_impact(drift, importance)
+    alerts = drift.filter(method="psi", scope="period").select("feature", "alert")
+    for part in (alerts, psi, others):
+        ranked = ranked.join(part, on="feature", how="left", maintain_order="left")
+    return ranked.to_dicts()
+
+
+def _misses(performance: pl.DataFrame) -> list[dict]:
+    """Metrics whose realised value of the period lies outside the band of its estimate."""
+    period = performance.filter(scope="period")
+    realised = period.filter(kind="realised").select("metric", realised="value")
+    both = period.filter(kind="estimated").join(realised, on="metric")
+    return both.filter(~pl.col("realised").is_between("lower", "upper")).to_dicts()
+
+
+def _record(before: pl.DataFrame | None, spec: MonitoringSpec) -> list[dict]:
+    """Per metric, how far estimates of earlier periods were off: their number, the mean and the greatest error."""
+    if before is None or before.is_empty():
+        return []
+    errors = past_errors(before, spec.min_chunk_rows).filter(scope="period")
+    told = errors.group_by("metric").agg(
+        periods=pl.len(), mean=pl.col("error").mean(), greatest=pl.col("error").max(), last=pl.col("error").last()
+    )
+    return told.sort("metric").to_dicts()
 
 
 def _metric_rows(performance: pl.DataFrame) -> list[dict]:

@@ -20,7 +20,15 @@ ESTIMABLE = {
 }
 ESTIMATED = {BINARY: ("roc_auc", "f1"), MULTICLASS: ("accuracy", "macro_f1"), REGRESSION: ("mae", "rmse")}
 
-_LEAST = {"min_chunk_rows": 1, "psi_bins": 2, "reference_rows": 100, "breaches": 1, "of_last": 1, "seed": 0}
+_LEAST = {
+    "min_chunk_rows": 1,
+    "psi_bins": 2,
+    "reference_rows": 100,
+    "breaches": 1,
+    "of_last": 1,
+    "seed": 0,
+    "earlier_drops": 0,
+}
 
 
 class MonitoringSpec(BaseModel):
@@ -77,6 +85,11 @@ class MonitoringSpec(BaseModel):
         default=None,
         description="Metrics estimated before labels are known; by default roc_auc and f1 of a binary model, accuracy"
         " and macro_f1 of several classes, mae and rmse of a number.",
+    )
+    earlier_drops: int = Field(
+        default=6,
+        description="Drops before this one, scored by the same version, whose labels known by now estimates also learn"
+        " from. 0 leaves estimates to the reference alone.",
     )
     floors: dict[str, float] = Field(
         default_factory=dict,

@@ -6,6 +6,7 @@ from typing import Literal
 
 import polars as pl
 
+from ml_assets.monitoring.impact import SEASON
 from ml_assets.monitoring.spec import MonitoringSpec
 
 
@@ -13,7 +14,8 @@ from ml_assets.monitoring.spec import MonitoringSpec
 class DriftSummary:
     """Drift of one period, by PSI.
 
-    ``drifted`` are the features above ``threshold`` over the whole period, strongest first; ``sustained``
+    ``drifted`` are the features above ``threshold`` over the whole period, strongest first, and where the same season a
+    year before is known, above it from there as well; ``sustained``
     those above it in enough of the latest chunks; ``drifted_share`` is the share of watched features that
     drifted, 0 to 1; ``reconstruction_alerts`` counts chunks.
     """
@@ -50,6 +52,7 @@ class PerformanceSummary:
 
     rows: int
     labelled_rows: int
+    missing_labels: int
     estimated: dict[str, float | None]
     realised: dict[str, float | None]
     breaches: tuple[Breach, ...]
@@ -69,7 +72,11 @@ def summarise_drift(drift: pl.DataFrame, spec: MonitoringSpec) -> DriftSummary:
     if drift.is_empty():
         return DriftSummary(0, 0, spec.psi_threshold, "none", 0.0, (), 0.0, (), 0)
     psi = drift.filter(method="psi", scope="period").sort("value", "feature", descending=[True, False])
+    season = drift.filter(method=SEASON, scope="period")
     drifted = tuple(psi.filter("alert")["feature"])
+    if not season.is_empty():
+        usual = set(season.filter(pl.col("value") <= pl.col("threshold"))["feature"])
+        drifted = tuple(name for name in drifted if name not in usual)
     strongest = psi.row(0, named=True)
     return DriftSummary(
         rows=strongest["rows"],
@@ -98,6 +105,7 @@ def summarise_performance(performance: pl.DataFrame, spec: MonitoringSpec) -> Pe
     return PerformanceSummary(
         rows=values["estimated"]["rows"].max() or 0,
         labelled_rows=values["realised"]["rows"].max() or 0,
+        missing_labels=values["realised"]["missing"].max() or 0,
         estimated=dict(values["estimated"].select("metric", "value").iter_rows()),
         realised=dict(values["realised"].select("metric", "value").iter_rows()),
         breaches=tuple(

@@ -3,6 +3,8 @@
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_assets.monitoring.impact import rank_by_impact
+
 CANDIDATES = 10
 
 
@@ -24,10 +26,10 @@ def rank_causes(drift: pl.DataFrame, contributions: pl.DataFrame, threshold: flo
         drift: of one drop, as ``measure_drift`` returns it.
         contributions: feature, share; as ``training.explain.explain`` returns it.
     """
-    moved = drift.filter(method="psi", scope="period").filter(pl.col("value") > threshold)
-    weighed = moved.join(contributions, on="feature").with_columns(weight=pl.col("value") * pl.col("share"))
-    ranked = weighed.sort("weight", "feature", descending=[True, False]).head(CANDIDATES)
+    moved = rank_by_impact(drift, contributions).filter(pl.col("psi") > threshold, pl.col("share").is_not_null())
     return [
-        Cause(feature=feature, psi=psi, contribution=share, weight=weight)
-        for feature, psi, share, weight in ranked.select("feature", "value", "share", "weight").iter_rows()
+        Cause(feature=feature, psi=psi, contribution=share, weight=impact)
+        for feature, psi, share, impact in moved.head(CANDIDATES)
+        .select("feature", "psi", "share", "impact")
+        .iter_rows()
     ]

@@ -93,7 +93,9 @@ def _performance_votes(
     calibration = chunks.filter(kind="realised", metric=CALIBRATION)
     return [
         vote("realised", of_metric["realised"], limits.performance, below, metric, f"known labels; {told}"),
-        vote("estimated", of_metric["estimated"], limits.performance, below, metric, f"scores alone (CBPE); {told}"),
+        vote(
+            "estimated", of_metric["estimated"], limits.performance, below, metric, f"before labels are known; {told}"
+        ),
         vote("calibration", calibration, limits.calibration, False, CALIBRATION, f"known labels; {told}"),
     ]
 

@@ -241,7 +241,7 @@ class _World:
         label, known_at = h.model.label.column, h.model.label.known_at
         known = (pl.col(known_at) <= now) & pl.col(label).is_not_null()
         labelled, new = h.rows.select(known.sum(), new=(known & (pl.col(known_at) > trained)).sum()).row(0)
-        drift, performance = self.monitored(champion, served[-2:], set(policy.evidence))
+        drift, performance = self.monitored(champion, served, set(policy.evidence))
         return gather_evidence(
             drift=drift,
             performance=performance,
@@ -261,9 +261,13 @@ class _World:
     def monitored(
         self, champion: Candidate, periods: Sequence[Period], counted: set[str]
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Drift and performance of some periods as known at their ends; what a policy does not count is left empty."""
-        drift = [self._drift(champion, period) for period in periods if counted & DRIFT]
-        performance = [self._performance(champion, period) for period in periods if counted & PERFORMANCE]
+        """Drift and performance of the last two periods that the champion served, as known at their ends.
+
+        What a policy does not count is left empty.
+        """
+        latest = range(max(0, len(periods) - 2), len(periods))
+        drift = [self._drift(champion, periods[at]) for at in latest if counted & DRIFT]
+        performance = [self._performance(champion, periods[: at + 1]) for at in latest if counted & PERFORMANCE]
         return pl.concat(drift or [_NO_DRIFT]), pl.concat(performance or [_NO_PERFORMANCE])
 
     def _drift(self, champion: Candidate, period: Period) -> pl.DataFrame:
@@ -279,15 +283,22 @@ class _World:
 
         return self.store.frame(f"drift-{_name(champion, period)}", measure)
 
-    def _performance(self, champion: Candidate, period: Period) -> pl.DataFrame:
+    def _performance(self, champion: Candidate, served: Sequence[Period]) -> pl.DataFrame:
+        """Of the last period; what was served before it is what estimates also learn from."""
         from ml_assets.monitoring.performance import watch_performance
 
-        h = self.history
+        h, period = self.history, served[-1]
+        known = pl.when(pl.col(h.model.label.known_at) <= period.end).then(pl.col(h.model.label.column))
 
         def measure() -> pl.DataFrame:
-            known = pl.when(pl.col(h.model.label.known_at) <= period.end).then(pl.col(h.model.label.column))
-            rows = self.rows(champion, period).with_columns(known)
-            return watch_performance(champion.reference, rows, model=h.model, features=h.features, spec=h.monitoring)
+            rows, *before = (
+                self.rows(champion, one).with_columns(known)
+                for one in (period, *served[-1 - h.monitoring.earlier_drops : -1])
+            )
+            earlier = pl.concat(before) if before else None
+            return watch_performance(
+                champion.reference, rows, model=h.model, features=h.features, spec=h.monitoring, earlier=earlier
+            )
 
         return self.store.frame(f"performance-{_name(champion, period)}", measure)
 

@@ -381,7 +381,7 @@ def test_a_month_like_those_before_it_raises_no_alert(april):
     assert april.check("returns/performance_report:realised_performance").passed
 
 
-def test_realised_performance_counts_the_labels_known_when_the_month_ended(shop, april):  # noqa: ARG001
+def test_realised_performance_stands_beside_the_number_of_labels_that_are_missing(shop, april):
     predictions = shop.lake.scan("returns/predictions").filter(_drop=APRIL).select("id", "score").collect()
     rows = made_up_orders(APRIL).join(predictions, on="id")
     known = rows.filter(pl.col("settled_at") <= datetime(2024, 5, 1, tzinfo=UTC))
@@ -389,6 +389,12 @@ def test_realised_performance_counts_the_labels_known_when_the_month_ended(shop,
     expected = roc_auc_score(known["returned"].cast(int).to_numpy(), known["score"].to_numpy())
     report = shop.lake.scan("returns/performance_report").filter(_drop=APRIL, kind="realised", scope="period").collect()
     assert report.filter(metric="roc_auc")["value"].item() == pytest.approx(expected, abs=1e-9)
+    assert report["rows"].unique().to_list() == [known.height]
+    assert report["missing"].unique().to_list() == [rows.height - known.height]
+    metadata = april.metadata("returns/performance_report")
+    assert (metadata["labelled_rows"], metadata["missing_labels"]) == (known.height, rows.height - known.height)
+    page = (shop.folder / f"home/lake/returns/reports/{APRIL}.html").read_text()
+    assert f"{rows.height - known.height} without a label" in page
 
 
 def test_each_scored_month_has_one_self_contained_report(shop, april, may):  # noqa: ARG001

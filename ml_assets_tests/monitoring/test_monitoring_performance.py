@@ -82,6 +82,9 @@ def test_estimates_have_a_band_a_limit_and_every_chunk():
         "lower": pl.Float64,
         "upper": pl.Float64,
         "threshold": pl.Float64,
+        "missing": pl.Int64,
+        "past_errors": pl.Int64,
+        "margin": pl.Float64,
         "alert": pl.Boolean,
     }
     assert found.filter(pl.col("lower") < pl.col("value"), pl.col("value") < pl.col("upper")).height == 10
@@ -96,7 +99,9 @@ def test_estimates_have_a_band_a_limit_and_every_chunk():
 
 
 def test_a_band_narrows_with_the_square_root_of_rows():
-    found = estimated(ANALYSIS).filter(metric="roc_auc").with_columns(width=pl.col("upper") - pl.col("lower"))
+    # Less what is added for errors known: that does not depend on the rows of this period.
+    noise = pl.col("upper") - pl.col("lower") - 2 * pl.col("margin")
+    found = estimated(ANALYSIS).filter(metric="roc_auc").with_columns(width=noise)
     narrowed = found["width"] * found["rows"].sqrt()
     assert narrowed.to_list() == pytest.approx([narrowed[0]] * 5, rel=1e-6)
 
@@ -161,7 +166,13 @@ def test_rows_without_a_label_are_left_out_of_realised_performance():
     known = pl.int_range(pl.len()) % 3 > 0
     masked = realised(ANALYSIS.with_columns(bought=pl.when(known).then("bought")))
     dropped = realised(ANALYSIS.filter(known))
-    assert masked.drop("chunk_end").equals(dropped.drop("chunk_end"))
+    own = ["chunk_end", "missing"]
+    assert masked.drop(own).equals(dropped.drop(own))
+    hidden = masked.filter(scope="chunk", metric="roc_auc").sort("chunk_start")["missing"].to_list()
+    expected = [week(ANALYSIS.filter(~known), i).height for i in range(4)]
+    assert hidden == expected
+    assert masked.filter(scope="period")["missing"].unique().to_list() == [sum(expected)]
+    assert dropped["missing"].unique().to_list() == [0]
     assert masked.filter(scope="period")["rows"][0] == ANALYSIS.select(known.sum()).item()
 
 

@@ -1,4 +1,5 @@
 import base64
+import io
 import re
 import struct
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets.monitoring.plots import plot_distribution, plot_drift, plot_performance
+from ml_assets.monitoring.plots import plot_distribution, plot_distributions, plot_drift, plot_performance
 from ml_assets.monitoring.report import render_report
 from ml_assets.monitoring.spec import MonitoringSpec
 
@@ -56,6 +57,7 @@ def performance_table(known: bool = True) -> pl.DataFrame:
                 "lower": 0.6 if kind == "estimated" else None,
                 "upper": 0.7 if kind == "estimated" else None,
                 "threshold": 0.7,
+                "missing": None if kind == "estimated" else 41 if known else 741,
                 "alert": kind == "estimated" or known,
             }
             for kind in ("estimated", "realised")
@@ -120,13 +122,61 @@ def test_the_report_says_what_happened_and_what_to_do():
         assert expected in words
 
 
-def test_the_report_lists_features_by_drift():
-    named = [
-        word for word in Elements(report(drift=drift_table(6))).words if word == EVIL or word.startswith("feature_")
-    ]
-    table = named[-6:]
+def named(text: str) -> list[str]:
+    return [word for word in Elements(text).words if word == EVIL or word.startswith("feature_")]
+
+
+def test_the_report_lists_features_by_drift_where_their_importance_is_not_known():
     psi = dict(drift_table(6).filter(method="psi", scope="period").select("feature", "value").iter_rows())
-    assert table == sorted(psi, key=psi.get, reverse=True)
+    assert named(report(drift=drift_table(6)))[-6:] == sorted(psi, key=psi.get, reverse=True)
+
+
+def test_the_report_lists_features_by_impact_ten_open_and_the_others_folded():
+    drift = drift_table(30)
+    psi = dict(drift.filter(method="psi", scope="period").select("feature", "value").iter_rows())
+    # The most drifted feature is one that the model hardly listens to.
+    share = {name: 0.001 if name == EVIL else (i + 1) / 500 for i, name in enumerate(psi)}
+    importance = pl.DataFrame({"feature": list(share), "share": list(share.values())})
+    text = report(drift=drift, importance=importance)
+    expected = sorted(psi, key=lambda name: psi[name] * share[name], reverse=True)
+    assert named(text)[-30:] == expected
+    open_, folded = text.split("<details>")
+    assert named(open_)[-10:] == expected[:10]
+    assert named(folded) == expected[10:]
+    assert "The other 20 features" in folded
+
+
+def test_the_report_counts_labels_that_are_missing():
+    words = " ".join(Elements(report()).words)
+    assert "700 labelled rows, 41 without a label" in words.replace("2,800", "700")
+    assert "741 without a label" in " ".join(Elements(report(performance=performance_table(known=False))).words)
+
+
+def test_the_report_says_when_the_realised_value_lies_outside_the_band_and_how_far_estimates_were_off():
+    missed = performance_table().with_columns(
+        pl.when(pl.col("kind") == "realised").then(0.55).otherwise("value").alias("value")
+    )
+    words = " ".join(Elements(report(performance=missed, before=missed)).words)
+    assert "realised roc_auc is 0.550, outside the band 0.600 – 0.700" in words
+    assert "off by 0.100 on average so far, by 0.100 at most" in words
+    assert "(1 earlier period)" in words
+    words = " ".join(Elements(report()).words)
+    assert "outside the band" not in words
+    assert "No earlier period has labels" in words
+
+
+def test_the_report_compares_with_the_same_season_where_there_is_one():
+    assert "cannot be told apart" in report()
+    season = (
+        drift_table()
+        .filter(method="psi", scope="period")
+        .with_columns(method=pl.lit("psi_season"), value=pl.lit(0.123), alert=pl.lit(False))
+    )
+    text = report(drift=pl.concat([drift_table(), season]))
+    assert "cannot be told apart" not in text
+    assert "a year before" in text
+    assert "0.123" in text
+    assert "0 of 3" in text, "what moved as it did a year before has not drifted"
 
 
 def test_the_report_stands_without_labels():
@@ -177,6 +227,28 @@ def test_distributions_of_any_kind_are_drawn(reference, analysis):
     png = plot_distribution(before, pl.Series(analysis, dtype=before.dtype, strict=False), EVIL)
     assert size_of(png)[0] < 800
     assert len(png) < 60_000
+
+
+def test_a_heat_map_tells_much_drift_from_very_much():
+    # The colours of 0.5 and of 8 were one: the scale ended at 0.4.
+    def drawn(value):
+        changed = pl.when(pl.col("feature") == "feature_1").then(value).otherwise("value")
+        return pixels(plot_drift(drift_table().with_columns(value=changed), ["feature_1", "feature_2", EVIL]))
+
+    def pixels(png):
+        from matplotlib.image import imread
+
+        return imread(io.BytesIO(png))
+
+    low, high = drawn(0.5), drawn(8.0)
+    row = low.shape[0] // 3
+    assert not np.array_equal(low[row], high[row])
+
+
+def test_several_distributions_are_drawn_side_by_side():
+    reference = pl.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"], "c": [True, False]})
+    one, three = (plot_distributions(reference, reference, names) for names in (["a"], ["a", "b", "c"]))
+    assert size_of(three)[1] == pytest.approx(2 * size_of(one)[1], abs=4)
 
 
 def test_a_plot_is_the_same_each_time():

@@ -52,6 +52,7 @@ def metric_rows(kind: str, *chunks: float | None, period: float | None, rows: in
             "lower": None,
             "upper": None,
             "threshold": 0.7,
+            "missing": 7 if kind == "realised" else None,
             "alert": low,
         }
 
@@ -105,6 +106,7 @@ def test_performance_summary_by_hand():
     assert summarise_performance(performance, SPEC) == PerformanceSummary(
         rows=3000,
         labelled_rows=1200,
+        missing_labels=7,
         estimated={"roc_auc": 0.71},
         realised={"roc_auc": 0.69},
         breaches=(

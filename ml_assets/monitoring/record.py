@@ -1,0 +1,136 @@
+"""How far estimates have been off so far, and the bands that follow from it.
+
+An estimate knows nothing of outcomes that now depend on the features in another way, nor does sampling error. What
+tells is how far estimates were off: of earlier drops, whose labels are known by now, and of stretches of the rows that
+they learn from, each left out while the rest estimated it. The band is a conformal one over these errors (G. Shafer, V.
+Vovk, A Tutorial on Conformal Prediction, JMLR 9, 2008): if errors to come are like those known, it holds the realised
+value in nine of ten periods.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+
+from ml_assets.monitoring.chunks import CHUNK
+from ml_assets.monitoring.outputs import Outputs
+from ml_assets.monitoring.realised import measure_known
+from ml_assets.training.tasks import BINARY, METRICS, MULTICLASS, REGRESSION
+
+COVERAGE = 0.9
+"""Share of periods whose realised value should lie within the band."""
+ENOUGH = math.ceil(COVERAGE / (1 - COVERAGE) - 1e-9)
+"""Errors from which a quantile of ``COVERAGE`` can be told: 9."""
+BLOCKS = 4
+"""Stretches of what is learned from that are left out in turn while there are fewer errors than that."""
+MOST_ROWS = {BINARY: 20_000, MULTICLASS: 20_000, REGRESSION: 6_000}
+"""Rows of those stretches together, by task; of more, every second, third, ... is taken. A regression's estimator
+learns a model of its own, on every feature, in each of the four fits."""
+
+ERRORS = {"scope": pl.String, "metric": pl.String, "error": pl.Float64}
+_AT = ("scope", "metric", "chunk_start", "chunk_end")
+
+
+def past_errors(performance: pl.DataFrame, min_rows: int) -> pl.DataFrame:
+    """Absolute errors of estimates whose realised value is known.
+
+    Args:
+        performance: estimated and realised rows of earlier drops, of one or several versions.
+        min_rows: labelled rows from which a realised value says enough to judge an estimate by.
+
+    Returns:
+        scope, metric, error; in the order of time.
+    """
+    estimated = performance.filter(kind="estimated").select(*_AT, "value")
+    realised = performance.filter(pl.col("rows") >= min_rows, kind="realised").select(*_AT, known="value")
+    both = estimated.join(realised, on=_AT, how="inner").with_columns(error=(pl.col("value") - pl.col("known")).abs())
+    return both.drop_nulls("error").sort("chunk_end").select(*ERRORS)
+
+
+def reference_errors(
+    reference: pl.DataFrame,
+    estimate: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame],
+    outputs: Outputs,
+    metrics: Sequence[str],
+) -> pl.DataFrame:
+    """Errors of the estimates of ``BLOCKS`` consecutive stretches of what is learned from, each made from the others.
+
+    Args:
+        reference: typed rows of the reference and of earlier drops with CHUNK and the label, sorted by time.
+        estimate: (reference, analysis) -> CHUNK (null: all rows), metric, value.
+
+    Returns:
+        metric, error; nothing of a stretch in which, or around which, the outcomes are too few in kind.
+    """
+    reference = reference.gather_every(math.ceil(reference.height / MOST_ROWS[outputs.task]))
+    edges = np.linspace(0, reference.height, BLOCKS + 1).astype(int)
+    found = [pl.DataFrame(schema={"metric": pl.String, "error": pl.Float64})]
+    for start, end in pairwise(edges.tolist()):
+        block = reference.slice(start, end - start)
+        rest = pl.concat([reference.head(start), reference.slice(end)])
+        if not _comparable(rest, block, outputs):
+            continue
+        values = estimate(rest, block.with_columns(pl.lit(0, pl.Int64).alias(CHUNK)))
+        known = measure_known(block, outputs)
+        off = [
+            (metric, abs(value - known[metric]))
+            for metric, value in values.filter(pl.col(CHUNK).is_null()).select("metric", "value").iter_rows()
+            if metric in metrics and value is not None and known[metric] is not None
+        ]
+        found.append(pl.DataFrame(off, schema=found[0].schema, orient="row"))
+    return pl.concat(found)
+
+
+def margin(errors: np.ndarray) -> float:
+    """The ``COVERAGE`` quantile of known errors as conformal prediction takes it; of too few errors the greatest.
+
+    It is the error of rank ceil((n + 1) COVERAGE), counted from the least; 0 if there are none.
+    """
+    if not len(errors):
+        return 0.0
+    rank = math.ceil((len(errors) + 1) * COVERAGE - 1e-9)
+    return float(np.sort(errors)[min(rank, len(errors)) - 1])
+
+
+def widen(values: pl.DataFrame, errors: pl.DataFrame) -> pl.DataFrame:
+    """Bands of the sampling error with the margin of the known errors added to it.
+
+    Args:
+        values: CHUNK (null: the whole period), metric, value, lower, upper (three sampling errors either way).
+        errors: scope, metric, error.
+
+    Returns:
+        ``values`` with lower and upper moved apart, no further than the metric's range, and with past_errors (Int64,
+        errors counted) and margin (Float64, their quantile).
+    """
+    known = {
+        scope_metric: group["error"].to_numpy()
+        for scope_metric, group in errors.group_by("scope", "metric", maintain_order=True)
+    }
+    margins = pl.DataFrame(
+        [(scope, metric, len(off), margin(off)) for (scope, metric), off in known.items()],
+        schema={"scope": pl.String, "metric": pl.String, "past_errors": pl.Int64, "margin": pl.Float64},
+        orient="row",
+    )
+    scope = pl.when(pl.col(CHUNK).is_null()).then(pl.lit("period")).otherwise(pl.lit("chunk"))
+    most = {name: 1.0 if METRICS[name].greater_is_better else math.inf for name in values["metric"].unique()}
+    sampling = {side: (pl.col(side) - pl.col("value")).abs() for side in ("lower", "upper")}
+    ends = {side: noise + pl.col("margin") for side, noise in sampling.items()}
+    ceiling = pl.col("metric").replace_strict(most, return_dtype=pl.Float64) if most else pl.lit(math.inf)
+    return (
+        values.with_columns(scope=scope)
+        .join(margins, on=["scope", "metric"], how="left", maintain_order="left")
+        .with_columns(pl.col("past_errors").fill_null(0), pl.col("margin").fill_null(0.0))
+        .with_columns(
+            lower=pl.max_horizontal(pl.col("value") - ends["lower"], pl.lit(0.0)),
+            upper=pl.min_horizontal(pl.col("value") + ends["upper"], ceiling),
+        )
+        .drop("scope")
+    )
+
+
+def _comparable(rest: pl.DataFrame, block: pl.DataFrame, outputs: Outputs) -> bool:
+    enough = all(part[outputs.label].n_unique() > 1 for part in (rest, block))
+    return enough and (outputs.task != MULTICLASS or set(outputs.classes) <= set(rest[outputs.label]))
