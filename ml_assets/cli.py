@@ -294,14 +294,14 @@ def serve(
     """
     from ml_assets.automation.current import read_current
     from ml_assets.automation.serve import ServeSettings, serve_models
-    from ml_assets.automation.served import declarations
+    from ml_assets.automation.served import champion_inputs, declarations
     from ml_assets.lake import Lake
 
     home = _prepared()
     try:
         project = read_current()
         _tell(fault.message for fault in project.faults)
-        declared = declarations(project, Lake(home.lake), models)
+        declared = declarations(project, Lake(home.lake), models, champion_inputs(_registry(home), models))
         for name, reason in declared.unready.items():
             typer.echo(f"{name} takes features only, no rows: {reason}", err=True)
         settings = ServeSettings(models=models, declared=declared, replay=replay, logged=log, log_format=log_format)

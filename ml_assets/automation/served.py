@@ -1,36 +1,44 @@
 """What a server is told of the project's declarations."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
 from ml_assets.declarations.project import DeclaredProject
-from ml_assets.declarations.requested import offline_views, requested_columns
+from ml_assets.declarations.requested import offline_views, read_of_request, requested_columns
 from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
 from ml_assets.lake.tables import TableMissing
+from ml_assets.registry.registry import Registry
 from ml_assets.serving.declared import Declarations, FieldKind, OnlineView, RequestField, ServedModel, request_kind
 from ml_assets.serving.spec import ServingSpec
+from ml_assets.training.inputs import ModelInputs
 
 
 class _NotServed(ValueError):
     """Why a model cannot be asked about rows of its spine."""
 
 
-def declarations(project: DeclaredProject, lake: Lake, names: Sequence[str]) -> Declarations:
+def declarations(
+    project: DeclaredProject,
+    lake: Lake,
+    names: Sequence[str],
+    trained: Mapping[str, ModelInputs | None] | None = None,
+) -> Declarations:
     """Of each model what its requests hold and where its features come from, and the views that take facts.
 
     A model that is not declared, or whose views are not all online, is told why it takes features only.
 
     Args:
         names: the models that are served.
+        trained: what their champions were trained on: a request gives what these read too, where that has changed.
     """
     models, unready = {}, {}
     for name in names:
         try:
-            models[name] = _served_model(project, lake, name)
+            models[name] = _served_model(project, lake, name, (trained or {}).get(name))
         except (_NotServed, TableMissing) as error:
             unready[name] = str(error)
     online = {}
@@ -46,20 +54,29 @@ def declarations(project: DeclaredProject, lake: Lake, names: Sequence[str]) -> 
     return Declarations(models=models, online=online, unready=unready)
 
 
-def _served_model(project: DeclaredProject, lake: Lake, name: str) -> ServedModel:
+def champion_inputs(registry: Registry, names: Sequence[str]) -> dict[str, ModelInputs | None]:
+    """What the champion of each model was trained on; nothing of a model without one."""
+    champions = {name: registry.champion(name) for name in names}
+    return {name: registry.inputs(name, one.version) for name, one in champions.items() if one is not None}
+
+
+def _served_model(project: DeclaredProject, lake: Lake, name: str, trained: ModelInputs | None) -> ServedModel:
     model = project.models.get(name)
     if model is None:
         raise _NotServed("it is not declared in this project")
     spine, views = project.spine_of(model), project.views_of(model)
     if offline := offline_views(views):
         raise _NotServed(f"its views {', '.join(offline)} are not online: declare `online:` for them")
-    columns = requested_columns(spine, views)
+    schema = lake.scan(spine.table).collect_schema()
+    own = [] if trained is None else [column for view in trained.views for column in read_of_request(view)]
+    further = [column for column in own if column in schema and column != spine.time]
+    columns = dict.fromkeys([*requested_columns(spine, views), *further])
     contract = _contract(project, spine)
     return ServedModel(
         name=name,
         key=[column for column in spine.key if column != spine.time],
         time=spine.time,
-        fields=_fields(columns, lake.scan(spine.table).collect_schema(), contract),
+        fields=_fields(list(columns), schema, contract),
         views=[_spec(view) for view in views],
         serving=model.serving or ServingSpec(),
     )

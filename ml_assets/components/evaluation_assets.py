@@ -10,6 +10,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from ml_assets.components.comparison import Comparison, compare_versions
 from ml_assets.components.described import DECISIONS, EVALUATION, SCORES
 from ml_assets.components.freshness import freshness_policy
 from ml_assets.components.metadata import column_schema, data_version, inline_png, markdown, table_metadata
@@ -31,6 +32,7 @@ from ml_assets.resources import AsOf, LakeResource, RegistryResource
 from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION
 
 if TYPE_CHECKING:
+    from ml_assets.registry.records import RegisteredVersion
     from ml_assets.registry.registry import Registry
     from ml_assets.training.bootstrap import Interval
     from ml_assets.training.evaluate import Evaluation
@@ -416,6 +418,7 @@ def _decide(
     reigning = None if reigning is None or reigning.version == trained.version else reigning
     if measured.skew is not None:
         serving = {SKEW: measured.skew, LATENCY: _latency_evidence(lake, mlflow, model, trained)}
+    beside = reigning and _beside_champion(lake, mlflow, model, trained, reigning)
     return decide_promotion(
         model=spec.name,
         challenger=trained.version,
@@ -423,8 +426,8 @@ def _decide(
         values=measured.values,
         floors=spec.floors,
         over_baseline=measured.over_baseline,
-        over_champion=reigning
-        and _over_champion(lake, model, trained, mlflow.load(spec.name, version=reigning.version)),
+        over_champion=beside and beside.over_champion,
+        compared_on=beside.compared_on if beside else "",
         promotion=spec.promotion,
         serving=serving,
     )
@@ -452,8 +455,9 @@ def _latency_evidence(
     return latency_evidence(measured, model.serving)
 
 
-def _over_champion(lake: Lake, model: ModelContext, trained: TrainedVersion, champion: "TrainedModel"):
-    from ml_assets.training.promotion import compare_with_champion
-
-    rows = read_version(lake, model.key("reference"), trained.version)
-    return compare_with_champion(rows, champion, spec=model.spec, challenger_threshold=trained.threshold)
+def _beside_champion(
+    lake: Lake, mlflow: "Registry", model: ModelContext, trained: TrainedVersion, reigning: "RegisteredVersion"
+) -> Comparison:
+    reference = read_version(lake, model.key("reference"), trained.version)
+    champion = mlflow.load(model.spec.name, version=reigning.version)
+    return compare_versions(lake, model, reference, trained.threshold, champion, reigning.version)

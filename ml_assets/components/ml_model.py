@@ -43,7 +43,10 @@ class MLModel(DeclaredModel, dg.Component, dg.Resolvable):
         if unknown:
             there = ", ".join(sorted(declared)) or "none"
             raise ValueError(f"features: {', '.join(unknown)} is not declared; there are {there}")
-        sources = context.component_tree.get_all_components(of_type=Source)
-        kept = [source.contract for source in sources if source.table("validated") == spine.table]
-        contract = spine.contract or next(iter(kept), "")
-        return ModelContext.of(self, spine, [declared[name] for name in self.features], use_case(context), contract)
+        contracts = {
+            source.table("validated"): source.contract
+            for source in context.component_tree.get_all_components(of_type=Source)
+        }
+        if spine.contract:
+            contracts[spine.table] = spine.contract
+        return ModelContext.of(self, spine, [declared[name] for name in self.features], use_case(context), contracts)

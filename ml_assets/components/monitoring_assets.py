@@ -1,6 +1,6 @@
 """drift_report and performance_report: how the champion fares on each drop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,13 @@ from ml_assets.components.model_context import ModelContext
 from ml_assets.components.partitions import SINGLE_RUN, drop_at, drop_end, drops_of
 from ml_assets.components.records import VERSION
 from ml_assets.lake import Lake
-from ml_assets.resources import LakeResource
+from ml_assets.resources import LakeResource, RegistryResource
 from ml_assets.sources.grains import WHOLE
 from ml_assets.training.tasks import PROBABILITY
 
 if TYPE_CHECKING:
     from ml_assets.monitoring.summary import DriftSummary
+    from ml_assets.registry.registry import Registry
 
 NO_VERSION = "none"
 """What stands for the version in reports on a drop of which no row was scored."""
@@ -32,6 +33,32 @@ WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 def monitoring_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
     return [_drift_report(model), _performance_report(model)]
+
+
+def as_predicted(lake: Lake, registry: "Registry", model: ModelContext, drop: str) -> ModelContext:
+    """The model with the features and the label of the version that made the predictions of a drop.
+
+    Raises:
+        ValueError: what the version predicts, or a feature of it, cannot be had any more.
+    """
+    stored = lake.scan(model.watched).filter(pl.col(model.spine.partition) == drop)
+    versions = stored.group_by(VERSION).len().sort("len", VERSION).collect()[VERSION]
+    inputs = None if versions.is_empty() else registry.inputs(model.spec.name, versions[-1])
+    if inputs is None:
+        return model
+    own, label = model.trained_on(inputs), inputs.label
+    why = [] if model.watches_served else own.lacking(lake, [drop])
+    if inputs.task != model.spec.task:
+        why = [*why, f"it was trained for the task {inputs.task}, and {model.spec.task} is declared now"]
+    there = lake.scan(model.spine.table).collect_schema()
+    if gone := [column for column in (label.column, label.known_at) if column not in there]:
+        why = [*why, f"{model.spine.table} has no {', '.join(gone)} for its label"]
+    if why:
+        raise ValueError(
+            f"what version {versions[-1]} of {model.spec.name} has predicted of {drop} cannot be watched: "
+            f"{'; '.join(why)}. Declare it again, or train and promote a version of what is declared now"
+        )
+    return replace(own, spec=model.spec.model_copy(update={"label": label}))
 
 
 def scored_rows(lake: Lake, model: ModelContext, drop: str, known_in: str | None = None) -> pl.DataFrame:
@@ -48,7 +75,19 @@ def scored_rows(lake: Lake, model: ModelContext, drop: str, known_in: str | None
         rows, predicted = model.rows(lake, [drop]), stored.select(*key, *answer).collect()
     known = pl.col(spec.label.known_at) <= drop_end(known_in or drop, model.spine.drops)
     rows = rows.with_columns(pl.when(known).then(pl.col(spec.label.column)))
+    _refuse_twins(predicted, key, model, drop)
     return rows.join(predicted, on=key, how="inner", maintain_order="left")
+
+
+def _refuse_twins(predicted: pl.DataFrame, key: list[str], model: ModelContext, drop: str) -> None:
+    """Raise ValueError if a prediction cannot be told from another: neither could its features and its label."""
+    twins = predicted.filter(pl.struct(key).is_duplicated())
+    if twins.height:
+        first = ", ".join(f"{name} {value}" for name, value in zip(key, twins.select(key).row(0), strict=True))
+        raise ValueError(
+            f"{model.watched}: {twins.height} predictions of {drop} share their key with another, such as {first}: "
+            f"name in `key` of spine {model.spine.name} all columns that tell its rows apart"
+        )
 
 
 def _read_beside(model: ModelContext) -> list[str]:
@@ -107,11 +146,13 @@ def _drift_report(model: ModelContext) -> dg.AssetsDefinition:
             )
         ],
     )
-    def drift_report(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
+    def drift_report(
+        context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
+    ) -> dg.MaterializeResult:
         from ml_assets.monitoring.summary import summarise_drift
 
-        tables, drops = lake.open(), drops_of(context, model.spine.drops)
-        measured = {drop: _measure_drop(tables, model, drop) for drop in drops}
+        tables, mlflow, drops = lake.open(), registry.open(), drops_of(context, model.spine.drops)
+        measured = {drop: _measure_drop(tables, as_predicted(tables, mlflow, model, drop), drop) for drop in drops}
         stored = pl.concat([one.stored for one in measured.values()])
         written = tables.replace(model.key("drift_report"), stored, {model.spine.partition: drops})
         summaries = {drop: summarise_drift(one.drift, model.monitoring) for drop, one in measured.items()}
@@ -230,15 +271,17 @@ def _performance_report(model: ModelContext) -> dg.AssetsDefinition:
             for kind, text in (("estimated", "Estimated"), ("realised", "Realised"))
         ],
     )
-    def performance_report(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
+    def performance_report(
+        context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
+    ) -> dg.MaterializeResult:
         from ml_assets.monitoring.plots import plot_performance
 
-        tables, drops = lake.open(), drops_of(context, model.spine.drops)
+        tables, mlflow, drops = lake.open(), registry.open(), drops_of(context, model.spine.drops)
         measured: dict[str, _Performance] = {}
         record = _record(tables, model, drops)
         for drop in drops:
             before = record.filter(pl.col(model.spine.partition) < drop)
-            measured[drop] = one = _perform(tables, model, drop, before)
+            measured[drop] = one = _perform(tables, as_predicted(tables, mlflow, model, drop), drop, before)
             record = pl.concat([record, one.marked(model)], how="diagonal_relaxed")
         stored = pl.concat([one.marked(model) for one in measured.values()])
         written = tables.replace(model.key("performance_report"), stored, {model.spine.partition: drops})

@@ -9,7 +9,7 @@ import polars as pl
 from ml_assets.components.conditions import FOLLOW_DROPS
 from ml_assets.components.metadata import column_schema, markdown
 from ml_assets.components.model_context import ModelContext
-from ml_assets.components.monitoring_assets import reference_rows, scored_rows
+from ml_assets.components.monitoring_assets import as_predicted, reference_rows, scored_rows
 from ml_assets.components.partitions import SINGLE_RUN, drop_end, drops_of
 from ml_assets.components.records import AS_OF, VERSION, TrainedVersion
 from ml_assets.lake import Lake
@@ -117,6 +117,8 @@ def _decide(
         _reported(lake, model, report, looked_at).filter(pl.col(VERSION) == version)
         for report in ("drift_report", "performance_report")
     )
+    model = as_predicted(lake, registry.open(), model, drop)
+    spec = model.spec
     evidence = gather_evidence(
         drift=drift,
         performance=performance,

@@ -64,10 +64,13 @@ def _predictions(model: ModelContext) -> dg.AssetsDefinition:
         champion = mlflow.champion(spec.name)
         if champion is None:
             raise ValueError(f"model {spec.name} has no champion yet: materialize {spec.name}/champion first")
-        made = _kept(context, tables, model, champion, drops)
-        parts = []
+        made, parts, unseen = _kept(context, tables, model, champion, drops), [], {}
         for version, those in _by_version(model, made, champion.version, drops):
-            fresh = _score(context, tables, model, mlflow.load(spec.name, version=version), version, those)
+            fitted = mlflow.load(spec.name, version=version)
+            own = model.trained_on(fitted.inputs)
+            rows = rows_to_score(tables, own, fitted, version, those)
+            unseen |= fitted.encoding.unseen(rows)
+            fresh = _score(context, tables, own, fitted, version, rows)
             parts.append(keep_made(fresh, made, [model.spine.partition, model.spine.time, *spec.spine.key]))
         scored = pl.concat(parts, how="diagonal")
         written = tables.replace(model.key("predictions"), scored, {model.spine.partition: drops})
@@ -76,7 +79,8 @@ def _predictions(model: ModelContext) -> dg.AssetsDefinition:
                 "model_version": champion.version,
                 "kept_rows": scored.filter(pl.col("scored_at") != run_started(context)).height,
                 "features_corrected": int(scored[CORRECTED].sum()),
-                **_told(scored, spec.task),
+                **_told(scored, fitted.task),
+                "unseen_categories": unseen,
                 **table_metadata(written, scored, model.described(PREDICTIONS)),
             },
             data_version=data_version(written),
@@ -120,19 +124,39 @@ def _score(
     model: ModelContext,
     fitted: "TrainedModel",
     version: str,
-    drops: list[str],
+    rows: pl.DataFrame,
 ) -> pl.DataFrame:
     from ml_assets.training.fit import predict
     from ml_assets.training.scored import score_columns
 
-    rows = model.rows(lake, drops)
+    stored = [view for view in model.views if lake.exists(view.key)]
     return rows.select(model.spine.partition, model.spine.time, *model.spec.spine.key).with_columns(
         *score_columns(fitted, predict(fitted, rows)),
         pl.lit(version).alias(VERSION),
-        pl.lit(json.dumps({view.key: lake.version(view.key) for view in model.views})).alias("feature_versions"),
+        pl.lit(json.dumps({view.key: lake.version(view.key) for view in stored})).alias("feature_versions"),
         pl.lit(run_started(context)).alias("scored_at"),
         hash_features(rows, fitted.features),
     )
+
+
+def rows_to_score(
+    lake: Lake, model: ModelContext, fitted: "TrainedModel", version: str, drops: list[str]
+) -> pl.DataFrame:
+    """Rows of some drops with the features that a version was trained on.
+
+    Raises:
+        ValueError: a feature cannot be had any more.
+    """
+    why = model.lacking(lake, drops)
+    if not why:
+        rows = model.rows(lake, drops)
+        why = fitted.encoding.misfits(rows.schema)
+    if why:
+        raise ValueError(
+            f"version {version} of {model.spec.name} cannot score {', '.join(drops)}: {'; '.join(why)}. Declare it "
+            f"again, or train a version without it: materialize {model.key('training_set')} to {model.key('champion')}"
+        )
+    return rows
 
 
 def _told(scored: pl.DataFrame, task: str) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """served_predictions: what the server answered, gathered drop by drop and held against what it should have said."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +17,9 @@ from ml_assets.components.online_features import online_key
 from ml_assets.components.partitions import SINGLE_RUN, drops_of
 from ml_assets.components.skew_records import SKEW, store_skew
 from ml_assets.components.stages import SERVED, STAGE
+from ml_assets.features.expressions import columns_read
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import declaration_of
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource, OnlineStoreResource, RegistryResource
 from ml_assets.sources.grains import WHOLE
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from ml_assets.serving.known_facts import KnownFacts
     from ml_assets.serving.served import Traffic
     from ml_assets.serving.skew import Skew
+    from ml_assets.training.fit import TrainedModel
 
 TAGS = {STAGE: SERVED}
 LOG = "request_log"
@@ -153,39 +157,64 @@ def _gather(
     drop: str,
 ) -> _Gathered:
     from ml_assets.serving.served import answers_of, as_predictions, describe_traffic
-    from ml_assets.serving.skew import find_skew, sample_answers
+    from ml_assets.serving.skew import Skew, find_skew, sample_answers
 
     spec, types = model.spec, _spine_types(lake, model)
     answers = answers_of(log, model.spine.rows(lake, [drop], spec.spine.key), spec.spine.key)
+    versions = answers["model_version"].unique().sort()
+    models = {version: registry.load(spec.name, version=version) for version in versions}
     served = as_predictions(
         answers,
         key={name: types[name] for name in spec.spine.key},
         time=model.spine.time,
-        features=_feature_types(lake, model),
+        features=_feature_types(lake, model, models.values()),
     )
     sample = sample_answers(answers, spec.spine.key, model.serving.skew_rows, spec.seed)
-    versions = sample["model_version"].unique().sort()
-    skew = find_skew(
-        sample,
-        model.views,
-        known,
-        {version: registry.load(spec.name, version=version) for version in versions},
-        key=spec.spine.key,
-        time=model.spine.time,
-        spine=types,
-    )
+    skews = [
+        find_skew(
+            sample.filter(pl.col("model_version") == version),
+            _recomputable(model.trained_on(trained.inputs), types),
+            _of_same_declaration(known, model.trained_on(trained.inputs)),
+            {version: trained},
+            key=spec.spine.key,
+            time=model.spine.time,
+            spine=types,
+        )
+        for version, trained in models.items()
+        if version in sample["model_version"]
+    ]
     rows = served.select(pl.lit(drop).alias(model.spine.partition), pl.all())
-    return _Gathered(rows, describe_traffic(answers), skew)
+    return _Gathered(rows, describe_traffic(answers), Skew.together(skews))
+
+
+def _recomputable(own: ModelContext, spine: dict[str, pl.DataType]) -> list[FeatureViewSpec]:
+    """The views that a version was trained on, without request features of columns that the spine has no more."""
+    return [
+        view.model_copy(
+            update={"request": {n: t for n, t in view.request.items() if {*columns_read(view.name, [t])} <= {*spine}}}
+        )
+        for view in own.views
+    ]
+
+
+def _of_same_declaration(known: "dict[str, KnownFacts]", own: ModelContext) -> "dict[str, KnownFacts]":
+    """What is known of the views whose stored features are declared as a version was trained on them."""
+    there = {view.name: declaration_of(view) for view in own.views if view.table is not None}
+    return {name: facts for name, facts in known.items() if there.get(name) == declaration_of(facts.view)}
 
 
 def _spine_types(lake: Lake, model: ModelContext) -> dict[str, pl.DataType]:
     return dict(lake.scan(model.spine.table).collect_schema())
 
 
-def _feature_types(lake: Lake, model: ModelContext) -> dict[str, pl.DataType]:
-    """The types that training and batch scoring know the features by."""
+def _feature_types(lake: Lake, model: ModelContext, answered: "Iterable[TrainedModel]") -> dict[str, pl.DataType]:
+    """The types that training and batch scoring know the features by; of features that versions which answered were
+    trained on and that are no longer declared, those of their kind."""
+    from ml_assets.training.encoding import STORED_TYPES
+
     rows = model.rows(lake, [])
-    return {name: rows.schema[name] for name in model.features}
+    gone = {one.name: STORED_TYPES[one.kind] for trained in answered for one in trained.encoding.features}
+    return gone | {name: rows.schema[name] for name in model.features}
 
 
 def _told(lake: Lake, model: ModelContext, log: pl.LazyFrame, gathered: dict[str, _Gathered]) -> dict[str, object]:

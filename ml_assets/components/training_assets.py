@@ -1,5 +1,8 @@
 """training_set, tuned_parameters and model: from spine and features to a registered challenger."""
 
+import dataclasses
+from typing import TYPE_CHECKING
+
 import dagster as dg
 import polars as pl
 
@@ -24,7 +27,11 @@ from ml_assets.registry.records import CHALLENGER, RunOrigin
 from ml_assets.resources import AsOf, LakeResource, RegistryResource
 from ml_assets.training.splits import PARTS
 
+if TYPE_CHECKING:
+    from ml_assets.registry.registry import Registry
+
 SPLIT = "split"
+AS_THE_CHAMPION = "declared_as_the_champion"
 TAGS = {STAGE: TRAINING}
 
 
@@ -72,9 +79,14 @@ def _training_set(model: ModelContext) -> dg.AssetsDefinition:
                 "known at its prediction time, are the same.",
                 blocking=True,
             ),
+            dg.AssetCheckSpec(
+                AS_THE_CHAMPION,
+                asset=dg.AssetKey([spec.name, "training_set"]),
+                description="Features, label and task are declared as they were when the champion was trained.",
+            ),
         ],
     )
-    def training_set(lake: LakeResource, as_of: AsOf) -> dg.MaterializeResult:
+    def training_set(lake: LakeResource, as_of: AsOf, registry: RegistryResource) -> dg.MaterializeResult:
         from ml_assets.training.splits import split_by_time
 
         tables = lake.open()
@@ -111,6 +123,7 @@ def _training_set(model: ModelContext) -> dg.AssetsDefinition:
                     metadata={"observed": late, "threshold": 0},
                 ),
                 _audit(model, tables, spine_rows, marked),
+                _as_the_champion(model, registry.open()),
             ],
         )
 
@@ -136,6 +149,36 @@ def _audit(model: ModelContext, lake: Lake, spine_rows: pl.DataFrame, marked: pl
             "threshold": 0,
             "rows_recomputed": rows.height,
             "differing": markdown(found.head(10)),
+        },
+    )
+
+
+def _as_the_champion(model: ModelContext, registry: "Registry") -> dg.AssetCheckResult:
+    """Tell what has been declared otherwise since the champion was trained, and what follows from it."""
+    champion, name = registry.champion(model.spec.name), model.spec.name
+    inputs = None if champion is None else registry.inputs(name, champion.version)
+    changes = [] if inputs is None else model.inputs.changes_since(inputs)
+    told = {}
+    if changes:
+        version = champion.version
+        told["what_follows"] = (
+            f"version {version} serves on with the features that it was trained on, computed from their tables while "
+            "these have the columns; the version that is trained now goes by the declaration"
+        )
+        if model.inputs.apart_from(inputs):
+            told["what_follows"] += (
+                f". The two cannot be compared: version {version} stays champion unless promotion.accept_over: "
+                f"'{version}' is declared"
+            )
+    return dg.AssetCheckResult(
+        passed=not changes,
+        check_name=AS_THE_CHAMPION,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "observed": "; ".join([*changes, *told.values()]) or "no change",
+            "threshold": "no change",
+            "champion": "none" if champion is None else champion.version,
+            **told,
         },
     )
 
@@ -255,6 +298,7 @@ def _model(model: ModelContext) -> dg.AssetsDefinition:
             key = model.key("training_set")
             for part, rows in (("training", train), ("validation", validation)):
                 run.log_dataset(rows, name=key, table=key, version=tables.version(key), used_for=part)
+            fitted = dataclasses.replace(fitted, inputs=model.inputs)
             logged = run.log_model(spec.name, fitted, train.head(5))
             told = f"Trained as of {moment[:10]} on {train.height:,} rows, stopped on {validation.height:,}."
             run.describe(f"{spec.description} {told}")

@@ -26,7 +26,8 @@ def write_model_files(
 
     The signature and the example describe what the estimator takes: encoded features, float32. ``encoding.json`` tells
     how they come from the columns of a table; ``model.json`` holds the calibration and the intervals that follow;
-    ``known_answers.json`` the example's rows as they are before encoding, with their scores.
+    ``known_answers.json`` the example's rows as they are before encoding, with their scores; ``inputs.json`` where
+    features, rows and label come from.
 
     Args:
         example: rows with the model's features; the first few are kept.
@@ -45,6 +46,8 @@ def write_model_files(
     )
     save_record(model, directory)
     known_answers(model, example.head(_EXAMPLE_ROWS)).write(directory)
+    if model.inputs is not None:
+        model.inputs.write(directory)
 
 
 def known_answers(model: TrainedModel, rows: pl.DataFrame) -> KnownAnswers:

@@ -17,6 +17,7 @@ from ml_assets.registry.records import CHALLENGER, CHAMPION, LoggedModel, Regist
 from ml_assets.registry.tracking_server import AnsweringClient
 from ml_assets.registry.tracking_store import ensure_tracking_store
 from ml_assets.training.fit import TrainedModel, load_model
+from ml_assets.training.inputs import ModelInputs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -222,6 +223,15 @@ class Registry:
             raise LookupError(f"no version of model {name} is its {alias}: train and promote one first")
         with self.files(found) as folder:
             return load_model(folder)
+
+    def inputs(self, name: str, version: str) -> ModelInputs | None:
+        """Where a version's features, rows and label come from; None for a version registered without it.
+
+        Raises:
+            FileNotFoundError: its files are not where they were registered.
+        """
+        with self.files(self.version(name, version)) as folder:
+            return ModelInputs.read(folder)
 
     @contextmanager
     def files(self, version: RegisteredVersion) -> Iterator[Path]:

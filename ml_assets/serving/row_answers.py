@@ -44,7 +44,7 @@ class RowAnswers:
         self._replay = replay
         self._unready = dict(declared.unready)
         self._models: dict[str, RowModel] = {}
-        self._fitting: set[tuple[str, str]] = set()
+        self._of_version: dict[tuple[str, str], RowModel] = {}
         for name, model in declared.models.items():
             try:
                 self._models[name] = RowModel(model, store if any(view.table for view in model.views) else None)
@@ -131,22 +131,22 @@ class RowAnswers:
             raise BadRequest(
                 f"{name} cannot be asked about rows: {reason}; /v2/models/{name}/infer takes features", 409
             )
-        lacking = self._lacking(model, champion)
+        if (name, champion.version) not in self._of_version:
+            self._of_version[name, champion.version] = self._as_trained(model, champion)
+        return self._of_version[name, champion.version]
+
+    @staticmethod
+    def _as_trained(declared: RowModel, champion: Served) -> RowModel:
+        trained = champion.predictor.model
+        model = declared.trained_on(trained.inputs)
+        lacking = model.lacking(trained)
         if lacking:
             raise BadRequest(
-                f"version {champion.version} of {name} was trained on features {lacking[:10]}, which its declaration "
-                "does not give: train it again",
+                f"version {champion.version} of {champion.name} was trained on features {lacking[:10]}, which its "
+                "declaration does not give as they were then: train it again",
                 409,
             )
         return model
-
-    def _lacking(self, model: RowModel, served: Served) -> list[str]:
-        if (served.name, served.version) in self._fitting:
-            return []
-        lacking = model.lacking(served.predictor.model.features)
-        if not lacking:
-            self._fitting.add((served.name, served.version))
-        return lacking
 
     def _request(self, asked: Exchange, optional: Sequence[str]) -> dict[str, Any]:
         require_json(asked)
@@ -168,8 +168,8 @@ class RowAnswers:
         """Who answers, in which role, which rows; None for all of them."""
         choices = self._choosing.by_row(champion, model.declared, given, asked.path.version is not None)
         tried = next((served for served, _ in choices or () if served is not champion), None)
-        # A challenger of other features than are declared answers nobody.
-        if tried is None or self._lacking(model, tried):
+        # A challenger of other features than the champion's answers nobody.
+        if tried is None or model.lacking(tried.predictor.model):
             return [(champion, CHAMPION, None)]
         sides = {served.version: (served, role, []) for served, role in choices}
         for at, (served, _) in enumerate(choices):

@@ -3,12 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ml_assets.features.expressions import columns_read
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import declaration_of
 from ml_assets.online.lookup import Fetched, OnlineFeatures
 from ml_assets.online.store import OnlineStore, StoreUnavailable
 from ml_assets.serving.declared import ServedModel
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.request_features import RequestFeatures
 from ml_assets.serving.request_rows import RowReader
+from ml_assets.training.fit import TrainedModel
+from ml_assets.training.inputs import ModelInputs, feature_meanings
 
 _NOTHING = Fetched({}, {}, {}, {})
 
@@ -26,6 +31,7 @@ class RowModel:
             ValueError: a field has a type that a request cannot hold, or an expression is no Polars SQL.
         """
         self.declared = declared
+        self._store = store
         self.read = RowReader(declared.fields).read
         self._computed = RequestFeatures(declared.views, RowReader(declared.fields).schema, declared.time)
         self._stored = OnlineFeatures(store, declared.views) if store is not None else None
@@ -52,6 +58,31 @@ class RowModel:
             own.update(found.values)
         return computed, fetched
 
-    def lacking(self, features: Sequence[str]) -> list[str]:
-        """Those of a version's features that the declaration does not give."""
-        return [name for name in features if name not in self._names]
+    def trained_on(self, inputs: ModelInputs | None) -> "RowModel":
+        """What gives a version the features that it was trained on, as far as the requests and the store do."""
+        views = self.declared.views if inputs is None else _as_trained(self.declared, inputs.views)
+        if views == self.declared.views:
+            return self
+        return RowModel(self.declared.model_copy(update={"views": views}), self._store)
+
+    def lacking(self, trained: TrainedModel) -> list[str]:
+        """Those of a version's features that are not given here, or mean something else."""
+        names = trained.features
+        if trained.inputs is None:
+            return [name for name in names if name not in self._names]
+        given, wanted = feature_meanings(self.declared.views), trained.inputs.features
+        return [name for name in names if name not in self._names or given.get(name) != wanted.get(name)]
+
+
+def _as_trained(declared: ServedModel, views: Sequence[FeatureViewSpec]) -> list[FeatureViewSpec]:
+    """The views that a version was trained on, without what neither a request nor the store gives."""
+    fields = {field.name for field in declared.fields} | {declared.time}
+    stored = {view.name: declaration_of(view) for view in declared.views if view.table is not None}
+    own = []
+    for view in views:
+        request = {name: text for name, text in view.request.items() if {*columns_read(view.name, [text])} <= fields}
+        if view.table is not None and stored.get(view.name) == declaration_of(view):
+            own.append(view.model_copy(update={"request": request}))
+        elif request:
+            own.append(FeatureViewSpec(name=view.name, description=view.description, request=request))
+    return own

@@ -75,6 +75,17 @@ class Skew:
     values: int
     fresh_values: int
 
+    @classmethod
+    def together(cls, parts: Sequence["Skew"]) -> "Skew":
+        """Comparisons of different answers as one."""
+        differing = [pl.DataFrame(schema=DIFFERING), *(part.differing for part in parts)]
+        return cls(
+            differing=pl.concat(differing).sort("requested_at", "request_id", "row", "view"),
+            rows=sum(part.rows for part in parts),
+            values=sum(part.values for part in parts),
+            fresh_values=sum(part.fresh_values for part in parts),
+        )
+
     def record(self, model: str, drop: str) -> SkewRecord:
         """The comparison as it is stored."""
         counts = self.differing.group_by("view", "feature").len().sort(-pl.col("len").cast(pl.Int64), "view", "feature")

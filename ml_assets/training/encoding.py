@@ -64,6 +64,25 @@ class Encoding(BaseModel):
         """XGBoost's type of each column: ``q`` number, ``i`` boolean, ``c`` category."""
         return [_FEATURE_TYPES[feature.kind] for feature in self.features]
 
+    def misfits(self, schema: pl.Schema) -> list[str]:
+        """Why a frame cannot be encoded, a line for each feature that is missing or of another kind."""
+        missing = [f"feature {name} is not there" for name in self.names if name not in schema]
+        there = [feature for feature in self.features if feature.name in schema]
+        other = [_other_kind(feature, schema[feature.name]) for feature in there]
+        return [*missing, *(text for text in other if text)]
+
+    def unseen(self, frame: pl.DataFrame) -> dict[str, float]:
+        """Feature -> share of rows with a category that training has not seen, where there is any; these are taken as
+        missing."""
+        text = {feature.name: feature.vocabulary for feature in self.features if feature.kind == "category"}
+        if frame.is_empty() or not text:
+            return {}
+        shares = frame.select(
+            (pl.col(name).is_not_null() & ~pl.col(name).cast(pl.String).is_in(list(known))).mean()
+            for name, known in text.items()
+        )
+        return {name: share for name, share in shares.row(0, named=True).items() if share}
+
     def encode(self, frame: pl.DataFrame) -> np.ndarray:
         """Encode rows as a C-contiguous float32 array of shape (rows, features).
 
@@ -114,8 +133,15 @@ def _require(frame: pl.DataFrame, names: Sequence[str]) -> None:
 
 
 def _require_kind(feature: FeatureEncoding, dtype: pl.DataType) -> None:
-    if dtype != pl.Null and _kind(dtype) != feature.kind:
-        raise ValueError(f"feature {feature.name} was a {feature.kind} in training and is {dtype} now")
+    if text := _other_kind(feature, dtype):
+        raise ValueError(text)
+
+
+def _other_kind(feature: FeatureEncoding, dtype: pl.DataType) -> str:
+    """What is wrong with the type of a feature's column; empty if nothing is."""
+    if dtype == pl.Null or _kind(dtype) == feature.kind:
+        return ""
+    return f"feature {feature.name} was a {feature.kind} in training and is {dtype} now"
 
 
 def _expression(feature: FeatureEncoding) -> pl.Expr:

@@ -12,6 +12,7 @@ import polars as pl
 from ml_assets.training.calibration import Calibration, calibrate, fit_calibration
 from ml_assets.training.conformal import Intervals, fit_intervals
 from ml_assets.training.encoding import Encoding
+from ml_assets.training.inputs import ModelInputs
 from ml_assets.training.kinds import Kind, Problem, find_kind
 from ml_assets.training.known_answers import KnownAnswers
 from ml_assets.training.outcomes import learn_classes, outcomes, targets
@@ -31,7 +32,7 @@ class TrainedModel:
     probability from which an outcome is called positive, None unless the task is binary; ``best_iteration`` counts
     from 0; ``history`` is the validation metric after each round. ``classes`` gives the order of a multiclass model's
     probabilities, as text; ``label_type`` is the Polars name of the label's type. ``known`` is what a registered
-    version said about a few rows.
+    version said about a few rows, ``inputs`` where its features, rows and label come from.
     """
 
     estimator: Any
@@ -48,6 +49,7 @@ class TrainedModel:
     calibration: Calibration | None = None
     intervals: Intervals | None = None
     known: KnownAnswers | None = None
+    inputs: ModelInputs | None = None
 
     @property
     def features(self) -> list[str]:
@@ -215,7 +217,13 @@ def load_model(directory: Path) -> TrainedModel:
         record[name] = parsed.model_validate(record[name]) if record.get(name) else None
     record["classes"] = tuple(record["classes"]) if record.get("classes") else None
     estimator = library.load(directory / library.FILE, record.get("kind", XGBOOST), encoding)
-    return TrainedModel(estimator=estimator, encoding=encoding, known=KnownAnswers.read(directory), **record)
+    return TrainedModel(
+        estimator=estimator,
+        encoding=encoding,
+        known=KnownAnswers.read(directory),
+        inputs=ModelInputs.read(directory),
+        **record,
+    )
 
 
 def _require(directory: Path, *names: str) -> None:

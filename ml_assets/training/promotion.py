@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 ROLLED_BACK, OVERTAKEN = "rolled_back", "overtaken"
 """Rules of decisions that no evidence settled."""
 
-FLOORS, BASELINE, FIRST, CHAMPION, SKEW, LATENCY = (
+FLOORS, BASELINE, FIRST, COMPARABLE, CHAMPION, SKEW, LATENCY = (
     "floors",
     "better_than_baseline",
     "first_champion",
+    "comparable_with_champion",
     "no_worse_than_champion",
     "serving_skew",
     "latency",
@@ -119,6 +120,15 @@ def overtaken(decision: PromotionRecord, reason: str) -> PromotionDecision:
     )
 
 
+class Incomparable(BaseModel):
+    """That a challenger cannot be held against the champion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    why: str = Field(description="What stands in the way.")
+    accepted: bool = Field(description="Whether it is declared that the challenger may replace it all the same.")
+
+
 def compare_on_same_rows(
     label: np.ndarray,
     challenger_score: np.ndarray,
@@ -154,19 +164,30 @@ def compare_on_same_rows(
 
 
 def compare_with_champion(
-    reference: pl.DataFrame, champion: "TrainedModel", *, spec: ModelSpec, challenger_threshold: float | None
+    reference: pl.DataFrame,
+    champion: "TrainedModel",
+    *,
+    spec: ModelSpec,
+    challenger_threshold: float | None,
+    scored_before: pl.DataFrame | None = None,
 ) -> Interval:
     """``compare_on_same_rows`` on the challenger's scored holdout, which the champion scores too.
 
     Args:
         reference: holdout rows as ``scored`` by the challenger, with features, label and prediction time. A class
             that one of the two has never seen counts with probability 0 in its scores.
+        scored_before: what the champion has said of these rows, row for row, as ``scored`` has it; by default it is
+            asked now.
     """
     from ml_assets.training.evaluate import time_blocks
     from ml_assets.training.fit import predict
     from ml_assets.training.scored import read_scores, scored_classes
 
-    classes, theirs = scored_classes(reference) if spec.task == MULTICLASS else None, predict(champion, reference)
+    classes = scored_classes(reference) if spec.task == MULTICLASS else None
+    if scored_before is None:
+        theirs = predict(champion, reference)
+    else:
+        theirs = read_scores(scored_before, spec.task, champion.classes)
     own = read_scores(reference, spec.task, classes)
     if classes is not None:
         both = (*classes, *(name for name in champion.classes if name not in classes))
@@ -193,8 +214,9 @@ def decide_promotion(
     values: Mapping[str, float],
     floors: Mapping[str, float],
     over_baseline: Interval,
-    over_champion: Interval | None,
+    over_champion: Interval | Incomparable | None,
     promotion: PromotionSpec,
+    compared_on: str = "",
     serving: Mapping[str, Sequence[Evidence]] | None = None,
 ) -> PromotionDecision:
     """Apply the rules in order: floors, better than the naive baseline, no worse than the champion, then what serving
@@ -210,7 +232,9 @@ def decide_promotion(
         values: the challenger's holdout metrics.
         floors: worst value allowed per metric.
         over_baseline: paired difference to the baseline in ``promotion.metric``, positive when better.
-        over_champion: paired difference to the champion on the same rows; None exactly if ``champion`` is.
+        over_champion: paired difference to the champion on the same rows, or why there is none, in which case the
+            champion stays unless that is accepted; None exactly if ``champion`` is.
+        compared_on: which rows these are, where they are not the whole holdout.
         serving: evidence by rule, SKEW and LATENCY, of a model that is served; None for one that is not.
 
     Raises:
@@ -225,8 +249,10 @@ def decide_promotion(
         FLOORS: [_floor(metric, values[metric], floor) for metric, floor in floors.items()],
         BASELINE: [_baseline(over_baseline, promotion.metric)],
     }
-    if over_champion is not None:
-        by_rule[CHAMPION] = [_champion(over_champion, promotion)]
+    if isinstance(over_champion, Incomparable):
+        by_rule[COMPARABLE] = [_comparable(over_champion)]
+    elif over_champion is not None:
+        by_rule[CHAMPION] = [_champion(over_champion, promotion, compared_on)]
     by_rule |= {rule: list(found) for rule, found in (serving or {}).items()}
     broken = next((rule for rule, found in by_rule.items() if not all(item.passed for item in found)), None)
     evidence = tuple(item for found in by_rule.values() for item in found)
@@ -235,8 +261,8 @@ def decide_promotion(
         challenger=challenger,
         champion=champion,
         promote=broken is None,
-        rule=broken or (FIRST if champion is None else CHAMPION),
-        reason=_reason(challenger, champion, broken, by_rule, over_champion, promotion.metric),
+        rule=broken or (FIRST if champion is None else COMPARABLE if COMPARABLE in by_rule else CHAMPION),
+        reason=_reason(challenger, champion, broken, by_rule, over_champion, promotion.metric, compared_on),
         evidence=evidence,
     )
 
@@ -262,13 +288,23 @@ def _baseline(difference: Interval, metric: str) -> Evidence:
     )
 
 
-def _champion(difference: Interval, promotion: PromotionSpec) -> Evidence:
+def _comparable(found: Incomparable) -> Evidence:
+    return Evidence(
+        name=COMPARABLE,
+        observed=float(found.accepted),
+        threshold=1.0,
+        passed=found.accepted,
+        source=f"{found.why}; {'accepted by promotion.accept_over' if found.accepted else 'not accepted'}",
+    )
+
+
+def _champion(difference: Interval, promotion: PromotionSpec, compared_on: str) -> Evidence:
     return Evidence(
         name=f"{promotion.metric}_over_champion_low",
         observed=difference.low,
         threshold=0.0 - promotion.margin,
         passed=difference.low >= -promotion.margin,
-        source=f"{_lower_end(difference)}: at least",
+        source=f"{_lower_end(difference)}{compared_on and f', {compared_on}'}: at least",
     )
 
 
@@ -281,8 +317,9 @@ def _reason(
     champion: str | None,
     broken: str | None,
     by_rule: Mapping[str, list[Evidence]],
-    over_champion: Interval | None,
+    over_champion: Interval | Incomparable | None,
     metric: str,
+    compared_on: str,
 ) -> str:
     keeps = "no version serves" if champion is None else f"version {champion} stays champion"
     if broken == FLOORS:
@@ -306,9 +343,17 @@ def _reason(
         return f"{found[0].upper()}{found[1:]} ({'; '.join(failed)}): {keeps}."
     if over_champion is None:
         return f"Version {challenger} keeps every floor and beats the naive baseline; no version served yet."
+    if broken == COMPARABLE:
+        return (
+            f"Version {challenger} cannot be compared with version {champion} ({over_champion.why}): {keeps}. To let "
+            f"it serve all the same declare promotion.accept_over: '{champion}' and materialize champion again."
+        )
+    if isinstance(over_champion, Incomparable):
+        return f"Version {challenger} replaces version {champion}, as promotion.accept_over says: {over_champion.why}."
     difference = (
         f"{metric} differs by {over_champion.estimate:+.4f}"
         f" ({over_champion.confidence:.0%} interval {over_champion.low:+.4f} to {over_champion.high:+.4f})"
+        f"{compared_on and f', {compared_on}'}"
     )
     if broken == CHAMPION:
         return f"Version {challenger} is not shown to be as good as version {champion}, {difference}: {keeps}."

@@ -229,6 +229,11 @@ class PromotionSpec(Declared):
         " challenger is no worse; a small margin also lets in a fresher model that is about as good.",
     )
     resamples: int = Field(default=1_000, description="Bootstrap resamples of the paired difference.")
+    accept_over: str | None = Field(
+        default=None,
+        description="Version of the champion, such as '3', that a challenger may replace although the two cannot be"
+        " compared: because the label, the task or the spine has changed, or the champion's features are gone.",
+    )
 
     _share = _within("confidence", low=0.5, high=0.999)
     _enough = _within("resamples", low=100)

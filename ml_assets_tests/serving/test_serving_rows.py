@@ -24,8 +24,9 @@ from ml_assets.serving.request_log import RequestLog
 from ml_assets.serving.rollout import is_canary
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.training.fit import fit_model
+from ml_assets.training.inputs import ModelInputs
 from ml_assets.training.scored import scored
-from ml_assets.training.spec import TrainingSpec
+from ml_assets.training.spec import LabelSpec, SpineSpec, TrainingSpec
 from ml_assets_tests.serving.conftest import Registered
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -161,6 +162,41 @@ def test_an_answer_is_the_batch_score_of_the_engines_features(serving, versions,
     assert (told["model"], told["version"], told["role"]) == ("late", "1", "champion")
     assert told["as_of"] == "2024-03-01T13:00:00+00:00"
     assert told["request_id"] == done.headers["x-request-id"]
+
+
+def trained_on(model, *views):
+    """A version that was trained on these views."""
+    spine = SpineSpec(table="parcels", key=["parcel_id"], time="asked_at")
+    label = LabelSpec(column="late", known_at="arrived_at")
+    return replace(model, inputs=ModelInputs(spine=spine, label=label, task="binary", views=views))
+
+
+def with_views(*views):
+    return Declarations(models={"late": declared().models["late"].model_copy(update={"views": list(views)})})
+
+
+@pytest.mark.parametrize(
+    "request_now", [{"km": "km"}, {"km": "km * 2", "long": "km > 90", "express": "NOT express"}], ids=["gone", "other"]
+)
+def test_a_version_is_asked_with_the_request_features_that_it_was_trained_on(serving, versions, request_now):
+    now = PARCEL.model_copy(update={"request": request_now})
+    trained = {("late", "1"): trained_on(versions["late", "1"], PARCEL, HISTORY, DEPOT)}
+    done = serving(with_views(now, HISTORY, DEPOT), versions=trained).post(PATH, json={"rows": ROWS})
+    assert done.status_code == 200, done.text
+    wanted = scored(by_the_engine(ROWS, NOON + timedelta(hours=1), KNOWN_AT_NOON), versions["late", "1"])
+    assert [one["score"] for one in done.json()["predictions"]] == pytest.approx(wanted["score"].to_list(), rel=1e-12)
+
+
+def test_a_version_whose_stored_features_are_declared_otherwise_is_not_asked(serving, versions):
+    """Their names are the same, their values would be others."""
+    doubled = HISTORY.model_copy(update={"latest": {"last_hours": "hours * 2"}})
+    trained = {("late", "1"): trained_on(versions["late", "1"], PARCEL, HISTORY, DEPOT)}
+    done = serving(with_views(PARCEL, doubled, DEPOT), versions=trained).post(PATH, json={"rows": ROWS})
+    assert done.status_code == 409, done.text
+    assert (
+        "was trained on features ['last_hours', 'hours_mean_1d', 'hours_count_1d'], which its declaration does"
+        in (done.json()["error"])
+    )
 
 
 def test_each_row_says_how_fresh_its_features_are(serving):

@@ -75,3 +75,24 @@ def test_a_feature_of_another_type_is_refused():
         Encoding.learn(FRAME.with_columns(day=pl.date(2024, 1, 1)), ["day"])
     with pytest.raises(ValueError, match="named twice"):
         Encoding.learn(FRAME, ["kind", "kind"])
+
+
+def test_what_does_not_fit_is_told_of_every_feature():
+    train = pl.DataFrame({"km": [1, 2], "kind": ["x", "y"], "express": [True, False], "n": [1.5, None]})
+    encoding = Encoding.learn(train, train.columns)
+    assert encoding.misfits(train.schema) == []
+    assert encoding.misfits(train.cast({"km": pl.Float64, "kind": pl.Categorical}).schema) == []
+    assert encoding.misfits(train.with_columns(n=None).schema) == []
+    now = train.drop("km").with_columns(pl.col("kind").is_null(), pl.col("n").cast(pl.String))
+    assert encoding.misfits(now.schema) == [
+        "feature km is not there",
+        "feature kind was a category in training and is Boolean now",
+        "feature n was a number in training and is String now",
+    ]
+
+
+def test_shares_of_categories_that_training_has_not_seen_are_counted():
+    encoding = Encoding.learn(pl.DataFrame({"kind": ["x", "y"], "size": ["s", None]}), ["kind", "size"])
+    now = pl.DataFrame({"kind": ["x", "new", "newer", None], "size": ["s", "s", None, None]})
+    assert encoding.unseen(now) == {"kind": 0.5}
+    assert encoding.unseen(now.head(0)) == {}

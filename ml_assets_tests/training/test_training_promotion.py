@@ -3,7 +3,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ml_assets.training.bootstrap import Interval
-from ml_assets.training.promotion import Evidence, PromotionDecision, compare_on_same_rows, decide_promotion
+from ml_assets.training.promotion import (
+    Evidence,
+    Incomparable,
+    PromotionDecision,
+    compare_on_same_rows,
+    decide_promotion,
+)
 from ml_assets.training.spec import PromotionSpec
 
 
@@ -51,6 +57,9 @@ def decide(
         ({"over_champion": interval(0.0, 0.0, 0.0)}, True, "no_worse_than_champion"),
         ({"over_baseline": UNSURE}, False, "better_than_baseline"),
         ({"over_baseline": interval(0.0, 0.0, 0.0)}, False, "better_than_baseline"),
+        ({"over_champion": Incomparable(why="x", accepted=False)}, False, "comparable_with_champion"),
+        ({"over_champion": Incomparable(why="x", accepted=True)}, True, "comparable_with_champion"),
+        ({"over_champion": Incomparable(why="x", accepted=True), "floors": {"roc_auc": 0.71}}, False, "floors"),
         ({"floors": {"roc_auc": 0.7}}, True, "no_worse_than_champion"),
         ({"floors": {"roc_auc": 0.71}}, False, "floors"),
         ({"floors": {"log_loss": 0.5}}, True, "no_worse_than_champion"),
@@ -133,3 +142,15 @@ def test_two_versions_are_compared_on_the_same_rows():
     assert found.low > 0
     swapped = compare_on_same_rows(label, bad, good, promotion=PromotionSpec(resamples=300), seed=0)
     assert (swapped.low, swapped.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_what_cannot_be_compared_says_why_and_what_to_do():
+    kept = decide(over_champion=Incomparable(why="the label was a and is b", accepted=False))
+    assert kept.reason == (
+        "Version 4 cannot be compared with version 3 (the label was a and is b): version 3 stays champion. To let it "
+        "serve all the same declare promotion.accept_over: '3' and materialize champion again."
+    )
+    (evidence,) = [item for item in kept.evidence if item.name == "comparable_with_champion"]
+    assert (evidence.observed, evidence.threshold, evidence.passed) == (0, 1, False)
+    taken = decide(over_champion=Incomparable(why="the label was a and is b", accepted=True))
+    assert taken.reason == ("Version 4 replaces version 3, as promotion.accept_over says: the label was a and is b.")

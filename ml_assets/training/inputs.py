@@ -1,0 +1,83 @@
+"""What a version was trained on: the views behind its features, its rows and its label, kept with the version."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import stored_features
+from ml_assets.training.spec import LabelSpec, SpineSpec
+from ml_assets.training.tasks import Task
+
+INPUTS_FILE = "inputs.json"
+
+
+class ModelInputs(BaseModel):
+    """Where a version's rows, label and features come from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spine: SpineSpec = Field(description="The rows to predict.")
+    label: LabelSpec = Field(description="The outcome.")
+    task: Task = Field(description="What kind of outcome it is.")
+    views: tuple[FeatureViewSpec, ...] = Field(description="The views of its features, as they were declared.")
+
+    @classmethod
+    def read(cls, directory: Path) -> Self | None:
+        """What lies beside a model; None for a version registered without it."""
+        path = directory / INPUTS_FILE
+        return cls.model_validate_json(path.read_text()) if path.is_file() else None
+
+    def write(self, directory: Path) -> None:
+        """Put it beside a model."""
+        (directory / INPUTS_FILE).write_text(self.model_dump_json(indent=1))
+
+    @property
+    def features(self) -> dict[str, str]:
+        """Feature -> a text that is the same exactly if the feature means the same."""
+        return feature_meanings(self.views)
+
+    def apart_from(self, others: "ModelInputs") -> list[str]:
+        """Why scores of a version with ``others`` cannot be held against the same outcomes; empty if they can."""
+        pairs = {
+            "the task": (others.task, self.task),
+            "the label": (others.label.column, self.label.column),
+            "when the label is known": (others.label.known_at, self.label.known_at),
+            "the spine's table": (others.spine.table, self.spine.table),
+            "the spine's key": (", ".join(others.spine.key), ", ".join(self.spine.key)),
+            "the spine's time": (others.spine.time, self.spine.time),
+        }
+        return [f"{what} was {before} and is {now}" for what, (before, now) in pairs.items() if before != now]
+
+    def changes_since(self, others: "ModelInputs") -> list[str]:
+        """What differs from a version with ``others``, a line for each kind of change; empty if nothing does."""
+        before, now = others.features, self.features
+        changes = {
+            "no longer declared": [name for name in before if name not in now],
+            "new": [name for name in now if name not in before],
+            "declared otherwise": [name for name in now if name in before and before[name] != now[name]],
+        }
+        told = [f"features {', '.join(names)} are {what}" for what, names in changes.items() if names]
+        return [*self.apart_from(others), *told]
+
+
+def feature_meanings(views: Iterable[FeatureViewSpec]) -> dict[str, str]:
+    """Feature -> a text that is the same exactly if the feature means the same."""
+    return {name: text for view in views for name, text in _meanings(view).items()}
+
+
+def _meanings(view: FeatureViewSpec) -> dict[str, str]:
+    """The view's name is no part of what a feature means."""
+    stored = {name: _stored_meaning(view, name) for name in stored_features(view)}
+    return stored | {name: f"request {text}" for name, text in view.request.items()}
+
+
+def _stored_meaning(view: FeatureViewSpec, name: str) -> str:
+    if name in view.aggregate_features:
+        base, function, window = view.aggregate_features[name]
+        own = [view.aggregates[base].of, function, window]
+    else:
+        own = [view.latest.get(name) or view.lookups.get(name), view.ttl, view.order_by]
+    return f"{view.table} {view.entity} {view.spine_entity} {view.known_at} {own}"
