@@ -76,7 +76,7 @@ def _load(within: Path, left_out: Mapping[str, str]) -> dg.Definitions:
     declared = tree.build_defs(tree.defs_module_path)
     specs = [spec for assets in declared.assets or () for spec in assets.specs]
     check_coherence(tree, specs, home.coherent)
-    executor = EXECUTORS[os.environ.get("ML_ASSETS_EXECUTOR", "in_process")]
+    executor = _executor(os.environ.get("ML_ASSETS_EXECUTOR", "in_process"))
     return dg.Definitions.merge(
         declared,
         dg.Definitions(
@@ -92,3 +92,9 @@ def _load(within: Path, left_out: Mapping[str, str]) -> dg.Definitions:
             },
         ),
     )
+
+
+def _executor(name: str) -> dg.ExecutorDefinition:
+    if name not in EXECUTORS:
+        raise ValueError(f"ML_ASSETS_EXECUTOR is {name!r}; choose from {', '.join(EXECUTORS)}")
+    return EXECUTORS[name]

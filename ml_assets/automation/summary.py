@@ -43,7 +43,7 @@ def summarise(lake: Lake, model: str, partition: str, metric: str, sources: list
     scored = pl.concat([scored, pl.LazyFrame({partition: without}, schema={partition: pl.String})], how="diagonal")
     scored = scored.with_columns(pl.col("rows").fill_null(0))
     psi = (
-        lake.scan(f"{model}/drift_report")
+        _reported(lake, f"{model}/drift_report", partition, "feature", "method", "scope", value=pl.Float64)
         .filter(pl.col("method") == "psi", pl.col("scope") == "period")
         .sort("value", descending=True)
         .group_by(partition, maintain_order=True)
@@ -115,7 +115,14 @@ def _drops(scored: pl.LazyFrame, partition: str) -> list[str]:
 
 def _performance(lake: Lake, model: str, partition: str, metric: str, kind: str) -> pl.LazyFrame:
     wanted = (pl.col("kind") == kind) & (pl.col("metric") == metric) & (pl.col("scope") == "period")
-    return lake.scan(f"{model}/performance_report").filter(wanted).select(partition, pl.col("value").alias(kind))
+    report = _reported(lake, f"{model}/performance_report", partition, "kind", "metric", "scope", value=pl.Float64)
+    return report.filter(wanted).select(partition, pl.col("value").alias(kind))
+
+
+def _reported(lake: Lake, key: str, *texts: str, **others: type[pl.DataType]) -> pl.LazyFrame:
+    """These columns of a report; without rows before anything was monitored, as with answers that nobody asked for."""
+    schema = dict.fromkeys(texts, pl.String) | others
+    return lake.scan(key).select(list(schema)) if lake.exists(key) else pl.LazyFrame(schema=schema)
 
 
 def _quarantined(lake: Lake, sources: list[str]) -> pl.LazyFrame:

@@ -157,12 +157,18 @@ def _circumstances(
 ) -> Circumstances:
     now, label = drop_end(drop, model.spine.drops), model.spec.label
     trainings = lake.scan(model.key("model")).select(AS_OF, "version", "record").collect()
-    champion = next(
-        TrainedVersion.model_validate_json(record) for _, its, record in trainings.iter_rows() if its == version
-    )
+    records = {its: record for _, its, record in trainings.iter_rows()}
+    if version not in records:
+        raise ValueError(
+            f"{model.key('model')} holds no training of version {version}, which made the predictions of {drop}: train "
+            f"again, or materialize {model.key('predictions')} of it by the champion of the day"
+        )
+    champion = TrainedVersion.model_validate_json(records[version])
     looked_from = [datetime.fromisoformat(as_of) for as_of in trainings[AS_OF]]
     rolled_back = registry.open().rolled_back_at(model.spec.name)
-    last = max(moment for moment in [*looked_from, *([rolled_back] if rolled_back else [])] if moment <= now)
+    before = [moment for moment in [*looked_from, *([rolled_back] if rolled_back else [])] if moment <= now]
+    # A drop from before every training is judged as of the first one: no label is newer than that.
+    last = max(before, default=min(looked_from))
     known = lake.scan(model.spine.table).filter(pl.col(label.known_at) <= now, pl.col(label.column).is_not_null())
     counts = known.select(all=pl.len(), new=(pl.col(label.known_at) > last).sum()).collect().row(0, named=True)
     return Circumstances(

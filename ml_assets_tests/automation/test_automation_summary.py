@@ -125,3 +125,13 @@ def test_a_model_that_scored_nothing_says_so(tmp_path, capsys):
     assert "returns: nothing scored yet" in capsys.readouterr().out
     print_summary([nothing], as_json=True)
     assert json.loads(capsys.readouterr().out) == {"returns": {"drops": [], "holdout": [], "left_out": []}}
+
+
+def test_a_model_that_is_scored_and_not_monitored_yet_has_its_rows(tmp_path, lake):
+    tables = Lake(str(tmp_path / "other"))
+    for key in ("returns/predictions", "returns/evaluation"):
+        tables.replace(key, lake.scan(key).collect())
+    drops = summarise(tables, "returns", "month", "roc_auc", []).drops
+    assert drops.select("drop", "rows", "psi", "estimated", "realised").rows() == [
+        ("2024-04", 3, None, None, None), ("2024-05", 2, None, None, None),
+    ]  # fmt: skip
