@@ -11,6 +11,7 @@ from ml_assets.components.conditions import follow_together
 from ml_assets.components.dbt_specs import ModelSpec, dbt_specs
 from ml_assets.components.metadata import column_schema, data_version, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, WHOLE, partitions_of
+from ml_assets.components.scaffolders import DbtTablesScaffolder
 from ml_assets.components.stages import STAGE, STATIC_TABLE, TABLE
 from ml_assets.declarations.specs import DeclaredDbtTables
 from ml_assets.home import Home
@@ -24,6 +25,7 @@ from ml_assets.transform.project import DbtFailed, DbtProject
 Specs = dict[str, ModelSpec]
 
 
+@dg.scaffold_with(DbtTablesScaffolder)
 class DbtTables(DeclaredDbtTables, dg.Component, dg.Resolvable):
     """Models of a dbt project: staging views, and marts that are kept as Delta tables in the lake."""
 

@@ -68,6 +68,15 @@ class MLModelParams(BaseModel):
     timestamp: str = Field(default="", description="Column of the prediction time, of a new spine.")
 
 
+class DbtTablesParams(BaseModel):
+    """What is said about the SQL models of a use case."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: str = Field(default="dbt_project", description="Folder of the dbt project.")
+    folder: str = Field(default="", description="Folder of the models in it; default: models/<use case>.")
+
+
 class SourceScaffolder(dg.Scaffolder[SourceParams]):
     """A source and its contract, inferred from a sample of its rows where it can be read."""
 
@@ -133,6 +142,23 @@ class FeatureViewScaffolder(dg.Scaffolder[FeatureViewParams]):
             if new:
                 folder.add("Spine", new.values)
             folder.add("FeatureView", view.values, view.notes)
+
+
+class DbtTablesScaffolder(dg.Scaffolder[DbtTablesParams]):
+    """The SQL models of a use case, in a dbt project that is there."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[DbtTablesParams]:
+        return DbtTablesParams
+
+    def scaffold(self, request: dg.ScaffoldRequest[DbtTablesParams]) -> None:
+        from ml_assets.scaffolding.tables import infer_tables
+
+        with _Folder(request) as folder:
+            folder.check()
+            given, declared = request.params, folder.declared()
+            models = given.folder or f"models/{folder.use_case}"
+            folder.add("DbtTables", infer_tables(declared, folder.root, given.project, models))
 
 
 class MLModelScaffolder(dg.Scaffolder[MLModelParams]):
@@ -238,7 +264,22 @@ class _Folder:
         named = (
             {one.name: one for one in tree.get_all_components(of_type=kind)} for kind in (Source, Spine, FeatureView)
         )
-        return Declared(*named)
+        own = frozenset(
+            f"{type(one.component).__name__.lower()} {one.component.name}"
+            for one in tree.placed()
+            if one.use_case == self.use_case and isinstance(one.component, Source | Spine)
+        )
+        return Declared(*named, own)
+
+    @property
+    def root(self):
+        """The folder of the project."""
+        return self._project.folder
+
+    @property
+    def use_case(self) -> str:
+        """The folder under ``defs/`` that this one lies in."""
+        return self.path.relative_to(self._project.folder / self._project.package / "defs").parts[0]
 
     @property
     def _project(self):

@@ -37,11 +37,21 @@ class DeclaredView(Protocol):
 
 @dataclass(frozen=True)
 class Declared:
-    """Everything by name."""
+    """Everything by name.
+
+    Attributes:
+        own: kind and name, such as ``spine orders``, of what the use case declares that is scaffolded in.
+    """
 
     sources: Mapping[str, SourceSpec] = field(default_factory=dict)
     spines: Mapping[str, DeclaredSpine] = field(default_factory=dict)
     views: Mapping[str, DeclaredView] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
+
+    def here(self, kind: str) -> list[str]:
+        """Names of the sources, or the spines, of the use case that is scaffolded in; of all where it has none."""
+        there = self.sources if kind == "source" else self.spines
+        return sorted(name for name in there if f"{kind} {name}" in self.own) or sorted(there)
 
     def table_key(self, named: str) -> str:
         """The asset key of a table: that of a source's validated rows where a source is named."""
@@ -110,5 +120,6 @@ def only(option: str, what: str, names: list[str]) -> str:
     if len(names) == 1:
         return names[0]
     if names:
-        raise ScaffoldError(f"the project declares {len(names)} {what}s: give --{option}, one of {', '.join(names)}")
+        many = what.replace(what.split()[0], f"{what.split()[0]}s", 1)
+        raise ScaffoldError(f"there are {len(names)} {many} to choose from: give --{option}, one of {', '.join(names)}")
     raise ScaffoldError(f"the project declares no {what}, and none was given: give --{option}")

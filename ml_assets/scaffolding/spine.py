@@ -69,8 +69,11 @@ def find_or_infer_spine(
         if spine not in declared.spines:
             raise ScaffoldError(f"--spine: {spine!r} is not declared; there are {_listed(sorted(declared.spines))}")
         return declared.spines[spine], None
-    if declared.spines:
-        return declared.spines[only("spine", "spine", sorted(declared.spines))], None
+    # A use case with rows of its own predicts those, whatever others predict.
+    own_rows = any(one.startswith("source ") for one in declared.own)
+    own_spines = any(one.startswith("spine ") for one in declared.own)
+    if declared.spines and (own_spines or not own_rows):
+        return declared.spines[only("spine", "spine", declared.here("spine"))], None
     new = infer_spine(declared, table=table, timestamp=timestamp)
     return new, new
 
@@ -84,8 +87,9 @@ def _source(declared: Declared, table: str) -> SourceSpec:
                 "another table by hand: `dg scaffold defs ml_assets.Spine`, then change its table"
             )
         return source
-    cut = [name for name, source in declared.sources.items() if source.drops.grain != WHOLE]
-    return declared.sources[only("table", "source", sorted(cut or declared.sources))]
+    here = declared.here("source")
+    cut = [name for name in here if declared.sources[name].drops.grain != WHOLE]
+    return declared.sources[only("table", "source with drops" if cut else "source", cut or here)]
 
 
 def _time(source: SourceSpec, columns: list[Column]) -> Column:

@@ -15,6 +15,7 @@ from ml_assets.scaffolding.model import LabelColumns, check_no_leak, infer_label
 from ml_assets.scaffolding.sample import Sample, grain_of, read_sample
 from ml_assets.scaffolding.source import Wanted, infer_source, template_source
 from ml_assets.scaffolding.spine import find_or_infer_spine, infer_spine
+from ml_assets.scaffolding.tables import infer_tables
 from ml_assets.scaffolding.view import infer_view
 from ml_assets.sources.spec import SourceSpec
 
@@ -304,3 +305,41 @@ def test_nothing_known_gives_a_template():
     new = template_source("orders", "shop.orders.contract", {"path": "orders.csv"})
     assert SourceSpec(**new.values).key_columns == ["id"]
     assert "class Orders" in new.contract
+
+
+def test_a_second_use_case_predicts_rows_of_its_own(declared):
+    monthly = declared.sources["parcels"]
+    visits = monthly.model_copy(update={"name": "visits"})
+    first = infer_spine(declared)
+    both = Declared({**declared.sources, "visits": visits}, {"parcels": first}, own=frozenset({"source visits"}))
+    spine, new = find_or_infer_spine(both, "", "", "")
+    assert (spine, new.name, new.table) == (new, "visits", "visits/validated")
+    named, none = find_or_infer_spine(both, "parcels", "", "")
+    assert (named, none) == (first, None)
+    over_it = Declared(
+        both.sources, {"parcels": first, "visits": new}, own=frozenset({"source visits", "spine visits"})
+    )
+    assert find_or_infer_spine(over_it, "", "", "") == (new, None)
+    elsewhere = Declared(both.sources, {"parcels": first}, own=frozenset())
+    assert find_or_infer_spine(elsewhere, "", "", "") == (first, None)
+
+
+def test_sources_to_choose_from_are_counted_as_what_they_are(declared):
+    visits = declared.sources["parcels"].model_copy(update={"name": "visits"})
+    three = Declared({**declared.sources, "visits": visits})
+    with pytest.raises(ScaffoldError, match="there are 2 sources with drops to choose from: give --table, one of parc"):
+        infer_spine(three)
+
+
+def test_tables_are_those_of_a_dbt_project_that_is_there(declared, tmp_path):
+    with pytest.raises(ScaffoldError, match="--project: there is no dbt project sql in"):
+        infer_tables(declared, tmp_path, "sql", "models/post")
+    (tmp_path / "sql/models/post").mkdir(parents=True)
+    (tmp_path / "sql/dbt_project.yml").touch()
+    (tmp_path / "sql/models/post/marts.sql").touch()
+    with pytest.raises(ScaffoldError, match="--folder: models/mail holds no model; there are models in models/post"):
+        infer_tables(declared, tmp_path, "sql", "models/mail")
+    assert infer_tables(declared, tmp_path, "sql", "models/post") == {
+        "project": "sql", "select": "path:models/post", "folder": "models/post",
+        "drops": {"grain": "monthly", "start": "2024-01"},
+    }  # fmt: skip
