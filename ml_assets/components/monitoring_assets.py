@@ -66,9 +66,13 @@ def scored_rows(lake: Lake, model: ModelContext, drop: str, known_in: str | None
 
     A label is null that was not known when the drop, or the later drop ``known_in``, ended.
     """
+    from ml_assets.training.scored import LOWER, UPPER
+
     spec, key = model.spec, [*model.spec.spine.key, model.spine.time]
     stored = lake.scan(model.watched).filter(pl.col(model.spine.partition) == drop)
     answer = [SCORE, PREDICTION, cs.starts_with(PROBABILITY), VERSION]
+    if spec.intervals is not None:
+        answer.append(cs.by_name(LOWER, UPPER, require_all=False))
     if model.watches_served:
         rows, predicted, key = *_served(lake, model, drop, stored, answer), spec.spine.key
     else:

@@ -89,9 +89,10 @@ def watch_performance(
         "classes": scored_classes(reference) if model.task == MULTICLASS else (),
     }
     estimated = estimate_performance(reference, analysis, features=features, earlier=earlier, record=record, **about)
-    realised = realise_performance(
-        analysis, pinball=model.pinball_losses, coverage=model.intervals and model.intervals.least, **about
-    )
+    # A version that was trained before intervals were declared has none.
+    ends = model.intervals is not None and LOWER in analysis.columns and not analysis[LOWER].has_nulls()
+    coverage = model.intervals.least if ends else None
+    realised = realise_performance(analysis, pinball=model.pinball_losses, coverage=coverage, **about)
     return pl.concat([estimated, realised])
 
 

@@ -286,6 +286,9 @@ def test_a_number_is_watched_by_its_errors(shop, watched):  # noqa: ARG001
         assert realised["mae"] == pytest.approx(mean_absolute_error(rows["amount"], rows["prediction"]))
         assert realised["r2"] == pytest.approx(r2_score(rows["amount"], rows["prediction"]))
     assert "pinball_0.9" in performance(shop, "spending", "realised")
+    rows = known_in_april(shop, "spending")
+    inside = (rows["amount"] >= rows["lower"]) & (rows["amount"] <= rows["upper"])
+    assert performance(shop, "spending", "realised")["interval_coverage"] == pytest.approx(inside.mean())
     # Errors the second model expects from the three customers it knows; the fourth's it cannot know.
     estimated = performance(shop, "spending", "estimated")
     assert set(estimated) == {"mae", "rmse"}
