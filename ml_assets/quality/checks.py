@@ -36,7 +36,7 @@ class Measured:
 
 
 def bad_row_share(gate: GateResult, max_bad_share: float, made_null: Mapping[str, int] | None = None) -> Measured:
-    """Check `contract`: at most this share (0 to 1) of the rows is in quarantine.
+    """Check `contract`: at most this share (0 to 1) of the rows breaks a rule, but for those that are set aside.
 
     Args:
         made_null: values by column that became null before the contract was applied, for the evidence.
@@ -54,7 +54,8 @@ def bad_row_share(gate: GateResult, max_bad_share: float, made_null: Mapping[str
     ]
     evidence = {
         "rows": gate.validated.height + gate.quarantine.height,
-        "bad_rows": gate.quarantine.height,
+        "bad_rows": gate.bad_rows,
+        **({"rows_set_aside": gate.set_aside} if gate.set_aside else {}),
         "broken_rules": broken,
         **({"values_made_null": dict(made_null)} if made_null else {}),
     }

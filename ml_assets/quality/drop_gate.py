@@ -113,7 +113,8 @@ def _absent(schema: DropSchema, drop: str, frame: pl.DataFrame) -> tuple[str, ..
 
 
 def _finite(column: str) -> Rule:
-    return Rule(f"{column}: finite", (column,), "no infinity, nor a number beyond what a model can hold")
+    described = "no infinity, nor a number beyond what a model can hold"
+    return Rule(f"{column}: finite", (column,), described, sets_aside=True)
 
 
 def _is_infinite(column: str) -> pl.Expr:

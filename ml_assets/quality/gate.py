@@ -61,17 +61,24 @@ class GateResult:
         quarantine: all others, with the columns of the input and `_row` (Int64), `_rules` and `_columns`
             (both String).
         broken: the broken rules, most rows first.
+        set_aside: rows in quarantine that break no rule but those of which the source declares what becomes of them.
     """
 
     validated: pl.DataFrame
     quarantine: pl.DataFrame
     broken: tuple[BrokenRule, ...]
+    set_aside: int = 0
+
+    @property
+    def bad_rows(self) -> int:
+        """Rows in quarantine that are not set aside."""
+        return self.quarantine.height - self.set_aside
 
     @property
     def bad_share(self) -> float:
-        """Share of rows in quarantine, 0 for an empty frame."""
+        """Share of bad rows, 0 for an empty frame."""
         rows = self.validated.height + self.quarantine.height
-        return self.quarantine.height / rows if rows else 0.0
+        return self.bad_rows / rows if rows else 0.0
 
 
 def apply_contract(
@@ -101,19 +108,25 @@ def apply_contract(
     frame = as_kept(declared)
     judged = [*_unread(frame), *evaluate_rules(declared.select(*schema), contract, key_columns, may_be_null), *verdicts]
     found = [(rule, breaches) for rule, breaches in judged if breaches.any()]
-    bad = reduce(or_, (breaches for _, breaches in found), pl.repeat(False, frame.height, eager=True))
+    nothing = pl.repeat(False, frame.height, eager=True)
+    bad = reduce(or_, (breaches for _, breaches in found), nothing)
+    counted = reduce(or_, (breaches for rule, breaches in found if not rule.sets_aside), nothing)
+    if UNREAD in frame.schema:  # a value that could not be read is null, and breaks other rules for that
+        counted &= frame[UNREAD].is_null()
     broken = [_summary(rule, breaches, frame, key_columns) for rule, breaches in found]
     return GateResult(
         validated=frame.filter(~bad).drop(UNREAD, strict=False),
         quarantine=_quarantine(frame, bad, found),
         broken=tuple(sorted(broken, key=lambda one: -one.rows)),
+        set_aside=int((bad & ~counted).sum()),
     )
 
 
 def _unread(frame: pl.DataFrame) -> list[tuple[Rule, pl.Series]]:
     if UNREAD not in frame.schema:
         return []
-    return [(Rule("every value can be read", (UNREAD,), "a value was delivered"), frame[UNREAD].is_not_null())]
+    readable = Rule("every value can be read", (UNREAD,), "a value was delivered", sets_aside=True)
+    return [(readable, frame[UNREAD].is_not_null())]
 
 
 def _quarantine(frame: pl.DataFrame, bad: pl.Series, found: list[tuple[Rule, pl.Series]]) -> pl.DataFrame:

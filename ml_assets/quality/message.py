@@ -40,7 +40,7 @@ def broken_drop(
     if gate.broken:
         allowed = next((one.threshold for one in failed if one.name == "contract"), None)
         limit = "" if allowed is None else f", allowed are {allowed:.3%}"
-        parts.append(f"{gate.quarantine.height} of {rows} rows ({gate.bad_share:.3%}) break a rule{limit}")
+        parts.append(f"{gate.bad_rows} of {rows} rows ({gate.bad_share:.3%}) break a rule{limit}")
         parts += list(_rules(gate.broken))
         parts.append(f"they are in {quarantine} with _drop = {drop!r}")
     else:

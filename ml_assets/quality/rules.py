@@ -28,11 +28,14 @@ class Rule:
         name: how the rule is named in quarantine, such as "amount: in_range(0, 10)".
         columns: the columns it looks at; empty for a bare `dataframe_check`, which does not tell.
         description: the rule in words, where the contract gives them.
+        sets_aside: whether the source declares what becomes of a row that breaks this rule alone: it goes to
+            quarantine and counts against no limit.
     """
 
     name: str
     columns: tuple[str, ...]
     description: str
+    sets_aside: bool = False
 
 
 def row_rule(method: Callable[[type], pl.Expr]) -> classmethod:

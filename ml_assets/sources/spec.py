@@ -264,7 +264,11 @@ class SourceSpec(BaseModel):
         "quarantine, or the value becomes null before the contract is applied. NaN is missing: it becomes null.",
     )
     max_bad_share: float = Field(
-        default=0.0, ge=0, le=1, description="Share of a drop's rows (0 to 1) that may break the contract."
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of a drop's rows (0 to 1) that may break the contract; rows that only `infinite` or the "
+        "declared form of a time sends to quarantine do not count.",
     )
     max_outside_share: float = Field(
         default=0.0,

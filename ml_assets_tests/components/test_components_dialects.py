@@ -66,7 +66,7 @@ def test_a_time_that_is_no_moment_is_quarantined_with_its_text(project):
         "Preis": {"unit": "€"},
         "Anteil": {"unit": "%"},
     }
-    made, _ = project(columns=columns, max_bad_share=0.5)
+    made, _ = project(columns=columns)
     outcome = made.run(RAW, *GATE, drops=["2024"])
     assert outcome.errors == []
     quarantine = made.lake.scan("parcels/quarantine").select("Nr.", "_unread", "_rules", "_drop").collect()

@@ -482,7 +482,7 @@ def unbounded(project):
 
 
 def test_an_infinite_number_goes_to_quarantine_and_the_other_rows_go_on(open_shop):
-    shop = open_shop(max_bad_share=0.02)
+    shop = open_shop(max_bad_share=0.0)
     unbounded(shop.project)
     shop.deliver(JANUARY, with_no_numbers(orders(JANUARY)))
     outcome = shop.project.run(*GATE, drops=[JANUARY])
@@ -496,7 +496,17 @@ def test_an_infinite_number_goes_to_quarantine_and_the_other_rows_go_on(open_sho
     kept = shop.lake.scan("orders/validated").sort("id").collect()
     assert kept.height == 197
     assert kept.filter(pl.col("amount").is_null())["id"].to_list() == [20]
-    assert outcome.check("orders/validated:contract").metadata["evidence"].value["values_made_null"] == {"amount": 1}
+    evidence = outcome.check("orders/validated:contract").metadata["evidence"].value
+    assert evidence["values_made_null"] == {"amount": 1}
+    assert (evidence["bad_rows"], evidence["rows_set_aside"]) == (0, 3)
+
+
+def test_a_row_that_also_breaks_the_contract_is_not_set_aside(open_shop):
+    shop = open_shop()
+    shop.deliver(JANUARY, set_rows(orders(JANUARY), [3], amount=float("inf")))
+    outcome = shop.project.run(*GATE, drops=[JANUARY])
+    assert not outcome.success
+    assert outcome.check("orders/validated:contract").metadata["evidence"].value["bad_rows"] == 1
 
 
 def test_an_infinite_number_becomes_null_where_that_is_declared(open_shop):

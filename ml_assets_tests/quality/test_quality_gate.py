@@ -264,3 +264,4 @@ def test_a_row_with_a_value_that_could_not_be_read_is_quarantined_with_its_text(
     assert result.validated.to_dicts() == orders((1, 0, "a", 5.0, 5.0)).to_dicts()
     (row,) = result.quarantine.select("id", "_rules", "_unread").rows()
     assert row == (2, "every value can be read", "amount: ambiguous local time '02:30'")
+    assert (result.set_aside, result.bad_share) == (1, 0)
