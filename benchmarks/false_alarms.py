@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from ml_assets.components.evaluation_assets import PREDICTION, SCORE, VERSION
+from ml_assets.components.evaluation_assets import PREDICTION, SCORE
 from ml_assets.components.feature_view import FeatureView
 from ml_assets.components.ml_model import MLModel
-from ml_assets.components.records import AS_OF
+from ml_assets.components.records import AS_OF, VERSION
 from ml_assets.components.spine import Spine
 from ml_assets.durations import parse_duration
 from ml_assets.home import Home

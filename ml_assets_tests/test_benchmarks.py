@@ -1,0 +1,17 @@
+"""The benchmarks, which no test runs, still name what the platform has."""
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.mark.parametrize("script", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+def test_what_a_benchmark_imports_of_the_platform_is_there(script):
+    imports = [node for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, ast.ImportFrom)]
+    named = [(one.module, alias.name) for one in imports if one.module.startswith("ml_assets") for alias in one.names]
+    missing = [f"{module}.{name}" for module, name in named if not hasattr(importlib.import_module(module), name)]
+    assert missing == []
