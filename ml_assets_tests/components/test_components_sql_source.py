@@ -75,16 +75,16 @@ def test_what_the_sensor_asks_for_can_be_run_and_is_then_not_asked_for_again(sen
     assert sensor(again).run_requests == []
 
 
-def test_a_database_that_is_not_there_fails_the_look_and_the_run_with_one_line(sensed, monkeypatch):
+def test_a_database_that_is_not_there_is_told_by_one_run_that_fails_with_one_line(sensed, monkeypatch):
     project, sensor = sensed("daily")
     monkeypatch.setenv("SHOP_DATABASE", "postgresql://shop:Pa55word@127.0.0.1:1/shop")
     told = "the database of SHOP_DATABASE cannot be reached"
     context = dg.build_sensor_context(
         instance=project.instance, resources={"lake": LakeResource(root=project.lake.root)}
     )
-    with pytest.raises(Exception, match=told) as raised:
-        sensor(context)
-    assert "Pa55word" not in str(raised.value)
+    (first,), (second,) = (sensor(context).run_requests for _ in range(2))
+    assert first.run_key == second.run_key, "it fails once, however often one looks"
+    assert "Pa55word" not in str(first)
     run = project.run("orders/raw", drops=("2024-01-01",))
     (error,) = run.errors
     assert "SourceError: source 'orders', drop '2024-01-01': unreachable: " + told in error
