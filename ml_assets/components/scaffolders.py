@@ -28,6 +28,9 @@ class SourceParams(BaseModel):
     time_zone: str = Field(default="UTC", description="Time zone in which drops begin and end.")
     label: str | None = Field(default=None, description="Column of the outcome.")
     known_at: str | None = Field(default=None, description="Column of the moment the outcome is known.")
+    order_start: str | None = Field(default=None, description="For rows without a time: the moment of the first.")
+    order_step: str | None = Field(default=None, description="For rows without a time: from one to the next.")
+    order_by: str | None = Field(default=None, description="Column of a row's place; default: its line in the file.")
 
 
 class SpineParams(BaseModel):
@@ -95,6 +98,7 @@ class SourceScaffolder(dg.Scaffolder[SourceParams]):
             if where:
                 kind = given.file_format or file_format_of(given.path or "")
                 said = given.model_dump(include={"timestamp", "grain", "time_zone", "label", "known_at"})
+                said |= given.model_dump(include={"order_start", "order_step", "order_by"})
                 wanted = Wanted(where, kind, tuple(given.key), **said)
                 source = infer_source(folder.name, folder.contract_module, wanted, read_sample(where, kind))
             else:

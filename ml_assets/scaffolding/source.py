@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
+from pydantic import ValidationError
 
 from ml_assets.scaffolding.columns import Column, describe_columns, is_code, left_out, with_role
 from ml_assets.scaffolding.contract_text import contract_name, render_contract
@@ -18,7 +19,8 @@ from ml_assets.scaffolding.texts import Told, tell_texts
 from ml_assets.sources.column import ColumnFormat
 from ml_assets.sources.cut import lies_outside
 from ml_assets.sources.grains import WHOLE, name_at
-from ml_assets.sources.spec import Drops
+from ml_assets.sources.order import with_order
+from ml_assets.sources.spec import Drops, RowOrder
 
 FRESHNESS = {
     "hourly": {"warn": "2h", "fail": "3h"},
@@ -29,6 +31,10 @@ FRESHNESS = {
     "yearly": {"warn": "367d", "fail": "370d"},
 }
 """How old a table may be that grows by one drop per period: the period and time to deliver the drop."""
+
+
+ROW_NUMBER, ROW_MOMENT = "row_number", "row_moment"
+"""Columns that are made for rows without a time: their place, and the moment that stands for it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Wanted:
         timestamp: column by which rows are cut into drops.
         grain, time_zone: how they are cut.
         label, known_at: the outcome to predict and the moment it is known, to be marked in the contract.
+        order_start, order_step: for rows without a time, the moment of the first and the time from one to the next.
+        order_by: column of whole numbers that tell a row's place; by default its place in the file.
     """
 
     where: Mapping[str, str]
@@ -52,6 +60,30 @@ class Wanted:
     time_zone: str = "UTC"
     label: str | None = None
     known_at: str | None = None
+    order_start: str | None = None
+    order_step: str | None = None
+    order_by: str | None = None
+
+    @property
+    def order(self) -> RowOrder | None:
+        """The order that stands in for a time.
+
+        Raises:
+            ScaffoldError: only a part of it is given, or it is wrong.
+        """
+        if self.order_start is None and self.order_step is None and self.order_by is None:
+            return None
+        if self.order_start is None or self.order_step is None:
+            raise ScaffoldError(
+                "rows without a time need both --order-start, the moment of the first, and --order-step, such as 1h"
+            )
+        number = None if self.order_by else ROW_NUMBER
+        try:
+            return RowOrder(
+                by=self.order_by, number=number, moment=ROW_MOMENT, start=self.order_start, step=self.order_step
+            )
+        except ValidationError as error:
+            raise ScaffoldError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
 @dataclass(frozen=True)
@@ -89,6 +121,8 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
     Raises:
         ScaffoldError: an option names no column, or no column identifies a row and none was given.
     """
+    if order := wanted.order:
+        wanted, sample = _in_order(wanted, sample, order)
     unreadable = left_out(sample.table)
     without = {**sample.left_out, **unreadable}
     _check_no_key_left_out(name, wanted, without)
@@ -115,6 +149,7 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
         **({"csv": csv} if csv else {}),
         **({"columns": _declared(told.formats, columns)} if told.formats else {}),
         **({"impossible_moments": "missing"} if sample.impossible else {}),
+        **({"order": order.model_dump(exclude_none=True)} if order else {}),
         **({"drops": drops} if drops else {}),
         "contract": f"{module}:{contract_name(name)}",
         "key_columns": key,
@@ -139,6 +174,19 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
     said += f" Left out, as the header does not name them: {', '.join(nameless)}." if nameless else ""
     origin = f"Inferred from {rows.height} rows: correct it where the sample is not the whole truth.{said}"
     return NewSource(values, render_contract(name, columns, key, origin), notes)
+
+
+def _in_order(wanted: Wanted, sample: Sample, order: RowOrder) -> tuple[Wanted, Sample]:
+    """The sample with the columns that the order makes, cut into drops by its moment unless another column is named."""
+    if sample.dialect is None:
+        raise ScaffoldError("--order-start: an order is for CSV files; a query or a table can have a moment of its own")
+    if order.by and order.by not in sample.table.columns:
+        raise ScaffoldError(f"--order-by: there is no column {order.by!r}; there are {', '.join(sample.table.columns)}")
+    if taken := [name for name in order.made if name in sample.table.columns]:
+        raise ScaffoldError(f"--order-start: the file has a column {taken[0]!r} already: rename it")
+    key = wanted.key or ([order.number] if order.number else [])
+    made = replace(sample, table=with_order(sample.table, order))
+    return replace(wanted, timestamp=wanted.timestamp or order.moment, key=key), made
 
 
 def _check_no_key_left_out(name: str, wanted: Wanted, without: Mapping[str, str]) -> None:

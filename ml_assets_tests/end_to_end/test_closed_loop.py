@@ -34,6 +34,7 @@ from ml_assets.lake import Lake
 from ml_assets.online.spec import OnlineSpec
 from ml_assets.project import load_project
 from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource, RegistryResource
+from ml_assets.retraining.decide import read_decisions
 from ml_assets.serving.request_log import DAY
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.training.spec import EvaluationSpec, PromotionSpec, SearchSpec, TrainingSpec
@@ -278,8 +279,10 @@ def test_what_was_served_performs_like_batch_and_ends_in_a_decision(world):
         pl.col("kind") == "realised", pl.col("scope") == "period", pl.col("metric") == "roc_auc"
     )
     assert reported.collect()["value"].to_list() == [pytest.approx(realised)]
-    (decision,) = world.lake.scan("flight_delay/retrain_decision").collect()["record"]
-    assert json.loads(decision)["drop"] == DROP
+    (decision,) = read_decisions(world.lake, "flight_delay")
+    assert decision.drop == DROP
+    decided = world.lake.scan("flight_delay/retrain_decision").collect()
+    assert decided.height == 2, "what was decided on batch predictions is kept beside it"
 
 
 def test_a_planted_skew_fails_and_blocks_the_next_promotion(world, gathered):

@@ -16,6 +16,8 @@ import polars as pl
 import pytest
 
 from ml_assets.automation.new_project import create_project
+from ml_assets.code_version import PROJECT
+from ml_assets.defs.digits.features import BLOCKS, COLUMNS, ROWS
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import Registry
 
@@ -172,7 +174,7 @@ def test_a_new_use_case_has_a_champion_predictions_and_reports(lived, model):
 def digits(tmp_path_factory):
     """A home in which the digits were lived through, and the summary."""
     home = tmp_path_factory.mktemp("digits")
-    return home, json.loads(ml_assets(home, home, "run", "digits", "--train-as-of", "2024-02-26", "--json"))["digit"]
+    return home, json.loads(ml_assets(home, PROJECT, "run", "digits", "--train-as-of", "2024-02-26", "--json"))["digit"]
 
 
 def test_the_digits_are_read_in_a_declared_order(digits):
@@ -192,12 +194,10 @@ def scans(digits):
     """Features of the scans of one drop, by scan, and what was predicted for them when the drop came."""
     lake = Lake(str(digits[0] / "lake"))
     of_drop = pl.col("_drop") == "2024-03-04"
-    blocks, ink = (
-        lake.scan(f"features/{view}").filter(of_drop).drop("_drop", "scanned_at").collect()
-        for view in ("blocks", "ink")
-    )
+    declared = {name: pl.sql_expr(sql).alias(name) for name, sql in (ROWS | COLUMNS).items()}
+    rows = lake.scan("digits/validated").filter(of_drop).select("scan", *BLOCKS, *declared.values())
     predicted = lake.scan("digit/predictions").filter(of_drop).sort("scan").collect()
-    return blocks.join(ink, on="scan").sort("scan"), predicted
+    return rows.sort("scan").collect(), predicted
 
 
 def test_the_server_answers_what_the_batch_predicted(digits, scans):
@@ -209,7 +209,7 @@ def test_the_server_answers_what_the_batch_predicted(digits, scans):
     program = Path(sys.executable).parent / "ml-assets"
     server = subprocess.Popen(
         [program, "serve", "digit", "--port", str(port)],
-        cwd=digits[0], env={**kept, "ML_ASSETS_HOME": str(digits[0])}, stderr=subprocess.PIPE, text=True,
+        cwd=PROJECT, env={**kept, "ML_ASSETS_HOME": str(digits[0])}, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:

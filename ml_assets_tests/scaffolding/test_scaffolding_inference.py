@@ -11,12 +11,14 @@ from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.declared import Declared
 from ml_assets.scaffolding.document import render_document
 from ml_assets.scaffolding.errors import ScaffoldError
+from ml_assets.scaffolding.label import task_of
 from ml_assets.scaffolding.model import LabelColumns, check_no_leak, infer_label, infer_model
-from ml_assets.scaffolding.sample import Sample, grain_of, read_sample
+from ml_assets.scaffolding.sample import Sample, grain_of, read_history, read_sample
 from ml_assets.scaffolding.source import Wanted, infer_source, template_source
 from ml_assets.scaffolding.spine import find_or_infer_spine, infer_spine
 from ml_assets.scaffolding.tables import infer_tables
 from ml_assets.scaffolding.view import infer_view
+from ml_assets.sources.read import read_drops
 from ml_assets.sources.spec import SourceSpec
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -67,6 +69,58 @@ def test_a_key_may_need_the_timestamp_too():
 
 def test_a_given_key_is_taken_and_the_rows_that_it_does_not_tell_apart_are_counted():
     assert inferred(key=["courier"]).notes["key_columns"] == "93 of 100 rows of the sample lack it or repeat it."
+
+
+def in_order(tmp_path, text="colour,late\nred,0\nblue,1\nred,1\n", **wanted):
+    (tmp_path / "parcels.csv").write_text(text)
+    where = {"path": str(tmp_path / "parcels.csv")}
+    return infer_source("parcels", "shop.parcels.contract", Wanted(where, **wanted), read_sample(where, None))
+
+
+def test_rows_without_a_time_get_one_from_their_order_and_a_key_from_their_place(tmp_path):
+    new = in_order(tmp_path, order_start="2024-01-31", order_step="1d", label="late")
+    assert new.values["order"] == {
+        "number": "row_number", "moment": "row_moment", "start": "2024-01-31", "step": "1d"
+    }  # fmt: skip
+    assert new.values["drops"] == {"grain": "monthly", "column": "row_moment", "start": "2024-01"}
+    assert new.values["key_columns"] == ["row_number"]
+    source = SourceSpec(**new.values)
+    contract = {"row_number": pl.Int64, "row_moment": MOMENT, "colour": pl.String, "late": pl.Int64}
+    drops = read_drops(source, None, contract)
+    assert {name: drop.frame["colour"].to_list() for name, drop in drops.items()} == {
+        "2024-01": ["red"], "2024-02": ["blue", "red"]
+    }  # fmt: skip
+
+
+def test_a_place_may_be_told_by_a_column(tmp_path):
+    text = "id,colour\n7,red\n5,blue\n"
+    new = in_order(tmp_path, text, order_start="2024-01-01", order_step="1h", order_by="id")
+    assert new.values["order"] == {"by": "id", "moment": "row_moment", "start": "2024-01-01", "step": "1h"}
+    assert new.values["key_columns"] == ["id"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ({"order_step": "1h"}, "need both --order-start"),
+        ({"order_start": "2024-01-01", "order_step": "1 hour"}, "step: '1 hour'"),
+        ({"order_start": "January", "order_step": "1h"}, "start: 'January' is no ISO 8601 date"),
+        ({"order_start": "2024-01-01", "order_step": "1h", "order_by": "place"}, "there is no column 'place'"),
+    ],
+)
+def test_an_order_that_cannot_be_is_an_error(tmp_path, wanted, why):
+    with pytest.raises(ScaffoldError, match=why):
+        in_order(tmp_path, **wanted)
+
+
+def test_zeros_and_ones_of_rows_in_order_are_told_to_be_a_truth(tmp_path, monkeypatch):
+    new = in_order(tmp_path, order_start="2024-01-01", order_step="1h", label="late")
+    (tmp_path / "ordered_contract.py").write_text(new.contract)
+    monkeypatch.syspath_prepend(tmp_path)
+    source = SourceSpec(**{**new.values, "contract": "ordered_contract:Parcels"})
+    history = read_history(source, ["row_moment", "late"])
+    assert history["row_moment"][2] == START + timedelta(hours=2)
+    assert task_of(Column("late", pl.Int64()), history["late"]) == "binary"
 
 
 def test_days_begin_where_the_drops_do():
