@@ -59,3 +59,8 @@ def local_path(address: str) -> Path | None:
 
         return Path(unquote(urlsplit(address).path))
     return None if "://" in address else Path(address)
+
+
+def without_secrets(url: str) -> str:
+    """A URL as it may be shown: without the user and password that stand before its host."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "", url)

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ml_assets.addresses import artifact_uri, local_path, require_fit, sqlite_path, sqlite_url
+from ml_assets.addresses import artifact_uri, local_path, require_fit, sqlite_path, sqlite_url, without_secrets
 from ml_assets.lake import Lake
 from ml_assets.online.store import open_store
 from ml_assets.training.study_storage import open_storage
@@ -105,3 +105,16 @@ def test_a_path_that_cannot_be_an_address_is_refused_in_one_line(tmp_path, name)
 def test_a_database_after_a_question_mark_is_refused():
     with pytest.raises(ValueError, match=r"without [?]"):
         sqlite_url(Path("/a?b/c.db"))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://bob:s3cret@host:5000/path", "http://host:5000/path"),
+        ("postgresql://token@db/mlflow", "postgresql://db/mlflow"),
+        ("http://127.0.0.1:5000/a@b", "http://127.0.0.1:5000/a@b"),
+        ("sqlite:////home/mlflow.db", "sqlite:////home/mlflow.db"),
+    ],
+)
+def test_an_address_is_shown_without_what_lets_one_in(url, shown):
+    assert without_secrets(url) == shown

@@ -11,7 +11,7 @@ from ml_assets.notifications.send import notify
 from ml_assets.registry.decisions import Decisions
 from ml_assets.registry.registry import Registry
 from ml_assets.retraining.decide import read_decisions
-from ml_assets.training.promotion import roll_back_decision
+from ml_assets.training.promotion import OVERTAKEN, roll_back_decision
 
 
 def roll_back(home: Home, registry: Registry, model: str, to: str | None, now: datetime) -> str:
@@ -33,7 +33,10 @@ def roll_back(home: Home, registry: Registry, model: str, to: str | None, now: d
     decisions.settle()
     served, serves = registry.find_earlier(model, to)
     decision = roll_back_decision(model, served=served, serves=serves, as_of=as_of)
-    decisions.add(decision, run_id=registry.version(model, serves).run_id, as_of=as_of.isoformat(), decided_at=now)
+    run_id = registry.version(model, serves).run_id
+    made = decisions.add(decision, run_id=run_id, as_of=as_of.isoformat(), decided_at=now)
+    if made.rule == OVERTAKEN:
+        raise ValueError(made.reason)
     told = f"{model}: version {serves} serves again instead of version {served}, from {as_of:%Y-%m-%d} on"
     facts = {"model": model, "champion": serves, "before": served}
     # The first channel is the log; the command line says it itself.

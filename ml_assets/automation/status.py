@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_assets.addresses import without_secrets
 from ml_assets.automation.run_records import FINISHED, SUCCEEDED, RunRecords
 from ml_assets.automation.run_tags import DECISION
 from ml_assets.automation.summary import summarise
@@ -65,9 +66,10 @@ def model_status(
     """What is known about one model at ``now``, which freshness is counted to."""
     champion, away = _champion(lake, registry, model.name)
     if champion is None and away is None and lake.exists(f"{model.name}/predictions"):
+        where = without_secrets(registry.tracking_uri)
         raise LookupError(
-            f"{model.name} was scored before, and the registry {registry.tracking_uri} knows no champion of it: put a "
-            "copy of it back, or see ML_ASSETS_MLFLOW"
+            f"{model.name} was scored before, and the registry {where} knows no champion of it: put a copy of it back, "
+            "or see ML_ASSETS_MLFLOW"
         )
     drops = summarise(lake, model.name, spine.partition, model.metric, []).drops
     last = drops.row(-1, named=True) if drops.height else {}

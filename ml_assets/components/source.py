@@ -205,10 +205,9 @@ def _gate_asset(source: Source, group: str) -> dg.AssetsDefinition:
         contract = load_contract(source.contract)
         held, in_use = _withheld(source, tables), tables.partitions(source.table("validated"), DROP)
         # Drops that wait for one of these are judged with them: they may go on now.
-        worked = sorted({*names, *(drop for drop in waiting(held) if drop > names[0])})
+        worked = sorted({*names, *waiting(held)})
         raw = {name: tables.scan(source.table("raw")).filter(pl.col(DROP) == name).collect() for name in worked}
-        gates = _gate_drops(source, tables, contract, raw)
-        measured = {name: _measure(source, tables, name, raw[name], gates[name]) for name in worked}
+        gates, measured = _judge(source, tables, contract, raw)
         failed = {drop: [one.name for one in _failed(checks)] for drop, checks in measured.items()}
         outcome = publish(failed, held, in_use, source.after_failure)
         released = [drop for drop in outcome.published if drop not in names]
@@ -325,29 +324,40 @@ def _failed(checks: Mapping[str, Measured]) -> list[Measured]:
     return [one for one in checks.values() if one.name in BLOCKING and not one.passed]
 
 
-def _gate_drops(source: Source, lake: Lake, contract: type, raw: Mapping[str, pl.DataFrame]) -> dict[str, DropGate]:
-    """The gate of each drop, in order: of two drops of a run that share a key the first keeps it."""
+def _judge(
+    source: Source, lake: Lake, contract: type, raw: Mapping[str, pl.DataFrame]
+) -> tuple[dict[str, DropGate], dict[str, dict[str, Measured]]]:
+    """The gate and the checks of each drop, in order.
+
+    Of two drops of a run that share a key the first keeps it, unless it fails: then what is in use of it counts.
+    """
     from ml_assets.quality.drop_gate import gate_drop
 
     gates: dict[str, DropGate] = {}
-    stored = _keys_in_lake(source, lake, raw)
+    measured: dict[str, dict[str, Measured]] = {}
+    here: list[pl.LazyFrame] = []
+    replaced = set(raw)
     for name, frame in raw.items():
-        here = [gate.result.validated.lazy() for gate in gates.values()]
-        gates[name] = gate_drop(source, contract, name, frame, [*stored, *here])
-    return gates
+        gates[name] = gate_drop(source, contract, name, frame, [*_keys_in_lake(source, lake, frame, replaced), *here])
+        measured[name] = _measure(source, lake, name, frame, gates[name])
+        if _failed(measured[name]):
+            replaced.discard(name)
+        else:
+            here.append(gates[name].result.validated.lazy())
+    return gates, measured
 
 
-def _keys_in_lake(source: Source, lake: Lake, raw: Mapping[str, pl.DataFrame]) -> list[pl.LazyFrame]:
-    """Keys and drops of the validated rows of all drops but those of this run."""
+def _keys_in_lake(source: Source, lake: Lake, frame: pl.DataFrame, replaced: Collection[str]) -> list[pl.LazyFrame]:
+    """Keys and drops of the validated rows, but of drops whose rows this run replaces; as the frame types them."""
     if not lake.exists(source.table("validated")):
         return []
     stored = lake.scan(source.table("validated"))
-    held, schema = stored.collect_schema(), next(iter(raw.values())).schema
+    held, schema = stored.collect_schema(), frame.schema
     if not set(source.key_columns) <= set(held):  # another key was declared when they were written
         return []
     # A cast would keep the reader from skipping files, so only where the declared type has changed since.
     keys = [pl.col(n) if held[n] == schema[n] else pl.col(n).cast(schema[n]) for n in source.key_columns]
-    return [stored.filter(~pl.col(DROP).is_in(list(raw))).select(*keys, DROP)]
+    return [stored.filter(~pl.col(DROP).is_in(sorted(replaced))).select(*keys, DROP)]
 
 
 def _broken_drops(

@@ -36,7 +36,8 @@ class Measured:
 
 
 def bad_row_share(gate: GateResult, max_bad_share: float, made_null: Mapping[str, int] | None = None) -> Measured:
-    """Check `contract`: at most this share (0 to 1) of the rows breaks a rule, but for those that are set aside.
+    """Check `contract`: at most this share (0 to 1) of the rows breaks a rule, but for those that are set aside, which
+    may not be all.
 
     Args:
         made_null: values by column that became null before the contract was applied, for the evidence.
@@ -59,7 +60,10 @@ def bad_row_share(gate: GateResult, max_bad_share: float, made_null: Mapping[str
         "broken_rules": broken,
         **({"values_made_null": dict(made_null)} if made_null else {}),
     }
-    return Measured("contract", gate.bad_share, max_bad_share, gate.bad_share <= max_bad_share, evidence)
+    nothing_left = gate.set_aside > 0 and gate.validated.is_empty()
+    return Measured(
+        "contract", gate.bad_share, max_bad_share, gate.bad_share <= max_bad_share and not nothing_left, evidence
+    )
 
 
 def in_period(gate: DropGate, rows: int, max_bad_share: float) -> Measured:

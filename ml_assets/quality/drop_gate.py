@@ -127,6 +127,8 @@ def _becomes_null(column: str, infinite: bool) -> pl.Expr:
 
 
 def _as_delivered(result: GateResult, numbers: pl.DataFrame) -> GateResult:
+    if not numbers.width:
+        return result
     rows = result.quarantine[ROW] - 1
     return replace(result, quarantine=result.quarantine.with_columns(numbers[rows]))
 

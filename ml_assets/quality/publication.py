@@ -61,7 +61,7 @@ def publish(
     """
     published, withheld = [], {drop: one for drop, one in held.items() if drop not in failed}
     for drop in sorted(failed):
-        blocks = [one.drop for one in withheld.values() if one.drop < drop and one.failed and not one.in_use]
+        blocks = [one.drop for one in withheld.values() if one.drop < drop and one.failed and one.drop not in in_use]
         waits_for = tuple(sorted(blocks)) if after_failure == "wait" and not failed[drop] else ()
         if failed[drop] or waits_for:
             withheld[drop] = Withheld(drop, tuple(failed[drop]), waits_for, drop in in_use)

@@ -36,7 +36,8 @@ class Decisions:
         """The decision on a challenger that nothing has made out of date; None where one is to be made.
 
         A promotion stands for good: going back from it, and forth again, are roll-backs. A refusal stands while it
-        rests on the same basis, unless it was for a latency, which is measured anew.
+        rests on the same basis and the champion that it was compared with serves, unless it was for a latency, which
+        is measured anew.
         """
         made = [
             one
@@ -49,7 +50,12 @@ class Decisions:
         if not made or made[-1].rule == OVERTAKEN:
             return None
         last = made[-1]
-        return last if last.promote or (last.basis == basis and last.rule != LATENCY) else None
+        if last.promote:
+            return last
+        reigning = self._registry.champion(self._model)
+        serves = None if reigning is None or reigning.version == challenger.version else reigning.version
+        stands = last.basis == basis and last.rule != LATENCY and last.champion == serves
+        return last if stands else None
 
     def add(
         self, decision: PromotionDecision, *, run_id: str, as_of: str, basis: str = "", decided_at: datetime
@@ -59,17 +65,20 @@ class Decisions:
         Args:
             run_id: the MLflow run that trained the challenger.
         """
-        self._write(record_promotion(decision, run_id=run_id, as_of=as_of, basis=basis, decided_at=decided_at))
+        record = record_promotion(decision, run_id=run_id, as_of=as_of, basis=basis, decided_at=decided_at)
+        self._write(record)
         self.settle()
-        return read_decisions(self._lake, self._model)[-1]
+        made = [one for one in read_decisions(self._lake, self._model) if one.challenger == record.challenger]
+        return made[-1]
 
     def settle(self) -> None:
-        """Carry out what was decided last, if that has not been done.
+        """Carry out what was decided last to change, if that has not been done.
 
         Only a decision about the champion that still serves is: another one is marked as overtaken, and is to be made
         again.
         """
-        made = read_decisions(self._lake, self._model)
+        every = read_decisions(self._lake, self._model)
+        made = [one for one in every if one.promote or one.rule == OVERTAKEN]
         if not made or not made[-1].promote or not made[-1].id:
             return
         last, registry, name = made[-1], self._registry, self._model

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from ml_assets.addresses import without_secrets
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -62,6 +64,8 @@ class AnsweringClient:
             try:
                 requests.get(f"{self._uri.rstrip('/')}/health", timeout=ANSWER_SECONDS)
                 self._note("")
+            except requests.exceptions.SSLError:  # it is there; whom to trust is told to MLflow's client alone
+                self._note("")
             except requests.exceptions.RequestException as error:
                 self._note(type(error).__name__)
         if self._away:
@@ -71,4 +75,6 @@ class AnsweringClient:
         self._looked, self._away = time.monotonic(), away
 
     def _gone(self) -> RegistryAway:
-        return RegistryAway(f"MLflow at {self._uri} does not answer ({self._away}): start it, or see ML_ASSETS_MLFLOW")
+        return RegistryAway(
+            f"MLflow at {without_secrets(self._uri)} does not answer ({self._away}): start it, or see ML_ASSETS_MLFLOW"
+        )

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ml_assets.addresses import artifact_uri, local_path, sqlite_path
+from ml_assets.registry.local_store import RegistryUnreadable
 from ml_assets.training.sqlite_file import create_whole
 
 _ADDRESSES = {
@@ -33,9 +34,14 @@ def ensure_tracking_store(tracking_uri: str, artifact_root: str | None) -> None:
 
     create_whole(path, create_tables)
     root = None if artifact_root is None else local_path(artifact_root)
-    # Files that lie elsewhere have not come along.
-    if root is not None and root.absolute().is_relative_to(path.absolute().parent):
-        _follow(path, root.absolute())
+    # Only what lies beside the database has come along with it; one that homes share follows none of them.
+    if root is not None and root.absolute().parent == path.absolute().parent:
+        try:
+            _follow(path, root.absolute())
+        except sqlite3.Error as error:
+            raise RegistryUnreadable(
+                f"the registry {path} cannot be read ({error}): put back a copy of it, or see ML_ASSETS_MLFLOW"
+            ) from error
 
 
 def _follow(path: Path, root: Path) -> None:
@@ -62,4 +68,4 @@ def _root_before(connection: sqlite3.Connection) -> Path | None:
     """The folder of files as the database has it: MLflow's first experiment, made with the tables, lies in it."""
     row = connection.execute("SELECT artifact_location FROM experiments WHERE experiment_id = 0").fetchone()
     place = None if row is None else local_path(row[0])
-    return None if place is None else place.parent
+    return None if place is None or not place.is_absolute() else place.parent

@@ -438,6 +438,25 @@ def test_of_two_drops_that_share_a_key_the_first_keeps_it_whatever_is_made_again
     assert shop.rows("validated") == {JANUARY: 200, FEBRUARY: 199}
 
 
+def test_keys_of_a_drop_that_fails_count_only_as_far_as_they_are_in_use(open_shop):
+    shop = open_shop(after_failure="continue")
+    broken, shares_a_key = set_rows(orders(JANUARY), [3], amount=-1.0), set_rows(orders(FEBRUARY), [3], id=7)
+    shop.deliver(JANUARY, broken)
+    shop.deliver(FEBRUARY, shares_a_key)
+    both = shop.project.run(*GATE, drops=[JANUARY, FEBRUARY])
+    assert verdicts(both, "unique_across_drops")[FEBRUARY].passed
+    assert shop.rows("validated") == {FEBRUARY: 200}
+
+    shop = open_shop(after_failure="continue")
+    shop.deliver(JANUARY, orders(JANUARY))
+    assert shop.project.run(*GATE, drops=[JANUARY]).success
+    shop.deliver(JANUARY, broken)
+    shop.deliver(FEBRUARY, shares_a_key)
+    both = shop.project.run(*GATE, drops=[JANUARY, FEBRUARY])
+    assert not verdicts(both, "unique_across_drops")[FEBRUARY].passed
+    assert shop.rows("validated") == {JANUARY: 200}
+
+
 def test_a_list_that_is_delivered_anew_each_month_may_repeat_its_keys(open_shop):
     shop = open_shop(key_scope="drop", drops={"grain": "monthly", "start": "2024-01", "end": "2024-07"})
     for month in (JANUARY, FEBRUARY):
@@ -708,3 +727,10 @@ def test_history_need_not_be_written_again_when_a_column_joins_the_contract(open
     assert shop.project.run(*GATE, drops=[FEBRUARY]).success
     kept = shop.lake.scan("orders/validated").group_by("_drop").agg(pl.col("rain").count()).sort("_drop").collect()
     assert kept.rows() == [(JANUARY, 0), (FEBRUARY, 200)]
+
+
+def test_a_drop_of_which_everything_is_set_aside_does_not_pass(open_shop):
+    shop = open_shop()
+    unbounded(shop.project)
+    shop.deliver(JANUARY, orders(JANUARY).with_columns(amount=pl.lit(float("inf"))))
+    assert not shop.project.run(*GATE, drops=[JANUARY]).success

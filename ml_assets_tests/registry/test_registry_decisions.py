@@ -209,3 +209,31 @@ def test_a_decision_from_before_there_were_identities_stands_and_is_left_alone(w
     Decisions(lake, registry, name).settle()
     assert champion_of(registry, name) == "1"
     assert Decisions(lake, registry, name).standing(registry.version(name, "2"), MOMENT, "b") == record
+
+
+def test_a_refusal_is_made_again_when_another_champion_serves(world):
+    lake, registry, name = world
+    decide(lake, registry, name, "2", "1")
+    decide(lake, registry, name, "3", "2", promote=False)
+    back = roll_back_decision(name, served="2", serves="1", as_of=datetime.fromisoformat(MOMENT))
+    run = registry.version(name, "1").run_id
+    Decisions(lake, registry, name).add(back, run_id=run, as_of=MOMENT, decided_at=NOW)
+    decisions, third = Decisions(lake, registry, name), registry.version(name, "3")
+    assert decisions.standing(third, MOMENT, "b") is None
+    decide(lake, registry, name, "3", "1", promote=False)
+    assert decisions.standing(third, MOMENT, "b").champion == "1"
+
+
+def test_a_promotion_is_carried_out_though_a_refusal_was_written_after_it(world, kill_before, monkeypatch):
+    lake, registry, name = world
+    kill_before(2)
+    with pytest.raises(Killed):
+        decide(lake, registry, name, "2", "1")
+    monkeypatch.undo()
+    assert champion_of(registry, name) == "1"
+    third = registry.version(name, "3")
+    refused = Decisions(lake, registry, name).add(
+        decision(name, "3", "1", promote=False), run_id=third.run_id, as_of=MOMENT, decided_at=NOW
+    )
+    assert (refused.challenger, refused.promote) == ("3", False)
+    assert champion_of(registry, name) == "2"

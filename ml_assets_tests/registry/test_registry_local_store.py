@@ -32,3 +32,11 @@ def test_a_file_that_is_no_registry_is_told_in_one_line(tmp_path, content):
             connection.execute("CREATE TABLE other (id INTEGER)")
     with pytest.raises(RegistryUnreadable, match=r"the registry .*mlflow\.db cannot be read \(.*\): put back a copy"):
         opened(tmp_path).champion("returns")
+
+
+def test_a_database_that_is_none_is_told_in_one_line_where_homes_keep_it(tmp_path):
+    path = tmp_path / "mlflow.db"
+    path.write_bytes(b"no database" * 100)
+    registry = Registry(f"sqlite:///{path}", str(tmp_path / "artifacts"), "training")
+    with pytest.raises(RegistryUnreadable, match="cannot be read"):
+        registry.champion("returns")
