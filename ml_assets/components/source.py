@@ -337,9 +337,10 @@ def _judge(
     measured: dict[str, dict[str, Measured]] = {}
     here: list[pl.LazyFrame] = []
     replaced = set(raw)
+    delivered = dict(lake.scan(source.table("raw")).group_by(DROP).len().collect().iter_rows())
     for name, frame in raw.items():
         gates[name] = gate_drop(source, contract, name, frame, [*_keys_in_lake(source, lake, frame, replaced), *here])
-        measured[name] = _measure(source, lake, name, frame, gates[name])
+        measured[name] = _measure(source, delivered, name, frame, gates[name])
         if _failed(measured[name]):
             replaced.discard(name)
         else:
@@ -394,9 +395,11 @@ def _hashes(source: Source, lake: Lake) -> dict[str, str]:
     return dict(lake.scan(source.table("raw")).select(DROP, CONTENT_HASH).unique().collect().iter_rows())
 
 
-def _measure(source: Source, lake: Lake, drop: str, raw: pl.DataFrame, gate: DropGate) -> dict[str, Measured]:
-    counts = lake.scan(source.table("raw")).group_by(DROP).len().collect()
-    earlier = counts.filter(pl.col(DROP) < drop)["len"].to_list()
+def _measure(
+    source: Source, delivered: Mapping[str, int], drop: str, raw: pl.DataFrame, gate: DropGate
+) -> dict[str, Measured]:
+    """Every check of a drop by itself; ``delivered`` tells how many raw rows each drop has."""
+    earlier = [rows for name, rows in delivered.items() if name < drop]
     limits, gated = source.row_count, gate.result
     measured = [
         bad_row_share(gated, source.max_bad_share, gate.made_null),
