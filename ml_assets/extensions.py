@@ -1,0 +1,88 @@
+"""Implementations of one interface by name: the built-in ones, and those that installed packages add."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class ExtensionError(ValueError):
+    """A name that no implementation bears, that two bear, or whose implementation cannot be loaded."""
+
+
+class Extensions(Generic[T]):
+    """The implementations of one extension point, loaded when they are first used.
+
+    Args:
+        group: entry point group under which an installed package adds its own, such as `ml_assets.model_kinds`.
+        noun: what one implementation is called in messages, such as `model kind`.
+        built_in: `module:attribute` of each implementation that comes with the platform, by name.
+    """
+
+    def __init__(self, group: str, noun: str, built_in: Mapping[str, str]) -> None:
+        self.group = group
+        self.noun = noun
+        self._built_in = {name: EntryPoint(name, address, group) for name, address in built_in.items()}
+        self._loaded: dict[str, T] = {}
+
+    def names(self) -> list[str]:
+        """Return every name that can be used, built-in ones first, then alphabetically."""
+        return list(dict.fromkeys([*self._built_in, *sorted(self._installed), *self._loaded]))
+
+    def register(self, name: str, implementation: T) -> None:
+        """Add an implementation in this process.
+
+        Raises:
+            ExtensionError: the name is taken.
+        """
+        if name in self.names():
+            raise ExtensionError(f"{self.noun} '{name}' is registered already")
+        self._loaded[name] = implementation
+
+    def unregister(self, name: str) -> None:
+        """Remove what `register` added."""
+        del self._loaded[name]
+
+    def get(self, name: str) -> T:
+        """Return the implementation of this name.
+
+        Raises:
+            ExtensionError: nothing bears the name, or what bears it cannot be loaded.
+        """
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def _load(self, name: str) -> T:
+        entry_point = self._built_in.get(name) or self._installed.get(name)
+        if entry_point is None:
+            raise ExtensionError(
+                f"unknown {self.noun} '{name}': known are {', '.join(self.names())}; "
+                f"an installed package adds one by an entry point of the group '{self.group}'"
+            )
+        try:
+            return getattr(import_module(entry_point.module), entry_point.attr)
+        except (ImportError, AttributeError) as error:
+            raise ExtensionError(
+                f"{self.noun} '{name}' cannot be loaded from '{entry_point.value}' ({_origin(entry_point)}): {error}"
+            ) from error
+
+    @cached_property
+    def _installed(self) -> dict[str, EntryPoint]:
+        installed: dict[str, EntryPoint] = {}
+        for entry_point in entry_points(group=self.group):
+            taken = self._built_in.get(entry_point.name) or installed.get(entry_point.name)
+            if taken is not None and taken.value != entry_point.value:
+                raise ExtensionError(
+                    f"{self.noun} '{entry_point.name}' is named twice: by {_origin(taken)} ('{taken.value}') "
+                    f"and by {_origin(entry_point)} ('{entry_point.value}'); uninstall one of them"
+                )
+            installed[entry_point.name] = entry_point
+        return {name: each for name, each in installed.items() if name not in self._built_in}
+
+
+def _origin(entry_point: EntryPoint) -> str:
+    return f"package {entry_point.dist.name}" if entry_point.dist is not None else "ml_assets"

@@ -1,0 +1,68 @@
+"""Implementations are resolved by name: built in, installed with an entry point, or registered in the process."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ml_assets.extensions import ExtensionError, Extensions
+
+GROUP = "ml_assets.test_shapes"
+
+
+def _shapes() -> Extensions:
+    return Extensions(GROUP, "shape", {"round": "math:pi", "broken": "math:no_such_attribute"})
+
+
+def _install(folder: Path, package: str, entry_points: str) -> None:
+    metadata = folder / f"{package}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{entry_points}\n")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    return tmp_path
+
+
+def test_a_built_in_implementation_is_loaded_by_its_name() -> None:
+    assert _shapes().get("round") == pytest.approx(3.14159, abs=1e-5)
+
+
+def test_an_installed_package_adds_an_implementation(site: Path) -> None:
+    _install(site, "shapes_extra", "square = math:tau")
+    shapes = _shapes()
+    assert shapes.names() == ["round", "broken", "square"]
+    assert shapes.get("square") == pytest.approx(6.28318, abs=1e-5)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones_and_the_way_to_add_one() -> None:
+    message = "unknown shape 'oval': known are round, broken; an installed package adds one by an entry point of the"
+    with pytest.raises(ExtensionError, match=message):
+        _shapes().get("oval")
+
+
+def test_an_implementation_that_cannot_be_loaded_is_named_with_its_address() -> None:
+    with pytest.raises(ExtensionError, match="shape 'broken' cannot be loaded from 'math:no_such_attribute'"):
+        _shapes().get("broken")
+
+
+@pytest.mark.parametrize("package", [["one", "two"], ["one"]], ids=["two packages", "a package and the platform"])
+def test_a_name_that_two_bear_is_refused(site: Path, package: list[str]) -> None:
+    name = "square" if len(package) == 2 else "round"
+    for each, address in zip(package, ["math:tau", "math:e"], strict=False):
+        _install(site, each, f"{name} = {address}")
+    with pytest.raises(ExtensionError, match=f"shape '{name}' is named twice: .* uninstall one of them"):
+        _shapes().get("oval")
+
+
+def test_what_is_registered_in_the_process_can_be_used_and_removed() -> None:
+    shapes = _shapes()
+    shapes.register("oval", 1.0)
+    assert shapes.get("oval") == 1.0
+    with pytest.raises(ExtensionError, match="shape 'oval' is registered already"):
+        shapes.register("oval", 2.0)
+    shapes.unregister("oval")
+    assert "oval" not in shapes.names()
