@@ -18,11 +18,11 @@ import numpy as np
 import polars as pl
 
 from ml_assets.automation.projects import declared_models
-from ml_assets.components.feature_view import FeatureView
-from ml_assets.components.model_context import ModelContext
+from ml_assets.components.features.feature_view import FeatureView
+from ml_assets.components.features.spine import Spine
+from ml_assets.components.model.context import ModelContext
+from ml_assets.components.model.training import read_part
 from ml_assets.components.records import AS_OF, TrainedVersion, read_record
-from ml_assets.components.spine import Spine
-from ml_assets.components.training_assets import read_part
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.project import load_current

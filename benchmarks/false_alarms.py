@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from ml_assets.components.evaluation_assets import PREDICTION, SCORE
-from ml_assets.components.feature_view import FeatureView
-from ml_assets.components.ml_model import MLModel
+from ml_assets.components.features.feature_view import FeatureView
+from ml_assets.components.features.spine import Spine
+from ml_assets.components.model.evaluation import PREDICTION, SCORE
+from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.records import AS_OF, VERSION
-from ml_assets.components.spine import Spine
 from ml_assets.durations import parse_duration
 from ml_assets.home import Home
 from ml_assets.lake import Lake

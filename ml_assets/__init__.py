@@ -7,11 +7,11 @@ from typing import Any
 __version__ = "0.1.0"
 
 COMPONENTS = {
-    "DbtTables": "dbt_tables",
-    "FeatureView": "feature_view",
-    "MLModel": "ml_model",
-    "Source": "source",
-    "Spine": "spine",
+    "DbtTables": "dbt.tables",
+    "FeatureView": "features.feature_view",
+    "MLModel": "model.ml_model",
+    "Source": "sources.source",
+    "Spine": "features.spine",
 }
 """What a ``defs.yaml`` can declare -> the module that makes it."""
 
@@ -24,7 +24,7 @@ def __getattr__(name: str) -> Any:
     if name in COMPONENTS:
         return getattr(import_module(f"ml_assets.components.{COMPONENTS[name]}"), name)
     if name == "declare":
-        return import_module("ml_assets.components.project_tree").declare
+        return import_module("ml_assets.components.project.tree").declare
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -10,7 +10,7 @@ import dagster as dg
 from ml_assets.automation.begun import is_begun
 from ml_assets.automation.run_tags import RANGE_END, RANGE_START
 from ml_assets.components.partitions import WHOLE
-from ml_assets.components.source import Source
+from ml_assets.components.sources.source import Source
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
 from ml_assets.sources.grains import has_ended, stretches

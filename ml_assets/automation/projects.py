@@ -3,8 +3,8 @@
 import dagster as dg
 from pydantic import BaseModel
 
-from ml_assets.components.ml_model import MLModel
-from ml_assets.components.spine import Spine
+from ml_assets.components.features.spine import Spine
+from ml_assets.components.model.ml_model import MLModel
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.declarations.reading import Fault
 

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from ml_assets.automation.projects import spine_of
 from ml_assets.code_version import code_fingerprint
-from ml_assets.components.feature_view import FeatureView
-from ml_assets.components.ml_model import MLModel
-from ml_assets.components.model_context import ModelContext
+from ml_assets.components.features.feature_view import FeatureView
+from ml_assets.components.model.context import ModelContext
+from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.partitions import drop_end
 from ml_assets.home import Home
 from ml_assets.lake import Lake

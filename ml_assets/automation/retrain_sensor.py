@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from ml_assets.automation.run_tags import DECISION
-from ml_assets.components.ml_model import MLModel
+from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.stages import STAGE, TRAINING
 from ml_assets.lake import Lake
 from ml_assets.notifications.channels import LogChannel, channels_from_environment

@@ -12,10 +12,10 @@ from ml_assets.automation.failure_sensor import run_failures
 from ml_assets.automation.recovery import ask_again_for_retries, close_lost_runs
 from ml_assets.automation.retrain_sensor import retrain_sensor
 from ml_assets.automation.served_sensor import served_sensor
-from ml_assets.components.feature_view import FeatureView
-from ml_assets.components.ml_model import MLModel
-from ml_assets.components.source import Source
-from ml_assets.components.spine import Spine
+from ml_assets.components.features.feature_view import FeatureView
+from ml_assets.components.features.spine import Spine
+from ml_assets.components.model.ml_model import MLModel
+from ml_assets.components.sources.source import Source
 from ml_assets.components.stages import FEATURE, STAGE
 from ml_assets.resources import RegistryResource
 

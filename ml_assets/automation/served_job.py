@@ -14,7 +14,7 @@ from ml_assets.automation.lifecycle import PlannedRun
 from ml_assets.automation.progress import run_progress
 from ml_assets.automation.projects import find_model, spine_of
 from ml_assets.automation.served_sensor import drops_to_gather
-from ml_assets.components.skew_records import SKEW
+from ml_assets.components.model.skew_records import SKEW
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.serving.skew import SkewRecord

@@ -6,8 +6,8 @@ import json
 import dagster as dg
 import polars as pl
 
-from ml_assets.components.serving_assets import LOG
-from ml_assets.components.spine import Spine
+from ml_assets.components.features.spine import Spine
+from ml_assets.components.model.serving import LOG
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
 from ml_assets.sources.grains import WHOLE

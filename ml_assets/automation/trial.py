@@ -15,10 +15,10 @@ from rich.table import Table
 
 from ml_assets.addresses import sqlite_url
 from ml_assets.automation.projects import spine_of
-from ml_assets.components.feature_view import FeatureView
-from ml_assets.components.ml_model import MLModel
-from ml_assets.components.model_context import ModelContext
-from ml_assets.components.source import Source
+from ml_assets.components.features.feature_view import FeatureView
+from ml_assets.components.model.context import ModelContext
+from ml_assets.components.model.ml_model import MLModel
+from ml_assets.components.sources.source import Source
 from ml_assets.lake import Lake
 
 TRIALS = 3

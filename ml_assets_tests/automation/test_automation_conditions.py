@@ -15,7 +15,7 @@ from dagster._core.events import DagsterEvent, StepMaterializationData
 from dagster._utils.caching_instance_queryer import CachingInstanceQueryer
 
 from ml_assets.components import conditions
-from ml_assets.components.drop_checks import results_by_drop
+from ml_assets.components.metadata.drop_checks import results_by_drop
 from ml_assets.components.partitions import SINGLE_RUN
 from ml_assets.components.stages import (
     FEATURE,

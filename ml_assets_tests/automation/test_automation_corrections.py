@@ -16,8 +16,8 @@ import polars as pl
 import pytest
 
 from ml_assets.automation.correction_sensor import Reached, correction_sensor
-from ml_assets.components.feature_view import FeatureView
-from ml_assets.components.spine import Spine
+from ml_assets.components.features.feature_view import FeatureView
+from ml_assets.components.features.spine import Spine
 from ml_assets.features.engine import compute_features
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from ml_assets.automation.drop_sensor import drop_sensor
-from ml_assets.components.source import Source
+from ml_assets.components.sources.source import Source
 from ml_assets.resources import LakeResource
 from ml_assets.sources.errors import SourceError
 from ml_assets.sources.read import read_drops

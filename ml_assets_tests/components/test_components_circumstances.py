@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
+from ml_assets.components.model.retraining import _circumstances
 from ml_assets.components.records import TrainedVersion, write_record
-from ml_assets.components.retraining_assets import _circumstances
 from ml_assets.lake import Lake
 from ml_assets.sources.spec import Drops
 

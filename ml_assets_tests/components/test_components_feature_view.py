@@ -5,7 +5,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from ml_assets.components import feature_view
+from ml_assets.components.features import feature_view
 from ml_assets.features import parts
 from ml_assets.features.parts import compute_features_in_parts
 

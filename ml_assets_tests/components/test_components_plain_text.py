@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from ml_assets.automation.new_project import create_project
-from ml_assets.components.project_tree import ProjectTree
+from ml_assets.components.project.tree import ProjectTree
 from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.declared import Declared
 from ml_assets.scaffolding.document import render_document

@@ -86,7 +86,7 @@ def closed(project):
 
 
 def views_of(project):
-    from ml_assets.components.feature_view import FeatureView
+    from ml_assets.components.features.feature_view import FeatureView
 
     views = project.tree.get_all_components(of_type=FeatureView)
     return {view.name: view for view in views}
@@ -268,7 +268,7 @@ def test_monitoring_needs_something_served(watched):
 
 def test_the_sensor_asks_for_drops_with_new_answers_alone(project):
     from ml_assets.automation.served_sensor import served_sensor
-    from ml_assets.components.spine import Spine
+    from ml_assets.components.features.spine import Spine
     from ml_assets.resources import LakeResource
 
     (spine,) = project.tree.get_all_components(of_type=Spine)

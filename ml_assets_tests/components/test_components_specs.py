@@ -106,7 +106,7 @@ def test_no_other_job_fills_the_online_store(definitions):
 
 def test_code_versions_change_with_the_declaration():
     from ml_assets.components.declared import declaration_version
-    from ml_assets.components.source import Source
+    from ml_assets.components.sources.source import Source
 
     def version(**change):
         declared = {

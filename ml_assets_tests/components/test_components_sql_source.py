@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from ml_assets.automation.drop_sensor import drop_sensor
-from ml_assets.components.source import Source
+from ml_assets.components.sources.source import Source
 from ml_assets.resources import LakeResource
 
 SOURCE = {

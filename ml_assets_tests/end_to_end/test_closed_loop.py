@@ -22,14 +22,14 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ml_assets.automation.projects import find_model, spine_of
-from ml_assets.components.evaluation_assets import evaluation_assets
-from ml_assets.components.feature_view import FeatureView
-from ml_assets.components.model_context import ModelContext
-from ml_assets.components.monitoring_assets import monitoring_assets, scored_rows
-from ml_assets.components.online_features import online_asset
-from ml_assets.components.retraining_assets import retraining_assets
-from ml_assets.components.serving_assets import serving_assets
-from ml_assets.components.training_assets import training_assets
+from ml_assets.components.features.feature_view import FeatureView
+from ml_assets.components.features.online import online_asset
+from ml_assets.components.model.context import ModelContext
+from ml_assets.components.model.evaluation import evaluation_assets
+from ml_assets.components.model.monitoring import monitoring_assets, scored_rows
+from ml_assets.components.model.retraining import retraining_assets
+from ml_assets.components.model.serving import serving_assets
+from ml_assets.components.model.training import training_assets
 from ml_assets.lake import Lake
 from ml_assets.online.spec import OnlineSpec
 from ml_assets.project import load_project

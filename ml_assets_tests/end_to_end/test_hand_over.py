@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ml_assets.components.feature_view import FeatureView
+from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.features.engine import compute_features
 from ml_assets.features.stored import stored_features, stored_view
 from ml_assets.online.stored import MOMENT

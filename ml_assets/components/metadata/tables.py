@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import dagster as dg
 import polars as pl
 
-from ml_assets.components.described import described as describe_columns
+from ml_assets.components.metadata.columns import described as describe_columns
 from ml_assets.lake import TableVersion
 
 

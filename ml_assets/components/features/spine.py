@@ -3,7 +3,7 @@
 import dagster as dg
 
 from ml_assets.components.partitions import partitions_of
-from ml_assets.components.scaffolders import SpineScaffolder
+from ml_assets.components.scaffolders.components import SpineScaffolder
 from ml_assets.declarations.specs import DeclaredSpine
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import polars as pl
 
-from ml_assets.components.described import SERVED_ANSWERS
-from ml_assets.components.drop_checks import results_by_drop
-from ml_assets.components.feature_view import FeatureView
-from ml_assets.components.metadata import data_version, markdown, table_metadata
-from ml_assets.components.model_context import ModelContext
-from ml_assets.components.online_features import online_key
+from ml_assets.components.features.feature_view import FeatureView
+from ml_assets.components.features.online import online_key
+from ml_assets.components.metadata.columns import SERVED_ANSWERS
+from ml_assets.components.metadata.drop_checks import results_by_drop
+from ml_assets.components.metadata.tables import data_version, markdown, table_metadata
+from ml_assets.components.model.context import ModelContext
+from ml_assets.components.model.skew_records import SKEW, store_skew
 from ml_assets.components.partitions import SINGLE_RUN, drops_of
-from ml_assets.components.skew_records import SKEW, store_skew
 from ml_assets.components.stages import SERVED, STAGE
 from ml_assets.features.expressions import columns_read
 from ml_assets.features.spec import FeatureViewSpec

@@ -9,7 +9,7 @@ import polars as pl
 from ml_assets.components.conditions import FOLLOW_OR_REFRESH
 from ml_assets.components.declared import declaration_version
 from ml_assets.components.freshness import freshness_policy
-from ml_assets.components.metadata import markdown
+from ml_assets.components.metadata.tables import markdown
 from ml_assets.components.run_clock import run_started
 from ml_assets.components.stages import ONLINE, STAGE
 from ml_assets.features.spec import FeatureViewSpec

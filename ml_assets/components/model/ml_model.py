@@ -3,11 +3,11 @@
 import dagster as dg
 
 from ml_assets.components.declared import use_case
-from ml_assets.components.feature_view import FeatureView
-from ml_assets.components.model_context import ModelContext
-from ml_assets.components.scaffolders import MLModelScaffolder
-from ml_assets.components.source import Source
-from ml_assets.components.spine import find_spine
+from ml_assets.components.features.feature_view import FeatureView
+from ml_assets.components.features.spine import find_spine
+from ml_assets.components.model.context import ModelContext
+from ml_assets.components.scaffolders.components import MLModelScaffolder
+from ml_assets.components.sources.source import Source
 from ml_assets.declarations.specs import DeclaredModel
 
 
@@ -16,12 +16,12 @@ class MLModel(DeclaredModel, dg.Component, dg.Resolvable):
     """A model: tuned, trained, evaluated, promoted, scored and watched."""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        from ml_assets.components.evaluation_assets import evaluation_assets
-        from ml_assets.components.monitoring_assets import monitoring_assets
-        from ml_assets.components.retraining_assets import retraining_assets
-        from ml_assets.components.scoring_assets import scoring_assets
-        from ml_assets.components.serving_assets import serving_assets
-        from ml_assets.components.training_assets import training_assets
+        from ml_assets.components.model.evaluation import evaluation_assets
+        from ml_assets.components.model.monitoring import monitoring_assets
+        from ml_assets.components.model.retraining import retraining_assets
+        from ml_assets.components.model.scoring import scoring_assets
+        from ml_assets.components.model.serving import serving_assets
+        from ml_assets.components.model.training import training_assets
 
         model = self.in_context(context)
         return dg.Definitions(

@@ -8,9 +8,9 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.components.conditions import SCORE_DROPS
-from ml_assets.components.described import PREDICTIONS
-from ml_assets.components.metadata import data_version, markdown, table_metadata
-from ml_assets.components.model_context import ModelContext
+from ml_assets.components.metadata.columns import PREDICTIONS
+from ml_assets.components.metadata.tables import data_version, markdown, table_metadata
+from ml_assets.components.model.context import ModelContext
 from ml_assets.components.partitions import SINGLE_RUN, drops_of
 from ml_assets.components.records import VERSION
 from ml_assets.components.run_clock import run_started

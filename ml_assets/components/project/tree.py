@@ -26,7 +26,7 @@ from dagster_shared.yaml_utils import parse_yamls_with_source_position
 from pydantic import BaseModel
 
 import ml_assets
-from ml_assets.components.plain_text import with_plain_text
+from ml_assets.components.project.plain_text import with_plain_text
 from ml_assets.declarations.problems import DeclarationError, Path, Problem, problem_of, problems_of
 from ml_assets.declarations.user_code import blame
 

@@ -9,9 +9,9 @@ import polars as pl
 
 from ml_assets.components.conditions import retrain_when_stale
 from ml_assets.components.declared import declaration_version
-from ml_assets.components.described import describe_features
+from ml_assets.components.features.spine import Spine
+from ml_assets.components.metadata.columns import describe_features
 from ml_assets.components.partitions import drop_end
-from ml_assets.components.spine import Spine
 from ml_assets.components.stages import SCORING, SERVED, STAGE, TRAINING
 from ml_assets.declarations.specs import DeclaredView
 from ml_assets.features.assemble import ViewTables, join_features

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ml_assets.components.model_context import ModelContext
+from ml_assets.components.model.context import ModelContext
 from ml_assets.components.records import VERSION
 from ml_assets.lake import Lake
 

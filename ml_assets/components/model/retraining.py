@@ -7,9 +7,9 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.components.conditions import FOLLOW_DROPS
-from ml_assets.components.metadata import column_schema, markdown
-from ml_assets.components.model_context import ModelContext
-from ml_assets.components.monitoring_assets import as_predicted, reference_rows, scored_rows
+from ml_assets.components.metadata.tables import column_schema, markdown
+from ml_assets.components.model.context import ModelContext
+from ml_assets.components.model.monitoring import as_predicted, reference_rows, scored_rows
 from ml_assets.components.partitions import SINGLE_RUN, drop_end, drops_of
 from ml_assets.components.records import AS_OF, VERSION, TrainedVersion
 from ml_assets.lake import Lake

@@ -15,11 +15,11 @@ import dagster as dg
 import polars as pl
 
 from ml_assets import __version__
-from ml_assets.components.feature_view import FeatureView
-from ml_assets.components.ml_model import MLModel
-from ml_assets.components.project_tree import Placed, ProjectTree, by_use_case
-from ml_assets.components.source import Source
-from ml_assets.components.spine import Spine
+from ml_assets.components.features.feature_view import FeatureView
+from ml_assets.components.features.spine import Spine
+from ml_assets.components.model.ml_model import MLModel
+from ml_assets.components.project.tree import Placed, ProjectTree, by_use_case
+from ml_assets.components.sources.source import Source
 from ml_assets.declarations.problems import DeclarationError
 from ml_assets.declarations.requested import offline_views, requested_columns
 from ml_assets.declarations.specs import DeclaredDbtTables

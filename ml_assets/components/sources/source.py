@@ -7,12 +7,12 @@ import polars as pl
 
 from ml_assets.components.conditions import REFRESH_WHEN_STALE, follow_inputs
 from ml_assets.components.declared import declaration_version, use_case
-from ml_assets.components.described import RAW_COLUMNS
-from ml_assets.components.drop_checks import results_by_drop
 from ml_assets.components.freshness import freshness_policy
-from ml_assets.components.metadata import data_version, table_metadata
+from ml_assets.components.metadata.columns import RAW_COLUMNS
+from ml_assets.components.metadata.drop_checks import results_by_drop
+from ml_assets.components.metadata.tables import data_version, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, WHOLE, drops_of, partitions_of
-from ml_assets.components.scaffolders import SourceScaffolder
+from ml_assets.components.scaffolders.components import SourceScaffolder
 from ml_assets.components.stages import SOURCE, STAGE, STATIC_SOURCE
 from ml_assets.declarations.specs import DeclaredSource
 from ml_assets.lake import Lake, TableVersion

@@ -8,10 +8,10 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.components.conditions import follow_together
-from ml_assets.components.dbt_specs import ModelSpec, dbt_specs
-from ml_assets.components.metadata import column_schema, data_version, table_metadata
+from ml_assets.components.dbt.specs import ModelSpec, dbt_specs
+from ml_assets.components.metadata.tables import column_schema, data_version, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, WHOLE, partitions_of
-from ml_assets.components.scaffolders import DbtTablesScaffolder
+from ml_assets.components.scaffolders.components import DbtTablesScaffolder
 from ml_assets.components.stages import STAGE, STATIC_TABLE, TABLE
 from ml_assets.declarations.specs import DeclaredDbtTables
 from ml_assets.home import Home

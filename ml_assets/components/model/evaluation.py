@@ -10,11 +10,13 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from ml_assets.components.comparison import Comparison, compare_versions
-from ml_assets.components.described import DECISIONS, EVALUATION, SCORES
 from ml_assets.components.freshness import freshness_policy
-from ml_assets.components.metadata import column_schema, data_version, inline_png, markdown, table_metadata
-from ml_assets.components.model_context import ModelContext
+from ml_assets.components.metadata.columns import DECISIONS, EVALUATION, SCORES
+from ml_assets.components.metadata.tables import column_schema, data_version, inline_png, markdown, table_metadata
+from ml_assets.components.model.comparison import Comparison, compare_versions
+from ml_assets.components.model.context import ModelContext
+from ml_assets.components.model.skew_records import latest_skew
+from ml_assets.components.model.training import read_part
 from ml_assets.components.partitions import drop_at
 from ml_assets.components.records import (
     TrainedVersion,
@@ -24,9 +26,7 @@ from ml_assets.components.records import (
     replace_as_of,
 )
 from ml_assets.components.run_clock import run_started
-from ml_assets.components.skew_records import latest_skew
 from ml_assets.components.stages import STAGE, TRAINING
-from ml_assets.components.training_assets import read_part
 from ml_assets.lake import Lake
 from ml_assets.resources import AsOf, LakeResource, RegistryResource
 from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION

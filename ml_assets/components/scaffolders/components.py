@@ -255,10 +255,10 @@ class _Folder:
         """What the project declares already."""
         import sys
 
-        from ml_assets.components.feature_view import FeatureView
-        from ml_assets.components.project_tree import ProjectTree
-        from ml_assets.components.source import Source
-        from ml_assets.components.spine import Spine
+        from ml_assets.components.features.feature_view import FeatureView
+        from ml_assets.components.features.spine import Spine
+        from ml_assets.components.project.tree import ProjectTree
+        from ml_assets.components.sources.source import Source
         from ml_assets.scaffolding.declared import Declared
 
         project = self._project

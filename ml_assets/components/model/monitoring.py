@@ -9,10 +9,10 @@ import polars as pl
 import polars.selectors as cs
 
 from ml_assets.components.conditions import FOLLOW_DROPS
-from ml_assets.components.described import DRIFT, PERFORMANCE
-from ml_assets.components.evaluation_assets import IMPORTANCE, PREDICTION, SCORE
-from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
-from ml_assets.components.model_context import ModelContext
+from ml_assets.components.metadata.columns import DRIFT, PERFORMANCE
+from ml_assets.components.metadata.tables import data_version, inline_png, markdown, table_metadata
+from ml_assets.components.model.context import ModelContext
+from ml_assets.components.model.evaluation import IMPORTANCE, PREDICTION, SCORE
 from ml_assets.components.partitions import SINGLE_RUN, drop_at, drop_end, drops_of
 from ml_assets.components.records import VERSION
 from ml_assets.lake import Lake

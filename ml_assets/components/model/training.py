@@ -7,10 +7,10 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.code_version import platform_version, project_code
-from ml_assets.components.described import TRAINING_SET
-from ml_assets.components.feature_view import AUDITED_ROWS, POINT_IN_TIME, differing_features
-from ml_assets.components.metadata import data_version, inline_png, markdown, table_metadata
-from ml_assets.components.model_context import ROW, ModelContext
+from ml_assets.components.features.feature_view import AUDITED_ROWS, POINT_IN_TIME, differing_features
+from ml_assets.components.metadata.columns import TRAINING_SET
+from ml_assets.components.metadata.tables import data_version, inline_png, markdown, table_metadata
+from ml_assets.components.model.context import ROW, ModelContext
 from ml_assets.components.partitions import drop_at
 from ml_assets.components.records import (
     AS_OF,

@@ -9,12 +9,12 @@ import polars as pl
 
 from ml_assets.components.conditions import follow_inputs
 from ml_assets.components.declared import declaration_version, use_case
-from ml_assets.components.described import describe_features
+from ml_assets.components.features.spine import Spine, find_spine
 from ml_assets.components.freshness import freshness_policy
-from ml_assets.components.metadata import data_version, markdown, table_metadata
+from ml_assets.components.metadata.columns import describe_features
+from ml_assets.components.metadata.tables import data_version, markdown, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, drops_of
-from ml_assets.components.scaffolders import FeatureViewScaffolder
-from ml_assets.components.spine import Spine, find_spine
+from ml_assets.components.scaffolders.components import FeatureViewScaffolder
 from ml_assets.components.stages import FEATURE, STAGE
 from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
 from ml_assets.features.digests import INPUTS, digest_inputs
@@ -34,7 +34,7 @@ class FeatureView(DeclaredView, dg.Component, dg.Resolvable):
     """Features of one entity over one table, computed as of each row of a spine."""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        from ml_assets.components.online_features import online_asset
+        from ml_assets.components.features.online import online_asset
 
         group = use_case(context)
         assets = [_feature_asset(self, find_spine(context, self.spine), group)]

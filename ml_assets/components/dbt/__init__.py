@@ -1,0 +1,1 @@
+"""DbtTables: SQL models of a dbt project."""

@@ -1,0 +1,1 @@
+"""MLModel: the assets of one model's life, from training set to retrain decision."""

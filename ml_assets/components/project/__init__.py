@@ -1,0 +1,1 @@
+"""The declarations of a project: read as a tree, and checked against one another."""
