@@ -12,8 +12,8 @@ from ml_assets.handover.directory import whole_directory
 from ml_assets.handover.mlflow_image import MODEL_FOLDER, write_mlflow_image
 from ml_assets.handover.readme import render_readme
 from ml_assets.handover.scorer import BUNDLE, write_native_scorer, write_onnx_scorer
-from ml_assets.serving.onnx_model import NotAsOnnx
 from ml_assets.training.fit import TrainedModel
+from ml_assets.training.kinds.xgboost_onnx import NotAsOnnx
 
 Form = Literal["bentoml", "onnx", "mlflow-docker"]
 FORMS: tuple[Form, ...] = get_args(Form)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from ml_assets.serving.onnx_model import to_onnx
 from ml_assets.training.fit import TrainedModel, save_model, save_record
-from ml_assets.training.spaces import LIGHTGBM, SKLEARN, XGBOOST, library
+from ml_assets.training.kinds.spaces import LIGHTGBM, SKLEARN, XGBOOST, library
+from ml_assets.training.kinds.xgboost_onnx import to_onnx
 
 BUNDLE = Path(__file__).parent / "bundle"
 """Files that are copied as they are; they import nothing of the platform."""
@@ -53,7 +53,7 @@ def _lightgbm_needs(model: TrainedModel, folder: Path) -> list[str]:  # noqa: AR
 def _sklearn_needs(model: TrainedModel, folder: Path) -> list[str]:
     import json
 
-    from ml_assets.training.sklearn_kind import FILE, trusted_types
+    from ml_assets.training.kinds.sklearn import FILE, trusted_types
 
     (folder / "trusted.json").write_text(json.dumps(trusted_types(folder / FILE, model.kind)))
     own = model.kind.partition(":")[2].partition(".")[0]

@@ -9,8 +9,8 @@ import polars as pl
 
 from ml_assets.registry.quiet_mlflow import import_mlflow
 from ml_assets.training.fit import TrainedModel, predict, save_record
+from ml_assets.training.kinds.spaces import LIGHTGBM, SKLEARN, XGBOOST, library
 from ml_assets.training.known_answers import KnownAnswers, as_frame, plain_rows
-from ml_assets.training.spaces import LIGHTGBM, SKLEARN, XGBOOST, library
 from ml_assets.training.tasks import MULTICLASS, REGRESSION
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _write_lightgbm(model: TrainedModel, directory: Path, **about: Any) -> None:
 def _write_sklearn(model: TrainedModel, directory: Path, **about: Any) -> None:
     import tempfile
 
-    from ml_assets.training.sklearn_kind import FILE, save, trusted_types
+    from ml_assets.training.kinds.sklearn import FILE, save, trusted_types
 
     with tempfile.TemporaryDirectory() as folder:
         save(model.estimator, Path(folder, FILE))

@@ -13,7 +13,7 @@ from ml_assets.registry.datasets import dataset_input
 from ml_assets.registry.model_files import write_model_files
 from ml_assets.registry.records import LoggedModel
 from ml_assets.training.fit import TrainedModel
-from ml_assets.training.spaces import library
+from ml_assets.training.kinds.spaces import library
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ml_assets.serving.errors import BadRequest
-from ml_assets.serving.onnx_model import NotAsOnnx, open_booster
 from ml_assets.serving.plain_scores import plain_columns
 from ml_assets.serving.row_encoder import RowEncoder
 from ml_assets.training.fit import TrainedModel, calibrated
+from ml_assets.training.kinds.spaces import XGBOOST
+from ml_assets.training.kinds.xgboost_onnx import NotAsOnnx, open_booster
 from ml_assets.training.scored import score_columns
-from ml_assets.training.spaces import XGBOOST
 
 log = logging.getLogger(__name__)
 

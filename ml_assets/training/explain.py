@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 
 from ml_assets.training.fit import TrainedModel
+from ml_assets.training.kinds.spaces import SKLEARN, library
 from ml_assets.training.sampling import sample_rows
-from ml_assets.training.spaces import SKLEARN, library
 from ml_assets.training.tasks import REGRESSION
 
 

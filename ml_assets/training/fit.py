@@ -13,10 +13,10 @@ from ml_assets.training.calibration import Calibration, calibrate, fit_calibrati
 from ml_assets.training.conformal import Intervals, fit_intervals
 from ml_assets.training.encoding import Encoding
 from ml_assets.training.inputs import ModelInputs
-from ml_assets.training.kinds import Kind, Problem, find_kind
+from ml_assets.training.kinds.base import Kind, Problem, find_kind
+from ml_assets.training.kinds.spaces import XGBOOST
 from ml_assets.training.known_answers import KnownAnswers
 from ml_assets.training.outcomes import learn_classes, outcomes, targets
-from ml_assets.training.spaces import XGBOOST
 from ml_assets.training.spec import IntervalSpec, TrainingSpec
 from ml_assets.training.tasks import BINARY, MULTICLASS, Task
 

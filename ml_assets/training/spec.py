@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ml_assets.durations import parse_duration
-from ml_assets.training.spaces import (
+from ml_assets.training.kinds.spaces import (
     RESERVED_PARAMETERS,
     SKLEARN,
     ParameterRange,

@@ -12,9 +12,9 @@ import pytest
 from ml_assets.handover import scorer
 from ml_assets.handover.agreement import Disagreement, check_answers, compare_scores
 from ml_assets.handover.package import package_model
-from ml_assets.serving.onnx_model import to_onnx
 from ml_assets.training.calibration import Calibration, Curve
 from ml_assets.training.fit import calibrated
+from ml_assets.training.kinds.xgboost_onnx import to_onnx
 from ml_assets.training.scored import scored
 
 NATIVE = {"model.json", "encoding.json", "score.py", "estimator.py", "requirements.txt", "README.md"}

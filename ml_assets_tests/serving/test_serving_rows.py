@@ -262,7 +262,7 @@ def test_contributions_of_several_classes_are_told_by_class(models):
 
 
 def test_a_kind_without_contributions_says_so(serving, monkeypatch):
-    from ml_assets.training import xgboost_kind
+    from ml_assets.training.kinds import xgboost as xgboost_kind
 
     monkeypatch.setattr(xgboost_kind, "contributions", lambda *_: None)
     done = serving().post(PATH, json={"rows": [ROW], "contributions": True})

@@ -26,7 +26,7 @@ from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.sources.spec import DROP
 from ml_assets.training.inputs import ModelInputs
-from ml_assets.training.spaces import library
+from ml_assets.training.kinds.spaces import library
 from ml_assets.training.spec import ModelSpec, SpineSpec
 
 ROW = "_row"

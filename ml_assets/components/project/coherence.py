@@ -30,7 +30,7 @@ from ml_assets.serving.declared import request_kind
 from ml_assets.sources.grains import WHOLE, drop_start
 from ml_assets.sources.moments import misfit
 from ml_assets.sources.spec import DROP, Drops
-from ml_assets.training.spaces import SKLEARN, library
+from ml_assets.training.kinds.spaces import SKLEARN, library
 from ml_assets.training.splits import check_label_type
 from ml_assets.training.tasks import fitting_metrics, listed
 
@@ -412,7 +412,7 @@ def _leaks(model: MLModel, spine: Spine, view: FeatureView) -> Iterator[str]:
 
 
 def _check_estimator(model: MLModel) -> None:
-    from ml_assets.training.sklearn_kind import find_estimator
+    from ml_assets.training.kinds.sklearn import find_estimator
 
     known = find_estimator(model.kind)().get_params()
     strange = sorted({*model.search.space, *model.training.parameters} - set(known))

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ml_assets.training.encoding import Encoding
-from ml_assets.training.spaces import library
+from ml_assets.training.kinds.spaces import library
 from ml_assets.training.spec import TrainingSpec
 from ml_assets.training.tasks import Task
 
@@ -90,4 +90,4 @@ class Kind(Protocol):
 
 def find_kind(kind: str) -> Kind:
     """The module behind a declared kind."""
-    return import_module(f"ml_assets.training.{library(kind)}_kind")
+    return import_module(f"ml_assets.training.kinds.{library(kind)}")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ml_assets.training.fit import TrainedModel
-from ml_assets.training.spaces import XGBOOST
+from ml_assets.training.kinds.spaces import XGBOOST
 
 if TYPE_CHECKING:
     import xgboost as xgb
