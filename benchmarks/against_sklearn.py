@@ -27,11 +27,11 @@ from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.project import load_current
 from ml_assets.resources import RegistryResource
-from ml_assets.training.baseline import fit_baseline, predict_baseline
-from ml_assets.training.bootstrap import bootstrap
-from ml_assets.training.evaluate import time_blocks
+from ml_assets.training.evaluation.baseline import fit_baseline, predict_baseline
+from ml_assets.training.evaluation.evaluate import time_blocks
 from ml_assets.training.fit import predict
-from ml_assets.training.metrics import measure
+from ml_assets.training.metrics.bootstrap import bootstrap
+from ml_assets.training.metrics.ranked_scores import measure
 from ml_assets.training.outcomes import align_classes, outcomes, pair
 from ml_assets.training.tasks import METRICS, REGRESSION, measured_metrics
 

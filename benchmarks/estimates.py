@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from ml_assets.monitoring.performance import estimate_performance, realise_performance
+from ml_assets.monitoring.performance.watch import estimate_performance, realise_performance
 from ml_assets.monitoring.spec import MonitoringSpec
 
 START = datetime(2020, 1, 1, tzinfo=UTC)

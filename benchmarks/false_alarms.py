@@ -26,13 +26,13 @@ from ml_assets.components.records import AS_OF, VERSION
 from ml_assets.durations import parse_duration
 from ml_assets.home import Home
 from ml_assets.lake import Lake
-from ml_assets.monitoring.drift import measure_drift
-from ml_assets.monitoring.performance import estimate_performance, realise_performance
+from ml_assets.monitoring.drift.measure import measure_drift
+from ml_assets.monitoring.performance.watch import estimate_performance, realise_performance
 from ml_assets.retraining.decide import decide
 from ml_assets.retraining.evidence import Circumstances, Evidence, gather_evidence
 from ml_assets.retraining.limits import Limits, learn_limits
 from ml_assets.retraining.spec import RetrainingSpec
-from ml_assets.training.metrics import measure, rank_scores
+from ml_assets.training.metrics.ranked_scores import measure, rank_scores
 
 MODEL = "flight_delay"
 STATISTICAL = ["realised", "estimated", "calibration", "drift", "multivariate"]

@@ -193,8 +193,8 @@ def replay(
     from ml_assets.automation.projects import find_model
     from ml_assets.automation.replay_job import run_replay
     from ml_assets.automation.replay_print import print_replay
-    from ml_assets.retraining.replay_report import as_json as to_json
-    from ml_assets.retraining.replay_report import render_replay
+    from ml_assets.retraining.replay.report import as_json as to_json
+    from ml_assets.retraining.replay.report import render_replay
 
     home, console = _prepared(), open_console(to_errors=as_json)
     try:

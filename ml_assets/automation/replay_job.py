@@ -16,9 +16,9 @@ from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.partitions import drop_end
 from ml_assets.home import Home
 from ml_assets.lake import Lake
-from ml_assets.retraining.lived import History, LivedPolicy, Period
-from ml_assets.retraining.replay import replay, replay_steps
-from ml_assets.retraining.replay_store import ReplayStore
+from ml_assets.retraining.replay.lived import History, LivedPolicy, Period
+from ml_assets.retraining.replay.run import replay, replay_steps
+from ml_assets.retraining.replay.store import ReplayStore
 from ml_assets.retraining.spec import policies
 
 MOST_WORKERS = 4

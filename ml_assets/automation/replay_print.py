@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ml_assets.retraining.lived import LivedPolicy
-from ml_assets.retraining.replay_report import best_policies, describe_best, show_number
+from ml_assets.retraining.replay.lived import LivedPolicy
+from ml_assets.retraining.replay.report import best_policies, describe_best, show_number
 
 
 def print_replay(console: Console, model: str, metric: str, lived: Sequence[LivedPolicy]) -> None:

@@ -56,8 +56,8 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
         SourceError, FeatureError: as in the assets.
     """
     from ml_assets.retraining.candidates import fit_as_of
-    from ml_assets.training.evaluate import evaluate
-    from ml_assets.training.leaks import LEAK_MEASURE, suspicious_features
+    from ml_assets.training.evaluation.evaluate import evaluate
+    from ml_assets.training.evaluation.leaks import LEAK_MEASURE, suspicious_features
     from ml_assets.training.scored import read_scores
 
     began = time.perf_counter()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ml_assets.addresses import artifact_uri, local_path, sqlite_path
 from ml_assets.registry.local_store import RegistryUnreadable
-from ml_assets.training.sqlite_file import create_whole
+from ml_assets.training.search.sqlite_file import create_whole
 
 _ADDRESSES = {
     "experiments": ("artifact_location",),

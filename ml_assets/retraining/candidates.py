@@ -7,8 +7,8 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from ml_assets.training.bootstrap import Interval
 from ml_assets.training.fit import TrainedModel
+from ml_assets.training.metrics.bootstrap import Interval
 from ml_assets.training.scored import scored
 from ml_assets.training.spec import ModelSpec
 from ml_assets.training.splits import Split
@@ -55,9 +55,9 @@ def fit_as_of(rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: d
     Raises:
         ValueError: a part of the split has too few rows.
     """
-    from ml_assets.training.baseline import fit_baseline, predict_baseline
+    from ml_assets.training.evaluation.baseline import fit_baseline, predict_baseline
     from ml_assets.training.fit import fit_model
-    from ml_assets.training.search import search_parameters
+    from ml_assets.training.search.search import search_parameters
     from ml_assets.training.splits import split_by_time
 
     label, seed = spec.label.column, spec.seed
@@ -101,9 +101,9 @@ def train_candidate(
     rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: datetime, studies: str
 ) -> Candidate:
     """Split, search, fit and evaluate as of a moment; arguments and errors are those of ``fit_as_of``."""
-    from ml_assets.training.bootstrap import bootstrap
-    from ml_assets.training.evaluate import BASELINE, MODEL, time_blocks
-    from ml_assets.training.metrics import measure
+    from ml_assets.training.evaluation.evaluate import BASELINE, MODEL, time_blocks
+    from ml_assets.training.metrics.bootstrap import bootstrap
+    from ml_assets.training.metrics.ranked_scores import measure
     from ml_assets.training.outcomes import outcomes, pair
     from ml_assets.training.scored import read_scores
     from ml_assets.training.tasks import measured_metrics

@@ -3,7 +3,7 @@
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml_assets.monitoring.impact import rank_by_impact
+from ml_assets.monitoring.drift.impact import rank_by_impact
 
 CANDIDATES = 10
 

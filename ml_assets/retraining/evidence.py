@@ -7,11 +7,11 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml_assets.monitoring.drift import ALL_FEATURES
+from ml_assets.monitoring.drift.measure import ALL_FEATURES
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.limits import CALIBRATION, NO_LIMIT, Limits
 from ml_assets.retraining.spec import RetrainingSpec
-from ml_assets.training.metrics import METRICS
+from ml_assets.training.metrics.ranked_scores import METRICS
 
 DAY = timedelta(days=1)
 """Threshold of what the policy does not limit."""

@@ -21,11 +21,11 @@ import numpy as np
 import polars as pl
 
 from ml_assets.durations import parse_duration
+from ml_assets.monitoring.drift.psi import bin_counts, quantile_breaks
 from ml_assets.monitoring.inputs import plain, typed
-from ml_assets.monitoring.psi import bin_counts, quantile_breaks
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
-from ml_assets.training.metrics import METRICS, measure, measure_weighted
+from ml_assets.training.metrics.ranked_scores import METRICS, measure, measure_weighted
 from ml_assets.training.outcomes import outcomes, pair
 from ml_assets.training.scored import read_scores, scored_classes
 from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task

@@ -3,7 +3,7 @@
 from ml_assets.serving.latency import Latency
 from ml_assets.serving.skew import SkewRecord
 from ml_assets.serving.spec import ServingSpec
-from ml_assets.training.promotion import Evidence
+from ml_assets.training.promotion.decide import Evidence
 
 
 def latency_evidence(measured: Latency, spec: ServingSpec) -> list[Evidence]:

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml_assets.training.metrics import RankedScores, rank_scores
+from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores
 from ml_assets.training.tasks import MULTICLASS, Task
 
 EDGE = 1e-7

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from ml_assets.training.class_metrics import rank_classes
-from ml_assets.training.metrics import Measurable, rank_scores
+from ml_assets.training.metrics.compared_values import compare_values
+from ml_assets.training.metrics.ranked_classes import rank_classes
+from ml_assets.training.metrics.ranked_scores import Measurable, rank_scores
 from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task
-from ml_assets.training.value_metrics import compare_values
 
 
 def learn_classes(label: pl.Series) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from ml_assets.project import load_current
 from ml_assets.registry.registry import Registry
 from ml_assets.resources import RegistryResource
 from ml_assets.retraining.decide import read_decisions
-from ml_assets.retraining.replay_report import as_json, render_replay
+from ml_assets.retraining.replay.report import as_json, render_replay
 
 PROJECT = Path(__file__).parents[2]
 HISTORY, APRIL = ["2024-01", "2024-02", "2024-03"], "2024-04"

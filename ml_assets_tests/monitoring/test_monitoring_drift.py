@@ -9,7 +9,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency, ks_2samp
 
 from ml_assets.monitoring import nml
-from ml_assets.monitoring.drift import measure_drift
+from ml_assets.monitoring.drift.measure import measure_drift
 from ml_assets.monitoring.spec import MonitoringSpec
 
 START = datetime(2021, 5, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from sklearn import metrics
 
-from ml_assets.monitoring.performance import estimate_performance, realise_performance
+from ml_assets.monitoring.performance.watch import estimate_performance, realise_performance
 from ml_assets.monitoring.spec import MonitoringSpec
 
 START = datetime(2021, 5, 1, tzinfo=UTC)

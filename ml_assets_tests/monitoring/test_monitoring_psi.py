@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ml_assets.monitoring.drift.psi import measure_psi, quantile_breaks
 from ml_assets.monitoring.inputs import Features
-from ml_assets.monitoring.psi import measure_psi, quantile_breaks
 
 FLOOR = 1e-4
 

@@ -6,8 +6,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ml_assets.monitoring.chunks import CHUNK
-from ml_assets.monitoring.performance import estimate_performance, realise_performance
-from ml_assets.monitoring.record import ERRORS, margin, past_errors, widen
+from ml_assets.monitoring.performance.record import ERRORS, margin, past_errors, widen
+from ml_assets.monitoring.performance.watch import estimate_performance, realise_performance
 from ml_assets.monitoring.spec import MonitoringSpec
 
 START = datetime(2021, 5, 1, tzinfo=UTC)

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets.monitoring.plots import plot_distribution, plot_distributions, plot_drift, plot_performance
-from ml_assets.monitoring.report import render_report
+from ml_assets.monitoring.report.plots import plot_distribution, plot_distributions, plot_drift, plot_performance
+from ml_assets.monitoring.report.render import render_report
 from ml_assets.monitoring.spec import MonitoringSpec
 
 START = datetime(2021, 5, 1, tzinfo=UTC)

@@ -4,8 +4,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from ml_assets.monitoring.spec import MonitoringSpec
-from ml_assets.monitoring.summary import (
+from ml_assets.monitoring.report.summary import (
     Breach,
     DriftSummary,
     PerformanceSummary,
@@ -13,7 +12,8 @@ from ml_assets.monitoring.summary import (
     summarise_drift,
     summarise_performance,
 )
-from ml_assets.monitoring.verdict import judge
+from ml_assets.monitoring.report.verdict import judge
+from ml_assets.monitoring.spec import MonitoringSpec
 
 START = datetime(2021, 5, 1)
 SPEC = MonitoringSpec(floors={"roc_auc": 0.7})

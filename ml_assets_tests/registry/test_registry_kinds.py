@@ -8,7 +8,7 @@ import pytest
 from ml_assets.registry.quiet_mlflow import import_mlflow
 from ml_assets.registry.records import RunOrigin
 from ml_assets.registry.registry import Registry
-from ml_assets.training.explain import explain
+from ml_assets.training.evaluation.explain import explain
 from ml_assets.training.fit import fit_model, predict
 from ml_assets.training.scored import scored
 from ml_assets.training.spec import IntervalSpec, TrainingSpec

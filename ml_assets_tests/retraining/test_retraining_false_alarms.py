@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from ml_assets.monitoring.chunks import CHUNK, cut
+from ml_assets.monitoring.drift.psi import measure_psi
 from ml_assets.monitoring.inputs import plain, typed
-from ml_assets.monitoring.performance import realise_performance
-from ml_assets.monitoring.psi import measure_psi
+from ml_assets.monitoring.performance.watch import realise_performance
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.decide import decide
 from ml_assets.retraining.evidence import Circumstances, gather_evidence

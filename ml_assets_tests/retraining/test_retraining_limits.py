@@ -8,8 +8,8 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from ml_assets.monitoring.chunks import CHUNK
+from ml_assets.monitoring.drift.psi import measure_psi
 from ml_assets.monitoring.inputs import plain, typed
-from ml_assets.monitoring.psi import measure_psi
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining import limits as module
 from ml_assets.retraining.limits import chunk_chance, learn_limits

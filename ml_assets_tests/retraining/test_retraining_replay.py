@@ -9,13 +9,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ml_assets.monitoring.spec import MonitoringSpec
-from ml_assets.retraining import replay as module
 from ml_assets.retraining.candidates import train_candidate
-from ml_assets.retraining.lived import History, LivedPeriod, LivedPolicy, Period
-from ml_assets.retraining.replay import certain_trainings, replay, replay_steps
-from ml_assets.retraining.replay_store import DONE, ReplayStore
+from ml_assets.retraining.replay import run as module
+from ml_assets.retraining.replay.lived import History, LivedPeriod, LivedPolicy, Period
+from ml_assets.retraining.replay.run import certain_trainings, replay, replay_steps
+from ml_assets.retraining.replay.store import DONE, ReplayStore
 from ml_assets.retraining.spec import RetrainingSpec, policies
-from ml_assets.training.evaluate import evaluate, read_interval
+from ml_assets.training.evaluation.evaluate import evaluate, read_interval
 from ml_assets.training.fit import predict
 from ml_assets.training.spec import ModelSpec
 from ml_assets.training.splits import split_by_time

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from ml_assets.automation.replay_print import print_replay
-from ml_assets.retraining import replay_report
-from ml_assets.retraining.lived import LivedPeriod, LivedPolicy
-from ml_assets.retraining.replay_report import as_json, best_policies, describe_best, plot_timeline, render_replay
+from ml_assets.retraining.replay import report as replay_report
+from ml_assets.retraining.replay.lived import LivedPeriod, LivedPolicy
+from ml_assets.retraining.replay.report import as_json, best_policies, describe_best, plot_timeline, render_replay
 
 EVIL = "<script>alert('$x^$')</script>"
 NAN = math.nan

@@ -3,8 +3,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import log_loss, roc_auc_score
 
-from ml_assets.training.bootstrap import bootstrap
-from ml_assets.training.metrics import rank_scores
+from ml_assets.training.metrics.bootstrap import bootstrap
+from ml_assets.training.metrics.ranked_scores import rank_scores
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
 
-from ml_assets.training.bootstrap import bootstrap
-from ml_assets.training.class_metrics import rank_classes
-from ml_assets.training.metrics import measure, rank_scores
+from ml_assets.training.metrics.bootstrap import bootstrap
+from ml_assets.training.metrics.ranked_classes import rank_classes
+from ml_assets.training.metrics.ranked_scores import measure, rank_scores
 from ml_assets.training.tasks import measured_metrics
 
 NAMES = [name for name in measured_metrics("multiclass") if name != "calibration_error"]

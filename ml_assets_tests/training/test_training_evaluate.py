@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, log_loss, roc_auc_score
 
-from ml_assets.training.baseline import fit_baseline, predict_baseline
-from ml_assets.training.evaluate import evaluate, measure_slices, read_interval, time_blocks
+from ml_assets.training.evaluation.baseline import fit_baseline, predict_baseline
+from ml_assets.training.evaluation.evaluate import evaluate, measure_slices, read_interval, time_blocks
 from ml_assets.training.spec import EvaluationSpec
 
 

@@ -7,7 +7,7 @@ from sklearn.metrics import log_loss
 from ml_assets.training.calibration import Calibration, calibrate, chance_error, fit_calibration, trusted_scores
 from ml_assets.training.conformal import Intervals, covered_share, fit_intervals, interval_ends, least_coverage
 from ml_assets.training.fit import fit_model, predict
-from ml_assets.training.metrics import measure, rank_scores
+from ml_assets.training.metrics.ranked_scores import measure, rank_scores
 from ml_assets.training.spec import IntervalSpec, TrainingSpec
 
 

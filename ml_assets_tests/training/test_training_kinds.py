@@ -6,12 +6,12 @@ import polars as pl
 import pytest
 from sklearn.metrics import log_loss, mean_absolute_error, mean_pinball_loss, roc_auc_score, root_mean_squared_error
 
-from ml_assets.training.explain import contributions, explain, importance_unit
+from ml_assets.training.evaluation.explain import contributions, explain, importance_unit
+from ml_assets.training.evaluation.plots import plot_importance
 from ml_assets.training.fit import fit_model, load_model, predict, save_model
 from ml_assets.training.kinds.spaces import default_space
-from ml_assets.training.plots import plot_importance
 from ml_assets.training.scored import read_scores, scored
-from ml_assets.training.search import search_history, search_parameters
+from ml_assets.training.search.search import search_history, search_parameters
 from ml_assets.training.spec import IntervalSpec, SearchSpec, TrainingSpec
 
 FEATURES = ["kind", "a b", "noise"]

@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from ml_assets.training.leaks import concordance, suspicious_features
+from ml_assets.training.evaluation.leaks import concordance, suspicious_features
 
 
 def rows(seed, size=4_000):

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from matplotlib.image import imread
 
-from ml_assets.training import plots
+from ml_assets.training.evaluation import plots
 from ml_assets.training.spec import ParameterRange
 
 RNG = np.random.default_rng(0)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from ml_assets.training.bootstrap import Interval
-from ml_assets.training.promotion import (
+from ml_assets.training.metrics.bootstrap import Interval
+from ml_assets.training.promotion.decide import (
     Evidence,
     Incomparable,
     PromotionDecision,

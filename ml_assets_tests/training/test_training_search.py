@@ -9,9 +9,9 @@ import optuna
 import polars as pl
 import pytest
 
-from ml_assets.training.search import search_history, search_parameters
+from ml_assets.training.search.search import search_history, search_parameters
+from ml_assets.training.search.study_storage import open_storage
 from ml_assets.training.spec import ParameterRange, SearchSpec, TrainingSpec
-from ml_assets.training.study_storage import open_storage
 
 SPACE = {
     "learning_rate": ParameterRange(low=0.05, high=0.5, log=True),

@@ -4,7 +4,7 @@ from contextlib import closing
 import pytest
 
 from ml_assets.addresses import sqlite_path
-from ml_assets.training.sqlite_file import create_whole
+from ml_assets.training.search.sqlite_file import create_whole
 
 
 def test_a_creation_that_fails_leaves_no_database(tmp_path):

@@ -6,11 +6,11 @@ import pytest
 from pydantic import ValidationError
 from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, r2_score, root_mean_squared_error
 
-from ml_assets.training.baseline import fit_baseline, predict_baseline
-from ml_assets.training.evaluate import evaluate, measure_slices, read_interval
+from ml_assets.training.evaluation.baseline import fit_baseline, predict_baseline
+from ml_assets.training.evaluation.evaluate import evaluate, measure_slices, read_interval
 from ml_assets.training.kinds.spaces import default_space
 from ml_assets.training.outcomes import align_classes, class_codes, learn_classes
-from ml_assets.training.promotion import compare_on_same_rows
+from ml_assets.training.promotion.decide import compare_on_same_rows
 from ml_assets.training.spec import EvaluationSpec, ModelSpec, PromotionSpec
 
 DECLARATION = {

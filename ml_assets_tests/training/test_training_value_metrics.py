@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss, r2_score, root_mean_squared_error
 
-from ml_assets.training.bootstrap import bootstrap
-from ml_assets.training.metrics import measure
-from ml_assets.training.value_metrics import compare_values
+from ml_assets.training.metrics.bootstrap import bootstrap
+from ml_assets.training.metrics.compared_values import compare_values
+from ml_assets.training.metrics.ranked_scores import measure
 
 ORACLE = {
     "mae": mean_absolute_error,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.training.promotion import PromotionRecord
+from ml_assets.training.promotion.decide import PromotionRecord
 from ml_assets.training.tasks import PROBABILITY
 
 OF_EVERY_TABLE = {

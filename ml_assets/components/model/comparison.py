@@ -10,9 +10,9 @@ from ml_assets.components.records import VERSION
 from ml_assets.lake import Lake
 
 if TYPE_CHECKING:
-    from ml_assets.training.bootstrap import Interval
     from ml_assets.training.fit import TrainedModel
-    from ml_assets.training.promotion import Incomparable
+    from ml_assets.training.metrics.bootstrap import Interval
+    from ml_assets.training.promotion.decide import Incomparable
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def compare_versions(
         threshold: from which the challenger calls an outcome positive.
         named: the champion's version.
     """
-    from ml_assets.training.promotion import Incomparable, compare_with_champion
+    from ml_assets.training.promotion.decide import Incomparable, compare_with_champion
 
     spec, inputs = model.spec, champion.inputs
     accepted = spec.promotion.accept_over == named

@@ -34,10 +34,10 @@ from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION
 if TYPE_CHECKING:
     from ml_assets.registry.records import RegisteredVersion
     from ml_assets.registry.registry import Registry
-    from ml_assets.training.bootstrap import Interval
-    from ml_assets.training.evaluate import Evaluation
+    from ml_assets.training.evaluation.evaluate import Evaluation
     from ml_assets.training.fit import TrainedModel
-    from ml_assets.training.promotion import Evidence, PromotionDecision, PromotionRecord
+    from ml_assets.training.metrics.bootstrap import Interval
+    from ml_assets.training.promotion.decide import Evidence, PromotionDecision, PromotionRecord
 
 TAGS = {STAGE: TRAINING}
 MEASURED_ROWS = 200
@@ -91,9 +91,9 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
         ],
     )
     def evaluation(lake: LakeResource, as_of: AsOf, registry: RegistryResource) -> Iterator:
-        from ml_assets.training.explain import explain
+        from ml_assets.training.evaluation.explain import explain
+        from ml_assets.training.evaluation.leaks import suspicious_features
         from ml_assets.training.fit import predict
-        from ml_assets.training.leaks import suspicious_features
         from ml_assets.training.scored import scored
 
         tables, mlflow = lake.open(), registry.open()
@@ -157,8 +157,8 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
 def _measure(
     model: ModelContext, fitted: "TrainedModel", train: pl.DataFrame, holdout: pl.DataFrame, score: np.ndarray
 ) -> "Evaluation":
-    from ml_assets.training.baseline import fit_baseline, predict_baseline
-    from ml_assets.training.evaluate import evaluate
+    from ml_assets.training.evaluation.baseline import fit_baseline, predict_baseline
+    from ml_assets.training.evaluation.evaluate import evaluate
 
     spec, label = model.spec, model.spec.label.column
     baseline = fit_baseline(
@@ -198,10 +198,10 @@ def _declared_checks(model: ModelContext, key: dg.AssetKey) -> list[dg.AssetChec
 
 
 def _plots(fitted, label: pl.Series, score: np.ndarray, importance: pl.DataFrame) -> dict[str, bytes]:
-    from ml_assets.training import plots
     from ml_assets.training.calibration import trusted_scores
     from ml_assets.training.conformal import interval_ends
-    from ml_assets.training.explain import importance_unit
+    from ml_assets.training.evaluation import plots
+    from ml_assets.training.evaluation.explain import importance_unit
     from ml_assets.training.outcomes import outcomes
 
     outcome = outcomes(label, fitted.task, fitted.classes)
@@ -233,7 +233,7 @@ def _long(slices: pl.DataFrame) -> pl.DataFrame:
 
 def _calibrated(key: dg.AssetKey, model: ModelContext, fitted, label: pl.Series, score: np.ndarray):
     from ml_assets.training.calibration import chance_error, trusted_scores
-    from ml_assets.training.metrics import measure
+    from ml_assets.training.metrics.ranked_scores import measure
     from ml_assets.training.outcomes import outcomes
 
     spec = model.spec
@@ -298,7 +298,7 @@ def _suspicion(key: dg.AssetKey, suspects: pl.DataFrame, limit: float) -> dg.Ass
 
 
 def _beats_baseline(key: dg.AssetKey, metrics: pl.DataFrame, metric: str) -> dg.AssetCheckResult:
-    from ml_assets.training.evaluate import IMPROVEMENT, read_interval
+    from ml_assets.training.evaluation.evaluate import IMPROVEMENT, read_interval
 
     better = read_interval(metrics, IMPROVEMENT, metric)
     return dg.AssetCheckResult(
@@ -330,7 +330,7 @@ def _champion(model: ModelContext) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource, as_of: AsOf, registry: RegistryResource
     ) -> dg.MaterializeResult:
         from ml_assets.registry.decisions import Decisions
-        from ml_assets.training.promotion import promotion_basis
+        from ml_assets.training.promotion.decide import promotion_basis
 
         tables, mlflow, key = lake.open(), registry.open(), model.key("champion")
         moment = model.moment(tables, as_of).isoformat()
@@ -397,7 +397,7 @@ class _Measured:
 
 
 def _measured(lake: Lake, model: ModelContext, trained: TrainedVersion) -> _Measured:
-    from ml_assets.training.evaluate import IMPROVEMENT, MODEL, read_interval
+    from ml_assets.training.evaluation.evaluate import IMPROVEMENT, MODEL, read_interval
 
     metrics = read_version(lake, model.key("evaluation"), trained.version)
     own = metrics.filter(pl.col("subject") == MODEL)
@@ -411,7 +411,7 @@ def _measured(lake: Lake, model: ModelContext, trained: TrainedVersion) -> _Meas
 def _decide(
     lake: Lake, mlflow: "Registry", model: ModelContext, trained: TrainedVersion, measured: _Measured
 ) -> "PromotionDecision":
-    from ml_assets.training.promotion import LATENCY, SKEW, decide_promotion
+    from ml_assets.training.promotion.decide import LATENCY, SKEW, decide_promotion
 
     spec, reigning, serving = model.spec, mlflow.champion(model.spec.name), None
     # One that serves already, by somebody's hand, has nobody to be compared with but itself.

@@ -21,7 +21,7 @@ from ml_assets.sources.grains import WHOLE
 from ml_assets.training.tasks import PROBABILITY
 
 if TYPE_CHECKING:
-    from ml_assets.monitoring.summary import DriftSummary
+    from ml_assets.monitoring.report.summary import DriftSummary
     from ml_assets.registry.registry import Registry
 
 NO_VERSION = "none"
@@ -153,7 +153,7 @@ def _drift_report(model: ModelContext) -> dg.AssetsDefinition:
     def drift_report(
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.MaterializeResult:
-        from ml_assets.monitoring.summary import summarise_drift
+        from ml_assets.monitoring.report.summary import summarise_drift
 
         tables, mlflow, drops = lake.open(), registry.open(), drops_of(context, model.spine.drops)
         measured = {drop: _measure_drop(tables, as_predicted(tables, mlflow, model, drop), drop) for drop in drops}
@@ -184,7 +184,7 @@ class _MeasuredDrop:
 
 
 def _measure_drop(lake: Lake, model: ModelContext, drop: str) -> _MeasuredDrop:
-    from ml_assets.monitoring.drift import measure_drift, no_drift
+    from ml_assets.monitoring.drift.measure import measure_drift, no_drift
 
     rows = scored_rows(lake, model, drop)
     if rows.is_empty():
@@ -215,7 +215,7 @@ def _season_rows(lake: Lake, model: ModelContext, drop: str) -> pl.DataFrame | N
 
 
 def _drift_metadata(drop: str, summary: "DriftSummary", shown: _MeasuredDrop) -> dict:
-    from ml_assets.monitoring.plots import plot_distribution, plot_drift
+    from ml_assets.monitoring.report.plots import plot_distribution, plot_drift
 
     if shown.drift.is_empty():
         return {"drop": drop, "rows": 0}
@@ -278,7 +278,7 @@ def _performance_report(model: ModelContext) -> dg.AssetsDefinition:
     def performance_report(
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
     ) -> dg.MaterializeResult:
-        from ml_assets.monitoring.plots import plot_performance
+        from ml_assets.monitoring.report.plots import plot_performance
 
         tables, mlflow, drops = lake.open(), registry.open(), drops_of(context, model.spine.drops)
         measured: dict[str, _Performance] = {}
@@ -339,7 +339,7 @@ _COMPARED = ("kind", "scope", "metric")
 
 
 def _perform(lake: Lake, model: ModelContext, drop: str, before: pl.DataFrame) -> _Performance:
-    from ml_assets.monitoring.performance import no_performance, watch_performance
+    from ml_assets.monitoring.performance.watch import no_performance, watch_performance
 
     rows = scored_rows(lake, model, drop)
     if rows.is_empty():
@@ -378,8 +378,8 @@ def _write_report(lake: Lake, model: ModelContext, measured: _Performance, timel
     """One self-contained HTML file per drop, beside the tables in the lake; returns its address."""
     import fsspec
 
-    from ml_assets.monitoring.impact import rank_by_impact
-    from ml_assets.monitoring.report import render_report
+    from ml_assets.monitoring.drift.impact import rank_by_impact
+    from ml_assets.monitoring.report.render import render_report
 
     drop = measured.drop
     stored = lake.scan(model.key("drift_report")).filter(pl.col(model.spine.partition) == drop)
@@ -404,8 +404,8 @@ def _write_report(lake: Lake, model: ModelContext, measured: _Performance, timel
 
 
 def _drift_plots(measured: _Performance, drift: pl.DataFrame, order: list[str]) -> dict[str, bytes]:
-    from ml_assets.monitoring.plots import plot_distributions, plot_drift
-    from ml_assets.monitoring.report import SHOWN
+    from ml_assets.monitoring.report.plots import plot_distributions, plot_drift
+    from ml_assets.monitoring.report.render import SHOWN
 
     if drift.is_empty():
         return {}

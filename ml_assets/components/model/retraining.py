@@ -101,7 +101,7 @@ def _decide(
     from ml_assets.retraining.decide import decide, decide_on_nothing, record_decision
     from ml_assets.retraining.evidence import gather_evidence
     from ml_assets.retraining.limits import learn_limits
-    from ml_assets.training.explain import explain
+    from ml_assets.training.evaluation.explain import explain
 
     spec, policy = model.spec, model.retraining
     as_of = drop_end(drop, model.spine.drops).isoformat()

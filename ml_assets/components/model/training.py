@@ -209,8 +209,8 @@ def _tuned_parameters(model: ModelContext) -> dg.AssetsDefinition:
         ],
     )
     def tuned_parameters(context: dg.AssetExecutionContext, lake: LakeResource, as_of: AsOf) -> dg.MaterializeResult:
-        from ml_assets.training.plots import plot_parallel_coordinates, plot_search_history
-        from ml_assets.training.search import search_history, search_parameters
+        from ml_assets.training.evaluation.plots import plot_parallel_coordinates, plot_search_history
+        from ml_assets.training.search.search import search_history, search_parameters
 
         tables = lake.open()
         moment = model.moment(tables, as_of).isoformat()
@@ -268,7 +268,7 @@ def _model(model: ModelContext) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource, as_of: AsOf, registry: RegistryResource
     ) -> dg.MaterializeResult:
         from ml_assets.training.fit import fit_model
-        from ml_assets.training.search import TunedParameters
+        from ml_assets.training.search.search import TunedParameters
 
         tables = lake.open()
         moment = model.moment(tables, as_of).isoformat()

@@ -9,7 +9,7 @@ import numpy as np
 
 from ml_assets.training.encoding import Encoding
 from ml_assets.training.kinds.base import Fitted, OnRound, Problem, Rows
-from ml_assets.training.metrics import measure
+from ml_assets.training.metrics.ranked_scores import measure
 from ml_assets.training.outcomes import pair
 from ml_assets.training.tasks import PINBALL, REGRESSION
 

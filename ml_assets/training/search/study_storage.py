@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ml_assets.addresses import sqlite_path
-from ml_assets.training.sqlite_file import create_whole
+from ml_assets.training.search.sqlite_file import create_whole
 
 if TYPE_CHECKING:
     import optuna

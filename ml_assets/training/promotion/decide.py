@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml_assets.training.bootstrap import Interval, bootstrap
-from ml_assets.training.metrics import METRICS
+from ml_assets.training.metrics.bootstrap import Interval, bootstrap
+from ml_assets.training.metrics.ranked_scores import METRICS
 from ml_assets.training.outcomes import align_classes, outcomes, pair
 from ml_assets.training.spec import ModelSpec, PromotionSpec
 from ml_assets.training.tasks import BINARY, MULTICLASS, Task
@@ -179,7 +179,7 @@ def compare_with_champion(
         scored_before: what the champion has said of these rows, row for row, as ``scored`` has it; by default it is
             asked now.
     """
-    from ml_assets.training.evaluate import time_blocks
+    from ml_assets.training.evaluation.evaluate import time_blocks
     from ml_assets.training.fit import predict
     from ml_assets.training.scored import read_scores, scored_classes
 

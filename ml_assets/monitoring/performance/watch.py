@@ -5,13 +5,13 @@ from functools import partial
 
 import polars as pl
 
-from ml_assets.monitoring.cbpe import estimate_by_confidence
 from ml_assets.monitoring.chunks import CHUNK, Chunks, Period, cut
-from ml_assets.monitoring.dle import estimate_by_loss
 from ml_assets.monitoring.inputs import checked
-from ml_assets.monitoring.outputs import Outputs
-from ml_assets.monitoring.realised import INTERVAL_COVERAGE, measure_known
-from ml_assets.monitoring.record import ENOUGH, ERRORS, past_errors, reference_errors, widen
+from ml_assets.monitoring.performance.cbpe import estimate_by_confidence
+from ml_assets.monitoring.performance.dle import estimate_by_loss
+from ml_assets.monitoring.performance.outputs import Outputs
+from ml_assets.monitoring.performance.realised import INTERVAL_COVERAGE, measure_known
+from ml_assets.monitoring.performance.record import ENOUGH, ERRORS, past_errors, reference_errors, widen
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.training.scored import LOWER, PREDICTION, SCORE, UPPER, scored_classes
 from ml_assets.training.spec import ModelSpec
@@ -202,7 +202,7 @@ def realise_performance(
     Returns:
         The columns of ``estimate_performance`` with kind ``realised``, lower and upper null, rows counting labelled
         rows, and missing those whose label is not known. Metrics: roc_auc, average_precision, log_loss, brier,
-        calibration_error (as defined in ``ml_assets.training.metrics``) and f1 of the prediction. A value is null
+        calibration_error (as defined in ``training.metrics.ranked_scores``) and f1 of the prediction. A value is null
         where it is undefined, as roc_auc is for labels of one class. Alerts: below a floor or above a ceiling of
         ``spec``.
 

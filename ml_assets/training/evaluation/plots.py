@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from ml_assets.training.metrics import METRICS
+from ml_assets.training.metrics.ranked_scores import METRICS
 from ml_assets.training.spec import ParameterRange
 
 if TYPE_CHECKING:

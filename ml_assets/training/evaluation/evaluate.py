@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from ml_assets.durations import parse_duration
-from ml_assets.training.bootstrap import Interval, bootstrap
+from ml_assets.training.metrics.bootstrap import Interval, bootstrap
 from ml_assets.training.outcomes import outcomes, pair
 from ml_assets.training.spec import EvaluationSpec
 from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task, measured_metrics

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml_assets.training.metrics import RankedScores, rank_scores, refuse_unknown
+from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores, refuse_unknown
 from ml_assets.training.tasks import MULTICLASS, measured_metrics
 
 _METRICS = measured_metrics(MULTICLASS)

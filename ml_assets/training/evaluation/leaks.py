@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from ml_assets.training.baseline import PRIOR_ROWS
 from ml_assets.training.encoding import Encoding
-from ml_assets.training.metrics import measure
+from ml_assets.training.evaluation.baseline import PRIOR_ROWS
+from ml_assets.training.metrics.ranked_scores import measure
 from ml_assets.training.outcomes import learn_classes, outcomes, pair
 from ml_assets.training.sampling import sample_rows
 from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task

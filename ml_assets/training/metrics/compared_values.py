@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml_assets.training.metrics import refuse_unknown
+from ml_assets.training.metrics.ranked_scores import refuse_unknown
 from ml_assets.training.tasks import PINBALL, REGRESSION, fitting_metrics
 
 

@@ -4,9 +4,9 @@ import math
 
 import polars as pl
 
-from ml_assets.monitoring.outputs import Outputs
+from ml_assets.monitoring.performance.outputs import Outputs
 from ml_assets.training.conformal import covered_share
-from ml_assets.training.metrics import measure
+from ml_assets.training.metrics.ranked_scores import measure
 from ml_assets.training.scored import LOWER, UPPER
 from ml_assets.training.tasks import BINARY, measured_metrics
 

@@ -15,8 +15,8 @@ import polars as pl
 
 from ml_assets.monitoring import nml
 from ml_assets.monitoring.chunks import CHUNK
-from ml_assets.monitoring.estimate import estimate_chunks
-from ml_assets.monitoring.outputs import Outputs
+from ml_assets.monitoring.performance.estimate import estimate_chunks
+from ml_assets.monitoring.performance.outputs import Outputs
 from ml_assets.training.scored import probability_column
 from ml_assets.training.tasks import MULTICLASS
 

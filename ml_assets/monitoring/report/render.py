@@ -6,12 +6,12 @@ from functools import cache
 
 import polars as pl
 
-from ml_assets.monitoring.impact import SEASON, rank_by_impact
-from ml_assets.monitoring.record import past_errors
+from ml_assets.monitoring.drift.impact import SEASON, rank_by_impact
+from ml_assets.monitoring.performance.record import past_errors
+from ml_assets.monitoring.report.summary import summarise_drift, summarise_performance
+from ml_assets.monitoring.report.template import PAGE
+from ml_assets.monitoring.report.verdict import judge
 from ml_assets.monitoring.spec import MonitoringSpec
-from ml_assets.monitoring.summary import summarise_drift, summarise_performance
-from ml_assets.monitoring.template import PAGE
-from ml_assets.monitoring.verdict import judge
 
 SHOWN = 10
 """Features that are shown open; the others are folded."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ml_assets.retraining.lived import CONFIDENCE, LivedPolicy
-from ml_assets.retraining.replay_template import PAGE
-from ml_assets.training.metrics import METRICS
+from ml_assets.retraining.replay.lived import CONFIDENCE, LivedPolicy
+from ml_assets.retraining.replay.template import PAGE
+from ml_assets.training.metrics.ranked_scores import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,14 +12,14 @@ from ml_assets.retraining.candidates import Candidate, train_candidate
 from ml_assets.retraining.decide import decide
 from ml_assets.retraining.evidence import Circumstances, Evidence, gather_evidence
 from ml_assets.retraining.limits import Limits, learn_limits, tolerance
-from ml_assets.retraining.lived import CONFIDENCE, History, LivedPeriod, LivedPolicy, Period
-from ml_assets.retraining.replay_store import ReplayStore
+from ml_assets.retraining.replay.lived import CONFIDENCE, History, LivedPeriod, LivedPolicy, Period
+from ml_assets.retraining.replay.store import ReplayStore
 from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
-from ml_assets.training.bootstrap import bootstrap
-from ml_assets.training.evaluate import time_blocks
-from ml_assets.training.metrics import METRICS
+from ml_assets.training.evaluation.evaluate import time_blocks
+from ml_assets.training.metrics.bootstrap import bootstrap
+from ml_assets.training.metrics.ranked_scores import METRICS
 from ml_assets.training.outcomes import outcomes, pair
-from ml_assets.training.promotion import PromotionDecision, compare_with_champion, decide_promotion
+from ml_assets.training.promotion.decide import PromotionDecision, compare_with_champion, decide_promotion
 from ml_assets.training.scored import read_scores, scored
 
 RESAMPLES = 300
@@ -271,7 +271,7 @@ class _World:
         return pl.concat(drift or [_NO_DRIFT]), pl.concat(performance or [_NO_PERFORMANCE])
 
     def _drift(self, champion: Candidate, period: Period) -> pl.DataFrame:
-        from ml_assets.monitoring.drift import measure_drift
+        from ml_assets.monitoring.drift.measure import measure_drift
 
         h = self.history
 
@@ -285,7 +285,7 @@ class _World:
 
     def _performance(self, champion: Candidate, served: Sequence[Period]) -> pl.DataFrame:
         """Of the last period; what was served before it is what estimates also learn from."""
-        from ml_assets.monitoring.performance import watch_performance
+        from ml_assets.monitoring.performance.watch import watch_performance
 
         h, period = self.history, served[-1]
         known = pl.when(pl.col(h.model.label.known_at) <= period.end).then(pl.col(h.model.label.column))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ml_assets.monitoring.inputs import labelled, predicted, zero_or_one
-from ml_assets.training.metrics import Measurable
+from ml_assets.training.metrics.ranked_scores import Measurable
 from ml_assets.training.outcomes import align_classes, outcomes, pair
 from ml_assets.training.scored import probability_column
 from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ml_assets.monitoring.summary import Breach, DriftSummary, PerformanceSummary
+from ml_assets.monitoring.report.summary import Breach, DriftSummary, PerformanceSummary
 
 _NAMED_FEATURES = 3
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import polars as pl
 
-from ml_assets.monitoring.impact import SEASON
+from ml_assets.monitoring.drift.impact import SEASON
 from ml_assets.monitoring.spec import MonitoringSpec
 
 

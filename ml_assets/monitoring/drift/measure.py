@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import polars as pl
 
 from ml_assets.monitoring.chunks import CHUNK, Period, cut
-from ml_assets.monitoring.impact import SEASON
+from ml_assets.monitoring.drift.impact import SEASON
+from ml_assets.monitoring.drift.multivariate import measure_reconstruction
+from ml_assets.monitoring.drift.psi import measure_psi
+from ml_assets.monitoring.drift.univariate import measure_univariate
 from ml_assets.monitoring.inputs import Features, checked, plain, typed
-from ml_assets.monitoring.multivariate import measure_reconstruction
-from ml_assets.monitoring.psi import measure_psi
 from ml_assets.monitoring.spec import MonitoringSpec
-from ml_assets.monitoring.univariate import measure_univariate
 
 ALL_FEATURES = "(all)"
 """What stands for a feature where a method looks at all of them at once."""

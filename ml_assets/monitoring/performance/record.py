@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from ml_assets.monitoring.chunks import CHUNK
-from ml_assets.monitoring.outputs import Outputs
-from ml_assets.monitoring.realised import measure_known
+from ml_assets.monitoring.performance.outputs import Outputs
+from ml_assets.monitoring.performance.realised import measure_known
 from ml_assets.training.tasks import BINARY, METRICS, MULTICLASS, REGRESSION
 
 COVERAGE = 0.9

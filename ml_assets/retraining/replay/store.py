@@ -10,8 +10,8 @@ import polars as pl
 
 from ml_assets.addresses import sqlite_url
 from ml_assets.retraining.candidates import Candidate
-from ml_assets.training.bootstrap import Interval
 from ml_assets.training.fit import load_model, save_model
+from ml_assets.training.metrics.bootstrap import Interval
 
 DONE = "candidate.json"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml_assets.training.metrics import BINARY_METRICS, METRICS, Measurable, measure
+from ml_assets.training.metrics.ranked_scores import BINARY_METRICS, METRICS, Measurable, measure
 
 _CELLS = 500_000  # rows x resamples weighed at once: arrays of 4 MB, which stay in the cache
 

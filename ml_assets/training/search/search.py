@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml_assets.training.encoding import Encoding
 from ml_assets.training.kinds.base import OnRound, Problem, find_kind
 from ml_assets.training.kinds.spaces import XGBOOST
-from ml_assets.training.metrics import METRICS
+from ml_assets.training.metrics.ranked_scores import METRICS
 from ml_assets.training.outcomes import learn_classes, targets
 from ml_assets.training.sampling import sample_rows
+from ml_assets.training.search.study_storage import open_storage
 from ml_assets.training.spec import ParameterRange, SearchSpec, TrainingSpec
-from ml_assets.training.study_storage import open_storage
 from ml_assets.training.tasks import BINARY, MULTICLASS, Task
 
 if TYPE_CHECKING:
