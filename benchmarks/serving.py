@@ -113,7 +113,7 @@ def build_online(home: Path) -> Path:
     import numpy as np
     import polars as pl
 
-    from ml_assets.automation.serve import ServeSettings
+    from ml_assets.commands.serving.serve import ServeSettings
     from ml_assets.features.spec import FeatureViewSpec
     from ml_assets.home import Home
     from ml_assets.online.build import build_view

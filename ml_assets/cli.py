@@ -50,7 +50,7 @@ def choose_project(
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(help="New folder; its name becomes the package's.")]) -> None:
     """Create a project: a folder to declare sources, features and models in, with `dg scaffold defs`."""
-    from ml_assets.automation.new_project import create_project
+    from ml_assets.commands.new_project import create_project
 
     try:
         created = create_project(folder)
@@ -77,7 +77,7 @@ def run(
     A run whose code and deliveries have not changed since it last succeeded is skipped, so running this again after
     a kill goes on where it stood.
     """
-    from ml_assets.automation.main_job import MainJob
+    from ml_assets.commands.lifecycle.main_job import MainJob
 
     home = _prepared()
     try:
@@ -100,8 +100,8 @@ def try_out(
     import json
 
     from ml_assets.automation import trial
-    from ml_assets.automation.console import open_console
     from ml_assets.automation.projects import find_model
+    from ml_assets.commands.console import open_console
     from ml_assets.lake import Lake
 
     home = _prepared()
@@ -123,8 +123,8 @@ def summary(
     as_json: Json = False,
 ) -> None:
     """Show, per model and drop: rows, quarantined rows, strongest drift, performance, champion version."""
-    from ml_assets.automation.current import read_current
-    from ml_assets.automation.summary import show_summary
+    from ml_assets.commands.current import read_current
+    from ml_assets.commands.lifecycle.summary import show_summary
 
     home = _opened()
     try:
@@ -138,9 +138,9 @@ def status(as_json: Json = False) -> None:
     """Show a few lines per model: champion, last score, drift, performance, last decision, next step."""
     from datetime import UTC, datetime
 
-    from ml_assets.automation.current import read_current
     from ml_assets.automation.run_records import open_run_records
-    from ml_assets.automation.status import print_status, project_status
+    from ml_assets.commands.current import read_current
+    from ml_assets.commands.lifecycle.status import print_status, project_status
     from ml_assets.lake import Lake
 
     home = _opened()
@@ -163,7 +163,7 @@ def rollback(
     """Let an earlier champion serve again, at once. The next decision to retrain waits out its cooldown."""
     from datetime import UTC, datetime
 
-    from ml_assets.automation.roll_back import roll_back
+    from ml_assets.commands.lifecycle.roll_back import roll_back
 
     home = _opened()
     try:
@@ -189,10 +189,10 @@ def replay(
     """
     import json
 
-    from ml_assets.automation.console import open_console
     from ml_assets.automation.projects import find_model
-    from ml_assets.automation.replay_job import run_replay
-    from ml_assets.automation.replay_print import print_replay
+    from ml_assets.commands.console import open_console
+    from ml_assets.commands.experiment.replay_job import run_replay
+    from ml_assets.commands.experiment.replay_print import print_replay
     from ml_assets.retraining.replay.report import as_json as to_json
     from ml_assets.retraining.replay.report import render_replay
 
@@ -224,9 +224,9 @@ def online(
 
     ONLINE_STORE_URL names the store: sqlite:///path, by default in the home, or redis://host:port/number.
     """
-    from ml_assets.automation.console import open_console
-    from ml_assets.automation.online_job import as_json as to_json
-    from ml_assets.automation.online_job import build_online, print_built
+    from ml_assets.commands.console import open_console
+    from ml_assets.commands.serving.online_job import as_json as to_json
+    from ml_assets.commands.serving.online_job import build_online, print_built
 
     _prepared()
     console = open_console(to_errors=as_json)
@@ -251,7 +251,7 @@ def score(
     import json
     import time
 
-    from ml_assets.automation.console import open_console
+    from ml_assets.commands.console import open_console
     from ml_assets.lake import Lake
     from ml_assets.registry.decisions import Decisions
     from ml_assets.registry.records import CHAMPION
@@ -292,9 +292,9 @@ def serve(
     A new champion takes over without dropping a request. ML_ASSETS_API_KEYS, SHA-256 digests of keys separated by
     commas, lets in only who has one of the keys. /docs shows the routes.
     """
-    from ml_assets.automation.current import read_current
-    from ml_assets.automation.serve import ServeSettings, serve_models
-    from ml_assets.automation.served import champion_inputs, declarations
+    from ml_assets.commands.current import read_current
+    from ml_assets.commands.serving.serve import ServeSettings, serve_models
+    from ml_assets.commands.serving.served import champion_inputs, declarations
     from ml_assets.lake import Lake
 
     home = _prepared()
@@ -320,7 +320,7 @@ def served(
 ) -> None:
     """Gather what was served, drop by drop, and hold it against what the features should have been."""
     from ml_assets.automation import served_job
-    from ml_assets.automation.console import open_console
+    from ml_assets.commands.console import open_console
 
     home, console = _prepared(), open_console(to_errors=True)
     try:
@@ -347,7 +347,7 @@ def package(
     import json
     from dataclasses import asdict
 
-    from ml_assets.automation.hand_over import package_version
+    from ml_assets.commands.hand_over.lookup import package_version
     from ml_assets.lake import Lake
 
     home = _opened()
@@ -373,8 +373,8 @@ def feast_export(
     import json
     from dataclasses import asdict
 
-    from ml_assets.automation.current import read_current
-    from ml_assets.automation.hand_over import export_use_case
+    from ml_assets.commands.current import read_current
+    from ml_assets.commands.hand_over.lookup import export_use_case
     from ml_assets.lake import Lake
 
     home = _opened()
@@ -402,7 +402,8 @@ def ui(
     ] = None,
 ) -> None:
     """Open Dagster's UI, with its daemon, over the same state. Drops are looked for of the use cases that were run."""
-    from ml_assets.automation.begun import BEGUN, split_by_begun
+    from ml_assets.automation.begun import BEGUN
+    from ml_assets.commands.ui.begun import split_by_begun
 
     home = _prepared()
     try:
@@ -429,7 +430,7 @@ def mlflow(
 
     Where ML_ASSETS_MLFLOW names a server, that one shows them: none is started.
     """
-    from ml_assets.automation.mlflow_page import open_when_there, training_page
+    from ml_assets.commands.ui.mlflow_page import open_when_there, training_page
 
     home = _prepared()
     away = home.mlflow.startswith("http")
@@ -490,7 +491,7 @@ def _opened() -> Home:
 
 def _run_program(program: str, *arguments: str) -> None:
     """Run a program of this environment; it and all that it starts end with this process."""
-    from ml_assets.automation.together import run_together
+    from ml_assets.commands.ui.together import run_together
 
     beside = Path(sys.executable).parent / program
     found = str(beside) if beside.exists() else shutil.which(program)

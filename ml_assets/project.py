@@ -61,7 +61,7 @@ def load_project(within: Path) -> dg.Definitions:
 def _load(within: Path, left_out: Mapping[str, str]) -> dg.Definitions:
     """The definitions without some use cases, of each of which is said what is wrong with it."""
     from ml_assets.automation.jobs import build_jobs
-    from ml_assets.automation.sensors import build_sensors
+    from ml_assets.automation.sensors.build import build_sensors
     from ml_assets.components.project.coherence import check_coherence
     from ml_assets.components.project.tree import ProjectTree
     from ml_assets.requirements import check_requirements

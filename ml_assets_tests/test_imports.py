@@ -15,7 +15,8 @@ for name in sys.argv[1:]:
     module = importlib.import_module(name)
     for found in pkgutil.walk_packages(getattr(module, "__path__", []), name + "."):
         importlib.import_module(found.name)
-print([name for name in ("dagster", "ml_assets.components", "ml_assets.automation") if name in sys.modules])
+shell = ("dagster", "ml_assets.components", "ml_assets.automation", "ml_assets.commands")
+print([name for name in shell if name in sys.modules])
 """
 
 HEAVY = [

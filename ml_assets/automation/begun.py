@@ -1,11 +1,6 @@
 """Which use cases were run in a home: their drops are looked for, those of others when somebody says so."""
 
 import os
-from collections.abc import Sequence
-
-from ml_assets.automation.current import read_current
-from ml_assets.home import Home
-from ml_assets.lake import Lake
 
 BEGUN = "ML_ASSETS_BEGUN"
 """Use cases whose drops are looked for from the start, separated by commas; empty or absent: all."""
@@ -15,25 +10,3 @@ def is_begun(use_case: str) -> bool:
     """Whether the drops of a use case are looked for from the start."""
     named = os.environ.get(BEGUN, "")
     return not named or use_case in named.split(",")
-
-
-def split_by_begun(home: Home, wanted: Sequence[str] = ()) -> tuple[list[str], list[str]]:
-    """The use cases with sources whose drops are to be looked for, and those that wait.
-
-    Args:
-        wanted: those that are; empty for those that hold rows already, or all where none does.
-
-    Raises:
-        ValueError: one that is wanted is not declared, or declares no source.
-    """
-    declared, lake = read_current(), Lake(home.lake)
-    broken = {fault.use_case for fault in declared.faults}
-    sources = {name: declared.only(name).sources for name in declared.use_cases if name not in broken}
-    there = [name for name, own in sources.items() if own]
-    for name in wanted:
-        if name not in there:
-            declared.only(name)
-            raise ValueError(f"use case {name} declares no source; those that do are {', '.join(there) or 'none'}")
-    begun = [name for name in there if any(lake.exists(source.table("raw")) for source in sources[name])]
-    watched = list(wanted) or begun or there
-    return watched, [name for name in there if name not in watched]

@@ -15,7 +15,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from ml_assets.automation.correction_sensor import Reached, correction_sensor
+from ml_assets.automation.sensors.corrections import Reached, correction_sensor
 from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.components.features.spine import Spine
 from ml_assets.features.engine import compute_features

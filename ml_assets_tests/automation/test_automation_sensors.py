@@ -7,9 +7,9 @@ import sys
 import dagster as dg
 import pytest
 
-from ml_assets.automation.drop_sensor import requests
 from ml_assets.automation.recovery import close_lost_runs
-from ml_assets.automation.retrain_sensor import attempts_of
+from ml_assets.automation.sensors.drops import requests
+from ml_assets.automation.sensors.retraining import attempts_of
 from ml_assets.retraining.attempts import Attempt
 
 MONTHLY = {"a": "monthly", "b": "monthly"}

@@ -7,7 +7,7 @@ import time
 import dagster as dg
 import pytest
 
-from ml_assets.automation.drop_sensor import drop_sensor
+from ml_assets.automation.sensors.drops import drop_sensor
 from ml_assets.components.sources.source import Source
 from ml_assets.resources import LakeResource
 from ml_assets.sources.errors import SourceError

@@ -267,7 +267,7 @@ def test_monitoring_needs_something_served(watched):
 
 
 def test_the_sensor_asks_for_drops_with_new_answers_alone(project):
-    from ml_assets.automation.served_sensor import served_sensor
+    from ml_assets.automation.sensors.served import served_sensor
     from ml_assets.components.features.spine import Spine
     from ml_assets.resources import LakeResource
 

@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets.automation.drop_sensor import SOURCES
-from ml_assets.automation.main_job import MainJob
 from ml_assets.automation.run_tags import DECISION
+from ml_assets.automation.sensors.drops import SOURCES
 from ml_assets.code_version import PROJECT
+from ml_assets.commands.lifecycle.main_job import MainJob
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.project import load_current

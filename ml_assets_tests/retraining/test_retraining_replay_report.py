@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from ml_assets.automation.replay_print import print_replay
+from ml_assets.commands.experiment.replay_print import print_replay
 from ml_assets.retraining.replay import report as replay_report
 from ml_assets.retraining.replay.lived import LivedPeriod, LivedPolicy
 from ml_assets.retraining.replay.report import as_json, best_policies, describe_best, plot_timeline, render_replay

@@ -8,14 +8,14 @@ import dagster as dg
 import polars as pl
 from rich.console import Console
 
-from ml_assets.automation.console import open_console
 from ml_assets.automation.execute import Runner, run_key
 from ml_assets.automation.jobs import drop_job, ingest_job
 from ml_assets.automation.lifecycle import PlannedRun, plan_lifecycle, plan_retraining
-from ml_assets.automation.progress import run_progress
 from ml_assets.automation.projects import declared_in
 from ml_assets.automation.recovery import close_dead_runs, only_one
-from ml_assets.automation.summary import show_summary
+from ml_assets.commands.console import open_console
+from ml_assets.commands.lifecycle.summary import show_summary
+from ml_assets.commands.progress import run_progress
 from ml_assets.components.partitions import partitions_of
 from ml_assets.declarations.project import UseCase
 from ml_assets.declarations.specs import DeclaredModel

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml_assets.addresses import without_secrets
 from ml_assets.automation.run_records import FINISHED, SUCCEEDED, RunRecords
 from ml_assets.automation.run_tags import DECISION
-from ml_assets.automation.summary import summarise
+from ml_assets.commands.lifecycle.summary import summarise
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.declarations.specs import DeclaredModel, DeclaredSpine
 from ml_assets.lake import Lake

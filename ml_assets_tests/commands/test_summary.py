@@ -3,7 +3,7 @@ import json
 import polars as pl
 import pytest
 
-from ml_assets.automation.summary import print_summary, summarise
+from ml_assets.commands.lifecycle.summary import print_summary, summarise
 from ml_assets.lake import Lake
 
 DROPS = ["2024-04", "2024-05"]

@@ -1,6 +1,6 @@
 import json
 
-from ml_assets.automation.served_job import GatheredDrop, as_json, as_table
+from ml_assets.commands.serving.served_job import GatheredDrop, as_json, as_table
 from ml_assets.serving.skew import SkewRecord
 
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from ml_assets.automation.execute import RunFailed, Runner
 from ml_assets.automation.jobs import served_job
 from ml_assets.automation.lifecycle import PlannedRun
-from ml_assets.automation.progress import run_progress
 from ml_assets.automation.projects import find_model, spine_of
-from ml_assets.automation.served_sensor import drops_to_gather
+from ml_assets.automation.sensors.served import drops_to_gather
+from ml_assets.commands.progress import run_progress
 from ml_assets.components.model.skew_records import SKEW
 from ml_assets.home import Home
 from ml_assets.lake import Lake

@@ -27,7 +27,7 @@ if sys.argv[2] != "short":
 """
 PARENT = """
 import sys
-from ml_assets.automation import together
+from ml_assets.commands.ui import together
 together.GRACE_S = 1.0
 sys.exit(together.run_together(sys.argv[1:]))
 """

@@ -12,7 +12,7 @@ from rich.table import Table
 from ml_assets.automation.execute import Runner, run_key
 from ml_assets.automation.jobs import online_job
 from ml_assets.automation.lifecycle import PlannedRun
-from ml_assets.automation.progress import StepProgress, run_progress, step_title
+from ml_assets.commands.progress import StepProgress, run_progress, step_title
 from ml_assets.components.features.online import online_key
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from ml_assets.automation.new_project import create_project
 from ml_assets.code_version import PROJECT, NoProject, current_project
+from ml_assets.commands.new_project import create_project
 from ml_assets.project import load_current
 
 

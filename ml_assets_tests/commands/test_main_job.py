@@ -17,14 +17,14 @@ from rich.console import Console
 from ml_assets.addresses import local_path
 from ml_assets.automation.execute import RunFailed, Runner
 from ml_assets.automation.instance_records import InstanceRecords
-from ml_assets.automation.main_job import MainJob
 from ml_assets.automation.projects import find_model, spine_of
-from ml_assets.automation.replay_job import run_replay
-from ml_assets.automation.roll_back import roll_back
 from ml_assets.automation.run_records import open_run_records
 from ml_assets.automation.run_tags import DECISION
-from ml_assets.automation.status import model_status
-from ml_assets.automation.trial import print_trial, try_model
+from ml_assets.commands.experiment.replay_job import run_replay
+from ml_assets.commands.experiment.trial import print_trial, try_model
+from ml_assets.commands.lifecycle.main_job import MainJob
+from ml_assets.commands.lifecycle.roll_back import roll_back
+from ml_assets.commands.lifecycle.status import model_status
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.project import load_current

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ml_assets import cli
-from ml_assets.automation.new_project import create_project
 from ml_assets.code_version import PROJECT
+from ml_assets.commands.new_project import create_project
 from ml_assets.registry.registry import Registry
 
 PROGRAM = Path(sys.executable).parent / "ml-assets"

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from ml_assets.automation.correction_sensor import Reached, correction_sensor
-from ml_assets.automation.drop_sensor import drop_sensor
-from ml_assets.automation.failure_sensor import run_failures
 from ml_assets.automation.recovery import ask_again_for_retries, close_lost_runs
-from ml_assets.automation.retrain_sensor import retrain_sensor
-from ml_assets.automation.served_sensor import served_sensor
+from ml_assets.automation.sensors.corrections import Reached, correction_sensor
+from ml_assets.automation.sensors.drops import drop_sensor
+from ml_assets.automation.sensors.failures import run_failures
+from ml_assets.automation.sensors.retraining import retrain_sensor
+from ml_assets.automation.sensors.served import served_sensor
 from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.components.features.spine import Spine
 from ml_assets.components.model.ml_model import MLModel

@@ -4,9 +4,10 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from ml_assets.automation.begun import BEGUN, split_by_begun
-from ml_assets.automation.drop_sensor import drop_sensor
-from ml_assets.automation.new_project import create_project
+from ml_assets.automation.begun import BEGUN
+from ml_assets.automation.sensors.drops import drop_sensor
+from ml_assets.commands.new_project import create_project
+from ml_assets.commands.ui.begun import split_by_begun
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.project import load_current

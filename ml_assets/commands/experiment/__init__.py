@@ -1,0 +1,1 @@
+"""Commands that try a declaration or a policy without registering anything."""
