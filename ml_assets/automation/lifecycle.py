@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ml_assets.automation.jobs import drop_job, ingest_job, train_job
-from ml_assets.sources.grains import name_at, stretches
+from ml_assets.sources.drops.grains import name_at, stretches
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from ml_assets.sources import grains
-from ml_assets.sources.grains import GRAINS, WHOLE
-from ml_assets.sources.spec import Drops
+from ml_assets.sources.drops import grains
+from ml_assets.sources.drops.grains import GRAINS, WHOLE
+from ml_assets.sources.drops.spec import Drops
 
 SINGLE_RUN = dg.BackfillPolicy.single_run()
 """A backfill over many drops is one run: a step starts once, not once per drop."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from ml_assets.declarations.reading import Fault
 from ml_assets.declarations.specs import DeclaredModel, DeclaredSource, DeclaredSpine, DeclaredView
-from ml_assets.sources.grains import WHOLE
+from ml_assets.sources.drops.grains import WHOLE
 
 Spec = TypeVar("Spec", bound=BaseModel)
 

@@ -12,7 +12,8 @@ from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.online.spec import OnlineSpec
 from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.serving.spec import ServingSpec
-from ml_assets.sources.spec import Drops, SourceSpec
+from ml_assets.sources.drops.spec import Drops
+from ml_assets.sources.spec import SourceSpec
 from ml_assets.training.spec import ModelSpec, SpineSpec
 
 

@@ -9,8 +9,8 @@ import polars as pl
 from ml_assets.quality.contracts import contract_schema
 from ml_assets.quality.gate import ROW, GateResult, Verdict, apply_contract
 from ml_assets.quality.rules import Rule
-from ml_assets.sources.cut import lies_outside
-from ml_assets.sources.grains import WHOLE
+from ml_assets.sources.drops.cut import lies_outside
+from ml_assets.sources.drops.grains import WHOLE
 from ml_assets.sources.schema import DropSchema, is_before
 from ml_assets.sources.spec import DROP, SourceSpec
 

@@ -8,9 +8,9 @@ import polars as pl
 
 from ml_assets.quality.contracts import NOT_KEPT
 from ml_assets.quality.missing import is_missing
-from ml_assets.scaffolding.texts import MOMENT, tell_texts
+from ml_assets.scaffolding.samples.texts import MOMENT, tell_texts
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.typed import typed_column
+from ml_assets.sources.values.typed import typed_column
 
 Role = Literal["label", "label_known_at"]
 

@@ -10,7 +10,8 @@ from ml_assets.quality.contracts import contract_schema, load_contract
 from ml_assets.quality.errors import ContractError
 from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.errors import ScaffoldError
-from ml_assets.sources.spec import Drops, SourceSpec
+from ml_assets.sources.drops.spec import Drops
+from ml_assets.sources.spec import SourceSpec
 
 VALIDATED = "/validated"
 

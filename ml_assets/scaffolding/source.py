@@ -13,14 +13,14 @@ from ml_assets.scaffolding.columns import Column, describe_columns, is_code, lef
 from ml_assets.scaffolding.contract_text import contract_name, render_contract
 from ml_assets.scaffolding.declared import check_column, named
 from ml_assets.scaffolding.errors import ScaffoldError
-from ml_assets.scaffolding.sample import Sample
-from ml_assets.scaffolding.sniff import describe_dialect
-from ml_assets.scaffolding.texts import Told, tell_texts
-from ml_assets.sources.column import ColumnFormat
-from ml_assets.sources.cut import lies_outside
-from ml_assets.sources.grains import WHOLE, name_at
-from ml_assets.sources.order import with_order
-from ml_assets.sources.spec import Drops, RowOrder
+from ml_assets.scaffolding.samples.sample import Sample
+from ml_assets.scaffolding.samples.sniff import describe_dialect
+from ml_assets.scaffolding.samples.texts import Told, tell_texts
+from ml_assets.sources.csv.order import RowOrder, with_order
+from ml_assets.sources.drops.cut import lies_outside
+from ml_assets.sources.drops.grains import WHOLE, name_at
+from ml_assets.sources.drops.spec import Drops
+from ml_assets.sources.values.column import ColumnFormat
 
 FRESHNESS = {
     "hourly": {"warn": "2h", "fail": "3h"},

@@ -6,8 +6,9 @@ from typing import Any
 from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.declared import VALIDATED, Declared, DeclaredSpine, check_column, check_moment, named, only
 from ml_assets.scaffolding.errors import ScaffoldError
-from ml_assets.sources.grains import WHOLE
-from ml_assets.sources.spec import DROP, Drops, SourceSpec
+from ml_assets.sources.drops.grains import WHOLE
+from ml_assets.sources.drops.spec import Drops
+from ml_assets.sources.spec import DROP, SourceSpec
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_assets.scaffolding.declared import Declared
 from ml_assets.scaffolding.errors import ScaffoldError
-from ml_assets.sources.grains import WHOLE
+from ml_assets.sources.drops.grains import WHOLE
 
 
 def infer_tables(declared: Declared, root: Path, project: str, folder: str) -> dict[str, Any]:

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from ml_assets.sources.csv_text import check_one_column, open_csv
+from ml_assets.sources.csv.order import read_for, with_order
+from ml_assets.sources.csv.text import check_one_column, open_csv
+from ml_assets.sources.csv.unpack import unpack
+from ml_assets.sources.databases.query import load_query
 from ml_assets.sources.errors import DeliveryFault, check_columns
-from ml_assets.sources.exact import in_calendar
-from ml_assets.sources.fetch import fetch, locate, parquet_files
-from ml_assets.sources.order import read_for, with_order
-from ml_assets.sources.query import load_query
-from ml_assets.sources.scan import load_scanned
+from ml_assets.sources.files.fetch import fetch, locate, parquet_files
+from ml_assets.sources.readers.scan import load_scanned
 from ml_assets.sources.schema import Schema, columns_that_begin, may_lack
 from ml_assets.sources.spec import PARTITION, SourceSpec
-from ml_assets.sources.typed import typed_column
-from ml_assets.sources.unpack import unpack
+from ml_assets.sources.values.exact import in_calendar
+from ml_assets.sources.values.typed import typed_column
 
 Table = tuple[pl.DataFrame, tuple[str, ...]]
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ml_assets.sources.cut import as_starts
+from ml_assets.sources.databases.query import count_placed
 from ml_assets.sources.delivery import load
-from ml_assets.sources.fetch import held_partitions, locate
-from ml_assets.sources.grains import drop_start
-from ml_assets.sources.query import count_placed
+from ml_assets.sources.drops.cut import as_starts
+from ml_assets.sources.drops.grains import drop_start
+from ml_assets.sources.files.fetch import held_partitions, locate
 from ml_assets.sources.read import blaming, starts_of
 from ml_assets.sources.schema import Schema
 from ml_assets.sources.spec import SourceSpec

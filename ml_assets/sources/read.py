@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import polars as pl
 
 from ml_assets.sources.content_hash import content_hash
-from ml_assets.sources.cut import as_starts, check_placed, drop_names, period_starts
-from ml_assets.sources.declared_values import cutting_column, declared_frame, empty_frame
+from ml_assets.sources.databases.query import query_digests, query_state
 from ml_assets.sources.delivery import load
+from ml_assets.sources.drops.cut import as_starts, check_placed, drop_names, period_starts
+from ml_assets.sources.drops.grains import GRAINS, WHOLE, drop_start
 from ml_assets.sources.errors import DeliveryFault, SourceError
-from ml_assets.sources.fetch import exists, fetch, held_partitions, locate, parquet_files
-from ml_assets.sources.grains import GRAINS, WHOLE, drop_start
-from ml_assets.sources.query import query_digests, query_state
-from ml_assets.sources.scan import delta_version
+from ml_assets.sources.files.fetch import exists, fetch, held_partitions, locate, parquet_files
+from ml_assets.sources.readers.scan import delta_version
 from ml_assets.sources.schema import Schema
 from ml_assets.sources.spec import CONTENT_HASH, DROP, PARTITION, WITH_NULLS, SourceSpec
+from ml_assets.sources.values.declared import cutting_column, declared_frame, empty_frame
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from ml_assets.sources.grains import WHOLE
+from ml_assets.sources.drops.grains import WHOLE
 
 Schema = Mapping[str, pl.DataType]
 

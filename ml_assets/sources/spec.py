@@ -1,17 +1,16 @@
 """How a team declares a source: where it lies, how it is cut into drops, and what it must satisfy."""
 
 import re
-from datetime import datetime
 from typing import Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ml_assets.durations import check_duration
 from ml_assets.freshness import Freshness
-from ml_assets.sources.column import ColumnFormat
-from ml_assets.sources.dialect import CsvDialect
-from ml_assets.sources.grains import GRAINS, WHOLE, is_name, names_between
+from ml_assets.sources.csv.dialect import CsvDialect
+from ml_assets.sources.csv.order import RowOrder
+from ml_assets.sources.drops.grains import GRAINS, WHOLE
+from ml_assets.sources.drops.spec import Drops
+from ml_assets.sources.values.column import ColumnFormat
 
 FORMATS = ("csv.zip", "csv.gz", "csv", "parquet", "delta")
 WITH_NULLS = {"parquet": "a Parquet file", "delta": "a Delta table", "sql": "a query"}
@@ -89,109 +88,6 @@ class Where(BaseModel):
     def template(self) -> str:
         """`path` or `file`, still with its placeholder; empty for a query."""
         return self.path or self.file or ""
-
-
-class Drops(BaseModel):
-    """How the source is cut into drops."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    grain: Literal["whole", "hourly", "daily", "weekly", "monthly", "quarterly", "yearly"] = Field(
-        default="whole",
-        description="One drop that holds everything, or one drop per hour, day, week (Monday to Sunday), month, "
-        "quarter or year.",
-    )
-    column: str | None = Field(
-        default=None,
-        description="Date or datetime column that says to which drop a row belongs: a shared file, table or query is "
-        "cut by it; of files of one drop each it is checked that their rows lie in their drop's period.",
-    )
-    time_zone: str = Field(
-        default="UTC",
-        description="IANA zone in which days, weeks, months, quarters and years begin; used for columns that carry a "
-        "time zone. Hours are those of UTC.",
-    )
-    start: str | None = Field(
-        default=None,
-        description="First drop, in quotes: 2013 (yearly), 2013-01 (monthly; quarterly: its first month), 2013-01-07 "
-        "(daily; weekly: a Monday) or 2013-01-07T09 (hourly).",
-    )
-    end: str | None = Field(default=None, description="First drop that is no longer expected (exclusive).")
-
-    @field_validator("time_zone")
-    @classmethod
-    def _is_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"{zone!r} is no IANA time zone such as America/New_York") from error
-        return zone
-
-    @model_validator(mode="after")
-    def _fits_grain(self) -> Self:
-        if self.grain == WHOLE:
-            if self.column or self.start or self.end:
-                raise ValueError(f"drops: column, start and end belong to grain: {', '.join(GRAINS)}")
-            return self
-        grain = GRAINS[self.grain]
-        for field, name in (("start", self.start), ("end", self.end)):
-            if name is not None and not is_name(self.grain, name):
-                raise ValueError(f"{field}: {name!r} is no {grain.period}: write it as {grain.form}, in quotes")
-        if self.start is None:
-            raise ValueError(f"drops: grain {self.grain} needs `start`, its first {grain.period}")
-        if self.end and self.end <= self.start:
-            raise ValueError(f"drops: end {self.end} must lie after start {self.start}; it is exclusive")
-        if self.grain == "hourly" and self.time_zone != "UTC":
-            raise ValueError("drops: hours are those of UTC; leave time_zone out")
-        return self
-
-    def expects(self, name: str) -> bool:
-        """Whether a drop of this name is declared."""
-        if self.grain == WHOLE or not is_name(self.grain, name):
-            return name == self.grain == WHOLE
-        return name >= self.start and (self.end is None or name < self.end)
-
-    @property
-    def names(self) -> list[str] | None:
-        """All declared drops, or None if they have no end."""
-        if self.grain == WHOLE:
-            return [WHOLE]
-        return None if self.end is None else names_between(self.grain, self.start, self.end)
-
-
-class RowOrder(BaseModel):
-    """The order of rows that have no time of their own: each gets a moment that stands for its place."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    by: str | None = Field(
-        default=None,
-        description="Delivered column of whole numbers that tell a row's place, such as a running number; or give "
-        "`number`.",
-    )
-    number: str | None = Field(
-        default=None,
-        description="Column to make where the delivery has none such: the row's place in its file, 1, 2, 3 and so on.",
-    )
-    moment: str = Field(description="Column to make: the moment that stands for the row's place.")
-    start: str = Field(description="Moment of place 1, an ISO 8601 date or time; UTC unless it has an offset.")
-    step: str = Field(description="Time from one place to the next, a duration such as 10m.")
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        if (self.by is None) == (self.number is None):
-            raise ValueError("order: give either `by`, a column that is delivered, or `number`, one to be made")
-        check_duration("step", self.step)
-        try:
-            datetime.fromisoformat(self.start)
-        except ValueError as error:
-            raise ValueError(f"start: {self.start!r} is no ISO 8601 date or time such as 2024-01-31") from error
-        return self
-
-    @property
-    def made(self) -> list[str]:
-        """The columns that no delivery has."""
-        return [self.moment] if self.number is None else [self.number, self.moment]
 
 
 class RowCount(BaseModel):

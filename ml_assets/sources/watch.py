@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 
+from ml_assets.sources.databases.query import query_digests, query_state
+from ml_assets.sources.drops.grains import WHOLE, has_ended
 from ml_assets.sources.errors import DeliveryFault, SourceError
-from ml_assets.sources.fetch import file_token, held_tokens, locate
-from ml_assets.sources.grains import WHOLE, has_ended
-from ml_assets.sources.query import query_digests, query_state
+from ml_assets.sources.files.fetch import file_token, held_tokens, locate
 from ml_assets.sources.read import Schema, list_drops, read_drops
-from ml_assets.sources.scan import delta_digests, delta_version
+from ml_assets.sources.readers.scan import delta_digests, delta_version
 from ml_assets.sources.spec import PARTITION, SourceSpec
 
 SETTLE = 2.0

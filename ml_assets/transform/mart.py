@@ -5,8 +5,8 @@ from pathlib import Path
 import polars as pl
 
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.parquet_types import columns_of_kind, plain_frame, read_around_intervals, text_of_uuid
-from ml_assets.sources.typed import typed_column
+from ml_assets.sources.values.parquet_types import columns_of_kind, plain_frame, read_around_intervals, text_of_uuid
+from ml_assets.sources.values.typed import typed_column
 from ml_assets.transform.project import DbtFailed
 
 

@@ -34,7 +34,7 @@ MART = """
     from ml_assets.components.partitions import SINGLE_RUN, partitions_of
     from ml_assets.components.stages import STAGE, TABLE
     from ml_assets.resources import LakeResource
-    from ml_assets.sources.spec import Drops
+    from ml_assets.sources.drops.spec import Drops
 
     MONTHLY = partitions_of(Drops(grain="monthly", start="2024-01", end="2024-09"))
     KEY, READ = dg.AssetKey("turnover"), dg.AssetKey(["orders", "validated"])

@@ -9,7 +9,7 @@ import pytest
 from ml_assets.components.model.retraining import _circumstances
 from ml_assets.components.records import TrainedVersion, write_record
 from ml_assets.lake import Lake
-from ml_assets.sources.spec import Drops
+from ml_assets.sources.drops.spec import Drops
 
 APRIL, JULY = datetime(2024, 4, 1, tzinfo=UTC), datetime(2024, 7, 1, tzinfo=UTC)
 

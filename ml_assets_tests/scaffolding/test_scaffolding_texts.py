@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
-from ml_assets.scaffolding.texts import tell_texts
-from ml_assets.sources.dialect import CsvDialect
+from ml_assets.scaffolding.samples.texts import tell_texts
+from ml_assets.sources.csv.dialect import CsvDialect
 
 
 def utc(*parts):

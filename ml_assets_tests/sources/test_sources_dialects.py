@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ml_assets.scaffolding.sample import read_sample
+from ml_assets.scaffolding.samples.sample import read_sample
 from ml_assets.scaffolding.source import Wanted, infer_source
 from ml_assets.sources.read import read_drops
 from ml_assets.sources.spec import SourceSpec

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ml_assets.sources.errors import DeliveryFault, SourceError
 from ml_assets.sources.read import read_drops
-from ml_assets.sources.typed import typed_column
+from ml_assets.sources.values.typed import typed_column
 
 F64, F32, CENTS = pl.Float64(), pl.Float32(), pl.Decimal(10, 2)
 IMPOSSIBLE = "a moment that no calendar has, such as infinity or 0000-00-00, in data row 1 is no"

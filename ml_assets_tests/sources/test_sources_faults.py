@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_assets.sources.csv_text import open_csv
-from ml_assets.sources.dialect import CsvDialect
+from ml_assets.sources.csv.dialect import CsvDialect
+from ml_assets.sources.csv.text import open_csv
 from ml_assets.sources.errors import DeliveryFault, SourceError
 from ml_assets.sources.read import fingerprint, list_drops, read_drops
 

@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from ml_assets.sources.column import ColumnFormat
 from ml_assets.sources.errors import DeliveryFault, SourceError
-from ml_assets.sources.moments import as_moments
 from ml_assets.sources.read import list_drops, read_drops
+from ml_assets.sources.values.column import ColumnFormat
+from ml_assets.sources.values.moments import as_moments
 
 MOMENT = pl.Datetime("us", "UTC")
 

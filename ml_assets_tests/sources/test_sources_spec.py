@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from ml_assets.sources.spec import Drops, Freshness, RowCount, SourceSpec, Where
+from ml_assets.sources.drops.spec import Drops
+from ml_assets.sources.spec import Freshness, RowCount, SourceSpec, Where
 
 MONTHLY = {"grain": "monthly", "column": "at", "start": "2024-01"}
 

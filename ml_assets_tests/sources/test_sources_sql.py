@@ -11,11 +11,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ml_assets.sources.cut import Span
-from ml_assets.sources.database import Database, open_database
+from ml_assets.sources.databases.database import Database, open_database
+from ml_assets.sources.databases.query import DIALECTS, within
+from ml_assets.sources.drops.cut import Span
 from ml_assets.sources.errors import DeliveryFault, SourceError
 from ml_assets.sources.placement import place_rows
-from ml_assets.sources.query import DIALECTS, within
 from ml_assets.sources.read import fingerprint, list_drops, read_drops
 from ml_assets.sources.watch import due_drops, watch
 

@@ -12,7 +12,7 @@ import pytest
 
 from ml_assets.sources import delivery
 from ml_assets.sources.errors import SourceError
-from ml_assets.sources.fetch import file_token
+from ml_assets.sources.files.fetch import file_token
 from ml_assets.sources.read import read_drops
 from ml_assets.sources.watch import due_drops, watch
 

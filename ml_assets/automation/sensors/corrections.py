@@ -14,7 +14,7 @@ from ml_assets.components.features.spine import Spine
 from ml_assets.features.digests import INPUTS, changed_inputs
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
-from ml_assets.sources.grains import WHOLE, stretches
+from ml_assets.sources.drops.grains import WHOLE, stretches
 
 Versions = dict[str, dict[str, int]]
 

@@ -13,7 +13,7 @@ from ml_assets.components.partitions import WHOLE
 from ml_assets.components.sources.source import Source
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
-from ml_assets.sources.grains import has_ended, stretches
+from ml_assets.sources.drops.grains import has_ended, stretches
 from ml_assets.sources.spec import CONTENT_HASH, DROP
 from ml_assets.sources.watch import UNREAD
 

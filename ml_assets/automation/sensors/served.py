@@ -10,7 +10,7 @@ from ml_assets.components.features.spine import Spine
 from ml_assets.components.model.serving import LOG
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
-from ml_assets.sources.grains import WHOLE
+from ml_assets.sources.drops.grains import WHOLE
 
 REST = 20
 """Looks of other sensors between two of this one: answers come in all the time, and each look may start a run."""

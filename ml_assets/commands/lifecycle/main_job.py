@@ -25,7 +25,7 @@ from ml_assets.quality.contracts import contract_schema, load_contract
 from ml_assets.registry.tracking_server import RegistryAway
 from ml_assets.resources import RegistryResource
 from ml_assets.retraining.decide import read_decisions
-from ml_assets.sources.grains import WHOLE
+from ml_assets.sources.drops.grains import WHOLE
 from ml_assets.sources.read import fingerprint, list_drops
 from ml_assets.sources.spec import SourceSpec
 

@@ -18,7 +18,7 @@ from ml_assets.registry.records import RegisteredVersion
 from ml_assets.registry.registry import Registry
 from ml_assets.registry.tracking_server import RegistryAway
 from ml_assets.retraining.decide import DecisionRecord, read_decisions
-from ml_assets.sources.grains import drop_end
+from ml_assets.sources.drops.grains import drop_end
 
 DAY_S = 86_400
 

@@ -18,7 +18,7 @@ from ml_assets.components.model.skew_records import SKEW
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.serving.skew import SkewRecord
-from ml_assets.sources.grains import stretches
+from ml_assets.sources.drops.grains import stretches
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ml_assets.components.partitions import SINGLE_RUN, drop_at, drop_end, drops
 from ml_assets.components.records import VERSION
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource, RegistryResource
-from ml_assets.sources.grains import WHOLE
+from ml_assets.sources.drops.grains import WHOLE
 from ml_assets.training.tasks import PROBABILITY
 
 if TYPE_CHECKING:

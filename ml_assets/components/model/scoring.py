@@ -17,7 +17,7 @@ from ml_assets.components.run_clock import run_started
 from ml_assets.components.stages import SCORING, STAGE
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource, RegistryResource
-from ml_assets.sources.grains import WHOLE, drop_start
+from ml_assets.sources.drops.grains import WHOLE, drop_start
 from ml_assets.training.kept import CORRECTED, hash_features, keep_made
 from ml_assets.training.tasks import BINARY, MULTICLASS
 

@@ -22,7 +22,7 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource, OnlineStoreResource, RegistryResource
-from ml_assets.sources.grains import WHOLE
+from ml_assets.sources.drops.grains import WHOLE
 
 if TYPE_CHECKING:
     from ml_assets.registry.registry import Registry

@@ -27,9 +27,10 @@ from ml_assets.durations import parse_duration
 from ml_assets.features.assemble import refuse_homonyms, refuse_twins
 from ml_assets.features.expressions import columns_read
 from ml_assets.serving.declared import request_kind
-from ml_assets.sources.grains import WHOLE, drop_start
-from ml_assets.sources.moments import misfit
-from ml_assets.sources.spec import DROP, Drops
+from ml_assets.sources.drops.grains import WHOLE, drop_start
+from ml_assets.sources.drops.spec import Drops
+from ml_assets.sources.spec import DROP
+from ml_assets.sources.values.moments import misfit
 from ml_assets.training.kinds.spaces import SKLEARN, library
 from ml_assets.training.splits import check_label_type
 from ml_assets.training.tasks import fitting_metrics, listed

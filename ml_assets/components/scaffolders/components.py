@@ -88,7 +88,7 @@ class SourceScaffolder(dg.Scaffolder[SourceParams]):
         return SourceParams
 
     def scaffold(self, request: dg.ScaffoldRequest[SourceParams]) -> None:
-        from ml_assets.scaffolding.sample import file_format_of, read_sample
+        from ml_assets.scaffolding.samples.sample import file_format_of, read_sample
         from ml_assets.scaffolding.source import Wanted, infer_source, template_source
 
         with _Folder(request) as folder:
@@ -174,7 +174,7 @@ class MLModelScaffolder(dg.Scaffolder[MLModelParams]):
 
     def scaffold(self, request: dg.ScaffoldRequest[MLModelParams]) -> None:
         from ml_assets.scaffolding.model import check_no_leak, infer_label, infer_model
-        from ml_assets.scaffolding.sample import read_history
+        from ml_assets.scaffolding.samples.sample import read_history
         from ml_assets.scaffolding.spine import find_or_infer_spine
         from ml_assets.scaffolding.view import infer_view
 

@@ -47,7 +47,7 @@ from ml_assets.quality.publication import (
     waiting,
 )
 from ml_assets.resources import LakeResource
-from ml_assets.sources.grains import names_between
+from ml_assets.sources.drops.grains import names_between
 from ml_assets.sources.spec import CONTENT_HASH, DROP
 
 OUTSIDE_DROPS = "outside_drops"

@@ -10,9 +10,9 @@ from urllib.parse import unquote
 
 import polars as pl
 
-from ml_assets.sources import mysql, postgresql, sqlite
+from ml_assets.sources.databases import mysql, postgresql, sqlite
+from ml_assets.sources.databases.stored import StoredColumn
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.stored import StoredColumn
 
 _Answer = TypeVar("_Answer")
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import polars as pl
 
+from ml_assets.sources.databases.stored import Reading, StoredColumn
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.parquet_types import plain_frame
-from ml_assets.sources.stored import Reading, StoredColumn
+from ml_assets.sources.values.parquet_types import plain_frame
 
 CONNECT_SECONDS = 10
 """How long to wait for a server: a sensor must not hang on one that is gone."""

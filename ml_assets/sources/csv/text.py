@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 import polars as pl
 
-from ml_assets.sources.dialect import CsvDialect, undecodable
+from ml_assets.sources.csv.dialect import CsvDialect, undecodable
 from ml_assets.sources.errors import DeliveryFault
 
 _HEADER_BYTES = 1 << 20

@@ -5,8 +5,8 @@ import re
 import tempfile
 from pathlib import Path
 
-from ml_assets.sources.csv_text import open_csv
-from ml_assets.sources.dialect import CsvDialect
+from ml_assets.sources.csv.dialect import CsvDialect
+from ml_assets.sources.csv.text import open_csv
 from ml_assets.sources.errors import DeliveryFault
 
 _SNIFFED_BYTES = 1 << 20

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from ml_assets.sources.column import ColumnFormat
-from ml_assets.sources.dialect import plain_values
-from ml_assets.sources.moments import as_moments
+from ml_assets.sources.csv.dialect import plain_values
 from ml_assets.sources.spec import WITH_NULLS, SourceSpec
-from ml_assets.sources.typed import check_fits, typed_column
+from ml_assets.sources.values.column import ColumnFormat
+from ml_assets.sources.values.moments import as_moments
+from ml_assets.sources.values.typed import check_fits, typed_column
 
 UNREAD = "_unread"
 """Column of a delivery that says why a value of the row could not be read, with its text; null where all could."""

@@ -3,7 +3,7 @@
 import polars as pl
 
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.exact import (
+from ml_assets.sources.values.exact import (
     day_of,
     has_finer,
     in_calendar,

@@ -1,13 +1,49 @@
 """Rows without a time of their own: a declared order stands in for it."""
 
 from datetime import UTC, datetime
+from typing import Self
 
 import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ml_assets.durations import parse_duration
+from ml_assets.durations import check_duration, parse_duration
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.spec import RowOrder
-from ml_assets.sources.typed import typed_column
+from ml_assets.sources.values.typed import typed_column
+
+
+class RowOrder(BaseModel):
+    """The order of rows that have no time of their own: each gets a moment that stands for its place."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: str | None = Field(
+        default=None,
+        description="Delivered column of whole numbers that tell a row's place, such as a running number; or give "
+        "`number`.",
+    )
+    number: str | None = Field(
+        default=None,
+        description="Column to make where the delivery has none such: the row's place in its file, 1, 2, 3 and so on.",
+    )
+    moment: str = Field(description="Column to make: the moment that stands for the row's place.")
+    start: str = Field(description="Moment of place 1, an ISO 8601 date or time; UTC unless it has an offset.")
+    step: str = Field(description="Time from one place to the next, a duration such as 10m.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.by is None) == (self.number is None):
+            raise ValueError("order: give either `by`, a column that is delivered, or `number`, one to be made")
+        check_duration("step", self.step)
+        try:
+            datetime.fromisoformat(self.start)
+        except ValueError as error:
+            raise ValueError(f"start: {self.start!r} is no ISO 8601 date or time such as 2024-01-31") from error
+        return self
+
+    @property
+    def made(self) -> list[str]:
+        """The columns that no delivery has."""
+        return [self.moment] if self.number is None else [self.number, self.moment]
 
 
 def read_for(order: RowOrder, columns: list[str], delivered: list[str]) -> list[str]:

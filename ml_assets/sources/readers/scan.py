@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ml_assets.sources.cut import Span, check_cuttable, drop_names, period_starts, spans
+from ml_assets.sources.drops.cut import Span, check_cuttable, drop_names, period_starts, spans
+from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.errors import DeliveryFault, check_columns
-from ml_assets.sources.fetch import fetch, parquet_files
-from ml_assets.sources.parquet_types import columns_of_kind, plain_frame, read_around_intervals, text_of_uuid
-from ml_assets.sources.spec import Drops, SourceSpec
+from ml_assets.sources.files.fetch import fetch, parquet_files
+from ml_assets.sources.spec import SourceSpec
+from ml_assets.sources.values.parquet_types import columns_of_kind, plain_frame, read_around_intervals, text_of_uuid
 
 _ISO_DAY = r"^\d{4}-\d{2}-\d{2}$"
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from ml_assets.sources.column import EPOCHS, ColumnFormat
-from ml_assets.sources.dialect import CsvDialect, plain_values
+from ml_assets.sources.csv.dialect import CsvDialect, plain_values
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.exact import in_calendar
-from ml_assets.sources.moments import as_moments
-from ml_assets.sources.typed import typed_column
+from ml_assets.sources.values.column import EPOCHS, ColumnFormat
+from ml_assets.sources.values.exact import in_calendar
+from ml_assets.sources.values.moments import as_moments
+from ml_assets.sources.values.typed import typed_column
 
 MOMENT = pl.Datetime("us", "UTC")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from ml_assets.sources.stored import Reading, StoredColumn
+from ml_assets.sources.databases.stored import Reading, StoredColumn
 
 CONNECT_SECONDS = 10
 """How long to wait for a server: a sensor must not hang on one that is gone."""

@@ -11,19 +11,19 @@ from pydantic import ValidationError
 from ml_assets.quality.contracts import contract_schema, load_contract
 from ml_assets.quality.errors import ContractError
 from ml_assets.scaffolding.errors import ScaffoldError
-from ml_assets.scaffolding.sniff import sniff_dialect
-from ml_assets.sources.csv_text import check_one_column, open_csv
-from ml_assets.sources.declared_values import declared_column
+from ml_assets.scaffolding.samples.sniff import sniff_dialect
+from ml_assets.sources.csv.dialect import CsvDialect
+from ml_assets.sources.csv.text import check_one_column, open_csv
+from ml_assets.sources.csv.unpack import unpack
+from ml_assets.sources.databases.query import sample_query
 from ml_assets.sources.delivery import load
-from ml_assets.sources.dialect import CsvDialect
+from ml_assets.sources.drops.grains import GRAINS, is_name
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.exact import in_calendar
-from ml_assets.sources.fetch import fetch, held_partitions, locate
-from ml_assets.sources.grains import GRAINS, is_name
-from ml_assets.sources.query import sample_query
-from ml_assets.sources.scan import load_scanned
+from ml_assets.sources.files.fetch import fetch, held_partitions, locate
+from ml_assets.sources.readers.scan import load_scanned
 from ml_assets.sources.spec import PARTITION, WITH_NULLS, SourceSpec
-from ml_assets.sources.unpack import unpack
+from ml_assets.sources.values.declared import declared_column
+from ml_assets.sources.values.exact import in_calendar
 
 QUERIED_ROWS = 100_000
 FILES = 3

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ml_assets.sources.column import EPOCHS, ColumnFormat
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.exact import has_finer, in_calendar, in_unit
+from ml_assets.sources.values.column import EPOCHS, ColumnFormat
+from ml_assets.sources.values.exact import has_finer, in_calendar, in_unit
 
 _ISO = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 _DECIMALS = r"^[+-]?\d{1,15}(\.\d{1,6}0*)?$"

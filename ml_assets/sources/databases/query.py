@@ -7,10 +7,19 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from ml_assets.sources.cut import Span, check_cuttable, check_placed, declared_span, drop_names, period_starts, spans
-from ml_assets.sources.database import open_database
+from ml_assets.sources.databases.database import open_database
+from ml_assets.sources.drops.cut import (
+    Span,
+    check_cuttable,
+    check_placed,
+    declared_span,
+    drop_names,
+    period_starts,
+    spans,
+)
+from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.errors import DeliveryFault, check_columns
-from ml_assets.sources.spec import Drops, SourceSpec, Where
+from ml_assets.sources.spec import SourceSpec, Where
 
 BUCKET_SECONDS = 900
 """Rows are counted by quarters of an hour: days and hours of every time zone begin with one."""

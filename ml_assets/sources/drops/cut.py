@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from ml_assets.sources.drops.grains import GRAINS, drop_end, drop_start, name_at, stretches
+from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.grains import GRAINS, drop_end, drop_start, name_at, stretches
-from ml_assets.sources.spec import Drops
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import sqlite3
 
 import polars as pl
 
-from ml_assets.sources.stored import Reading, StoredColumn
+from ml_assets.sources.databases.stored import Reading, StoredColumn
 
 _EXACT = 2**53
 """Whole numbers up to this size are floats exactly."""

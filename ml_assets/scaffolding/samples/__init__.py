@@ -1,0 +1,1 @@
+"""Samples of rows that are not declared yet, and what they tell."""

@@ -1,0 +1,1 @@
+"""CSV files: how they are written, and their rows as texts."""

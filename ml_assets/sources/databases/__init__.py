@@ -1,0 +1,1 @@
+"""Databases: connections, what their types are read as, and queries."""

@@ -1,0 +1,1 @@
+"""Delivered files: where they lie, what they hold, and when they change."""

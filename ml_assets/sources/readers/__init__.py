@@ -1,0 +1,1 @@
+"""Source readers: one module for each format that rows are kept in."""
