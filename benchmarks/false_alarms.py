@@ -30,7 +30,7 @@ from ml_assets.monitoring.drift.measure import measure_drift
 from ml_assets.monitoring.performance.watch import estimate_performance, realise_performance
 from ml_assets.retraining.decide import decide
 from ml_assets.retraining.evidence import Circumstances, Evidence, gather_evidence
-from ml_assets.retraining.limits import Limits, learn_limits
+from ml_assets.retraining.limits import LearntLimits, learn_limits
 from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.training.metrics.ranked_scores import measure, rank_scores
 
@@ -82,7 +82,7 @@ class Outcome:
     """What one policy did; by kind of evidence, whether the policy counts it or not, and as decided."""
 
     counted: list[str]
-    limits: Limits
+    limits: LearntLimits
     false_alarms: dict[str, Rate]
     found: dict[str, Rate]
 
@@ -169,7 +169,7 @@ def judge(case: UseCase, measured: Histories, policy: RetrainingSpec) -> Outcome
     )
 
 
-def _gather(case: UseCase, measured: Histories, realised: pl.DataFrame, limits: Limits, policy: RetrainingSpec):
+def _gather(case: UseCase, measured: Histories, realised: pl.DataFrame, limits: LearntLimits, policy: RetrainingSpec):
     drift, performance = (
         frame.partition_by(HISTORY, as_dict=True)
         for frame in (measured.drift, pl.concat([measured.estimated, realised]))

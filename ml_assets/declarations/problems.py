@@ -42,7 +42,7 @@ class DeclarationError(ValueError):
 
 
 @dataclass(frozen=True)
-class Problem:
+class FieldProblem:
     """One thing that is wrong. ``path`` leads to the field; empty where no single field is to blame."""
 
     path: Path
@@ -54,7 +54,7 @@ class Problem:
         return " ".join(f"{where(self.path)}: {field + ': ' if field else ''}{self.text}".split())
 
 
-def problems_of(error: ValueError, declared: type[BaseModel], given: Mapping[str, Any] | None) -> list[Problem]:
+def problems_of(error: ValueError, declared: type[BaseModel], given: Mapping[str, Any] | None) -> list[FieldProblem]:
     """What an error found while a component was made says about its declaration.
 
     Args:
@@ -72,31 +72,31 @@ def problems_of(error: ValueError, declared: type[BaseModel], given: Mapping[str
     return [problem_of(str(error))]
 
 
-def problem_of(message: str, within: Path = ()) -> Problem:
+def problem_of(message: str, within: Path = ()) -> FieldProblem:
     """A message that begins with the path of a field, relative to ``within``, and a colon."""
     found = _FIELD.match(message)
     if found is None:
-        return Problem(within, message)
+        return FieldProblem(within, message)
     named = tuple(found[1].split("."))
     # What a nested field says of itself may begin with its own name.
     path = within if within and named == within[-1:] else (*within, *named)
-    return Problem(path, message[found.end() :])
+    return FieldProblem(path, message[found.end() :])
 
 
-def _of_pydantic(one: Mapping[str, Any], declared: type[BaseModel]) -> Problem:
+def _of_pydantic(one: Mapping[str, Any], declared: type[BaseModel]) -> FieldProblem:
     path: Path = tuple(one["loc"])
     kind = one["type"]
     if kind == "value_error":
         return problem_of(str(one["ctx"]["error"]), path)
     if kind == "missing":
-        return Problem(path, "is missing")
+        return FieldProblem(path, "is missing")
     if kind == "extra_forbidden":
-        return Problem(path, _unknown(str(path[-1]), sorted(_fields_at(declared, path[:-1]))))
+        return FieldProblem(path, _unknown(str(path[-1]), sorted(_fields_at(declared, path[:-1]))))
     if kind == "literal_error":
-        return Problem(path, f"{one['input']!r} is not allowed; choose from {_listed(one['ctx']['expected'])}")
+        return FieldProblem(path, f"{one['input']!r} is not allowed; choose from {_listed(one['ctx']['expected'])}")
     if kind in _MUST_BE:
-        return Problem(path, f"must be {_MUST_BE[kind]}")
-    return Problem(path, one["msg"][0].lower() + one["msg"][1:])
+        return FieldProblem(path, f"must be {_MUST_BE[kind]}")
+    return FieldProblem(path, one["msg"][0].lower() + one["msg"][1:])
 
 
 def _unknown(name: str, fields: list[str]) -> str:

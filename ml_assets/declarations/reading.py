@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ml_assets.code_version import DeclaringProject
-from ml_assets.declarations.problems import DeclarationError, Path, Problem, problems_of
+from ml_assets.declarations.problems import DeclarationError, FieldProblem, Path, problems_of
 from ml_assets.declarations.python_files import NeedsDagster, module_of, read_python_file
 from ml_assets.declarations.specs import SPECS
 from ml_assets.declarations.user_code import blame
@@ -33,7 +33,7 @@ class Declaration:
 
     def told(self, message: str, path: Path = ()) -> str:
         """A message about a field, with its file and line."""
-        return Problem(path, message).told(self.where)
+        return FieldProblem(path, message).told(self.where)
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ProjectDeclarations:
     """What a project declares, and what of it cannot be read."""
 
     declarations: list[Declaration] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
 
-def read_declarations(project: DeclaringProject) -> Reading:
+def read_declarations(project: DeclaringProject) -> ProjectDeclarations:
     """Every declaration of a project; one that is wrong is a fault, and the others are read all the same.
 
     Raises:
@@ -73,7 +73,7 @@ def read_declarations(project: DeclaringProject) -> Reading:
 class _Reader:
     def __init__(self, project: DeclaringProject, root: File) -> None:
         self._project, self._root = project, root
-        self.found = Reading()
+        self.found = ProjectDeclarations()
 
     def read(self, path: File, use_case: str) -> None:
         written = next((path / name for name in _YAML_NAMES if (path / name).exists()), None)
@@ -154,7 +154,7 @@ def _members(folder: File) -> Iterator[File]:
             yield path
 
 
-def _without_twins(found: Reading) -> Reading:
+def _without_twins(found: ProjectDeclarations) -> ProjectDeclarations:
     """What bears one name twice is not known: neither is meant."""
     named: dict[tuple[type, str], list[Declaration]] = {}
     for one in found.declarations:
@@ -166,7 +166,7 @@ def _without_twins(found: Reading) -> Reading:
         for one in twins
     ]
     kept = [one for one in found.declarations if not any(one is twin for twin in twins)]
-    return Reading(kept, found.faults + faults)
+    return ProjectDeclarations(kept, found.faults + faults)
 
 
 def _times(named: dict[tuple[type, str], list[Declaration]], one: Declaration) -> int:

@@ -8,7 +8,7 @@ import polars as pl
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.inputs import check_spine, check_table
 from ml_assets.features.keys import compare_keys
-from ml_assets.features.recompute import History, PlainFeatures, recompute
+from ml_assets.features.recompute import EntityHistory, PlainFeatures, recompute
 from ml_assets.features.spec import FeatureViewSpec
 
 # What a plain float sum may be off by, relative to the sum of its terms' sizes: some tens of roundings.
@@ -72,11 +72,11 @@ def find_leaks(
 
 def _histories(
     view: FeatureViewSpec, sample: pl.DataFrame, events: pl.LazyFrame | pl.DataFrame | None
-) -> Iterator[tuple[list[int], History]]:
+) -> Iterator[tuple[list[int], EntityHistory]]:
     """The history of each sampled entity, with the sample's rows that are of it; never of too many entities at once."""
     everything = list(range(sample.height))
     if view.table is None:
-        yield everything, History(pl.DataFrame(), None)
+        yield everything, EntityHistory(pl.DataFrame(), None)
         return
     if events is None:
         raise FeatureError(f"feature view {view.name!r}: it reads table {view.table!r}, but was given no rows")
@@ -84,7 +84,7 @@ def _histories(
     check_table(view, schema)
     table = events.lazy().select(view.table_columns)
     if not view.entity:
-        yield everything, History.of(table.collect(), view.known_at)
+        yield everything, EntityHistory.of(table.collect(), view.known_at)
         return
     keys = compare_keys(view, sample.schema, schema)
     table = table.with_columns(keys.of_table)
@@ -95,8 +95,8 @@ def _histories(
         found = table.join(entities.lazy(), on=keys.names, how="semi").collect(engine="streaming")
         groups = found.partition_by(keys.names, as_dict=True, include_key=False)
         for key, rows in groups.items():
-            yield rows_of.pop(key), History.of(rows, view.known_at)
-    unseen = History.of(table.drop(keys.names).head(0).collect(), view.known_at)
+            yield rows_of.pop(key), EntityHistory.of(rows, view.known_at)
+    unseen = EntityHistory.of(table.drop(keys.names).head(0).collect(), view.known_at)
     yield [row for rows in rows_of.values() for row in rows], unseen
 
 

@@ -18,7 +18,7 @@ from ml_assets.features.spec import ALL_ROWS, AggregateFunction, FeatureViewSpec
 
 
 @dataclass(frozen=True)
-class History:
+class EntityHistory:
     """All table rows of one entity, future ones among them.
 
     Attributes:
@@ -30,7 +30,7 @@ class History:
     known_at: np.ndarray | None
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, known_at: str | None) -> "History":
+    def of(cls, rows: pl.DataFrame, known_at: str | None) -> "EntityHistory":
         """Sort the rows; those never known are dropped."""
         if known_at is None:
             return cls(rows, None)
@@ -66,7 +66,7 @@ class PlainFeatures:
     magnitudes: dict[str, float]
 
 
-def recompute(view: FeatureViewSpec, row: pl.DataFrame, history: History, moment: int) -> PlainFeatures:
+def recompute(view: FeatureViewSpec, row: pl.DataFrame, history: EntityHistory, moment: int) -> PlainFeatures:
     """Compute the features of one spine row (a frame of height 1) at `moment` (microseconds)."""
     latest = _latest(view, history, moment) if view.latest else {}
     summaries = _summaries(view, history, moment)
@@ -76,7 +76,7 @@ def recompute(view: FeatureViewSpec, row: pl.DataFrame, history: History, moment
     )
 
 
-def _latest(view: FeatureViewSpec, history: History, moment: int) -> dict[str, Any]:
+def _latest(view: FeatureViewSpec, history: EntityHistory, moment: int) -> dict[str, Any]:
     last = history.last_known(moment, view.ttl)
     ranks = {str(i): text for i, text in enumerate([*view.order_by, *view.latest.values()])}
     ranked = last.select(parse(view.name, text).alias(rank) for rank, text in ranks.items())
@@ -92,7 +92,7 @@ def _first_row(view: FeatureViewSpec, rows: pl.DataFrame, expressions: Mapping[s
     )
 
 
-def _summaries(view: FeatureViewSpec, history: History, moment: int) -> PlainFeatures:
+def _summaries(view: FeatureViewSpec, history: EntityHistory, moment: int) -> PlainFeatures:
     texts = {base: "TRUE" if spec.of == ALL_ROWS else spec.of for base, spec in view.aggregates.items()}
     windows = dict.fromkeys(window for _, _, window in view.aggregate_features.values())
     observed = {w: _observed(view, history.known(moment, w), texts) for w in windows}

@@ -29,7 +29,7 @@ _BENTOML = "bentoml>=1.4.39,<1.5"
 
 
 @dataclass(frozen=True)
-class Candidate:
+class HandoverCandidate:
     """What is to be handed over. ``rows`` are holdout rows, ``mlflow_files`` the directory that MLflow keeps."""
 
     name: str
@@ -51,7 +51,7 @@ class Packaged:
     difference: float
 
 
-def package_model(candidate: Candidate, form: str, output: Path) -> Packaged:
+def package_model(candidate: HandoverCandidate, form: str, output: Path) -> Packaged:
     """Write a directory that the named tool accepts; it appears whole, after it has answered as the model does.
 
     Raises:
@@ -80,13 +80,13 @@ def package_model(candidate: Candidate, form: str, output: Path) -> Packaged:
     )
 
 
-def _write_onnx(candidate: Candidate, folder: Path) -> float:
+def _write_onnx(candidate: HandoverCandidate, folder: Path) -> float:
     needed = write_onnx_scorer(candidate.model, folder)
     (folder / "requirements.txt").write_text("\n".join([*needed, ""]))
     return check_answers(candidate.model, candidate.rows, folder)
 
 
-def _write_bentoml(candidate: Candidate, folder: Path) -> float:
+def _write_bentoml(candidate: HandoverCandidate, folder: Path) -> float:
     needed = write_native_scorer(candidate.model, folder)
     (folder / "requirements.txt").write_text("\n".join([_BENTOML, *needed, ""]))
     (folder / "name.txt").write_text(f"{candidate.name}\n")
@@ -97,11 +97,11 @@ def _write_bentoml(candidate: Candidate, folder: Path) -> float:
     return check_answers(candidate.model, candidate.rows, folder)
 
 
-def _write_mlflow(candidate: Candidate, folder: Path) -> float:
+def _write_mlflow(candidate: HandoverCandidate, folder: Path) -> float:
     return write_mlflow_image(candidate.model, candidate.rows, candidate.mlflow_files, folder)
 
 
-_WRITERS: dict[str, Callable[[Candidate, Path], float]] = {
+_WRITERS: dict[str, Callable[[HandoverCandidate, Path], float]] = {
     "onnx": _write_onnx,
     "bentoml": _write_bentoml,
     "mlflow-docker": _write_mlflow,

@@ -16,7 +16,7 @@ _EXAMPLES = 5
 
 
 @dataclass(frozen=True)
-class Measured:
+class CheckMeasurement:
     """One property of a drop.
 
     Attributes:
@@ -35,7 +35,9 @@ class Measured:
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
-def bad_row_share(gate: GateResult, max_bad_share: float, made_null: Mapping[str, int] | None = None) -> Measured:
+def bad_row_share(
+    gate: GateResult, max_bad_share: float, made_null: Mapping[str, int] | None = None
+) -> CheckMeasurement:
     """Check `contract`: at most this share (0 to 1) of the rows breaks a rule, but for those that are set aside, which
     may not be all.
 
@@ -61,32 +63,34 @@ def bad_row_share(gate: GateResult, max_bad_share: float, made_null: Mapping[str
         **({"values_made_null": dict(made_null)} if made_null else {}),
     }
     nothing_left = gate.set_aside > 0 and gate.validated.is_empty()
-    return Measured(
+    return CheckMeasurement(
         "contract", gate.bad_share, max_bad_share, gate.bad_share <= max_bad_share and not nothing_left, evidence
     )
 
 
-def in_period(gate: DropGate, rows: int, max_bad_share: float) -> Measured:
+def in_period(gate: DropGate, rows: int, max_bad_share: float) -> CheckMeasurement:
     """Check `in_period`: at most this share (0 to 1) of a drop's rows lies in another drop's period."""
     share = gate.outside / rows if rows else 0.0
-    return Measured(IN_PERIOD, share, max_bad_share, share <= max_bad_share, {"rows": rows, "outside": gate.outside})
+    return CheckMeasurement(
+        IN_PERIOD, share, max_bad_share, share <= max_bad_share, {"rows": rows, "outside": gate.outside}
+    )
 
 
-def unique_across_drops(gate: DropGate, rows: int, max_bad_share: float) -> Measured:
+def unique_across_drops(gate: DropGate, rows: int, max_bad_share: float) -> CheckMeasurement:
     """Check `unique_across_drops`: at most this share (0 to 1) of a drop's rows has a key of another drop."""
     share = gate.repeated / rows if rows else 0.0
     evidence = {"rows": rows, "repeated": gate.repeated, "other_drops": list(gate.held_by)}
-    return Measured(UNIQUE_ACROSS_DROPS, share, max_bad_share, share <= max_bad_share, evidence)
+    return CheckMeasurement(UNIQUE_ACROSS_DROPS, share, max_bad_share, share <= max_bad_share, evidence)
 
 
-def conservation(raw: int, validated: int, quarantined: int) -> Measured:
+def conservation(raw: int, validated: int, quarantined: int) -> CheckMeasurement:
     """Check `conservation`: raw rows less validated less quarantined rows is 0."""
     lost = raw - validated - quarantined
     evidence = {"raw_rows": raw, "validated_rows": validated, "quarantined_rows": quarantined}
-    return Measured("conservation", float(lost), 0.0, lost == 0, evidence)
+    return CheckMeasurement("conservation", float(lost), 0.0, lost == 0, evidence)
 
 
-def completeness(frame: pl.DataFrame, required: Sequence[str], max_missing_share: float) -> Measured:
+def completeness(frame: pl.DataFrame, required: Sequence[str], max_missing_share: float) -> CheckMeasurement:
     """Check `completeness`: no required column misses more than this share (0 to 1) of its values.
 
     The value is the worst column's share. NaN is missing. Measure it on raw rows: where nulls break the
@@ -103,10 +107,10 @@ def completeness(frame: pl.DataFrame, required: Sequence[str], max_missing_share
     worst = max(shares, key=shares.get, default=None)
     value = shares[worst] if worst else 0.0
     evidence = {"worst_column": worst, "missing_share": shares, "rows": frame.height}
-    return Measured("completeness", value, max_missing_share, value <= max_missing_share, evidence)
+    return CheckMeasurement("completeness", value, max_missing_share, value <= max_missing_share, evidence)
 
 
-def key_uniqueness(frame: pl.DataFrame, key_columns: Sequence[str]) -> Measured:
+def key_uniqueness(frame: pl.DataFrame, key_columns: Sequence[str]) -> CheckMeasurement:
     """Check `unique_key`: no two rows have the same key.
 
     The value is the number of rows that share their key with another. Measure it on validated rows: it is
@@ -117,10 +121,10 @@ def key_uniqueness(frame: pl.DataFrame, key_columns: Sequence[str]) -> Measured:
         pl.concat_str(pl.col(key_columns).cast(pl.String), separator=", ").unique(maintain_order=True)
     )
     evidence = {"key": list(key_columns), "examples": examples.to_series().head(_EXAMPLES).to_list()}
-    return Measured("unique_key", float(sharing.height), 0.0, sharing.height == 0, evidence)
+    return CheckMeasurement("unique_key", float(sharing.height), 0.0, sharing.height == 0, evidence)
 
 
-def row_count(rows: int, earlier: Sequence[int], min_ratio: float, max_ratio: float) -> Measured:
+def row_count(rows: int, earlier: Sequence[int], min_ratio: float, max_ratio: float) -> CheckMeasurement:
     """Check `row_count`: the rows of a drop lie within these multiples of the median of earlier drops.
 
     Args:
@@ -128,7 +132,7 @@ def row_count(rows: int, earlier: Sequence[int], min_ratio: float, max_ratio: fl
         earlier: rows of each earlier drop; when there is none the check passes and says so.
     """
     if not earlier:
-        return Measured("row_count", float(rows), None, True, {"note": "no earlier drop to compare with"})
+        return CheckMeasurement("row_count", float(rows), None, True, {"note": "no earlier drop to compare with"})
     middle = median(earlier)
     low, high = min_ratio * middle, max_ratio * middle
     evidence = {
@@ -136,4 +140,4 @@ def row_count(rows: int, earlier: Sequence[int], min_ratio: float, max_ratio: fl
         "earlier_drops": len(earlier),
         "ratio": rows / middle if middle else None,
     }
-    return Measured("row_count", float(rows), (low, high), low <= rows <= high, evidence)
+    return CheckMeasurement("row_count", float(rows), (low, high), low <= rows <= high, evidence)

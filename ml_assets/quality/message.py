@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ml_assets.quality.checks import Measured
+from ml_assets.quality.checks import CheckMeasurement
 from ml_assets.quality.gate import BrokenRule, GateResult
 
 _RULES = 5
@@ -15,7 +15,7 @@ class BrokenDrop(ValueError):
 def broken_drop(
     source: str,
     drop: str,
-    failed: Sequence[Measured],
+    failed: Sequence[CheckMeasurement],
     gate: GateResult,
     quarantine: str,
     twins: Sequence[str] = (),

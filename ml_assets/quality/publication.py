@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ml_assets.quality.checks import Measured
+from ml_assets.quality.checks import CheckMeasurement
 
 AfterFailure = Literal["wait", "continue"]
 
@@ -89,14 +89,14 @@ def not_in_use(
     return empty, [name for name in before if name not in delivered]
 
 
-def in_order(one: Withheld | None) -> Measured:
+def in_order(one: Withheld | None) -> CheckMeasurement:
     """Check `in_order`: no earlier drop is waited for."""
     names = [] if one is None else list(one.waits_for)
-    return Measured(IN_ORDER, float(len(names)), 0.0, not names, {"waits_for": names})
+    return CheckMeasurement(IN_ORDER, float(len(names)), 0.0, not names, {"waits_for": names})
 
 
-def history(withheld: list[str], never_delivered: list[str]) -> Measured:
+def history(withheld: list[str], never_delivered: list[str]) -> CheckMeasurement:
     """Check `history`: every period since the first drop is in use; windows that look back count nothing of others."""
     missing = len(withheld) + len(never_delivered)
     evidence = {"withheld": withheld[-_LISTED:], "never_delivered": never_delivered[-_LISTED:]}
-    return Measured(HISTORY, float(missing), 0.0, missing == 0, evidence)
+    return CheckMeasurement(HISTORY, float(missing), 0.0, missing == 0, evidence)

@@ -36,7 +36,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedCandidate:
     """A model fitted as of a moment, and its untouched holdout scored by it and by the naive baseline."""
 
     split: Split
@@ -45,7 +45,9 @@ class Fitted:
     baseline_score: np.ndarray
 
 
-def fit_as_of(rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: datetime, studies: str) -> Fitted:
+def fit_as_of(
+    rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: datetime, studies: str
+) -> FittedCandidate:
     """Split, search and fit as of a moment.
 
     Args:
@@ -94,7 +96,7 @@ def fit_as_of(rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: d
         classes=model.classes,
     )
     reference = scored(split.holdout, model)
-    return Fitted(split, model, reference, predict_baseline(baseline, reference))
+    return FittedCandidate(split, model, reference, predict_baseline(baseline, reference))
 
 
 def train_candidate(

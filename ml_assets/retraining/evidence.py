@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.monitoring.drift.measure import ALL_FEATURES
 from ml_assets.monitoring.spec import MonitoringSpec
-from ml_assets.retraining.limits import CALIBRATION, NO_LIMIT, Limits
+from ml_assets.retraining.limits import CALIBRATION, NO_LIMIT, LearntLimits
 from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.training.metrics.ranked_scores import METRICS
 
@@ -58,7 +58,7 @@ def gather_evidence(
     *,
     drift: pl.DataFrame,
     performance: pl.DataFrame,
-    limits: Limits,
+    limits: LearntLimits,
     metric: str,
     circumstances: Circumstances,
     monitoring: MonitoringSpec,
@@ -85,7 +85,7 @@ def gather_evidence(
 
 
 def _performance_votes(
-    vote: "_Vote", chunks: pl.DataFrame, limits: Limits, metric: str, max_drop: float
+    vote: "_Vote", chunks: pl.DataFrame, limits: LearntLimits, metric: str, max_drop: float
 ) -> list[Evidence]:
     below = METRICS[metric].greater_is_better
     told = f"limit from resampled days of the reference ({limits.reference:.3f} there), tolerance {max_drop:g}"
@@ -100,7 +100,9 @@ def _performance_votes(
     ]
 
 
-def _drift_votes(vote: "_Vote", chunks: pl.DataFrame, limits: Limits, monitoring: MonitoringSpec) -> list[Evidence]:
+def _drift_votes(
+    vote: "_Vote", chunks: pl.DataFrame, limits: LearntLimits, monitoring: MonitoringSpec
+) -> list[Evidence]:
     psi = monitoring.psi_threshold
     by_feature = chunks.filter(method="psi").drop_nulls("value")
     shares = by_feature.group_by("chunk_start").agg(value=(pl.col("value") > psi).mean())

@@ -37,7 +37,7 @@ _CELLS = 500_000  # rows x resamples weighed at once: arrays of 4 MB, which stay
 
 
 @dataclass(frozen=True)
-class Limits:
+class LearntLimits:
     """What a chunk of the reference's kind stays within.
 
     Attributes:
@@ -87,7 +87,7 @@ def learn_limits(
     monitoring: MonitoringSpec,
     retraining: RetrainingSpec,
     task: Task = BINARY,
-) -> Limits:
+) -> LearntLimits:
     """Limits for chunks of ``monitoring.chunk``, from ``retraining.resamples`` chunks made of the reference's days.
 
     Args:
@@ -115,7 +115,7 @@ def learn_limits(
     worst = min(noise, tolerated) if sign > 0 else max(noise, tolerated)
     if retraining.floor is not None:
         worst = max(worst, retraining.floor) if sign > 0 else min(worst, retraining.floor)
-    return Limits(
+    return LearntLimits(
         chance=chance,
         reference=whole[metric],
         performance=float(worst),

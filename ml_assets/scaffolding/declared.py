@@ -16,7 +16,7 @@ from ml_assets.sources.spec import SourceSpec
 VALIDATED = "/validated"
 
 
-class DeclaredSpine(Protocol):
+class SpineFields(Protocol):
     """A spine: its rows' table, key and prediction time."""
 
     name: str
@@ -26,7 +26,7 @@ class DeclaredSpine(Protocol):
     drops: Drops
 
 
-class DeclaredView(Protocol):
+class ViewFields(Protocol):
     """A feature view: the spine that it is computed for, and its features."""
 
     name: str
@@ -37,7 +37,7 @@ class DeclaredView(Protocol):
 
 
 @dataclass(frozen=True)
-class Declared:
+class ExistingDeclarations:
     """Everything by name.
 
     Attributes:
@@ -45,8 +45,8 @@ class Declared:
     """
 
     sources: Mapping[str, SourceSpec] = field(default_factory=dict)
-    spines: Mapping[str, DeclaredSpine] = field(default_factory=dict)
-    views: Mapping[str, DeclaredView] = field(default_factory=dict)
+    spines: Mapping[str, SpineFields] = field(default_factory=dict)
+    views: Mapping[str, ViewFields] = field(default_factory=dict)
     own: frozenset[str] = frozenset()
 
     def here(self, kind: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from ml_assets.scaffolding.columns import Column
-from ml_assets.scaffolding.declared import Declared, DeclaredSpine, check_column, check_moment, named
+from ml_assets.scaffolding.declared import ExistingDeclarations, SpineFields, check_column, check_moment, named
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.label import task_of, the_label
 from ml_assets.scaffolding.source import days_of
@@ -44,7 +44,9 @@ class LabelColumns:
     known_note: str = ""
 
 
-def infer_label(declared: Declared, spine: DeclaredSpine, label: str = "", known_at: str = "") -> LabelColumns:
+def infer_label(
+    declared: ExistingDeclarations, spine: SpineFields, label: str = "", known_at: str = ""
+) -> LabelColumns:
     """The outcome's columns: as given, as the contract marks them, or the only ones that they can be.
 
     Raises:
@@ -63,7 +65,7 @@ def infer_label(declared: Declared, spine: DeclaredSpine, label: str = "", known
     return LabelColumns(outcome, outcome.name, known.name, note)
 
 
-def _known_at(columns: list[Column], spine: DeclaredSpine, given: str) -> tuple[Column, str]:
+def _known_at(columns: list[Column], spine: SpineFields, given: str) -> tuple[Column, str]:
     if given:
         return check_moment("--known-at", check_column("--known-at", given, columns), spine.table), ""
     marked = [column for column in columns if column.role == "label_known_at"]
@@ -83,7 +85,7 @@ def _known_at(columns: list[Column], spine: DeclaredSpine, given: str) -> tuple[
 
 def infer_model(
     name: str,
-    spine: DeclaredSpine,
+    spine: SpineFields,
     label: LabelColumns,
     views: Sequence[str],
     task: str = "",
@@ -118,7 +120,7 @@ def infer_model(
     return NewModel(declared, {"label.known_at": label.known_note, "split": split_note})
 
 
-def check_no_leak(declared: Declared, label: LabelColumns, views: Sequence[str]) -> None:
+def check_no_leak(declared: ExistingDeclarations, label: LabelColumns, views: Sequence[str]) -> None:
     """Raises ScaffoldError if a view has a feature of the label's name."""
     for name in views:
         view = declared.views.get(name)
@@ -129,7 +131,7 @@ def check_no_leak(declared: Declared, label: LabelColumns, views: Sequence[str])
             )
 
 
-def _split(spine: DeclaredSpine, label: LabelColumns, history: pl.DataFrame | None) -> tuple[dict[str, str], str]:
+def _split(spine: SpineFields, label: LabelColumns, history: pl.DataFrame | None) -> tuple[dict[str, str], str]:
     if history is None or history.is_empty():
         return DEFAULT_SPLIT, "A guess, as no rows could be read: the gap is how long a label takes."
     times = history[spine.time]

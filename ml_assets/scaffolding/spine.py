@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml_assets.scaffolding.columns import Column
-from ml_assets.scaffolding.declared import VALIDATED, Declared, DeclaredSpine, check_column, check_moment, named, only
+from ml_assets.scaffolding.declared import (
+    VALIDATED,
+    ExistingDeclarations,
+    SpineFields,
+    check_column,
+    check_moment,
+    named,
+    only,
+)
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.sources.drops.grains import WHOLE
 from ml_assets.sources.drops.spec import Drops
@@ -35,7 +43,7 @@ class NewSpine:
 
 
 def infer_spine(
-    declared: Declared, name: str = "", table: str = "", key: list[str] | None = None, timestamp: str = ""
+    declared: ExistingDeclarations, name: str = "", table: str = "", key: list[str] | None = None, timestamp: str = ""
 ) -> NewSpine:
     """One prediction per row of a source, at the moment that its timestamp says.
 
@@ -59,8 +67,8 @@ def infer_spine(
 
 
 def find_or_infer_spine(
-    declared: Declared, spine: str, table: str, timestamp: str
-) -> tuple[DeclaredSpine, NewSpine | None]:
+    declared: ExistingDeclarations, spine: str, table: str, timestamp: str
+) -> tuple[SpineFields, NewSpine | None]:
     """The spine that is named or the only one, and the new one where none is declared.
 
     Raises:
@@ -79,7 +87,7 @@ def find_or_infer_spine(
     return new, new
 
 
-def _source(declared: Declared, table: str) -> SourceSpec:
+def _source(declared: ExistingDeclarations, table: str) -> SourceSpec:
     if table:
         source = declared.source_of(declared.table_key(table))
         if source is None:

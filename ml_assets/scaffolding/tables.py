@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from ml_assets.scaffolding.declared import Declared
+from ml_assets.scaffolding.declared import ExistingDeclarations
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.sources.drops.grains import WHOLE
 
 
-def infer_tables(declared: Declared, root: Path, project: str, folder: str) -> dict[str, Any]:
+def infer_tables(declared: ExistingDeclarations, root: Path, project: str, folder: str) -> dict[str, Any]:
     """Fields of the declaration: the drops are those of the use case's sources.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from ml_assets.scaffolding.columns import Column, is_code
-from ml_assets.scaffolding.declared import Declared, DeclaredSpine, check_column, check_moment, named
+from ml_assets.scaffolding.declared import ExistingDeclarations, SpineFields, check_column, check_moment, named
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.label import find_label
 from ml_assets.scaffolding.source import FRESHNESS
@@ -24,8 +24,8 @@ class NewView:
 
 
 def infer_view(
-    declared: Declared,
-    spine: DeclaredSpine,
+    declared: ExistingDeclarations,
+    spine: SpineFields,
     name: str,
     table: str = "",
     entity: Sequence[str] = (),
@@ -68,8 +68,8 @@ def infer_view(
 
 @dataclass(frozen=True)
 class _Table:
-    declared: Declared
-    spine: DeclaredSpine
+    declared: ExistingDeclarations
+    spine: SpineFields
     key: str
     columns: list[Column]
     label: str
@@ -184,7 +184,7 @@ def _known_at(rows: _Table, known_at: str) -> Column:
     )
 
 
-def _freshness(spine: DeclaredSpine) -> dict[str, Any]:
+def _freshness(spine: SpineFields) -> dict[str, Any]:
     return {"freshness": FRESHNESS[spine.drops.grain]} if spine.drops.grain in FRESHNESS else {}
 
 

@@ -6,7 +6,7 @@ import pytest
 from ml_assets.commands.new_project import create_project
 from ml_assets.components.project.tree import ProjectTree
 from ml_assets.scaffolding.columns import Column
-from ml_assets.scaffolding.declared import Declared
+from ml_assets.scaffolding.declared import ExistingDeclarations
 from ml_assets.scaffolding.document import render_document
 from ml_assets.scaffolding.spine import infer_spine
 from ml_assets.scaffolding.view import infer_view
@@ -37,8 +37,8 @@ def test_a_scaffolded_view_over_any_name_of_a_column_is_declared_as_it_was_meant
     )
     columns = [Column("id", pl.Int64()), Column("at", pl.Datetime("us", "UTC"))]
     columns += [Column(name, pl.Float64()) for name in NAMES]
-    monkeypatch.setattr(Declared, "columns_of", lambda _, __: columns)
-    declared = Declared({"rows": source})
+    monkeypatch.setattr(ExistingDeclarations, "columns_of", lambda _, __: columns)
+    declared = ExistingDeclarations({"rows": source})
     spine = infer_spine(declared)
     view = infer_view(declared, spine, "row")
     import ml_assets

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ml_assets.handover.package import Candidate
+from ml_assets.handover.package import HandoverCandidate
 from ml_assets.registry.model_files import write_model_files
 
 _spec = importlib.util.spec_from_file_location("serving_models", Path(__file__).parents[1] / "serving" / "conftest.py")
@@ -43,11 +43,11 @@ def rows() -> pl.DataFrame:
 def candidate(tmp_path, rows):
     """What is handed over of a model: version 3, the rows, and, if it was logged, the files that MLflow keeps."""
 
-    def make(model, name: str = "late", *, logged: bool = False) -> Candidate:
+    def make(model, name: str = "late", *, logged: bool = False) -> HandoverCandidate:
         files = tmp_path / f"{name}_mlflow"
         if logged:
             write_model_files(model, rows, files, model_id="m-1", run_id="r-1")
-        return Candidate(name, "3", model, rows, files)
+        return HandoverCandidate(name, "3", model, rows, files)
 
     return make
 

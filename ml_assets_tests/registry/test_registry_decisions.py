@@ -12,8 +12,8 @@ from ml_assets.registry.registry import Registry
 from ml_assets.training.promotion.decide import (
     LATENCY,
     OVERTAKEN,
-    Evidence,
     PromotionDecision,
+    PromotionEvidence,
     PromotionRecord,
     roll_back_decision,
 )
@@ -77,7 +77,7 @@ def world(registry, tmp_path):
 
 
 def decision(name, challenger, champion, *, promote=True, rule="no_worse_than_champion"):
-    found = Evidence(name="roc_auc", observed=0.7, threshold=0.6, passed=True, source="holdout")
+    found = PromotionEvidence(name="roc_auc", observed=0.7, threshold=0.6, passed=True, source="holdout")
     return PromotionDecision(
         model=name, challenger=challenger, champion=champion, promote=promote, rule=rule, reason="so", evidence=(found,)
     )

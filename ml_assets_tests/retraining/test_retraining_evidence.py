@@ -6,12 +6,12 @@ import pytest
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.decide import decide
 from ml_assets.retraining.evidence import NO_LIMIT, Circumstances, gather_evidence
-from ml_assets.retraining.limits import Limits
+from ml_assets.retraining.limits import LearntLimits
 from ml_assets.retraining.spec import RetrainingSpec
 
 NOW = datetime(2021, 7, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-LIMITS = Limits(chance=0.07, reference=0.75, performance=0.7, calibration=0.05, drift_share=0.5)
+LIMITS = LearntLimits(chance=0.07, reference=0.75, performance=0.7, calibration=0.05, drift_share=0.5)
 PERFORMANCE = ["realised", "estimated"]
 COLUMNS = {"chunk_start": pl.Datetime("us", "UTC"), "rows": pl.Int64, "scope": pl.String, "value": pl.Float64}
 
@@ -123,7 +123,7 @@ def test_calibration_error_breaches_above():
 
 
 def test_a_loss_breaches_above():
-    limits = Limits(chance=0.07, reference=0.4, performance=0.5, calibration=0.05, drift_share=0.5)
+    limits = LearntLimits(chance=0.07, reference=0.4, performance=0.5, calibration=0.05, drift_share=0.5)
     bad, good = ([0.6, 0.6], [0.3, 0.3])
     found = gather(performed=performance(bad, metric="log_loss"), metric="log_loss", limits=limits)["realised"]
     assert (found.breached, found.side, found.threshold) == (True, "above", 0.5)

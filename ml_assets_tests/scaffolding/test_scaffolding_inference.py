@@ -8,7 +8,7 @@ import pytest
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.scaffolding.columns import Column
-from ml_assets.scaffolding.declared import Declared
+from ml_assets.scaffolding.declared import ExistingDeclarations
 from ml_assets.scaffolding.document import render_document
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.label import task_of
@@ -251,7 +251,7 @@ def declared(tmp_path, monkeypatch):
         "parcels": SourceSpec(**new.values | {"contract": f"{package}.parcels:Parcels"}),
         "couriers": SourceSpec(**whole.values | {"contract": f"{package}.couriers:Couriers"}),
     }
-    return Declared(sources)
+    return ExistingDeclarations(sources)
 
 
 def test_the_rows_to_predict_are_those_of_the_source_with_drops(declared):
@@ -352,7 +352,9 @@ def test_the_task_is_told_from_the_outcome(declared, dtype, values, task):
 def test_a_label_that_is_a_feature_is_refused(declared):
     made = FeatureViewSpec(name="row", description="x", entity=["id"], request={"late": "late"})
     with pytest.raises(ScaffoldError, match="late is the label and a feature of view row"):
-        check_no_leak(Declared(declared.sources, {}, {"row": made}), LabelColumns(None, "late", "arrived_at"), ["row"])
+        check_no_leak(
+            ExistingDeclarations(declared.sources, {}, {"row": made}), LabelColumns(None, "late", "arrived_at"), ["row"]
+        )
 
 
 def test_nothing_known_gives_a_template():
@@ -365,22 +367,24 @@ def test_a_second_use_case_predicts_rows_of_its_own(declared):
     monthly = declared.sources["parcels"]
     visits = monthly.model_copy(update={"name": "visits"})
     first = infer_spine(declared)
-    both = Declared({**declared.sources, "visits": visits}, {"parcels": first}, own=frozenset({"source visits"}))
+    both = ExistingDeclarations(
+        {**declared.sources, "visits": visits}, {"parcels": first}, own=frozenset({"source visits"})
+    )
     spine, new = find_or_infer_spine(both, "", "", "")
     assert (spine, new.name, new.table) == (new, "visits", "visits/validated")
     named, none = find_or_infer_spine(both, "parcels", "", "")
     assert (named, none) == (first, None)
-    over_it = Declared(
+    over_it = ExistingDeclarations(
         both.sources, {"parcels": first, "visits": new}, own=frozenset({"source visits", "spine visits"})
     )
     assert find_or_infer_spine(over_it, "", "", "") == (new, None)
-    elsewhere = Declared(both.sources, {"parcels": first}, own=frozenset())
+    elsewhere = ExistingDeclarations(both.sources, {"parcels": first}, own=frozenset())
     assert find_or_infer_spine(elsewhere, "", "", "") == (first, None)
 
 
 def test_sources_to_choose_from_are_counted_as_what_they_are(declared):
     visits = declared.sources["parcels"].model_copy(update={"name": "visits"})
-    three = Declared({**declared.sources, "visits": visits})
+    three = ExistingDeclarations({**declared.sources, "visits": visits})
     with pytest.raises(ScaffoldError, match="there are 2 sources with drops to choose from: give --table, one of parc"):
         infer_spine(three)
 

@@ -4,9 +4,9 @@ from sklearn.metrics import roc_auc_score
 
 from ml_assets.training.metrics.bootstrap import Interval
 from ml_assets.training.promotion.decide import (
-    Evidence,
     Incomparable,
     PromotionDecision,
+    PromotionEvidence,
     compare_on_same_rows,
     decide_promotion,
 )
@@ -21,7 +21,7 @@ BETTER, WORSE, UNSURE = interval(0.01, 0.02, 0.03), interval(-0.05, -0.03, -0.01
 
 
 def measured(name, observed, limit):
-    return Evidence(name=name, observed=observed, threshold=limit, passed=observed <= limit, source="measured")
+    return PromotionEvidence(name=name, observed=observed, threshold=limit, passed=observed <= limit, source="measured")
 
 
 RIGHT, WRONG = [measured("values_differing", 0, 0)], [measured("values_differing", 12, 0)]

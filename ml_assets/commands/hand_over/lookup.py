@@ -8,7 +8,7 @@ import polars as pl
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.durations import parse_duration
 from ml_assets.handover.feast_repository import Repository, ViewInLake, export_views, last_known
-from ml_assets.handover.package import Candidate, Packaged, package_model
+from ml_assets.handover.package import HandoverCandidate, Packaged, package_model
 from ml_assets.lake import Lake
 from ml_assets.online.spec import OnlineSpec
 from ml_assets.registry.decisions import Decisions
@@ -34,7 +34,7 @@ def package_version(
     found = _find(registry, name, version)
     rows = lake.scan(f"{name}/reference").filter(pl.col("model_version") == found.version).collect()
     with registry.files(found) as files:
-        return package_model(Candidate(name, found.version, load_model(files), rows, files), form, output)
+        return package_model(HandoverCandidate(name, found.version, load_model(files), rows, files), form, output)
 
 
 def _find(registry: Registry, name: str, version: str | None) -> RegisteredVersion:

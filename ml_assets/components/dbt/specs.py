@@ -15,7 +15,7 @@ from ml_assets.transform.project import DbtProject
 
 
 @dataclass(frozen=True)
-class TestSpec:
+class DbtTest:
     """One dbt test, an asset check of the model it guards."""
 
     unique_id: str
@@ -25,7 +25,7 @@ class TestSpec:
 
 
 @dataclass(frozen=True)
-class ModelSpec:
+class DbtModel:
     """One dbt model or source as dagster-dbt's translator sees it."""
 
     name: str
@@ -40,14 +40,14 @@ class ModelSpec:
     code_version: str | None
     path: str
     columns: dict[str, str] = field(default_factory=dict)
-    tests: list[TestSpec] = field(default_factory=list)
+    tests: list[DbtTest] = field(default_factory=list)
 
     @classmethod
-    def from_json(cls, record: dict) -> "ModelSpec":
-        return cls(**{**record, "tests": [TestSpec(**t) for t in record["tests"]]})
+    def from_json(cls, record: dict) -> "DbtModel":
+        return cls(**{**record, "tests": [DbtTest(**t) for t in record["tests"]]})
 
 
-def dbt_specs(project: DbtProject) -> dict[str, ModelSpec]:
+def dbt_specs(project: DbtProject) -> dict[str, DbtModel]:
     """All models and sources of the project, by dbt unique id."""
     cached = project.state / f"specs-{_state(project)}.json"
     if not cached.exists():
@@ -56,7 +56,7 @@ def dbt_specs(project: DbtProject) -> dict[str, ModelSpec]:
         written.parent.mkdir(parents=True, exist_ok=True)
         written.write_text(json.dumps(specs))
         written.replace(cached)
-    return {uid: ModelSpec.from_json(r) for uid, r in json.loads(cached.read_text()).items()}
+    return {uid: DbtModel.from_json(r) for uid, r in json.loads(cached.read_text()).items()}
 
 
 def _state(project: DbtProject) -> str:
@@ -65,7 +65,7 @@ def _state(project: DbtProject) -> str:
     return hashlib.sha256(translators.encode()).hexdigest()[:16]
 
 
-def _translate(project: DbtProject) -> dict[str, ModelSpec]:
+def _translate(project: DbtProject) -> dict[str, DbtModel]:
     from dagster_dbt import DagsterDbtTranslator
 
     manifest = project.manifest().writable_manifest().to_dict(omit_none=False)
@@ -75,9 +75,9 @@ def _translate(project: DbtProject) -> dict[str, ModelSpec]:
     return {uid: _model(translator, manifest, uid, node) for uid, node in wanted.items()}
 
 
-def _model(translator, manifest: dict, unique_id: str, node: dict) -> ModelSpec:
+def _model(translator, manifest: dict, unique_id: str, node: dict) -> DbtModel:
     props = translator.get_resource_props(manifest, unique_id)
-    return ModelSpec(
+    return DbtModel(
         name=node["name"],
         key=list(translator.get_asset_key(props).path),
         relation=node["relation_name"],
@@ -101,7 +101,7 @@ def _guards(manifest: dict, test_id: str, unique_id: str) -> bool:
     return unique_id == (attached or manifest["parent_map"][test_id][0])
 
 
-def _test(manifest: dict, unique_id: str) -> TestSpec:
+def _test(manifest: dict, unique_id: str) -> DbtTest:
     node = manifest["nodes"][unique_id]
     blocking = (node["config"]["severity"] or "error").lower() == "error"
-    return TestSpec(unique_id, node["name"], node["description"] or node["name"].replace("_", " "), blocking)
+    return DbtTest(unique_id, node["name"], node["description"] or node["name"].replace("_", " "), blocking)

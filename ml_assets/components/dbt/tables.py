@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.components.conditions import follow_together
-from ml_assets.components.dbt.specs import ModelSpec, dbt_specs
+from ml_assets.components.dbt.specs import DbtModel, dbt_specs
 from ml_assets.components.metadata.tables import column_schema, data_version, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, WHOLE, partitions_of
 from ml_assets.components.scaffolders.components import DbtTablesScaffolder
@@ -22,7 +22,7 @@ from ml_assets.transform.lineage import column_lineage
 from ml_assets.transform.mart import read_mart
 from ml_assets.transform.project import DbtFailed, DbtProject
 
-Specs = dict[str, ModelSpec]
+Specs = dict[str, DbtModel]
 
 
 @dg.scaffold_with(DbtTablesScaffolder)
@@ -93,7 +93,7 @@ def _asset_specs(declared: DbtTables, specs: Specs, models: Specs) -> list[dg.As
     ]
 
 
-def _materialize(lake: Lake, specs: Specs, model: ModelSpec, built) -> dg.MaterializeResult:
+def _materialize(lake: Lake, specs: Specs, model: DbtModel, built) -> dg.MaterializeResult:
     key = dg.AssetKey(model.key)
     metadata = {
         "dagster/column_lineage": _lineage(lake, specs, model, built.compiled_sql),
@@ -108,11 +108,11 @@ def _materialize(lake: Lake, specs: Specs, model: ModelSpec, built) -> dg.Materi
     return dg.MaterializeResult(asset_key=key, metadata=metadata, data_version=data_version(written))
 
 
-def _documented(model: ModelSpec) -> dg.TableSchema:
+def _documented(model: DbtModel) -> dg.TableSchema:
     return column_schema(pl.Schema(dict.fromkeys(model.columns, pl.Unknown())), model.columns)
 
 
-def _lineage(lake: Lake, specs: Specs, model: ModelSpec, sql: str) -> dg.TableColumnLineage:
+def _lineage(lake: Lake, specs: Specs, model: DbtModel, sql: str) -> dg.TableColumnLineage:
     parents = {specs[uid].relation: specs[uid] for uid in model.parents}
     columns = {relation: _columns(lake, parent) for relation, parent in parents.items()}
     traced = column_lineage(sql, columns, list(model.columns))
@@ -127,7 +127,7 @@ def _lineage(lake: Lake, specs: Specs, model: ModelSpec, sql: str) -> dg.TableCo
     )
 
 
-def _columns(lake: Lake, model: ModelSpec) -> list[str]:
+def _columns(lake: Lake, model: DbtModel) -> list[str]:
     if model.kind == "source":
         return lake.scan("/".join(model.key)).collect_schema().names()
     return list(model.columns)

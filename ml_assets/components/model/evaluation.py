@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ml_assets.training.evaluation.evaluate import Evaluation
     from ml_assets.training.fit import TrainedModel
     from ml_assets.training.metrics.bootstrap import Interval
-    from ml_assets.training.promotion.decide import Evidence, PromotionDecision, PromotionRecord
+    from ml_assets.training.promotion.decide import PromotionDecision, PromotionEvidence, PromotionRecord
 
 TAGS = {STAGE: TRAINING}
 MEASURED_ROWS = 200
@@ -386,7 +386,7 @@ class _Measured:
 
     values: dict[str, float]
     over_baseline: "Interval"
-    skew: "Sequence[Evidence] | None"
+    skew: "Sequence[PromotionEvidence] | None"
 
     def basis(self, model: ModelContext) -> list:
         """All of it, with the rules that it is held against."""
@@ -433,7 +433,7 @@ def _decide(
     )
 
 
-def _skew_evidence(lake: Lake, model: ModelContext, trained: TrainedVersion) -> "list[Evidence] | None":
+def _skew_evidence(lake: Lake, model: ModelContext, trained: TrainedVersion) -> "list[PromotionEvidence] | None":
     """What the server's answers up to now say; None for a model that is not served."""
     if model.serving is None:
         return None
@@ -446,7 +446,7 @@ def _skew_evidence(lake: Lake, model: ModelContext, trained: TrainedVersion) -> 
 
 def _latency_evidence(
     lake: Lake, mlflow: "Registry", model: ModelContext, trained: TrainedVersion
-) -> "Sequence[Evidence]":
+) -> "Sequence[PromotionEvidence]":
     from ml_assets.serving.gate import latency_evidence
     from ml_assets.serving.latency import measure_latency
 

@@ -27,7 +27,7 @@ from pydantic import BaseModel
 
 import ml_assets
 from ml_assets.components.project.plain_text import with_plain_text
-from ml_assets.declarations.problems import DeclarationError, Path, Problem, problem_of, problems_of
+from ml_assets.declarations.problems import DeclarationError, FieldProblem, Path, problem_of, problems_of
 from ml_assets.declarations.user_code import blame
 
 _LINE = "_ml_assets_line"
@@ -208,7 +208,7 @@ def by_use_case(lines: Sequence[tuple[str | None, str]]) -> dict[str, str] | Non
     return {use_case: "\n".join(dict.fromkeys(texts)) for use_case, texts in together.items()}
 
 
-def _problems(cause: ValueError, decl: ComponentDecl) -> list[Problem]:
+def _problems(cause: ValueError, decl: ComponentDecl) -> list[FieldProblem]:
     declared = decl.component_type
     given = decl.component_file_model.attributes if isinstance(decl, YamlDecl) else None
     if isinstance(declared, type) and issubclass(declared, BaseModel):

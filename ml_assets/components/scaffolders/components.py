@@ -259,7 +259,7 @@ class _Folder:
         from ml_assets.components.features.spine import Spine
         from ml_assets.components.project.tree import ProjectTree
         from ml_assets.components.sources.source import Source
-        from ml_assets.scaffolding.declared import Declared
+        from ml_assets.scaffolding.declared import ExistingDeclarations
 
         project = self._project
         if str(project.folder) not in sys.path:
@@ -273,7 +273,7 @@ class _Folder:
             for one in tree.placed()
             if one.use_case == self.use_case and isinstance(one.component, Source | Spine)
         )
-        return Declared(*named, own)
+        return ExistingDeclarations(*named, own)
 
     @property
     def root(self):

@@ -17,7 +17,7 @@ from ml_assets.components.stages import SOURCE, STAGE, STATIC_SOURCE
 from ml_assets.declarations.specs import DeclaredSource
 from ml_assets.lake import Lake, TableVersion
 from ml_assets.quality.checks import (
-    Measured,
+    CheckMeasurement,
     bad_row_share,
     completeness,
     conservation,
@@ -304,11 +304,11 @@ def _completed(
 
 def _with_history(
     source: Source,
-    measured: Mapping[str, Mapping[str, Measured]],
+    measured: Mapping[str, Mapping[str, CheckMeasurement]],
     later: Collection[str],
     delivered: Collection[str],
     outcome: Publication,
-) -> dict[str, dict[str, Measured]]:
+) -> dict[str, dict[str, CheckMeasurement]]:
     """The checks of each drop with those about the drops before it; of later drops these alone."""
     periods = names_between(source.drops.grain, min(delivered), max(delivered))
     complete = {}
@@ -320,13 +320,13 @@ def _with_history(
     return complete
 
 
-def _failed(checks: Mapping[str, Measured]) -> list[Measured]:
+def _failed(checks: Mapping[str, CheckMeasurement]) -> list[CheckMeasurement]:
     return [one for one in checks.values() if one.name in BLOCKING and not one.passed]
 
 
 def _judge(
     source: Source, lake: Lake, contract: type, raw: Mapping[str, pl.DataFrame]
-) -> tuple[dict[str, DropGate], dict[str, dict[str, Measured]]]:
+) -> tuple[dict[str, DropGate], dict[str, dict[str, CheckMeasurement]]]:
     """The gate and the checks of each drop, in order.
 
     Of two drops of a run that share a key the first keeps it, unless it fails: then what is in use of it counts.
@@ -334,7 +334,7 @@ def _judge(
     from ml_assets.quality.drop_gate import gate_drop
 
     gates: dict[str, DropGate] = {}
-    measured: dict[str, dict[str, Measured]] = {}
+    measured: dict[str, dict[str, CheckMeasurement]] = {}
     here: list[pl.LazyFrame] = []
     replaced = set(raw)
     delivered = dict(lake.scan(source.table("raw")).group_by(DROP).len().collect().iter_rows())
@@ -365,7 +365,7 @@ def _broken_drops(
     source: Source,
     lake: Lake,
     gates: Mapping[str, DropGate],
-    measured: Mapping[str, Mapping[str, Measured]],
+    measured: Mapping[str, Mapping[str, CheckMeasurement]],
     outcome: Publication,
 ) -> list[str]:
     """A line about each drop that a blocking check holds back; of those that only wait, where none is broken."""
@@ -397,7 +397,7 @@ def _hashes(source: Source, lake: Lake) -> dict[str, str]:
 
 def _measure(
     source: Source, delivered: Mapping[str, int], drop: str, raw: pl.DataFrame, gate: DropGate
-) -> dict[str, Measured]:
+) -> dict[str, CheckMeasurement]:
     """Every check of a drop by itself; ``delivered`` tells how many raw rows each drop has."""
     earlier = [rows for name, rows in delivered.items() if name < drop]
     limits, gated = source.row_count, gate.result
@@ -413,7 +413,7 @@ def _measure(
     return {one.name: one for one in measured if one.name in source.checks}
 
 
-def _check_result(source: Source, measured: Measured, drop: str, outcome: Publication) -> dg.AssetCheckResult:
+def _check_result(source: Source, measured: CheckMeasurement, drop: str, outcome: Publication) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=dg.AssetKey([source.name, "validated"]),
         check_name=measured.name,
@@ -436,7 +436,7 @@ def _in_use(withheld: Withheld | None) -> str:
     return f"{kept}: this delivery is withheld, its rows stay in the raw table"
 
 
-def _threshold(measured: Measured) -> float | str:
+def _threshold(measured: CheckMeasurement) -> float | str:
     limit = measured.threshold
     if limit is None:
         return "none: no earlier drop"

@@ -11,7 +11,7 @@ import polars as pl
 from ml_assets.retraining.candidates import Candidate, train_candidate
 from ml_assets.retraining.decide import decide
 from ml_assets.retraining.evidence import Circumstances, Evidence, gather_evidence
-from ml_assets.retraining.limits import Limits, learn_limits, tolerance
+from ml_assets.retraining.limits import LearntLimits, learn_limits, tolerance
 from ml_assets.retraining.replay.lived import CONFIDENCE, History, LivedPeriod, LivedPolicy, Period
 from ml_assets.retraining.replay.store import ReplayStore
 from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
@@ -92,7 +92,7 @@ class _World:
     store: ReplayStore
     on_step: OnStep
     _candidates: dict[datetime, Candidate] = field(default_factory=dict)
-    _limits: dict[tuple[datetime, str, str], Limits] = field(default_factory=dict)
+    _limits: dict[tuple[datetime, str, str], LearntLimits] = field(default_factory=dict)
     _scored: dict[tuple[datetime, str], pl.DataFrame] = field(default_factory=dict)
     _samples: dict[tuple[datetime, str], tuple[float, np.ndarray]] = field(default_factory=dict)
     _promotions: dict[tuple[datetime, datetime | None], PromotionDecision] = field(default_factory=dict)
@@ -185,7 +185,7 @@ class _World:
             promotion=model.promotion,
         )
 
-    def limits(self, champion: Candidate, policy: RetrainingSpec) -> Limits:
+    def limits(self, champion: Candidate, policy: RetrainingSpec) -> LearntLimits:
         # Policies differ in what they count; where they learn the same limits, these are learned once.
         counted = sum(kind in RESAMPLED for kind in policy.evidence)
         key = champion.as_of, str(max(1, counted)), policy.model_dump_json(include=LEARNED_FROM)
@@ -234,7 +234,7 @@ class _World:
         champion: Candidate,
         trained: datetime,
         served: Sequence[Period],
-        limits: Limits,
+        limits: LearntLimits,
         policy: RetrainingSpec,
     ) -> list[Evidence]:
         h, now = self.history, served[-1].end

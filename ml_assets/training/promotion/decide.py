@@ -33,7 +33,7 @@ FLOORS, BASELINE, FIRST, COMPARABLE, CHAMPION, SKEW, LATENCY = (
 )
 
 
-class Evidence(BaseModel):
+class PromotionEvidence(BaseModel):
     """One measured value and what was demanded of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,7 +56,9 @@ class PromotionDecision(BaseModel):
     promote: bool = Field(description="Whether the challenger becomes champion.")
     rule: str = Field(description="The rule that settled it.")
     reason: str = Field(description="The decision in plain words.")
-    evidence: tuple[Evidence, ...] = Field(description="Every value that was looked at, in the order of the rules.")
+    evidence: tuple[PromotionEvidence, ...] = Field(
+        description="Every value that was looked at, in the order of the rules."
+    )
 
 
 class PromotionRecord(PromotionDecision):
@@ -217,7 +219,7 @@ def decide_promotion(
     over_champion: Interval | Incomparable | None,
     promotion: PromotionSpec,
     compared_on: str = "",
-    serving: Mapping[str, Sequence[Evidence]] | None = None,
+    serving: Mapping[str, Sequence[PromotionEvidence]] | None = None,
 ) -> PromotionDecision:
     """Apply the rules in order: floors, better than the naive baseline, no worse than the champion, then what serving
     asks for: right answers of late, and a challenger that is fast enough.
@@ -267,9 +269,9 @@ def decide_promotion(
     )
 
 
-def _floor(metric: str, observed: float, floor: float) -> Evidence:
+def _floor(metric: str, observed: float, floor: float) -> PromotionEvidence:
     greater = METRICS[metric].greater_is_better
-    return Evidence(
+    return PromotionEvidence(
         name=metric,
         observed=observed,
         threshold=floor,
@@ -278,8 +280,8 @@ def _floor(metric: str, observed: float, floor: float) -> Evidence:
     )
 
 
-def _baseline(difference: Interval, metric: str) -> Evidence:
-    return Evidence(
+def _baseline(difference: Interval, metric: str) -> PromotionEvidence:
+    return PromotionEvidence(
         name=f"{metric}_over_baseline_low",
         observed=difference.low,
         threshold=0.0,
@@ -288,8 +290,8 @@ def _baseline(difference: Interval, metric: str) -> Evidence:
     )
 
 
-def _comparable(found: Incomparable) -> Evidence:
-    return Evidence(
+def _comparable(found: Incomparable) -> PromotionEvidence:
+    return PromotionEvidence(
         name=COMPARABLE,
         observed=float(found.accepted),
         threshold=1.0,
@@ -298,8 +300,8 @@ def _comparable(found: Incomparable) -> Evidence:
     )
 
 
-def _champion(difference: Interval, promotion: PromotionSpec, compared_on: str) -> Evidence:
-    return Evidence(
+def _champion(difference: Interval, promotion: PromotionSpec, compared_on: str) -> PromotionEvidence:
+    return PromotionEvidence(
         name=f"{promotion.metric}_over_champion_low",
         observed=difference.low,
         threshold=0.0 - promotion.margin,
@@ -316,7 +318,7 @@ def _reason(
     challenger: str,
     champion: str | None,
     broken: str | None,
-    by_rule: Mapping[str, list[Evidence]],
+    by_rule: Mapping[str, list[PromotionEvidence]],
     over_champion: Interval | Incomparable | None,
     metric: str,
     compared_on: str,
