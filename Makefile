@@ -34,7 +34,7 @@ install: .venv/installed
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable '.[demo]'
 	$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null || true
 	@touch $@
 
@@ -48,7 +48,7 @@ peers: .venv-peers/installed
 
 ## Rewrite requirements.lock from pyproject.toml, and that of the peers: names, versions and hashes only.
 lock:
-	$(BIN)/uv pip compile pyproject.toml --group test --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --extra demo --group test --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --output-file requirements.lock --quiet
 	# MLServer caps fastapi without needing to, and feast wants a starlette that those do not know.
 	printf 'fastapi>=0.124\nstarlette>=1.0.1\n' | $(BIN)/uv pip compile requirements-peers.txt --override - --universal \

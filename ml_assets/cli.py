@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ml_assets.code_version import PROJECT, PROJECT_VARIABLE, current_project
+from ml_assets.code_version import PROJECT_VARIABLE, current_project
 from ml_assets.home import Home
 from ml_assets.requirements import check_requirements
 
@@ -473,7 +473,7 @@ def _registry(home: Home):
 def _prepared() -> Home:
     """The home, made if need be."""
     home = _opened()
-    home.prepare(PROJECT)
+    home.prepare()
     return home
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ml_assets.transform.project import project_files
 
-PROJECT = Path(__file__).resolve().parent.parent
-"""The checkout: the folder of pyproject.toml, dagster.yaml and dbt_project."""
+PACKAGE = Path(__file__).resolve().parent
+"""The installed platform: its modules and the files that come with them."""
 
 PROJECT_VARIABLE = "ML_ASSETS_PROJECT"
 """A folder of the project whose declarations count, wherever the process works."""
@@ -74,12 +74,12 @@ def code_fingerprint() -> str:
     """Hash of every source file of the platform and of the project: its package and its dbt projects, 16 digits."""
     digest = hashlib.sha256()
     project = project_of(Path(os.environ.get(PROJECT_VARIABLE) or ".").resolve())
-    own = PROJECT if project is None else project.folder
-    packages = {PROJECT / "ml_assets", *([] if project is None else [own / project.package])}
+    own = PACKAGE if project is None else project.folder
+    packages = {PACKAGE, *([] if project is None else [own / project.package])}
     code = {p for f in packages for p in f.rglob("*") if p.suffix in {".py", ".yaml", ".yml", ".sql"}}
-    sql = {p for f in {PROJECT, own} for folder in _dbt_projects(f) for p in project_files(folder)}
+    sql = {p for f in {PACKAGE, own} for folder in _dbt_projects(f) for p in project_files(folder)}
     for path in sorted(code | sql):
-        digest.update(str(path.relative_to(PROJECT if path.is_relative_to(PROJECT) else own)).encode())
+        digest.update(str(path.relative_to(PACKAGE.parent if path.is_relative_to(PACKAGE) else own)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -106,7 +106,7 @@ class CodeState:
 def project_code() -> CodeState:
     """The code of the current project; that of the platform outside of any."""
     project = project_of(Path(os.environ.get(PROJECT_VARIABLE) or ".").resolve())
-    return _code_in(PROJECT, "ml_assets") if project is None else _code_in(project.folder, project.package)
+    return _code_in(PACKAGE.parent, PACKAGE.name) if project is None else _code_in(project.folder, project.package)
 
 
 @lru_cache(maxsize=1)
@@ -114,8 +114,20 @@ def platform_version() -> str:
     """The version of ml_assets that runs, with its checkout's commit where it is one: ``0.1.0 (3f2a..., changed)``."""
     from importlib.metadata import version
 
-    code = _code_in(PROJECT, "ml_assets")
+    # Installed, the package may lie in an environment inside somebody else's repository.
+    if not _is_tracked(PACKAGE):
+        return version("ml_assets")
+    code = _code_in(PACKAGE.parent, PACKAGE.name)
     return f"{version('ml_assets')} ({code.commit}{', changed' if code.changed else ''})"
+
+
+def _is_tracked(folder: Path) -> bool:
+    """Whether a git repository holds files of this folder; False where there is no git."""
+    command = ["git", "-C", str(folder), "ls-files", "--error-unmatch", "."]
+    try:
+        return subprocess.run(command, capture_output=True, timeout=10).returncode == 0
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return False
 
 
 def _code_in(folder: Path, package: str) -> CodeState:

@@ -15,6 +15,9 @@ TELEMETRY_OFF = {
     "NML_DISABLE_USAGE_LOGGING": "1",
 }
 
+DAGSTER_SETTINGS = Path(__file__).parent / "dagster.yaml"
+"""Dagster's settings in every home, as they come with the platform."""
+
 # Appended to dagster.yaml in the home alone: the project's own is also read by tools that run without a home.
 EVENT_STORAGE = """
 event_log_storage:
@@ -82,15 +85,11 @@ class Home:
         """URL of the online features' store; ``ONLINE_STORE_URL`` names another one, such as redis://host:6379/0."""
         return os.environ.get("ONLINE_STORE_URL") or sqlite_url(self.root / "online.db")
 
-    def prepare(self, project: Path) -> None:
-        """Create the folders, place ``dagster.yaml`` and point the tools of this process at them.
-
-        Args:
-            project: the folder that holds ``dagster.yaml``.
-        """
+    def prepare(self) -> None:
+        """Create the folders, place ``dagster.yaml`` and point the tools of this process at them."""
         for folder in (self.dagster, self.dbt, self.root / "mlflow" / "artifacts"):
             folder.mkdir(parents=True, exist_ok=True)
-        settings = (project / "dagster.yaml").read_text() + EVENT_STORAGE.format(home=json.dumps(str(self.dagster)))
+        settings = DAGSTER_SETTINGS.read_text() + EVENT_STORAGE.format(home=json.dumps(str(self.dagster)))
         placed = self.dagster / "dagster.yaml"
         if not placed.exists() or placed.read_text() != settings:
             placed.write_text(settings)

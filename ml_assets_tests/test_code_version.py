@@ -15,7 +15,8 @@ def project(tmp_path, monkeypatch):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("first")
-    monkeypatch.setattr(code_version, "PROJECT", tmp_path)
+    (tmp_path / "ml_assets/dbt_project").symlink_to("../dbt_project")
+    monkeypatch.setattr(code_version, "PACKAGE", tmp_path / "ml_assets")
     return tmp_path
 
 
@@ -129,6 +130,14 @@ def test_the_platforms_version_is_told_with_its_checkout(project, own_project): 
     assert told() == f"{version('ml_assets')} ({head})"
     (project / "ml_assets/a.py").write_text("second")
     assert told() == f"{version('ml_assets')} ({head}, changed)"
+
+
+def test_an_environment_in_somebody_elses_repository_tells_nothing_of_the_platforms_commit(own_project, monkeypatch):
+    installed = own_project / ".venv/lib/site-packages/ml_assets"
+    installed.mkdir(parents=True)
+    (installed / "a.py").write_text("first")
+    monkeypatch.setattr(code_version, "PACKAGE", installed)
+    assert code_version.platform_version.__wrapped__() == version("ml_assets")
 
 
 def test_outside_of_git_the_files_stand_for_the_commit(own_project, monkeypatch):

@@ -4,9 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ml_assets.home import Home
+from ml_assets.home import DAGSTER_SETTINGS, Home
 
-PROJECT = Path(__file__).parents[1]
 VARIABLES = (
     "ML_ASSETS_HOME",
     "ML_ASSETS_LAKE",
@@ -64,7 +63,7 @@ def test_the_lake_mlflow_and_the_studies_may_lie_elsewhere(environment):
 def test_preparing_creates_the_folders_and_points_the_tools_at_them(environment, tmp_path):
     environment.setenv("ML_ASSETS_HOME", str(tmp_path / "new" / "home"))
     home = Home.from_environment()
-    home.prepare(PROJECT)
+    home.prepare()
     assert os.environ["DAGSTER_HOME"] == str(home.dagster)
     assert_settings_placed(home)
     assert Path(home.mlflow_artifacts).is_dir()
@@ -74,10 +73,10 @@ def test_preparing_creates_the_folders_and_points_the_tools_at_them(environment,
 def test_preparing_again_renews_the_settings_and_keeps_the_state(environment, tmp_path):
     environment.setenv("ML_ASSETS_HOME", str(tmp_path))
     home = Home.from_environment()
-    home.prepare(PROJECT)
+    home.prepare()
     (home.dagster / "dagster.yaml").write_text("an older version's")
     (home.dagster / "runs.db").write_text("runs")
-    home.prepare(PROJECT)
+    home.prepare()
     assert_settings_placed(home)
     assert (home.dagster / "runs.db").read_text() == "runs"
 
@@ -86,7 +85,7 @@ def assert_settings_placed(home):
     """The project's settings, and where in this home the events lie."""
     placed = yaml.safe_load((home.dagster / "dagster.yaml").read_text())
     assert placed.pop("event_log_storage")["config"] == {"base_dir": str(home.dagster)}
-    assert placed == yaml.safe_load((PROJECT / "dagster.yaml").read_text())
+    assert placed == yaml.safe_load(DAGSTER_SETTINGS.read_text())
 
 
 def test_the_online_store_may_lie_elsewhere(environment, tmp_path):

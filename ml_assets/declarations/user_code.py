@@ -6,10 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ml_assets.code_version import PROJECT
+from ml_assets.code_version import PACKAGE
 from ml_assets.declarations.problems import problems_of
-
-PLATFORM = PROJECT / "ml_assets"
 
 
 def blame(error: BaseException, project: Path) -> str | None:
@@ -43,7 +41,7 @@ def _place(error: BaseException, project: Path) -> tuple[Path, int] | None:
     if not own:
         return None
     deepest = frames[-1][0]
-    ours = deepest.is_relative_to(PLATFORM) and not _is_own(deepest, project)
+    ours = deepest.is_relative_to(PACKAGE) and not _is_own(deepest, project)
     return None if ours and not isinstance(error, ValueError) else own[-1]
 
 
@@ -56,4 +54,4 @@ def _is_own(file: Path, project: Path) -> bool:
     """Whether a file is the project's: not a library's below it, nor the platform's where the project lies in it."""
     if not file.is_relative_to(project) or "site-packages" in file.parts:
         return False
-    return not file.is_relative_to(PLATFORM) or file.is_relative_to(PLATFORM / "defs")
+    return not file.is_relative_to(PACKAGE) or file.is_relative_to(PACKAGE / "defs")

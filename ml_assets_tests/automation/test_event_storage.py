@@ -5,8 +5,7 @@ import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from ml_assets.automation.event_storage import OPEN_DATABASES, PooledSqliteEventLogStorage
-from ml_assets.code_version import PROJECT
-from ml_assets.home import Home
+from ml_assets.home import DAGSTER_SETTINGS, Home
 
 
 @dg.asset
@@ -20,7 +19,7 @@ def instance(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         for name in ("ML_ASSETS_HOME", "DAGSTER_HOME"):
             patch.setenv(name, "")
-        home.prepare(PROJECT)
+        home.prepare()
         with dg.DagsterInstance.get() as opened:
             yield opened
 
@@ -36,7 +35,7 @@ def test_the_shipped_settings_choose_it(instance):
 def test_what_it_wrote_dagsters_own_storage_reads_from_its_default_place(instance, tmp_path):
     run_id = run(instance)
     ours = [entry.to_json() for entry in instance.all_logs(run_id)]
-    (tmp_path / "dagster" / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+    (tmp_path / "dagster" / "dagster.yaml").write_text(DAGSTER_SETTINGS.read_text())
     with dg.DagsterInstance.from_config(str(tmp_path / "dagster")) as default:
         assert type(default.event_log_storage) is SqliteEventLogStorage
         assert [entry.to_json() for entry in default.all_logs(run_id)] == ours

@@ -1,11 +1,8 @@
 import os
-from pathlib import Path
 
 import pytest
 
 from ml_assets.home import Home
-
-PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -28,7 +25,7 @@ def own_home(tmp_path_factory):
     # Letters that an address must not take for its own.
     os.environ["ML_ASSETS_HOME"] = str(tmp_path_factory.mktemp("home") / "my home, ü#1 {a} 100%")
     home = Home.from_environment()
-    home.prepare(PROJECT)
+    home.prepare()
     yield home
     os.environ.clear()
     os.environ.update(before)

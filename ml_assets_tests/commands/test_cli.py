@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from ml_assets import cli
-from ml_assets.code_version import PROJECT
 from ml_assets.commands.new_project import create_project
 from ml_assets.registry.registry import Registry
 
+PROJECT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).parent / "ml-assets"
 SAYS = {
     "run": ["USE_CASE", "--train-as-of", "--since", "--until", "--json"],

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
 import polars as pl
@@ -33,7 +32,6 @@ from ml_assets.resources import RegistryResource
 from ml_assets.retraining.decide import read_decisions
 from ml_assets.retraining.replay.report import as_json, render_replay
 
-PROJECT = Path(__file__).parents[2]
 HISTORY, APRIL = ["2024-01", "2024-02", "2024-03"], "2024-04"
 CUT_OFF = "2024-04-01"
 STARTED = dg.DagsterRunStatus.STARTED
@@ -386,7 +384,7 @@ def test_a_home_that_was_moved_goes_on_where_it_stood(shop, capfd):
     before.rename(after)
     os.environ["ML_ASSETS_HOME"] = str(after)
     home = Home.from_environment()
-    home.prepare(PROJECT)
+    home.prepare()
     load_current.cache_clear()
     moved = Shop(home, shop.delivered, shop.orders)
     moved.deliver("2024-06")

@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
 
-from ml_assets.code_version import PROJECT, NoProject, current_project
+from ml_assets.code_version import NoProject, current_project
 from ml_assets.commands.new_project import create_project
 from ml_assets.project import load_current
+
+PROJECT = Path(__file__).parents[2]
 
 
 def test_a_new_project_loads_from_its_own_folder(tmp_path, monkeypatch, unused_home):

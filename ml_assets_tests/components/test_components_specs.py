@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from ml_assets.code_version import PROJECT
+from ml_assets.code_version import PACKAGE
 from ml_assets.components.stages import SERVED, STAGE
 from ml_assets.project import load_project
 
@@ -22,7 +22,7 @@ SNAPSHOT = Path(__file__).parent / "asset_specs.yaml"
 def definitions(unused_home):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ML_ASSETS_HOME", str(unused_home))
-        return load_project(PROJECT / "ml_assets/definitions.py")
+        return load_project(PACKAGE)
 
 
 @pytest.fixture(scope="module")

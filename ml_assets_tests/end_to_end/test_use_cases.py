@@ -15,11 +15,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets.code_version import PROJECT
 from ml_assets.commands.new_project import create_project
 from ml_assets.defs.digits.features import BLOCKS, COLUMNS, ROWS
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import Registry
+
+PROJECT = Path(__file__).parents[2]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -15,7 +15,7 @@ import pytest
 
 from ml_assets.automation.run_tags import DECISION
 from ml_assets.automation.sensors.drops import SOURCES
-from ml_assets.code_version import PROJECT
+from ml_assets.code_version import PACKAGE
 from ml_assets.commands.lifecycle.main_job import MainJob
 from ml_assets.home import Home
 from ml_assets.lake import Lake
@@ -109,13 +109,13 @@ class LiveShop:
 def shop(make_project, made_up_orders, tmp_path_factory, monkeypatch):
     delivered, root = tmp_path_factory.mktemp("delivered"), tmp_path_factory.mktemp("home")
     folder = make_project(*made_up_orders.declared(delivered, **MODEL)).folder
-    (folder / "definitions.py").write_text((PROJECT / "ml_assets" / "definitions.py").read_text())
+    (folder / "definitions.py").write_text((PACKAGE / "definitions.py").read_text())
     for name in [name for name in os.environ if name.startswith(("ML_ASSETS", "DAGSTER"))]:
         monkeypatch.delenv(name)
     for name in ("ML_ASSETS_HOME", "DAGSTER_HOME"):
         monkeypatch.setenv(name, str(root))
     home = Home.from_environment()
-    home.prepare(PROJECT)
+    home.prepare()
     monkeypatch.chdir(folder)
     load_current.cache_clear()
     opened = LiveShop(folder, delivered, home, made_up_orders)
