@@ -102,7 +102,7 @@ def make_tables(folder: Path, scale: int) -> None:
 def engine(folder: Path, task: str, out: Path) -> None:
     import polars as pl
 
-    from ml_assets.features.parts import compute_features_in_parts
+    from ml_assets.features.engine.parts import compute_features_in_parts
     from ml_assets.features.spec import FeatureViewSpec
 
     features = {
@@ -226,7 +226,7 @@ def child(what: str, folder: Path, given: str, out: Path) -> object:
         return make_tables(folder, int(given))
     if what == "digest":
         return digest(out, given)
-    imports = {"engine": "ml_assets.features.parts", "feast": "feast.infra.offline_stores.duckdb"}
+    imports = {"engine": "ml_assets.features.engine.parts", "feast": "feast.infra.offline_stores.duckdb"}
     __import__(imports.get(what, what))
     begin, busy = time.perf_counter(), time.process_time()
     {"engine": engine, "duckdb": duckdb, "polars": polars, "feast": feast}[what](folder, given, out)

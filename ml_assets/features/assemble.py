@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from ml_assets.features.engine.parts import compute_features_in_parts
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.expressions import evaluate
-from ml_assets.features.parts import compute_features_in_parts
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import DECLARATION, row_declaration, stored_features, stored_rows, stored_view
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from ml_assets.handover.agreement import TOLERANCE, Disagreement
-from ml_assets.registry.quiet_mlflow import import_mlflow
+from ml_assets.registry.store.quiet_mlflow import import_mlflow
 from ml_assets.training.fit import TrainedModel
 from ml_assets.training.tasks import REGRESSION
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from ml_assets.features.point_in_time import find_leaks
+from ml_assets.features.audit.leaks import find_leaks
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features, stored_view
 from ml_assets.online.keys import ENTITY, with_entity

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from ml_assets.durations import parse_duration
-from ml_assets.features.engine import compute_features
+from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features
 from ml_assets.online.keys import ENTITY, between

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from ml_assets.features.engine import compute_features
+from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features
 

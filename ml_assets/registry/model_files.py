@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from ml_assets.registry.quiet_mlflow import import_mlflow
+from ml_assets.registry.store.quiet_mlflow import import_mlflow
 from ml_assets.training.fit import TrainedModel, predict, save_record
 from ml_assets.training.kinds.spaces import LIGHTGBM, SKLEARN, XGBOOST, library
 from ml_assets.training.known_answers import KnownAnswers, as_frame, plain_rows

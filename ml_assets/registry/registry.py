@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_assets.addresses import artifact_uri, local_path, sqlite_path
-from ml_assets.registry.local_store import LocalModel, LocalStore
-from ml_assets.registry.quiet_mlflow import import_mlflow
 from ml_assets.registry.recorder import RunRecorder
 from ml_assets.registry.records import CHALLENGER, CHAMPION, LoggedModel, RegisteredVersion, RunOrigin
-from ml_assets.registry.tracking_server import AnsweringClient
-from ml_assets.registry.tracking_store import ensure_tracking_store
+from ml_assets.registry.store.database import ensure_tracking_store
+from ml_assets.registry.store.local import LocalModel, LocalStore
+from ml_assets.registry.store.quiet_mlflow import import_mlflow
+from ml_assets.registry.store.server import AnsweringClient
 from ml_assets.training.fit import TrainedModel, load_model
 from ml_assets.training.inputs import ModelInputs
 

@@ -6,9 +6,9 @@ from datetime import datetime
 
 import polars as pl
 
-from ml_assets.features.engine import compute_features
-from ml_assets.features.inputs import MOMENT
-from ml_assets.features.keys import compare_keys
+from ml_assets.features.engine.checks import MOMENT
+from ml_assets.features.engine.compute import compute_features
+from ml_assets.features.engine.keys import compare_keys
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of, stored_features, stored_view
 from ml_assets.online.export import SEQ

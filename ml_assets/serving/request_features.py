@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from ml_assets.features.engine.checks import MOMENT
 from ml_assets.features.expressions import parse
-from ml_assets.features.inputs import MOMENT
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.record import moment_of
 from ml_assets.serving.errors import BadRequest

@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from ml_assets.features.inputs import MOMENT
+from ml_assets.features.engine.checks import MOMENT
 from ml_assets.serving.declared import FieldKind, RequestField
 from ml_assets.training.encoding import STORED_TYPES, FeatureEncoding
 from ml_assets.training.fit import TrainedModel

@@ -7,8 +7,8 @@ import orjson
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_assets.features.engine.checks import MOMENT
 from ml_assets.features.expressions import evaluate
-from ml_assets.features.inputs import MOMENT
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.serving.known_facts import BUILD, LAST_SEQ, LIVE, KnownFacts, of_declaration, stored_values
 from ml_assets.serving.request_log import FEATURE, GIVEN

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from ml_assets.features.row_hashes import hash_rows
+from ml_assets.features.digests.row_hashes import hash_rows
 
 FEATURES_HASH = "features_hash"
 """Column of predictions: a hash of the features that the row was scored with."""

@@ -18,7 +18,7 @@ import pytest
 from ml_assets.automation.sensors.corrections import Reached, correction_sensor
 from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.components.features.spine import Spine
-from ml_assets.features.engine import compute_features
+from ml_assets.features.engine.compute import compute_features
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
 

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from ml_assets.components.features import feature_view
-from ml_assets.features import parts
-from ml_assets.features.parts import compute_features_in_parts
+from ml_assets.features.engine import parts
+from ml_assets.features.engine.parts import compute_features_in_parts
 
 JANUARY, FEBRUARY = "2024-01", "2024-02"
 MONTHLY = {"grain": "monthly", "start": "2024-01", "end": "2024-05"}

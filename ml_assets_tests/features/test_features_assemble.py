@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from ml_assets.features.assemble import ViewTables, join_features
-from ml_assets.features.engine import compute_features
+from ml_assets.features.audit.leaks import find_leaks
+from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.errors import FeatureError
-from ml_assets.features.point_in_time import find_leaks
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features, stored_rows
 

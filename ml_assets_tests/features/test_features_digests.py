@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_assets.features.digests import changed_inputs, digest_inputs
-from ml_assets.features.engine import compute_features
-from ml_assets.features.row_hashes import hash_rows
+from ml_assets.features.digests.inputs import changed_inputs, digest_inputs
+from ml_assets.features.digests.row_hashes import hash_rows
+from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.spec import FeatureViewSpec
 
 DAY = timedelta(days=1)

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets.features import exact
-from ml_assets.features.engine import compute_features
-from ml_assets.features.extremes import range_extremes
+from ml_assets.features.engine.compute import compute_features
+from ml_assets.features.engine.windows import exact
+from ml_assets.features.engine.windows.extremes import range_extremes
 from ml_assets.features.spec import FeatureViewSpec
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from ml_assets.durations import parse_duration
-from ml_assets.features.engine import compute_features
-from ml_assets.features.point_in_time import find_leaks
+from ml_assets.features.audit.leaks import find_leaks
+from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.spec import FeatureViewSpec
 
 START = datetime(2024, 3, 1, tzinfo=UTC)

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from ml_assets.features import parts
-from ml_assets.features.engine import compute_features
+from ml_assets.features.engine import parts
+from ml_assets.features.engine.compute import compute_features
+from ml_assets.features.engine.parts import compute_features_in_parts
 from ml_assets.features.errors import FeatureError
-from ml_assets.features.parts import compute_features_in_parts
 from ml_assets.features.spec import FeatureViewSpec
 
 START = datetime(2024, 3, 1, tzinfo=UTC)

@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from ml_assets.features import point_in_time
-from ml_assets.features.engine import compute_features
+from ml_assets.features.audit import leaks
+from ml_assets.features.audit.leaks import find_leaks
+from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.errors import FeatureError
-from ml_assets.features.point_in_time import find_leaks
 from ml_assets.features.spec import FeatureViewSpec
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -61,7 +61,7 @@ def test_a_table_too_large_is_read_entity_by_entity(spine, orders, rows_at_once,
     stored = compute_features(VIEW, spine, orders, time="due")
     spoiled = stored.with_columns(pl.col("orders_count_7d") + (pl.int_range(pl.len()) == 400).cast(pl.Int64))
     together = find_leaks(VIEW, spoiled, orders, time="due", rows=800)
-    monkeypatch.setattr(point_in_time, "_ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr(leaks, "_ROWS_AT_ONCE", rows_at_once)
     assert_frame_equal(find_leaks(VIEW, spoiled, orders.lazy(), time="due", rows=800), together)
     assert together.height == 1
 

@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets.registry.quiet_mlflow import import_mlflow
 from ml_assets.registry.records import RunOrigin
 from ml_assets.registry.registry import Registry
+from ml_assets.registry.store.quiet_mlflow import import_mlflow
 from ml_assets.training.fit import fit_model, predict
 from ml_assets.training.spec import TrainingSpec
 

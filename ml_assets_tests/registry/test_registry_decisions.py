@@ -7,8 +7,8 @@ import pytest
 
 from ml_assets.lake import Lake
 from ml_assets.registry.decisions import Decisions, read_decisions
-from ml_assets.registry.quiet_mlflow import import_mlflow
 from ml_assets.registry.registry import Registry
+from ml_assets.registry.store.quiet_mlflow import import_mlflow
 from ml_assets.training.promotion.decide import (
     LATENCY,
     OVERTAKEN,

@@ -5,9 +5,9 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from ml_assets.registry.quiet_mlflow import import_mlflow
 from ml_assets.registry.records import RunOrigin
 from ml_assets.registry.registry import Registry
+from ml_assets.registry.store.quiet_mlflow import import_mlflow
 from ml_assets.training.evaluation.explain import explain
 from ml_assets.training.fit import fit_model, predict
 from ml_assets.training.scored import scored

@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from ml_assets.registry.local_store import RegistryUnreadable
 from ml_assets.registry.registry import Registry
+from ml_assets.registry.store.local import RegistryUnreadable
 
 
 def opened(tmp_path):

@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from ml_assets.registry import tracking_server
-from ml_assets.registry.quiet_mlflow import import_mlflow
 from ml_assets.registry.records import RunOrigin
 from ml_assets.registry.registry import Registry
-from ml_assets.registry.tracking_server import RegistryAway
+from ml_assets.registry.store import server
+from ml_assets.registry.store.quiet_mlflow import import_mlflow
+from ml_assets.registry.store.server import RegistryAway
 
 
 class Server(http.server.BaseHTTPRequestHandler):
@@ -77,7 +77,7 @@ def test_whatever_is_wanted_of_a_server_that_is_away_is_one_line(refusing, call)
 
 
 def test_a_server_that_never_answers_is_away_too_and_asked_once(silent, monkeypatch):
-    monkeypatch.setattr(tracking_server, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(server, "ANSWER_SECONDS", 0.2)
     registry, looks = Registry(silent, None, "training"), []
     import requests
 

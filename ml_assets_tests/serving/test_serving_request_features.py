@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_assets.features.engine import compute_features
+from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.serving import request_features

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
-from ml_assets.features.engine import compute_features
+from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of
 from ml_assets.online.build import build_view

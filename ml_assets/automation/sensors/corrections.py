@@ -11,7 +11,7 @@ import polars as pl
 from ml_assets.automation.execute import RANGE_END, RANGE_START
 from ml_assets.components.features.feature_view import FeatureView, input_digests
 from ml_assets.components.features.spine import Spine
-from ml_assets.features.digests import INPUTS, changed_inputs
+from ml_assets.features.digests.inputs import INPUTS, changed_inputs
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
 from ml_assets.sources.drops.grains import WHOLE, stretches

@@ -22,7 +22,7 @@ from ml_assets.declarations.specs import DeclaredModel
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.quality.contracts import contract_schema, load_contract
-from ml_assets.registry.tracking_server import RegistryAway
+from ml_assets.registry.store.server import RegistryAway
 from ml_assets.resources import RegistryResource
 from ml_assets.retraining.decide import read_decisions
 from ml_assets.sources.drops.grains import WHOLE

@@ -16,7 +16,7 @@ from ml_assets.lake import Lake
 from ml_assets.registry.decisions import Decisions
 from ml_assets.registry.records import RegisteredVersion
 from ml_assets.registry.registry import Registry
-from ml_assets.registry.tracking_server import RegistryAway
+from ml_assets.registry.store.server import RegistryAway
 from ml_assets.retraining.decide import DecisionRecord, read_decisions
 from ml_assets.sources.drops.grains import drop_end
 

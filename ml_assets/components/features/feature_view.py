@@ -17,10 +17,10 @@ from ml_assets.components.partitions import SINGLE_RUN, drops_of
 from ml_assets.components.scaffolders.components import FeatureViewScaffolder
 from ml_assets.components.stages import FEATURE, STAGE
 from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
-from ml_assets.features.digests import INPUTS, digest_inputs
-from ml_assets.features.parts import compute_features_in_parts
-from ml_assets.features.point_in_time import find_leaks
-from ml_assets.features.reach import reachable
+from ml_assets.features.audit.leaks import find_leaks
+from ml_assets.features.digests.inputs import INPUTS, digest_inputs
+from ml_assets.features.engine.parts import compute_features_in_parts
+from ml_assets.features.engine.reach import reachable
 from ml_assets.features.stored import stored_rows
 from ml_assets.resources import LakeResource
 

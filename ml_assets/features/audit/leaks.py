@@ -5,10 +5,10 @@ from typing import Any
 
 import polars as pl
 
+from ml_assets.features.audit.recompute import EntityHistory, PlainFeatures, recompute
+from ml_assets.features.engine.checks import check_spine, check_table
+from ml_assets.features.engine.keys import compare_keys
 from ml_assets.features.errors import FeatureError
-from ml_assets.features.inputs import check_spine, check_table
-from ml_assets.features.keys import compare_keys
-from ml_assets.features.recompute import EntityHistory, PlainFeatures, recompute
 from ml_assets.features.spec import FeatureViewSpec
 
 # What a plain float sum may be off by, relative to the sum of its terms' sizes: some tens of roundings.

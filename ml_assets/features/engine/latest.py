@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 
 from ml_assets.durations import parse_duration
+from ml_assets.features.engine.timeline import Timeline
 from ml_assets.features.expressions import evaluate
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.features.timeline import Timeline
 
 
 def latest_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from ml_assets.features.keys import ComparedKeys
+from ml_assets.features.engine.keys import ComparedKeys
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 import polars as pl
 
+from ml_assets.features.engine.checks import check_spine, check_table
+from ml_assets.features.engine.latest import latest_features
+from ml_assets.features.engine.lookups import lookup_features
+from ml_assets.features.engine.timeline import build_timeline
+from ml_assets.features.engine.windows.summaries import window_features
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.expressions import evaluate
-from ml_assets.features.inputs import check_spine, check_table
-from ml_assets.features.latest import latest_features
-from ml_assets.features.lookups import lookup_features
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.features.timeline import build_timeline
-from ml_assets.features.windows import window_features
 
 
 def compute_features(

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from ml_assets.features import exact
+from ml_assets.features.engine.windows import exact
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.spec import AggregateFunction
 

@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from ml_assets.features.engine import compute_features
+from ml_assets.features.engine.checks import check_spine_columns, check_table, check_times
+from ml_assets.features.engine.compute import compute_features
+from ml_assets.features.engine.keys import compare_keys
+from ml_assets.features.engine.reach import reachable
 from ml_assets.features.errors import FeatureError
-from ml_assets.features.inputs import check_spine_columns, check_table, check_times
-from ml_assets.features.keys import compare_keys
-from ml_assets.features.reach import reachable
 from ml_assets.features.spec import FeatureViewSpec
 
 ROWS_IN_MEMORY = 4_000_000

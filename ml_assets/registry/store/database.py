@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ml_assets.addresses import artifact_uri, local_path, sqlite_path
-from ml_assets.registry.local_store import RegistryUnreadable
+from ml_assets.registry.store.local import RegistryUnreadable
 from ml_assets.training.search.sqlite_file import create_whole
 
 _ADDRESSES = {

@@ -6,11 +6,11 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from ml_assets.features.entities import number_entities
+from ml_assets.features.engine.entities import number_entities
+from ml_assets.features.engine.keys import compare_keys
+from ml_assets.features.engine.packing import Packing
+from ml_assets.features.engine.reach import reachable
 from ml_assets.features.expressions import columns_read
-from ml_assets.features.keys import compare_keys
-from ml_assets.features.packing import Packing
-from ml_assets.features.reach import reachable
 from ml_assets.features.spec import FeatureViewSpec
 
 _CODE = "__entity_code__"

@@ -9,8 +9,8 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from ml_assets.features.reach import reachable
-from ml_assets.features.row_hashes import hash_rows
+from ml_assets.features.digests.row_hashes import hash_rows
+from ml_assets.features.engine.reach import reachable
 from ml_assets.features.spec import FeatureViewSpec
 
 INPUTS = "_inputs"

@@ -2,9 +2,9 @@
 
 import polars as pl
 
+from ml_assets.features.engine.keys import compare_keys
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.expressions import evaluate
-from ml_assets.features.keys import compare_keys
 from ml_assets.features.spec import FeatureViewSpec
 
 

@@ -1,0 +1,1 @@
+"""The store behind MLflow: its database, its server, and the import of MLflow itself."""
