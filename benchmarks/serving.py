@@ -117,7 +117,7 @@ def build_online(home: Path) -> Path:
     from ml_assets.features.spec import FeatureViewSpec
     from ml_assets.home import Home
     from ml_assets.online.build import build_view
-    from ml_assets.online.store import open_store
+    from ml_assets.online.stores.opening import open_store
     from ml_assets.serving.declared import Declarations, OnlineView, RequestField, ServedModel
 
     accounts = FeatureViewSpec(

@@ -255,7 +255,7 @@ def score(
     from ml_assets.lake import Lake
     from ml_assets.registry.decisions import Decisions
     from ml_assets.registry.records import CHAMPION
-    from ml_assets.serving.batch import score_file
+    from ml_assets.scoring.batch import score_file
 
     home, console = _opened(), open_console(to_errors=True)
     began = time.perf_counter()

@@ -9,7 +9,7 @@ from ml_assets.lake import Lake
 from ml_assets.registry.registry import EXPERIMENT
 
 if TYPE_CHECKING:
-    from ml_assets.online.store import OnlineStore
+    from ml_assets.online.stores.protocol import OnlineStore
     from ml_assets.registry.registry import Registry
 
 
@@ -48,7 +48,7 @@ class OnlineStoreResource(dg.ConfigurableResource):
     url: str
 
     def open(self) -> "OnlineStore":
-        from ml_assets.online.store import open_store
+        from ml_assets.online.stores.opening import open_store
 
         return open_store(self.url)
 

@@ -9,7 +9,7 @@ import pytest
 
 from ml_assets.addresses import artifact_uri, local_path, require_fit, sqlite_path, sqlite_url, without_secrets
 from ml_assets.lake import Lake
-from ml_assets.online.store import open_store
+from ml_assets.online.stores.opening import open_store
 from ml_assets.training.search.study_storage import open_storage
 
 ODD = ["my home", "a#b", "ü", "日本", "100%", "a&b;c", "it's", "{a}", "$a", "a+b,c", "a:b", " a", 'q"q']

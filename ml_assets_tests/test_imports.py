@@ -7,7 +7,7 @@ import pytest
 import ml_assets
 
 DOMAIN = ["sources", "lake", "quality", "transform", "features", "training", "registry", "monitoring"]
-DOMAIN += ["retraining", "notifications", "scaffolding", "handover", "serving", "online"]
+DOMAIN += ["retraining", "notifications", "scaffolding", "handover", "scoring", "serving", "online"]
 
 LOAD_ALL = """
 import importlib, pkgutil, sys

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from ml_assets.features.engine.checks import MOMENT
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features, stored_view
-from ml_assets.online.keys import ENTITY, with_entity
-from ml_assets.online.moments import SINCE, VALID_FROM, build_moments
-from ml_assets.online.record import microseconds
-from ml_assets.online.stored import MOMENT
+from ml_assets.online.values.keys import ENTITY, with_entity
+from ml_assets.online.values.moments import SINCE, VALID_FROM, build_moments
+from ml_assets.online.values.record import microseconds
 
 EVENT_TIME = "event_timestamp"
 EVERYTHING = "everything"

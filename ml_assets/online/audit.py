@@ -6,12 +6,13 @@ import numpy as np
 import polars as pl
 
 from ml_assets.features.audit.leaks import find_leaks
+from ml_assets.features.engine.checks import MOMENT
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features, stored_view
-from ml_assets.online.keys import ENTITY, with_entity
-from ml_assets.online.record import Build, microseconds
-from ml_assets.online.store import OnlineStore
-from ml_assets.online.stored import MOMENT, TIME
+from ml_assets.online.stores.protocol import OnlineStore
+from ml_assets.online.values.keys import ENTITY, with_entity
+from ml_assets.online.values.record import Build, microseconds
+from ml_assets.online.values.unseen import TIME
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ import polars as pl
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of, stored_view
 from ml_assets.online.changes import reapply
-from ml_assets.online.facts import reachable_facts, split_facts, union_facts
-from ml_assets.online.facts_blob import encode_facts, encode_schema
-from ml_assets.online.keys import ENTITY, between, with_entity
-from ml_assets.online.moments import CHUNK, SINCE, build_moments
-from ml_assets.online.payload import encode_moments, encode_unseen
-from ml_assets.online.record import Build, microseconds
-from ml_assets.online.store import OnlineStore
-from ml_assets.online.stored import unseen_values
+from ml_assets.online.facts.blob import encode_facts, encode_schema
+from ml_assets.online.facts.union import reachable_facts, split_facts, union_facts
+from ml_assets.online.stores.protocol import OnlineStore
+from ml_assets.online.values.keys import ENTITY, between, with_entity
+from ml_assets.online.values.moments import CHUNK, SINCE, build_moments
+from ml_assets.online.values.payload import encode_moments, encode_unseen
+from ml_assets.online.values.record import Build, microseconds
+from ml_assets.online.values.unseen import unseen_values
 
 __all__ = ["Build", "build_view"]
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.online.facts import PUSHED, split_facts, union_facts
-from ml_assets.online.facts_blob import decode_facts, decode_schema
-from ml_assets.online.keys import ENTITY
-from ml_assets.online.moments import SINCE, build_moments
-from ml_assets.online.payload import encode_moments
-from ml_assets.online.rows import PushError, decode_facts_from_json
-from ml_assets.online.store import EntityMoments, NewRow, Snapshot
+from ml_assets.online.facts.blob import decode_facts, decode_schema
+from ml_assets.online.facts.rows import PushError, decode_facts_from_json
+from ml_assets.online.facts.union import PUSHED, split_facts, union_facts
+from ml_assets.online.stores.protocol import EntityMoments, NewRow, Snapshot
+from ml_assets.online.values.keys import ENTITY
+from ml_assets.online.values.moments import SINCE, build_moments
+from ml_assets.online.values.payload import encode_moments
 
 
 def changed_moments(view: FeatureViewSpec, snapshot: Snapshot, new: Sequence[NewRow]) -> list[EntityMoments]:

@@ -2,14 +2,14 @@
 
 import polars as pl
 
+from ml_assets.features.engine.checks import MOMENT
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
-from ml_assets.online.facts import PUSHED, union_facts
-from ml_assets.online.facts_blob import decode_schema
-from ml_assets.online.record import Build
-from ml_assets.online.rows import decode_facts_from_json
-from ml_assets.online.store import OnlineStore
-from ml_assets.online.stored import MOMENT
+from ml_assets.online.facts.blob import decode_schema
+from ml_assets.online.facts.rows import decode_facts_from_json
+from ml_assets.online.facts.union import PUSHED, union_facts
+from ml_assets.online.stores.protocol import OnlineStore
+from ml_assets.online.values.record import Build
 
 SEQ = "_seq"
 ARRIVED_AT = "_arrived_at"

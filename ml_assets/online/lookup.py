@@ -6,8 +6,8 @@ from typing import Any
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of, stored_features
-from ml_assets.online.keys import entity_key
-from ml_assets.online.store import EXPIRED, FRESH, MISSING, UNSEEN, OnlineStore, Stored
+from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, UNSEEN, OnlineStore, Stored
+from ml_assets.online.values.keys import entity_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ import polars as pl
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of, stored_view
 from ml_assets.online.changes import changed_moments, refuse_contradictions
-from ml_assets.online.facts_blob import decode_schema
-from ml_assets.online.keys import ENTITY, with_entity
-from ml_assets.online.rows import PushError, check_rows, encode_facts_as_json, read_rows
-from ml_assets.online.store import NewRow, NoBuild, OnlineStore, OtherDeclaration
+from ml_assets.online.facts.blob import decode_schema
+from ml_assets.online.facts.rows import PushError, check_rows, encode_facts_as_json, read_rows
+from ml_assets.online.stores.protocol import NewRow, NoBuild, OnlineStore, OtherDeclaration
+from ml_assets.online.values.keys import ENTITY, with_entity
 
 __all__ = ["PushError", "Pushed", "push_facts"]
 

@@ -1,7 +1,7 @@
 import json
 
 from ml_assets.commands.serving.served_job import GatheredDrop, as_json, as_table
-from ml_assets.serving.skew import SkewRecord
+from ml_assets.serving.log.skew import SkewRecord
 
 
 def gathered(drop, differing=0, worst=None):

@@ -16,10 +16,10 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online import build as building
 from ml_assets.online.export import facts_of, pushed_facts
 from ml_assets.online.lookup import OnlineFeatures
-from ml_assets.online.moments import VALID_FROM
 from ml_assets.online.push import push_facts
-from ml_assets.online.record import Build, microseconds
-from ml_assets.online.store import open_store
+from ml_assets.online.stores.opening import open_store
+from ml_assets.online.values.moments import VALID_FROM
+from ml_assets.online.values.record import Build, microseconds
 
 PROGRAM = Path(sys.executable).parent / "ml-assets"
 SCHEMA = {"store": pl.String, "known": pl.Datetime("us", "UTC"), "amount": pl.Float64}

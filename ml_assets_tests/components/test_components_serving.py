@@ -12,9 +12,9 @@ from ml_assets.features.expressions import evaluate
 from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
-from ml_assets.online.store import open_store
-from ml_assets.serving.predictor import Predictor
-from ml_assets.serving.request_log import DAY, Answered, LogSchema, log_frame
+from ml_assets.online.stores.opening import open_store
+from ml_assets.scoring.predictor import Predictor
+from ml_assets.serving.log.request_log import DAY, Answered, LogSchema, log_frame
 
 HISTORY, DROP = ["2024-01", "2024-02", "2024-03"], "2024-04"
 HABITS = {

@@ -35,7 +35,7 @@ from ml_assets.online.spec import OnlineSpec
 from ml_assets.project import load_project
 from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource, RegistryResource
 from ml_assets.retraining.decide import read_decisions
-from ml_assets.serving.request_log import DAY
+from ml_assets.serving.log.request_log import DAY
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.training.spec import EvaluationSpec, PromotionSpec, SearchSpec, TrainingSpec
 

@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 from ml_assets.components.features.feature_view import FeatureView
+from ml_assets.features.engine.checks import MOMENT
 from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.stored import stored_features, stored_view
-from ml_assets.online.stored import MOMENT
 
 pytestmark = pytest.mark.slow
 

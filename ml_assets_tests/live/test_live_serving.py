@@ -24,10 +24,10 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.online.build import build_view
-from ml_assets.online.store import open_store
+from ml_assets.online.stores.opening import open_store
 from ml_assets.registry.records import RunOrigin
 from ml_assets.resources import RegistryResource
-from ml_assets.serving.predictor import Predictor
+from ml_assets.scoring.predictor import Predictor
 from ml_assets.training.fit import fit_model
 from ml_assets.training.spec import TrainingSpec
 

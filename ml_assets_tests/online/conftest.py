@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.online.store import open_store
+from ml_assets.online.stores.opening import open_store
 
 
 def _redis_server_of(path: Path):

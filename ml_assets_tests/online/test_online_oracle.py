@@ -14,11 +14,11 @@ from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features
 from ml_assets.online.build import build_view
-from ml_assets.online.facts import union_facts
+from ml_assets.online.facts.union import union_facts
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
-from ml_assets.online.record import microseconds
-from ml_assets.online.store import FRESH, UNSEEN
+from ml_assets.online.stores.protocol import FRESH, UNSEEN
+from ml_assets.online.values.record import microseconds
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 MOMENT = pl.Datetime("us", "UTC")

@@ -11,9 +11,10 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
-from ml_assets.online.record import microseconds
-from ml_assets.online.redis_store import PREFIX
-from ml_assets.online.store import EXPIRED, StoreUnavailable, open_store
+from ml_assets.online.stores.opening import open_store
+from ml_assets.online.stores.protocol import EXPIRED, StoreUnavailable
+from ml_assets.online.stores.redis import PREFIX
+from ml_assets.online.values.record import microseconds
 
 AS_OF = datetime(2024, 3, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)

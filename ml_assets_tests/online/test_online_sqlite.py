@@ -19,8 +19,9 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of
 from ml_assets.online.build import build_view
 from ml_assets.online.push import push_facts
-from ml_assets.online.record import microseconds
-from ml_assets.online.store import NoBuild, StoreUnavailable, open_store
+from ml_assets.online.stores.opening import open_store
+from ml_assets.online.stores.protocol import NoBuild, StoreUnavailable
+from ml_assets.online.values.record import microseconds
 
 AS_OF = datetime(2024, 3, 10, tzinfo=UTC)
 VIEW = FeatureViewSpec(
@@ -103,7 +104,7 @@ KILLED = """
     from datetime import timedelta
     from ml_assets_tests_online import VIEW, build
     from ml_assets.online import build as building
-    from ml_assets.online.store import open_store
+    from ml_assets.online.stores.opening import open_store
 
     def wait(*_):
         print("in the middle", flush=True)

@@ -15,8 +15,9 @@ from ml_assets.online.build import build_view
 from ml_assets.online.export import export_pushed, pushed_facts
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import Pushed, PushError, push_facts
-from ml_assets.online.record import microseconds
-from ml_assets.online.store import EXPIRED, FRESH, MISSING, UNSEEN, NoBuild, OtherDeclaration, StaleBuild, open_store
+from ml_assets.online.stores.opening import open_store
+from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, UNSEEN, NoBuild, OtherDeclaration, StaleBuild
+from ml_assets.online.values.record import microseconds
 
 MOMENT = pl.Datetime("us", "UTC")
 AS_OF = datetime(2024, 3, 10, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.build import build_view
-from ml_assets.online.store import open_store
+from ml_assets.online.stores.opening import open_store
 from ml_assets.serving.declared import Declarations, OnlineView, RequestField, ServedModel
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.training.fit import fit_model

@@ -9,7 +9,7 @@ import time
 import polars as pl
 
 from ml_assets.lake import Lake
-from ml_assets.serving.request_log import DAY, Answered, LogSchema, RequestLog
+from ml_assets.serving.log.request_log import DAY, Answered, LogSchema, RequestLog
 
 root, window = sys.argv[1:]
 lake = Lake(root)

@@ -15,7 +15,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 from schemathesis.config import SchemathesisConfig
 
-from ml_assets.serving.app import Limits, make_app
+from ml_assets.serving.http.app import Limits, make_app
 
 pytestmark = pytest.mark.slow
 

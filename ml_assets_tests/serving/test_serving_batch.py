@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
-from ml_assets.serving import batch
-from ml_assets.serving.batch import score_file
+from ml_assets.scoring import batch
+from ml_assets.scoring.batch import score_file
 from ml_assets.training.scored import scored
 
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from ml_assets.serving.body import BodyReader
 from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.http.body import BodyReader
 
 
 def parts(*chunks):

@@ -8,7 +8,7 @@ import time
 import pytest
 import uvicorn
 
-from ml_assets.serving.app import Limits, make_app
+from ml_assets.serving.http.app import Limits, make_app
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -3,9 +3,9 @@ from itertools import count
 import numpy as np
 import pytest
 
-from ml_assets.serving.gate import latency_evidence, skew_evidence
-from ml_assets.serving.latency import WARM_UP, Latency, measure_latency
-from ml_assets.serving.skew import SkewRecord
+from ml_assets.serving.gate.evidence import latency_evidence, skew_evidence
+from ml_assets.serving.gate.latency import WARM_UP, Latency, measure_latency
+from ml_assets.serving.log.skew import SkewRecord
 from ml_assets.serving.spec import ServingSpec
 
 
@@ -22,7 +22,7 @@ def test_latency_is_that_of_single_rows_after_the_warm_up(models, rows, name):
 
 
 def test_every_row_is_asked_about_as_a_request(models, rows, monkeypatch):
-    from ml_assets.serving import feature_answers
+    from ml_assets.serving.prediction import feature_answers
 
     read, bodies = feature_answers.read_json, []
     monkeypatch.setattr(feature_answers, "read_json", lambda body: bodies.append(bytes(body)) or read(body))

@@ -10,8 +10,8 @@ import time
 import pytest
 import uvicorn
 
-from ml_assets.serving.app import Limits, make_app
-from ml_assets.serving.predictor import Predictor
+from ml_assets.scoring.predictor import Predictor
+from ml_assets.serving.http.app import Limits, make_app
 
 ROW = {"km": 12.5, "express": False, "courier": "bob"}
 BODY = json.dumps({"instances": [ROW]}).encode()

@@ -11,8 +11,8 @@ import pytest
 import xgboost as xgb
 from onnx.reference import ReferenceEvaluator
 
-from ml_assets.serving import predictor
-from ml_assets.serving.predictor import Predictor
+from ml_assets.scoring import predictor
+from ml_assets.scoring.predictor import Predictor
 from ml_assets.training.kinds.xgboost_onnx import NotAsOnnx, booster_to_onnx, open_booster, to_onnx
 
 CATEGORIES = 40

@@ -7,11 +7,11 @@ import pytest
 from openapi_spec_validator import validate
 
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.serving.champions import Champions
 from ml_assets.serving.declared import RequestField, ServedModel
-from ml_assets.serving.docs_page import ask_for_key, render_docs
-from ml_assets.serving.json_schemas import example_row, field_schema
-from ml_assets.serving.openapi import DescribedServer, describe, described
+from ml_assets.serving.http.docs_page import ask_for_key, render_docs
+from ml_assets.serving.http.json_schemas import example_row, field_schema
+from ml_assets.serving.http.openapi import DescribedServer, describe, described
+from ml_assets.serving.rollout.champions import Champions
 
 FIELDS = [
     RequestField(name="parcel", kind="integer", dtype="Int32", nullable=False),

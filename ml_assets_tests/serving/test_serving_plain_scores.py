@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml_assets.serving.plain_scores import plain_columns
+from ml_assets.scoring.plain_scores import plain_columns
 from ml_assets.training.calibration import fit_calibration
 from ml_assets.training.conformal import Intervals
 from ml_assets.training.fit import calibrated

@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets.serving.champions import Champions
-from ml_assets.serving.errors import BadRequest
-from ml_assets.serving.predictor import Predictor
+from ml_assets.scoring.errors import InvalidRows
+from ml_assets.scoring.predictor import Predictor
+from ml_assets.serving.rollout.champions import Champions
 from ml_assets.training.scored import scored
 
 ROW = {"km": 12.5, "express": False, "courier": "bob"}
@@ -49,14 +49,14 @@ def test_arrays_are_taken_as_they_are(models, rows):
     ],
 )
 def test_a_value_that_does_not_fit_names_row_and_feature(models, change, why):
-    with pytest.raises(BadRequest, match=why):
+    with pytest.raises(InvalidRows, match=why):
         Predictor(models["late"]).encode_rows([ROW, ROW | change])
 
 
 def test_a_feature_left_out_is_no_null(models):
-    with pytest.raises(BadRequest, match=r"features \['courier', 'km'\] are missing \(give null where there is no"):
+    with pytest.raises(InvalidRows, match=r"features \['courier', 'km'\] are missing \(give null where there is no"):
         Predictor(models["late"]).encode_rows([{"express": True}])
-    with pytest.raises(BadRequest, match="different numbers of values"):
+    with pytest.raises(InvalidRows, match="different numbers of values"):
         Predictor(models["late"]).encode_columns({"km": [1.0], "express": [True, False], "courier": ["ann"]})
 
 

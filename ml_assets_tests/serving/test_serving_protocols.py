@@ -14,7 +14,7 @@ import uvicorn
 from starlette.testclient import TestClient
 from tritonclient import http as triton
 
-from ml_assets.serving.app import Limits, hashed_keys, make_app
+from ml_assets.serving.http.app import Limits, hashed_keys, make_app
 from ml_assets.training.scored import scored
 
 ROW = {"km": 12.5, "express": False, "courier": "bob"}

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.serving import request_features
 from ml_assets.serving.errors import BadRequest
-from ml_assets.serving.request_features import RequestFeatures
+from ml_assets.serving.prediction import request_features
+from ml_assets.serving.prediction.request_features import RequestFeatures
 
 SCHEMA = {
     "courier": pl.String(), "minute": pl.Int16(), "parcels": pl.Int64(), "km": pl.Float64(), "kg": pl.Float32(),

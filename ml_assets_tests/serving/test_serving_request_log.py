@@ -10,7 +10,7 @@ import pytest
 
 from ml_assets.lake import Lake
 from ml_assets.serving.declared import RequestField
-from ml_assets.serving.request_log import DAY, Answered, LogSchema, RequestLog, log_frame
+from ml_assets.serving.log.request_log import DAY, Answered, LogSchema, RequestLog, log_frame
 
 WRITER = Path(__file__).parent / "request_log_writer.py"
 SCHEMA = LogSchema(
@@ -87,7 +87,7 @@ def test_versions_with_other_features_share_a_frame():
 
 @pytest.mark.parametrize("name", ["late", "hours", "mood"])
 def test_types_of_a_fitted_model_hold_what_it_answers(models, name):
-    from ml_assets.serving.predictor import Predictor
+    from ml_assets.scoring.predictor import Predictor
 
     model = models[name]
     fields = [RequestField(name="parcel", kind="integer", dtype="Int32")]

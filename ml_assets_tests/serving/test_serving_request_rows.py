@@ -8,7 +8,7 @@ import pytest
 
 from ml_assets.serving.declared import RequestField
 from ml_assets.serving.errors import BadRequest
-from ml_assets.serving.request_rows import RowReader, polars_type
+from ml_assets.serving.prediction.request_rows import RowReader, polars_type
 
 MOMENT = str(pl.Datetime("us", "UTC"))
 FIELDS = [

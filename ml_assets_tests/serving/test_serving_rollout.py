@@ -11,9 +11,9 @@ import pytest
 from scipy.stats import binomtest
 
 from ml_assets.registry.model_files import known_answers
-from ml_assets.serving.champions import Champions
-from ml_assets.serving.predictor import Predictor
-from ml_assets.serving.rollout import Shadow, is_canary, position
+from ml_assets.scoring.predictor import Predictor
+from ml_assets.serving.rollout.challenger import Shadow, is_canary, position
+from ml_assets.serving.rollout.champions import Champions
 from ml_assets.training.fit import predict
 from ml_assets.training.known_answers import KnownAnswers
 

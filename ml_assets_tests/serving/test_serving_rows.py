@@ -15,13 +15,14 @@ from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of
 from ml_assets.online.build import build_view
-from ml_assets.online.record import microseconds
-from ml_assets.online.store import StoreUnavailable, open_store
-from ml_assets.serving.app import Limits, make_app
+from ml_assets.online.stores.opening import open_store
+from ml_assets.online.stores.protocol import StoreUnavailable
+from ml_assets.online.values.record import microseconds
+from ml_assets.scoring.predictor import Predictor
 from ml_assets.serving.declared import Declarations, OnlineView, RequestField, ServedModel
-from ml_assets.serving.predictor import Predictor
-from ml_assets.serving.request_log import RequestLog
-from ml_assets.serving.rollout import is_canary
+from ml_assets.serving.http.app import Limits, make_app
+from ml_assets.serving.log.request_log import RequestLog
+from ml_assets.serving.rollout.challenger import is_canary
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.training.fit import fit_model
 from ml_assets.training.inputs import ModelInputs

@@ -3,8 +3,15 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from ml_assets.serving.request_log import Answered, LogSchema, log_frame
-from ml_assets.serving.served import answers_of, as_predictions, count_waiting, describe_traffic, drops_answered, keyed
+from ml_assets.serving.log.request_log import Answered, LogSchema, log_frame
+from ml_assets.serving.log.served import (
+    answers_of,
+    as_predictions,
+    count_waiting,
+    describe_traffic,
+    drops_answered,
+    keyed,
+)
 
 MOMENT = pl.Datetime("us", "UTC")
 SCHEMA = LogSchema(

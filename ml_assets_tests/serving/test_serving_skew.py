@@ -11,10 +11,10 @@ import pytest
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of
-from ml_assets.online.record import Build
-from ml_assets.serving.known_facts import KnownFacts
-from ml_assets.serving.request_log import Answered, LogSchema, log_frame
-from ml_assets.serving.skew import find_skew, sample_answers
+from ml_assets.online.values.record import Build
+from ml_assets.serving.log.known_facts import KnownFacts
+from ml_assets.serving.log.request_log import Answered, LogSchema, log_frame
+from ml_assets.serving.log.skew import find_skew, sample_answers
 
 MOMENT = pl.Datetime("us", "UTC")
 VIEW = FeatureViewSpec(
@@ -87,7 +87,7 @@ class Model:
 
 @pytest.fixture(autouse=True)
 def known_scores(monkeypatch):
-    from ml_assets.serving import skew
+    from ml_assets.serving.log import skew
 
     monkeypatch.setattr(skew, "predict", lambda _, rows: rows["deliveries_count_1h"].fill_null(-1).to_numpy() * 10.0)
 

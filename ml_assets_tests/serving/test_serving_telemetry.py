@@ -17,9 +17,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 from starlette.testclient import TestClient
 
-from ml_assets.serving.app import Limits, hashed_keys, make_app
-from ml_assets.serving.telemetry import Finished, JsonLines, TextLines, access, logging_settings, write_line
-from ml_assets.serving.tracing import Tracing, open_tracing
+from ml_assets.serving.http.app import Limits, hashed_keys, make_app
+from ml_assets.serving.http.telemetry import Finished, JsonLines, TextLines, access, logging_settings, write_line
+from ml_assets.serving.http.tracing import Tracing, open_tracing
 
 ANSWERED = Finished("r-1", "POST", "/v2/models/{model}/infer", 200, 2.34567, "late", "3", "champion")
 FAILED = Finished("r-2", "GET", "/metrics", 500, 0.5)

@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from ml_assets.serving.together import Together
+from ml_assets.serving.http.together import Together
 
 
 class Counted:

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 import pytest
 from starlette.testclient import TestClient
 
-from ml_assets.serving.app import Limits, make_app
-from ml_assets.serving.predictor import Predictor
-from ml_assets.serving.request_log import RequestLog
-from ml_assets.serving.rollout import is_canary
+from ml_assets.scoring.predictor import Predictor
+from ml_assets.serving.http.app import Limits, make_app
+from ml_assets.serving.log.request_log import RequestLog
+from ml_assets.serving.rollout.challenger import is_canary
 
 ROWS = [{"parcel": number, "courier": "bob", "express": False} for number in range(50)]
 FEATURES = {"km": 90.0, "courier": "bob", "express": False}

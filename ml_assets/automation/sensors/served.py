@@ -31,7 +31,7 @@ def served_sensor(model: str, spine: Spine, every_seconds: int) -> dg.SensorDefi
         description=f"Asks for the drops that {model} has answered about since the last look.",
     )
     def look(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
-        from ml_assets.serving.request_log import DAY
+        from ml_assets.serving.log.request_log import DAY
 
         tables, log = lake.open(), f"{model}/{LOG}"
         if not tables.exists(log) or not tables.exists(spine.table):
@@ -56,8 +56,8 @@ def drops_to_gather(lake: Lake, model: str, spine: Spine, days: list[str] | None
     Args:
         days: days in UTC such as 2013-10-05; None for all.
     """
-    from ml_assets.serving.request_log import DAY
-    from ml_assets.serving.served import drops_answered, keyed
+    from ml_assets.serving.log.request_log import DAY
+    from ml_assets.serving.log.served import drops_answered, keyed
 
     log = f"{model}/{LOG}"
     if not lake.exists(log):

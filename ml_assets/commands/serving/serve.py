@@ -8,8 +8,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.home import Home
-from ml_assets.serving.app import Limits, Server, hashed_keys, make_app
 from ml_assets.serving.declared import Declarations
+from ml_assets.serving.http.app import Limits, Server, hashed_keys, make_app
 
 SERVED = "ML_ASSETS_SERVED"
 """Tells a worker process, which only inherits the environment, the file that says what to serve."""
@@ -39,7 +39,7 @@ def serve_models(settings: ServeSettings, host: str, port: int, workers: int) ->
     """
     import uvicorn
 
-    from ml_assets.serving.telemetry import logging_settings
+    from ml_assets.serving.http.telemetry import logging_settings
 
     lines = logging_settings(settings.log_format)
     # A variable of the environment is too small for the declarations of many models.
@@ -74,11 +74,11 @@ def _refuse_wrong(settings: ServeSettings) -> None:
 
 def _make_app(settings: ServeSettings, *, logged: bool) -> Server:
     from ml_assets.lake import Lake
-    from ml_assets.online.store import open_store
+    from ml_assets.online.stores.opening import open_store
     from ml_assets.registry.decisions import Decisions
     from ml_assets.registry.registry import EXPERIMENT, Registry
-    from ml_assets.serving.request_log import DAY, RequestLog
-    from ml_assets.serving.tracing import open_tracing
+    from ml_assets.serving.http.tracing import open_tracing
+    from ml_assets.serving.log.request_log import DAY, RequestLog
 
     home = Home.from_environment()
     registry = Registry(home.mlflow, home.mlflow_artifacts or None, EXPERIMENT)

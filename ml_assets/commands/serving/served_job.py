@@ -17,7 +17,7 @@ from ml_assets.commands.progress import run_progress
 from ml_assets.components.model.skew_records import SKEW
 from ml_assets.home import Home
 from ml_assets.lake import Lake
-from ml_assets.serving.skew import SkewRecord
+from ml_assets.serving.log.skew import SkewRecord
 from ml_assets.sources.drops.grains import stretches
 
 

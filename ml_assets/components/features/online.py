@@ -15,8 +15,8 @@ from ml_assets.components.stages import ONLINE, STAGE
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.home import Home
 from ml_assets.lake import Lake
-from ml_assets.online.record import Build
 from ml_assets.online.spec import OnlineSpec
+from ml_assets.online.values.record import Build
 from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource
 
 AUDITED_ROWS = 50

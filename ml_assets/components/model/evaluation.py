@@ -437,7 +437,7 @@ def _skew_evidence(lake: Lake, model: ModelContext, trained: TrainedVersion) -> 
     """What the server's answers up to now say; None for a model that is not served."""
     if model.serving is None:
         return None
-    from ml_assets.serving.gate import skew_evidence
+    from ml_assets.serving.gate.evidence import skew_evidence
 
     before = datetime.fromisoformat(trained.as_of) - timedelta(microseconds=1)
     compared = latest_skew(lake, model, drop_at(before, model.spine.drops))
@@ -447,8 +447,8 @@ def _skew_evidence(lake: Lake, model: ModelContext, trained: TrainedVersion) -> 
 def _latency_evidence(
     lake: Lake, mlflow: "Registry", model: ModelContext, trained: TrainedVersion
 ) -> "Sequence[PromotionEvidence]":
-    from ml_assets.serving.gate import latency_evidence
-    from ml_assets.serving.latency import measure_latency
+    from ml_assets.serving.gate.evidence import latency_evidence
+    from ml_assets.serving.gate.latency import measure_latency
 
     rows = read_version(lake, model.key("reference"), trained.version)
     measured = measure_latency(mlflow.load(model.spec.name, version=trained.version), rows.head(MEASURED_ROWS))

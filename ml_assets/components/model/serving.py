@@ -26,9 +26,9 @@ from ml_assets.sources.drops.grains import WHOLE
 
 if TYPE_CHECKING:
     from ml_assets.registry.registry import Registry
-    from ml_assets.serving.known_facts import KnownFacts
-    from ml_assets.serving.served import Traffic
-    from ml_assets.serving.skew import Skew
+    from ml_assets.serving.log.known_facts import KnownFacts
+    from ml_assets.serving.log.served import Traffic
+    from ml_assets.serving.log.skew import Skew
     from ml_assets.training.fit import TrainedModel
 
 TAGS = {STAGE: SERVED}
@@ -106,8 +106,8 @@ def _served_predictions(model: ModelContext) -> dg.AssetsDefinition:
 
 def read_log(lake: Lake, registry: "Registry", model: ModelContext) -> pl.LazyFrame:
     """The model's request log; before the first request an empty one, of what the champion would answer."""
-    from ml_assets.serving.request_log import LogSchema, log_frame
-    from ml_assets.serving.served import keyed
+    from ml_assets.serving.log.request_log import LogSchema, log_frame
+    from ml_assets.serving.log.served import keyed
 
     if lake.exists(model.key(LOG)):
         return keyed(lake.scan(model.key(LOG)), model.spine.key, model.spine.time)
@@ -122,7 +122,7 @@ def read_log(lake: Lake, registry: "Registry", model: ModelContext) -> pl.LazyFr
 def known_facts(lake: Lake, online_store: OnlineStoreResource, model: ModelContext) -> "dict[str, KnownFacts]":
     """What the stored features of the model's views may have been made from, every push up to now among it."""
     from ml_assets.online.export import export_pushed, pushed_facts
-    from ml_assets.serving.known_facts import NO_BUILDS, KnownFacts
+    from ml_assets.serving.log.known_facts import NO_BUILDS, KnownFacts
 
     found = {}
     for view in _stored(model):
@@ -156,8 +156,8 @@ def _gather(
     known: "dict[str, KnownFacts]",
     drop: str,
 ) -> _Gathered:
-    from ml_assets.serving.served import answers_of, as_predictions, describe_traffic
-    from ml_assets.serving.skew import Skew, find_skew, sample_answers
+    from ml_assets.serving.log.served import answers_of, as_predictions, describe_traffic
+    from ml_assets.serving.log.skew import Skew, find_skew, sample_answers
 
     spec, types = model.spec, _spine_types(lake, model)
     answers = answers_of(log, model.spine.rows(lake, [drop], spec.spine.key), spec.spine.key)
@@ -218,7 +218,7 @@ def _feature_types(lake: Lake, model: ModelContext, answered: "Iterable[TrainedM
 
 
 def _told(lake: Lake, model: ModelContext, log: pl.LazyFrame, gathered: dict[str, _Gathered]) -> dict[str, object]:
-    from ml_assets.serving.served import count_waiting
+    from ml_assets.serving.log.served import count_waiting
 
     spine = lake.scan(model.spine.table)
     return {

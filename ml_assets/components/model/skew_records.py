@@ -9,7 +9,7 @@ from ml_assets.components.model.context import ModelContext
 from ml_assets.lake import Lake
 
 if TYPE_CHECKING:
-    from ml_assets.serving.skew import SkewRecord
+    from ml_assets.serving.log.skew import SkewRecord
 
 SKEW = "serving_skew"
 
@@ -23,7 +23,7 @@ def store_skew(lake: Lake, model: ModelContext, records: Sequence["SkewRecord"])
 
 def latest_skew(lake: Lake, model: ModelContext, drop: str) -> "SkewRecord | None":
     """The record of the newest drop, up to the given one, that had answers to compare; None if there is none."""
-    from ml_assets.serving.skew import SkewRecord
+    from ml_assets.serving.log.skew import SkewRecord
 
     if not lake.exists(model.key(SKEW)):
         return None

@@ -1,0 +1,47 @@
+"""An entity's facts as bytes, and back."""
+
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+import pyarrow as pa
+
+from ml_assets.online.values.keys import ENTITY
+
+
+def encode_facts(facts: pl.DataFrame) -> Iterator[tuple[str, bytes]]:
+    """Each entity with its facts, an Arrow record batch; `facts` has the column ENTITY and is sorted by it."""
+    ends = facts.with_row_index("end", offset=1).group_by(ENTITY, maintain_order=True).agg(pl.col("end").last())
+    batch = _arrow(facts.drop(ENTITY))
+    start = 0
+    for entity, end in ends.iter_rows():
+        yield entity, batch.slice(start, end - start).serialize().to_pybytes()
+        start = end
+
+
+def encode_schema(facts: pl.DataFrame) -> bytes:
+    """The Arrow schema of what `encode_facts` gives."""
+    return _arrow(facts.drop(ENTITY).clear()).schema.serialize().to_pybytes()
+
+
+def decode_schema(schema: bytes) -> pl.Schema:
+    """The columns and types of facts."""
+    return pl.from_arrow(_schema(schema).empty_table()).schema
+
+
+def decode_facts(facts: Mapping[str, bytes], schema: bytes) -> pl.DataFrame:
+    """The facts of entities, with the column ENTITY."""
+    arrow = _schema(schema)
+    batches = [pa.ipc.read_record_batch(pa.py_buffer(rows), arrow) for rows in facts.values()]
+    entities = [text for text, batch in zip(facts, batches, strict=True) for _ in range(batch.num_rows)]
+    table = pa.Table.from_batches(batches, arrow)
+    return pl.from_arrow(table).with_columns(pl.Series(ENTITY, entities, pl.String))
+
+
+def _schema(schema: bytes) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(schema))
+
+
+def _arrow(facts: pl.DataFrame) -> pa.RecordBatch:
+    table = facts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)

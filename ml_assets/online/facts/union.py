@@ -1,0 +1,104 @@
+"""The facts behind a view's values: those of the table, those that were pushed, each counted once."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from ml_assets.features.engine.checks import MOMENT
+from ml_assets.features.spec import FeatureViewSpec
+
+PUSHED = "__pushed__"
+"""Column that tells the pushed facts from those of the table."""
+
+_TWIN = "__twin__"
+
+
+def union_facts(table: pl.LazyFrame | None, pushed: pl.LazyFrame | None, view: FeatureViewSpec) -> pl.LazyFrame:
+    """The facts that came either way, in no certain order, with `view.table_columns`.
+
+    A fact that was pushed and later delivered in the table is one fact; identical rows that came the same way are
+    that many facts. So identical rows count as often as in the channel that has most of them. A static table has one
+    row for an entity: the table's wins over a pushed one, and identical pushed ones are one.
+
+    Args:
+        table: rows of the view's table; None for none.
+        pushed: rows that were pushed, cast to the table's types; None for none.
+    """
+    if table is None and pushed is None:
+        raise ValueError(f"feature view {view.name!r}: neither a table nor pushed facts were given")
+    if pushed is None:
+        return table.select(view.table_columns)
+    columns = view.table_columns
+    if table is None:
+        rows = pushed.select(columns)
+        return rows.unique() if view.known_at is None else rows
+    schema = table.collect_schema()
+    table = table.select(columns)
+    pushed = typed(pushed, {name: schema[name] for name in columns})
+    if view.known_at is None:
+        # Null keys are no entity, and never equal.
+        return pl.concat([table, pushed.unique().join(table, on=view.entity, how="anti")])
+    twin = pl.int_range(pl.len()).over(columns).alias(_TWIN)
+    delivered = table.join(pushed.unique(), on=columns, how="semi", nulls_equal=True).with_columns(twin)
+    more = pushed.with_columns(twin).join(delivered, on=[*columns, _TWIN], how="anti", nulls_equal=True)
+    return pl.concat([table, more.drop(_TWIN)])
+
+
+def typed(pushed: pl.LazyFrame, types: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    """Pushed rows in the types of the view's table; null in a column that the view did not read when they were."""
+    there = pushed.collect_schema()
+    return pushed.select(
+        (pl.col(name) if name in there else pl.lit(None)).cast(dtype).alias(name) for name, dtype in types.items()
+    )
+
+
+def reachable_facts(
+    view: FeatureViewSpec, table: pl.LazyFrame, pushed: pl.LazyFrame | None, as_of: int
+) -> pl.LazyFrame:
+    """What a view's values from `as_of` (microseconds) on depend on: `view.table_columns` and PUSHED.
+
+    Of the table the facts known by then, of the pushed ones those of the future too; of both those within the
+    look-back. Where `latest` looks back for ever, an entity's last rows stand for all that came before.
+    """
+    columns = view.table_columns
+    schema = table.collect_schema()
+    now = pl.lit(as_of).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(MOMENT)
+    parts = [table.select(columns).with_columns(pl.lit(False).alias(PUSHED))]
+    if view.known_at is not None:
+        parts[0] = parts[0].filter(pl.col(view.known_at) <= now)
+    if pushed is not None:
+        ours = typed(pushed, {name: schema[name] for name in columns})
+        parts.append(ours.with_columns(pl.lit(True).alias(PUSHED)))
+    facts = pl.concat(parts)
+    if view.entity:
+        facts = facts.filter(pl.all_horizontal(pl.col(view.entity).is_not_null()))
+    if view.known_at is None:
+        return facts
+    known_at = pl.col(view.known_at)
+    facts = facts.filter(known_at.is_not_null())
+    if view.look_back is not None:
+        return facts.filter(known_at > now - view.look_back)
+    return _last_or_within(view, facts, now)
+
+
+def _last_or_within(view: FeatureViewSpec, facts: pl.LazyFrame, now: pl.Expr) -> pl.LazyFrame:
+    from ml_assets.durations import parse_duration
+
+    known_at = pl.col(view.known_at)
+    windows = [parse_duration(window) for _, _, window in view.aggregate_features.values()]
+    oldest = now - max(windows) if windows else now
+    last = facts.filter(known_at <= now)
+    if not view.entity:
+        newest = last.select(known_at.max().alias("__last__"))
+        joined = facts.join(newest, how="cross")
+    else:
+        newest = last.group_by(view.entity).agg(known_at.max().alias("__last__"))
+        joined = facts.join(newest, on=view.entity, how="left")
+    kept = (known_at > oldest) | (known_at >= pl.col("__last__"))
+    return joined.filter(kept).drop("__last__")
+
+
+def split_facts(facts: pl.DataFrame) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+    """Facts with the column PUSHED as those of the table and those that were pushed."""
+    lazy = facts.lazy()
+    return lazy.filter(~pl.col(PUSHED)).drop(PUSHED), lazy.filter(PUSHED).drop(PUSHED)

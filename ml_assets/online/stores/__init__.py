@@ -1,0 +1,1 @@
+"""Online stores, each behind the same protocol."""

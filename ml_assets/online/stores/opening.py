@@ -1,0 +1,38 @@
+"""The online store at an address; each kind of store is an extension, chosen by the scheme of the URL."""
+
+from collections.abc import Callable
+
+from ml_assets.addresses import without_secrets
+from ml_assets.extensions import Extensions
+from ml_assets.online.stores.protocol import OnlineStore
+
+OpenStore = Callable[[str], OnlineStore]
+"""Opens the store at a URL; raises ValueError where the URL does not fit or what the store needs is not installed."""
+
+_SQLITE, _REDIS = "ml_assets.online.stores.sqlite:open_sqlite", "ml_assets.online.stores.redis:RedisStore"
+
+ONLINE_STORES: Extensions[OpenStore] = Extensions(
+    "ml_assets.online_stores",
+    "online store",
+    {"sqlite": _SQLITE, "redis": _REDIS, "rediss": _REDIS, "unix": _REDIS},
+)
+"""What opens a store, by the scheme of its URL."""
+
+
+def open_store(url: str) -> OnlineStore:
+    """Open the store at an address.
+
+    Args:
+        url: `sqlite:///path`, an absolute path with four slashes; `redis://host:port/number`; or a URL whose scheme an
+            installed package registers.
+
+    Raises:
+        ValueError: no such kind of store, or what it needs is not installed.
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in ONLINE_STORES.names():
+        raise ValueError(
+            f"online store {without_secrets(url)!r}: write sqlite:///path for a file, or redis://host:port/number for "
+            f"a Redis server; known schemes are {', '.join(ONLINE_STORES.names())}"
+        )
+    return ONLINE_STORES.get(scheme)(url)

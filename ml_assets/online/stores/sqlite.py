@@ -1,0 +1,283 @@
+"""Values of entities in one SQLite file: readers are never in the way of writers, nor writers of readers."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ml_assets.addresses import sqlite_path
+from ml_assets.online.stores.protocol import (
+    EntityMoments,
+    NewRow,
+    NoBuild,
+    PushedRow,
+    Snapshot,
+    StaleBuild,
+    Stored,
+    StoreUnavailable,
+)
+from ml_assets.online.values.record import Build
+
+BUSY_SECONDS = 60
+"""How long a writer waits for another one; a write takes milliseconds."""
+
+_PAIRS = 400
+"""Most (view, entity) pairs that one statement reads."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS builds (number INTEGER PRIMARY KEY AUTOINCREMENT, view TEXT NOT NULL, state TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS views (
+    view TEXT PRIMARY KEY, number INTEGER, build TEXT, begins INTEGER, valid_until INTEGER, unseen TEXT, record TEXT,
+    schema BLOB
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS moments (
+    number INTEGER, entity TEXT, valid_from INTEGER, payload TEXT, PRIMARY KEY (number, entity, valid_from)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS facts (number INTEGER, entity TEXT, rows BLOB, PRIMARY KEY (number, entity));
+CREATE TABLE IF NOT EXISTS pushes (view TEXT PRIMARY KEY, last_seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pushed (
+    view TEXT, seq INTEGER, arrived_at INTEGER, known_at INTEGER, entity TEXT, row TEXT, PRIMARY KEY (view, seq)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS pushed_of_entity ON pushed (view, entity);
+"""
+
+_PUSHED = "SELECT seq, arrived_at, known_at, entity, row FROM pushed"
+
+_STAGED, _READ, _OLD = "staged", "read", "old"
+
+
+def open_sqlite(url: str) -> "SqliteStore":
+    """Open the store in the file of an SQLAlchemy URL; raises ValueError where it names no file."""
+    file = sqlite_path(url)
+    if file is None:
+        raise ValueError(
+            f"online store {url!r}: write sqlite:///path for a file, or redis://host:port/number for a Redis server"
+        )
+    return SqliteStore(str(file))
+
+
+class SqliteStore:
+    """The store in the file `path`, made when it is not there; a connection for each thread of each process."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._local = threading.local()
+        Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
+        self._connection().executescript(_SCHEMA)
+
+    def read(self, keys: Sequence[tuple[str, str]], at: int) -> list[Stored | None]:
+        if len(keys) > _PAIRS:
+            parts = (self.read(keys[i : i + _PAIRS], at) for i in range(0, len(keys), _PAIRS))
+            return [found for part in parts for found in part]
+        found: list[Stored | None] = [None] * len(keys)
+        bound = [part for key in keys for part in key]
+        rows = self._query(_read_statement(len(keys)), [*bound, at, at]) if keys else []
+        for place, build, valid_until, unseen, payload in rows:
+            values = orjson.loads(payload or unseen)
+            seq, known_at = values[0], values[1]
+            del values[:2]
+            found[place] = Stored(values, known_at, valid_until, build, seq, payload is not None)
+        return found
+
+    def build(self, view: str) -> Build | None:
+        found = self._query("SELECT record FROM views WHERE view = ?", [view])
+        return Build.model_validate_json(found[0][0]) if found else None
+
+    def schema(self, view: str) -> bytes:
+        found = self._query("SELECT schema FROM views WHERE view = ?", [view])
+        if not found:
+            raise NoBuild(view)
+        return found[0][0]
+
+    def stage(self, view: str, max_age: timedelta | None) -> int:  # noqa: ARG002 - a file has room for old values
+        with self._writing() as db:
+            return db.execute("INSERT INTO builds (view, state) VALUES (?, ?)", [view, _STAGED]).lastrowid
+
+    def add(
+        self,
+        view: str,
+        number: int,
+        facts: Iterable[tuple[str, bytes]],
+        moments: Iterable[tuple[str, int, str]],
+        seq: int,
+    ) -> None:
+        rows = [(number, entity, moment, f"[{seq},{values}]") for entity, moment, values in moments]
+        with self._writing() as db:
+            self._require_staged(view, number)
+            db.executemany("INSERT INTO facts VALUES (?, ?, ?)", ((number, *one) for one in facts))
+            db.executemany("INSERT INTO moments VALUES (?, ?, ?, ?)", rows)
+
+    def publish(
+        self,
+        number: int,
+        build: Build,
+        unseen: str,
+        schema: bytes,
+        reapply: Callable[[Snapshot], Sequence[EntityMoments]],
+    ) -> None:
+        view = build.view
+        with self._writing() as db:
+            self._require_staged(view, number)
+            current = self.build(view)
+            if current is not None and current.pushed_seq > build.pushed_seq:
+                raise StaleBuild(view)
+            later = self.pushed_since(view, build.pushed_seq)
+            if later:
+                known = self._facts(number, sorted({row.entity for row in later}))
+                self._write(number, reapply(Snapshot(build, number, schema, known, later)))
+            db.execute(
+                "REPLACE INTO views VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    view, number, build.build, build.begin, build.end,
+                    f"[{build.pushed_seq},{unseen}]", build.model_dump_json(), schema,
+                ],
+            )  # fmt: skip
+            db.execute("DELETE FROM pushed WHERE view = ? AND seq <= ?", [view, build.pushed_seq])
+            db.execute(
+                "INSERT INTO pushes VALUES (?, ?) "
+                "ON CONFLICT DO UPDATE SET last_seq = max(last_seq, excluded.last_seq)",
+                [view, build.pushed_seq],
+            )
+            db.execute("UPDATE builds SET state = ? WHERE view = ? AND number < ?", [_OLD, view, number])
+            db.execute("UPDATE builds SET state = ? WHERE number = ?", [_READ, number])
+        self._clear(view)
+
+    def snapshot(self, view: str, entities: Sequence[str]) -> Snapshot:
+        with self._transaction("BEGIN"):
+            found = self._query("SELECT record, number, schema FROM views WHERE view = ?", [view])
+            if not found:
+                raise NoBuild(view)
+            record, number, schema = found[0]
+            pushed = [row for entity in entities for row in self._pushed_of(view, entity)]
+            return Snapshot(Build.model_validate_json(record), number, schema, self._facts(number, entities), pushed)
+
+    def apply(
+        self, snapshot: Snapshot, rows: Sequence[NewRow], arrived_at: int, changes: Sequence[EntityMoments]
+    ) -> int | None:
+        view, last_known = snapshot.build.view, {row.entity: row.seq for row in snapshot.pushed}
+        with self._writing() as db:
+            if self._query("SELECT number FROM views WHERE view = ?", [view]) != [(snapshot.number,)]:
+                return None
+            for entity in {row.entity for row in rows}:
+                if self._last_seq(view, entity) != last_known.get(entity):
+                    return None
+            first = self._query("SELECT last_seq FROM pushes WHERE view = ?", [view])[0][0] + 1
+            numbered = list(enumerate(rows, first))
+            db.executemany(
+                "INSERT INTO pushed VALUES (?, ?, ?, ?, ?, ?)",
+                [(view, seq, arrived_at, row.known_at, row.entity, row.row) for seq, row in numbered],
+            )
+            last = numbered[-1][0]
+            db.execute("UPDATE pushes SET last_seq = ? WHERE view = ?", [last, view])
+            seqs = {row.entity: seq for seq, row in numbered}
+            self._write(snapshot.number, changes, seqs)
+        return last
+
+    def pushed_since(self, view: str, seq: int) -> list[PushedRow]:
+        return [
+            PushedRow(*row) for row in self._query(f"{_PUSHED} WHERE view = ? AND seq > ? ORDER BY seq", [view, seq])
+        ]
+
+    def close(self) -> None:
+        db = getattr(self._local, "db", None)
+        if db is not None:
+            db.close()
+            del self._local.db
+
+    def _connection(self) -> sqlite3.Connection:
+        local = self._local
+        # A connection must not be used by a process that inherited it.
+        if getattr(local, "process", None) != os.getpid():
+            local.db, local.process = _connect(self._path), os.getpid()
+        return local.db
+
+    def _query(self, statement: str, bound: Sequence[Any]) -> list[tuple]:
+        try:
+            return self._connection().execute(statement, bound).fetchall()
+        except sqlite3.OperationalError as error:
+            raise self._unavailable(error) from error
+
+    def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._transaction("BEGIN IMMEDIATE")
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        db = self._connection()
+        try:
+            db.execute(begin)
+            yield db
+            db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise self._unavailable(error) from error
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+
+    def _unavailable(self, error: sqlite3.OperationalError) -> StoreUnavailable:
+        return StoreUnavailable(f"online store {self._path}: {error}")
+
+    def _require_staged(self, view: str, number: int) -> None:
+        """A build that is published marks those begun before it as old."""
+        if not self._query("SELECT 1 FROM builds WHERE number = ? AND state = ?", [number, _STAGED]):
+            raise StaleBuild(view)
+
+    def _facts(self, number: int, entities: Sequence[str]) -> dict[str, bytes]:
+        read = "SELECT rows FROM facts WHERE number = ? AND entity = ?"
+        found = {entity: self._query(read, [number, entity]) for entity in entities}
+        return {entity: rows[0][0] for entity, rows in found.items() if rows}
+
+    def _pushed_of(self, view: str, entity: str) -> list[PushedRow]:
+        found = self._query(f"{_PUSHED} WHERE view = ? AND entity = ? ORDER BY seq", [view, entity])
+        return [PushedRow(*row) for row in found]
+
+    def _last_seq(self, view: str, entity: str) -> int | None:
+        return self._query("SELECT max(seq) FROM pushed WHERE view = ? AND entity = ?", [view, entity])[0][0]
+
+    def _write(self, number: int, changes: Sequence[EntityMoments], seqs: dict[str, int] | None = None) -> None:
+        db = self._connection()
+        for change in changes:
+            seq = change.seq if seqs is None else seqs[change.entity]
+            db.execute(
+                "DELETE FROM moments WHERE number = ? AND entity = ? AND valid_from >= ?",
+                [number, change.entity, change.since],
+            )
+            rows = [(number, change.entity, moment, f"[{seq},{values}]") for moment, values in change.moments]
+            db.executemany("INSERT INTO moments VALUES (?, ?, ?, ?)", rows)
+
+    def _clear(self, view: str) -> None:
+        """Remove what builds that are read no more have left, also those of a process that was killed."""
+        with self._writing() as db:
+            for (number,) in self._query("SELECT number FROM builds WHERE view = ? AND state = ?", [view, _OLD]):
+                db.execute("DELETE FROM moments WHERE number = ?", [number])
+                db.execute("DELETE FROM facts WHERE number = ?", [number])
+                db.execute("DELETE FROM builds WHERE number = ?", [number])
+
+
+@lru_cache(maxsize=_PAIRS)
+def _read_statement(pairs: int) -> str:
+    listed = ", ".join(f"({place}, ?, ?)" for place in range(pairs))
+    return f"""
+        WITH asked (place, view, entity) AS (VALUES {listed})
+        SELECT place, build, valid_until, unseen, (
+            SELECT payload FROM moments
+            WHERE number = views.number AND entity = asked.entity AND valid_from <= ?
+            ORDER BY valid_from DESC LIMIT 1
+        ) FROM asked CROSS JOIN views ON views.view = asked.view AND begins <= ?
+    """
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        db.execute("PRAGMA journal_mode = WAL")
+    # A pushed fact that was answered for must outlive a loss of power.
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA mmap_size = 268435456")
+    return db

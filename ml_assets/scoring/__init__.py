@@ -1,0 +1,1 @@
+"""A fitted model asked with rows: files in a stream, and single rows in microseconds, with the same numbers."""

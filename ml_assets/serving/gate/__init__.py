@@ -1,0 +1,1 @@
+"""What serving must show before a version is promoted: latency, and no skew."""

@@ -1,0 +1,82 @@
+"""How long a version takes to answer a single row, measured before it serves."""
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+import polars as pl
+
+from ml_assets.serving.prediction.exchange import Exchange, Post
+from ml_assets.serving.prediction.feature_answers import FeatureAnswers
+from ml_assets.serving.rollout.champions import Champions
+from ml_assets.serving.rollout.choice import Choosing
+from ml_assets.training.fit import TrainedModel
+from ml_assets.training.known_answers import plain_rows
+
+WARM_UP = 50
+"""Requests that are not counted: the first ones pay for caches that a server has filled long since."""
+
+_HEADERS = {b"content-type": b"application/json"}
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds of a number of single-row requests."""
+
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    requests: int
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """A registry that knows one version."""
+
+    model: TrainedModel
+    version: str = "1"
+
+    def champion(self, name: str) -> "_Alone":  # noqa: ARG002
+        return self
+
+    def challenger(self, name: str) -> None:  # noqa: ARG002
+        return None
+
+    def load(self, name: str, *, version: str) -> TrainedModel:  # noqa: ARG002
+        return self.model
+
+
+def measure_latency(
+    model: TrainedModel, rows: pl.DataFrame, *, requests: int = 1000, clock: Callable[[], float] = time.perf_counter
+) -> Latency:
+    """Let a version answer single rows one after the other, in this process, as the server does it.
+
+    What is measured is the handler of the server's own route: JSON is read, the features are checked and encoded,
+    the model is asked, JSON is written. The network and the look-up of online features, which every version shares,
+    are not in it.
+
+    Args:
+        rows: rows with every feature, asked about in turn.
+        clock: seconds.
+
+    Raises:
+        ValueError: there is no row, or the version cannot answer.
+    """
+    if rows.is_empty():
+        raise ValueError("there is no row to measure the latency with")
+    name = "measured"
+    answers = FeatureAnswers(Choosing(Champions(_Alone(model), [name])), most=1, kept=False)
+    post = Post("/invocations", answers.invocations, at_once=0, name=name)
+    bodies = [orjson.dumps({"dataframe_records": [row]}) for row in plain_rows(rows, model.encoding)]
+    seconds = []
+    for body in itertools.islice(itertools.cycle(bodies), WARM_UP + requests):
+        began = clock()
+        asked = Exchange(post, _HEADERS, "", 0)
+        asked.body = body
+        answers.invocations(asked)
+        seconds.append(clock() - began)
+    p50, p95, p99 = np.percentile(seconds[WARM_UP:], (50, 95, 99)) * 1e3
+    return Latency(float(p50), float(p95), float(p99), requests)

@@ -1,0 +1,1 @@
+"""The request log: predictions as they were served, compared with what training would have computed."""

@@ -1,0 +1,88 @@
+"""A model asked about rows of its spine: the request holds the keys, the features are looked up and computed here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_assets.features.expressions import columns_read
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import declaration_of
+from ml_assets.online.lookup import Fetched, OnlineFeatures
+from ml_assets.online.stores.protocol import OnlineStore, StoreUnavailable
+from ml_assets.serving.declared import ServedModel
+from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.prediction.request_features import RequestFeatures
+from ml_assets.serving.prediction.request_rows import RowReader
+from ml_assets.training.fit import TrainedModel
+from ml_assets.training.inputs import ModelInputs, feature_meanings
+
+_NOTHING = Fetched({}, {}, {}, {})
+
+
+class RowModel:
+    """Every version of one declared model: what is read of a request, and its features."""
+
+    def __init__(self, declared: ServedModel, store: OnlineStore | None) -> None:
+        """Compile the declaration.
+
+        Args:
+            store: holds the features of the views with a table; None where there is no such view.
+
+        Raises:
+            ValueError: a field has a type that a request cannot hold, or an expression is no Polars SQL.
+        """
+        self.declared = declared
+        self._store = store
+        self.read = RowReader(declared.fields).read
+        self._computed = RequestFeatures(declared.views, RowReader(declared.fields).schema, declared.time)
+        self._stored = OnlineFeatures(store, declared.views) if store is not None else None
+        self._names = {*self._computed.names, *(self._stored.names if self._stored else ())}
+
+    def features(self, rows: Sequence[Mapping[str, Any]], at: int) -> tuple[list[dict[str, Any]], Sequence[Fetched]]:
+        """The features of rows by name, and what was found of the stored ones.
+
+        Args:
+            rows: as `read` gives them.
+            at: the moment of the request, microseconds.
+
+        Raises:
+            BadRequest: an expression cannot be evaluated on a row, or the store is out of reach (503).
+        """
+        computed = self._computed.compute(rows, at)
+        if self._stored is None:
+            return computed, [_NOTHING] * len(rows)
+        try:
+            fetched = self._stored.fetch(rows, at)
+        except StoreUnavailable as error:
+            raise BadRequest(f"the features cannot be looked up, try again: {error}", 503) from error
+        for own, found in zip(computed, fetched, strict=True):
+            own.update(found.values)
+        return computed, fetched
+
+    def trained_on(self, inputs: ModelInputs | None) -> "RowModel":
+        """What gives a version the features that it was trained on, as far as the requests and the store do."""
+        views = self.declared.views if inputs is None else _as_trained(self.declared, inputs.views)
+        if views == self.declared.views:
+            return self
+        return RowModel(self.declared.model_copy(update={"views": views}), self._store)
+
+    def lacking(self, trained: TrainedModel) -> list[str]:
+        """Those of a version's features that are not given here, or mean something else."""
+        names = trained.features
+        if trained.inputs is None:
+            return [name for name in names if name not in self._names]
+        given, wanted = feature_meanings(self.declared.views), trained.inputs.features
+        return [name for name in names if name not in self._names or given.get(name) != wanted.get(name)]
+
+
+def _as_trained(declared: ServedModel, views: Sequence[FeatureViewSpec]) -> list[FeatureViewSpec]:
+    """The views that a version was trained on, without what neither a request nor the store gives."""
+    fields = {field.name for field in declared.fields} | {declared.time}
+    stored = {view.name: declaration_of(view) for view in declared.views if view.table is not None}
+    own = []
+    for view in views:
+        request = {name: text for name, text in view.request.items() if {*columns_read(view.name, [text])} <= fields}
+        if view.table is not None and stored.get(view.name) == declaration_of(view):
+            own.append(view.model_copy(update={"request": request}))
+        elif request:
+            own.append(FeatureViewSpec(name=view.name, description=view.description, request=request))
+    return own

@@ -1,0 +1,1 @@
+"""Request protocols: bytes to a request for predictions, and predictions to bytes."""

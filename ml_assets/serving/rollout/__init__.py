@@ -1,0 +1,1 @@
+"""Which versions serve: champions, and challengers that are tried beside them."""
