@@ -48,16 +48,22 @@ def choose_project(
 
 
 @app.command()
-def init(folder: Annotated[Path, typer.Argument(help="New folder; its name becomes the package's.")]) -> None:
+def init(
+    folder: Annotated[Path, typer.Argument(help="New folder; its name becomes the package's.")],
+    example: Annotated[str, typer.Option(help="Use case that ships with the platform, to begin with.")] = "",
+) -> None:
     """Create a project: a folder to declare sources, features and models in, with `dg scaffold defs`."""
-    from ml_assets.commands.new_project import create_project
+    from ml_assets.commands.init.project import create_project
 
     try:
-        created = create_project(folder)
+        created = create_project(folder, example)
     except ValueError as error:
         _fail(error)
     typer.echo("\n".join(str(file) for file in created))
-    typer.echo(f"\nNext: cd {folder}; dg scaffold defs ml_assets.Source {folder.name}/my_table --path FILE")
+    if example:
+        typer.echo(f"\nNext: cd {folder}; uv run ml-assets run {example} --help")
+    else:
+        typer.echo(f"\nNext: cd {folder}; dg scaffold defs ml_assets.Source {folder.name}/my_table --path FILE")
 
 
 @app.command()

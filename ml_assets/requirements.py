@@ -20,7 +20,8 @@ def check_requirements() -> None:
     if too_old or not present:
         raise WrongVersion(
             f"ml_assets needs XGBoost 3.2 or newer, found {', '.join(too_old) or 'none'}: 2.x scores categories "
-            "wrongly. Run `make install`, which installs requirements.lock without resolving again"
+            "wrongly. Run `make install`, which installs requirements.lock without resolving again, or `uv sync` in a "
+            "project of your own, whose [tool.uv] overrides what asks for the old one"
         )
 
 

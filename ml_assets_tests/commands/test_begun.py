@@ -6,7 +6,7 @@ import pytest
 
 from ml_assets.automation.begun import BEGUN
 from ml_assets.automation.sensors.drops import drop_sensor
-from ml_assets.commands.new_project import create_project
+from ml_assets.commands.init.project import create_project
 from ml_assets.commands.ui.begun import split_by_begun
 from ml_assets.home import Home
 from ml_assets.lake import Lake

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ml_assets import cli
-from ml_assets.commands.new_project import create_project
+from ml_assets.commands.init.project import create_project
 from ml_assets.registry.registry import Registry
 
 PROJECT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from ml_assets.automation.projects import declared_in
-from ml_assets.commands.new_project import create_project
+from ml_assets.commands.init.project import create_project
 from ml_assets.commands.serving.served import declarations
 from ml_assets.lake import Lake
 from ml_assets.project import load_project

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from ml_assets.commands.new_project import create_project
+from ml_assets.commands.init.project import create_project
 from ml_assets.components.project.tree import ProjectTree
 from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.declared import ExistingDeclarations

@@ -6,7 +6,7 @@ from textwrap import dedent
 import pytest
 import yaml
 
-from ml_assets.commands.new_project import create_project
+from ml_assets.commands.init.project import create_project
 from ml_assets.declarations.problems import DeclarationError
 from ml_assets.project import load_project
 

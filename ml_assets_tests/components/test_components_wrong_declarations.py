@@ -12,7 +12,7 @@ from textwrap import dedent
 import pytest
 
 from ml_assets.automation.projects import declared_in
-from ml_assets.commands.new_project import create_project
+from ml_assets.commands.init.project import create_project
 from ml_assets.declarations.problems import DeclarationError
 from ml_assets.project import load_current, load_project
 

@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from ml_assets.commands.new_project import create_project
+from ml_assets.commands.init.project import create_project
 from ml_assets.components.project.tree import ProjectTree
 
 PROJECT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets.commands.new_project import create_project
+from ml_assets.commands.init.project import create_project
 from ml_assets.defs.digits.features import BLOCKS, COLUMNS, ROWS
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import Registry

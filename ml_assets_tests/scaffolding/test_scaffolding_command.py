@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.commands.new_project import create_project
+from ml_assets.commands.init.project import create_project
 
 pytestmark = pytest.mark.timeout(240)
 
