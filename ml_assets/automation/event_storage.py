@@ -4,11 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
+from sqlalchemy import Connection, Engine, create_engine, event
+
+from ml_assets.dagster_internals import (
     SQLITE_BUSY_TIMEOUT_SECONDS,
     SqliteEventLogStorage,
 )
-from sqlalchemy import Connection, Engine, create_engine, event
 
 OPEN_DATABASES = 8
 

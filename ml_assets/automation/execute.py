@@ -36,8 +36,7 @@ class Runner:
 
     def run(self, planned: PlannedRun, run_key: str, listener: Listener) -> None:
         """Execute the run in this process; raises RunFailed."""
-        from dagster._core.storage.tags import MAX_RETRIES_TAG
-        from dagster._core.utils import make_new_run_id
+        from ml_assets.dagster_internals import MAX_RETRIES_TAG, make_new_run_id
 
         run_id = make_new_run_id()
         failures: list[str] = []

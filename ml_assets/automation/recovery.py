@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from ml_assets.automation.run_tags import CLI, LAUNCHED_BY
+from ml_assets.dagster_internals import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -72,8 +73,6 @@ def ask_again_for_retries(instance: dg.DagsterInstance, now: datetime) -> list[s
     whatever waits for the successor would wait for ever. Told twice of one failure, Dagster still makes one successor.
     A run that is still not made again after some reports is marked as one that will not be.
     """
-    from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
-
     promised = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "true"}, updated_after=now - _LOOKED_AT
     )

@@ -11,6 +11,7 @@ import polars as pl
 from ml_assets.automation.execute import RANGE_END, RANGE_START
 from ml_assets.components.features.feature_view import FeatureView, input_digests
 from ml_assets.components.features.spine import Spine
+from ml_assets.dagster_internals import NOT_FINISHED_STATUSES
 from ml_assets.features.digests.inputs import INPUTS, changed_inputs
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
@@ -75,8 +76,6 @@ def _versions(lake: Lake, one: Reached) -> dict[str, int]:
 
 def _at_work(instance: dg.DagsterInstance) -> set[dg.AssetKey] | None:
     """What unfinished runs may be making; None stands for everything."""
-    from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-
     selected = [run.asset_selection for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))]
     return None if None in selected else set().union(*selected)
 

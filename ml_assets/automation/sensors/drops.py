@@ -11,6 +11,7 @@ from ml_assets.automation.begun import is_begun
 from ml_assets.automation.run_tags import RANGE_END, RANGE_START
 from ml_assets.components.partitions import WHOLE
 from ml_assets.components.sources.source import Source
+from ml_assets.dagster_internals import NOT_FINISHED_STATUSES
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
 from ml_assets.sources.drops.grains import has_ended, stretches
@@ -118,7 +119,5 @@ def _request(names: Sequence[str], drops: list[str], identities: Mapping[str, Ma
 
 
 def _sources_being_ingested(instance: dg.DagsterInstance) -> set[str]:
-    from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
-
     runs = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
     return {name for run in runs for name in run.tags.get(SOURCES, "").split(",") if name}

@@ -10,6 +10,7 @@ import dagster as dg
 from ml_assets.automation.run_tags import DECISION
 from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.stages import STAGE, TRAINING
+from ml_assets.dagster_internals import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from ml_assets.lake import Lake
 from ml_assets.notifications.channels import LogChannel, channels_from_environment
 from ml_assets.notifications.notice import Notice
@@ -68,15 +69,11 @@ def attempts_of(records: Iterable[dg.RunRecord]) -> list[Attempt]:
 
     A run that was made but never handed over is none: asked for again under its run key, it is handed over.
     """
-    from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG
-
     handed_over = [one for one in records if one.dagster_run.status != dg.DagsterRunStatus.NOT_STARTED]
     return [_attempt(one) for one in handed_over if AUTO_RETRY_RUN_ID_TAG not in one.dagster_run.tags]
 
 
 def _attempt(record: dg.RunRecord) -> Attempt:
-    from dagster._core.storage.tags import WILL_RETRY_TAG
-
     run = record.dagster_run
     if run.tags.get(WILL_RETRY_TAG) == "true":
         return Attempt(succeeded=False, ended=None)

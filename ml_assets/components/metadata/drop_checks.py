@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+
+from ml_assets.dagster_internals import AssetCheckEvaluationTargetMaterializationData
 
 
 def results_by_drop(

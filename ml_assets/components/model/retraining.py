@@ -12,6 +12,8 @@ from ml_assets.components.model.context import ModelContext
 from ml_assets.components.model.monitoring import as_predicted, reference_rows, scored_rows
 from ml_assets.components.partitions import SINGLE_RUN, drop_end, drops_of
 from ml_assets.components.records import AS_OF, VERSION, TrainedVersion
+from ml_assets.dagster_internals import AssetCheckExecutionRecordStatus as Status
+from ml_assets.dagster_internals import PartitionKeyFilter
 from ml_assets.lake import Lake
 from ml_assets.lake.records import NUMBER, RECORD, add_records
 from ml_assets.resources import LakeResource, RegistryResource
@@ -183,9 +185,6 @@ def _circumstances(
 
 def failed_gates(context: dg.AssetExecutionContext, drop: str) -> list[str]:
     """Blocking checks upstream of this asset whose latest execution, on this drop if cut, failed: ``asset:check``."""
-    from dagster._core.event_api import PartitionKeyFilter
-    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as Status
-
     graph, storage = context.job_def.asset_layer.asset_graph, context.instance.event_log_storage
     upstream = graph.get_ancestor_asset_keys(context.asset_key)
     gates = [graph.get(key) for key in graph.asset_check_keys if key.asset_key in upstream]

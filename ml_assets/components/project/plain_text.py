@@ -3,8 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from dagster.components.core.context import ComponentDeclLoadContext
-from dagster.components.resolved.context import ResolutionContext
+from ml_assets.dagster_internals import ComponentDeclLoadContext, ResolutionContext
 
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
 

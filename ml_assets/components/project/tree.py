@@ -7,30 +7,33 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path as File
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import dagster as dg
 import yaml
-from dagster.components.core.component_tree import ComponentTreeException
-from dagster.components.core.context import ComponentDeclLoadContext
-from dagster.components.core.decl import (
-    ComponentDecl,
-    ComponentLoaderDecl,
-    DefsFolderDecl,
-    YamlDecl,
-    build_filesystem_component_decl_from_context,
-)
-from dagster.components.core.defs_module import ComponentPath, ComponentRootLoc
-from dagster_shared.error import DagsterUnresolvableSymbolError
-from dagster_shared.yaml_utils import parse_yamls_with_source_position
 from pydantic import BaseModel
 
 import ml_assets
 from ml_assets.components.project.plain_text import with_plain_text
+from ml_assets.dagster_internals import (
+    ComponentDecl,
+    ComponentDeclLoadContext,
+    ComponentLoaderDecl,
+    ComponentPath,
+    ComponentRootLoc,
+    ComponentTreeException,
+    DagsterUnresolvableSymbolError,
+    DefsFolderDecl,
+    YamlDecl,
+    build_filesystem_component_decl_from_context,
+    parse_yamls_with_source_position,
+)
 from ml_assets.declarations.problems import DeclarationError, FieldProblem, Path, problem_of, problems_of
 from ml_assets.declarations.user_code import blame
 
 _LINE = "_ml_assets_line"
+
+Declared = TypeVar("Declared", bound=BaseModel)
 
 
 def declare(module: str, *components: dg.Component) -> None:
@@ -84,6 +87,10 @@ class ProjectTree(dg.ComponentTree):
                 context = decl.context
                 use_case = context.path.relative_to(context.defs_module_path).parts[0]
                 yield Placed(self.load_component(loc), use_case, self._place_of(decl))
+
+    def declarations(self, kind: type[Declared]) -> list[Declared]:
+        """Every component of the project that declares what `kind` declares; no other is loaded."""
+        return cast("list[Declared]", self.get_all_components(of_type=cast("Any", kind)))
 
     @contextmanager
     def augment_component_tree_exception(self, loc: Any, msg_for_key: Callable[[str], str]) -> Iterator[None]:
