@@ -31,9 +31,9 @@ from ml_assets.training.evaluation.baseline import fit_baseline, predict_baselin
 from ml_assets.training.evaluation.evaluate import time_blocks
 from ml_assets.training.fit import predict
 from ml_assets.training.metrics.bootstrap import bootstrap
-from ml_assets.training.metrics.ranked_scores import measure
-from ml_assets.training.outcomes import align_classes, outcomes, pair
-from ml_assets.training.tasks import METRICS, REGRESSION, measured_metrics
+from ml_assets.training.metrics.measure import measure
+from ml_assets.training.tasks import REGRESSION, find_metric, find_task
+from ml_assets.training.tasks.classes import align_classes
 
 CATEGORIES = 255
 """Most that histogram trees of scikit-learn tell apart."""
@@ -69,7 +69,11 @@ def plain_model(train: pl.DataFrame, holdout: pl.DataFrame, context: ModelContex
         loss = "absolute_error" if spec.metric == "mae" else "squared_error"
         model = HistGradientBoostingRegressor(loss=loss, **shared).fit(rows, train[spec.label.column].to_numpy())
         return model.predict(unseen), None
-    label = outcomes(train[spec.label.column], spec.task, None) if spec.task == "binary" else train[spec.label.column]
+    label = (
+        find_task(spec.task).outcomes(train[spec.label.column], None)
+        if spec.task == "binary"
+        else train[spec.label.column]
+    )
     model = HistGradientBoostingClassifier(**shared).fit(rows, np.asarray(label))
     probability = model.predict_proba(unseen)
     return (probability[:, 1], None) if spec.task == "binary" else (probability, [str(one) for one in model.classes_])
@@ -88,10 +92,11 @@ def compare(context: ModelContext, lake: Lake, registry) -> list[Compared]:
     )
     plain, classes = plain_model(train, holdout, context)
     plain = align_classes(plain, classes, model.classes) if classes else plain
-    outcome = outcomes(holdout[label], spec.task, model.classes)
+    task = find_task(spec.task)
+    outcome = task.outcomes(holdout[label], model.classes)
     scores = {"baseline": predict_baseline(naive, holdout), "sklearn": plain, "ml_assets": predict(model, holdout)}
-    subjects = {name: pair(outcome, score, spec.task, model.threshold) for name, score in scores.items()}
-    metrics = measured_metrics(spec.task, spec.pinball_losses)
+    subjects = {name: task.pair(outcome, score, model.threshold) for name, score in scores.items()}
+    metrics = task.measured_with(spec.extra_metrics)
     resampled = bootstrap(
         {name: subjects[name] for name in ("sklearn", "ml_assets")},
         resamples=spec.evaluation.resamples,
@@ -105,7 +110,7 @@ def compare(context: ModelContext, lake: Lake, registry) -> list[Compared]:
     for metric in metrics:
         one = {name: values[name][metric] for name in subjects}
         own = metric == spec.promotion.metric
-        gain = METRICS[metric].sign * (one["ml_assets"] - one["sklearn"])
+        gain = find_metric(metric).sign * (one["ml_assets"] - one["sklearn"])
         ends = (better.low, better.high) if own else (float("nan"), float("nan"))
         told.append(
             Compared(
@@ -146,7 +151,7 @@ def main() -> int:
 
 
 def beats_baseline(one: Compared) -> bool:
-    return METRICS[one.metric.removesuffix(" *")].sign * (one.ml_assets - one.baseline) > 0
+    return find_metric(one.metric.removesuffix(" *")).sign * (one.ml_assets - one.baseline) > 0
 
 
 def table(told: list[Compared]) -> str:

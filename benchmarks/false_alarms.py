@@ -20,7 +20,6 @@ import polars as pl
 
 from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.components.features.spine import Spine
-from ml_assets.components.model.evaluation import PREDICTION, SCORE
 from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.records import AS_OF, VERSION
 from ml_assets.durations import parse_duration
@@ -32,7 +31,9 @@ from ml_assets.retraining.decide import decide
 from ml_assets.retraining.evidence import Circumstances, Evidence, gather_evidence
 from ml_assets.retraining.limits import LearntLimits, learn_limits
 from ml_assets.retraining.spec import RetrainingSpec
-from ml_assets.training.metrics.ranked_scores import measure, rank_scores
+from ml_assets.training.columns import PREDICTION, SCORE
+from ml_assets.training.metrics.measure import measure
+from ml_assets.training.metrics.ranked_scores import rank_scores
 
 MODEL = "flight_delay"
 STATISTICAL = ["realised", "estimated", "calibration", "drift", "multivariate"]

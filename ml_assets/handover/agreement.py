@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from ml_assets.training.calibration import Calibration
+from ml_assets.training.columns import PREDICTION
 from ml_assets.training.fit import TrainedModel, calibrated
-from ml_assets.training.scored import PREDICTION, read_scores, score_columns
-from ml_assets.training.tasks import REGRESSION
+from ml_assets.training.scored import score_columns
+from ml_assets.training.tasks import find_task
 
 TOLERANCE = 1e-6
 """How far, absolutely and relatively, a package's scores may be from the model's own, before calibration."""
@@ -42,7 +43,7 @@ def check_answers(model: TrainedModel, rows: pl.DataFrame, folder: Path) -> floa
     if told.height != rows.height or told.columns != [column.name for column in expected]:
         raise Disagreement(f"it answers {told.height} rows of {told.columns} to {rows.height} rows")
     own = model.library.predict(model.estimator, model.encoding.encode(rows), len(model.classes or ()))
-    given = read_scores(told, model.task, model.classes)
+    given = find_task(model.task).read_scores(told, model.classes)
     largest = compare_scores(model, own, given)
     for column in score_columns(model, given):
         if not _equal(told[column.name], column):
@@ -78,7 +79,7 @@ def _allowed(model: TrainedModel, own: np.ndarray) -> tuple[np.ndarray, np.ndarr
     low, high = own - margin, own + margin
     if model.calibration is not None:
         low, high = _calibrated_ends(model.calibration, low, high)
-    if model.task == REGRESSION:
+    if not find_task(model.task).calibratable:  # no probability, which may be off by as much however small it is
         return low, high
     return low - TOLERANCE, high + TOLERANCE
 

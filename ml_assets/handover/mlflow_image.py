@@ -10,7 +10,7 @@ import polars as pl
 from ml_assets.handover.agreement import TOLERANCE, Disagreement
 from ml_assets.registry.store.quiet_mlflow import import_mlflow
 from ml_assets.training.fit import TrainedModel
-from ml_assets.training.tasks import REGRESSION
+from ml_assets.training.tasks import find_task
 
 MODEL_FOLDER = "model_dir/model"  # MLflow's Dockerfile copies from below model_dir
 
@@ -47,7 +47,7 @@ def _check(model: TrainedModel, rows: pl.DataFrame, copied: Path) -> float:
     own = model.library.predict(model.estimator, encoded, len(model.classes or ()))
     loaded = import_mlflow().pyfunc.load_model(str(copied))
     given = np.asarray(loaded.predict(pd.DataFrame(encoded, columns=model.columns)), dtype=np.float64)
-    if given.ndim == 2 and own.ndim == 1 and model.task != REGRESSION:
+    if given.ndim == 2 and own.ndim == 1 and find_task(model.task).has_positive:
         given = given[:, -1]  # scikit-learn gives both classes
     given = given.reshape(own.shape)
     if not np.allclose(given, own, rtol=TOLERANCE, atol=TOLERANCE):

@@ -1,12 +1,7 @@
 """The few lines that go with a package."""
 
 from ml_assets.training.fit import TrainedModel
-from ml_assets.training.tasks import BINARY, MULTICLASS
-
-_SAYS = {
-    BINARY: "the probability and whether it reaches the threshold",
-    MULTICLASS: "the likeliest class, its probability and that of every class",
-}
+from ml_assets.training.tasks import find_task
 
 _FEATURES = """
 A row holds every feature by name, `null` where there is no value: `encoding.json` lists them, with the texts that a
@@ -55,7 +50,7 @@ def render_readme(
     form: str, model: TrainedModel, name: str, version: str, *, rows: int, difference: float, folder: str = ""
 ) -> str:
     """Markdown that says how to use a package, and how far it was tried."""
-    says = _SAYS.get(model.task, "the value" + (" and its interval" if model.intervals else ""))
+    says = find_task(model.task).answers + (" and its interval" if model.intervals else "")
     return _TEXTS[form].format(
         name=name, version=version, says=says, features=len(model.features), about=_FEATURES, rows=rows,
         difference=difference, folder=folder,

@@ -65,35 +65,6 @@ def plain(frame: pl.DataFrame, features: Features, keep: Sequence[str]) -> pl.Da
     )
 
 
-def labelled(reference: pl.DataFrame, label: str) -> pl.DataFrame:
-    """``reference`` with ``label`` as Int64; ValueError if a label is not 0/1 or a class is missing."""
-    reference = zero_or_one(reference, "reference", label)
-    if reference[label].n_unique() < 2:
-        raise ValueError(
-            f"reference: {reference.height} rows with a known {label!r} hold fewer than two classes, "
-            "so nothing can be calibrated on them; use a longer reference"
-        )
-    return reference
-
-
-def predicted(frame: pl.DataFrame, what: str, probability: str, prediction: str) -> pl.DataFrame:
-    """``probability`` as Float64 and ``prediction`` as Int64; ValueError if not 0..1, not 0/1, or null."""
-    score = frame[probability].cast(pl.Float64)
-    bad = frame.height - score.is_between(0, 1).sum()
-    if bad:
-        raise ValueError(f"{what}: {bad} of {frame.height} values of {probability!r} are no probability 0..1")
-    return zero_or_one(frame.with_columns(score), what, prediction)
-
-
-def zero_or_one(frame: pl.DataFrame, what: str, column: str) -> pl.DataFrame:
-    """``column`` (numbers or Booleans) as Int64; ValueError if a value is neither 0 nor 1."""
-    values = frame[column].cast(pl.Float64)
-    bad = frame.height - values.is_in([0.0, 1.0]).sum()
-    if bad:
-        raise ValueError(f"{what}: {bad} of {frame.height} values of {column!r} are neither 0 nor 1")
-    return frame.with_columns(values.cast(pl.Int64))
-
-
 def _kinds(frame: pl.DataFrame) -> dict[str, str | None]:
     numeric = set(frame.select(cs.numeric() | cs.boolean()).columns)
     text = set(frame.select(cs.string() | cs.categorical() | cs.enum()).columns)

@@ -1,24 +1,22 @@
 """What a user declares about watching a model."""
 
+from collections.abc import Collection, Iterable
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.durations import check_duration
-from ml_assets.training.tasks import BINARY, METRICS, MULTICLASS, REGRESSION, Task, listed
+from ml_assets.training.metrics.compared_values import ComparedValues
+from ml_assets.training.metrics.ranked_classes import RankedClasses
+from ml_assets.training.metrics.ranked_scores import RankedScores
+from ml_assets.training.tasks import all_metrics, estimable_metrics, find_task, listed
 
 ContinuousMethod = Literal["kolmogorov_smirnov", "jensen_shannon", "wasserstein", "hellinger"]
 CategoricalMethod = Literal["chi2", "jensen_shannon", "l_infinity", "hellinger"]
-EstimatedMetric = Literal["roc_auc", "average_precision", "f1", "accuracy", "macro_f1", "mae", "rmse"]
 
-HIGHER_IS_BETTER = tuple(name for name, metric in METRICS.items() if metric.greater_is_better)
-LOWER_IS_BETTER = tuple(name for name, metric in METRICS.items() if not metric.greater_is_better)
-ESTIMABLE = {
-    BINARY: ("roc_auc", "average_precision", "f1"),
-    MULTICLASS: ("accuracy", "macro_f1"),
-    REGRESSION: ("mae", "rmse"),
-}
-ESTIMATED = {BINARY: ("roc_auc", "f1"), MULTICLASS: ("accuracy", "macro_f1"), REGRESSION: ("mae", "rmse")}
+_BUILT_IN = {**RankedScores.metrics, **RankedClasses.metrics, **ComparedValues.metrics}
+_HIGHER = listed(name for name, metric in _BUILT_IN.items() if metric.greater_is_better)
+_LOWER = listed(name for name, metric in _BUILT_IN.items() if not metric.greater_is_better)
 
 _LEAST = {
     "min_chunk_rows": 1,
@@ -81,7 +79,7 @@ class MonitoringSpec(BaseModel):
         default=50_000,
         description="Most reference rows NannyML's drift methods get; more are sampled. PSI always uses all.",
     )
-    estimated_metrics: list[EstimatedMetric] | None = Field(
+    estimated_metrics: list[str] | None = Field(
         default=None,
         description="Metrics estimated before labels are known; by default roc_auc and f1 of a binary model, accuracy"
         " and macro_f1 of several classes, mae and rmse of a number.",
@@ -93,11 +91,11 @@ class MonitoringSpec(BaseModel):
     )
     floors: dict[str, float] = Field(
         default_factory=dict,
-        description=f"Metric -> least value, estimated or realised: {listed(HIGHER_IS_BETTER)}.",
+        description=f"Metric -> least value, estimated or realised: {_HIGHER}.",
     )
     ceilings: dict[str, float] = Field(
         default_factory=dict,
-        description=f"Metric -> greatest realised value: {listed(LOWER_IS_BETTER)}.",
+        description=f"Metric -> greatest realised value: {_LOWER}.",
     )
     breaches: int = Field(
         default=2,
@@ -119,25 +117,28 @@ class MonitoringSpec(BaseModel):
             raise ValueError(f"psi_threshold: {self.psi_threshold} must be above 0")
         methods = {*get_args(ContinuousMethod), *get_args(CategoricalMethod), "reconstruction_error"} - {"chi2"}
         _known("method_thresholds", self.method_thresholds, sorted(methods))
-        _known("floors", self.floors, HIGHER_IS_BETTER)
-        _known("ceilings", self.ceilings, LOWER_IS_BETTER)
+        metrics = all_metrics()
+        _known("floors", self.floors, [name for name, metric in metrics.items() if metric.greater_is_better])
+        _known("ceilings", self.ceilings, [name for name, metric in metrics.items() if not metric.greater_is_better])
+        _known("estimated_metrics", self.estimated_metrics or (), estimable_metrics())
         if self.breaches > self.of_last:
             raise ValueError(f"breaches: {self.breaches} of the last {self.of_last} chunks can never happen")
         return self
 
-    def estimated(self, task: Task) -> list[str]:
+    def estimated(self, task: str) -> list[str]:
         """The metrics estimated for a task; raises ValueError for one that cannot be estimated for it."""
-        wanted = list(self.estimated_metrics or ESTIMATED[task])
-        strange = [name for name in wanted if name not in ESTIMABLE[task]]
+        of = find_task(task)
+        wanted = list(self.estimated_metrics or of.estimated)
+        strange = [name for name in wanted if name not in of.estimable]
         if strange:
             raise ValueError(
                 f"estimated_metrics: {', '.join(strange)} cannot be estimated for task {task}; choose from "
-                f"{', '.join(ESTIMABLE[task])}"
+                f"{', '.join(of.estimable) or 'none'}"
             )
         return wanted
 
 
-def _known(field: str, given: dict[str, float], allowed) -> None:
+def _known(field: str, given: Iterable[str], allowed: Collection[str]) -> None:
     unknown = sorted(set(given) - set(allowed))
     if unknown:
         raise ValueError(f"{field}: {', '.join(unknown)} cannot be given here; choose from {listed(allowed)}")

@@ -11,7 +11,7 @@ from ml_assets.registry.store.quiet_mlflow import import_mlflow
 from ml_assets.training.fit import TrainedModel, predict, save_record
 from ml_assets.training.kinds.spaces import LIGHTGBM, SKLEARN, XGBOOST, library
 from ml_assets.training.known_answers import KnownAnswers, as_frame, plain_rows
-from ml_assets.training.tasks import MULTICLASS, REGRESSION
+from ml_assets.training.tasks import find_task
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -79,7 +79,7 @@ def _write_sklearn(model: TrainedModel, directory: Path, **about: Any) -> None:
         str(directory),
         serialization_format="skops",
         skops_trusted_types=trusted,
-        pyfunc_predict_fn="predict" if model.task == REGRESSION else "predict_proba",
+        pyfunc_predict_fn="predict_proba" if find_task(model.task).calibratable else "predict",
         pip_requirements=[*_requirements("sklearn", "scikit-learn"), *_requirements("skops")],
         **about,
     )
@@ -104,7 +104,7 @@ def _signature(model: TrainedModel) -> "ModelSignature":
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
     inputs = [ColSpec(DataType.float, name, required=False) for name in model.columns]
-    if model.task == MULTICLASS:
+    if model.classes:
         outputs = Schema([TensorSpec(np.dtype(np.float64), (-1, len(model.classes)), "probabilities")])
     else:
         outputs = Schema([ColSpec(DataType.float, "score")])

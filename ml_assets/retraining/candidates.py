@@ -105,19 +105,18 @@ def train_candidate(
     """Split, search, fit and evaluate as of a moment; arguments and errors are those of ``fit_as_of``."""
     from ml_assets.training.evaluation.evaluate import BASELINE, MODEL, time_blocks
     from ml_assets.training.metrics.bootstrap import bootstrap
-    from ml_assets.training.metrics.ranked_scores import measure
-    from ml_assets.training.outcomes import outcomes, pair
-    from ml_assets.training.scored import read_scores
-    from ml_assets.training.tasks import measured_metrics
+    from ml_assets.training.metrics.measure import measure
+    from ml_assets.training.tasks import find_task
 
     began = time.perf_counter()
     fitted = fit_as_of(rows, spec, features, as_of, studies)
     reference, model = fitted.reference, fitted.model
-    outcome = outcomes(reference[spec.label.column], spec.task, model.classes)
-    own = pair(outcome, read_scores(reference, spec.task, model.classes), spec.task, model.threshold)
+    task = find_task(spec.task)
+    outcome = task.outcomes(reference[spec.label.column], model.classes)
+    own = task.pair(outcome, task.read_scores(reference, model.classes), model.threshold)
     # Floors need values alone; an interval is asked of one metric's difference only.
     resampled = bootstrap(
-        {MODEL: own, BASELINE: pair(outcome, fitted.baseline_score, spec.task, model.threshold)},
+        {MODEL: own, BASELINE: task.pair(outcome, fitted.baseline_score, model.threshold)},
         resamples=spec.evaluation.resamples,
         seed=spec.seed,
         metrics=[spec.promotion.metric],
@@ -127,7 +126,7 @@ def train_candidate(
         as_of=as_of,
         model=model,
         reference=reference,
-        values=measure(own, measured_metrics(spec.task, spec.pinball_losses)),
+        values=measure(own, task.measured_with(spec.extra_metrics)),
         over_baseline=resampled.improvement(MODEL, BASELINE, spec.promotion.metric, spec.evaluation.confidence),
         trained_rows=fitted.split.train.height,
         seconds=time.perf_counter() - began,

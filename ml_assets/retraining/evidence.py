@@ -11,7 +11,7 @@ from ml_assets.monitoring.drift.measure import ALL_FEATURES
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.limits import CALIBRATION, NO_LIMIT, LearntLimits
 from ml_assets.retraining.spec import RetrainingSpec
-from ml_assets.training.metrics.ranked_scores import METRICS
+from ml_assets.training.tasks import find_metric
 
 DAY = timedelta(days=1)
 """Threshold of what the policy does not limit."""
@@ -87,7 +87,7 @@ def gather_evidence(
 def _performance_votes(
     vote: "_Vote", chunks: pl.DataFrame, limits: LearntLimits, metric: str, max_drop: float
 ) -> list[Evidence]:
-    below = METRICS[metric].greater_is_better
+    below = find_metric(metric).greater_is_better
     told = f"limit from resampled days of the reference ({limits.reference:.3f} there), tolerance {max_drop:g}"
     of_metric = {kind: chunks.filter(kind=kind, metric=metric) for kind in ("realised", "estimated")}
     calibration = chunks.filter(kind="realised", metric=CALIBRATION)

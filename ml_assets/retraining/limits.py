@@ -25,10 +25,8 @@ from ml_assets.monitoring.drift.psi import bin_counts, quantile_breaks
 from ml_assets.monitoring.inputs import plain, typed
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
-from ml_assets.training.metrics.ranked_scores import METRICS, measure, measure_weighted
-from ml_assets.training.outcomes import outcomes, pair
-from ml_assets.training.scored import read_scores, scored_classes
-from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task
+from ml_assets.training.metrics.measure import measure, measure_weighted
+from ml_assets.training.tasks import BINARY, find_metric, find_task
 
 CALIBRATION = "calibration_error"
 NO_LIMIT = 1e9
@@ -72,9 +70,9 @@ def chunk_chance(rate: float, breaches: int, of_last: int) -> float:
     return (low + high) / 2
 
 
-def tolerance(reference: float, retraining: RetrainingSpec, task: Task) -> float:
+def tolerance(reference: float, retraining: RetrainingSpec, task: str) -> float:
     """How far the metric may be worse than on the reference; a number's error has its unit, so there it is a share."""
-    return retraining.max_drop * (abs(reference) if task == REGRESSION else 1)
+    return retraining.max_drop * (abs(reference) if find_task(task).relative_drop else 1)
 
 
 def learn_limits(
@@ -86,7 +84,7 @@ def learn_limits(
     metric: str,
     monitoring: MonitoringSpec,
     retraining: RetrainingSpec,
-    task: Task = BINARY,
+    task: str = BINARY,
 ) -> LearntLimits:
     """Limits for chunks of ``monitoring.chunk``, from ``retraining.resamples`` chunks made of the reference's days.
 
@@ -102,14 +100,16 @@ def learn_limits(
     days = max(1, round(parse_duration(monitoring.chunk) / timedelta(days=1)))
     known = reference.drop_nulls(label)
     day = _days(known, time)
-    classes = scored_classes(known) if task == MULTICLASS else None
-    ranked = pair(outcomes(known[label], task, classes), read_scores(known, task, classes), task)
+    of = find_task(task)
+    classes = of.read_classes(known)
+    ranked = of.pair(of.outcomes(known[label], classes), of.read_scores(known, classes))
     rng = np.random.default_rng(monitoring.seed)
-    metrics = [metric] if task == REGRESSION else [metric, CALIBRATION]
+    calibrated = CALIBRATION in of.metrics
+    metrics = [metric, CALIBRATION] if calibrated else [metric]
     resampled = _resample_metrics(ranked, day, days, metrics, retraining.resamples, rng)
     whole = measure(ranked, metrics)
     drift = _resample_drift_share(reference, features, time, days, monitoring, retraining.resamples, rng)
-    sign = METRICS[metric].sign
+    sign = find_metric(metric).sign
     noise = sign * np.nanquantile(sign * resampled[metric], chance)
     tolerated = whole[metric] - sign * tolerance(whole[metric], retraining, task)
     worst = min(noise, tolerated) if sign > 0 else max(noise, tolerated)
@@ -119,7 +119,7 @@ def learn_limits(
         chance=chance,
         reference=whole[metric],
         performance=float(worst),
-        calibration=NO_LIMIT if task == REGRESSION else _calibration(resampled, whole, chance, retraining.max_drop),
+        calibration=_calibration(resampled, whole, chance, retraining.max_drop) if calibrated else NO_LIMIT,
         drift_share=float(max(np.quantile(drift, 1 - chance), retraining.drift_share)),
     )
 

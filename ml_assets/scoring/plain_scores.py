@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 
 from ml_assets.training.calibration import EDGE, Curve
+from ml_assets.training.columns import LOWER, PREDICTION, SCORE, UPPER, called_classes, probability_column
 from ml_assets.training.fit import TrainedModel
-from ml_assets.training.scored import LOWER, PREDICTION, SCORE, UPPER, called_classes, probability_column
-from ml_assets.training.tasks import MULTICLASS, REGRESSION
+from ml_assets.training.tasks import MULTICLASS, REGRESSION, find_task
 
 Columns = Callable[[list], dict[str, list]]
 """Scores before calibration, a number for each row or a list of one per class, to lists by column."""
@@ -21,10 +21,11 @@ def plain_columns(model: TrainedModel) -> Columns:
     An array of one number costs as much as one of a thousand: a dozen steps over it take longer than the trees.
     """
     correct = [_corrector(curve) for curve in model.calibration.curves] if model.calibration else []
-    if model.task == MULTICLASS:
+    task = find_task(model.task).learned_as
+    if task == MULTICLASS:
         return _classes(model, correct)
     one = correct[0] if correct else None
-    return _values(model, one) if model.task == REGRESSION else _probabilities(model.threshold, one)
+    return _values(model, one) if task == REGRESSION else _probabilities(model.threshold, one)
 
 
 def _probabilities(threshold: float, correct: Callable[[float], float] | None) -> Columns:

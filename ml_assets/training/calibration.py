@@ -6,7 +6,6 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores
-from ml_assets.training.tasks import MULTICLASS, Task
 
 EDGE = 1e-7
 """Log-odds are taken of scores at least this far from 0 and 1, which is what float32 resolves."""
@@ -38,7 +37,7 @@ class Calibration(BaseModel):
     curves: tuple[Curve, ...] = Field(description="One, or one for each class in the order of the classes.")
 
 
-def fit_calibration(method: str, outcome: np.ndarray, score: np.ndarray, task: Task) -> Calibration:
+def fit_calibration(method: Literal["isotonic", "sigmoid"], outcome: np.ndarray, score: np.ndarray) -> Calibration:
     """Learn the correction from rows that the model was not fitted on.
 
     - isotonic: the best correction that keeps the order (Zadrozny and Elkan, KDD 2002).
@@ -52,7 +51,7 @@ def fit_calibration(method: str, outcome: np.ndarray, score: np.ndarray, task: T
         score: shape (n,) or (n, classes).
     """
     learn = _isotonic if method == "isotonic" else _sigmoid
-    if task != MULTICLASS:
+    if score.ndim == 1:
         return Calibration(method=method, curves=(learn(outcome, score),))
     curves = tuple(learn(outcome == position, score[:, position]) for position in range(score.shape[1]))
     return Calibration(method=method, curves=curves)

@@ -16,9 +16,8 @@ from ml_assets.training.inputs import ModelInputs
 from ml_assets.training.kinds.base import Kind, Problem, find_kind
 from ml_assets.training.kinds.spaces import XGBOOST
 from ml_assets.training.known_answers import KnownAnswers
-from ml_assets.training.outcomes import learn_classes, outcomes, targets
 from ml_assets.training.spec import IntervalSpec, TrainingSpec
-from ml_assets.training.tasks import BINARY, MULTICLASS, Task
+from ml_assets.training.tasks import BINARY, find_task
 
 ENCODING_FILE = "encoding.json"
 RECORD_FILE = "model.json"
@@ -43,7 +42,7 @@ class TrainedModel:
     metric: str
     history: list[float]
     kind: str = XGBOOST
-    task: Task = BINARY
+    task: str = BINARY
     classes: tuple[str, ...] | None = None
     label_type: str = "Boolean"
     calibration: Calibration | None = None
@@ -83,7 +82,7 @@ def fit_model(
     training: TrainingSpec,
     metric: str,
     seed: int,
-    task: Task = BINARY,
+    task: str = BINARY,
     kind: str = XGBOOST,
     calibration: str | None = None,
     intervals: IntervalSpec | None = None,
@@ -97,7 +96,7 @@ def fit_model(
         features: columns to learn from, in the order the model keeps.
         label: column without nulls: boolean or 0/1, text or whole numbers, or a number, by task.
         parameters: parameters of the kind, such as those of a search.
-        metric: what early stopping watches, one of ``tasks.optimised_metrics(task)``.
+        metric: what early stopping watches, one of those that the task calls optimised.
         calibration: isotonic or sigmoid; None leaves the probabilities as they are.
 
     Raises:
@@ -107,24 +106,25 @@ def fit_model(
     if intervals is not None and (unseen is None or unseen.is_empty()):
         raise ValueError("intervals learn from rows that chose nothing of the model: give them as unseen")
     encoding = Encoding.learn(train, features)
-    classes = learn_classes(train[label]) if task == MULTICLASS else None
+    of = find_task(task)
+    classes = of.classes_of(train[label])
     problem = Problem(kind, task, metric, len(classes or ()), encoding, training, seed)
     library, known = find_kind(kind), encoding.encode(validation)
     data = library.bind(
         problem,
-        (encoding.encode(train), targets(train[label], task, classes)),
-        (known, targets(validation[label], task, classes)),
+        (encoding.encode(train), of.targets(train[label], classes)),
+        (known, of.targets(validation[label], classes)),
     )
     fitted = library.fit(problem, data, parameters, training.max_rounds)
-    outcome = outcomes(validation[label], task, classes)
+    outcome = of.outcomes(validation[label], classes)
     score = library.predict(fitted.estimator, known, problem.classes)
-    correction = None if calibration is None else fit_calibration(calibration, outcome, score, task)
+    correction = None if calibration is None else fit_calibration(calibration, outcome, score)
     if correction is not None:
         score = calibrate(correction, score)
     model = TrainedModel(
         estimator=fitted.estimator,
         encoding=encoding,
-        threshold=best_f1_threshold(outcome, score) if task == BINARY else None,
+        threshold=of.choose_threshold(outcome, score),
         best_iteration=fitted.best_iteration,
         parameters=dict(parameters),
         metric=metric,
@@ -139,7 +139,7 @@ def fit_model(
 
 
 def _learn_intervals(model: TrainedModel, unseen: pl.DataFrame, label: str, spec: IntervalSpec) -> Intervals:
-    outcome = outcomes(unseen[label], model.task, model.classes)
+    outcome = find_task(model.task).outcomes(unseen[label], model.classes)
     return fit_intervals(outcome, predict(model, unseen), coverage=spec.coverage, groups=spec.groups)
 
 
@@ -164,16 +164,6 @@ def calibrated(model: TrainedModel, score: np.ndarray) -> np.ndarray:
 def _type_name(dtype: pl.DataType) -> str:
     """A category is text: the lake knows no other form of it."""
     return "String" if dtype in (pl.Categorical, pl.Enum) else str(dtype)
-
-
-def best_f1_threshold(label: np.ndarray, score: np.ndarray) -> float:
-    """The score from which calling a row positive gives the highest F1; of several, the highest score."""
-    order = np.argsort(-score, kind="stable")
-    label, score = np.asarray(label)[order], np.asarray(score, dtype=np.float64)[order]
-    hits = np.cumsum(label, dtype=np.float64)
-    f1 = 2 * hits / (np.arange(1, len(label) + 1) + hits[-1])
-    last_of_ties = np.r_[score[1:] < score[:-1], True]
-    return float(score[np.argmax(np.where(last_of_ties, f1, -1.0))])
 
 
 def save_model(model: TrainedModel, directory: Path) -> None:

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features
 from ml_assets.training.spec import LabelSpec, SpineSpec
-from ml_assets.training.tasks import Task
 
 INPUTS_FILE = "inputs.json"
 
@@ -21,7 +20,7 @@ class ModelInputs(BaseModel):
 
     spine: SpineSpec = Field(description="The rows to predict.")
     label: LabelSpec = Field(description="The outcome.")
-    task: Task = Field(description="What kind of outcome it is.")
+    task: str = Field(description="What kind of outcome it is.")
     views: tuple[FeatureViewSpec, ...] = Field(description="The views of its features, as they were declared.")
 
     @classmethod

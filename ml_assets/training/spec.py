@@ -14,15 +14,8 @@ from ml_assets.training.kinds.spaces import (
     library,
     reserved_parameters,
 )
-from ml_assets.training.tasks import (
-    BINARY,
-    DEFAULT_METRIC,
-    PINBALL,
-    REGRESSION,
-    fitting_metrics,
-    listed,
-    optimised_metrics,
-)
+from ml_assets.training.metrics.compared_values import PINBALL
+from ml_assets.training.tasks import TASKS, find_task, listed, tasks_where
 
 __all__ = ["ModelSpec", "ParameterRange", "default_space"]
 
@@ -276,8 +269,11 @@ class ModelSpec(Declared):
     name: str = Field(description="Name of the model, its assets and registry entry.")
     description: str = Field(description="What the model predicts, for whom.")
     owners: list[str] = Field(default_factory=list, description="E-mail addresses, or teams as 'team:name'.")
-    task: Literal["binary", "multiclass", "regression"] = Field(
-        default="binary", description="What kind of label it is: a yes or no, a choice among classes, or a number."
+    task: str = Field(
+        default="binary",
+        description="What kind of label it is: binary (a yes or no), multiclass (a choice among classes), regression"
+        " (a number), or a task that an installed package adds.",
+        json_schema_extra={"enum": TASKS.names()},
     )
     kind: str = Field(
         default="xgboost",
@@ -324,6 +320,12 @@ class ModelSpec(Declared):
             raise ValueError(f"{value!r} must be lower case letters, digits and _, and begin with a letter")
         return value
 
+    @field_validator("task")
+    @classmethod
+    def _is_task(cls, value: str) -> str:
+        find_task(value)
+        return value
+
     @field_validator("kind")
     @classmethod
     def _is_kind(cls, value: str) -> str:
@@ -333,38 +335,42 @@ class ModelSpec(Declared):
     @model_validator(mode="after")
     def _filled_in(self) -> Self:
         """Defaults that depend on task and kind."""
-        self.metric = self.metric or DEFAULT_METRIC[self.task]
-        if self.task != BINARY and "metric" not in self.promotion.model_fields_set:
-            self.promotion = self.promotion.model_copy(update={"metric": self.metric})
+        of = find_task(self.task)
+        self.metric = self.metric or of.optimised[0]
+        if "metric" not in self.promotion.model_fields_set:
+            promoted_by = of.promoted_by or self.metric
+            if promoted_by != self.promotion.metric:
+                self.promotion = self.promotion.model_copy(update={"metric": promoted_by})
         if self.kind != "xgboost" and self.search.space == default_space():
             self.search = self.search.model_copy(update={"space": default_space(self.kind)})
         return self
 
     @model_validator(mode="after")
     def _fits_its_task(self) -> Self:
-        fitting = fitting_metrics(self.task)
+        of = find_task(self.task)
         for field, names, allowed in (
-            ("metric", [self.metric], optimised_metrics(self.task)),
-            ("promotion.metric", [self.promotion.metric], fitting),
-            ("floors", self.floors, fitting),
+            ("metric", [self.metric], of.optimised),
+            ("promotion.metric", [self.promotion.metric], of.metrics),
+            ("floors", self.floors, of.metrics),
         ):
             strange = [name for name in names if name not in allowed]
             if strange:
                 raise ValueError(
                     f"{field}: {', '.join(strange)} does not fit the task {self.task}; choose from {listed(allowed)}"
                 )
-        for field, given, tasks in (
-            ("intervals", self.intervals is not None, [REGRESSION]),
-            ("evaluation.quantiles", bool(self.evaluation.quantiles), [REGRESSION]),
-            ("calibration", self.calibration is not None, ["binary", "multiclass"]),
+        for field, given, needed in (
+            ("intervals", self.intervals is not None, "has_intervals"),
+            ("evaluation.quantiles", bool(self.evaluation.quantiles), "has_quantiles"),
+            ("calibration", self.calibration is not None, "calibratable"),
         ):
-            if given and self.task not in tasks:
-                raise ValueError(f"{field}: is for the task {' or '.join(tasks)}, not {self.task}: leave it out")
+            if given and not getattr(of, needed):
+                fitting = " or ".join(tasks_where(needed))
+                raise ValueError(f"{field}: is for the task {fitting}, not {self.task}: leave it out")
         return self
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
-        wrong = "Classifier" if self.task == REGRESSION else "Regressor"
+        wrong = "Regressor" if find_task(self.task).calibratable else "Classifier"
         if library(self.kind) == SKLEARN and self.kind.endswith(wrong):
             raise ValueError(f"kind: {self.kind} does not fit the task {self.task}")
         reserved = reserved_parameters(self.kind)
@@ -380,10 +386,11 @@ class ModelSpec(Declared):
         return self.intervals.validation_share if self.intervals else 0.0
 
     @property
-    def pinball_losses(self) -> list[str]:
-        """The pinball losses that the declaration asks for."""
+    def extra_metrics(self) -> list[str]:
+        """The metrics that the declaration names beside those of every evaluation, such as pinball losses."""
+        optional = find_task(self.task).optional_metrics
         named = [*(f"pinball_{quantile:g}" for quantile in self.evaluation.quantiles), self.metric]
-        return [name for name in dict.fromkeys([*named, self.promotion.metric, *self.floors]) if name in PINBALL]
+        return [name for name in dict.fromkeys([*named, self.promotion.metric, *self.floors]) if name in optional]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -11,7 +11,7 @@ import polars as pl
 
 from ml_assets.durations import parse_duration
 from ml_assets.training.spec import LabelSpec, SpineSpec, SplitSpec
-from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task
+from ml_assets.training.tasks import BINARY, Task, find_task
 
 _PART = "__part"
 PARTS = ("train", "validation", "calibration", "holdout")
@@ -95,7 +95,7 @@ def split_by_time(
     label: LabelSpec,
     split: SplitSpec,
     as_of: datetime,
-    task: Task = BINARY,
+    task: str = BINARY,
     calibration_share: float = 0.0,
 ) -> Split:
     """Cut a training set into train, validation, calibration and holdout that share neither rows nor knowledge.
@@ -115,9 +115,9 @@ def split_by_time(
         ValueError: a column is missing or of the wrong type, a part has too few rows or a single class or value,
             or validation or holdout have a class that training lacks.
     """
-    lazy = frame.lazy()
+    of, lazy = find_task(task), frame.lazy()
     schema = lazy.collect_schema()
-    _check_columns(schema, spine, label, as_of, task)
+    _check_columns(schema, spine, label, as_of, of)
     if as_of.tzinfo is not None:
         as_of = as_of.astimezone(UTC)
     bounds = split_bounds(split, as_of, calibration_share)
@@ -131,9 +131,8 @@ def split_by_time(
         if name == "calibration" and not calibration_share:
             continue
         where = _check_rows(name, part, split, bounds, dropped)
-        _CHECKS[task](name, part[label.column], where)
-    if task == MULTICLASS:
-        _check_known_classes(parts, label.column)
+        of.check_labels(name, part[label.column], where)
+    of.check_parts({name: part[label.column] for name, part in parts.items()})
     return Split(**parts, bounds=bounds, dropped=dropped)
 
 
@@ -188,19 +187,7 @@ def _check_columns(schema: pl.Schema, spine: SpineSpec, label: LabelSpec, as_of:
             raise ValueError(f"training set column {name} is {dtype}, it must be a Datetime")
         if (dtype.time_zone is None) != (as_of.tzinfo is None):
             raise ValueError(f"column {name} is {dtype} but as_of is {as_of!r}: give both a time zone, or neither")
-    check_label_type(label.column, schema[label.column], task)
-
-
-def check_label_type(column: str, dtype: pl.DataType, task: Task) -> None:
-    """Raise ValueError unless a label of this type can be the outcome of the task."""
-    whole = dtype == pl.Boolean or dtype.is_integer()
-    fits, wanted = {
-        BINARY: (whole, "boolean or integer 0/1"),
-        MULTICLASS: (whole or dtype in (pl.String, pl.Categorical, pl.Enum), "text, boolean or integer"),
-        REGRESSION: (dtype.is_numeric(), "a number"),
-    }[task]
-    if not fits:
-        raise ValueError(f"label {column} is {dtype}, it must be {wanted}")
+    task.check_label_type(label.column, schema[label.column])
 
 
 def _check_rows(name: str, part: pl.DataFrame, split: SplitSpec, bounds: Bounds, dropped: dict[str, int]) -> str:
@@ -216,44 +203,4 @@ def _check_rows(name: str, part: pl.DataFrame, split: SplitSpec, bounds: Bounds,
     return where
 
 
-def _check_binary(name: str, label: pl.Series, where: str) -> None:
-    values = label.cast(pl.Int64).unique().sort().to_list()
-    if not set(values) <= {0, 1}:
-        raise ValueError(f"{where} has labels {values[:10]} in column {label.name}: a binary label is 0 or 1")
-    if len(values) < 2:
-        raise ValueError(f"{where} has only labels of class {values[0]}: make split.{name} longer, both are needed")
-
-
-def _check_classes(name: str, label: pl.Series, where: str) -> None:
-    if label.n_unique() < 2:
-        raise ValueError(f"{where} has only labels of class {label[0]}: make split.{name} longer, two are needed")
-    if label.n_unique() > _MOST_CLASSES:
-        raise ValueError(
-            f"{where} has {label.n_unique()} classes in column {label.name}, at most {_MOST_CLASSES} are possible:"
-            " is it a number to predict (task: regression)?"
-        )
-
-
-def _check_numbers(name: str, label: pl.Series, where: str) -> None:
-    strange = label.len() - label.cast(pl.Float64).is_finite().sum()
-    if strange:
-        raise ValueError(f"{where} has {strange} labels in column {label.name} that are no finite numbers")
-    if label.n_unique() < 2:
-        raise ValueError(f"{where} has only the label {label[0]}: make split.{name} longer, it has to vary")
-
-
-def _check_known_classes(parts: dict[str, pl.DataFrame], label: str) -> None:
-    known = parts["train"][label].cast(pl.String).unique()
-    for name in ("validation", "holdout"):
-        found = parts[name][label].cast(pl.String).unique()
-        new = found.filter(~found.is_in(known.implode())).sort().to_list()
-        if new:
-            raise ValueError(
-                f"the {name} part has the classes {new[:10]} in column {label}, which the train part has not:"
-                " train on a longer history, or make rare classes one before"
-            )
-
-
-_MOST_CLASSES = 200
 _DECLARED = {"calibration": "validation"}  # a part that is cut from another's declared length
-_CHECKS = {BINARY: _check_binary, MULTICLASS: _check_classes, REGRESSION: _check_numbers}

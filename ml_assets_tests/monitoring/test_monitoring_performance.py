@@ -231,5 +231,5 @@ def test_a_reference_of_one_class_is_an_error(label):
 
 
 def test_other_tasks_are_refused_by_name():
-    with pytest.raises(ValueError, match="'ranking': performance is watched for binary, multiclass and regression"):
+    with pytest.raises(ValueError, match="unknown task 'ranking': known are binary, multiclass, regression"):
         realise_performance(ANALYSIS, **COLUMNS, spec=MonitoringSpec(), task="ranking")

@@ -27,7 +27,7 @@ def probabilities(classes):
 @pytest.mark.parametrize("method", [None, "isotonic", "sigmoid"])
 def test_probabilities_of_one_outcome(models, method):
     score = np.r_[RANDOM.random(500), 0.0, 1.0, 1e-9]
-    calibration = None if method is None else fit_calibration(method, RANDOM.random(503) < score, score, BINARY)
+    calibration = None if method is None else fit_calibration(method, RANDOM.random(503) < score, score)
     for at in (3, 77, 500, 501):
         # A threshold is one of the scores, which then reaches it.
         model = replace(models["late"], calibration=calibration, threshold=0.0)
@@ -53,7 +53,7 @@ def test_values_with_and_without_intervals(models, intervals):
 def test_classes(models, method, classes, label_type):
     score = probabilities(len(classes))
     outcome = RANDOM.integers(0, len(classes), len(score))
-    calibration = None if method is None else fit_calibration(method, outcome, score, MULTICLASS)
+    calibration = None if method is None else fit_calibration(method, outcome, score)
     model = replace(models["mood"], classes=classes, label_type=label_type, calibration=calibration)
     plain, wanted = plain_columns(model)(score.tolist()), told(model, score)
     assert list(plain) == list(wanted)
@@ -65,7 +65,7 @@ def test_classes(models, method, classes, label_type):
 
 
 def test_a_row_of_which_no_class_is_left_likely_is_shared_alike(models):
-    rare = fit_calibration("isotonic", np.array([0, 1, 2, 0]), np.eye(4, 3), MULTICLASS)
+    rare = fit_calibration("isotonic", np.array([0, 1, 2, 0]), np.eye(4, 3))
     curves = tuple(curve.model_copy(update={"x": (0.0, 1.0), "y": (0.0, 0.0)}) for curve in rare.curves)
     model = replace(models["mood"], calibration=rare.model_copy(update={"curves": curves}))
     score = np.array([[0.2, 0.3, 0.5]])

@@ -3,11 +3,12 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
 
 from ml_assets.training.metrics.bootstrap import bootstrap
+from ml_assets.training.metrics.measure import measure
 from ml_assets.training.metrics.ranked_classes import rank_classes
-from ml_assets.training.metrics.ranked_scores import measure, rank_scores
-from ml_assets.training.tasks import measured_metrics
+from ml_assets.training.metrics.ranked_scores import rank_scores
+from ml_assets.training.tasks import find_task
 
-NAMES = [name for name in measured_metrics("multiclass") if name != "calibration_error"]
+NAMES = [name for name in find_task("multiclass").measured if name != "calibration_error"]
 
 
 def drawn(seed, rows=80, classes=4):

@@ -7,8 +7,9 @@ import xgboost
 from sklearn.metrics import f1_score, roc_auc_score
 
 from ml_assets.training.evaluation.explain import contributions, explain
-from ml_assets.training.fit import best_f1_threshold, fit_model, load_model, predict, save_model
+from ml_assets.training.fit import fit_model, load_model, predict, save_model
 from ml_assets.training.spec import TrainingSpec
+from ml_assets.training.tasks.binary import best_f1_threshold
 
 FEATURES = ["kind", "a", "noise"]
 

@@ -7,7 +7,8 @@ from sklearn.metrics import log_loss
 from ml_assets.training.calibration import Calibration, calibrate, chance_error, fit_calibration, trusted_scores
 from ml_assets.training.conformal import Intervals, covered_share, fit_intervals, interval_ends, least_coverage
 from ml_assets.training.fit import fit_model, predict
-from ml_assets.training.metrics.ranked_scores import measure, rank_scores
+from ml_assets.training.metrics.measure import measure
+from ml_assets.training.metrics.ranked_scores import rank_scores
 from ml_assets.training.spec import IntervalSpec, TrainingSpec
 
 
@@ -110,7 +111,7 @@ def overconfident(seed, rows):
 @pytest.mark.parametrize(("method", "error"), [("isotonic", 0.05), ("sigmoid", 0.03)])
 def test_corrected_scores_are_near_the_true_probabilities(method, error):
     label, score, _ = overconfident(0, 3_000)
-    calibration = fit_calibration(method, label, score, "binary")
+    calibration = fit_calibration(method, label, score)
     fresh_label, fresh, truth = overconfident(1, 5_000)
     corrected = calibrate(calibration, fresh)
     assert np.abs(corrected - truth).mean() < error < np.abs(fresh - truth).mean()
@@ -123,7 +124,7 @@ def test_isotonic_is_scikit_learns():
     label, score, _ = overconfident(0, 500)
     _, fresh, _ = overconfident(1, 200)
     oracle = IsotonicRegression(out_of_bounds="clip").fit(score, label).predict(fresh)
-    found = calibrate(fit_calibration("isotonic", label, score, "binary"), fresh)
+    found = calibrate(fit_calibration("isotonic", label, score), fresh)
     np.testing.assert_allclose(found, oracle, atol=1e-12)
 
 
@@ -134,7 +135,7 @@ def test_sigmoid_is_platts_on_the_log_odds():
     _, fresh, _ = overconfident(1, 200)
     odds = [np.log(s / (1 - s)) for s in (score, fresh)]
     oracle = _SigmoidCalibration().fit(odds[0], label).predict(odds[1])
-    found = calibrate(fit_calibration("sigmoid", label, score, "binary"), fresh)
+    found = calibrate(fit_calibration("sigmoid", label, score), fresh)
     np.testing.assert_allclose(found, oracle, atol=1e-4)
 
 
@@ -146,7 +147,7 @@ def test_several_classes_sum_to_one_and_get_better(method):
         sharp = truth**2.5 / (truth**2.5).sum(axis=1, keepdims=True)
         return np.array([rng.choice(3, p=row) for row in truth]), sharp
 
-    calibration = fit_calibration(method, *drawn(0), "multiclass")
+    calibration = fit_calibration(method, *drawn(0))
     label, score = drawn(1)
     corrected = calibrate(calibration, score)
     np.testing.assert_allclose(corrected.sum(axis=1), 1)

@@ -7,12 +7,13 @@ import pytest
 from sklearn.metrics import log_loss, mean_absolute_error, mean_pinball_loss, roc_auc_score, root_mean_squared_error
 
 from ml_assets.training.evaluation.explain import contributions, explain, importance_unit
-from ml_assets.training.evaluation.plots import plot_importance
 from ml_assets.training.fit import fit_model, load_model, predict, save_model
 from ml_assets.training.kinds.spaces import default_space
-from ml_assets.training.scored import read_scores, scored
+from ml_assets.training.plots import plot_importance
+from ml_assets.training.scored import scored
 from ml_assets.training.search.search import search_history, search_parameters
 from ml_assets.training.spec import IntervalSpec, SearchSpec, TrainingSpec
+from ml_assets.training.tasks import find_task
 
 FEATURES = ["kind", "a b", "noise"]
 TRAINING = TrainingSpec(threads=1, max_rounds=60, early_stopping_rounds=10, max_bin=64)
@@ -153,7 +154,7 @@ def test_a_scored_frame_has_the_columns_of_its_task(model):
         np.testing.assert_array_equal(found["prediction"].to_numpy(), np.array([2, 7, 10])[score.argmax(axis=1)])
         np.testing.assert_array_equal(found["score"].to_numpy(), score.max(axis=1))
         assert (found["prediction"] == fresh["multiclass"]).mean() > 0.7
-    np.testing.assert_array_equal(read_scores(found, model.task, model.classes), score)
+    np.testing.assert_array_equal(find_task(model.task).read_scores(found, model.classes), score)
 
 
 @pytest.mark.parametrize(

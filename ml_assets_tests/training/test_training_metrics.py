@@ -6,7 +6,8 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sklearn_metrics
 
 from ml_assets.training.metrics.bootstrap import bootstrap
-from ml_assets.training.metrics.ranked_scores import measure, measure_weighted, rank_scores
+from ml_assets.training.metrics.measure import measure, measure_weighted
+from ml_assets.training.metrics.ranked_scores import rank_scores
 
 ORACLE = {
     "roc_auc": sklearn_metrics.roc_auc_score,

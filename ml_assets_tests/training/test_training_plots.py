@@ -5,7 +5,8 @@ import polars as pl
 import pytest
 from matplotlib.image import imread
 
-from ml_assets.training.evaluation import plots
+from ml_assets.training import plots
+from ml_assets.training.search.plots import plot_parallel_coordinates, plot_search_history
 from ml_assets.training.spec import ParameterRange
 
 RNG = np.random.default_rng(0)
@@ -41,8 +42,8 @@ IMPORTANCE = pl.DataFrame({"feature": [f"f{i}" for i in range(30)], "importance"
         lambda: plots.plot_residuals(VALUE, 10 * SCORE, (10 * SCORE - 2, 10 * SCORE + 3)),
         lambda: plots.plot_confusion(CODES, CALLED, [f"class {i}" for i in range(20)]),
         lambda: plots.plot_importance(IMPORTANCE),
-        lambda: plots.plot_search_history(HISTORY, "roc_auc"),
-        lambda: plots.plot_parallel_coordinates(HISTORY, SPACE, "roc_auc"),
+        lambda: plot_search_history(HISTORY, "roc_auc"),
+        lambda: plot_parallel_coordinates(HISTORY, SPACE, "roc_auc"),
     ],
     ids=["roc", "calibration", "residuals", "intervals", "confusion", "importance", "history", "parallel"],
 )

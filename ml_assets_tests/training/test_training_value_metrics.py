@@ -7,7 +7,7 @@ from sklearn.metrics import mean_absolute_error, mean_pinball_loss, r2_score, ro
 
 from ml_assets.training.metrics.bootstrap import bootstrap
 from ml_assets.training.metrics.compared_values import compare_values
-from ml_assets.training.metrics.ranked_scores import measure
+from ml_assets.training.metrics.measure import measure
 
 ORACLE = {
     "mae": mean_absolute_error,

@@ -57,8 +57,8 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
     """
     from ml_assets.retraining.candidates import fit_as_of
     from ml_assets.training.evaluation.evaluate import evaluate
-    from ml_assets.training.evaluation.leaks import LEAK_MEASURE, suspicious_features
-    from ml_assets.training.scored import read_scores
+    from ml_assets.training.evaluation.leaks import suspicious_features
+    from ml_assets.training.tasks import find_task
 
     began = time.perf_counter()
     views = {view.name: view for view in definitions.component_tree.get_all_components(of_type=FeatureView)}
@@ -71,9 +71,10 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
     with tempfile.TemporaryDirectory() as folder:
         as_of = _latest_cut_off(sample, context)
         fitted = fit_as_of(featured, spec, context.features, as_of, sqlite_url(Path(folder) / "studies.db"))
+    task = find_task(spec.task)
     measured = evaluate(
         fitted.split.holdout,
-        read_scores(fitted.reference, spec.task, fitted.model.classes),
+        task.read_scores(fitted.reference, fitted.model.classes),
         fitted.baseline_score,
         label=spec.label.column,
         time=spec.spine.time,
@@ -83,7 +84,7 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
         seed=spec.seed,
         task=spec.task,
         classes=fitted.model.classes,
-        metrics=spec.pinball_losses,
+        metrics=spec.extra_metrics,
     )
     suspects = suspicious_features(
         fitted.split.train,
@@ -99,8 +100,8 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
         model=spec.name,
         rows=fitted.split.rows,
         metrics={metric: (own, base) for metric, own, base in values.select("metric", "model", "baseline").iter_rows()},
-        suspects=suspects.head(SHOWN).rename({LEAK_MEASURE[spec.task]: "value"}),
-        measure=LEAK_MEASURE[spec.task],
+        suspects=suspects.head(SHOWN).rename({task.leak_metric: "value"}),
+        measure=task.leak_metric,
         seconds=time.perf_counter() - began,
     )
 

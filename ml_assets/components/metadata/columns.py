@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.training.columns import PROBABILITY
 from ml_assets.training.promotion.decide import PromotionRecord
-from ml_assets.training.tasks import PROBABILITY
 
 OF_EVERY_TABLE = {
     "_as_of": "Moment that the training looked from: nothing known later was used.",

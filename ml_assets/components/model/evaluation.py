@@ -29,7 +29,7 @@ from ml_assets.components.run_clock import run_started
 from ml_assets.components.stages import STAGE, TRAINING
 from ml_assets.lake import Lake
 from ml_assets.resources import AsOf, LakeResource, RegistryResource
-from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION
+from ml_assets.training.tasks import find_task
 
 if TYPE_CHECKING:
     from ml_assets.registry.records import RegisteredVersion
@@ -43,7 +43,6 @@ TAGS = {STAGE: TRAINING}
 MEASURED_ROWS = 200
 """Rows of the holdout that the challenger's latency is measured with."""
 
-SCORE, PREDICTION = "score", "prediction"
 IMPORTANCE = "importance"
 """Subject of the evaluation's rows that hold, as metric and value, a feature and its share of all importances."""
 
@@ -181,7 +180,7 @@ def _measure(
         seed=spec.seed,
         task=spec.task,
         classes=fitted.classes,
-        metrics=spec.pinball_losses,
+        metrics=spec.extra_metrics,
     )
 
 
@@ -197,25 +196,13 @@ def _declared_checks(model: ModelContext, key: dg.AssetKey) -> list[dg.AssetChec
     return checks
 
 
-def _plots(fitted, label: pl.Series, score: np.ndarray, importance: pl.DataFrame) -> dict[str, bytes]:
-    from ml_assets.training.calibration import trusted_scores
-    from ml_assets.training.conformal import interval_ends
-    from ml_assets.training.evaluation import plots
+def _plots(fitted: "TrainedModel", label: pl.Series, score: np.ndarray, importance: pl.DataFrame) -> dict[str, bytes]:
     from ml_assets.training.evaluation.explain import importance_unit
-    from ml_assets.training.outcomes import outcomes
+    from ml_assets.training.plots import plot_importance
 
-    outcome = outcomes(label, fitted.task, fitted.classes)
-    drawn = {}
-    if fitted.task == BINARY:
-        drawn = {"roc": plots.plot_roc(outcome, score), "calibration": plots.plot_calibration(outcome, score)}
-    if fitted.task == MULTICLASS:
-        trusted = trusted_scores(outcome, score)
-        drawn["confusion"] = plots.plot_confusion(outcome, score.argmax(axis=1), fitted.classes)
-        drawn["calibration"] = plots.plot_calibration(trusted.label, trusted.score)
-    if fitted.task == REGRESSION:
-        ends = None if fitted.intervals is None else interval_ends(fitted.intervals, score)
-        drawn["residuals"] = plots.plot_residuals(outcome, score, ends)
-    return drawn | {"importance": plots.plot_importance(importance, importance_unit(fitted))}
+    task = find_task(fitted.task)
+    drawn = task.plots(fitted, task.outcomes(label, fitted.classes), score)
+    return drawn | {"importance": plot_importance(importance, importance_unit(fitted))}
 
 
 def _long(slices: pl.DataFrame) -> pl.DataFrame:
@@ -233,11 +220,10 @@ def _long(slices: pl.DataFrame) -> pl.DataFrame:
 
 def _calibrated(key: dg.AssetKey, model: ModelContext, fitted, label: pl.Series, score: np.ndarray):
     from ml_assets.training.calibration import chance_error, trusted_scores
-    from ml_assets.training.metrics.ranked_scores import measure
-    from ml_assets.training.outcomes import outcomes
+    from ml_assets.training.metrics.measure import measure
 
     spec = model.spec
-    trusted = trusted_scores(outcomes(label, spec.task, fitted.classes), score)
+    trusted = trusted_scores(find_task(spec.task).outcomes(label, fitted.classes), score)
     observed = measure(trusted, ["calibration_error"])["calibration_error"]
     chance = chance_error(trusted, seed=spec.seed)
     limit = max(spec.evaluation.calibration_limit, chance)
@@ -257,8 +243,8 @@ def _calibrated(key: dg.AssetKey, model: ModelContext, fitted, label: pl.Series,
 
 
 def _covered(key: dg.AssetKey, model: ModelContext, reference: pl.DataFrame) -> dg.AssetCheckResult:
+    from ml_assets.training.columns import LOWER, UPPER
     from ml_assets.training.conformal import covered_share, least_coverage
-    from ml_assets.training.scored import LOWER, UPPER
 
     declared = model.spec.intervals
     label = reference[model.spec.label.column].cast(pl.Float64).to_numpy()

@@ -12,13 +12,13 @@ from ml_assets.components.conditions import FOLLOW_DROPS
 from ml_assets.components.metadata.columns import DRIFT, PERFORMANCE
 from ml_assets.components.metadata.tables import data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model.context import ModelContext
-from ml_assets.components.model.evaluation import IMPORTANCE, PREDICTION, SCORE
+from ml_assets.components.model.evaluation import IMPORTANCE
 from ml_assets.components.partitions import SINGLE_RUN, drop_at, drop_end, drops_of
 from ml_assets.components.records import VERSION
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource, RegistryResource
 from ml_assets.sources.drops.grains import WHOLE
-from ml_assets.training.tasks import PROBABILITY
+from ml_assets.training.columns import PREDICTION, PROBABILITY, SCORE
 
 if TYPE_CHECKING:
     from ml_assets.monitoring.report.summary import DriftSummary
@@ -66,7 +66,7 @@ def scored_rows(lake: Lake, model: ModelContext, drop: str, known_in: str | None
 
     A label is null that was not known when the drop, or the later drop ``known_in``, ended.
     """
-    from ml_assets.training.scored import LOWER, UPPER
+    from ml_assets.training.columns import LOWER, UPPER
 
     spec, key = model.spec, [*model.spec.spine.key, model.spine.time]
     stored = lake.scan(model.watched).filter(pl.col(model.spine.partition) == drop)

@@ -19,7 +19,7 @@ from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource, RegistryResource
 from ml_assets.sources.drops.grains import WHOLE, drop_start
 from ml_assets.training.kept import CORRECTED, hash_features, keep_made
-from ml_assets.training.tasks import BINARY, MULTICLASS
+from ml_assets.training.tasks import find_task
 
 if TYPE_CHECKING:
     from ml_assets.registry.records import RegisteredVersion
@@ -160,13 +160,11 @@ def rows_to_score(
 
 
 def _told(scored: pl.DataFrame, task: str) -> dict[str, object]:
-    from ml_assets.training.scored import LOWER, PREDICTION, SCORE, UPPER
+    from ml_assets.training.columns import LOWER, PREDICTION, SCORE, UPPER
 
     told: dict[str, object] = {"mean_score": scored[SCORE].mean()}
-    if task == BINARY:
-        told["predicted_positive_share"] = scored[PREDICTION].mean()
-    if task == MULTICLASS:
-        told["called"] = markdown(scored[PREDICTION].value_counts(sort=True).head(20))
+    for name, value in find_task(task).summarise_predictions(scored[PREDICTION]).items():
+        told[name] = markdown(value) if isinstance(value, pl.DataFrame) else value
     if LOWER in scored.columns:
         told["mean_interval_width"] = (scored[UPPER] - scored[LOWER]).mean()
     return told

@@ -209,7 +209,7 @@ def _tuned_parameters(model: ModelContext) -> dg.AssetsDefinition:
         ],
     )
     def tuned_parameters(context: dg.AssetExecutionContext, lake: LakeResource, as_of: AsOf) -> dg.MaterializeResult:
-        from ml_assets.training.evaluation.plots import plot_parallel_coordinates, plot_search_history
+        from ml_assets.training.search.plots import plot_parallel_coordinates, plot_search_history
         from ml_assets.training.search.search import search_history, search_parameters
 
         tables = lake.open()

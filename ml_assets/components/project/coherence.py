@@ -32,8 +32,7 @@ from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.spec import DROP
 from ml_assets.sources.values.moments import misfit
 from ml_assets.training.kinds.spaces import SKLEARN, library
-from ml_assets.training.splits import check_label_type
-from ml_assets.training.tasks import fitting_metrics, listed
+from ml_assets.training.tasks import find_task, listed
 
 Columns = Mapping[str, pl.DataType | None]
 """Column -> its type, None where nobody declares it."""
@@ -246,7 +245,7 @@ class _Project:
         yield from _no_row_to_train_on(model, spine)
         dtype = (columns or {}).get(model.label.column)
         if dtype is not None:
-            yield from _told("label.column", lambda: check_label_type(model.label.column, dtype, model.task))
+            yield from _told("label.column", lambda: find_task(model.task).check_label_type(model.label.column, dtype))
         elsewhere = [view.name for view in views if view.spine != model.spine]
         if elsewhere:
             yield f"features: {elsewhere} are computed for another spine than {model.spine}"
@@ -266,7 +265,7 @@ class _Project:
         if strange:
             yield f"monitoring.exclude: {', '.join(strange)} is no feature; there are {', '.join(features)}"
         yield from _told("monitoring.", lambda: model.monitoring.estimated(model.task))
-        fitting = fitting_metrics(model.task)
+        fitting = find_task(model.task).metrics
         for field in ("floors", "ceilings"):
             unfit = [name for name in getattr(model.monitoring, field) if name not in fitting]
             if unfit:

@@ -1,43 +1,96 @@
-"""Metrics of predictions whose outcome is known."""
+"""Performance of predictions whose outcome is known."""
 
-import math
+from collections.abc import Sequence
 
 import polars as pl
 
-from ml_assets.monitoring.performance.outputs import Outputs
+from ml_assets.monitoring.chunks import CHUNK, Period, cut
+from ml_assets.monitoring.inputs import checked
+from ml_assets.monitoring.performance.table import chunk_spans, performance_table
+from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.training.columns import LOWER, UPPER, ScoredColumns
 from ml_assets.training.conformal import covered_share
-from ml_assets.training.metrics.ranked_scores import measure
-from ml_assets.training.scored import LOWER, UPPER
-from ml_assets.training.tasks import BINARY, measured_metrics
+from ml_assets.training.tasks import BINARY, Task, find_task
 
 INTERVAL_COVERAGE = "interval_coverage"
 """Share of known labels between the ends of their intervals, these included."""
 
 
-def measure_known(
-    rows: pl.DataFrame, outputs: Outputs, pinball: tuple[str, ...] = (), *, intervals: bool = False
-) -> dict[str, float | None]:
-    """The metrics of the task, as training evaluates them; None where undefined. A binary f1 is of the prediction.
+def realise_performance(
+    analysis: pl.DataFrame,
+    *,
+    probability: str,
+    prediction: str,
+    label: str,
+    time: str,
+    spec: MonitoringSpec,
+    period: Period | None = None,
+    task: str = BINARY,
+    classes: Sequence[str] = (),
+    more: Sequence[str] = (),
+    coverage: float | None = None,
+) -> pl.DataFrame:
+    """Performance of the rows of ``analysis`` whose ``label`` is known.
 
     Args:
-        rows: what ``outputs`` names, typed by it; may be empty.
-        pinball: pinball losses measured beside.
+        analysis: ``probability``, ``prediction``, ``time``, and ``label`` (0/1 or Boolean, null where
+            unknown), as for ``estimate_performance``.
+        more: metrics measured beside those of every evaluation, such as pinball losses.
+        coverage: least share of labels that intervals must hold; where given, ``analysis`` has ``lower`` and ``upper``,
+            and interval_coverage is measured beside.
+
+    Returns:
+        The columns of ``estimate_performance`` with kind ``realised``, lower and upper null, rows counting labelled
+        rows, and missing those whose label is not known. Metrics: roc_auc, average_precision, log_loss, brier,
+        calibration_error (as defined in ``training.metrics.ranked_scores``) and f1 of the prediction. A value is null
+        where it is undefined, as roc_auc is for labels of one class. Alerts: below a floor or above a ceiling of
+        ``spec``.
+
+    Raises:
+        ValueError: as ``estimate_performance``. A period without any label is no error: its values are null.
+    """
+    of, columns = find_task(task), ScoredColumns(label, probability, prediction, classes)
+    ends = [LOWER, UPPER] if coverage is not None else []
+    needed = [*columns.predicted, label, *ends]
+    analysis = of.typed_scores(checked(analysis, "analysis", time, needed), "analysis", columns)
+    chunks, numbered = cut(analysis, time, spec.chunk, period)
+    known = of.typed_labels(numbered.drop_nulls(label), "analysis", columns)
+    groups = [*((chunk, rows) for (chunk,), rows in known.group_by(CHUNK)), (None, known)]
+    values = pl.DataFrame(
+        [
+            {CHUNK: chunk, "metric": metric, "value": value}
+            for chunk, rows in groups
+            for metric, value in measure_known(rows, of, columns, more, intervals=bool(ends)).items()
+        ],
+        schema={CHUNK: pl.Int64, "metric": pl.String, "value": pl.Float64},
+    )
+    values = values.with_columns(
+        lower=pl.lit(None, pl.Float64),
+        upper=pl.lit(None, pl.Float64),
+        past_errors=pl.lit(None, pl.Int64),
+        margin=pl.lit(None, pl.Float64),
+    )
+    every = chunk_spans(chunks, numbered, known.schema[time]).select(CHUNK, pl.col("rows").alias("scored"))
+    spans = chunk_spans(chunks, known, known.schema[time]).join(every, on=CHUNK, how="left", nulls_equal=True)
+    spans = spans.with_columns(missing=pl.col("scored") - pl.col("rows")).drop("scored")
+    return performance_table(values, spans, "realised", spec, {} if coverage is None else {INTERVAL_COVERAGE: coverage})
+
+
+def measure_known(
+    rows: pl.DataFrame, task: Task, columns: ScoredColumns, more: Sequence[str] = (), *, intervals: bool = False
+) -> dict[str, float | None]:
+    """Measure the metrics of the task, as training evaluates them; None where undefined.
+
+    Args:
+        rows: what ``columns`` names, typed by the task; may be empty.
+        more: metrics measured beside those of every evaluation.
         intervals: measure how many labels lie in their intervals, of which ``rows`` holds the ends.
     """
-    names = measured_metrics(outputs.task, pinball)
+    names = task.measured_with(more)
     if rows.is_empty():
         return dict.fromkeys([*names, INTERVAL_COVERAGE] if intervals else names)
-    by_score = [name for name in names if name != "f1"]
-    values = measure(outputs.measurable(rows), by_score)
-    told = {name: None if math.isnan(value) else value for name, value in values.items()}
-    if outputs.task == BINARY:
-        told["f1"] = _f1(rows[outputs.label], rows[outputs.prediction])
+    values = task.realised(rows, columns, names)
     if intervals:
-        told[INTERVAL_COVERAGE] = covered_share(*(rows[name].to_numpy() for name in (outputs.label, LOWER, UPPER)))
-    return told
-
-
-def _f1(label: pl.Series, prediction: pl.Series) -> float | None:
-    """Harmonic mean of precision and recall; None if nothing is, or is predicted, positive."""
-    named = int(label.sum() + prediction.sum())
-    return 2 * int((label & prediction).sum()) / named if named else None
+        label, lower, upper = (rows[name].to_numpy() for name in (columns.label, LOWER, UPPER))
+        values[INTERVAL_COVERAGE] = covered_share(label, lower, upper)
+    return values

@@ -15,9 +15,9 @@ import numpy as np
 import polars as pl
 
 from ml_assets.monitoring.chunks import CHUNK
-from ml_assets.monitoring.performance.outputs import Outputs
 from ml_assets.monitoring.performance.realised import measure_known
-from ml_assets.training.tasks import BINARY, METRICS, MULTICLASS, REGRESSION
+from ml_assets.training.columns import ScoredColumns
+from ml_assets.training.tasks import Task, find_metric
 
 COVERAGE = 0.9
 """Share of periods whose realised value should lie within the band."""
@@ -25,9 +25,6 @@ ENOUGH = math.ceil(COVERAGE / (1 - COVERAGE) - 1e-9)
 """Errors from which a quantile of ``COVERAGE`` can be told: 9."""
 BLOCKS = 4
 """Stretches of what is learned from that are left out in turn while there are fewer errors than that."""
-MOST_ROWS = {BINARY: 20_000, MULTICLASS: 20_000, REGRESSION: 6_000}
-"""Rows of those stretches together, by task; of more, every second, third, ... is taken. A regression's estimator
-learns a model of its own, on every feature, in each of the four fits."""
 
 ERRORS = {"scope": pl.String, "metric": pl.String, "error": pl.Float64}
 _AT = ("scope", "metric", "chunk_start", "chunk_end")
@@ -52,28 +49,31 @@ def past_errors(performance: pl.DataFrame, min_rows: int) -> pl.DataFrame:
 def reference_errors(
     reference: pl.DataFrame,
     estimate: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame],
-    outputs: Outputs,
+    task: Task,
+    columns: ScoredColumns,
     metrics: Sequence[str],
+    most_rows: int,
 ) -> pl.DataFrame:
     """Errors of the estimates of ``BLOCKS`` consecutive stretches of what is learned from, each made from the others.
 
     Args:
         reference: typed rows of the reference and of earlier drops with CHUNK and the label, sorted by time.
         estimate: (reference, analysis) -> CHUNK (null: all rows), metric, value.
+        most_rows: rows of those stretches together; of more, every second, third, ... is taken.
 
     Returns:
         metric, error; nothing of a stretch in which, or around which, the outcomes are too few in kind.
     """
-    reference = reference.gather_every(math.ceil(reference.height / MOST_ROWS[outputs.task]))
+    reference = reference.gather_every(math.ceil(reference.height / most_rows))
     edges = np.linspace(0, reference.height, BLOCKS + 1).astype(int)
     found = [pl.DataFrame(schema={"metric": pl.String, "error": pl.Float64})]
     for start, end in pairwise(edges.tolist()):
         block = reference.slice(start, end - start)
         rest = pl.concat([reference.head(start), reference.slice(end)])
-        if not _comparable(rest, block, outputs):
+        if not _comparable(rest, block, columns):
             continue
         values = estimate(rest, block.with_columns(pl.lit(0, pl.Int64).alias(CHUNK)))
-        known = measure_known(block, outputs)
+        known = measure_known(block, task, columns)
         off = [
             (metric, abs(value - known[metric]))
             for metric, value in values.filter(pl.col(CHUNK).is_null()).select("metric", "value").iter_rows()
@@ -115,7 +115,7 @@ def widen(values: pl.DataFrame, errors: pl.DataFrame) -> pl.DataFrame:
         orient="row",
     )
     scope = pl.when(pl.col(CHUNK).is_null()).then(pl.lit("period")).otherwise(pl.lit("chunk"))
-    most = {name: 1.0 if METRICS[name].greater_is_better else math.inf for name in values["metric"].unique()}
+    most = {name: 1.0 if find_metric(name).greater_is_better else math.inf for name in values["metric"].unique()}
     sampling = {side: (pl.col(side) - pl.col("value")).abs() for side in ("lower", "upper")}
     ends = {side: noise + pl.col("margin") for side, noise in sampling.items()}
     ceiling = pl.col("metric").replace_strict(most, return_dtype=pl.Float64) if most else pl.lit(math.inf)
@@ -131,6 +131,6 @@ def widen(values: pl.DataFrame, errors: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _comparable(rest: pl.DataFrame, block: pl.DataFrame, outputs: Outputs) -> bool:
-    enough = all(part[outputs.label].n_unique() > 1 for part in (rest, block))
-    return enough and (outputs.task != MULTICLASS or set(outputs.classes) <= set(rest[outputs.label]))
+def _comparable(rest: pl.DataFrame, block: pl.DataFrame, columns: ScoredColumns) -> bool:
+    enough = all(part[columns.label].n_unique() > 1 for part in (rest, block))
+    return enough and set(columns.classes) <= set(rest[columns.label])

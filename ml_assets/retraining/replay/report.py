@@ -11,7 +11,7 @@ import numpy as np
 
 from ml_assets.retraining.replay.lived import CONFIDENCE, LivedPolicy
 from ml_assets.retraining.replay.template import PAGE
-from ml_assets.training.metrics.ranked_scores import METRICS
+from ml_assets.training.tasks import find_metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +84,7 @@ def render_replay(model: str, metric: str, lived: Sequence[LivedPolicy]) -> str:
     return _page().render(
         model=model,
         metric=metric,
-        greater_is_better=METRICS[metric].greater_is_better,
+        greater_is_better=find_metric(metric).greater_is_better,
         confidence=f"{CONFIDENCE:.0%}",
         lived=lived,
         periods=lived[0].periods,

@@ -17,10 +17,9 @@ from ml_assets.retraining.replay.store import ReplayStore
 from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
 from ml_assets.training.evaluation.evaluate import time_blocks
 from ml_assets.training.metrics.bootstrap import bootstrap
-from ml_assets.training.metrics.ranked_scores import METRICS
-from ml_assets.training.outcomes import outcomes, pair
 from ml_assets.training.promotion.decide import PromotionDecision, compare_with_champion, decide_promotion
-from ml_assets.training.scored import read_scores, scored
+from ml_assets.training.scored import scored
+from ml_assets.training.tasks import find_metric, find_task
 
 RESAMPLES = 300
 LEARNED_FROM = {"breaches", "of_last", "false_alarm_rate", "max_drop", "floor", "drift_share", "resamples"}
@@ -55,7 +54,7 @@ def replay(
     world = _World(history, store, on_step)
     world.train_ahead(certain_trainings(periods, policies.values()), workers, on_training)
     lived = [world.live(name, policy, periods) for name, policy in policies.items()]
-    sign = METRICS[history.model.metric].sign
+    sign = find_metric(history.model.metric).sign
     best = max(sign * one.mean for one in lived)
     return [
         LivedPolicy(o.policy, o.periods, o.mean, o.low, o.high, o.training_seconds, best - sign * o.mean) for o in lived
@@ -127,7 +126,7 @@ class _World:
             limits = self.limits(champion, policy)
             evidence = self.evidence(champion, trained, served, limits, policy)
             decision = decide(evidence, policy)
-            sign = METRICS[self.history.model.metric].sign
+            sign = find_metric(self.history.model.metric).sign
             told, promoted, version = decision.reason, False, champion
             if decision.retrain and period is not periods[-1]:
                 challenger, trained = self.candidate(period.end), period.end
@@ -217,8 +216,8 @@ class _World:
             model = self.history.model
             rows = self.rows(champion, period).drop_nulls(model.label.column)
             classes = champion.model.classes
-            outcome = outcomes(rows[model.label.column], model.task, classes)
-            ranked = pair(outcome, read_scores(rows, model.task, classes), model.task)
+            task = find_task(model.task)
+            ranked = task.pair(task.outcomes(rows[model.label.column], classes), task.read_scores(rows, classes))
             drawn = bootstrap(
                 {"": ranked},
                 resamples=RESAMPLES,

@@ -15,8 +15,8 @@ from ml_assets.serving.http.json_schemas import (
 )
 from ml_assets.serving.protocols.open_inference import metadata
 from ml_assets.serving.rollout.champions import Served
+from ml_assets.training.columns import PROBABILITY
 from ml_assets.training.encoding import FeatureEncoding
-from ml_assets.training.tasks import PROBABILITY
 
 JSON = "application/json"
 STATES = ("fresh", "unseen", "expired", "missing")

@@ -8,9 +8,8 @@ import polars as pl
 
 from ml_assets.durations import parse_duration
 from ml_assets.training.metrics.bootstrap import Interval, bootstrap
-from ml_assets.training.outcomes import outcomes, pair
 from ml_assets.training.spec import EvaluationSpec
-from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task, measured_metrics
+from ml_assets.training.tasks import BINARY, find_task
 
 MODEL, BASELINE, IMPROVEMENT = "model", "baseline", "improvement"
 
@@ -54,7 +53,7 @@ def evaluate(
     slices: Sequence[str],
     evaluation: EvaluationSpec,
     seed: int,
-    task: Task = BINARY,
+    task: str = BINARY,
     classes: Sequence[str] | None = None,
     metrics: Sequence[str] = (),
 ) -> Evaluation:
@@ -66,16 +65,17 @@ def evaluate(
         baseline_score: the baseline's.
         threshold: probability from which a row counts as called positive; of a binary task alone.
         classes: order of the classes in the scores of a multiclass task.
-        metrics: pinball losses measured beside the task's own metrics.
+        metrics: those measured beside the task's own metrics.
 
     Raises:
         ValueError: a slice column is missing, a label is none of the classes, or there are too few rows of one
             class for an interval.
     """
-    outcome = outcomes(frame[label], task, classes)
-    names = measured_metrics(task, metrics)
+    of = find_task(task)
+    outcome = of.outcomes(frame[label], classes)
+    names = of.measured_with(metrics)
     measured = bootstrap(
-        {MODEL: pair(outcome, score, task, threshold), BASELINE: pair(outcome, baseline_score, task, threshold)},
+        {MODEL: of.pair(outcome, score, threshold), BASELINE: of.pair(outcome, baseline_score, threshold)},
         resamples=evaluation.resamples,
         seed=seed,
         metrics=names,
@@ -89,8 +89,8 @@ def evaluate(
         rows.append(_row(IMPROVEMENT, metric, better))
     return Evaluation(
         rows=frame.height,
-        prevalence=float(outcome.mean()) if task == BINARY else None,
-        threshold=threshold if task == BINARY else None,
+        prevalence=float(outcome.mean()) if of.has_positive else None,
+        threshold=threshold if of.has_positive else None,
         metrics=pl.DataFrame(rows).with_columns(rows=pl.lit(frame.height, pl.Int64)),
         slices=measure_slices(frame, score, label=label, slices=slices, task=task, classes=classes),
     )
@@ -123,21 +123,17 @@ def measure_slices(
     *,
     label: str,
     slices: Sequence[str],
-    task: Task = BINARY,
+    task: str = BINARY,
     classes: Sequence[str] | None = None,
 ) -> pl.DataFrame:
     """Measure each value of each slice column by itself; the columns are those of ``Evaluation.slices``."""
     missing = [name for name in slices if name not in frame.columns]
     if missing:
         raise ValueError(f"slices {missing} are not columns of the training set: add them to spine.columns")
-    outcome = outcomes(frame[label], task, classes)
-    if task == MULTICLASS:
-        of_label = score[np.arange(len(outcome)), outcome]
-        columns = {_HIT: score.argmax(axis=1) == outcome, _OF_LABEL: of_label, _SCORE: score.max(axis=1)}
-    else:
-        columns = {_LABEL: outcome, _SCORE: score}
+    of = find_task(task)
+    columns = of.slice_columns(of.outcomes(frame[label], classes), score)
     scored = frame.select(*(pl.Series(name, it) for name, it in columns.items()), *dict.fromkeys(slices))
-    measures = _SLICE_MEASURES[task]()
+    measures = of.slice_measures()
     schema = {"slice": pl.String, "value": pl.String, "rows": pl.Int64, **dict.fromkeys(measures, pl.Float64)}
     parts = [
         scored.group_by(pl.col(name).cast(pl.String).alias("value"))
@@ -148,45 +144,6 @@ def measure_slices(
         for name in slices
     ]
     return pl.concat([pl.DataFrame(schema=schema), *parts])
-
-
-_LABEL, _SCORE, _HIT, _OF_LABEL = "__label", "__score", "__hit", "__of_label"
-
-
-def _binary_measures() -> dict[str, pl.Expr]:
-    label, score = pl.col(_LABEL), pl.col(_SCORE)
-    positives = label.sum()
-    pairs = positives * (pl.len() - positives)
-    # Mann-Whitney: the rank sum of the positives counts the pairs in which the positive scores higher.
-    wins = score.rank("average").filter(label == 1).sum() - positives * (positives + 1) / 2
-    return {
-        "prevalence": label.mean(),
-        "mean_score": score.mean(),
-        "roc_auc": pl.when(pairs > 0).then(wins / pairs),
-        "brier": ((score - label) ** 2).mean(),
-    }
-
-
-def _class_measures() -> dict[str, pl.Expr]:
-    epsilon = float(np.finfo(np.float64).eps)
-    return {
-        "accuracy": pl.col(_HIT).mean(),
-        "mean_score": pl.col(_SCORE).mean(),
-        "log_loss": -pl.col(_OF_LABEL).clip(epsilon, 1 - epsilon).log().mean(),
-    }
-
-
-def _value_measures() -> dict[str, pl.Expr]:
-    label, score = pl.col(_LABEL), pl.col(_SCORE)
-    return {
-        "mean_label": label.mean(),
-        "mean_score": score.mean(),
-        "mae": (score - label).abs().mean(),
-        "rmse": ((score - label) ** 2).mean().sqrt(),
-    }
-
-
-_SLICE_MEASURES = {BINARY: _binary_measures, MULTICLASS: _class_measures, REGRESSION: _value_measures}
 
 
 def _row(subject: str, metric: str, interval: Interval) -> dict[str, str | float | int]:

@@ -6,7 +6,7 @@ import polars as pl
 from ml_assets.training.fit import TrainedModel
 from ml_assets.training.kinds.spaces import SKLEARN, library
 from ml_assets.training.sampling import sample_rows
-from ml_assets.training.tasks import REGRESSION
+from ml_assets.training.tasks import find_task
 
 
 def explain(model: TrainedModel, frame: pl.DataFrame, *, rows: int = 2_000, seed: int = 0) -> pl.DataFrame:
@@ -42,7 +42,7 @@ def importance_unit(model: TrainedModel) -> str:
     """What ``explain`` measures, for an axis."""
     if library(model.kind) == SKLEARN:
         return "mean |change of the score| when shuffled"
-    return f"mean |SHAP value|, {'unit of the label' if model.task == REGRESSION else 'log-odds'}"
+    return f"mean |SHAP value|, {find_task(model.task).importance_unit}"
 
 
 def contributions(model: TrainedModel, frame: pl.DataFrame) -> np.ndarray:

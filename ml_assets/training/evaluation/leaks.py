@@ -6,15 +6,12 @@ import numpy as np
 import polars as pl
 
 from ml_assets.training.encoding import Encoding
-from ml_assets.training.evaluation.baseline import PRIOR_ROWS
-from ml_assets.training.metrics.ranked_scores import measure
-from ml_assets.training.outcomes import learn_classes, outcomes, pair
 from ml_assets.training.sampling import sample_rows
-from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, Task
+from ml_assets.training.tasks import BINARY, find_task
+from ml_assets.training.tasks.baselines import PRIOR_ROWS
 
 _BINS = 50
 _TRAIN_ROWS = 50_000  # enough for 50 rates
-LEAK_MEASURE = {BINARY: "roc_auc", MULTICLASS: "roc_auc_ovr", REGRESSION: "concordance"}
 
 
 def suspicious_features(
@@ -25,7 +22,7 @@ def suspicious_features(
     label: str,
     limit: float,
     seed: int,
-    task: Task = BINARY,
+    task: str = BINARY,
 ) -> pl.DataFrame:
     """Judge every feature alone.
 
@@ -39,52 +36,27 @@ def suspicious_features(
             the feature puts in the right order (Harrell's C), which is the ROC AUC where the number is 0 or 1.
 
     Returns:
-        feature, the measure (``LEAK_MEASURE`` of the task), limit, suspicious; the highest first, ties by name.
+        feature, the measure (``leak_metric`` of the task), limit, suspicious; the highest first, ties by name.
     """
+    outcome_task = find_task(task)
     known = sample_rows(train, _TRAIN_ROWS, seed)
     encoding = Encoding.learn(known, features)
     known_matrix, matrix = encoding.encode(known), encoding.encode(holdout)
-    classes = learn_classes(train[label]) if task == MULTICLASS else None
-    known_label, outcome = outcomes(known[label], task, classes), outcomes(holdout[label], task, classes)
+    classes = outcome_task.classes_of(train[label])
+    known_label, outcome = (outcome_task.outcomes(part[label], classes) for part in (known, holdout))
     taught = (known_label[:, None] == np.arange(len(classes))) if classes else known_label[:, None]
     scores = []
     for column, feature in enumerate(encoding.features):
         edges = _edges(known_matrix[:, column], feature.kind)
         rates = _rates(_bins(known_matrix[:, column], edges), taught.astype(np.float64), len(edges) + 2)
         alone = rates[_bins(matrix[:, column], edges)]
-        scores.append(_strength(outcome, alone if classes else alone[:, 0], task))
-    measured = LEAK_MEASURE[task]
+        scores.append(outcome_task.leak_strength(outcome, alone if classes else alone[:, 0]))
+    measured = outcome_task.leak_metric
     return (
         pl.DataFrame({"feature": encoding.names, measured: scores})
         .with_columns(limit=pl.lit(limit), suspicious=pl.col(measured) >= limit)
         .sort(measured, "feature", descending=[True, False])
     )
-
-
-def concordance(label: np.ndarray, score: np.ndarray) -> float:
-    """Share of the pairs of rows with different labels in which the higher label has the higher score.
-
-    A tie counts half (Harrell et al., "Evaluating the yield of medical tests", JAMA 247, 1982). 0.5 if no labels
-    differ.
-    """
-    from scipy.stats import kendalltau
-
-    tau = kendalltau(label, score).statistic
-    if np.isnan(tau):
-        return 0.5
-    # Kendall's tau-b divides by both kinds of ties; this measure by those of the label alone.
-    return float((1 + tau * np.sqrt(_untied(score) / _untied(label))) / 2)
-
-
-def _untied(values: np.ndarray) -> float:
-    counts = np.unique(values, return_counts=True)[1].astype(np.float64)
-    return (len(values) * (len(values) - 1.0) - (counts * (counts - 1)).sum()) / 2
-
-
-def _strength(outcome: np.ndarray, score: np.ndarray, task: Task) -> float:
-    if task == REGRESSION:
-        return concordance(outcome, score)
-    return measure(pair(outcome, score, task), [LEAK_MEASURE[task]])[LEAK_MEASURE[task]]
 
 
 def _edges(values: np.ndarray, kind: str) -> np.ndarray:

@@ -11,7 +11,6 @@ import numpy as np
 from ml_assets.training.encoding import Encoding
 from ml_assets.training.kinds.spaces import library
 from ml_assets.training.spec import TrainingSpec
-from ml_assets.training.tasks import Task
 
 Rows = tuple[np.ndarray, np.ndarray]
 """Encoded features, float32 of shape (rows, features), and targets of shape (rows,)."""
@@ -25,7 +24,7 @@ class Problem:
     """What is to be learned. ``classes`` is their number, 0 unless the task is multiclass."""
 
     kind: str
-    task: Task
+    task: str
     metric: str
     classes: int
     encoding: Encoding

@@ -10,9 +10,9 @@ import numpy as np
 
 from ml_assets.training.encoding import Encoding
 from ml_assets.training.kinds.base import Fitted, OnRound, Problem, Rows
-from ml_assets.training.metrics.ranked_scores import measure
-from ml_assets.training.outcomes import pair
-from ml_assets.training.tasks import BINARY, METRICS, MULTICLASS, PINBALL, REGRESSION
+from ml_assets.training.metrics.compared_values import PINBALL
+from ml_assets.training.metrics.measure import measure
+from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, find_metric, find_task
 
 if TYPE_CHECKING:
     import lightgbm as lgb
@@ -58,8 +58,8 @@ def fit(
     import lightgbm as lgb
 
     training = problem.training
-    own = problem.metric not in _METRICS[problem.task]
-    metric = problem.metric if own else _METRICS[problem.task][problem.metric]
+    own = problem.metric not in _METRICS[find_task(problem.task).learned_as]
+    metric = problem.metric if own else _METRICS[find_task(problem.task).learned_as][problem.metric]
     fixed = {
         **_objective(problem),
         "metric": "None" if own else metric,
@@ -89,7 +89,7 @@ def fit(
         callbacks=callbacks,
     )
     values = history[_VALIDATION][metric]
-    best = int(np.argmax(METRICS[problem.metric].sign * np.array(values)))
+    best = int(np.argmax(find_metric(problem.metric).sign * np.array(values)))
     return Fitted(lgb.Booster(model_str=booster.model_to_string(num_iteration=best + 1)), best, values)
 
 
@@ -131,9 +131,10 @@ def _names(encoding: Encoding) -> list[str]:
 
 
 def _objective(problem: Problem) -> dict[str, Any]:
-    if problem.task == BINARY:
+    task = find_task(problem.task).learned_as
+    if task == BINARY:
         return {"objective": "binary"}
-    if problem.task == MULTICLASS:
+    if task == MULTICLASS:
         return {"objective": "multiclass", "num_class": problem.classes}
     if problem.metric in PINBALL:
         return {"objective": "quantile", "alpha": PINBALL[problem.metric]}
@@ -142,10 +143,11 @@ def _objective(problem: Problem) -> dict[str, Any]:
 
 def _measuring(problem: Problem) -> Any:
     """What ranks rows is measured here: LightGBM's own ROC AUC is off where scores are tied, and it has no other."""
-    dtype = np.int64 if problem.task == MULTICLASS else np.float64
+    task = find_task(problem.task)
+    dtype = np.int64 if task.learned_as == MULTICLASS else np.float64
 
     def measured(score: np.ndarray, data: "lgb.Dataset") -> tuple[str, float, bool]:
-        scores = pair(data.get_label().astype(dtype), score, problem.task)
+        scores = task.pair(data.get_label().astype(dtype), score)
         return problem.metric, measure(scores, [problem.metric])[problem.metric], True
 
     return measured

@@ -9,9 +9,9 @@ import numpy as np
 
 from ml_assets.training.encoding import Encoding
 from ml_assets.training.kinds.base import Fitted, OnRound, Problem, Rows
-from ml_assets.training.metrics.ranked_scores import measure
-from ml_assets.training.outcomes import pair
-from ml_assets.training.tasks import PINBALL, REGRESSION
+from ml_assets.training.metrics.compared_values import PINBALL
+from ml_assets.training.metrics.measure import measure
+from ml_assets.training.tasks import REGRESSION, find_task
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -42,7 +42,9 @@ def fit(
     with threadpool_limits(problem.training.threads or None):
         estimator.fit(features, target)
     score = predict(estimator, known, problem.classes)
-    return Fitted(estimator, 0, [measure(pair(outcome, score, problem.task), [problem.metric])[problem.metric]])
+    return Fitted(
+        estimator, 0, [measure(find_task(problem.task).pair(outcome, score), [problem.metric])[problem.metric]]
+    )
 
 
 def make_estimator(problem: Problem, parameters: Mapping[str, Any]) -> "BaseEstimator":
@@ -70,7 +72,7 @@ def make_estimator(problem: Problem, parameters: Mapping[str, Any]) -> "BaseEsti
         if feature.kind == "category" and len(feature.vocabulary) <= _MOST_CATEGORIES
     ]
     estimator.set_params(**{name: value for name, value in own.items() if name in known} | dict(parameters))
-    if problem.task != REGRESSION and not hasattr(estimator, "predict_proba"):
+    if find_task(problem.task).learned_as != REGRESSION and not hasattr(estimator, "predict_proba"):
         raise ValueError(f"{problem.kind} gives no probabilities: choose an estimator with predict_proba")
     return estimator if get_tags(estimator).input_tags.allow_nan else _prepared(estimator, problem.encoding)
 
@@ -147,7 +149,7 @@ def find_estimator(kind: str) -> type:
 
 def _objective(problem: Problem) -> dict[str, Any]:
     """Histogram trees can be told what to aim at; other estimators have an aim of their own."""
-    if problem.task != REGRESSION or not problem.kind.endswith("HistGradientBoostingRegressor"):
+    if find_task(problem.task).learned_as != REGRESSION or not problem.kind.endswith("HistGradientBoostingRegressor"):
         return {}
     if problem.metric in PINBALL:
         return {"loss": "quantile", "quantile": PINBALL[problem.metric]}

@@ -10,7 +10,8 @@ import numpy as np
 
 from ml_assets.training.encoding import Encoding
 from ml_assets.training.kinds.base import Fitted, OnRound, Problem, Rows
-from ml_assets.training.tasks import BINARY, METRICS, MULTICLASS, PINBALL, REGRESSION
+from ml_assets.training.metrics.compared_values import PINBALL
+from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, find_metric, find_task
 
 if TYPE_CHECKING:
     import xgboost as xgb
@@ -57,7 +58,7 @@ def fit(
     """Boost trees until the metric on the validation rows stops improving."""
     import xgboost as xgb
 
-    metric, training = _METRICS[problem.task][problem.metric], problem.training
+    metric, training = _METRICS[find_task(problem.task).learned_as][problem.metric], problem.training
     fixed = {
         **_objective(problem),
         "eval_metric": metric,
@@ -72,7 +73,7 @@ def fit(
         rounds=training.early_stopping_rounds,
         metric_name=metric,
         data_name=_VALIDATION,
-        maximize=METRICS[problem.metric].greater_is_better,
+        maximize=find_metric(problem.metric).greater_is_better,
         save_best=True,
     )
     history: dict[str, dict[str, list[float]]] = {}
@@ -124,9 +125,10 @@ def load(path: Path, kind: str, encoding: Encoding) -> "xgb.Booster":  # noqa: A
 
 
 def _objective(problem: Problem) -> dict[str, Any]:
-    if problem.task == BINARY:
+    task = find_task(problem.task).learned_as
+    if task == BINARY:
         return {"objective": "binary:logistic"}
-    if problem.task == MULTICLASS:
+    if task == MULTICLASS:
         return {"objective": "multi:softprob", "num_class": problem.classes}
     if problem.metric in PINBALL:
         return {"objective": "reg:quantileerror", "quantile_alpha": PINBALL[problem.metric]}

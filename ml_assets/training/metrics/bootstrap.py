@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml_assets.training.metrics.ranked_scores import BINARY_METRICS, METRICS, Measurable, measure
+from ml_assets.training.metrics.measure import Measurable, Metric, measure
 
 _CELLS = 500_000  # rows x resamples weighed at once: arrays of 4 MB, which stay in the cache
 
@@ -30,6 +30,7 @@ class Bootstrap:
 
     estimates: dict[tuple[str, str], float]
     samples: dict[tuple[str, str], np.ndarray]
+    metrics: Mapping[str, Metric]
 
     def interval(self, subject: str, metric: str, confidence: float) -> Interval:
         """Interval of one subject's metric."""
@@ -41,7 +42,7 @@ class Bootstrap:
 
         Both are measured on the same resamples, so what makes a resample easy or hard cancels out.
         """
-        a, b, sign = (subject, metric), (over, metric), METRICS[metric].sign
+        a, b, sign = (subject, metric), (over, metric), self.metrics[metric].sign
         estimate = sign * (self.estimates[a] - self.estimates[b])
         samples = sign * (self.samples[a] - self.samples[b])
         return _percentiles(estimate, samples, confidence, f"difference in {metric} of {subject} and {over}")
@@ -52,7 +53,7 @@ def bootstrap(
     *,
     resamples: int,
     seed: int,
-    metrics: Sequence[str] = BINARY_METRICS,
+    metrics: Sequence[str] | None = None,
     blocks: np.ndarray | None = None,
 ) -> Bootstrap:
     """Measure every subject on the same resamples, drawn with replacement.
@@ -64,11 +65,14 @@ def bootstrap(
 
     Args:
         subjects: name -> scores of the same n rows, in the same row order.
+        metrics: names of those to measure; by default all that the scores know.
         blocks: group of each row, shape (n,), any sortable dtype; None draws single rows.
 
     Raises:
         ValueError: subjects differ in their rows or labels, or blocks has another length.
     """
+    known = {name: metric for scores in subjects.values() for name, metric in scores.metrics.items()}
+    metrics = list(known) if metrics is None else metrics
     rows = _common_rows(subjects)
     draw = _row_draw(rows) if blocks is None else _block_draw(np.asarray(blocks), rows)
     rng = np.random.default_rng(seed)
@@ -85,7 +89,7 @@ def bootstrap(
         for subject, scores in subjects.items()
         for metric, value in measure(scores, metrics).items()
     }
-    return Bootstrap(estimates, samples)
+    return Bootstrap(estimates, samples, known)
 
 
 def _common_rows(subjects: Mapping[str, Measurable]) -> int:

@@ -1,17 +1,22 @@
 """Metrics of a predicted number, computed for many weightings of the same rows at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from ml_assets.training.metrics.ranked_scores import refuse_unknown
-from ml_assets.training.tasks import PINBALL, REGRESSION, fitting_metrics
+from ml_assets.training.metrics.measure import DOWN, UP, Metric, refuse_unknown
+
+PINBALL = {f"pinball_{percent / 100:g}": percent / 100 for percent in range(1, 100)}
+"""Pinball losses: name -> quantile."""
 
 
 @dataclass(frozen=True)
 class ComparedValues:
     """Known and predicted numbers of the same rows, float64 of shape (n,), ready to be measured."""
+
+    metrics: ClassVar[Mapping[str, Metric]] = {"mae": DOWN, "rmse": DOWN, "r2": UP, **dict.fromkeys(PINBALL, DOWN)}
 
     label: np.ndarray
     value: np.ndarray
@@ -35,7 +40,7 @@ class ComparedValues:
         Returns:
             Per name an array of shape (b,).
         """
-        refuse_unknown(names, fitting_metrics(REGRESSION))
+        refuse_unknown(names, self.metrics)
         total = weights.sum(axis=1)
         error = self.label - self.value
         results = {}

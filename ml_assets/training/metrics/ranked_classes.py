@@ -1,14 +1,13 @@
 """Metrics of probabilities for several classes, computed for many weightings of the same rows at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores, refuse_unknown
-from ml_assets.training.tasks import MULTICLASS, measured_metrics
-
-_METRICS = measured_metrics(MULTICLASS)
+from ml_assets.training.metrics.measure import DOWN, UP, Metric, refuse_unknown
+from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores
 
 
 @dataclass(frozen=True)
@@ -19,6 +18,14 @@ class RankedClasses:
     ``probability`` has shape (n, k); ``ranked`` holds the rows by the score of each class against all others,
     ``trust`` by the highest probability, with whether the call was right as its label.
     """
+
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "log_loss": DOWN,
+        "roc_auc_ovr": UP,
+        "macro_f1": UP,
+        "accuracy": UP,
+        "calibration_error": DOWN,
+    }
 
     label: np.ndarray
     called: np.ndarray
@@ -49,7 +56,7 @@ class RankedClasses:
         Returns:
             Per name an array of shape (b,); NaN where it is undefined.
         """
-        refuse_unknown(names, _METRICS)
+        refuse_unknown(names, self.metrics)
         total = weights.sum(axis=1)
         known = weights @ self._one_hot(self.label)
         results = {}

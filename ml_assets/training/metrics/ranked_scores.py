@@ -1,55 +1,14 @@
 """Metrics of a probability for a binary outcome, computed for many weightings of the same rows at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import numpy as np
 
-from ml_assets.training.tasks import BINARY, METRICS, measured_metrics
-
-__all__ = ["METRICS", "Measurable", "RankedScores", "measure", "measure_weighted", "rank_scores", "refuse_unknown"]
+from ml_assets.training.metrics.measure import DOWN, UP, Metric, refuse_unknown
 
 CALIBRATION_BINS = 10
-BINARY_METRICS = measured_metrics(BINARY)
-
-
-class Measurable(Protocol):
-    """Predictions of n rows beside their labels, to be measured under any weights of these rows."""
-
-    def labels(self) -> np.ndarray:
-        """The labels in row order, shape (n,)."""
-
-    def weigh(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """The named metrics under each of b row weightings.
-
-        Args:
-            weights: shape (b, n), in row order; counts of a resample, or any weights >= 0.
-
-        Returns:
-            Per name an array of shape (b,); NaN where it is undefined.
-
-        Raises:
-            ValueError: a metric does not fit.
-        """
-
-
-def measure(scores: Measurable, names: Sequence[str] = BINARY_METRICS) -> dict[str, float]:
-    """The named metrics of the rows as they are; NaN where a class is absent and the metric needs both."""
-    ones = np.ones((1, len(scores.labels())))
-    return {name: float(values[0]) for name, values in scores.weigh(ones, names).items()}
-
-
-def measure_weighted(scores: Measurable, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """``scores.weigh(weights, names)``."""
-    return scores.weigh(weights, names)
-
-
-def refuse_unknown(names: Sequence[str], known: Sequence[str]) -> None:
-    """Raise ValueError if a metric is not one of the known."""
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(f"unknown metrics {unknown}: choose from {list(known)}")
 
 
 @dataclass(frozen=True)
@@ -59,6 +18,15 @@ class RankedScores:
     ``order`` sorts the rows by score; ``label`` and ``score`` are sorted, float64 of shape (n,);
     ``starts`` are the first positions of the g distinct scores.
     """
+
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "roc_auc": UP,
+        "average_precision": UP,
+        "log_loss": DOWN,
+        "brier": DOWN,
+        "calibration_error": DOWN,
+        "f1": UP,
+    }
 
     order: np.ndarray
     label: np.ndarray
@@ -92,7 +60,7 @@ class RankedScores:
         Returns:
             Per name an array of shape (b,); NaN where it is undefined.
         """
-        refuse_unknown(names, BINARY_METRICS)
+        refuse_unknown(names, self.metrics)
         sorted_weights = weights[:, self.order]
         results = {}
         with np.errstate(invalid="ignore", divide="ignore"):

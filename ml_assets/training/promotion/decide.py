@@ -11,10 +11,9 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.training.metrics.bootstrap import Interval, bootstrap
-from ml_assets.training.metrics.ranked_scores import METRICS
-from ml_assets.training.outcomes import align_classes, outcomes, pair
 from ml_assets.training.spec import ModelSpec, PromotionSpec
-from ml_assets.training.tasks import BINARY, MULTICLASS, Task
+from ml_assets.training.tasks import BINARY, find_metric, find_task
+from ml_assets.training.tasks.classes import align_classes
 
 if TYPE_CHECKING:
     from ml_assets.training.fit import TrainedModel
@@ -141,21 +140,22 @@ def compare_on_same_rows(
     challenger_threshold: float | None = 0.5,
     champion_threshold: float | None = 0.5,
     blocks: np.ndarray | None = None,
-    task: Task = BINARY,
+    task: str = BINARY,
 ) -> Interval:
     """Paired bootstrap of challenger minus champion in ``promotion.metric``; positive means a better
     challenger.
 
     Args:
         label: outcomes of shape (n,): 0/1 or boolean, numbers, or positions of classes; both scores are of these n
-            rows, in this order, and of the same order of classes (see ``outcomes.align_classes``).
+            rows, in this order, and of the same order of classes (see ``classes.align_classes``).
         challenger_threshold, champion_threshold: matter for f1 only.
         blocks: rows resampled together, see ``evaluate.time_blocks``.
     """
+    of = find_task(task)
     measured = bootstrap(
         {
-            "challenger": pair(label, challenger_score, task, challenger_threshold),
-            "champion": pair(label, champion_score, task, champion_threshold),
+            "challenger": of.pair(label, challenger_score, challenger_threshold),
+            "champion": of.pair(label, champion_score, champion_threshold),
         },
         resamples=promotion.resamples,
         seed=seed,
@@ -183,20 +183,18 @@ def compare_with_champion(
     """
     from ml_assets.training.evaluation.evaluate import time_blocks
     from ml_assets.training.fit import predict
-    from ml_assets.training.scored import read_scores, scored_classes
 
-    classes = scored_classes(reference) if spec.task == MULTICLASS else None
-    if scored_before is None:
-        theirs = predict(champion, reference)
-    else:
-        theirs = read_scores(scored_before, spec.task, champion.classes)
-    own = read_scores(reference, spec.task, classes)
-    if classes is not None:
+    of = find_task(spec.task)
+    classes = of.read_classes(reference)
+    before = scored_before
+    theirs = predict(champion, reference) if before is None else of.read_scores(before, champion.classes)
+    own = of.read_scores(reference, classes)
+    if classes is not None and champion.classes is not None:
         both = (*classes, *(name for name in champion.classes if name not in classes))
         own, theirs = align_classes(own, classes, both), align_classes(theirs, champion.classes, both)
         classes = both
     return compare_on_same_rows(
-        outcomes(reference[spec.label.column], spec.task, classes),
+        of.outcomes(reference[spec.label.column], classes),
         own,
         theirs,
         promotion=spec.promotion,
@@ -270,7 +268,7 @@ def decide_promotion(
 
 
 def _floor(metric: str, observed: float, floor: float) -> PromotionEvidence:
-    greater = METRICS[metric].greater_is_better
+    greater = find_metric(metric).greater_is_better
     return PromotionEvidence(
         name=metric,
         observed=observed,

@@ -12,12 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml_assets.training.encoding import Encoding
 from ml_assets.training.kinds.base import OnRound, Problem, find_kind
 from ml_assets.training.kinds.spaces import XGBOOST
-from ml_assets.training.metrics.ranked_scores import METRICS
-from ml_assets.training.outcomes import learn_classes, targets
 from ml_assets.training.sampling import sample_rows
 from ml_assets.training.search.study_storage import open_storage
 from ml_assets.training.spec import ParameterRange, SearchSpec, TrainingSpec
-from ml_assets.training.tasks import BINARY, MULTICLASS, Task
+from ml_assets.training.tasks import BINARY, find_metric, find_task
 
 if TYPE_CHECKING:
     import optuna
@@ -59,7 +57,7 @@ def search_parameters(
     seed: int,
     storage: str,
     on_trial: OnTrial | None = None,
-    task: Task = BINARY,
+    task: str = BINARY,
     kind: str = XGBOOST,
 ) -> TunedParameters:
     """Search with the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) and median pruning.
@@ -79,9 +77,10 @@ def search_parameters(
     """
     sample = sample_rows(train, search.rows, seed)
     encoding = Encoding.learn(sample, features)
-    classes = learn_classes(train[label]) if task == MULTICLASS else None
+    of = find_task(task)
+    classes = of.classes_of(train[label])
     problem = Problem(kind, task, metric, len(classes or ()), encoding, training, seed)
-    rows = tuple((encoding.encode(part), targets(part[label], task, classes)) for part in (sample, validation))
+    rows = tuple((encoding.encode(part), of.targets(part[label], classes)) for part in (sample, validation))
     fingerprint = _fingerprint(problem, rows, search)
     study = _open_study(f"{model}-{fingerprint[:12]}", storage, metric)
     data = None
@@ -147,7 +146,7 @@ def _fingerprint(problem: Problem, rows: tuple, search: SearchSpec) -> str:
 
 
 def _direction(metric: str) -> str:
-    return "maximize" if METRICS[metric].greater_is_better else "minimize"
+    return "maximize" if find_metric(metric).greater_is_better else "minimize"
 
 
 def _open_study(name: str, storage: str, metric: str) -> "optuna.Study":

@@ -1,4 +1,4 @@
-"""One of NannyML's estimators, fitted on a reference and asked per chunk and over all rows."""
+"""One of NannyML's estimators, fitted on a reference and evaluated per chunk and over all rows."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

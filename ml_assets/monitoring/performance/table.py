@@ -1,0 +1,69 @@
+"""The table of performance: one row per scope, chunk and metric."""
+
+import polars as pl
+
+from ml_assets.monitoring.chunks import CHUNK, Chunks
+from ml_assets.monitoring.spec import MonitoringSpec
+
+SCOPES = ("chunk", "period")
+
+
+def no_performance(moment: pl.DataType) -> pl.DataFrame:
+    """Return the table of a period without scored rows; ``moment`` is the type of their time."""
+    chunk = pl.Datetime("us", getattr(moment, "time_zone", None))
+    return pl.DataFrame(schema={"chunk_start": chunk, "chunk_end": chunk, **_TYPES})
+
+
+_TYPES = {
+    "rows": pl.Int64,
+    "scope": pl.String,
+    "kind": pl.String,
+    "metric": pl.String,
+    "value": pl.Float64,
+    "lower": pl.Float64,
+    "upper": pl.Float64,
+    "threshold": pl.Float64,
+    "missing": pl.Int64,
+    "past_errors": pl.Int64,
+    "margin": pl.Float64,
+    "alert": pl.Boolean,
+}
+
+
+def chunk_spans(chunks: Chunks, numbered: pl.DataFrame, dtype: pl.DataType) -> pl.DataFrame:
+    """Return every chunk, and the whole period, with its edges and its rows."""
+    return pl.concat(
+        [
+            chunks.table(numbered, dtype).with_columns(scope=pl.lit("chunk")),
+            chunks.whole(numbered, dtype).with_columns(scope=pl.lit("period")),
+        ]
+    )
+
+
+def performance_table(
+    values: pl.DataFrame,
+    spans: pl.DataFrame,
+    kind: str,
+    spec: MonitoringSpec,
+    more_floors: dict[str, float] | None = None,
+) -> pl.DataFrame:
+    """Add times, rows, thresholds and alerts; a chunk without rows stands there with null values."""
+    below, above = (_limit(limits) for limits in (spec.floors | (more_floors or {}), spec.ceilings))
+    if "missing" not in spans.columns:
+        spans = spans.with_columns(missing=pl.lit(None, pl.Int64))
+    alert = (pl.col("value") < below).fill_null(False) | (pl.col("value") > above).fill_null(False)
+    return (
+        spans.join(values.select("metric").unique(), how="cross")
+        .join(values, on=[CHUNK, "metric"], how="left", nulls_equal=True)
+        .with_columns(
+            kind=pl.lit(kind),
+            threshold=pl.coalesce(below, above),
+            alert=alert & (pl.col("rows") >= spec.min_chunk_rows),
+        )
+        .sort("scope", "metric", "chunk_start")
+        .select("chunk_start", "chunk_end", *_TYPES)
+    )
+
+
+def _limit(limits: dict[str, float]) -> pl.Expr:
+    return pl.col("metric").replace_strict(list(limits), list(limits.values()), default=None, return_dtype=pl.Float64)

@@ -1,0 +1,71 @@
+"""Metrics: which way each is better, and measuring predictions under many weightings of their rows at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Which way is better."""
+
+    greater_is_better: bool
+
+    @property
+    def sign(self) -> int:
+        """+1 or -1: multiply a difference by it and more is better."""
+        return 1 if self.greater_is_better else -1
+
+
+UP, DOWN = Metric(True), Metric(False)
+
+
+class Measurable(Protocol):
+    """Predictions of n rows beside their labels, to be measured under any weights of these rows."""
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """Every metric that can be measured, by name."""
+        ...
+
+    def labels(self) -> np.ndarray:
+        """Return the labels in row order, shape (n,)."""
+        ...
+
+    def weigh(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Measure the named metrics under each of b row weightings.
+
+        Args:
+            weights: shape (b, n), in row order; counts of a resample, or any weights >= 0.
+
+        Returns:
+            Per name an array of shape (b,); NaN where it is undefined.
+
+        Raises:
+            ValueError: a metric does not fit.
+        """
+        ...
+
+
+def measure(scores: Measurable, names: Sequence[str] | None = None) -> dict[str, float]:
+    """Measure the named metrics, by default all, of the rows as they are.
+
+    A value is NaN where a class is absent and the metric needs both.
+    """
+    ones = np.ones((1, len(scores.labels())))
+    wanted = list(scores.metrics) if names is None else names
+    return {name: float(values[0]) for name, values in scores.weigh(ones, wanted).items()}
+
+
+def measure_weighted(scores: Measurable, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return ``scores.weigh(weights, names)``."""
+    return scores.weigh(weights, names)
+
+
+def refuse_unknown(names: Sequence[str], known: Mapping[str, Metric]) -> None:
+    """Raise ValueError if a metric is not one of the known."""
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"unknown metrics {unknown}: choose from {list(known)}")

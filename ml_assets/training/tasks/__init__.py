@@ -1,0 +1,63 @@
+"""Tasks by name: what kind of outcome a model predicts. `task.py` says what a task is, the others are some."""
+
+from collections.abc import Iterable
+
+from ml_assets.extensions import Extensions
+from ml_assets.training.metrics.compared_values import PINBALL
+from ml_assets.training.metrics.measure import Metric
+from ml_assets.training.tasks.task import Task
+
+BINARY, MULTICLASS, REGRESSION = "binary", "multiclass", "regression"
+
+TASKS: Extensions[Task] = Extensions(
+    "ml_assets.tasks",
+    "task",
+    {
+        BINARY: "ml_assets.training.tasks.binary:TASK",
+        MULTICLASS: "ml_assets.training.tasks.multiclass:TASK",
+        REGRESSION: "ml_assets.training.tasks.regression:TASK",
+    },
+)
+
+
+def find_task(name: str) -> Task:
+    """Return the task that a declaration, a model or a record names.
+
+    Raises:
+        ExtensionError: there is no such task.
+    """
+    return TASKS.get(name)
+
+
+def tasks_where(holds: str) -> list[str]:
+    """Return the names of the tasks with a true attribute ``holds``, such as ``calibratable``."""
+    return [name for name in TASKS.names() if getattr(TASKS.get(name), holds)]
+
+
+def all_metrics() -> dict[str, Metric]:
+    """Return the metrics of every task, by name."""
+    return {name: metric for task in TASKS.names() for name, metric in TASKS.get(task).metrics.items()}
+
+
+def estimable_metrics() -> list[str]:
+    """Return the metrics of every task that can be estimated before labels are known."""
+    return list(dict.fromkeys(metric for task in TASKS.names() for metric in TASKS.get(task).estimable))
+
+
+def find_metric(name: str) -> Metric:
+    """Return which way a metric of any task is better.
+
+    Raises:
+        ValueError: no task has it.
+    """
+    metrics = all_metrics()
+    if name not in metrics:
+        raise ValueError(f"unknown metric '{name}': choose from {listed(metrics)}")
+    return metrics[name]
+
+
+def listed(metrics: Iterable[str]) -> str:
+    """Write metrics as words, the pinball losses as one."""
+    metrics = list(metrics)
+    names = [name for name in metrics if name not in PINBALL]
+    return ", ".join([*names, "pinball_0.01 to pinball_0.99"] if any(m in PINBALL for m in metrics) else names)

@@ -1,0 +1,164 @@
+"""A yes or no: the score is the probability of the positive class."""
+
+# ruff: noqa: ARG002 - a task takes what others need
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+
+from ml_assets.training.columns import PREDICTION, SCORE, ScoredColumns
+from ml_assets.training.metrics.measure import Measurable
+from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores
+from ml_assets.training.tasks.baselines import Baseline, fit_rates
+from ml_assets.training.tasks.task import Scorer, Task
+
+_LABEL, _SCORE = "__label", "__score"
+
+
+class Binary(Task):
+    """A yes or no."""
+
+    name = "binary"
+    described = "Probability that"
+    label_words = "boolean or integer 0/1"
+    learned_as = "binary"
+    metrics = RankedScores.metrics
+    measured = tuple(metrics)
+    optimised = ("roc_auc", "average_precision", "log_loss")
+    promoted_by = "roc_auc"
+    leak_metric = "roc_auc"
+    has_positive = True
+    calibratable = True
+    answers = "the probability and whether it reaches the threshold"
+    estimator = "confidence"
+    estimable: ClassVar[Mapping[str, str]] = {
+        "roc_auc": "roc_auc",
+        "average_precision": "average_precision",
+        "f1": "f1",
+    }
+    estimated = ("roc_auc", "f1")
+
+    def takes(self, dtype: pl.DataType) -> bool:
+        """Take booleans and whole numbers."""
+        return dtype == pl.Boolean or dtype.is_integer()
+
+    def check_labels(self, part: str, label: pl.Series, where: str) -> None:
+        """Demand 0 and 1, both of them."""
+        values = label.cast(pl.Int64).unique().sort().to_list()
+        if not set(values) <= {0, 1}:
+            raise ValueError(f"{where} has labels {values[:10]} in column {label.name}: a binary label is 0 or 1")
+        if len(values) < 2:
+            raise ValueError(f"{where} has only labels of class {values[0]}: make split.{part} longer, both are needed")
+
+    def outcomes(self, label: pl.Series, classes: Sequence[str] | None) -> np.ndarray:
+        """Return 0 and 1 as float64."""
+        return label.cast(pl.Float64).to_numpy()
+
+    def targets(self, label: pl.Series, classes: Sequence[str] | None) -> np.ndarray:
+        """Return 0 and 1 as float32."""
+        return label.cast(pl.Float32).to_numpy()
+
+    def pair(self, outcome: np.ndarray, score: np.ndarray, threshold: float | None = None) -> Measurable:
+        """Rank the rows by their score; without a threshold a row is called positive from 0.5 on."""
+        return rank_scores(outcome, score, 0.5 if threshold is None else threshold)
+
+    def choose_threshold(self, outcome: np.ndarray, score: np.ndarray) -> float:
+        """Choose the threshold with the highest F1."""
+        return best_f1_threshold(outcome, score)
+
+    def score_columns(self, model: Scorer, score: np.ndarray) -> list[pl.Series]:
+        """Return ``score``, the probability, and ``prediction``, whether it reaches the threshold."""
+        column = pl.Series(SCORE, score)
+        return [column, (column >= model.threshold).alias(PREDICTION)]
+
+    def summarise_predictions(self, prediction: pl.Series) -> dict[str, float | pl.DataFrame]:
+        """Count how many rows are called positive."""
+        return {"predicted_positive_share": prediction.mean()}
+
+    def fit_baseline(
+        self, train: pl.DataFrame, *, label: str, by: str | None, metric: str | None, classes: Sequence[str] | None
+    ) -> Baseline:
+        """Learn the share of positives."""
+        return fit_rates(train, pl.col(label).cast(pl.Float64), by)
+
+    def slice_columns(self, outcome: np.ndarray, score: np.ndarray) -> dict[str, np.ndarray]:
+        """Return outcome and score."""
+        return {_LABEL: outcome, _SCORE: score}
+
+    def slice_measures(self) -> dict[str, pl.Expr]:
+        """Measure prevalence, mean score, ROC AUC (null when only one class occurs) and Brier score."""
+        label, score = pl.col(_LABEL), pl.col(_SCORE)
+        positives = label.sum()
+        pairs = positives * (pl.len() - positives)
+        # Mann-Whitney: the rank sum of the positives counts the pairs in which the positive scores higher.
+        wins = score.rank("average").filter(label == 1).sum() - positives * (positives + 1) / 2
+        return {
+            "prevalence": label.mean(),
+            "mean_score": score.mean(),
+            "roc_auc": pl.when(pairs > 0).then(wins / pairs),
+            "brier": ((score - label) ** 2).mean(),
+        }
+
+    def plots(self, model: Scorer, outcome: np.ndarray, score: np.ndarray) -> dict[str, bytes]:
+        """Draw the ROC curve and the calibration."""
+        from ml_assets.training.plots import plot_calibration, plot_roc
+
+        return {"roc": plot_roc(outcome, score), "calibration": plot_calibration(outcome, score)}
+
+    def typed_scores(self, frame: pl.DataFrame, what: str, columns: ScoredColumns) -> pl.DataFrame:
+        """Cast the probability to Float64 and the prediction to Int64."""
+        score = frame[columns.probability].cast(pl.Float64)
+        bad = frame.height - score.is_between(0, 1).sum()
+        if bad:
+            raise ValueError(
+                f"{what}: {bad} of {frame.height} values of {columns.probability!r} are no probability 0..1"
+            )
+        return _zero_or_one(frame.with_columns(score), what, columns.prediction)
+
+    def typed_labels(self, frame: pl.DataFrame, what: str, columns: ScoredColumns) -> pl.DataFrame:
+        """Cast the label to Int64."""
+        return _zero_or_one(frame, what, columns.label)
+
+    def check_reference(self, known: pl.DataFrame, columns: ScoredColumns) -> None:
+        """Demand both classes."""
+        if known[columns.label].n_unique() < 2:
+            raise ValueError(
+                f"reference: {known.height} rows with a known {columns.label!r} hold fewer than two classes, "
+                "so nothing can be calibrated on them; use a longer reference"
+            )
+
+    def realised(self, rows: pl.DataFrame, columns: ScoredColumns, names: Sequence[str]) -> dict[str, float | None]:
+        """Measure the probabilities, but F1 of the prediction that was made, whatever the threshold then was."""
+        values = super().realised(rows, columns, [name for name in names if name != "f1"])
+        if "f1" in names:
+            values["f1"] = _f1(rows[columns.label], rows[columns.prediction])
+        return values
+
+
+def best_f1_threshold(label: np.ndarray, score: np.ndarray) -> float:
+    """Return the score from which calling a row positive gives the highest F1; of several, the highest score."""
+    order = np.argsort(-score, kind="stable")
+    label, score = np.asarray(label)[order], np.asarray(score, dtype=np.float64)[order]
+    hits = np.cumsum(label, dtype=np.float64)
+    f1 = 2 * hits / (np.arange(1, len(label) + 1) + hits[-1])
+    last_of_ties = np.r_[score[1:] < score[:-1], True]
+    return float(score[np.argmax(np.where(last_of_ties, f1, -1.0))])
+
+
+def _zero_or_one(frame: pl.DataFrame, what: str, column: str) -> pl.DataFrame:
+    """Cast ``column`` (numbers or Booleans) to Int64; ValueError if a value is neither 0 nor 1."""
+    values = frame[column].cast(pl.Float64)
+    bad = frame.height - values.is_in([0.0, 1.0]).sum()
+    if bad:
+        raise ValueError(f"{what}: {bad} of {frame.height} values of {column!r} are neither 0 nor 1")
+    return frame.with_columns(values.cast(pl.Int64))
+
+
+def _f1(label: pl.Series, prediction: pl.Series) -> float | None:
+    """Return the harmonic mean of precision and recall; None if nothing is, or is predicted, positive."""
+    named = int(label.sum() + prediction.sum())
+    return 2 * int((label & prediction).sum()) / named if named else None
+
+
+TASK = Binary()

@@ -1,0 +1,121 @@
+"""A number: the score is the predicted value."""
+
+# ruff: noqa: ARG002 - a task takes what others need
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+
+from ml_assets.training.columns import LOWER, PREDICTION, SCORE, UPPER, ScoredColumns
+from ml_assets.training.conformal import interval_ends
+from ml_assets.training.metrics.compared_values import PINBALL, ComparedValues, compare_values
+from ml_assets.training.metrics.concordance import concordance
+from ml_assets.training.metrics.measure import Measurable
+from ml_assets.training.tasks.baselines import Baseline, fit_rates
+from ml_assets.training.tasks.task import Scorer, Task
+
+_LABEL, _SCORE = "__label", "__score"
+
+
+class Regression(Task):
+    """A number."""
+
+    name = "regression"
+    described = "How much"
+    label_words = "a number"
+    learned_as = "regression"
+    metrics = ComparedValues.metrics
+    measured = ("mae", "rmse", "r2")
+    optimised = ("mae", "rmse", *PINBALL)
+    leak_metric = "concordance"
+    has_intervals = True
+    relative_drop = True
+    answers = "the value"
+    importance_unit = "unit of the label"
+    estimator = "loss"
+    estimable: ClassVar[Mapping[str, str]] = {"mae": "mae", "rmse": "rmse"}
+    estimated = ("mae", "rmse")
+
+    def takes(self, dtype: pl.DataType) -> bool:
+        """Take numbers."""
+        return dtype.is_numeric()
+
+    def check_labels(self, part: str, label: pl.Series, where: str) -> None:
+        """Demand finite numbers that vary."""
+        strange = label.len() - label.cast(pl.Float64).is_finite().sum()
+        if strange:
+            raise ValueError(f"{where} has {strange} labels in column {label.name} that are no finite numbers")
+        if label.n_unique() < 2:
+            raise ValueError(f"{where} has only the label {label[0]}: make split.{part} longer, it has to vary")
+
+    def outcomes(self, label: pl.Series, classes: Sequence[str] | None) -> np.ndarray:
+        """Return the numbers as float64."""
+        return label.cast(pl.Float64).to_numpy()
+
+    def pair(self, outcome: np.ndarray, score: np.ndarray, threshold: float | None = None) -> Measurable:
+        """Put known beside predicted numbers."""
+        return compare_values(outcome, score)
+
+    def score_columns(self, model: Scorer, score: np.ndarray) -> list[pl.Series]:
+        """Return ``score`` and ``prediction``, both the value, and with intervals ``lower`` and ``upper``."""
+        columns = [pl.Series(SCORE, score), pl.Series(PREDICTION, score)]
+        if model.intervals is None:
+            return columns
+        lower, upper = interval_ends(model.intervals, score)
+        return [*columns, pl.Series(LOWER, lower), pl.Series(UPPER, upper)]
+
+    def fit_baseline(
+        self, train: pl.DataFrame, *, label: str, by: str | None, metric: str | None, classes: Sequence[str] | None
+    ) -> Baseline:
+        """Learn the best constant: the median under mae, the quantile under a pinball loss, else the mean."""
+        quantile = 0.5 if metric == "mae" else PINBALL.get(metric or "")
+        return fit_rates(train, pl.col(label).cast(pl.Float64), by, quantile)
+
+    def slice_columns(self, outcome: np.ndarray, score: np.ndarray) -> dict[str, np.ndarray]:
+        """Return outcome and score."""
+        return {_LABEL: outcome, _SCORE: score}
+
+    def slice_measures(self) -> dict[str, pl.Expr]:
+        """Measure the means of label and score, MAE and RMSE."""
+        label, score = pl.col(_LABEL), pl.col(_SCORE)
+        return {
+            "mean_label": label.mean(),
+            "mean_score": score.mean(),
+            "mae": (score - label).abs().mean(),
+            "rmse": ((score - label) ** 2).mean().sqrt(),
+        }
+
+    def plots(self, model: Scorer, outcome: np.ndarray, score: np.ndarray) -> dict[str, bytes]:
+        """Draw the residuals."""
+        from ml_assets.training.plots import plot_residuals
+
+        ends = None if model.intervals is None else interval_ends(model.intervals, score)
+        return {"residuals": plot_residuals(outcome, score, ends)}
+
+    def leak_strength(self, outcome: np.ndarray, score: np.ndarray) -> float:
+        """Measure the share of pairs of rows that the feature puts in the right order."""
+        return concordance(outcome, score)
+
+    def typed_scores(self, frame: pl.DataFrame, what: str, columns: ScoredColumns) -> pl.DataFrame:
+        """Cast the prediction to Float64."""
+        return _finite(frame, what, columns.prediction)
+
+    def typed_labels(self, frame: pl.DataFrame, what: str, columns: ScoredColumns) -> pl.DataFrame:
+        """Cast the label to Float64."""
+        return _finite(frame, what, columns.label)
+
+    def measurable(self, rows: pl.DataFrame, columns: ScoredColumns) -> Measurable:
+        """Measure the prediction, which is typed."""
+        return self.pair(self.outcomes(rows[columns.label], None), rows[columns.prediction].to_numpy())
+
+
+def _finite(frame: pl.DataFrame, what: str, column: str) -> pl.DataFrame:
+    values = frame[column].cast(pl.Float64)
+    bad = frame.height - values.is_finite().sum()
+    if bad:
+        raise ValueError(f"{what}: {bad} of {frame.height} values of {column!r} are no finite number")
+    return frame.with_columns(values)
+
+
+TASK = Regression()
