@@ -7,6 +7,7 @@ import dagster as dg
 
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import EXPERIMENT
+from ml_assets.registry.trackers.known import MLFLOW
 
 if TYPE_CHECKING:
     from ml_assets.online.stores.protocol import OnlineStore
@@ -54,13 +55,14 @@ class OnlineStoreResource(dg.ConfigurableResource):
 
 
 class RegistryResource(dg.ConfigurableResource):
-    """MLflow: its tracking address and where it keeps artifacts."""
+    """MLflow: its tracking address and where it keeps artifacts; and the trackers that follow its runs."""
 
     tracking_uri: str
     artifacts: str = ""
     experiment: str = EXPERIMENT
+    trackers: list[str] = [MLFLOW]
 
     def open(self) -> "Registry":
         from ml_assets.registry.registry import Registry
 
-        return Registry(self.tracking_uri, self.artifacts or None, self.experiment)
+        return Registry(self.tracking_uri, self.artifacts or None, self.experiment, self.trackers)

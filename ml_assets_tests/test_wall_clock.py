@@ -13,7 +13,7 @@ ALLOWED = {
     "automation": "a sensor looks now",
     "commands": "a command is given now",
     "serving/http/app.py": "a request comes now",
-    "registry/recorder.py": "MLflow is told when a run began",
+    "registry/trackers/mlflow.py": "MLflow is told when a run began",
 }
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns"}
 

@@ -79,7 +79,7 @@ def test_a_run_keeps_what_it_was_told_and_where_it_comes_from(registry, plain_cl
     with registry.training_run("train m", ORIGIN, tags={"partition": "2024-03"}) as run:
         run.log_parameters({"max_depth": 3, "grow_policy": "lossguide"})
         run.log_metrics({"roc_auc": 0.75})
-        run.log_history("validation_roc_auc", [0.6, 0.7])
+        run.log_curve("validation_roc_auc", [0.6, 0.7])
         run.log_files({"plots/roc.png": b"\x89PNG", "note.txt": "hello"})
         run.log_json("evaluation.json", {"rows": 3})
         assert plain_client.get_run(run.run_id).info.status == "RUNNING"
@@ -108,8 +108,8 @@ def test_a_run_keeps_what_it_was_told_and_where_it_comes_from(registry, plain_cl
 def test_a_run_that_has_ended_takes_more(registry, plain_client):
     with registry.training_run("train m", ORIGIN) as run:
         pass
-    registry.recorder(run.run_id).log_metrics({"holdout_roc_auc": 0.7})
-    registry.recorder(run.run_id).set_tags({"promoted": "true"})
+    registry.resumed_run(run.run_id).log_metrics({"holdout_roc_auc": 0.7})
+    registry.resumed_run(run.run_id).set_tags({"promoted": "true"})
     found = plain_client.get_run(run.run_id)
     assert (found.info.status, found.data.metrics) == ("FINISHED", {"holdout_roc_auc": 0.7})
     assert found.data.tags["promoted"] == "true"
@@ -306,7 +306,7 @@ def test_a_store_that_was_moved_or_copied_goes_on(tmp_path, model, carry):
     moved = registry_in(after)
     np.testing.assert_array_equal(predict(moved.load("carried", alias="champion"), rows(2)), predict(model, rows(2)))
     second = register(moved, model, "carried")
-    moved.recorder(second.run_id).log_files({"plots/roc.png": b"\x89PNG"})
+    moved.resumed_run(second.run_id).log_files({"plots/roc.png": b"\x89PNG"})
     assert len(list(after.rglob("roc.png"))) == 1
     assert len(list(after.rglob("MLmodel"))) == 2
     with closing(sqlite3.connect(after / "mlflow.db")) as connection:

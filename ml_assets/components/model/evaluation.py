@@ -114,13 +114,13 @@ def _evaluation(model: ModelContext) -> dg.AssetsDefinition:
             task=spec.task,
         )
         plots = _plots(fitted, holdout[label], score, importance)
-        run = mlflow.recorder(trained.run_id)
+        run = mlflow.resumed_run(trained.run_id)
         run.log_metrics({f"holdout_{name}": value for name, value in measured.values.items()})
         key_of_rows = model.key("training_set")
         run.log_dataset(
             holdout, name=key_of_rows, table=key_of_rows, version=tables.version(key_of_rows), used_for="evaluation"
         )
-        run.log_files({f"plots/{name}.png": png for name, png in plots.items()})
+        run.log_plots(plots)
         shares = importance.select(pl.lit(IMPORTANCE).alias("subject"), metric="feature", value="share")
         rows = pl.concat([measured.metrics, _long(measured.slices), shares], how="diagonal")
         written, stored = replace_as_of(tables, model.key("evaluation"), moment, rows, trained.version)
@@ -357,7 +357,7 @@ def _annotate(mlflow: "Registry", trained: TrainedVersion, decision: "PromotionR
         description=f"Trained as of {trained.as_of[:10]}. {decision.reason}",
         tags={"decision": answer, "decision_rule": decision.rule},
     )
-    mlflow.recorder(trained.run_id).set_tags({"decision": answer, "version": trained.version})
+    mlflow.resumed_run(trained.run_id).set_tags({"decision": answer, "version": trained.version})
 
 
 @dataclass(frozen=True)

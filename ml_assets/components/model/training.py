@@ -294,7 +294,7 @@ def _model(model: ModelContext) -> dg.AssetsDefinition:
                 intervals=spec.intervals,
             )
             run.log_parameters(fitted.parameters | {"trees": fitted.best_iteration + 1})
-            run.log_history(f"validation_{spec.metric}", fitted.history)
+            run.log_curve(f"validation_{spec.metric}", fitted.history)
             key = model.key("training_set")
             for part, rows in (("training", train), ("validation", validation)):
                 run.log_dataset(rows, name=key, table=key, version=tables.version(key), used_for=part)

@@ -1,0 +1,1 @@
+"""Trackers: MLflow, which is the registry too, and what else listens to the same runs."""
