@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from pydantic import Field
 
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import EXPERIMENT
@@ -60,7 +61,7 @@ class RegistryResource(dg.ConfigurableResource):
     tracking_uri: str
     artifacts: str = ""
     experiment: str = EXPERIMENT
-    trackers: list[str] = [MLFLOW]
+    trackers: list[str] = Field(default=[MLFLOW])
 
     def open(self) -> "Registry":
         from ml_assets.registry.registry import Registry

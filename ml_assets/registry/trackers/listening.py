@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 Listener = TypeVar("Listener")
 Result = TypeVar("Result")
 
-_LOG = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 _LONGEST = 250
 """Characters of an error that are kept: MLflow's tags take some more."""
 
@@ -36,7 +36,7 @@ class Listening(Generic[Listener]):
             try:
                 results[name] = act(listener)
             except Exception as error:  # a tracker's failure, whatever it is, must not lose a training
-                _LOG.exception("tracker %s failed and is left out from here on", name)
+                _logger.exception("tracker %s failed and is left out from here on", name)
                 failed[name] = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
                 del self._listeners[name]
         if failed:
