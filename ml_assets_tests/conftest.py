@@ -1,6 +1,10 @@
 """Small projects of a made-up shop, loaded as Dagster loads the real one, over a lake in a temporary folder."""
 
+import os
+import shutil
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -13,9 +17,12 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from filelock import FileLock
 
+from ml_assets.addresses import sqlite_path, sqlite_url
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import Registry
+from ml_assets.registry.store import database
 from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource, RegistryResource
 
 CONTRACTS = """
@@ -141,6 +148,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path.parent.name != "live", item.path not in slow))
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory) -> Path:
+    """A folder of this run of the tests, the same in every worker."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tracking_tables(shared_folder):
+    """MLflow takes a second to create its tables: it does so once, and each new store of a test begins as a copy."""
+    create, template = database.create_tables, shared_folder / "tracking.db"
+
+    def copy(url: str, artifact_root: str) -> None:
+        with FileLock(f"{template}.lock"):
+            if not template.exists():
+                create(sqlite_url(template), str(shared_folder))
+        shutil.copyfile(template, sqlite_path(url))
+        with closing(sqlite3.connect(sqlite_path(url))) as connection, connection:
+            connection.execute("UPDATE experiments SET artifact_location = ?", (f"{artifact_root}/0",))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "create_tables", copy)
+        yield create
 
 
 @pytest.fixture(scope="session")

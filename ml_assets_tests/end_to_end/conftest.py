@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 PROJECT = Path(__file__).parents[2]
-EVERY = 4  # one flight in four: enough for every part of the split and every weekly chunk
+EVERY = 16  # one flight in sixteen: enough for every part of the split and every weekly chunk
 LAST = "2013-10"
 
 
@@ -58,13 +58,10 @@ def start(slice_path):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, start):
+def finished(tmp_path_factory, shared_folder, start):
     """A home in which the lifecycle has ended, and what it printed: lived once, and copied for each worker."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    lived, printed = shared / "lived", shared / "printed.json"
-    with FileLock(shared / "lived.lock"):
+    lived, printed = shared_folder / "lived", shared_folder / "printed.json"
+    with FileLock(shared_folder / "lived.lock"):
         if not printed.exists():
             process = start(lived, "--json")
             output = process.communicate(timeout=900)

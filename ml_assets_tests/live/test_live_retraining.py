@@ -1,6 +1,7 @@
 """The real daemon over a made-up shop: files are dropped into a folder, and all the rest happens by itself."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,28 +106,40 @@ class LiveShop:
         return "\n".join([*runs, (self.home.root / "daemon.log").read_text()[-6000:]])
 
 
-@pytest.fixture
-def shop(make_project, made_up_orders, tmp_path_factory, monkeypatch):
-    delivered, root = tmp_path_factory.mktemp("delivered"), tmp_path_factory.mktemp("home")
+@pytest.fixture(scope="module")
+def lived(make_project, made_up_orders, tmp_path_factory):
+    """The shop on the day after its first training, and a copy of its home as it is then."""
+    delivered, root = tmp_path_factory.mktemp("delivered"), tmp_path_factory.mktemp("live") / "home"
     folder = make_project(*made_up_orders.declared(delivered, **MODEL)).folder
     (folder / "definitions.py").write_text((PACKAGE / "definitions.py").read_text())
-    for name in [name for name in os.environ if name.startswith(("ML_ASSETS", "DAGSTER"))]:
-        monkeypatch.delenv(name)
-    for name in ("ML_ASSETS_HOME", "DAGSTER_HOME"):
-        monkeypatch.setenv(name, str(root))
-    home = Home.from_environment()
-    home.prepare()
-    monkeypatch.chdir(folder)
-    load_current.cache_clear()
-    opened = LiveShop(folder, delivered, home, made_up_orders)
-    for month in HISTORY:
-        opened.deliver(month)
-    MainJob(home, "shop").live("2024-04-01", as_json=True)
-    assert opened.champion() == "1"
-    yield opened
-    while opened.processes:
-        opened.kill()
-    load_current.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("ML_ASSETS", "DAGSTER"))]:
+            patch.delenv(name)
+        for name in ("ML_ASSETS_HOME", "DAGSTER_HOME"):
+            patch.setenv(name, str(root))
+        home = Home.from_environment()
+        home.prepare()
+        patch.chdir(folder)
+        load_current.cache_clear()
+        shop = LiveShop(folder, delivered, home, made_up_orders)
+        for month in HISTORY:
+            shop.deliver(month)
+        MainJob(home, "shop").live("2024-04-01", as_json=True)
+        assert shop.champion() == "1"
+        shutil.copytree(root, root.with_name("first"))
+        yield shop
+        load_current.cache_clear()
+
+
+@pytest.fixture
+def shop(lived):
+    for late in set(lived.delivered.iterdir()) - {lived.delivered / f"{month}.csv" for month in HISTORY}:
+        late.unlink()
+    shutil.rmtree(lived.home.root)
+    shutil.copytree(lived.home.root.with_name("first"), lived.home.root)
+    yield lived
+    while lived.processes:
+        lived.kill()
 
 
 def test_a_drifted_drop_ends_in_a_new_champion_and_a_calm_one_in_nothing(shop):

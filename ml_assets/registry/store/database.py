@@ -26,13 +26,7 @@ def ensure_tracking_store(tracking_uri: str, artifact_root: str | None) -> None:
     if path is None:
         return
 
-    def create_tables(url: str) -> None:
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-        store = SqlAlchemyStore(url, str(artifact_root or Path(path).parent))
-        store.engine.dispose()
-
-    create_whole(path, create_tables)
+    create_whole(path, lambda url: create_tables(url, str(artifact_root or path.parent)))
     root = None if artifact_root is None else local_path(artifact_root)
     # Only what lies beside the database has come along with it; one that homes share follows none of them.
     if root is not None and root.absolute().parent == path.absolute().parent:
@@ -42,6 +36,13 @@ def ensure_tracking_store(tracking_uri: str, artifact_root: str | None) -> None:
             raise RegistryUnreadable(
                 f"the registry {path} cannot be read ({error}): put back a copy of it, or see ML_ASSETS_MLFLOW"
             ) from error
+
+
+def create_tables(url: str, artifact_root: str) -> None:
+    """Let MLflow create its tables in an SQLite file, and its first experiment with files below `artifact_root`."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(url, artifact_root).engine.dispose()
 
 
 def _follow(path: Path, root: Path) -> None:
