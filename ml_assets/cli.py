@@ -105,9 +105,9 @@ def try_out(
     """
     import json
 
-    from ml_assets.commands.experiment import trial
     from ml_assets.automation.projects import find_model
     from ml_assets.commands.console import open_console
+    from ml_assets.commands.experiment import trial
     from ml_assets.lake import Lake
 
     home = _prepared()
@@ -325,8 +325,8 @@ def served(
     as_json: Json = False,
 ) -> None:
     """Gather what was served, drop by drop, and hold it against what the features should have been."""
-    from ml_assets.commands.serving import served_job
     from ml_assets.commands.console import open_console
+    from ml_assets.commands.serving import served_job
 
     home, console = _prepared(), open_console(to_errors=True)
     try:

@@ -27,6 +27,8 @@ from ml_assets.components.stages import (
     TRAINING,
 )
 
+pytestmark = pytest.mark.slow
+
 MONTHLY = dg.TimeWindowPartitionsDefinition(start="2024-01", end="2024-07", fmt="%Y-%m", cron_schedule="0 0 1 * *")
 JANUARY, FEBRUARY, MARCH, APRIL = "2024-01", "2024-02", "2024-03", "2024-04"
 HISTORY = [JANUARY, FEBRUARY]

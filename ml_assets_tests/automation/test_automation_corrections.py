@@ -22,6 +22,8 @@ from ml_assets.features.engine.compute import compute_features
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
 
+pytestmark = pytest.mark.slow
+
 MONTHLY = {"grain": "monthly", "start": "2024-01", "end": "2024-09"}
 JANUARY, FEBRUARY, MARCH, APRIL, MAY, JUNE, JULY = (f"2024-0{number}" for number in range(1, 8))
 VIEWS = ["buying", "last", "order", "turnover"]

@@ -13,6 +13,8 @@ from ml_assets import cli
 from ml_assets.commands.init.project import create_project
 from ml_assets.registry.registry import Registry
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).parent / "ml-assets"
 SAYS = {

@@ -32,6 +32,8 @@ from ml_assets.resources import RegistryResource
 from ml_assets.retraining.decide import read_decisions
 from ml_assets.retraining.replay.report import as_json, render_replay
 
+pytestmark = pytest.mark.slow
+
 HISTORY, APRIL = ["2024-01", "2024-02", "2024-03"], "2024-04"
 CUT_OFF = "2024-04-01"
 STARTED = dg.DagsterRunStatus.STARTED

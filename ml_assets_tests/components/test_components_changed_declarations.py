@@ -11,6 +11,8 @@ import yaml
 
 from ml_assets.training.fit import predict
 
+pytestmark = pytest.mark.slow
+
 HISTORY, APRIL, MAY = ["2024-01", "2024-02", "2024-03"], "2024-04", "2024-05"
 FIRST, SECOND = "2024-04-01", "2024-05-01"
 TABLES = ("orders/raw", "orders/validated", "orders/quarantine")

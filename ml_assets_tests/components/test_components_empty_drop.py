@@ -3,6 +3,8 @@
 import polars as pl
 import pytest
 
+pytestmark = pytest.mark.slow
+
 HISTORY, EMPTY, NEXT = ["2024-01", "2024-02", "2024-03"], "2024-04", "2024-05"
 FIRST = "2024-04-01"
 TABLES = ("orders/raw", "orders/validated", "orders/quarantine", "features/order", "features/buying")

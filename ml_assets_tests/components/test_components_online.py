@@ -21,6 +21,8 @@ from ml_assets.online.stores.opening import open_store
 from ml_assets.online.values.moments import VALID_FROM
 from ml_assets.online.values.record import Build, microseconds
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(sys.executable).parent / "ml-assets"
 SCHEMA = {"store": pl.String, "known": pl.Datetime("us", "UTC"), "amount": pl.Float64}
 SALES = {

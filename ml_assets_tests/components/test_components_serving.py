@@ -16,6 +16,8 @@ from ml_assets.online.stores.opening import open_store
 from ml_assets.scoring.predictor import Predictor
 from ml_assets.serving.log.request_log import DAY, Answered, LogSchema, log_frame
 
+pytestmark = pytest.mark.slow
+
 HISTORY, DROP = ["2024-01", "2024-02", "2024-03"], "2024-04"
 HABITS = {
     "name": "habits", "description": "What came back.", "spine": "orders", "entity": ["customer"],

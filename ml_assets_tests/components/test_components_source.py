@@ -7,6 +7,8 @@ import dagster as dg
 import polars as pl
 import pytest
 
+pytestmark = pytest.mark.slow
+
 JANUARY, FEBRUARY, MARCH = "2024-01", "2024-02", "2024-03"
 CHECKS = {"contract", "conservation", "completeness", "unique_key", "row_count"}
 

@@ -11,6 +11,8 @@ from sklearn.metrics import f1_score, log_loss, mean_absolute_error, r2_score
 
 from ml_assets.training.fit import predict
 
+pytestmark = pytest.mark.slow
+
 HISTORY, APRIL = ["2024-01", "2024-02", "2024-03"], "2024-04"
 FIRST, SECOND = "2024-04-01", "2024-05-01"
 FIRST_MOMENT, SECOND_MOMENT = "2024-04-01T00:00:00+00:00", "2024-05-01T00:00:00+00:00"

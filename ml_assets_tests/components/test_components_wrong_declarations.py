@@ -16,6 +16,8 @@ from ml_assets.commands.init.project import create_project
 from ml_assets.declarations.problems import DeclarationError
 from ml_assets.project import load_current, load_project
 
+pytestmark = pytest.mark.slow
+
 NAME = "wrongly_declared"
 ORDERS, PICKED, MODEL = "orders/defs.yaml", "views/defs.yaml", "model/defs.yaml"
 

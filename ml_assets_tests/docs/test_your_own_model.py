@@ -12,6 +12,8 @@ import pytest
 
 from ml_assets.lake import Lake
 
+pytestmark = pytest.mark.slow
+
 TUTORIAL = Path(__file__).parents[2] / "docs" / "your-own-model.md"
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

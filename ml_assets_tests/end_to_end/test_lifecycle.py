@@ -10,6 +10,8 @@ import pytest
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import Registry
 
+pytestmark = pytest.mark.slow
+
 LAST = "2013-10"
 UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 

@@ -14,6 +14,8 @@ from ml_assets.features.engine.parts import compute_features_in_parts
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.spec import FeatureViewSpec
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2024, 3, 1, tzinfo=UTC)
 MOMENT = pl.Datetime("us", "UTC")
 SPINE = {"shop": pl.String, "counter": pl.Int32, "due": MOMENT}

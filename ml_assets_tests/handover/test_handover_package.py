@@ -17,6 +17,8 @@ from ml_assets.training.fit import calibrated
 from ml_assets.training.kinds.xgboost_onnx import to_onnx
 from ml_assets.training.scored import scored
 
+pytestmark = pytest.mark.slow
+
 NATIVE = {"model.json", "encoding.json", "score.py", "estimator.py", "requirements.txt", "README.md"}
 SERVICE = NATIVE | {"service.py", "bentofile.yaml", "name.txt"}
 

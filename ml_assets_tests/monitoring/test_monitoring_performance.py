@@ -8,6 +8,8 @@ from sklearn import metrics
 from ml_assets.monitoring.performance.watch import estimate_performance, realise_performance
 from ml_assets.monitoring.spec import MonitoringSpec
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2021, 5, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
 COLUMNS = {"probability": "score", "prediction": "decided", "label": "bought", "time": "at"}

@@ -13,6 +13,8 @@ from ml_assets.monitoring.report.plots import plot_distribution, plot_distributi
 from ml_assets.monitoring.report.render import render_report
 from ml_assets.monitoring.spec import MonitoringSpec
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2021, 5, 1, tzinfo=UTC)
 EVIL = "<script>alert('$x^$')</script>"
 SPEC = MonitoringSpec(floors={"roc_auc": 0.7}, exclude=["<i>weekday</i>"])

@@ -20,6 +20,8 @@ from ml_assets.online.push import push_facts
 from ml_assets.online.stores.protocol import FRESH, UNSEEN
 from ml_assets.online.values.record import microseconds
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2024, 3, 1, tzinfo=UTC)
 MOMENT = pl.Datetime("us", "UTC")
 MAX_AGE = timedelta(minutes=8)

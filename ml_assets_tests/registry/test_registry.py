@@ -20,6 +20,8 @@ from ml_assets.registry.store.quiet_mlflow import import_mlflow
 from ml_assets.training.fit import fit_model, predict
 from ml_assets.training.spec import TrainingSpec
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = RunOrigin(
     dagster_run_id="dagster-1",
     code_commit="abc123",

@@ -18,6 +18,8 @@ from ml_assets.training.promotion.decide import (
     roll_back_decision,
 )
 
+pytestmark = pytest.mark.slow
+
 MOMENT, NOW = "2024-05-01T00:00:00+00:00", datetime(2024, 5, 2, tzinfo=UTC)
 
 

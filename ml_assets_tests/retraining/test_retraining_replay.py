@@ -20,6 +20,8 @@ from ml_assets.training.fit import predict
 from ml_assets.training.spec import ModelSpec
 from ml_assets.training.splits import split_by_time
 
+pytestmark = pytest.mark.slow
+
 DAY = timedelta(days=1)
 FEATURES = ["a", "b", "c"]
 CHANGE = datetime(2021, 5, 1, tzinfo=UTC)

@@ -21,6 +21,8 @@ from ml_assets.scaffolding.view import infer_view
 from ml_assets.sources.read import read_drops
 from ml_assets.sources.spec import SourceSpec
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2024, 1, 1, tzinfo=UTC)
 MOMENT = pl.Datetime("us", "UTC")
 

@@ -15,6 +15,8 @@ from ml_assets.scoring import predictor
 from ml_assets.scoring.predictor import Predictor
 from ml_assets.training.kinds.xgboost_onnx import NotAsOnnx, booster_to_onnx, open_booster, to_onnx
 
+pytestmark = pytest.mark.slow
+
 CATEGORIES = 40
 
 

@@ -14,6 +14,8 @@ from ml_assets.scaffolding.source import Wanted, infer_source
 from ml_assets.sources.errors import SourceError
 from ml_assets.sources.read import list_drops, read_drops
 
+pytestmark = pytest.mark.slow
+
 VARIABLE = "TYPES_DATABASE"
 QUERY = "select * from held"
 

@@ -19,6 +19,8 @@ from ml_assets.sources.placement import place_rows
 from ml_assets.sources.read import fingerprint, list_drops, read_drops
 from ml_assets.sources.watch import due_drops, watch
 
+pytestmark = pytest.mark.slow
+
 
 def _beside(name):
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))

@@ -15,6 +15,8 @@ from ml_assets.training.search.search import search_history, search_parameters
 from ml_assets.training.spec import IntervalSpec, SearchSpec, TrainingSpec
 from ml_assets.training.tasks import find_task
 
+pytestmark = pytest.mark.slow
+
 FEATURES = ["kind", "a b", "noise"]
 TRAINING = TrainingSpec(threads=1, max_rounds=60, early_stopping_rounds=10, max_bin=64)
 TREES = ["xgboost", "lightgbm"]

@@ -13,6 +13,8 @@ from ml_assets.training.search.search import search_history, search_parameters
 from ml_assets.training.search.study_storage import open_storage
 from ml_assets.training.spec import ParameterRange, SearchSpec, TrainingSpec
 
+pytestmark = pytest.mark.slow
+
 SPACE = {
     "learning_rate": ParameterRange(low=0.05, high=0.5, log=True),
     "max_depth": ParameterRange(low=1, high=4, integer=True),

@@ -9,6 +9,8 @@ from ml_assets.lake import Lake
 from ml_assets.transform.build import build_models
 from ml_assets.transform.project import DbtFailed, DbtProject
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 
 FILES = {
