@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from ml_assets.declarations.reading import Fault
-from ml_assets.declarations.specs import DeclaredModel, DeclaredSource, DeclaredSpine, DeclaredView
+from ml_assets.declarations.specs import DeclaredModel, DeclaredSource, DeclaredSpine, DeclaredView, name_of
 from ml_assets.sources.drops.grains import WHOLE
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -86,7 +86,7 @@ class DeclaredProject:
         return next(where for where, one in self.placed if one is spec)
 
     def _named(self, kind: type[Spec]) -> dict[str, Spec]:
-        return {spec.name: spec for _, spec in self.placed if isinstance(spec, kind)}
+        return {name_of(spec): spec for _, spec in self.placed if isinstance(spec, kind)}
 
 
 @dataclass(frozen=True)

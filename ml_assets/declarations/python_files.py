@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ml_assets.declarations.problems import DeclarationError
-from ml_assets.declarations.specs import SPECS
+from ml_assets.declarations.specs import SPECS, name_of
 
 _declared: list[tuple[BaseModel, int]] | None = None
 
@@ -58,13 +58,16 @@ def _reading(package: str) -> Iterator[list[tuple[BaseModel, int]]]:
 
 
 def _note(module: str, *specs: BaseModel) -> None:
-    line = inspect.currentframe().f_back.f_lineno
+    """Stand in for ``ml_assets.declare`` while a file is read without Dagster."""
+    line = inspect.stack(0)[1].lineno
     namespace = sys.modules[module]
     for spec in specs:
-        if hasattr(namespace, spec.name):
-            raise DeclarationError(f"{namespace.__file__}:{line}: name: {spec.name!r} is there already")
-        setattr(namespace, spec.name, spec)
-        _declared.append((spec, line))
+        name = name_of(spec)
+        if hasattr(namespace, name):
+            raise DeclarationError(f"{namespace.__file__}:{line}: name: {name!r} is there already")
+        setattr(namespace, name, spec)
+        if _declared is not None:
+            _declared.append((spec, line))
 
 
 def module_of(file: Path, root: Path, package: str) -> str:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from ml_assets.code_version import DeclaringProject
 from ml_assets.declarations.problems import DeclarationError, FieldProblem, Path, problems_of
 from ml_assets.declarations.python_files import NeedsDagster, module_of, read_python_file
-from ml_assets.declarations.specs import SPECS
+from ml_assets.declarations.specs import SPECS, name_of
 from ml_assets.declarations.user_code import blame
 
 _YAML_NAMES = ("defs.yaml", "defs.yml", "component.yaml")
@@ -136,7 +136,7 @@ class _Reader:
             return
         shown = file.relative_to(self._project.folder)
         for spec, line in declared:
-            where = _always(f"{shown}:{line}: {spec.name}")
+            where = _always(f"{shown}:{line}: {name_of(spec)}")
             self.found.declarations.append(Declaration(spec, use_case, where))
 
     def _fault(self, use_case: str, message: str) -> None:
@@ -162,7 +162,7 @@ def _without_twins(found: ProjectDeclarations) -> ProjectDeclarations:
         named.setdefault((type(one.spec), name or str(id(one))), []).append(one)
     twins = [one for many in named.values() if len(many) > 1 for one in many]
     faults = [
-        Fault(one.use_case, one.told(f"{one.spec.name!r} is declared {_times(named, one)} times", ("name",)))
+        Fault(one.use_case, one.told(f"{name_of(one.spec)!r} is declared {_times(named, one)} times", ("name",)))
         for one in twins
     ]
     kept = [one for one in found.declarations if not any(one is twin for twin in twins)]
@@ -170,4 +170,4 @@ def _without_twins(found: ProjectDeclarations) -> ProjectDeclarations:
 
 
 def _times(named: dict[tuple[type, str], list[Declaration]], one: Declaration) -> int:
-    return len(named[type(one.spec), one.spec.name])
+    return len(named[type(one.spec), name_of(one.spec)])

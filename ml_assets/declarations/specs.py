@@ -69,7 +69,9 @@ class DeclaredView(FeatureViewSpec):
 class DeclaredModel(ModelSpec):
     """A model: tuned, trained, evaluated, promoted, scored and watched."""
 
-    spine: str = Field(description="Name of the spine that holds the rows to predict.")
+    spine: str = Field(  # pyright: ignore[reportIncompatibleVariableOverride] - a model in a project must name it
+        description="Name of the spine that holds the rows to predict."
+    )
     monitoring: MonitoringSpec = Field(
         default_factory=MonitoringSpec, description="How the model is watched in production."
     )
@@ -113,3 +115,8 @@ SPECS: dict[str, type[BaseModel]] = {
     "Spine": DeclaredSpine,
 }
 """What a declaration's type is called in this package -> its fields."""
+
+
+def name_of(spec: BaseModel) -> str:
+    """Return a declaration's name; that of its class where the kind has none, as `DbtTables`."""
+    return getattr(spec, "name", None) or type(spec).__name__

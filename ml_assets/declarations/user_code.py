@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ml_assets.code_version import PACKAGE
 from ml_assets.declarations.problems import problems_of
@@ -25,7 +25,7 @@ def blame(error: BaseException, project: Path) -> str | None:
     file, line = place
     where = f"{file.relative_to(project)}:{line}"
     if isinstance(error, ValidationError):
-        return "\n".join(problem.told(lambda _: where) for problem in problems_of(error, object, None))
+        return "\n".join(problem.told(lambda _: where) for problem in problems_of(error, BaseModel, None))
     # A refusal of ours says by itself what is wrong.
     kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
     message = error.msg if isinstance(error, SyntaxError) else str(error)

@@ -104,7 +104,7 @@ def completeness(frame: pl.DataFrame, required: Sequence[str], max_missing_share
         raise ValueError(f"required columns {unknown} are not in the table; it has {frame.columns}")
     missing = frame.select(is_missing(name, frame.schema[name]).sum() for name in required)
     shares = {name: missing[name].item() / frame.height if frame.height else 0.0 for name in required}
-    worst = max(shares, key=shares.get, default=None)
+    worst = max(shares, key=lambda name: shares[name], default=None)
     value = shares[worst] if worst else 0.0
     evidence = {"worst_column": worst, "missing_share": shares, "rows": frame.height}
     return CheckMeasurement("completeness", value, max_missing_share, value <= max_missing_share, evidence)

@@ -112,10 +112,10 @@ NOT_KEPT = {
 
 def _not_kept(dtype: pl.DataType) -> str | None:
     """What to declare in place of a type that a Delta table would lose or change; None for one that it keeps."""
-    if dtype == pl.Datetime and (dtype.time_unit != "us" or dtype.time_zone not in (None, "UTC")):
+    if isinstance(dtype, pl.Datetime) and (dtype.time_unit != "us" or dtype.time_zone not in (None, "UTC")):
         zone = ', "UTC"' if dtype.time_zone else ""
         return f'declare pl.Datetime("us"{zone})'
-    if dtype == pl.Duration and dtype.time_unit != "us":
+    if isinstance(dtype, pl.Duration) and dtype.time_unit != "us":
         return 'declare pl.Duration("us")'
     return NOT_KEPT.get(dtype.base_type())
 
@@ -149,7 +149,7 @@ def _refused(schema: "pa.DataFrameSchema") -> str | None:
         dtype = _instance(column.dtype.type)
         if advice := _not_kept(dtype):
             return f"column {name!r} is {dtype}, which no table keeps: {advice}"
-    for check in [*schema.checks, *(check for column in schema.columns.values() for check in column.checks)]:
+    for check in [*(schema.checks or []), *(check for column in schema.columns.values() for check in column.checks)]:
         if check.raise_warning:
             return f"rule {check.name!r} only warns; a broken rule sends its row to quarantine, so drop it"
     return None

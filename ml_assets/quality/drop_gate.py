@@ -71,8 +71,8 @@ def gate_drop(
     verdicts: list[Verdict] = []
     outside, repeated, held_by = _nowhere(frame), _nowhere(frame), ()
     if is_placed_by_file(source):
-        outside = lies_outside(frame[source.drops.column], drop, source.drops)
-        verdicts.append((_in_period(source.drops.column, drop), outside))
+        outside = lies_outside(frame[source.drops.cut_column], drop, source.drops)
+        verdicts.append((_in_period(source.drops.cut_column, drop), outside))
     if has_keys_across_drops(source) and validated:
         held = _keys_elsewhere(frame, source.key_columns, validated)
         repeated, held_by = _has_key(frame, held, source.key_columns), tuple(held[DROP].unique().sort())
@@ -149,7 +149,7 @@ def _keys_elsewhere(frame: pl.DataFrame, key: Sequence[str], validated: Sequence
     # The range lets the reader skip files: most keys grow with time.
     # A text alone would be taken for the name of a column.
     ends = {name: [pl.lit(end, keys[name].dtype) for end in (keys[name].min(), keys[name].max())] for name in key}
-    inside = pl.all_horizontal(pl.col(name).is_between(*ends[name]) for name in key)
+    inside = pl.all_horizontal(pl.col(name).is_between(ends[name][0], ends[name][1]) for name in key)
     stored = pl.concat([table.select(*key, DROP) for table in validated]).filter(inside)
     return stored.join(keys.lazy(), on=list(key), how="semi").collect(engine="streaming")
 

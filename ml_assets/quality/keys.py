@@ -34,4 +34,4 @@ def _among_sharers(columns: Sequence[str], frame: pl.DataFrame, verdict: pl.Expr
         return sharers
     rows = sharers.arg_true()
     guilty = rows.filter(frame[rows].select(verdict).to_series())
-    return pl.select(pl.int_range(frame.height, dtype=guilty.dtype).is_in(guilty.implode())).to_series()
+    return pl.select(pl.int_range(frame.height).is_in(guilty.cast(pl.Int64).implode())).to_series()

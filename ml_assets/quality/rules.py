@@ -38,7 +38,7 @@ class Rule:
     sets_aside: bool = False
 
 
-def row_rule(method: Callable[[type], pl.Expr]) -> classmethod:
+def row_rule(method: Callable[[Any], pl.Expr]) -> Any:
     """Declare a rule across columns: a method of a Pandera model that returns one Boolean expression per row.
 
     The method's name names the rule, its docstring describes it, the expression tells its columns. A row for
@@ -93,7 +93,7 @@ def _stated(
         for check in column.checks:
             rule = Rule(f"{name}: {check.error or check.name}", (name,), check.description or "")
             yield rule, partial(_breaches, check, name)
-    for check in schema.checks:
+    for check in schema.checks or []:
         expression = (check.statistics or {}).get("expression")
         columns = tuple(dict.fromkeys(expression(contract).meta.root_names())) if expression else ()
         yield Rule(check.name, columns, check.description or ""), partial(_breaches, check, None)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Literal
 
 import polars as pl
@@ -13,6 +14,7 @@ from ml_assets.sources.errors import DeliveryFault
 from ml_assets.sources.values.typed import typed_column
 
 Role = Literal["label", "label_known_at"]
+Number = int | float | Decimal
 
 MOST_CHOICES = 20
 """Distinct texts, from two on, up to which a column is a list of choices, if each comes up ten times on average."""
@@ -37,8 +39,8 @@ class Column:
     dtype: pl.DataType
     nullable: bool = False
     choices: tuple[str, ...] = ()
-    smallest: float | None = None
-    largest: float | None = None
+    smallest: Number | None = None
+    largest: Number | None = None
     role: Role | None = None
 
     @property
@@ -85,7 +87,8 @@ def _described(values: pl.Series) -> Column:
     if values.dtype.is_numeric() and values.count():
         finite = values.drop_nulls().filter(values.drop_nulls().is_finite()) if values.dtype.is_float() else values
         if finite.count():
-            return Column(values.name, values.dtype, nullable, smallest=finite.min(), largest=finite.max())
+            smallest, largest = (value if isinstance(value, Number) else None for value in (finite.min(), finite.max()))
+            return Column(values.name, values.dtype, nullable, smallest=smallest, largest=largest)
     return Column(values.name, values.dtype, nullable, choices=_choices(values))
 
 
@@ -94,7 +97,7 @@ def _choices(values: pl.Series) -> tuple[str, ...]:
         return ()
     distinct = values.drop_nulls().unique()
     few = 1 < len(distinct) <= MOST_CHOICES and values.count() >= 10 * len(distinct)
-    return tuple(distinct.sort()) if few and distinct.str.len_chars().max() <= LONGEST_CHOICE else ()
+    return tuple(distinct.sort()) if few and (distinct.str.len_chars() <= LONGEST_CHOICE).all() else ()
 
 
 def _kept(values: pl.Series) -> pl.Series | str:
@@ -102,6 +105,7 @@ def _kept(values: pl.Series) -> pl.Series | str:
     candidates = _candidates(values.dtype)
     if not candidates:
         return f"{values.dtype}: {NOT_KEPT.get(values.dtype.base_type(), 'no table keeps it')}"
+    reason = ""
     for dtype in candidates:
         try:
             return typed_column(values, dtype)
@@ -112,11 +116,11 @@ def _kept(values: pl.Series) -> pl.Series | str:
 
 def _candidates(given: pl.DataType) -> list[pl.DataType]:
     """The types to declare for one that is delivered, the best first; none where a table cannot hold it."""
-    if given == pl.Datetime:
+    if isinstance(given, pl.Datetime):
         return [pl.Datetime("us", "UTC" if given.time_zone else None)]
     if given.is_integer():
         return [pl.Int64(), pl.String()] if given in (pl.UInt64, pl.Int128, pl.UInt128) else [pl.Int64()]
-    if given.is_decimal():
+    if isinstance(given, pl.Decimal):
         whole = given.scale == 0
         return [*([pl.Int64()] if whole else []), pl.Float64(), *([pl.String()] if whole else []), given]
     if given.is_float():

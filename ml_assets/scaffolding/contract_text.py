@@ -7,7 +7,7 @@ import re
 
 import polars as pl
 
-from ml_assets.scaffolding.columns import Column
+from ml_assets.scaffolding.columns import Column, Number
 from ml_assets.scaffolding.errors import ScaffoldError
 
 HEADER = '''"""What a row of {name} must satisfy; a row that does not goes to quarantine.
@@ -55,12 +55,12 @@ def render_contract(table: str, columns: list[Column], key: list[str], origin: s
 
 def dtype_text(dtype: pl.DataType) -> str:
     """The type as Python writes it, such as `pl.Datetime("us", "UTC")`."""
-    if dtype == pl.Datetime:
+    if isinstance(dtype, pl.Datetime):
         zone = f', "{dtype.time_zone}"' if dtype.time_zone else ""
         return f'pl.Datetime("{dtype.time_unit}"{zone})'
-    if dtype == pl.Duration:
+    if isinstance(dtype, pl.Duration):
         return f'pl.Duration("{dtype.time_unit}")'
-    if dtype == pl.Decimal:
+    if isinstance(dtype, pl.Decimal):
         return f"pl.Decimal({dtype.precision}, {dtype.scale})"
     return f"pl.{dtype}"
 
@@ -85,13 +85,13 @@ def _field(attribute: str, column: Column, key: list[str]) -> str:
 
 
 def _seen(column: Column) -> list[str]:
-    if column.smallest is None or column.smallest == column.largest:
+    if column.smallest is None or column.largest is None or column.smallest == column.largest:
         return []
     low, high = (_number(value) for value in (column.smallest, column.largest))
     return [f"    # The sample has {low} to {high}; bound it by ge= and le= where the meaning does."]
 
 
-def _number(value: float) -> str:
+def _number(value: Number) -> str:
     return f"{value:.6g}" if isinstance(value, float) and not math.isinf(value) else str(value)
 
 

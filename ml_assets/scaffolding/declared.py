@@ -19,19 +19,25 @@ VALIDATED = "/validated"
 class SpineFields(Protocol):
     """A spine: its rows' table, key and prediction time."""
 
-    name: str
-    table: str
-    key: list[str]
-    time: str
-    drops: Drops
+    @property
+    def name(self) -> str: ...
+    @property
+    def table(self) -> str: ...
+    @property
+    def key(self) -> list[str]: ...
+    @property
+    def time(self) -> str: ...
+    @property
+    def drops(self) -> Drops: ...
 
 
 class ViewFields(Protocol):
     """A feature view: the spine that it is computed for, and its features."""
 
-    name: str
-    spine: str
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def spine(self) -> str: ...
     @property
     def feature_names(self) -> list[str]: ...
 
@@ -91,7 +97,7 @@ def named(columns: list[Column]) -> str:
 
 
 def _spoken(dtype: pl.DataType) -> str:
-    if dtype == pl.Datetime:
+    if isinstance(dtype, pl.Datetime):
         return f"moment in {dtype.time_zone}" if dtype.time_zone else "time without a zone"
     words = {pl.String: "text", pl.Boolean: "true or false", pl.Date: "date"}
     return words.get(dtype.base_type(), str(dtype))

@@ -134,13 +134,20 @@ def check_no_leak(declared: ExistingDeclarations, label: LabelColumns, views: Se
 def _split(spine: SpineFields, label: LabelColumns, history: pl.DataFrame | None) -> tuple[dict[str, str], str]:
     if history is None or history.is_empty():
         return DEFAULT_SPLIT, "A guess, as no rows could be read: the gap is how long a label takes."
-    times = history[spine.time]
-    span = days_of(times.max() - times.min())
+    time = pl.col(spine.time)
+    spans = history.select(age=time.max() - time, delay=pl.col(label.known_at) - time)
+    span = days_of(_longest(spans["age"]))
     parts = {part: f"{max(1, min(MOST_DAYS, int(span * share)))}d" for part, share in SHARES.items()}
-    delay = (history[label.known_at] - times).drop_nulls().max() or timedelta(0)
+    delay = _longest(spans["delay"])
     gap = f"{days_of(delay)}d"
     note = f"Told from {history.height} rows over {span} days; the slowest label took {_spoken(delay)}."
     return {**parts, "gap": gap}, note
+
+
+def _longest(spans: pl.Series) -> timedelta:
+    """Return the longest duration; none where there are only nulls."""
+    longest = spans.drop_nulls().max()
+    return longest if isinstance(longest, timedelta) else timedelta(0)
 
 
 def _spoken(delay: timedelta) -> str:

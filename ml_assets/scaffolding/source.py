@@ -14,9 +14,9 @@ from ml_assets.scaffolding.contract_text import contract_name, render_contract
 from ml_assets.scaffolding.declared import check_column, named
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.samples.sample import Sample
-from ml_assets.scaffolding.samples.sniff import describe_dialect
-from ml_assets.scaffolding.samples.texts import Told, tell_texts
+from ml_assets.scaffolding.samples.texts import Day, Told, tell_texts
 from ml_assets.sources.csv.order import RowOrder, with_order
+from ml_assets.sources.csv.sniff import describe_dialect
 from ml_assets.sources.drops.cut import lies_outside
 from ml_assets.sources.drops.grains import WHOLE, name_at
 from ml_assets.sources.drops.spec import Drops
@@ -133,8 +133,8 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
     for option in ("timestamp", "label", "known_at"):
         if given := getattr(wanted, option):
             check_column(f"--{option.replace('_', '-')}", given, columns)
-    for given, role in ((wanted.label, "label"), (wanted.known_at, "label_known_at")):
-        columns = with_role(columns, given, role) if given else columns
+    columns = with_role(columns, wanted.label, "label") if wanted.label else columns
+    columns = with_role(columns, wanted.known_at, "label_known_at") if wanted.known_at else columns
     key, key_note = _key(name, list(wanted.key), wanted.timestamp, columns, rows, sample.unnamed)
     columns = [column for column in columns if column.name not in sample.unnamed or column.name in key]
     csv = told.dialect.model_dump(exclude_defaults=True) if sample.dialect else {}
@@ -205,7 +205,8 @@ def _left_out(without: Mapping[str, str]) -> str:
 
 def _told(wanted: Wanted, sample: Sample) -> Told:
     """What the sample's texts stand for, and times without a zone as moments, as far as they can be declared."""
-    moments = {name: day for name, day in ((wanted.timestamp, "start"), (wanted.known_at, "end")) if name}
+    moments: dict[str, Day] = {wanted.known_at: "end"} if wanted.known_at else {}
+    moments |= {} if wanted.timestamp is None or wanted.timestamp in moments else {wanted.timestamp: "start"}
     # The rows of a query are cut into drops by the database, which knows no formats of ours.
     fixed = [wanted.timestamp] if "query" in wanted.where and wanted.timestamp else []
     return tell_texts(sample.table, sample.dialect, wanted.time_zone, moments, fixed)
@@ -284,7 +285,7 @@ def _drops(
     wanted: Wanted, sample: Sample, columns: list[Column], rows: pl.DataFrame
 ) -> tuple[dict[str, str] | None, str]:
     zone = {} if wanted.time_zone == "UTC" else {"time_zone": wanted.time_zone}
-    if sample.drops:
+    if sample.drops and sample.grain:
         drops = Drops(grain=sample.grain, **zone, start=sample.drops[0])
         placed = _placed_by(wanted.timestamp, drops, sample, columns, rows)
         told = {"grain": sample.grain, **({"column": placed} if placed else {}), **zone, "start": sample.drops[0]}
@@ -330,7 +331,10 @@ def _lies_in_files(values: pl.Series, drops: Drops, sample: Sample) -> bool:
     return bool(sample.read)
 
 
-def _wall_clock(moment: date | datetime, zone: str) -> datetime:
+def _wall_clock(moment: object, zone: str) -> datetime:
+    """Return a date or moment as the clock of the zone shows it."""
+    if not isinstance(moment, date):
+        raise TypeError(f"{moment!r} is no date")
     if not isinstance(moment, datetime):
         return datetime.combine(moment, datetime.min.time())
     return moment.astimezone(ZoneInfo(zone)) if moment.tzinfo else moment

@@ -11,6 +11,8 @@ from ml_assets.scaffolding.declared import ExistingDeclarations, SpineFields, ch
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.label import find_label
 from ml_assets.scaffolding.source import FRESHNESS
+from ml_assets.sources.drops.grains import WHOLE
+from ml_assets.sources.spec import SourceSpec
 
 WINDOWS = ("7d", "28d")
 
@@ -75,19 +77,25 @@ class _Table:
     label: str
 
     @property
-    def is_static(self) -> bool:
+    def source(self) -> SourceSpec:
+        """The source whose validated rows the table holds."""
         source = self.declared.source_of(self.key)
-        return self.key != self.spine.table and source.drops.grain == "whole"
+        if source is None:
+            raise ScaffoldError(f"{self.key} is the table of no source: declare the view by hand")
+        return source
+
+    @property
+    def is_static(self) -> bool:
+        return self.key != self.spine.table and self.source.drops.grain == WHOLE
 
     @property
     def facts(self) -> list[Column]:
         """Columns that say something of the row and not of its outcome: neither keys nor times nor the label."""
-        source = self.declared.source_of(self.key)
         outcome = self._outcome
         return [
             column
             for column in self.columns
-            if column.name not in {*source.key_columns, *(self.spine.key if self.key == self.spine.table else ())}
+            if column.name not in {*self.source.key_columns, *(self.spine.key if self.key == self.spine.table else ())}
             and column.name != outcome
             and column.role is None
             and column.dtype not in (pl.Date, pl.Datetime)
@@ -118,7 +126,7 @@ def _row_view(rows: _Table) -> NewView:
 
 
 def _lookup_view(rows: _Table, name: str, entity: list[str]) -> NewView:
-    source = rows.declared.source_of(rows.key)
+    source = rows.source
     keys = entity or list(source.key_columns)
     of_spine = {column.name for column in rows.declared.columns_of(rows.spine.table)}
     if of_spine and (strange := [key for key in keys if key not in of_spine]):
@@ -173,7 +181,7 @@ def _known_at(rows: _Table, known_at: str) -> Column:
         return check_column("--known-at", known_at, rows.columns)
     if rows.key == rows.spine.table:
         return check_column("--known-at", rows.spine.time, rows.columns)
-    source = rows.declared.source_of(rows.key)
+    source = rows.source
     moments = [column for column in rows.columns if column.is_moment and column.role is None]
     if source.drops.column in [column.name for column in moments]:
         return check_column("--known-at", source.drops.column, rows.columns)

@@ -21,9 +21,9 @@ def content_hash(frame: pl.DataFrame) -> str:
         kind, parts = _canonical(column)
         digest.update(f"{column.name!r}:{kind}:{len(column)}:{column.null_count()};".encode())
         if column.null_count():
-            digest.update(np.packbits(column.is_null().to_numpy()))
+            digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
         for part in parts:
-            digest.update(part)
+            digest.update(part if isinstance(part, bytes) else part.data)
     return digest.hexdigest()
 
 

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ml_assets.sources.databases.query import count_placed
-from ml_assets.sources.delivery import load
-from ml_assets.sources.drops.cut import as_starts
-from ml_assets.sources.drops.grains import drop_start
-from ml_assets.sources.files.fetch import held_partitions, locate
-from ml_assets.sources.read import blaming, starts_of
+from ml_assets.sources.files.fetch import locate
+from ml_assets.sources.files.listing import held_partitions
+from ml_assets.sources.read import blaming
 from ml_assets.sources.schema import Schema
 from ml_assets.sources.spec import SourceSpec
 
@@ -48,14 +45,13 @@ def place_rows(spec: SourceSpec, schema: Schema, ingested: Iterable[str]) -> Pla
     with blaming(spec, ["all"]):
         if spec.cut_by is None:
             return Placement({}, 0, _strange_files(spec))
-        counts = count_placed(spec, schema, held) if spec.format == "sql" else _counted(spec, schema, held)
-    drops = spec.drops
+        counts = spec.reader.count_rows(spec, schema, held)
     places = {
-        f"before {drops.start}": counts["before"],
-        f"from {drops.end} on": counts["after"],
-        f"without {spec.cut_by}": counts["unknown"],
+        f"before {spec.drops.start}": counts.before,
+        f"from {spec.drops.end} on": counts.after,
+        f"without {spec.cut_by}": counts.unknown,
     }
-    return Placement({place: rows for place, rows in places.items() if rows}, counts["waiting"])
+    return Placement({place: rows for place, rows in places.items() if rows}, counts.waiting)
 
 
 def placement_table(placed: Placement) -> pl.DataFrame:
@@ -65,18 +61,6 @@ def placement_table(placed: Placement) -> pl.DataFrame:
     rows += [(f"file {name}", None, False) for name in placed.files]
     schema = {"place": pl.String, "rows": pl.Int64, "waits": pl.Boolean}
     return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def _counted(spec: SourceSpec, schema: Schema, held: list[str]) -> dict[str, int]:
-    table, _ = load(spec, None, schema, [spec.cut_by])
-    starts = starts_of(spec, table, schema)
-    first = drop_start(spec.drops.grain, spec.drops.start)
-    before = int((starts < first).sum())
-    after = 0 if spec.drops.end is None else int((starts >= drop_start(spec.drops.grain, spec.drops.end)).sum())
-    taken = int(starts.is_in(as_starts([drop_start(spec.drops.grain, name) for name in held]).implode()).sum())
-    unknown = starts.null_count()
-    waiting = len(starts) - unknown - before - after - taken
-    return {"before": before, "after": after, "unknown": unknown, "waiting": waiting}
 
 
 def _strange_files(spec: SourceSpec) -> tuple[str, ...]:

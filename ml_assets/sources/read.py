@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import polars as pl
 
 from ml_assets.sources.content_hash import content_hash
-from ml_assets.sources.databases.query import query_digests, query_state
-from ml_assets.sources.delivery import load
-from ml_assets.sources.drops.cut import as_starts, check_placed, drop_names, period_starts
+from ml_assets.sources.delivery import load, starts_of
+from ml_assets.sources.drops.cut import as_starts
 from ml_assets.sources.drops.grains import GRAINS, WHOLE, drop_start
 from ml_assets.sources.errors import DeliveryFault, SourceError
-from ml_assets.sources.files.fetch import exists, fetch, held_partitions, locate, parquet_files
-from ml_assets.sources.readers.scan import delta_version
+from ml_assets.sources.files.fetch import locate
+from ml_assets.sources.files.listing import held_partitions
 from ml_assets.sources.schema import Schema
-from ml_assets.sources.spec import CONTENT_HASH, DROP, PARTITION, WITH_NULLS, SourceSpec
-from ml_assets.sources.values.declared import cutting_column, declared_frame, empty_frame
+from ml_assets.sources.spec import CONTENT_HASH, DROP, SourceSpec
+from ml_assets.sources.values.declared import declared_frame, empty_frame
+from ml_assets.sources.values.exact import first_true
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def read_drops(spec: SourceSpec, partitions: list[str] | None, schema: Schema) -
     """
     names = list_drops(spec, schema) if partitions is None else partitions
     _check_declared(spec, names)
-    if PARTITION in spec.where.template:
+    if spec.where.file_per_drop:
         drops = [drop for name in names for drop in _read_file(spec, [name], schema)]
     else:
         drops = _read_file(spec, names, schema) if names else []
@@ -67,27 +67,11 @@ def list_drops(spec: SourceSpec, schema: Schema) -> list[str]:
 
 def _held(spec: SourceSpec, schema: Schema) -> list[str]:
     drops = spec.drops
-    if spec.format == "sql":
-        if drops.grain == WHOLE:
-            return [] if query_state(spec) is None else [WHOLE]
-        return list(query_digests(spec, schema))
-    address = locate(spec.where)
-    if PARTITION in address:
-        return held_partitions(address, drops.names)
-    if not _is_there(spec.format, address):
-        return []
+    if spec.where.file_per_drop:
+        return held_partitions(locate(spec.where), drops.names)
     if drops.grain == WHOLE:
-        return [WHOLE]
-    table, _ = load(spec, None, schema, [drops.column])
-    starts = starts_of(spec, table, schema)
-    check_placed(drops, len(starts), starts.null_count())
-    return drop_names(starts, drops)
-
-
-def _is_there(file_format: str, address: str) -> bool:
-    if file_format == "delta":
-        return delta_version(address) is not None
-    return bool(parquet_files(address)[0]) if file_format == "parquet" else exists(address)
+        return [WHOLE] if spec.reader.exists(spec) else []
+    return spec.reader.held(spec, schema)
 
 
 def fingerprint(spec: SourceSpec, partitions: list[str], schema: Schema) -> str:
@@ -101,30 +85,13 @@ def fingerprint(spec: SourceSpec, partitions: list[str], schema: Schema) -> str:
         ValueError: a partition is asked for that the declaration does not have.
     """
     _check_declared(spec, partitions)
-    one_file_each = PARTITION in spec.where.template or not partitions
+    one_file_each = spec.where.file_per_drop or not partitions
     files = [[name] for name in sorted(partitions)] if one_file_each else [partitions]
     digest = hashlib.sha256()
     for names in files:
         with blaming(spec, names):
-            if spec.format in WITH_NULLS:
-                digest.update(content_hash(load(spec, names, schema, list(schema))[0]).encode())
-            elif spec.cut_by is None:
-                digest.update(_bytes_hash(spec, names[0]))
-            else:
-                digest.update(_rows_hash(spec, names, schema))
+            digest.update(spec.reader.digest(spec, names, schema))
     return digest.hexdigest()
-
-
-def _rows_hash(spec: SourceSpec, names: list[str], schema: Schema) -> bytes:
-    try:
-        return "".join(drop.content_hash for drop in read_drops(spec, names, schema).values()).encode()
-    except SourceError:
-        # The run that reads it says what is wrong; here it only has to differ once the file is another.
-        return _bytes_hash(spec, names[0])
-
-
-def _bytes_hash(spec: SourceSpec, name: str) -> bytes:
-    return hashlib.sha256(fetch(locate(spec.where).replace(PARTITION, name))).digest()
 
 
 def _read_file(spec: SourceSpec, names: list[str], schema: Schema) -> list[Drop]:
@@ -147,7 +114,7 @@ def _cut(spec: SourceSpec, table: pl.DataFrame, names: list[str], schema: Schema
         frame = declared_frame(spec, table, schema, rows)
     except DeliveryFault as fault:
         if fault.row is not None:
-            fault.drop = named[starts[(rows == fault.row).arg_max()]]
+            fault.drop = named[starts[first_true(rows == fault.row)]]
         raise
     parts = frame.with_columns(starts.alias(DROP)).partition_by(DROP, as_dict=True, include_key=False)
     return {named[start]: part for (start,), part in parts.items()}
@@ -164,23 +131,6 @@ def _drop(spec: SourceSpec, name: str, frame: pl.DataFrame, extra: tuple[str, ..
     digest = content_hash(frame)
     frame = frame.with_columns(pl.lit(name).alias(DROP), pl.lit(digest).alias(CONTENT_HASH))
     return Drop(name, frame, digest, extra)
-
-
-def starts_of(spec: SourceSpec, table: pl.DataFrame, schema: Schema) -> pl.Series:
-    """The start of each row's drop, as `period_starts` tells it, by the column that the table is cut by.
-
-    Raises:
-        DeliveryFault: the contract has no such column, or a value of it is of the wrong type.
-    """
-    column = spec.drops.column
-    if column not in schema:
-        raise DeliveryFault(
-            "missing column",
-            "drops are cut by it, but the contract has none",
-            "change `drops.column`",
-            column,
-        )
-    return period_starts(cutting_column(spec, table[column], schema[column]), spec.drops)
 
 
 def _check_declared(spec: SourceSpec, names: list[str]) -> None:

@@ -1,7 +1,7 @@
 """How a team declares a source: where it lies, how it is cut into drops, and what it must satisfy."""
 
 import re
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -10,84 +10,23 @@ from ml_assets.sources.csv.dialect import CsvDialect
 from ml_assets.sources.csv.order import RowOrder
 from ml_assets.sources.drops.grains import GRAINS, WHOLE
 from ml_assets.sources.drops.spec import Drops
+from ml_assets.sources.formats import READERS, format_of, list_formats
 from ml_assets.sources.values.column import ColumnFormat
+from ml_assets.sources.where import PARTITION, Where
 
-FORMATS = ("csv.zip", "csv.gz", "csv", "parquet", "delta")
-WITH_NULLS = {"parquet": "a Parquet file", "delta": "a Delta table", "sql": "a query"}
-PARTITION = "{partition}"
+if TYPE_CHECKING:
+    from ml_assets.sources.readers.reader import SourceReader
+
 DROP = "_drop"
 """Column of every table of a source: the drop that a row came in."""
 CONTENT_HASH = "_content_hash"
 """Column of the raw table: the SHA-256 of its drop's rows."""
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TEAM_OR_EMAIL = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 # Constraints of the nested models are validators, not `Field(ge=...)` or `Annotated`: Dagster resolves a
 # nested plain model only if every field has a bare type.
-
-
-class Where(BaseModel):
-    """The place of the rows: `path`, or `package` and `file`, or `query` and `connection`."""
-
-    # A URL put in place of its variable's name must not be repeated in the error about it.
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    path: str | None = Field(
-        default=None,
-        description="Local path or URL (file://, http(s)://, s3://) of a file, of a folder of Parquet files, with hive "
-        "partitions (key=value folders) or without, or of a Delta table; {partition} stands for the drop's name.",
-    )
-    package: str | None = Field(
-        default=None,
-        description="Installed top-level Python package that holds the file; it is not imported.",
-    )
-    file: str | None = Field(
-        default=None, description="Path of the file inside `package`; {partition} stands for the drop's name."
-    )
-    query: str | None = Field(
-        default=None,
-        description="One SQL SELECT in the database's own dialect; only the rows of the asked drops are fetched.",
-    )
-    connection: str | None = Field(
-        default=None,
-        description="Name of the environment variable with the connection URL of the database, such as "
-        "postgresql://user:password@host:5432/database, mysql://... or sqlite:////folder/file.db.",
-    )
-    changed: str | None = Field(
-        default=None,
-        description="Column of `query` whose maximum grows with every row added or changed, such as an updated_at with "
-        "an index: by it a look notices changes. By default rows are counted and the largest keys compared, "
-        "which misses a row changed in place.",
-    )
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        given = {name for name in ("path", "package", "file", "query", "connection") if getattr(self, name) is not None}
-        if given not in ({"path"}, {"package", "file"}, {"query", "connection"}):
-            raise ValueError(
-                "where: give either `path`, or both `package` and `file`, or both `query` and `connection`"
-            )
-        if self.changed is not None and self.query is None:
-            raise ValueError("where: `changed` is a column of `query`; leave it out")
-        if self.connection is not None and not _VARIABLE.fullmatch(self.connection):
-            raise ValueError(
-                "where: `connection` is the name of the environment variable that holds the URL, such as "
-                "SHOP_DATABASE, and never the URL itself"
-            )
-        if self.query is not None and PARTITION in self.query:
-            raise ValueError(f"where: {PARTITION} belongs into a path; a query is cut by `drops.column`")
-        if self.package and "." in self.package:
-            raise ValueError(
-                f"where: package {self.package!r} must be a top-level package; put its folders into `file`"
-            )
-        return self
-
-    @property
-    def template(self) -> str:
-        """`path` or `file`, still with its placeholder; empty for a query."""
-        return self.path or self.file or ""
 
 
 class RowCount(BaseModel):
@@ -114,8 +53,10 @@ class SourceSpec(BaseModel):
     description: str = Field(description="What a row of the table is and who delivers it.")
     owners: list[str] = Field(default_factory=list, description="Who answers for it: e-mail addresses or team:<name>.")
     where: Where = Field(description="Where the rows lie: a file, a folder, a table or a query.")
-    format: Literal["csv", "csv.zip", "csv.gz", "parquet", "delta", "sql"] | None = Field(
-        default=None, description="How the rows are kept; by default told from the path's ending, and sql for a query."
+    format: str | None = Field(
+        default=None,
+        description="How the rows are kept; by default told from the path's ending, and sql for a query.",
+        json_schema_extra=list_formats,
     )
     null_values: list[str] = Field(
         default_factory=list, description="CSV texts that mean 'no value', besides the empty field."
@@ -186,6 +127,13 @@ class SourceSpec(BaseModel):
     )
     freshness: Freshness = Field(default_factory=Freshness, description="How old the latest materialization may be.")
 
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, name: str | None) -> str | None:
+        if name is not None and name not in READERS.names():
+            raise ValueError(f"{name!r} is not allowed; choose from {', '.join(READERS.names())}")
+        return name
+
     @field_validator("owners")
     @classmethod
     def _known_owner_form(cls, owners: list[str]) -> list[str]:
@@ -212,34 +160,13 @@ class SourceSpec(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        template = self.where.template
-        if self.format is None:
-            endings = (ending for ending in FORMATS if template.rstrip("/").endswith("." + ending))
-            self.format = "sql" if self.where.query else next(endings, None)
-        if self.format is None:
-            raise ValueError(f"format: cannot be told from {template!r}; give one of {', '.join(sorted(FORMATS))}")
-        if (self.format == "sql") != (self.where.query is not None):
-            raise ValueError("format: sql is that of a query, and of nothing else; leave it out")
-        if self.format in WITH_NULLS and self.null_values:
-            raise ValueError(f"null_values: {WITH_NULLS[self.format]} has nulls of its own; leave them out")
-        if self.format in WITH_NULLS and self.csv != CsvDialect():
-            raise ValueError(f"csv: {WITH_NULLS[self.format]} is no CSV file; leave it out")
-        if self.format in WITH_NULLS and self.header:
-            raise ValueError(f"header: {WITH_NULLS[self.format]} names its columns; leave it out")
-        if self.format in WITH_NULLS and self.order:
-            raise ValueError("order: is for CSV files; let the query or the table have a column with a moment")
-        units = [name for name, declared in self.columns.items() if declared.unit]
-        if self.format in WITH_NULLS and units:
-            raise ValueError(f"columns: unit of {units[0]}: is for CSV files; {WITH_NULLS[self.format]} has numbers")
-        if self.format == "sql" and self.drops.column in self.columns:
-            raise ValueError(f"columns: drops are cut by {self.drops.column}: let `where.query` make a moment of it")
-        if self.order and PARTITION in template:
+        self.format = self.format or format_of(self.where)
+        self.reader.check(self)
+        if self.order and self.where.file_per_drop:
             raise ValueError("order: is that of the rows of one file; files of one drop each have an order already")
-        if self.format == "delta" and PARTITION in template:
-            raise ValueError(f"where: {PARTITION} is for files; a Delta table is cut by `drops.column`")
-        if self.drops.grain == WHOLE and PARTITION in template:
+        if self.drops.grain == WHOLE and self.where.file_per_drop:
             raise ValueError(f"where: {PARTITION} needs drops of grain: {', '.join(GRAINS)}")
-        if self.drops.grain != WHOLE and PARTITION not in template and self.drops.column is None:
+        if self.drops.grain != WHOLE and not self.where.file_per_drop and self.drops.column is None:
             raise ValueError(
                 f"drops: {self.drops.grain} drops of one file, table or query are cut by `column`; files of one drop "
                 f"each have {PARTITION} in their path"
@@ -247,6 +174,11 @@ class SourceSpec(BaseModel):
         return self
 
     @property
+    def reader(self) -> "SourceReader":
+        """What reads the declared format."""
+        return READERS.get(self.format or format_of(self.where))
+
+    @property
     def cut_by(self) -> str | None:
         """The column that one file, table or query is cut by; None where each drop is a file, or the source whole."""
-        return None if PARTITION in self.where.template else self.drops.column
+        return None if self.where.file_per_drop else self.drops.column

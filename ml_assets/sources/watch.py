@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Mapping
 
-from ml_assets.sources.databases.query import query_digests, query_state
 from ml_assets.sources.drops.grains import WHOLE, has_ended
-from ml_assets.sources.errors import DeliveryFault, SourceError
-from ml_assets.sources.files.fetch import file_token, held_tokens, locate
-from ml_assets.sources.read import Schema, list_drops, read_drops
-from ml_assets.sources.readers.scan import delta_digests, delta_version
-from ml_assets.sources.spec import PARTITION, SourceSpec
+from ml_assets.sources.errors import SourceError
+from ml_assets.sources.files.fetch import locate
+from ml_assets.sources.files.tokens import held_tokens
+from ml_assets.sources.read import blaming, list_drops, read_drops
+from ml_assets.sources.schema import Schema
+from ml_assets.sources.spec import SourceSpec
 
 SETTLE = 2.0
 """Seconds for which a local file must have rested: a younger one may still be written."""
@@ -39,17 +39,11 @@ def watch(
         SourceError: the place cannot be reached.
     """
     drops = spec.drops
-    try:
-        if spec.format == "sql":
-            state = query_state(spec) if drops.grain == WHOLE or spec.where.changed else ""
-        else:
-            address = locate(spec.where)
-            if PARTITION in address:
-                held = held_tokens(address, drops.names, now, settle)
-                return {name: token for name, token in held.items() if drops.expects(name)}
-            state = delta_version(address) if spec.format == "delta" else file_token(address, now, settle)
-    except DeliveryFault as fault:
-        raise SourceError(spec.name, "all", fault) from fault
+    with blaming(spec, ["all"]):
+        if spec.where.file_per_drop:
+            held = held_tokens(locate(spec.where), drops.names, now, settle)
+            return {name: token for name, token in held.items() if drops.expects(name)}
+        state = spec.reader.state(spec, now, settle)
     if state is None:
         return {}
     return {WHOLE: state} if drops.grain == WHOLE else _drops_of_one(spec, schema, before, state)
@@ -88,7 +82,7 @@ def due_drops(
         if name not in ingested or run_token(before.get(name, "")) != run_token(token)
     ]
     readable = [name for name in asked if not tokens[name].startswith(UNREAD)]
-    files = [[name] for name in readable] if PARTITION in spec.where.template else [readable]
+    files = [[name] for name in readable] if spec.where.file_per_drop else [readable]
     hashes = {name: digest for names in files for name, digest in _hashes(spec, schema, names).items()}
     identities = {name: hashes.get(name, UNREAD + tokens[name].removeprefix(UNREAD)) for name in asked}
     return {name: identity for name, identity in identities.items() if ingested.get(name) != identity}
@@ -109,22 +103,16 @@ def _drops_of_one(spec: SourceSpec, schema: Schema, before: Mapping[str, str], s
         if error.kind in ("missing file", "unreachable"):
             raise  # says nothing about the drops
         names = [name for name in before if spec.drops.expects(name)]
-        return dict.fromkeys(names or [spec.drops.start], UNREAD + (state or str(error)))
+        return dict.fromkeys(names or [spec.drops.first], UNREAD + (state or str(error)))
 
 
 def _tokens(spec: SourceSpec, schema: Schema, state: str) -> dict[str, str]:
     """Each drop's own token where there is one, and the state of all that they were found in."""
-    # What is known of a Delta table's files tells drops only of moments as they are stored.
-    if spec.format not in ("sql", "delta") or spec.drops.column in spec.columns:
+    with blaming(spec, ["all"]):
+        states = spec.reader.drop_states(spec, schema)
+    if states is None:
         return dict.fromkeys(list_drops(spec, schema), state)
-    try:
-        if spec.format == "sql":
-            digests = query_digests(spec, schema)
-        else:
-            digests = delta_digests(locate(spec.where), list_drops(spec, schema), spec.drops)
-    except DeliveryFault as fault:
-        raise SourceError(spec.name, "all", fault) from fault
-    return {name: digest + _OF + state for name, digest in digests.items() if spec.drops.expects(name)}
+    return {name: own + _OF + state for name, own in states.items() if spec.drops.expects(name)}
 
 
 def _hashes(spec: SourceSpec, schema: Schema, names: list[str]) -> dict[str, str]:

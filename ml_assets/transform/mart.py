@@ -46,11 +46,11 @@ def _kept_column(column: pl.Series) -> pl.Series:
 
 def _kept_type(given: pl.DataType) -> pl.DataType | None:
     """The type to read a column as; None where it stays."""
-    if given.is_decimal():
+    if isinstance(given, pl.Decimal):
         return pl.Float64() if given.scale else pl.Int64()
     if given in (pl.UInt64, pl.Int128, pl.UInt128, pl.UInt32):
         return pl.Int64()
-    if given == pl.Datetime:
+    if isinstance(given, pl.Datetime):
         return pl.Datetime("us", "UTC" if given.time_zone else None)
     narrow = {pl.UInt8: pl.Int16(), pl.UInt16: pl.Int32()}
     texts = dict.fromkeys((pl.Time, pl.Categorical, pl.Enum, pl.Null), pl.String())

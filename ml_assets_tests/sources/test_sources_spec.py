@@ -2,7 +2,8 @@ import pytest
 from pydantic import ValidationError
 
 from ml_assets.sources.drops.spec import Drops
-from ml_assets.sources.spec import Freshness, RowCount, SourceSpec, Where
+from ml_assets.sources.spec import Freshness, RowCount, SourceSpec
+from ml_assets.sources.where import Where
 
 MONTHLY = {"grain": "monthly", "column": "at", "start": "2024-01"}
 

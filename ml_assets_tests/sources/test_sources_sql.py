@@ -11,8 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ml_assets.sources.databases.database import Database, open_database
-from ml_assets.sources.databases.query import DIALECTS, within
+from ml_assets.sources.databases.database import KINDS, Database, open_database
 from ml_assets.sources.drops.cut import Span
 from ml_assets.sources.errors import DeliveryFault, SourceError
 from ml_assets.sources.placement import place_rows
@@ -472,11 +471,11 @@ def test_every_dialect_says_the_same_range_its_own_way():
     clock = Span(datetime(2024, 1, 15), None)
     said = {
         name: [
-            within(dialect, "at", pl.Datetime("us", "UTC"), [zoned]),
-            within(dialect, "at", pl.Datetime("us"), [clock]),
-            within(dialect, "at", pl.Date(), [clock]),
+            kind.dialect.within("at", pl.Datetime("us", "UTC"), [zoned]),
+            kind.dialect.within("at", pl.Datetime("us"), [clock]),
+            kind.dialect.within("at", pl.Date(), [clock]),
         ]
-        for name, dialect in DIALECTS.items()
+        for name, kind in KINDS.items()
     }
     beyond = """"at" IS NULL OR "at" IN ('infinity', '-infinity') OR """
     assert said["postgresql"] == [

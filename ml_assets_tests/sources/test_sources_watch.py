@@ -10,10 +10,10 @@ import zipfile
 
 import pytest
 
-from ml_assets.sources import delivery
 from ml_assets.sources.errors import SourceError
-from ml_assets.sources.files.fetch import file_token
+from ml_assets.sources.files.tokens import file_token
 from ml_assets.sources.read import read_drops
+from ml_assets.sources.readers import csv
 from ml_assets.sources.watch import due_drops, watch
 
 NOW = 1_800_000_000.0
@@ -64,8 +64,8 @@ def looker(orders_schema):
 def fetched(monkeypatch):
     """Every file that is read, in order."""
     seen = []
-    fetch = delivery.fetch
-    monkeypatch.setattr(delivery, "fetch", lambda address: seen.append(address.rpartition("/")[2]) or fetch(address))
+    fetch = csv.fetch
+    monkeypatch.setattr(csv, "fetch", lambda address: seen.append(address.rpartition("/")[2]) or fetch(address))
     return seen
 
 
@@ -255,11 +255,11 @@ def test_a_shared_file_that_was_never_readable_is_due_as_its_first_month(orders,
 
 def test_a_shared_file_that_cannot_be_fetched_tells_nothing_of_its_months(shared, monkeypatch, tmp_path):
     deliver(tmp_path / "orders.csv.zip", zipped(JANUARY, FEBRUARY, MARCH))
-    fetch = delivery.fetch
-    monkeypatch.setattr(delivery, "fetch", lambda _: fetch("http://127.0.0.1:9/orders.csv.zip"))
+    fetch = csv.fetch
+    monkeypatch.setattr(csv, "fetch", lambda _: fetch("http://127.0.0.1:9/orders.csv.zip"))
     with pytest.raises(SourceError, match="unreachable"):
         shared.look()
-    monkeypatch.setattr(delivery, "fetch", fetch)
+    monkeypatch.setattr(csv, "fetch", fetch)
     assert list(shared.look()) == ["2024-03"]
 
 

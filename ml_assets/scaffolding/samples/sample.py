@@ -1,6 +1,6 @@
 """Rows of a place that is not declared yet, to tell a contract and drops from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,18 @@ from pydantic import ValidationError
 from ml_assets.quality.contracts import contract_schema, load_contract
 from ml_assets.quality.errors import ContractError
 from ml_assets.scaffolding.errors import ScaffoldError
-from ml_assets.scaffolding.samples.sniff import sniff_dialect
 from ml_assets.sources.csv.dialect import CsvDialect
-from ml_assets.sources.csv.text import check_one_column, open_csv
-from ml_assets.sources.csv.unpack import unpack
-from ml_assets.sources.databases.query import sample_query
 from ml_assets.sources.delivery import load
-from ml_assets.sources.drops.grains import GRAINS, is_name
+from ml_assets.sources.drops.grains import GRAINS, GrainName, is_name
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.files.fetch import fetch, held_partitions, locate
-from ml_assets.sources.readers.scan import load_scanned
-from ml_assets.sources.spec import PARTITION, WITH_NULLS, SourceSpec
+from ml_assets.sources.files.fetch import locate
+from ml_assets.sources.files.listing import held_partitions
+from ml_assets.sources.formats import READERS
+from ml_assets.sources.spec import SourceSpec
 from ml_assets.sources.values.declared import declared_column
 from ml_assets.sources.values.exact import in_calendar
+from ml_assets.sources.where import PARTITION
 
-QUERIED_ROWS = 100_000
 FILES = 3
 """Files read of a place with one per drop: the first, one in the middle and the last."""
 
@@ -48,7 +45,7 @@ class Sample:
 
     table: pl.DataFrame
     drops: tuple[str, ...] = ()
-    grain: str | None = None
+    grain: GrainName | None = None
     dialect: CsvDialect | None = None
     unnamed: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -68,14 +65,14 @@ def read_sample(where: Mapping[str, str], file_format: str | None) -> Sample:
     """
     spec = _provisional(where, file_format)
     try:
-        if PARTITION not in spec.where.template:
-            return _files(spec, [spec.where.template and locate(spec.where)])
+        if not spec.where.file_per_drop:
+            return _sample(spec)
         address = locate(spec.where)
         names = held_partitions(address, None)
         if not names:
             raise ScaffoldError(f"path: there is no file {address}: give the path of files that are there")
-        chosen = sorted({names[0], names[len(names) // 2], names[-1]})[:FILES]
-        sample = _files(spec, [address.replace(PARTITION, name) for name in chosen])
+        chosen = _first_middle_last(names)
+        sample = _sample(spec, chosen)
         return replace(sample, drops=tuple(names), grain=grain_of(names), read=tuple(chosen))
     except DeliveryFault as fault:
         raise ScaffoldError(f"sample: {fault.kind}: {fault.detail}; {fault.remedy}") from fault
@@ -88,11 +85,10 @@ def read_history(source: SourceSpec, columns: list[str]) -> pl.DataFrame | None:
     wanted = list(dict.fromkeys(columns))
     try:
         schema = contract_schema(load_contract(source.contract))
-        address = source.where.template and locate(source.where)
-        if PARTITION in address:
-            names = [name for name in held_partitions(address, source.drops.names) if source.drops.expects(name)]
-            chosen = sorted({names[0], names[len(names) // 2], names[-1]})[:FILES] if names else []
-            tables = [load(source, [name], schema, wanted)[0] for name in chosen]
+        if source.where.file_per_drop:
+            held = held_partitions(locate(source.where), source.drops.names)
+            names = [name for name in held if source.drops.expects(name)]
+            tables = [load(source, [name], schema, wanted)[0] for name in _first_middle_last(names)]
         else:
             tables = [load(source, None, schema, wanted)[0]]
         if not tables or not set(wanted) <= set(schema):
@@ -103,13 +99,14 @@ def read_history(source: SourceSpec, columns: list[str]) -> pl.DataFrame | None:
         return None
 
 
-def grain_of(names: list[str]) -> str:
+def grain_of(names: list[str]) -> GrainName:
     """The grain whose drops bear such names.
 
     Raises:
         ScaffoldError: there is none.
     """
-    for grain in ("yearly", "quarterly", "monthly", "weekly", "daily", "hourly"):
+    coarsest_first: tuple[GrainName, ...] = ("yearly", "quarterly", "monthly", "weekly", "daily", "hourly")
+    for grain in coarsest_first:
         # One name alone is as well that of a month or day.
         if all(is_name(grain, name) for name in names) and (grain not in ("weekly", "quarterly") or len(names) > 1):
             return grain
@@ -118,13 +115,15 @@ def grain_of(names: list[str]) -> str:
 
 
 def file_format_of(path: str) -> str | None:
-    """What a local folder holds: `delta`, `parquet`, or None where the declaration can tell or nobody can."""
+    """Return the format of what a local folder holds; None where the declaration can tell or nobody can."""
     folder = Path(path)
     if not folder.is_dir():
         return None
-    if (folder / "_delta_log").is_dir():
-        return "delta"
-    return "parquet" if next(folder.rglob("*.parquet"), None) else None
+    return next((name for name in READERS.names() if READERS.get(name).recognizes(folder)), None)
+
+
+def _first_middle_last(names: list[str]) -> list[str]:
+    return sorted({names[0], names[len(names) // 2], names[-1]})[:FILES] if names else []
 
 
 def _provisional(where: Mapping[str, str], file_format: str | None) -> SourceSpec:
@@ -137,37 +136,21 @@ def _provisional(where: Mapping[str, str], file_format: str | None) -> SourceSpe
         raise ScaffoldError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
-def _files(spec: SourceSpec, addresses: list[str]) -> Sample:
-    """The rows of all, by the dialect of the first."""
-    dialect, unnamed, tables, without = None, (), [], {}
-    for address in addresses:
-        if spec.format == "sql":
-            rows, without = sample_query(spec.where, QUERIED_ROWS)
-        elif spec.format in WITH_NULLS:
-            rows = _rows(spec, address)
-        else:
-            data = unpack(fetch(address), spec.format)
-            dialect = dialect or sniff_dialect(data)
-            file = open_csv(data, dialect)
-            check_one_column(file, ())
-            unnamed, rows = file.unnamed, file.read(file.names)
-        if rows.is_empty():
+def _sample(spec: SourceSpec, names: Sequence[str] | None = None) -> Sample:
+    rows = spec.reader.sample(spec, names)
+    for place, table in enumerate(rows.tables):
+        if table.is_empty():
+            address = locate(spec.where).replace(PARTITION, names[place] if names else "")
             raise ScaffoldError(f"sample: {address or 'the query'} has no row to tell types from")
-        tables.append(rows)
-    table = pl.concat(tables, how="diagonal_relaxed")
+    table = pl.concat(rows.tables, how="diagonal_relaxed")
     moments = [series for series in table.iter_columns() if series.dtype in (pl.Date, pl.Datetime)]
     real = [in_calendar(series) for series in moments]
-    impossible = tuple(one.name for one, was in zip(real, moments, strict=True) if one.null_count() > was.null_count())
+    impossible = [one.name for one, was in zip(real, moments, strict=True) if one.null_count() > was.null_count()]
     return Sample(
         table.with_columns(real),
-        dialect=dialect,
-        unnamed=unnamed,
-        left_out=without,
-        impossible=impossible,
-        heights=tuple(rows.height for rows in tables),
+        dialect=rows.dialect,
+        unnamed=rows.unnamed,
+        left_out=rows.left_out,
+        impossible=tuple(impossible),
+        heights=tuple(rows.height for rows in rows.tables),
     )
-
-
-def _rows(spec: SourceSpec, address: str) -> pl.DataFrame:
-    _, names = load_scanned(address, spec, None, {}, [])
-    return load_scanned(address, spec, None, {}, list(names))[0]

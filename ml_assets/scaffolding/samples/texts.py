@@ -3,13 +3,14 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import polars as pl
 
 from ml_assets.sources.csv.dialect import CsvDialect, plain_values
 from ml_assets.sources.errors import DeliveryFault
 from ml_assets.sources.values.column import EPOCHS, ColumnFormat
-from ml_assets.sources.values.exact import in_calendar
+from ml_assets.sources.values.exact import in_calendar, zone_of
 from ml_assets.sources.values.moments import as_moments
 from ml_assets.sources.values.typed import typed_column
 
@@ -44,6 +45,7 @@ _PLAUSIBLE = (315_532_800, 4_102_444_800)
 """Seconds of 1980 and 2100: a number between them may count seconds since 1970."""
 
 
+Day = Literal["start", "end"]
 Format = tuple[ColumnFormat | None, str | None]
 """How a column's moments are written, if they are such, and what had to be assumed."""
 
@@ -71,7 +73,7 @@ def tell_texts(
     table: pl.DataFrame,
     dialect: CsvDialect | None = None,
     zone: str = "UTC",
-    moments: Mapping[str, str] | None = None,
+    moments: Mapping[str, Day] | None = None,
     fixed: Collection[str] = (),
 ) -> Told:
     """Tell types and formats of all columns of texts, and moments that are kept as numbers, dates or without a zone.
@@ -219,7 +221,7 @@ def _with_truth(dialect: CsvDialect, columns: Collection[pl.Series]) -> CsvDiale
     return dialect.model_copy(update={key: [*getattr(dialect, key), *found] for key, found in words.items()})
 
 
-def _moment_format(given: pl.Series, dtype: pl.DataType, zone: str, day: str | None) -> Format:
+def _moment_format(given: pl.Series, dtype: pl.DataType, zone: str, day: Day | None) -> Format:
     """How dates or moments are written that the reader would not take for such; and what had to be assumed.
 
     Args:
@@ -231,7 +233,7 @@ def _moment_format(given: pl.Series, dtype: pl.DataType, zone: str, day: str | N
         return None, None
     without = f"{zone} is assumed, as the times have no offset"
     if dtype == pl.Datetime:
-        return (None, None) if dtype.time_zone else (ColumnFormat(time_zone=zone), without)
+        return (None, None) if zone_of(dtype) else (ColumnFormat(time_zone=zone), without)
     if dtype == pl.Date:
         return _dated(None, zone, day)
     if dtype.is_integer():
@@ -243,7 +245,7 @@ def _moment_format(given: pl.Series, dtype: pl.DataType, zone: str, day: str | N
     )
 
 
-def _dated(pattern: str | None, zone: str, day: str | None, assumed: str = "") -> Format:
+def _dated(pattern: str | None, zone: str, day: Day | None, assumed: str = "") -> Format:
     """A date, or the moment that it shall be."""
     if day is None:
         return (ColumnFormat(format=pattern) if pattern else None), assumed or None
@@ -251,7 +253,7 @@ def _dated(pattern: str | None, zone: str, day: str | None, assumed: str = "") -
     return ColumnFormat(format=pattern, time_zone=zone, day=day), "; ".join(filter(None, [assumed, why]))
 
 
-def _counted(given: pl.Series, zone: str, day: str | None) -> Format:
+def _counted(given: pl.Series, zone: str, day: Day | None) -> Format:
     """Numbers since 1970, or years."""
     if day is None and not _MOMENT_NAME.search(given.name.lower()):
         return None, None
@@ -270,7 +272,7 @@ def _counted(given: pl.Series, zone: str, day: str | None) -> Format:
     return None, None
 
 
-def _written(values: pl.Series, zone: str, day: str | None) -> Format:
+def _written(values: pl.Series, zone: str, day: Day | None) -> Format:
     """Texts in one of the usual forms."""
     if not values.str.contains(_LIKE_A_DATE).all() or not values.str.contains(r"\d").all():
         return None, None

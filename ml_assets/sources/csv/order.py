@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.durations import check_duration, parse_duration
 from ml_assets.sources.errors import DeliveryFault
+from ml_assets.sources.values.exact import first_true
 from ml_assets.sources.values.typed import typed_column
 
 
@@ -61,21 +62,26 @@ def with_order(table: pl.DataFrame, order: RowOrder) -> pl.DataFrame:
     Raises:
         DeliveryFault: a value of `by` is missing or no whole number.
     """
-    if order.by:
-        number = typed_column(table[order.by], pl.Int64())
-        if number.null_count():
-            row = number.is_null().arg_max() + 1
-            raise DeliveryFault(
-                "wrong type",
-                f"{number.null_count()} rows have no place in the order, the first is data row {row}",
-                "have the values delivered",
-                column=order.by,
-            )
+    if order.by is not None:
+        number = _delivered_numbers(table[order.by])
     else:
         number = pl.int_range(1, table.height + 1, dtype=pl.Int64, eager=True)
-        table = table.with_columns(number.alias(order.number))
+        table = table.with_columns(number.alias(order.number or ""))
     start = datetime.fromisoformat(order.start)
     first = start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
     passed = (number - 1) * int(parse_duration(order.step).total_seconds() * 1_000_000)
     moment = pl.lit(first, dtype=pl.Datetime("us", "UTC")) + passed.cast(pl.Duration("us"))
     return table.with_columns(moment.alias(order.moment))
+
+
+def _delivered_numbers(values: pl.Series) -> pl.Series:
+    number = typed_column(values, pl.Int64())
+    if number.null_count():
+        row = first_true(number.is_null()) + 1
+        raise DeliveryFault(
+            "wrong type",
+            f"{number.null_count()} rows have no place in the order, the first is data row {row}",
+            "have the values delivered",
+            column=values.name,
+        )
+    return number

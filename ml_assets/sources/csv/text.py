@@ -12,6 +12,7 @@ import polars as pl
 
 from ml_assets.sources.csv.dialect import CsvDialect, undecodable
 from ml_assets.sources.errors import DeliveryFault
+from ml_assets.sources.values.exact import first_true
 
 _HEADER_BYTES = 1 << 20
 _OTHER_DELIMITERS = ";,\t|"
@@ -71,7 +72,7 @@ class CsvFile:
         for place in range(len(self.names), self.width):
             filled = table[str(place)].is_not_null()
             if filled.any():
-                row = filled.arg_max() + 1
+                row = first_true(filled) + 1
                 raise _unparsable(f"data row {row} has {self.width} fields where the header has {len(self.names)}")
         table = table.select(pl.col(str(self.names.index(name))).alias(name) for name in columns)
         return self._unescaped(table, list(null_values)) if self._dialect.escape else table
@@ -215,8 +216,10 @@ def _first_records(text: str, line_end: str, dialect: CsvDialect, headless: bool
     """How many lines come before the rows; and the first two records, as far as there are such."""
     lines = io.StringIO(text, newline=line_end)
     skipped = sum(1 for _ in islice(lines, dialect.skip_lines))
-    style = {"quotechar": dialect.quote} if dialect.quote else {"quoting": csv.QUOTE_NONE}
-    reader = csv.reader(lines, delimiter=dialect.delimiter, strict=True, **style)
+    quoting = csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE
+    reader = csv.reader(
+        lines, delimiter=dialect.delimiter, strict=True, quotechar=dialect.quote or None, quoting=quoting
+    )
     records: list[list[str]] = []
     header_lines = 0
     try:

@@ -10,20 +10,12 @@ from ml_assets.sources.errors import DeliveryFault
 _DELIVER_AGAIN = "have it delivered again"
 
 
-def unpack(data: bytes, file_format: str) -> bytes:
-    """Undo `csv.zip` or `csv.gz`; other formats come back as they are.
+def unzipped(data: bytes) -> bytes:
+    """Return the bytes of the one file in a zip.
 
     Raises:
-        DeliveryFault: the archive is truncated or corrupt, or a zip holds no file or several.
+        DeliveryFault: the archive is truncated or corrupt, or holds no file or several.
     """
-    if file_format == "csv.zip":
-        return _unzipped(data)
-    if file_format == "csv.gz":
-        return _gunzipped(data)
-    return data
-
-
-def _unzipped(data: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
@@ -40,7 +32,8 @@ def _unzipped(data: bytes) -> bytes:
         ) from error
 
 
-def _gunzipped(data: bytes) -> bytes:
+def gunzipped(data: bytes) -> bytes:
+    """Return the bytes that a gzip holds; raises DeliveryFault where it is truncated or corrupt."""
     try:
         return gzip.decompress(data)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:

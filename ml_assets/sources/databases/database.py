@@ -5,29 +5,36 @@ import re
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 import polars as pl
 
-from ml_assets.sources.databases import mysql, postgresql, sqlite
+from ml_assets.sources.databases.dialect import Dialect
+from ml_assets.sources.databases.kind import DatabaseKind
+from ml_assets.sources.databases.mysql import MySql
+from ml_assets.sources.databases.postgresql import PostgreSql
+from ml_assets.sources.databases.sqlite import Sqlite
 from ml_assets.sources.databases.stored import StoredColumn
 from ml_assets.sources.errors import DeliveryFault
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 _Answer = TypeVar("_Answer")
 
 _HOST = r"(?:[^@/?#:,\[\]\s]*|\[[^\]\s]*\])(?::\d+)?"
-# A character that a URL must escape makes it no URL here: drivers would take a part of the password for the host,
-# and tell it.
-_URL = re.compile(
-    rf"(?P<scheme>[a-z]+)(?:\+[a-z0-9]+)?://(?:[^:@/?#\s]*(?::(?P<password>[^:@/?#\s]*))?@)?"
-    rf"{_HOST}(?:,{_HOST})*(?:/[^?#@\s]*)?(?:\?(?P<settings>[^#\s]*))?"
+# The form is checked here, as SQLAlchemy takes a password with unescaped characters, part of which drivers then take
+# for the host and tell; it knows no lists of hosts, and keeps no password as it is written, which must be hidden too.
+_SERVER = re.compile(
+    rf"[a-z]+(?:\+[a-z0-9]+)?://(?:[^:@/?#\s]*(?::(?P<password>[^:@/?#\s]*))?@)?"
+    rf"{_HOST}(?P<more_hosts>(?:,{_HOST})*)(?:/[^?#@\s]*)?(?:\?(?P<settings>[^#\s]*))?"
 )
-_SQLITE = re.compile(r"sqlite(?:\+[a-z0-9]+)?:///(?P<file>[^?\s][^?]*)")
-_SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
-_DRIVERS = {"postgresql": "adbc-driver-postgresql", "mysql": "pymysql"}
+_FILE = re.compile(r"sqlite(?:\+[a-z0-9]+)?:///[^?\s][^?]*")
 _EXAMPLES = "postgresql://user:password@host:5432/database, mysql://... or sqlite:////folder/file.db"
-_KINDS = {"postgresql": postgresql, "mysql": mysql, "sqlite": sqlite}
+
+KINDS: dict[str, DatabaseKind] = {scheme: kind for kind in (PostgreSql(), MySql(), Sqlite()) for scheme in kind.schemes}
+"""Scheme of a URL -> the kind of database that it means."""
 
 
 @dataclass(frozen=True)
@@ -35,31 +42,36 @@ class Database:
     """One database to run queries on.
 
     Attributes:
-        dialect: postgresql, mysql or sqlite.
+        kind: what it is.
         variable: name of the environment variable with its URL.
     """
 
-    dialect: str
+    kind: DatabaseKind = field(repr=False)
     variable: str
     _target: str = field(repr=False)
     _secrets: tuple[str, ...] = field(repr=False)
 
+    @property
+    def dialect(self) -> Dialect:
+        """How it writes conditions."""
+        return self.kind.dialect
+
     def run(self, query: str) -> pl.DataFrame:
-        """The rows of a query, in the types that the driver gives.
+        """Return the rows of a query, in the types that the driver gives.
 
         Raises:
             DeliveryFault: "unreachable" or "query failed", without what the URL keeps secret.
         """
-        return self._within(lambda connection: _KINDS[self.dialect].ask(connection, query))
+        return self._within(lambda connection: self.kind.run(connection, query))
 
     def columns(self, rows: str) -> list[StoredColumn]:
-        """The columns of `rows`, a table or a query in brackets with a name; raises as `run` does."""
-        return self._within(lambda connection: _KINDS[self.dialect].stored_columns(connection, rows))
+        """Return the columns of `rows`, a table or a query in brackets with a name; raises as `run` does."""
+        return self._within(lambda connection: self.kind.stored_columns(connection, rows))
 
     def _within(self, ask: Callable[[Any], _Answer]) -> _Answer:
         reached = False
         try:
-            with closing(_KINDS[self.dialect].connect(self._target)) as connection:
+            with closing(self.kind.connect(self._target)) as connection:
                 reached = True
                 return ask(connection)
         except DeliveryFault:
@@ -69,54 +81,61 @@ class Database:
             fault = self._fault(error, reached)
         raise fault
 
-    def _fault(self, error: Exception, reached: bool) -> DeliveryFault:
+    def _fault(self, error: BaseException, reached: bool) -> DeliveryFault:
         if isinstance(error, ModuleNotFoundError):
             return DeliveryFault(
                 "unreachable",
-                f"the driver of {self.dialect} is not installed",
-                f"install {_DRIVERS[self.dialect]}",
+                f"the driver of {self.kind.name} is not installed",
+                f"install {self.kind.driver}",
             )
-        told = " ".join(str(error).split("\n\nQuery was:")[0].split())
+        reason = " ".join(str(error).split("\n\nQuery was:")[0].split())
         for secret in self._secrets:
-            told = told.replace(secret, "***")
+            reason = reason.replace(secret, "***")
         if reached:
             return DeliveryFault(
-                "query failed", f"the database of {self.variable} answers: {told}", "correct `where.query`"
+                "query failed", f"the database of {self.variable} answers: {reason}", "correct `where.query`"
             )
         return DeliveryFault(
             "unreachable",
-            f"the database of {self.variable} cannot be reached ({told})",
+            f"the database of {self.variable} cannot be reached ({reason})",
             f"check the network, and address and credentials in {self.variable}",
         )
 
 
 def open_database(variable: str) -> Database:
-    """The database whose URL the environment variable holds; nothing is connected yet.
+    """Return the database whose URL the environment variable holds; nothing is connected yet.
 
     Raises:
         DeliveryFault: the variable is not set, or holds no URL of a known kind.
     """
-    url = os.environ.get(variable, "").strip()
-    if not url:
+    text = os.environ.get(variable, "").strip()
+    if not text:
         raise DeliveryFault(
             "unreachable", f"the environment variable {variable} is not set", f"set it to a URL such as {_EXAMPLES}"
         )
-    file = _SQLITE.fullmatch(url)
-    if file:
-        return Database("sqlite", variable, file["file"], ())
-    parts = _URL.fullmatch(url)
-    if parts is None or parts["scheme"] not in _SCHEMES:
+    form = _FILE.fullmatch(text) or _SERVER.fullmatch(text)
+    url = None if form is None else _parsed(text, form)
+    kind = None if url is None else KINDS.get(url.get_backend_name())
+    if form is None or url is None or kind is None or (kind is KINDS["sqlite"]) != (form.re is _FILE):
         raise DeliveryFault(
             "unreachable",
             f"the environment variable {variable} holds no connection URL",
             f"write it as {_EXAMPLES}, with / : @ ? # and blanks in user and password percent-encoded",
         )
-    dialect = _SCHEMES[parts["scheme"]]
-    target = dialect + url[url.index("://") :]
-    settings = parts["settings"] or ""
-    if dialect == "postgresql" and "connect_timeout=" not in settings:
-        target += f"{'&' if '?' in target else '?'}connect_timeout={postgresql.CONNECT_SECONDS}"
-    given = (setting.partition("=") for setting in settings.split("&"))
-    hidden = [parts["password"], *(value for name, _, value in given if "pass" in name)]
-    secrets = {form for secret in hidden if secret for form in (secret, unquote(secret))}
-    return Database(dialect, variable, target, tuple(sorted({url, target} | secrets, key=len, reverse=True)))
+    target = kind.target(text, url)
+    secrets = {text, target} | _secrets(form) if form.re is _SERVER else set()
+    return Database(kind, variable, target, tuple(sorted(secrets, key=len, reverse=True)))
+
+
+def _parsed(text: str, form: re.Match[str]) -> "URL":
+    from sqlalchemy.engine import make_url
+
+    start, end = form.span("more_hosts") if form.re is _SERVER else (0, 0)
+    return make_url(text[:start] + text[end:])
+
+
+def _secrets(form: re.Match[str]) -> set[str]:
+    """Return what a URL keeps secret, as it is written and as it is meant."""
+    settings = (setting.partition("=") for setting in (form["settings"] or "").split("&"))
+    hidden = [form["password"], *(value for name, _, value in settings if "pass" in name)]
+    return {words for secret in hidden if secret for words in (secret, unquote(secret))}

@@ -1,52 +1,67 @@
 """MySQL and MariaDB through PyMySQL: every value comes as text, and is read by the type that the server tells."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from ml_assets.sources.databases.dialect import Dialect
+from ml_assets.sources.databases.kind import CONNECT_SECONDS, DatabaseKind
 from ml_assets.sources.databases.stored import Reading, StoredColumn
 
-CONNECT_SECONDS = 10
-"""How long to wait for a server: a sensor must not hang on one that is gone."""
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+
+class MySql(DatabaseKind):
+    """MySQL and MariaDB, in read-only sessions in UTC."""
+
+    name = "mysql"
+    schemes = ("mysql", "mariadb")
+    driver = "pymysql"
+    # A session is in UTC, so that a moment needs no zone of its own, which only some versions understand.
+    dialect = Dialect("`", "CHAR", "TIMESTAMPDIFF(SECOND, '1970-01-01', {0})", beyond="{0} < '0001-01-01'")
+
+    def target(self, text: str, url: "URL") -> str:
+        del url
+        return self.name + text[text.index("://") :]
+
+    def connect(self, target: str) -> Any:
+        import pymysql
+        from pymysql.converters import encoders
+        from sqlalchemy.engine import make_url
+
+        address = make_url(target).set(drivername="mysql+pymysql")
+        _, settings = address.get_dialect()().create_connect_args(address)
+        # No decoder: a decimal, a date or a time would come as a Python object, or as none where Python has none such.
+        conversions: dict[Any, Any] = dict(encoders)
+        connection = pymysql.connect(
+            **{"charset": "utf8mb4", "connect_timeout": CONNECT_SECONDS, **settings},
+            conv=conversions,
+            # In which zone a session lives must not matter to what a TIMESTAMP is.
+            init_command="SET SESSION time_zone = '+00:00'",
+        )
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION TRANSACTION READ ONLY")
+        return connection
+
+    def run(self, connection: Any, query: str) -> pl.DataFrame:
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            # Whether a number has a sign, and a text is bytes, is told nowhere else.
+            rows, fields = cursor.fetchall(), cursor._result.fields
+        columns = list(zip(*rows, strict=True)) or [()] * len(fields)
+        return pl.DataFrame([_typed(field, values) for field, values in zip(fields, columns, strict=True)])
+
+    def stored_columns(self, connection: Any, rows: str) -> list[StoredColumn]:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM {rows} WHERE 1 = 0")
+            return [StoredColumn(field.name, *_kept(field)) for field in cursor._result.fields]
+
 
 _BYTES = 63
 """The character set of what is no text."""
 _UNSIGNED = 32
 """Flag of numbers without a sign."""
-
-
-def connect(url: str) -> Any:
-    import pymysql
-    from sqlalchemy.engine import make_url
-
-    address = make_url(url).set(drivername="mysql+pymysql")
-    _, settings = address.get_dialect()().create_connect_args(address)
-    connection = pymysql.connect(
-        **{"charset": "utf8mb4", "connect_timeout": CONNECT_SECONDS} | settings,
-        # No decoder: a decimal, a date or a time would come as a Python object, or as none where Python has none such.
-        conv=dict(pymysql.converters.encoders),
-        # In which zone a session lives must not matter to what a TIMESTAMP is.
-        init_command="SET SESSION time_zone = '+00:00'",
-    )
-    with connection.cursor() as cursor:
-        cursor.execute("SET SESSION TRANSACTION READ ONLY")
-    return connection
-
-
-def ask(connection: Any, query: str) -> pl.DataFrame:
-    with connection.cursor() as cursor:
-        cursor.execute(query)
-        # Whether a number has a sign, and a text is bytes, is told nowhere else.
-        rows, fields = cursor.fetchall(), cursor._result.fields
-    columns = list(zip(*rows, strict=True)) or [()] * len(fields)
-    return pl.DataFrame([_typed(field, values) for field, values in zip(fields, columns, strict=True)])
-
-
-def stored_columns(connection: Any, rows: str) -> list[StoredColumn]:
-    """The columns of `rows`, which stands after FROM; no row is fetched."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT * FROM {rows} WHERE 1 = 0")
-        return [StoredColumn(field.name, *_kept(field)) for field in cursor._result.fields]
 
 
 _AS_IT_IS = Reading()

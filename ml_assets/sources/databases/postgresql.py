@@ -1,41 +1,60 @@
 """PostgreSQL through ADBC: what each of its types is read as."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from ml_assets.sources.databases.dialect import Dialect
+from ml_assets.sources.databases.kind import CONNECT_SECONDS, DatabaseKind
 from ml_assets.sources.databases.stored import Reading, StoredColumn
 from ml_assets.sources.errors import DeliveryFault
+from ml_assets.sources.values.exact import first_true
 from ml_assets.sources.values.parquet_types import plain_frame
 
-CONNECT_SECONDS = 10
-"""How long to wait for a server: a sensor must not hang on one that is gone."""
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 
-def connect(url: str) -> Any:
-    from adbc_driver_postgresql import dbapi
+class PostgreSql(DatabaseKind):
+    """PostgreSQL, in sessions that commit by themselves."""
 
-    return dbapi.connect(url, autocommit=True)
-
-
-def ask(connection: Any, query: str) -> pl.DataFrame:
-    """The rows of a query of no types but those that Arrow has words for."""
-    # Numeric and json come as texts with a label.
-    return plain_frame(pl.read_database(query, connection))
-
-
-def stored_columns(connection: Any, rows: str) -> list[StoredColumn]:
-    """The columns of `rows`, which stands after FROM; no row is fetched."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT * FROM {rows} WHERE 1 = 0")
-        names = [column[0] for column in cursor.description]
-    kinds = ask(
-        connection, _TYPES.format(", ".join(f"pg_typeof(delivery.{_quoted(name)})::oid" for name in names), rows)
+    name = "postgresql"
+    schemes = ("postgresql", "postgres")
+    driver = "adbc-driver-postgresql"
+    dialect = Dialect(
+        '"',
+        "TEXT",
+        "CAST(FLOOR(EXTRACT(EPOCH FROM CASE WHEN isfinite({0}) THEN {0} END)) AS BIGINT)",
+        zoned="TIMESTAMPTZ",
+        beyond="{0} IN ('infinity', '-infinity')",
     )
-    return [
-        StoredColumn(name, kind["shown"], _reading(kind["typname"], kind["typtype"], kind["typcategory"]))
-        for name, kind in zip(names, kinds.rows(named=True), strict=True)
-    ]
+
+    def target(self, text: str, url: "URL") -> str:
+        """Return the URL as it is written, with a limit to waiting: SQLAlchemy would write a blank as a plus sign."""
+        target = self.name + text[text.index("://") :]
+        if "connect_timeout" in url.query:
+            return target
+        return f"{target}{'&' if '?' in target else '?'}connect_timeout={CONNECT_SECONDS}"
+
+    def connect(self, target: str) -> Any:
+        from adbc_driver_postgresql import dbapi
+
+        return dbapi.connect(target, autocommit=True)
+
+    def run(self, connection: Any, query: str) -> pl.DataFrame:
+        """Return the rows of a query of no types but those that Arrow has words for."""
+        # Numeric and json come as texts with a label.
+        return plain_frame(pl.read_database(query, connection))
+
+    def stored_columns(self, connection: Any, rows: str) -> list[StoredColumn]:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM {rows} WHERE 1 = 0")
+            names = [column[0] for column in cursor.description]
+        kinds = ", ".join(f"pg_typeof(delivery.{self.dialect.column(name)})::oid" for name in names)
+        return [
+            StoredColumn(name, kind["shown"], _reading(kind["typname"], kind["typtype"], kind["typcategory"]))
+            for name, kind in zip(names, self.run(connection, _TYPES.format(kinds, rows)).rows(named=True), strict=True)
+        ]
 
 
 # The type of every column, a domain's being that which it is made of.
@@ -56,11 +75,11 @@ FROM kinds WHERE typtype <> 'd' ORDER BY place
 
 
 def _spans(texts: pl.Series) -> pl.Series:
-    """Durations of the microseconds that `READINGS` asks for; what has months comes in PostgreSQL's own words."""
+    """Return durations of the microseconds that `READINGS` selects; what has months comes in PostgreSQL's own words."""
     microseconds = texts.cast(pl.Int64, strict=False)
     lost = microseconds.is_null() & texts.is_not_null()
     if lost.any():
-        row = lost.arg_max()
+        row = first_true(lost)
         raise DeliveryFault(
             "wrong type",
             f"{texts[row]!r} in data row {row + 1} is no Duration, as months differ in length",
@@ -113,7 +132,3 @@ def _reading(name: str, kind: str, category: str) -> Reading:
     if kind in _BY_KIND or name == "record":
         return _BY_KIND.get(kind, _RECORD)
     return READINGS.get(name, _TEXT if category == "S" or name.startswith("reg") else _UNKNOWN)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

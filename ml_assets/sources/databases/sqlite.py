@@ -2,32 +2,49 @@
 
 import os
 import sqlite3
+from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ml_assets.sources.databases.dialect import Dialect
+from ml_assets.sources.databases.kind import DatabaseKind
 from ml_assets.sources.databases.stored import Reading, StoredColumn
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+
+class Sqlite(DatabaseKind):
+    """SQLite, opened for reading."""
+
+    name = "sqlite"
+    schemes = ("sqlite",)
+    # SQLite keeps moments as texts, in any of several forms.
+    dialect = Dialect('"', "TEXT", "CAST(strftime('%s', {0}) AS INTEGER)", compares=False)
+
+    def target(self, text: str, url: "URL") -> str:
+        del text
+        return url.database or ""
+
+    def connect(self, target: str) -> sqlite3.Connection:
+        if not os.path.exists(target):
+            raise FileNotFoundError(f"there is no file {target}")
+        escaped = target.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        return sqlite3.connect(f"file:{escaped}?mode=ro", uri=True)
+
+    def run(self, connection: sqlite3.Connection, query: str) -> pl.DataFrame:
+        cursor = connection.execute(query)
+        names = [column[0] for column in cursor.description]
+        columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(names)
+        return pl.DataFrame([_typed(name, values) for name, values in zip(names, columns, strict=True)])
+
+    def stored_columns(self, connection: sqlite3.Connection, rows: str) -> list[StoredColumn]:
+        cursor = connection.execute(f"SELECT * FROM {rows} WHERE 1 = 0")
+        return [StoredColumn(column[0], "", Reading()) for column in cursor.description]
+
 
 _EXACT = 2**53
 """Whole numbers up to this size are floats exactly."""
-
-
-def connect(file: str) -> sqlite3.Connection:
-    if not os.path.exists(file):
-        raise FileNotFoundError(f"there is no file {file}")
-    return sqlite3.connect(f"file:{file.replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?mode=ro", uri=True)
-
-
-def ask(connection: sqlite3.Connection, query: str) -> pl.DataFrame:
-    cursor = connection.execute(query)
-    names = [column[0] for column in cursor.description]
-    columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(names)
-    return pl.DataFrame([_typed(name, values) for name, values in zip(names, columns, strict=True)])
-
-
-def stored_columns(connection: sqlite3.Connection, rows: str) -> list[StoredColumn]:
-    """The columns of `rows`, which stands after FROM; no row is fetched."""
-    cursor = connection.execute(f"SELECT * FROM {rows} WHERE 1 = 0")
-    return [StoredColumn(column[0], "", Reading()) for column in cursor.description]
 
 
 def _typed(name: str, values: tuple) -> pl.Series:

@@ -10,6 +10,7 @@ import polars as pl
 from ml_assets.sources.drops.grains import GRAINS, drop_end, drop_start, name_at, stretches
 from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.errors import DeliveryFault
+from ml_assets.sources.values.exact import zone_of
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,11 @@ def spans(names: Sequence[str], drops: Drops, dtype: pl.DataType) -> list[Span]:
 def declared_span(drops: Drops, dtype: pl.DataType) -> Span:
     """The span of all declared drops."""
     end = None if drops.end is None else _moment(drop_start(drops.grain, drops.end), drops, dtype)
-    return Span(_moment(drop_start(drops.grain, drops.start), drops, dtype), end)
+    return Span(_moment(drop_start(drops.grain, drops.first), drops, dtype), end)
 
 
 def _moment(wall_clock: datetime, drops: Drops, dtype: pl.DataType) -> datetime:
-    zoned = getattr(dtype, "time_zone", None) is not None
+    zoned = zone_of(dtype) is not None
     return wall_clock.replace(tzinfo=ZoneInfo(drops.time_zone)).astimezone(UTC) if zoned else wall_clock
 
 
@@ -67,7 +68,7 @@ def period_starts(moments: pl.Series, drops: Drops) -> pl.Series:
         DeliveryFault: the type tells no drops.
     """
     check_cuttable(moments.name, moments.dtype, drops)
-    if moments.dtype == pl.Datetime and moments.dtype.time_zone:
+    if zone_of(moments.dtype):
         moments = moments.dt.convert_time_zone(drops.time_zone).dt.replace_time_zone(None)
     return moments.cast(pl.Datetime("us")).dt.truncate(GRAINS[drops.grain].every)
 

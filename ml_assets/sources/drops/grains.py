@@ -6,8 +6,10 @@ Names sort as the periods do, and hold nothing that a file's name or an object s
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
+GrainName = Literal["whole", "hourly", "daily", "weekly", "monthly", "quarterly", "yearly"]
 WHOLE = "whole"
 """The grain of a source that is not cut, and the name of its only drop."""
 
@@ -33,7 +35,7 @@ class Grain:
 
 _MONTHS = {"monthly": 1, "quarterly": 3, "yearly": 12}
 
-GRAINS = {
+GRAINS: dict[str, Grain] = {
     "hourly": Grain("hour", "YYYY-MM-DDTHH", "%Y-%m-%dT%H", "1h", "0 * * * *"),
     "daily": Grain("day", "YYYY-MM-DD", "%Y-%m-%d", "1d", "0 0 * * *"),
     "weekly": Grain("week", "the YYYY-MM-DD of its Monday", "%Y-%m-%d", "1w", "0 0 * * 1"),

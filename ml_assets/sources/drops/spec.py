@@ -1,11 +1,11 @@
 """How a team declares the cutting of a source into drops."""
 
-from typing import Literal, Self
+from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ml_assets.sources.drops.grains import GRAINS, WHOLE, is_name, names_between
+from ml_assets.sources.drops.grains import GRAINS, WHOLE, GrainName, is_name, names_between
 
 
 class Drops(BaseModel):
@@ -13,7 +13,7 @@ class Drops(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    grain: Literal["whole", "hourly", "daily", "weekly", "monthly", "quarterly", "yearly"] = Field(
+    grain: GrainName = Field(
         default="whole",
         description="One drop that holds everything, or one drop per hour, day, week (Monday to Sunday), month, "
         "quarter or year.",
@@ -66,11 +66,33 @@ class Drops(BaseModel):
         """Whether a drop of this name is declared."""
         if self.grain == WHOLE or not is_name(self.grain, name):
             return name == self.grain == WHOLE
-        return name >= self.start and (self.end is None or name < self.end)
+        return name >= self.first and (self.end is None or name < self.end)
+
+    @property
+    def first(self) -> str:
+        """The first drop of a source that is cut into drops.
+
+        Raises:
+            ValueError: the source comes whole.
+        """
+        if self.start is None:
+            raise ValueError("drops: a source that comes whole has no first drop: declare a grain other than whole")
+        return self.start
+
+    @property
+    def cut_column(self) -> str:
+        """The column that says to which drop a row belongs.
+
+        Raises:
+            ValueError: none is declared.
+        """
+        if self.column is None:
+            raise ValueError("drops: `column` is needed, which says to which drop a row belongs")
+        return self.column
 
     @property
     def names(self) -> list[str] | None:
         """All declared drops, or None if they have no end."""
         if self.grain == WHOLE:
             return [WHOLE]
-        return None if self.end is None else names_between(self.grain, self.start, self.end)
+        return None if self.end is None else names_between(self.grain, self.first, self.end)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from ml_assets.sources.csv.dialect import plain_values
-from ml_assets.sources.spec import WITH_NULLS, SourceSpec
+from ml_assets.sources.spec import SourceSpec
 from ml_assets.sources.values.column import ColumnFormat
 from ml_assets.sources.values.moments import as_moments
 from ml_assets.sources.values.typed import check_fits, typed_column
@@ -28,7 +28,7 @@ def declared_column(
     declared = spec.columns.get(values.name, ColumnFormat())
     if declared.is_moment and values.dtype != pl.Null:
         return _moments(values, dtype, declared, rows)
-    if values.dtype == pl.String and spec.format not in WITH_NULLS:
+    if values.dtype == pl.String and spec.reader.as_texts:
         plain = plain_values(values, dtype, spec.csv, declared.unit)
         check_fits(values, plain, f"{dtype}", rows)
         return typed_column(plain, dtype, rows), None

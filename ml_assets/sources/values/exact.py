@@ -12,6 +12,7 @@ What "the same value" means, for every place that rows are read from:
 """
 
 from decimal import Decimal, InvalidOperation
+from typing import Literal
 
 import polars as pl
 
@@ -28,7 +29,7 @@ def number_of_text(texts: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.
     forced = texts.cast(dtype, strict=False)
     if dtype.is_float():
         changed = _changed_by_float(texts, forced)
-    elif dtype.is_decimal():
+    elif isinstance(dtype, pl.Decimal):
         changed = _cut_off(texts, dtype.scale)
     else:
         return forced, forced
@@ -69,8 +70,7 @@ def in_unit(values: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series
     """Moments or durations in the unit and zone of another type, null where a part of a second would be lost; and what
     they would be forced to."""
     forced = values.cast(dtype, strict=False)
-    unit = values.dtype.time_unit
-    same = forced.dt.cast_time_unit(unit).to_physical() == values.to_physical()
+    same = forced.dt.cast_time_unit(unit_of(values.dtype)).to_physical() == values.to_physical()
     return _without(forced, ~same), forced
 
 
@@ -82,9 +82,9 @@ def day_of(times: pl.Series) -> pl.Series:
 
 def in_calendar(moments: pl.Series) -> pl.Series:
     """Dates or moments of the years 1 to 9999; null for all others, which no program can name."""
-    if moments.dtype != pl.Date and moments.dtype.time_unit == "ns":  # which end in 2262
+    if moments.dtype != pl.Date and unit_of(moments.dtype) == "ns":  # which end in 2262
         return moments
-    per_day = 1 if moments.dtype == pl.Date else 86_400 * _PER_SECOND[moments.dtype.time_unit]
+    per_day = 1 if moments.dtype == pl.Date else 86_400 * _PER_SECOND[unit_of(moments.dtype)]
     number = moments.to_physical()
     outside = (number < _YEAR_1 // 86_400 * per_day) | (number >= _YEAR_10000 // 86_400 * per_day)
     return _without(moments, outside)
@@ -140,3 +140,22 @@ def _places(text: str) -> int:
         return 0  # no number, which the cast has told already
     significant = "".join(map(str, number.digits)).rstrip("0")
     return len(significant) - len(number.digits) - int(number.exponent) if significant else 0
+
+
+def unit_of(dtype: pl.DataType) -> Literal["ns", "us", "ms"]:
+    """Return the unit of time that moments or durations are counted in."""
+    if not isinstance(dtype, pl.Datetime | pl.Duration):
+        raise TypeError(f"{dtype} has no unit of time")
+    return dtype.time_unit
+
+
+def zone_of(dtype: pl.DataType) -> str | None:
+    """Return the time zone of moments; None of times without a zone, and of all other types."""
+    return dtype.time_zone if isinstance(dtype, pl.Datetime) else None
+
+
+def first_true(flags: pl.Series) -> int:
+    """Return the place of the first true value; there must be one."""
+    place = flags.arg_max()
+    assert place is not None, "a series without rows has no first true value"
+    return place

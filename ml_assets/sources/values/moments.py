@@ -6,7 +6,7 @@ import polars as pl
 
 from ml_assets.sources.errors import DeliveryFault
 from ml_assets.sources.values.column import EPOCHS, ColumnFormat
-from ml_assets.sources.values.exact import has_finer, in_calendar, in_unit
+from ml_assets.sources.values.exact import has_finer, in_calendar, in_unit, zone_of
 
 _ISO = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 _DECIMALS = r"^[+-]?\d{1,15}(\.\d{1,6}0*)?$"
@@ -40,24 +40,25 @@ def as_moments(given: pl.Series, dtype: pl.DataType, declared: ColumnFormat) -> 
     wrong = misfit(dtype, declared)
     if wrong:
         raise _unfit(given, wrong, "correct it")
-    zoned = bool(getattr(dtype, "time_zone", None))
+    zone = zone_of(dtype)
     clock = in_calendar(_clock(given, declared))
     never = pl.repeat(False, len(given), eager=True)
     if dtype == pl.Date:
         return Moments(clock.dt.date().alias(given.name), never, never)
     if declared.day == "end":
         clock = clock.zip_with(~_dates(given, declared), clock.dt.offset_by("1d"))
-    if not zoned or declared.has_offset:
-        clock = clock.dt.replace_time_zone("UTC").dt.convert_time_zone(dtype.time_zone) if zoned else clock
+    if zone is None:
         return Moments(clock.cast(dtype), never, never)
-    return _localized(clock, dtype, declared)
+    if declared.time_zone is None or declared.has_offset:
+        return Moments(clock.dt.replace_time_zone("UTC").dt.convert_time_zone(zone).cast(dtype), never, never)
+    return _localized(clock, dtype, zone, declared.time_zone, declared)
 
 
 def misfit(dtype: pl.DataType, declared: ColumnFormat) -> str | None:
     """Why values written so cannot become what the contract declares; None where they can."""
     if declared.unit:
         return None if dtype.is_numeric() else f"a number with a unit does not become {dtype}"
-    zoned = bool(getattr(dtype, "time_zone", None))
+    zoned = zone_of(dtype) is not None
     if not declared.is_moment:
         return None
     if dtype not in (pl.Date, pl.Datetime):
@@ -77,7 +78,7 @@ def _clock(given: pl.Series, declared: ColumnFormat) -> pl.Series:
         return _counted(given, EPOCHS[declared.format])
     if given.dtype == pl.Date:
         return given.cast(pl.Datetime("us"))
-    if given.dtype == pl.Datetime and given.dtype.time_zone is None:
+    if given.dtype == pl.Datetime and zone_of(given.dtype) is None:
         return in_unit(given, pl.Datetime("us"))[0]
     texts = given.cast(pl.String) if given.dtype.is_integer() else given
     if texts.dtype not in (pl.String, pl.Null):
@@ -87,7 +88,7 @@ def _clock(given: pl.Series, declared: ColumnFormat) -> pl.Series:
     if declared.format is None:
         return _first_that_fits(texts, _ISO)
     parsed = (texts + declared.suffix).str.to_datetime(declared.pattern, time_unit="us", strict=False)
-    return parsed.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if parsed.dtype.time_zone else parsed
+    return parsed.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zone_of(parsed.dtype) else parsed
 
 
 def _counted(given: pl.Series, microseconds: int) -> pl.Series:
@@ -119,8 +120,8 @@ def _dates(given: pl.Series, declared: ColumnFormat) -> pl.Series:
     return pl.repeat(declared.is_date or given.dtype == pl.Date, len(given), eager=True)
 
 
-def _localized(clock: pl.Series, dtype: pl.Datetime, declared: ColumnFormat) -> Moments:
-    zone = declared.time_zone
+def _localized(clock: pl.Series, dtype: pl.DataType, kept: str, zone: str, declared: ColumnFormat) -> Moments:
+    """Return wall-clock times of `zone` as moments, kept in the zone `kept`."""
     first = clock.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     last = clock.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null")
     twice, skipped = (first != last).fill_null(False), clock.is_not_null() & first.is_null()
@@ -138,7 +139,7 @@ def _localized(clock: pl.Series, dtype: pl.Datetime, declared: ColumnFormat) -> 
         "missing": skipped & (declared.missing == "quarantine"),
     }
     moments = moments.set(lost["ambiguous"] | lost["missing"], None)
-    return Moments(moments.dt.convert_time_zone(dtype.time_zone).cast(dtype), **lost)
+    return Moments(moments.dt.convert_time_zone(kept).cast(dtype), **lost)
 
 
 def _unfit(given: pl.Series, detail: str, remedy: str) -> DeliveryFault:

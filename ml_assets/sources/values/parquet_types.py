@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from polars.datatypes import BaseExtension
 
 from ml_assets.sources.errors import DeliveryFault
 
@@ -44,7 +45,7 @@ def read_around_intervals(files: Sequence[Any], columns: list[str] | None = None
 
 def plain_frame(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame without labels on what its values mean, such as that a text is JSON or a number."""
-    labelled = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.datatypes.BaseExtension)]
+    labelled = [name for name, dtype in frame.schema.items() if isinstance(dtype, BaseExtension)]
     return frame.with_columns(pl.col(labelled).ext.storage()) if labelled else frame
 
 

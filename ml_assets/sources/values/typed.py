@@ -5,6 +5,7 @@ import polars as pl
 from ml_assets.sources.errors import DeliveryFault
 from ml_assets.sources.values.exact import (
     day_of,
+    first_true,
     has_finer,
     in_calendar,
     in_unit,
@@ -12,6 +13,7 @@ from ml_assets.sources.values.exact import (
     number_of_text,
     text_of_number,
     text_of_time,
+    zone_of,
 )
 
 # ISO 8601 only: 01/02/2013 is January in one office and February in the next. A column with a time zone
@@ -53,7 +55,7 @@ def check_fits(
         forced: what the values would become if they might change.
     """
     if converted.null_count() > values.null_count():
-        first = (converted.is_null() & values.is_not_null()).arg_max()
+        first = first_true(converted.is_null() & values.is_not_null())
         row = first + 1 if rows is None else rows[first]
         raise DeliveryFault(
             "wrong type",
@@ -72,7 +74,7 @@ def _parsed(texts: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series 
         return texts.str.to_lowercase().replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean), None
     if dtype == pl.Date:
         return in_calendar(texts.str.to_date("%Y-%m-%d", strict=False)), None
-    if dtype == pl.Datetime:
+    if isinstance(dtype, pl.Datetime):
         return _parsed_datetime(texts, dtype)
     if dtype.is_numeric():
         return number_of_text(texts, dtype)
@@ -98,7 +100,7 @@ def _converted(values: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Ser
     if given == pl.Null:
         return values.cast(dtype), None
     if given in (pl.Date, pl.Datetime) and given == dtype.base_type():
-        same = given == pl.Date or bool(given.time_zone) == bool(dtype.time_zone)
+        same = bool(zone_of(given)) == bool(zone_of(dtype))
         if same:
             values = in_calendar(values)
             return (values, None) if given == dtype else in_unit(values, dtype)
@@ -106,7 +108,7 @@ def _converted(values: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Ser
         return values, None
     if given == pl.Duration and dtype == pl.Duration:
         return in_unit(values, dtype)
-    if given == pl.Datetime and given.time_zone is None and dtype == pl.Date:  # as Arrow's date64 comes
+    if given == pl.Datetime and zone_of(given) is None and dtype == pl.Date:  # as Arrow's date64 comes
         return day_of(in_calendar(values)), None
     if given.is_integer() and dtype == pl.Boolean:  # SQLite and MySQL have no other truth
         return values.replace_strict({0: False, 1: True}, default=None, return_dtype=pl.Boolean), None
@@ -121,7 +123,7 @@ def _converted(values: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Ser
 
 def _has_no_other_type(given: pl.DataType) -> bool:
     """Whether whole numbers of this type are too large for any type of a contract but text."""
-    return given in (pl.UInt64, pl.Int128, pl.UInt128) or (given.is_decimal() and given.scale == 0)
+    return given in (pl.UInt64, pl.Int128, pl.UInt128) or (isinstance(given, pl.Decimal) and given.scale == 0)
 
 
 def _no_such_conversion(values: pl.Series, dtype: pl.DataType) -> DeliveryFault:
@@ -153,13 +155,14 @@ def _remedy(values: pl.Series, place: int) -> str:
 
 
 def _would_be(forced: pl.Series | None, place: int) -> str:
-    lost = forced is None or forced.is_null()[place]
-    return "" if lost else f": it would become {_shown(forced, place)}"
+    if forced is None or forced.is_null()[place]:
+        return ""
+    return f": it would become {_shown(forced, place)}"
 
 
 def _spoken(dtype: pl.DataType) -> str:
-    if dtype == pl.Datetime:
+    if isinstance(dtype, pl.Datetime):
         return "ISO 8601 moment with an offset" if dtype.time_zone else "ISO 8601 time without an offset"
-    if dtype == pl.Decimal:
+    if isinstance(dtype, pl.Decimal):
         return f"Decimal({dtype.precision}, {dtype.scale})"
     return str(dtype)

@@ -1,5 +1,7 @@
 """What a scanned digit must satisfy."""
 
+from typing import Annotated
+
 import pandera.polars as pa
 import polars as pl
 
@@ -11,7 +13,7 @@ class Scan(pa.DataFrameModel):
     """One digit written by hand."""
 
     scan: pl.Int64 = pa.Field(unique=True, ge=1, description="Place of the scan in the file")
-    scanned_at: pl.Datetime("us", "UTC") = pa.Field(description="Moment that stands for the place")
+    scanned_at: Annotated[pl.Datetime, "us", "UTC"] = pa.Field(description="Moment that stands for the place")
     digit: pl.Int64 = pa.Field(ge=0, le=9, description="Which digit it is")
 
 

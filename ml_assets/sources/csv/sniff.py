@@ -87,12 +87,15 @@ def _sniffed(text: bytes, plain: CsvDialect) -> list[CsvDialect]:
         file = Path(folder) / "sample.csv"
         file.write_bytes(start)
         try:
-            delimiter, quote, escape, skip = connection.execute(
+            sniffed = connection.execute(
                 "SELECT Delimiter, Quote, Escape, SkipRows FROM sniff_csv(?, all_varchar = true, header = true)",
                 [str(file)],
             ).fetchone()
         except duckdb.Error:
             return []
+    if sniffed is None:
+        return []
+    delimiter, quote, escape, skip = sniffed
     found = {"delimiter": delimiter, "skip_lines": skip, "quote": '"' if quote == _EMPTY else quote}  # none was seen
     found["escape"] = "" if escape in (_EMPTY, quote) else escape
     try:
