@@ -1,6 +1,5 @@
 """One lifecycle at a time per home, and the traces of a killed one put in order."""
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+from filelock import FileLock, Timeout
 
 from ml_assets.automation.run_tags import CLI, LAUNCHED_BY
 from ml_assets.dagster_internals import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
@@ -28,13 +28,16 @@ def only_one(lock_file: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     Args:
         on_wait: called once if somebody else holds the lock.
     """
-    with lock_file.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    lock = FileLock(lock_file)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        on_wait()
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:

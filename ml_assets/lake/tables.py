@@ -1,7 +1,6 @@
 """Delta tables by asset key: scan at any version, replace whole or by partition, atomically."""
 
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -142,20 +141,22 @@ class Lake:
 
     def _write(self, key: str, frame: pl.DataFrame | pl.LazyFrame, write: Callable[[Any, Any], None]) -> int:
         """Let `write` commit to the table, None if there is none yet, until no other writer is in the way."""
-        from deltalake.exceptions import CommitFailedError, DeltaError
+        from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
         data = frame.with_columns(pl.col(pl.Datetime("ns", "UTC")).dt.cast_time_unit("us"))
-        for attempt in range(1, COMMIT_ATTEMPTS + 1):
+
+        def commit() -> int:
             table = self._table(key) if self.exists(key) else None
-            try:
-                write(table, data)
-            except (CommitFailedError, DeltaError) as error:
-                if attempt == COMMIT_ATTEMPTS or not _is_conflict(error):
-                    raise
-                time.sleep(random.uniform(0.02, 0.1) * 1.6**attempt)
-            else:
-                return 0 if table is None else table.version()
-        raise AssertionError("unreachable")
+            write(table, data)
+            return 0 if table is None else table.version()
+
+        retrying = Retrying(
+            stop=stop_after_attempt(COMMIT_ATTEMPTS),
+            wait=lambda state: random.uniform(0.02, 0.1) * 1.6**state.attempt_number,
+            retry=retry_if_exception(_is_conflict),
+            reraise=True,
+        )
+        return retrying(commit)
 
     def _table(self, key: str, version: int | None = None):
         from deltalake import DeltaTable
@@ -300,10 +301,11 @@ def _refuse_rows_outside(key: str, frame: pl.DataFrame | pl.LazyFrame, where: di
             )
 
 
-def _is_conflict(error: Exception) -> bool:
-    from deltalake.exceptions import CommitFailedError
+def _is_conflict(error: BaseException) -> bool:
+    from deltalake.exceptions import CommitFailedError, DeltaError
 
     # A lost commit says "conflict", "metadata changed" or "protocol changed"; the second of two first writers
     # fails with a general error.
     text = str(error).lower()
-    return isinstance(error, CommitFailedError) or any(w in text for w in ("conflict", "concurrent", "already exists"))
+    is_lost = any(words in text for words in ("conflict", "concurrent", "already exists"))
+    return isinstance(error, CommitFailedError) or (isinstance(error, DeltaError) and is_lost)

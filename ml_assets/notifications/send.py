@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_chain, wait_fixed
+
 from ml_assets.notifications.channels import Channel
 from ml_assets.notifications.errors import NotSent
 from ml_assets.notifications.notice import Notice
@@ -34,15 +36,24 @@ def notify(channels: Sequence[Channel], notice: Notice, sleep: Callable[[float],
 
 
 def _failure(channel: Channel, notice: Notice, sleep: Callable[[float], None]) -> str | None:
-    for attempt, pause in enumerate((*PAUSES_S, None), start=1):
-        try:
-            channel.send(notice)
-            return None
-        except NotSent as error:
-            reason, again = str(error), error.again
-        except Exception as error:  # noqa: BLE001 - any channel, any fault; its words may hold a secret, its type does not
-            reason, again = type(error).__name__, True
-        if pause is None or not again:
-            tries = "1 attempt" if attempt == 1 else f"{attempt} attempts"
-            return f"{channel.name}: the {notice.kind} notice {notice.headline!r} was not sent in {tries}: {reason}"
-        sleep(pause)
+    retrying = Retrying(
+        stop=stop_after_attempt(len(PAUSES_S) + 1),
+        wait=wait_chain(*map(wait_fixed, PAUSES_S)),
+        retry=retry_if_exception(_may_pass),
+        sleep=sleep,
+        reraise=True,
+    )
+    try:
+        retrying(channel.send, notice)
+    except Exception as error:  # noqa: BLE001 - any channel, any fault; its words may hold a secret, its type does not
+        reason = str(error) if isinstance(error, NotSent) else type(error).__name__
+    else:
+        return None
+    attempts = retrying.statistics["attempt_number"]
+    tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+    return f"{channel.name}: the {notice.kind} notice {notice.headline!r} was not sent in {tries}: {reason}"
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Return whether another attempt could help; a fault that no channel knows of is given the chance."""
+    return error.again if isinstance(error, NotSent) else isinstance(error, Exception)

@@ -70,7 +70,7 @@ def test_a_writer_that_keeps_losing_gives_up_with_the_conflict(tmp_path, monkeyp
         raise CommitFailedError("a concurrent transaction deleted the same data")
 
     monkeypatch.setattr(deltalake, "write_deltalake", lose)
-    monkeypatch.setattr("ml_assets.lake.tables.time.sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(CommitFailedError, match="concurrent transaction"):
         Lake(str(tmp_path / "lake")).replace("t", pl.DataFrame({"a": [1]}))
     assert 5 <= len(tries) <= 50

@@ -1,8 +1,8 @@
 """Where MLflow shows the trainings."""
 
+import contextlib
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 import webbrowser
@@ -24,16 +24,19 @@ def open_when_there(page: str) -> None:
 
 def _wait_for(server: str) -> None:
     """Return when the server answers, or after WAIT_SECONDS."""
-    last = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < last:
-        try:
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+    def call() -> None:
+        with contextlib.suppress(urllib.error.HTTPError):  # an answer as well
             urllib.request.urlopen(server, timeout=5).close()
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return
+
+    with contextlib.suppress(OSError):
+        Retrying(
+            stop=stop_after_delay(WAIT_SECONDS),
+            wait=wait_fixed(0.5),
+            retry=retry_if_exception_type(OSError),
+            reraise=True,
+        )(call)
 
 
 if __name__ == "__main__":

@@ -224,6 +224,7 @@ class RedisStore:
 
     def _committed(self, view: str, change: Callable[[Any], Any]) -> Any:
         """Let `change` read and write as if alone, again and again until nobody wrote in between."""
+        # No back-off, as somebody's write was done each time: a retry library would add to every push for nothing.
         for _ in range(_COMMIT_ATTEMPTS):
             with self._reached(), self._redis.pipeline() as pipe:
                 try:

@@ -1,11 +1,12 @@
 """SQLite database files that exist whole or not at all."""
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
+
+from filelock import FileLock
 
 from ml_assets.addresses import sqlite_url
 
@@ -24,8 +25,7 @@ def create_whole(path: Path, create_tables: Callable[[str], None]) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(path.name + ".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(path.with_name(path.name + ".lock")):
         if path.exists():
             return
         draft = path.with_name(f".{path.name}.{uuid4().hex}")
