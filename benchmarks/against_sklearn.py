@@ -20,11 +20,11 @@ import polars as pl
 from ml_assets.automation.projects import declared_models
 from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.components.features.spine import Spine
-from ml_assets.components.model.context import ModelContext
-from ml_assets.components.model.training import read_part
-from ml_assets.components.records import AS_OF, TrainedVersion, read_record
 from ml_assets.home import Home
 from ml_assets.lake import Lake
+from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.records import AS_OF, TrainedVersion, read_record
+from ml_assets.modelling.training_set import read_part
 from ml_assets.project import load_current
 from ml_assets.resources import RegistryResource
 from ml_assets.training.evaluation.baseline import fit_baseline, predict_baseline

@@ -124,12 +124,12 @@ def in_the_home(cut_offs: Sequence[str]) -> Iterator[Series]:
     """The drops that each model of the flights has scored, and those after each cut-off."""
     from ml_assets.automation.projects import spine_of
     from ml_assets.components.features.feature_view import FeatureView
-    from ml_assets.components.model.context import ModelContext
     from ml_assets.components.model.ml_model import MLModel
-    from ml_assets.components.model.monitoring import reference_rows, scored_rows
-    from ml_assets.components.records import VERSION
     from ml_assets.home import Home
     from ml_assets.lake import Lake
+    from ml_assets.modelling.context import ModelContext
+    from ml_assets.modelling.records import VERSION
+    from ml_assets.modelling.watched import reference_rows, scored_rows
     from ml_assets.project import load_current
 
     definitions, lake = load_current(), Lake(Home.from_environment().lake)

@@ -21,10 +21,10 @@ import polars as pl
 from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.components.features.spine import Spine
 from ml_assets.components.model.ml_model import MLModel
-from ml_assets.components.records import AS_OF, VERSION
 from ml_assets.durations import parse_duration
 from ml_assets.home import Home
 from ml_assets.lake import Lake
+from ml_assets.modelling.records import AS_OF, VERSION
 from ml_assets.monitoring.drift.measure import measure_drift
 from ml_assets.monitoring.performance.watch import estimate_performance, realise_performance
 from ml_assets.retraining.decide import decide

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
-from ml_assets.components.model.retraining import _circumstances
-from ml_assets.components.records import TrainedVersion, write_record
 from ml_assets.lake import Lake
+from ml_assets.modelling.records import TrainedVersion, write_record
+from ml_assets.modelling.retraining import circumstances_of
 from ml_assets.sources.drops.spec import Drops
 
 APRIL, JULY = datetime(2024, 4, 1, tzinfo=UTC), datetime(2024, 7, 1, tzinfo=UTC)
@@ -34,8 +34,8 @@ def circumstances(lake, drop, version):
         spec=SimpleNamespace(label=label, name="returns"),
         key=lambda asset: f"returns/{asset}",
     )
-    registry = SimpleNamespace(open=lambda: SimpleNamespace(rolled_back_at=lambda _: None))
-    return _circumstances(lake, registry, model, drop, version, [])
+    registry = SimpleNamespace(rolled_back_at=lambda _: None)
+    return circumstances_of(lake, registry, model, drop, version, [])
 
 
 def test_a_drop_is_judged_from_the_last_training_before_its_end(lake):

@@ -5,7 +5,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from ml_assets.components.features import feature_view
+from ml_assets.features import compute
 from ml_assets.features.engine import parts
 from ml_assets.features.engine.parts import compute_features_in_parts
 
@@ -100,7 +100,7 @@ def test_a_drop_computed_alone_is_the_same_as_computed_with_others(shop):
 
 
 def test_a_drop_computed_in_parts_is_the_same(shop, monkeypatch):
-    monkeypatch.setattr(feature_view, "compute_features_in_parts", partial(compute_features_in_parts, rows_in_memory=1))
+    monkeypatch.setattr(compute, "compute_features_in_parts", partial(compute_features_in_parts, rows_in_memory=1))
     shop.lake.replace("visits", pl.concat([VISITS, VISITS.head(1)]), {"month": [JANUARY, FEBRUARY]})
     outcome = shop.run("features/sales", drops=[JANUARY, FEBRUARY])
     assert outcome.success, outcome.errors

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets.components.model import context as model_context
+from ml_assets.modelling import context as model_context
 
 MONTHS = ["2024-01", "2024-02"]
 MONTHLY = {"grain": "monthly", "start": "2024-01", "end": "2024-03"}

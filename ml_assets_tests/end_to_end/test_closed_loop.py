@@ -24,13 +24,16 @@ from sklearn.metrics import roc_auc_score
 from ml_assets.automation.projects import find_model, spine_of
 from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.components.features.online import online_asset
-from ml_assets.components.model.context import ModelContext
+from ml_assets.components.model.drift import drift_assets
 from ml_assets.components.model.evaluation import evaluation_assets
-from ml_assets.components.model.monitoring import monitoring_assets, scored_rows
+from ml_assets.components.model.performance import performance_assets
+from ml_assets.components.model.promotion import promotion_assets
 from ml_assets.components.model.retraining import retraining_assets
 from ml_assets.components.model.serving import serving_assets
 from ml_assets.components.model.training import training_assets
 from ml_assets.lake import Lake
+from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.watched import scored_rows
 from ml_assets.online.spec import OnlineSpec
 from ml_assets.project import load_project
 from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource, RegistryResource
@@ -261,7 +264,7 @@ def test_hundreds_of_answers_are_what_training_would_have_computed(gathered, liv
 @pytest.mark.usefixtures("gathered")
 def test_what_was_served_performs_like_batch_and_ends_in_a_decision(world):
     model = world.context(monitored=True)
-    assets = [*serving_assets(model), *monitoring_assets(model), *retraining_assets(model)]
+    assets = [*serving_assets(model), *drift_assets(model), *performance_assets(model), *retraining_assets(model)]
     watching = [asset for asset in assets if "served" not in asset.node_def.name]
     ran = world.materialize(
         [*watching, *(asset.to_source_asset() for asset in assets if asset not in watching)], drop=DROP
@@ -305,7 +308,9 @@ def test_a_planted_skew_fails_and_blocks_the_next_promotion(world, gathered):
         promotion=PromotionSpec(margin=0.5),
         floors={},
     )
-    trained = world.materialize([*training_assets(quick), *evaluation_assets(quick)], END + timedelta(days=10))
+    trained = world.materialize(
+        [*training_assets(quick), *evaluation_assets(quick), *promotion_assets(quick)], END + timedelta(days=10)
+    )
     assert trained.success
     (decision,) = [
         event.materialization.metadata

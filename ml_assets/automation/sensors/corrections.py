@@ -9,10 +9,10 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.automation.execute import RANGE_END, RANGE_START
-from ml_assets.components.features.feature_view import FeatureView, input_digests
+from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.components.features.spine import Spine
 from ml_assets.dagster_internals import NOT_FINISHED_STATUSES
-from ml_assets.features.digests.inputs import INPUTS, changed_inputs
+from ml_assets.features.digests.inputs import INPUTS, changed_inputs, digest_inputs
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
 from ml_assets.sources.drops.grains import WHOLE, stretches
@@ -90,7 +90,7 @@ def _due(instance: dg.DagsterInstance, lake: Lake, one: Reached) -> dict[str, st
         return {}
     stored = dict(features.group_by(spine.partition).agg(pl.col(INPUTS).first()).collect().iter_rows())
     rows = spine.scan(lake, sorted(stored), view.spine_columns)
-    current = input_digests(view, spine, rows, None if view.table is None else lake.scan(view.table))
+    current = digest_inputs(view, rows, view.facts(lake), partition=spine.partition, time=spine.time)
     made = _materialized(instance, one.key)
     newest_inputs = [_materialized(instance, _asset(table)) for table in one.inputs]
     return {

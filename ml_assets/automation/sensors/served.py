@@ -7,8 +7,8 @@ import dagster as dg
 import polars as pl
 
 from ml_assets.components.features.spine import Spine
-from ml_assets.components.model.serving import LOG
 from ml_assets.lake import Lake
+from ml_assets.modelling.served import LOG
 from ml_assets.resources import LakeResource
 from ml_assets.sources.drops.grains import WHOLE
 

@@ -11,15 +11,15 @@ from rich.console import Console
 from ml_assets.automation.projects import spine_of
 from ml_assets.code_version import code_fingerprint
 from ml_assets.components.features.feature_view import FeatureView
-from ml_assets.components.model.context import ModelContext
 from ml_assets.components.model.ml_model import MLModel
-from ml_assets.components.partitions import drop_end
 from ml_assets.home import Home
 from ml_assets.lake import Lake
+from ml_assets.modelling.context import ModelContext
 from ml_assets.retraining.replay.lived import History, LivedPolicy, Period
 from ml_assets.retraining.replay.run import replay, replay_steps
 from ml_assets.retraining.replay.store import ReplayStore
 from ml_assets.retraining.spec import policies
+from ml_assets.sources.drops.moments import drop_end
 
 MOST_WORKERS = 4
 """Trainings side by side: each needs a core, and memory for its rows."""

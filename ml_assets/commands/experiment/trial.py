@@ -16,10 +16,10 @@ from rich.table import Table
 from ml_assets.addresses import sqlite_url
 from ml_assets.automation.projects import spine_of
 from ml_assets.components.features.feature_view import FeatureView
-from ml_assets.components.model.context import ModelContext
 from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.sources.source import Source
 from ml_assets.lake import Lake
+from ml_assets.modelling.context import ModelContext
 
 TRIALS = 3
 """Most parameter sets that a trial run searches through."""

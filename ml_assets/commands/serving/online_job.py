@@ -13,7 +13,7 @@ from ml_assets.automation.execute import Runner, run_key
 from ml_assets.automation.jobs import online_job
 from ml_assets.automation.lifecycle import PlannedRun
 from ml_assets.commands.progress import StepProgress, run_progress, step_title
-from ml_assets.components.features.online import online_key
+from ml_assets.online.values.record import online_key
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from ml_assets.automation.lifecycle import PlannedRun
 from ml_assets.automation.projects import find_model, spine_of
 from ml_assets.automation.sensors.served import drops_to_gather
 from ml_assets.commands.progress import run_progress
-from ml_assets.components.model.skew_records import SKEW
 from ml_assets.home import Home
 from ml_assets.lake import Lake
+from ml_assets.modelling.skew_records import SKEW
 from ml_assets.serving.log.skew import SkewRecord
 from ml_assets.sources.drops.grains import stretches
 

@@ -12,47 +12,29 @@ from ml_assets.components.freshness import freshness_policy
 from ml_assets.components.metadata.tables import markdown
 from ml_assets.components.run_clock import run_started
 from ml_assets.components.stages import ONLINE, STAGE
+from ml_assets.declarations.specs import DeclaredView
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.online.spec import OnlineSpec
-from ml_assets.online.values.record import Build
+from ml_assets.online.values.record import Build, online_key
 from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource
 
+AGREES = "agrees_with_offline"
 AUDITED_ROWS = 50
 """Entities and moments that are read back and recomputed at each build."""
 
 
-def online_key(view: str) -> str:
-    """The asset key of a view's online features; the lake table there has a row for each build."""
-    return f"online/{view}"
-
-
-def online_asset(view: FeatureViewSpec, online: OnlineSpec, owners: list[str], group: str) -> dg.AssetsDefinition:
+def online_asset(view: DeclaredView, online: OnlineSpec, owners: list[str], group: str) -> dg.AssetsDefinition:
     """The asset that builds the online features of a view with a table."""
-    key = dg.AssetKey(online_key(view.name).split("/"))
 
     @dg.multi_asset(
         name=f"online__{view.name}",
-        specs=[
-            dg.AssetSpec(
-                key,
-                deps=[dg.AssetKey(view.table.split("/"))],
-                description=f"Of every entity, now and until the values expire: {view.description}",
-                owners=owners,
-                group_name=group,
-                kinds={_kind(Home.from_environment().online_store), "delta"},
-                tags={STAGE: ONLINE},
-                code_version=declaration_version(view),
-                freshness_policy=freshness_policy(online.freshness),
-                automation_condition=FOLLOW_OR_REFRESH,
-                metadata={"entity": view.spine_entity, "max_age": online.max_age},
-            )
-        ],
+        specs=[_asset_spec(view, online, owners, group)],
         check_specs=[
             dg.AssetCheckSpec(
-                "agrees_with_offline",
-                asset=key,
+                AGREES,
+                asset=_key(view),
                 description="A sample of entities and moments, read back and recomputed from the facts, is the same.",
             )
         ],
@@ -60,25 +42,8 @@ def online_asset(view: FeatureViewSpec, online: OnlineSpec, owners: list[str], g
     def online_features(
         context: dg.AssetExecutionContext, lake: LakeResource, online_store: OnlineStoreResource, as_of: AsOf
     ) -> dg.MaterializeResult:
-        from ml_assets.durations import parse_duration
-        from ml_assets.online.build import build_view
-        from ml_assets.online.export import export_pushed, pushed_facts
-
-        tables, store = lake.open(), online_store.open()
-        version = tables.version(view.table)
-        table = tables.scan(view.table, version)
-        seq = export_pushed(store, tables, view)
-        build = build_view(
-            store,
-            view,
-            table,
-            as_of=as_of.resolve(_newest(view, table, run_started(context))),
-            max_age=parse_duration(online.max_age),
-            build=uuid4().hex[:12],
-            pushed=pushed_facts(tables, view.name, seq),
-            pushed_seq=seq,
-            table_version=version,
-        )
+        tables = lake.open()
+        build = _build(view, online, tables, online_store, as_of, run_started(context))
         tables.append(online_key(view.name), build.frame())
         return dg.MaterializeResult(
             metadata={name: value for name, value in build.model_dump(mode="json").items() if value is not None},
@@ -87,6 +52,62 @@ def online_asset(view: FeatureViewSpec, online: OnlineSpec, owners: list[str], g
         )
 
     return online_features
+
+
+def _key(view: DeclaredView) -> dg.AssetKey:
+    return dg.AssetKey(online_key(view.name).split("/"))
+
+
+def _asset_spec(view: DeclaredView, online: OnlineSpec, owners: list[str], group: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        _key(view),
+        deps=[dg.AssetKey(_table(view).split("/"))],
+        description=f"Of every entity, now and until the values expire: {view.description}",
+        owners=owners,
+        group_name=group,
+        kinds={_kind(Home.from_environment().online_store), "delta"},
+        tags={STAGE: ONLINE},
+        code_version=declaration_version(view),
+        freshness_policy=freshness_policy(online.freshness),
+        automation_condition=FOLLOW_OR_REFRESH,
+        metadata={"entity": view.spine_entity, "max_age": online.max_age},
+    )
+
+
+def _table(view: FeatureViewSpec) -> str:
+    """The table of a view that is kept online: one of request features only is not."""
+    if view.table is None:
+        raise ValueError(f"feature view {view.name} has no table: nothing of it can be kept ready for requests")
+    return view.table
+
+
+def _build(
+    view: FeatureViewSpec,
+    online: OnlineSpec,
+    lake: Lake,
+    online_store: OnlineStoreResource,
+    as_of: AsOf,
+    started: datetime,
+) -> Build:
+    """Build every entity's features from the table and from what was pushed."""
+    from ml_assets.durations import parse_duration
+    from ml_assets.online.build import build_view
+    from ml_assets.online.export import export_pushed, pushed_facts
+
+    store, version = online_store.open(), lake.version(_table(view))
+    table = lake.scan(_table(view), version)
+    seq = export_pushed(store, lake, view)
+    return build_view(
+        store,
+        view,
+        table,
+        as_of=as_of.resolve(_newest(view, table, started)),
+        max_age=parse_duration(online.max_age),
+        build=uuid4().hex[:12],
+        pushed=pushed_facts(lake, view.name, seq),
+        pushed_seq=seq,
+        table_version=version,
+    )
 
 
 def _newest(view: FeatureViewSpec, table: pl.LazyFrame, started: datetime) -> datetime:
@@ -105,7 +126,7 @@ def _audit(view: FeatureViewSpec, build: Build, tables: Lake, online_store: Onli
     audit = audit_build(online_store.open(), view, build, facts, rows=AUDITED_ROWS)
     return dg.AssetCheckResult(
         passed=audit.differing.is_empty(),
-        check_name="agrees_with_offline",
+        check_name=AGREES,
         metadata={
             "observed": audit.differing.height,
             "threshold": 0,

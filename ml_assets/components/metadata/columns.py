@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.lake.records import NUMBER, RECORD
+from ml_assets.retraining.decide import DecisionRecord
 from ml_assets.training.columns import PROBABILITY
 from ml_assets.training.promotion.decide import PromotionRecord
 
@@ -52,6 +53,12 @@ DECISIONS = {
     "decision_id": PromotionRecord.model_fields["id"].description,
 }
 
+RETRAIN_DECISIONS = {
+    NUMBER: "Place in the order in which decisions were made: the last on a drop is the one that holds.",
+    **{f"decision_{n}" if n == "id" else n: field.description for n, field in DecisionRecord.model_fields.items()},
+    RECORD: "The whole decision as JSON, with its evidence.",
+}
+
 _CHUNKS = {
     "chunk_start": "First moment of the chunk, UTC.",
     "chunk_end": "First moment after the chunk, UTC.",
@@ -83,21 +90,6 @@ SERVED_ANSWERS = SCORES | {
     "role": "Who answered: champion or canary.",
     "states": "Per view whether its values were fresh, unseen, expired or missing, as JSON.",
 }
-
-
-def describe_features(view: FeatureViewSpec) -> dict[str, str]:
-    """What each feature of a view is, by the expression that declares it."""
-    of, old = {name: one.of for name, one in view.aggregates.items()}, f", at most {view.ttl} old" if view.ttl else ""
-    entity = ", ".join(view.entity) or "the table"
-    return {
-        **{name: f"{sql}, of the last row known of {entity}{old}." for name, sql in view.latest.items()},
-        **{
-            name: f"{function} of {of[base]} over {window}, of {entity}."
-            for name, (base, function, window) in view.aggregate_features.items()
-        },
-        **{name: f"{sql}, of the row of {entity}." for name, sql in view.lookups.items()},
-        **{name: f"{sql}, of the row to predict." for name, sql in view.request.items()},
-    }
 
 
 def describe_probabilities(columns: list[str]) -> dict[str, str]:

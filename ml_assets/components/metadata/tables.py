@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 import polars as pl
+from pydantic import TypeAdapter
 
 from ml_assets.components.metadata.columns import described as describe_columns
 from ml_assets.lake import TableVersion
@@ -56,3 +57,10 @@ def markdown(frame: pl.DataFrame) -> dg.MetadataValue:
         fmt_str_lengths=120,
     ):
         return dg.MetadataValue.md(str(frame))
+
+
+def record_metadata(record: object) -> dict[str, object]:
+    """A record's scalars, and its whole as JSON, for the UI."""
+    content = TypeAdapter(type(record)).dump_python(record, mode="json")
+    scalars = {name: value for name, value in content.items() if isinstance(value, str | int | float | bool)}
+    return {**scalars, "record": dg.MetadataValue.json(content)}

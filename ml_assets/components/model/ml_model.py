@@ -5,10 +5,10 @@ import dagster as dg
 from ml_assets.components.declared import use_case
 from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.components.features.spine import find_spine
-from ml_assets.components.model.context import ModelContext
 from ml_assets.components.scaffolders.components import MLModelScaffolder
 from ml_assets.components.sources.source import Source
 from ml_assets.declarations.specs import DeclaredModel
+from ml_assets.modelling.context import ModelContext
 
 
 @dg.scaffold_with(MLModelScaffolder)
@@ -16,8 +16,10 @@ class MLModel(DeclaredModel, dg.Component, dg.Resolvable):
     """A model: tuned, trained, evaluated, promoted, scored and watched."""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        from ml_assets.components.model.drift import drift_assets
         from ml_assets.components.model.evaluation import evaluation_assets
-        from ml_assets.components.model.monitoring import monitoring_assets
+        from ml_assets.components.model.performance import performance_assets
+        from ml_assets.components.model.promotion import promotion_assets
         from ml_assets.components.model.retraining import retraining_assets
         from ml_assets.components.model.scoring import scoring_assets
         from ml_assets.components.model.serving import serving_assets
@@ -28,9 +30,11 @@ class MLModel(DeclaredModel, dg.Component, dg.Resolvable):
             assets=[
                 *training_assets(model),
                 *evaluation_assets(model),
+                *promotion_assets(model),
                 *scoring_assets(model),
                 *serving_assets(model),
-                *monitoring_assets(model),
+                *drift_assets(model),
+                *performance_assets(model),
                 *retraining_assets(model),
             ]
         )

@@ -1,38 +1,35 @@
 """served_predictions: what the server answered, gathered drop by drop and held against what it should have said."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
 
-from ml_assets.components.features.feature_view import FeatureView
-from ml_assets.components.features.online import online_key
 from ml_assets.components.metadata.columns import SERVED_ANSWERS
 from ml_assets.components.metadata.drop_checks import results_by_drop
 from ml_assets.components.metadata.tables import data_version, markdown, table_metadata
-from ml_assets.components.model.context import ModelContext
-from ml_assets.components.model.skew_records import SKEW, store_skew
-from ml_assets.components.partitions import SINGLE_RUN, drops_of
-from ml_assets.components.stages import SERVED, STAGE
-from ml_assets.features.expressions import columns_read
-from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.features.stored import declaration_of
-from ml_assets.lake import Lake
+from ml_assets.components.model.asset_specs import model_asset_key, model_asset_spec
+from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
+from ml_assets.components.stages import SERVED
+from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.served import (
+    LOG,
+    ServedDrop,
+    about_traffic,
+    gather_answers,
+    known_facts,
+    read_log,
+    stored_views,
+)
+from ml_assets.modelling.skew_records import SKEW, store_skew
+from ml_assets.online.values.record import online_key
 from ml_assets.resources import LakeResource, OnlineStoreResource, RegistryResource
 from ml_assets.sources.drops.grains import WHOLE
 
 if TYPE_CHECKING:
-    from ml_assets.registry.registry import Registry
-    from ml_assets.serving.log.known_facts import KnownFacts
-    from ml_assets.serving.log.served import Traffic
     from ml_assets.serving.log.skew import Skew
-    from ml_assets.training.fit import TrainedModel
 
-TAGS = {STAGE: SERVED}
-LOG = "request_log"
 SHOWN = 20
 """Differing values shown in the UI."""
 
@@ -42,34 +39,17 @@ def serving_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
 
 
 def _served_predictions(model: ModelContext) -> dg.AssetsDefinition:
-    spec, partition = model.spec, model.spine.partition
-    key = dg.AssetKey([spec.name, "served_predictions"])
-
     @dg.multi_asset(
-        name=f"{spec.name}__served_predictions",
-        specs=[
-            model.asset_spec(
-                "served_predictions",
-                TAGS,
-                [
-                    model.key("champion"),
-                    model.spine.table,
-                    *(online_key(view.name) for view in _stored(model) if view.online),
-                ],
-                "What the server answered about the rows of a drop, the last answer of each, with the features as "
-                "they were served.",
-                kinds={"polars", "delta"},
-                partitions_def=model.spine.partitions_def,
-            )
-        ],
+        name=f"{model.spec.name}__served_predictions",
+        specs=[_asset_spec(model)],
         backfill_policy=SINGLE_RUN,
         check_specs=[
             dg.AssetCheckSpec(
                 SKEW,
-                asset=key,
+                asset=model_asset_key(model, "served_predictions"),
                 description="A sample of answers, computed again from exactly what the server could know, is the same.",
                 blocking=True,
-                partitions_def=model.spine.partitions_def,
+                partitions_def=partitions_of(model.spine.drops),
             )
         ],
     )
@@ -79,159 +59,56 @@ def _served_predictions(model: ModelContext) -> dg.AssetsDefinition:
         registry: RegistryResource,
         online_store: OnlineStoreResource,
     ) -> Iterator:
-        tables, mlflow, drops = lake.open(), registry.open(), drops_of(context, model.spine.drops)
-        log = read_log(tables, mlflow, model)
-        known = known_facts(tables, online_store, model)
-        gathered = {drop: _gather(tables, mlflow, model, log, known, drop) for drop in drops}
-        store_skew(tables, model, [one.skew.record(spec.name, drop) for drop, one in gathered.items()])
-        served = pl.concat([one.rows for one in gathered.values()])
-        written = tables.replace(model.key("served_predictions"), served, {partition: drops})
+        tables, tracked, drops = lake.open(), registry.open(), drops_of(context, model.spine.drops)
+        log, known = read_log(tables, tracked, model), known_facts(tables, online_store.open(), model)
+        gathered = {drop: gather_answers(tables, tracked, model, log, known, drop) for drop in drops}
+        store_skew(tables, model, [served.skew.record(model.spec.name, drop) for drop, served in gathered.items()])
+        rows = pl.concat([served.rows for served in gathered.values()])
+        written = tables.replace(model.key("served_predictions"), rows, {model.spine.partition: drops})
         compacted = tables.compact(model.key(LOG)) if tables.exists(model.key(LOG)) else None
         yield dg.MaterializeResult(
             metadata={
-                **_told(tables, model, log, gathered),
-                **_about_log(model, compacted),
-                **table_metadata(written, served, model.described(SERVED_ANSWERS)),
+                **about_traffic(tables, model, log, gathered),
+                **_log_metadata(model, compacted),
+                **table_metadata(written, rows, model.described(SERVED_ANSWERS)),
             },
             data_version=data_version(written),
         )
-        results = {drop: _skew_check(key, drop, one.skew) for drop, one in gathered.items()}
-        if model.spine.drops.grain == WHOLE:
-            yield results[WHOLE]
-        else:
-            yield from results_by_drop(context, results)
+        yield from _check_results(context, model, gathered)
 
     return served_predictions
 
 
-def read_log(lake: Lake, registry: "Registry", model: ModelContext) -> pl.LazyFrame:
-    """The model's request log; before the first request an empty one, of what the champion would answer."""
-    from ml_assets.serving.log.request_log import LogSchema, log_frame
-    from ml_assets.serving.log.served import keyed
-
-    if lake.exists(model.key(LOG)):
-        return keyed(lake.scan(model.key(LOG)), model.spine.key, model.spine.time)
-    champion = registry.champion(model.spec.name)
-    if champion is None:
-        raise ValueError(f"model {model.spec.name} has no champion yet: materialize {model.key('champion')} first")
-    schema = LogSchema.of(registry.load(model.spec.name, version=champion.version))
-    keys = {name: dtype for name, dtype in _spine_types(lake, model).items() if name in model.spine.key}
-    return log_frame([], {champion.version: replace(schema, given=keys)}).lazy()
-
-
-def known_facts(lake: Lake, online_store: OnlineStoreResource, model: ModelContext) -> "dict[str, KnownFacts]":
-    """What the stored features of the model's views may have been made from, every push up to now among it."""
-    from ml_assets.online.export import export_pushed, pushed_facts
-    from ml_assets.serving.log.known_facts import NO_BUILDS, KnownFacts
-
-    found = {}
-    for view in _stored(model):
-        last = export_pushed(online_store.open(), lake, view)
-        built = online_key(view.name)
-        builds = lake.scan(built).collect() if lake.exists(built) else NO_BUILDS
-        table_at = partial(lake.scan, view.table)
-        found[view.name] = KnownFacts(view, builds, table_at, pushed_facts(lake, view.name, last))
-    return found
-
-
-def _stored(model: ModelContext) -> list[FeatureView]:
-    """The views whose features are read from the store at a request."""
-    return [view for view in model.views if view.table is not None]
-
-
-@dataclass(frozen=True)
-class _Gathered:
-    """The answers of one drop as they are stored, counted and compared."""
-
-    rows: pl.DataFrame
-    traffic: "Traffic"
-    skew: "Skew"
-
-
-def _gather(
-    lake: Lake,
-    registry: "Registry",
-    model: ModelContext,
-    log: pl.LazyFrame,
-    known: "dict[str, KnownFacts]",
-    drop: str,
-) -> _Gathered:
-    from ml_assets.serving.log.served import answers_of, as_predictions, describe_traffic
-    from ml_assets.serving.log.skew import Skew, find_skew, sample_answers
-
-    spec, types = model.spec, _spine_types(lake, model)
-    answers = answers_of(log, model.spine.rows(lake, [drop], spec.spine.key), spec.spine.key)
-    versions = answers["model_version"].unique().sort()
-    models = {version: registry.load(spec.name, version=version) for version in versions}
-    served = as_predictions(
-        answers,
-        key={name: types[name] for name in spec.spine.key},
-        time=model.spine.time,
-        features=_feature_types(lake, model, models.values()),
+def _asset_spec(model: ModelContext) -> dg.AssetSpec:
+    online = [online_key(view.name) for view in stored_views(model) if view.online]
+    return model_asset_spec(
+        model,
+        "served_predictions",
+        SERVED,
+        [model.key("champion"), model.spine.table, *online],
+        "What the server answered about the rows of a drop, the last answer of each, with the features as "
+        "they were served.",
+        kinds={"polars", "delta"},
+        partitions_def=partitions_of(model.spine.drops),
     )
-    sample = sample_answers(answers, spec.spine.key, model.serving.skew_rows, spec.seed)
-    skews = [
-        find_skew(
-            sample.filter(pl.col("model_version") == version),
-            _recomputable(model.trained_on(trained.inputs), types),
-            _of_same_declaration(known, model.trained_on(trained.inputs)),
-            {version: trained},
-            key=spec.spine.key,
-            time=model.spine.time,
-            spine=types,
-        )
-        for version, trained in models.items()
-        if version in sample["model_version"]
-    ]
-    rows = served.select(pl.lit(drop).alias(model.spine.partition), pl.all())
-    return _Gathered(rows, describe_traffic(answers), Skew.together(skews))
 
 
-def _recomputable(own: ModelContext, spine: dict[str, pl.DataType]) -> list[FeatureViewSpec]:
-    """The views that a version was trained on, without request features of columns that the spine has no more."""
-    return [
-        view.model_copy(
-            update={"request": {n: t for n, t in view.request.items() if {*columns_read(view.name, [t])} <= {*spine}}}
-        )
-        for view in own.views
-    ]
-
-
-def _of_same_declaration(known: "dict[str, KnownFacts]", own: ModelContext) -> "dict[str, KnownFacts]":
-    """What is known of the views whose stored features are declared as a version was trained on them."""
-    there = {view.name: declaration_of(view) for view in own.views if view.table is not None}
-    return {name: facts for name, facts in known.items() if there.get(name) == declaration_of(facts.view)}
-
-
-def _spine_types(lake: Lake, model: ModelContext) -> dict[str, pl.DataType]:
-    return dict(lake.scan(model.spine.table).collect_schema())
-
-
-def _feature_types(lake: Lake, model: ModelContext, answered: "Iterable[TrainedModel]") -> dict[str, pl.DataType]:
-    """The types that training and batch scoring know the features by; of features that versions which answered were
-    trained on and that are no longer declared, those of their kind."""
-    from ml_assets.training.encoding import STORED_TYPES
-
-    rows = model.rows(lake, [])
-    gone = {one.name: STORED_TYPES[one.kind] for trained in answered for one in trained.encoding.features}
-    return gone | {name: rows.schema[name] for name in model.features}
-
-
-def _told(lake: Lake, model: ModelContext, log: pl.LazyFrame, gathered: dict[str, _Gathered]) -> dict[str, object]:
-    from ml_assets.serving.log.served import count_waiting
-
-    spine = lake.scan(model.spine.table)
-    return {
-        "waiting_for_a_spine_row": count_waiting(log, spine, model.spec.spine.key),
-        "traffic": {drop: asdict(one.traffic) for drop, one in gathered.items()},
-    }
-
-
-def _about_log(model: ModelContext, compacted: int | None) -> dict[str, object]:
+def _log_metadata(model: ModelContext, compacted: int | None) -> Mapping[str, object]:
     """How many files of the log were compacted; None if there is no log."""
     if compacted is None:
         return {"log": f"{model.key(LOG)} is not there yet: nothing was asked"}
     return {"log_files_compacted": compacted}
+
+
+def _check_results(
+    context: dg.AssetExecutionContext, model: ModelContext, gathered: Mapping[str, ServedDrop]
+) -> Iterator:
+    key = model_asset_key(model, "served_predictions")
+    results = {drop: _skew_check(key, drop, served.skew) for drop, served in gathered.items()}
+    if model.spine.drops.grain == WHOLE:
+        yield results[WHOLE]
+    else:
+        yield from results_by_drop(context, results)
 
 
 def _skew_check(key: dg.AssetKey, drop: str, skew: "Skew") -> dg.AssetCheckResult:

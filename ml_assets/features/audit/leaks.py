@@ -8,12 +8,17 @@ import polars as pl
 from ml_assets.features.audit.recompute import EntityHistory, PlainFeatures, recompute
 from ml_assets.features.engine.checks import check_spine, check_table
 from ml_assets.features.engine.keys import compare_keys
+from ml_assets.features.engine.reach import reachable
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.spec import FeatureViewSpec
 
 # What a plain float sum may be off by, relative to the sum of its terms' sizes: some tens of roundings.
 _ROUNDING = 1e-14
 _ROWS_AT_ONCE = 4_000_000
+
+
+AUDITED_ROWS = 50
+"""Stored rows that are recomputed by hand at each materialization; a leak shows in far fewer."""
 
 
 def find_leaks(
@@ -68,6 +73,15 @@ def find_leaks(
         where.hstack(_compare(name, stored[name], plain, tolerance)).filter(~pl.col("equal")).drop("equal")
         for name in view.feature_names
     )
+
+
+def differing_features(
+    view: FeatureViewSpec, features: pl.DataFrame, rows: pl.DataFrame, events: pl.LazyFrame | None, time: str
+) -> pl.DataFrame:
+    """Recompute all features of some rows of a spine, and return those that differ as ``find_leaks`` does."""
+    if events is not None:
+        events = reachable(view, events, rows[time].min(), rows[time].max())
+    return find_leaks(view, features, events, time=time, spine=rows, rows=rows.height)
 
 
 def _histories(

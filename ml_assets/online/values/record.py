@@ -8,6 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml_assets.features.engine.checks import MOMENT
 
 
+def online_key(view: str) -> str:
+    """The asset key of a view's online features; the lake table there has a row for each build."""
+    return f"online/{view}"
+
+
 class Build(BaseModel):
     """The features of all entities of a view, as of one moment and for the time until the next build."""
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ml_assets.components.model.context import ModelContext
-from ml_assets.components.records import VERSION
 from ml_assets.lake import Lake
+from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.records import VERSION
 
 if TYPE_CHECKING:
     from ml_assets.training.fit import TrainedModel

@@ -3,28 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
-import dagster as dg
 import polars as pl
 
-from ml_assets.components.conditions import retrain_when_stale
-from ml_assets.components.declared import declaration_version
-from ml_assets.components.features.spine import Spine
-from ml_assets.components.metadata.columns import describe_features
-from ml_assets.components.partitions import drop_end
-from ml_assets.components.stages import SCORING, SERVED, STAGE, TRAINING
-from ml_assets.declarations.specs import DeclaredView
+from ml_assets.declarations.specs import DeclaredModel, DeclaredSpine, DeclaredView
 from ml_assets.features.assemble import ViewTables, join_features
-from ml_assets.features.expressions import columns_read
+from ml_assets.features.describe import describe_features
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.features.stored import stored_features
 from ml_assets.freshness import Freshness
 from ml_assets.lake import Lake
+from ml_assets.modelling.recorded_views import ColumnsInUse, RecordedView, features_without_columns, recorded_view
 from ml_assets.monitoring.spec import MonitoringSpec
-from ml_assets.resources import AsOf
 from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.serving.spec import ServingSpec
-from ml_assets.sources.spec import DROP
+from ml_assets.sources.drops.moments import drop_end
 from ml_assets.training.inputs import ModelInputs
 from ml_assets.training.kinds.spaces import library
 from ml_assets.training.spec import ModelSpec, SpineSpec
@@ -33,62 +26,10 @@ ROW = "_row"
 """Number of a row of the spine, from which to tell it apart from its like."""
 
 
-class RecordedView(DeclaredView):
-    """A view as a version was trained on it, where it is declared otherwise now, or no more."""
+class Moment(Protocol):
+    """The moment that a training looks from, where one is given."""
 
-
-def _recorded(view: FeatureViewSpec, declared: DeclaredView | None, spine: str) -> DeclaredView:
-    """The declared view if it means the same, to the last feature."""
-    meant = set(FeatureViewSpec.model_fields) - {"description", "owners", "freshness"}
-    if declared is not None and view.model_dump(include=meant) == declared.model_dump(include=meant):
-        return declared
-    return RecordedView(**view.model_dump(), spine=spine)
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """Which columns of tables have values in some drops.
-
-    A table in the lake keeps a column that its contract has given up: it is empty in what is delivered since.
-    """
-
-    lake: Lake
-    contracts: Mapping[str, str]
-    drops: Sequence[str]
-
-    def of(self, table: str, partition: str) -> set[str]:
-        rows = self.lake.scan(table)
-        columns = {*rows.collect_schema().names()}
-        given_up = columns - self._declared(table, columns) - {partition}
-        last = max(self.drops, default=None)
-        if last is None or not given_up or partition not in columns:
-            return columns
-        counted = rows.filter(pl.col(partition) == last).select(pl.col(sorted(given_up)).count())
-        return columns - {name for name, values in counted.collect().row(0, named=True).items() if not values}
-
-    def _declared(self, table: str, columns: set[str]) -> set[str]:
-        if table not in self.contracts:
-            return columns
-        from ml_assets.quality.contracts import contract_schema, load_contract
-
-        return {*contract_schema(load_contract(self.contracts[table]))}
-
-
-def _not_there(view: DeclaredView, spine: Spine, columns: _Columns) -> tuple[list[str], str]:
-    """The features of a view that cannot be had, and why."""
-    kept, table = stored_features(view), view.table
-    of_spine = columns.of(spine.table, spine.partition)
-    gone = [column for column in view.spine_columns if column not in of_spine]
-    if gone:
-        read = [name for name, text in view.request.items() if {*columns_read(view.name, [text])} & {*gone}]
-        return [*(kept if {*gone} & {*view.spine_entity} else []), *read], f"{spine.table} has no {', '.join(gone)}"
-    if table is None:
-        return [], ""
-    if not columns.lake.exists(table):
-        return kept, f"there is no table {table}"
-    there = columns.of(table, DROP)
-    gone = [column for column in view.table_columns if column not in there]
-    return (kept, f"{table} has no {', '.join(gone)}") if gone else ([], "")
+    def resolve(self, newest: datetime) -> datetime: ...
 
 
 @dataclass(frozen=True)
@@ -101,7 +42,7 @@ class ModelContext:
     freshness: Freshness
     serving: ServingSpec | None
     after_correction: str
-    spine: Spine
+    spine: DeclaredSpine
     views: Sequence[DeclaredView]
     group: str
     contracts: Mapping[str, str]
@@ -109,8 +50,8 @@ class ModelContext:
     @classmethod
     def of(
         cls,
-        declared,
-        spine: Spine,
+        declared: DeclaredModel,
+        spine: DeclaredSpine,
         views: Sequence[DeclaredView],
         group: str,
         contracts: Mapping[str, str] | None = None,
@@ -142,22 +83,6 @@ class ModelContext:
         """The asset key of one of the model's assets, parts joined by ``/``."""
         return f"{self.spec.name}/{asset}"
 
-    def asset_spec(
-        self, asset: str, stage_tags: dict[str, str], deps: Sequence[str], description: str, **more
-    ) -> dg.AssetSpec:
-        if stage_tags[STAGE] == TRAINING:
-            more["automation_condition"] = retrain_when_stale(dg.AssetKey([self.spec.name, "champion"]))
-        return dg.AssetSpec(
-            dg.AssetKey([self.spec.name, asset]),
-            deps=[dg.AssetKey(key.split("/")) for key in deps],
-            description=description,
-            owners=self.spec.owners,
-            group_name=self.group,
-            tags=stage_tags,
-            code_version=declaration_version(self.spec),
-            **more,
-        )
-
     @property
     def watches_served(self) -> bool:
         """Whether monitoring reads the answers that were served instead of batch predictions."""
@@ -167,11 +92,6 @@ class ModelContext:
     def watched(self) -> str:
         """The asset key of the predictions that monitoring reads."""
         return self.key("served_predictions" if self.watches_served else "predictions")
-
-    @property
-    def watching_stage(self) -> dict[str, str]:
-        """The stage tag of what monitors: with the predictions that it reads."""
-        return {STAGE: SERVED if self.watches_served else SCORING}
 
     @property
     def library(self) -> str:
@@ -221,13 +141,15 @@ class ModelContext:
         if inputs is None:
             return self
         declared = {view.name: view for view in self.views}
-        return replace(self, views=[_recorded(view, declared.get(view.name), self.spine.name) for view in inputs.views])
+        return replace(
+            self, views=[recorded_view(view, declared.get(view.name), self.spine.name) for view in inputs.views]
+        )
 
     def lacking(self, lake: Lake, drops: Sequence[str]) -> list[str]:
         """Why features of views that are not as declared cannot be had for some drops, a line for each view."""
-        columns = _Columns(lake, self.contracts, drops)
+        columns = ColumnsInUse(lake, self.contracts, drops)
         recorded = [view for view in self.views if isinstance(view, RecordedView)]
-        found = [(view, _not_there(view, self.spine, columns)) for view in recorded]
+        found = [(view, features_without_columns(view, self.spine, columns)) for view in recorded]
         return [f"features {', '.join(names)} of view {view.name}: {why}" for view, (names, why) in found if names]
 
     def spine_rows(self, lake: Lake, drops: list[str], before: datetime | None = None) -> pl.DataFrame:
@@ -264,6 +186,6 @@ class ModelContext:
         found = lake.scan(self.spine.table).select(pl.col(self.spine.partition).unique()).collect()
         return sorted(found.to_series())
 
-    def moment(self, lake: Lake, as_of: AsOf) -> datetime:
+    def moment(self, lake: Lake, as_of: Moment) -> datetime:
         """The moment a training looks from."""
         return as_of.resolve(drop_end(self.drops(lake)[-1], self.spine.drops))

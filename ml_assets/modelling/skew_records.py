@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ml_assets.components.model.context import ModelContext
 from ml_assets.lake import Lake
+from ml_assets.modelling.context import ModelContext
 
 if TYPE_CHECKING:
     from ml_assets.serving.log.skew import SkewRecord

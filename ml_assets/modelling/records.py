@@ -3,7 +3,6 @@
 import json
 from typing import TypeVar
 
-import dagster as dg
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -69,13 +68,10 @@ def replace_as_of(
     return lake.replace(key, stored, {AS_OF: [as_of]} | {name: [v] for name, v in of_version.items()}), stored
 
 
-def read_version(lake: Lake, key: str, version: str) -> pl.DataFrame:
-    """What was stored about one version."""
-    return lake.scan(key).filter(pl.col(VERSION) == version).drop(AS_OF).collect()
-
-
-def record_metadata(record: object) -> dict[str, object]:
-    """A record's scalars, and its whole as JSON, for the UI."""
-    content = TypeAdapter(type(record)).dump_python(record, mode="json")
-    scalars = {name: value for name, value in content.items() if isinstance(value, str | int | float | bool)}
-    return {**scalars, "record": dg.MetadataValue.json(content)}
+def read_version(lake: Lake, key: str, trained: TrainedVersion) -> pl.DataFrame:
+    """Read what was stored about a version; in a table from before versions had a column, about its training."""
+    rows = lake.scan(key)
+    own = pl.col(AS_OF) == trained.as_of
+    if VERSION in rows.collect_schema():
+        own = (pl.col(VERSION) == trained.version) | (pl.col(VERSION).is_null() & own)
+    return rows.filter(own).drop(AS_OF).collect()

@@ -1,0 +1,105 @@
+"""performance_report: how the champion fares on each drop, estimated without labels and realised with them."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+import polars as pl
+
+from ml_assets.components.conditions import FOLLOW_DROPS
+from ml_assets.components.metadata.columns import PERFORMANCE
+from ml_assets.components.metadata.tables import data_version, inline_png, table_metadata
+from ml_assets.components.model.asset_specs import model_asset_key, model_asset_spec, watching_stage
+from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
+from ml_assets.lake import Lake
+from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.performance import DropPerformance, measure_performance, write_report
+from ml_assets.resources import LakeResource, RegistryResource
+
+KINDS = ("estimated", "realised")
+
+
+def performance_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
+    @dg.multi_asset(
+        name=f"{model.spec.name}__performance_report",
+        specs=[_asset_spec(model)],
+        backfill_policy=SINGLE_RUN,
+        check_specs=[
+            dg.AssetCheckSpec(
+                f"{kind}_performance",
+                asset=model_asset_key(model, "performance_report"),
+                description=f"{kind.capitalize()} performance keeps its limits.",
+            )
+            for kind in KINDS
+        ],
+    )
+    def performance_report(
+        context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
+    ) -> dg.MaterializeResult:
+        tables, drops = lake.open(), drops_of(context, model.spine.drops)
+        measured = measure_performance(tables, registry.open(), model, drops)
+        stored = pl.concat([of_drop.stored(model) for of_drop in measured.values()])
+        written = tables.replace(model.key("performance_report"), stored, {model.spine.partition: drops})
+        performance = pl.concat([of_drop.performance for of_drop in measured.values()])
+        return dg.MaterializeResult(
+            metadata={
+                **_label_metadata(measured[drops[-1]].performance),
+                **_values_metadata(performance),
+                **_report_metadata(tables, model, measured),
+                **table_metadata(written, stored, model.described(PERFORMANCE)),
+            },
+            data_version=data_version(written),
+            check_results=[_limits_kept(performance, kind) for kind in KINDS],
+        )
+
+    return [performance_report]
+
+
+def _asset_spec(model: ModelContext) -> dg.AssetSpec:
+    return model_asset_spec(
+        model,
+        "performance_report",
+        watching_stage(model),
+        [model.watched, model.key("reference"), model.key("drift_report")],
+        "The champion's performance on a drop: estimated without its labels, and realised where labels "
+        "are known; with one HTML report per drop.",
+        kinds={"nannyml", "delta"},
+        partitions_def=partitions_of(model.spine.drops),
+        automation_condition=FOLLOW_DROPS,
+    )
+
+
+def _label_metadata(performance: pl.DataFrame) -> Mapping[str, int]:
+    realised = performance.filter(kind="realised", scope="period")
+    return {"labelled_rows": realised["rows"].max() or 0, "missing_labels": realised["missing"].max() or 0}
+
+
+def _values_metadata(performance: pl.DataFrame) -> Mapping[str, float]:
+    values = performance.filter(scope="period").drop_nulls("value").sort("chunk_start")
+    rows = values.select("kind", "metric", "value").iter_rows()
+    return {f"{kind}_{metric}": value for kind, metric, value in rows}
+
+
+def _report_metadata(lake: Lake, model: ModelContext, measured: Mapping[str, DropPerformance]) -> Mapping[str, object]:
+    """Write the report of each drop; its address, and the timeline of the last drop."""
+    from ml_assets.monitoring.report.plots import plot_performance
+
+    metric, last = model.spec.metric, list(measured)[-1]
+    timelines = {drop: plot_performance(of_drop.performance, metric) for drop, of_drop in measured.items()}
+    reports = {drop: write_report(lake, model, of_drop, timelines[drop]) for drop, of_drop in measured.items()}
+    return {"reports": reports, "timeline": inline_png(timelines[last], f"{metric} by week, {last}")}
+
+
+def _limits_kept(performance: pl.DataFrame, kind: str) -> dg.AssetCheckResult:
+    period = performance.filter(kind=kind, scope="period").drop_nulls("threshold")
+    return dg.AssetCheckResult(
+        check_name=f"{kind}_performance",
+        passed=not period["alert"].any(),
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "observed": ", ".join(
+                f"{m} {v:.4f}" if v is not None else f"{m} unknown"
+                for m, v in period.select("metric", "value").iter_rows()
+            ),
+            "threshold": ", ".join(f"{m} {v:g}" for m, v in period.select("metric", "threshold").iter_rows()),
+        },
+    )

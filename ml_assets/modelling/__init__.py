@@ -1,0 +1,1 @@
+"""One declared model over its data: what each step of its life computes, from training set to retrain decision."""

@@ -1,0 +1,57 @@
+"""Drift of one drop: its features held against the champion's reference."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import polars as pl
+
+from ml_assets.lake import Lake
+from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.records import VERSION
+from ml_assets.modelling.watched import NO_VERSION, marked, reference_rows, scored_rows
+from ml_assets.sources.drops.grains import WHOLE
+from ml_assets.sources.drops.moments import drop_at, drop_end
+
+YEAR = timedelta(days=365)
+
+
+@dataclass(frozen=True)
+class DropDrift:
+    """Drift of one drop, as measured and as stored, with the rows that were compared."""
+
+    drift: pl.DataFrame
+    stored: pl.DataFrame
+    rows: pl.DataFrame
+    reference: pl.DataFrame
+
+
+def measure_drop(lake: Lake, model: ModelContext, drop: str) -> DropDrift:
+    """Measure the drift of a drop; of one without predictions there is none."""
+    from ml_assets.monitoring.drift.measure import measure_drift, no_drift
+
+    rows = scored_rows(lake, model, drop)
+    if rows.is_empty():
+        none = no_drift(rows.schema[model.spine.time])
+        return DropDrift(none, marked(none, model, drop, NO_VERSION), rows, rows)
+    reference = reference_rows(lake, model, rows[VERSION][0])
+    drift = measure_drift(
+        reference,
+        rows,
+        features=model.features,
+        time=model.spine.time,
+        spec=model.monitoring,
+        season=_season_rows(lake, model, drop),
+    )
+    return DropDrift(drift, marked(drift, model, drop, rows[VERSION][0]), rows, reference)
+
+
+def _season_rows(lake: Lake, model: ModelContext, drop: str) -> pl.DataFrame | None:
+    """Rows of the drop a year before this one, if every table that they come from has it."""
+    if model.spine.drops.grain == WHOLE:
+        return None
+    last = drop_end(drop, model.spine.drops) - timedelta(seconds=1)
+    before = drop_at(last - YEAR, model.spine.drops)
+    keys = [model.spine.table, *(view.key for view in model.views)]
+    if not all(before in lake.partitions(key, model.spine.partition) for key in keys):
+        return None
+    return model.rows(lake, [before])

@@ -1,0 +1,189 @@
+"""How good a challenger is: measured on the untouched holdout, beside a naive baseline."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from ml_assets.lake import Lake
+from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.records import TrainedVersion, read_record
+from ml_assets.modelling.training_set import read_part
+from ml_assets.training.tasks import find_task
+
+if TYPE_CHECKING:
+    from ml_assets.registry.registry import Registry
+    from ml_assets.training.evaluation.evaluate import Evaluation
+    from ml_assets.training.fit import TrainedModel
+
+IMPORTANCE = "importance"
+"""Subject of the evaluation's rows that hold, as metric and value, a feature and its share of all importances."""
+
+
+@dataclass(frozen=True)
+class ChallengerEvaluation:
+    """A challenger with its holdout and everything that was measured on it.
+
+    Attributes:
+        score: the challenger's scores of the holdout's rows.
+        reference: the holdout as scored, which monitoring compares production with.
+        suspects: features that predict best alone, most suspicious first.
+        plots: name -> PNG.
+    """
+
+    trained: TrainedVersion
+    fitted: "TrainedModel"
+    holdout: pl.DataFrame
+    score: np.ndarray
+    measured: "Evaluation"
+    importance: pl.DataFrame
+    suspects: pl.DataFrame
+    plots: dict[str, bytes]
+    reference: pl.DataFrame
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """The rows of the evaluation's table: metrics, slices and importances."""
+        shares = self.importance.select(pl.lit(IMPORTANCE).alias("subject"), metric="feature", value="share")
+        return pl.concat([self.measured.metrics, _long(self.measured.slices), shares], how="diagonal")
+
+
+def evaluate_challenger(lake: Lake, registry: "Registry", model: ModelContext, as_of: str) -> ChallengerEvaluation:
+    """Measure the version that was trained as of a moment."""
+    from ml_assets.training.evaluation.explain import explain
+    from ml_assets.training.evaluation.leaks import suspicious_features
+    from ml_assets.training.fit import predict
+    from ml_assets.training.scored import scored
+
+    spec = model.spec
+    trained = read_record(lake, model.key("model"), as_of, TrainedVersion)
+    fitted = registry.load(spec.name, version=trained.version)
+    train, holdout = (read_part(lake, model, as_of, part) for part in ("train", "holdout"))
+    score = predict(fitted, holdout)
+    importance = explain(fitted, holdout, seed=spec.seed)
+    return ChallengerEvaluation(
+        trained=trained,
+        fitted=fitted,
+        holdout=holdout,
+        score=score,
+        measured=_measure(model, fitted, train, holdout, score),
+        importance=importance,
+        suspects=suspicious_features(
+            train,
+            holdout,
+            features=model.features,
+            label=spec.label.column,
+            limit=spec.evaluation.leak_limit,
+            seed=spec.seed,
+            task=spec.task,
+        ),
+        plots=_plots(fitted, holdout[spec.label.column], score, importance),
+        reference=scored(holdout, fitted),
+    )
+
+
+def log_evaluation(lake: Lake, registry: "Registry", model: ModelContext, evaluated: ChallengerEvaluation) -> None:
+    """Log metrics, holdout and plots in the run that trained the challenger."""
+    run = registry.resumed_run(evaluated.trained.run_id)
+    run.log_metrics({f"holdout_{name}": value for name, value in evaluated.measured.values.items()})
+    key = model.key("training_set")
+    run.log_dataset(evaluated.holdout, name=key, table=key, version=lake.version(key), used_for="evaluation")
+    run.log_plots(evaluated.plots)
+
+
+def _measure(
+    model: ModelContext, fitted: "TrainedModel", train: pl.DataFrame, holdout: pl.DataFrame, score: np.ndarray
+) -> "Evaluation":
+    from ml_assets.training.evaluation.baseline import fit_baseline, predict_baseline
+    from ml_assets.training.evaluation.evaluate import evaluate
+
+    spec, label = model.spec, model.spec.label.column
+    baseline = fit_baseline(
+        train,
+        label=label,
+        by=spec.baseline.by,
+        task=spec.task,
+        metric=spec.promotion.metric,
+        classes=fitted.classes,
+    )
+    return evaluate(
+        holdout,
+        score,
+        predict_baseline(baseline, holdout),
+        label=label,
+        time=model.spine.time,
+        threshold=fitted.threshold,
+        slices=spec.slices,
+        evaluation=spec.evaluation,
+        seed=spec.seed,
+        task=spec.task,
+        classes=fitted.classes,
+        metrics=spec.extra_metrics,
+    )
+
+
+def _plots(fitted: "TrainedModel", label: pl.Series, score: np.ndarray, importance: pl.DataFrame) -> dict[str, bytes]:
+    from ml_assets.training.evaluation.explain import importance_unit
+    from ml_assets.training.plots import plot_importance
+
+    task = find_task(fitted.task)
+    drawn = task.plots(fitted, task.outcomes(label, fitted.classes), score)
+    return drawn | {"importance": plot_importance(importance, importance_unit(fitted))}
+
+
+def _long(slices: pl.DataFrame) -> pl.DataFrame:
+    """Slices in the form of the metrics table: one row per slice value and metric."""
+    about = ["slice", "value", "rows"]
+    return slices.unpivot(
+        pl.selectors.exclude(about), index=about, variable_name="metric", value_name="measured"
+    ).select(
+        (pl.col("slice") + "=" + pl.col("value").fill_null("(none)")).alias("subject"),
+        "metric",
+        pl.col("measured").alias("value"),
+        "rows",
+    )
+
+
+@dataclass(frozen=True)
+class CalibrationMeasurement:
+    """Observed calibration error, the error by chance alone, and the limit that follows from it and the declared."""
+
+    observed: float
+    by_chance: float
+    limit: float
+
+
+def measure_calibration(model: ModelContext, evaluated: ChallengerEvaluation) -> CalibrationMeasurement:
+    """Measure how far probabilities are from frequencies on the holdout."""
+    from ml_assets.training.calibration import chance_error, trusted_scores
+    from ml_assets.training.metrics.measure import measure
+
+    spec = model.spec
+    label = evaluated.holdout[spec.label.column]
+    trusted = trusted_scores(find_task(spec.task).outcomes(label, evaluated.fitted.classes), evaluated.score)
+    observed = measure(trusted, ["calibration_error"])["calibration_error"]
+    chance = chance_error(trusted, seed=spec.seed)
+    return CalibrationMeasurement(observed, chance, max(spec.evaluation.calibration_limit, chance))
+
+
+@dataclass(frozen=True)
+class CoverageMeasurement:
+    """Share of labels within their intervals, the least that is accepted, and the intervals' mean width."""
+
+    observed: float
+    least: float
+    mean_width: float
+
+
+def measure_coverage(model: ModelContext, evaluated: ChallengerEvaluation) -> CoverageMeasurement:
+    """Measure how many labels of the holdout lie in their prediction intervals."""
+    from ml_assets.training.columns import LOWER, UPPER
+    from ml_assets.training.conformal import covered_share, least_coverage
+
+    declared, reference = model.spec.intervals, evaluated.reference
+    label = reference[model.spec.label.column].cast(pl.Float64).to_numpy()
+    lower, upper = (reference[name].to_numpy() for name in (LOWER, UPPER))
+    observed = covered_share(label, lower, upper)
+    least = least_coverage(declared.coverage, declared.tolerance, reference.height)
+    return CoverageMeasurement(observed, least, float((upper - lower).mean()))

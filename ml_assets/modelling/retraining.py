@@ -1,0 +1,129 @@
+"""The retrain decision of a drop: evidence from the reports and the circumstances, and the rule applied to it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ml_assets.lake import Lake
+from ml_assets.lake.records import add_records
+from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.records import AS_OF, VERSION, TrainedVersion
+from ml_assets.modelling.watched import as_predicted, reference_rows, scored_rows
+from ml_assets.retraining.decide import DecisionRecord, read_decisions
+from ml_assets.retraining.evidence import Circumstances
+from ml_assets.sources.drops.moments import drop_end
+
+if TYPE_CHECKING:
+    from ml_assets.registry.registry import Registry
+
+DROPS_LOOKED_AT = 2
+"""A rule on n of the last m chunks may reach back into the drop before."""
+
+
+def decide_on_drop(
+    lake: Lake, registry: "Registry", model: ModelContext, drop: str, gates: Sequence[str]
+) -> DecisionRecord:
+    """Decide whether the model is to be trained again after a drop.
+
+    Args:
+        gates: blocking checks upstream that failed on the drop.
+    """
+    from ml_assets.retraining.causes import rank_causes
+    from ml_assets.retraining.decide import decide, decide_on_nothing, record_decision
+    from ml_assets.retraining.evidence import gather_evidence
+    from ml_assets.retraining.limits import learn_limits
+    from ml_assets.training.evaluation.explain import explain
+
+    spec, policy = model.spec, model.retraining
+    as_of = drop_end(drop, model.spine.drops).isoformat()
+    reported = _reported(lake, model, "performance_report", [drop])
+    if reported.is_empty():
+        champion = registry.champion(spec.name)
+        about = {"model": spec.name, "drop": drop, "as_of": as_of, "champion": champion.version if champion else ""}
+        return record_decision(decide_on_nothing(), evidence=(), causes=(), **about)
+    version = reported[VERSION][0]
+    looked_at = [d for d in lake.partitions(model.key("performance_report"), model.spine.partition) if d <= drop]
+    looked_at = looked_at[-DROPS_LOOKED_AT:]
+    drift, performance = (
+        _reported(lake, model, report, looked_at).filter(pl.col(VERSION) == version)
+        for report in ("drift_report", "performance_report")
+    )
+    model = as_predicted(lake, registry, model, drop)
+    spec = model.spec
+    evidence = gather_evidence(
+        drift=drift,
+        performance=performance,
+        limits=learn_limits(
+            reference_rows(lake, model, version),
+            features=model.features,
+            time=model.spine.time,
+            label=spec.label.column,
+            metric=spec.metric,
+            task=spec.task,
+            monitoring=model.monitoring,
+            retraining=policy,
+        ),
+        metric=spec.metric,
+        circumstances=circumstances_of(lake, registry, model, drop, version, gates),
+        monitoring=model.monitoring,
+        retraining=policy,
+    )
+    decision, causes = decide(evidence, policy), []
+    if decision.retrain:
+        fitted = registry.load(spec.name, version=version)
+        listened = explain(fitted, scored_rows(lake, model, drop), rows=500, seed=spec.seed)
+        of_drop = drift.filter(pl.col(model.spine.partition) == drop)
+        causes = rank_causes(of_drop, listened, model.monitoring.psi_threshold)
+    return record_decision(
+        decision, model=spec.name, drop=drop, as_of=as_of, champion=version, evidence=evidence, causes=causes
+    )
+
+
+def _reported(lake: Lake, model: ModelContext, report: str, drops: Sequence[str]) -> pl.DataFrame:
+    return lake.scan(model.key(report)).filter(pl.col(model.spine.partition).is_in(drops)).collect()
+
+
+def circumstances_of(
+    lake: Lake, registry: "Registry", model: ModelContext, drop: str, version: str, gates: Sequence[str]
+) -> Circumstances:
+    """Gather what a decision knows beside the measurements, at the end of a drop."""
+    now, label = drop_end(drop, model.spine.drops), model.spec.label
+    trainings = lake.scan(model.key("model")).select(AS_OF, "version", "record").collect()
+    records = {its: record for _, its, record in trainings.iter_rows()}
+    if version not in records:
+        raise ValueError(
+            f"{model.key('model')} holds no training of version {version}, which made the predictions of {drop}: train "
+            f"again, or materialize {model.key('predictions')} of it by the champion of the day"
+        )
+    champion = TrainedVersion.model_validate_json(records[version])
+    looked_from = [datetime.fromisoformat(as_of) for as_of in trainings[AS_OF]]
+    rolled_back = registry.rolled_back_at(model.spec.name)
+    before = [moment for moment in [*looked_from, *([rolled_back] if rolled_back else [])] if moment <= now]
+    # A drop from before every training is judged as of the first one: no label is newer than that.
+    last = max(before, default=min(looked_from))
+    known = lake.scan(model.spine.table).filter(pl.col(label.known_at) <= now, pl.col(label.column).is_not_null())
+    counts = known.select(all=pl.len(), new=(pl.col(label.known_at) > last).sum()).collect().row(0, named=True)
+    return Circumstances(
+        as_of=now,
+        trained_as_of=datetime.fromisoformat(champion.as_of),
+        last_trained=last,
+        labelled_rows=counts["all"],
+        new_labels=counts["new"],
+        failed_gates=tuple(gates),
+    )
+
+
+def add_new_decisions(lake: Lake, model: ModelContext, records: Sequence[DecisionRecord]) -> None:
+    """Add the decisions that say something else than the last on their drop, or rest on other evidence."""
+    stands = {one.drop: one.id for one in read_decisions(lake, model.spec.name)}
+    new = [one for one in records if stands.get(one.drop) != one.id]
+    if new:
+        columns = [{model.spine.partition: one.drop, **_columns(one)} for one in new]
+        add_records(lake, model.key("retrain_decision"), new, columns, model.spine.partition)
+
+
+def _columns(record: DecisionRecord) -> dict[str, object]:
+    wanted = ("id", "model", "as_of", "champion", "retrain", "rule", "reason")
+    return {f"decision_{n}" if n == "id" else n: getattr(record, n) for n in wanted}

@@ -1,0 +1,153 @@
+"""What the server answered, gathered drop by drop and held against what it should have said."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ml_assets.declarations.specs import DeclaredView
+from ml_assets.features.expressions import columns_read
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import declaration_of
+from ml_assets.lake import Lake
+from ml_assets.modelling.context import ModelContext
+from ml_assets.online.values.record import online_key
+
+if TYPE_CHECKING:
+    from ml_assets.online.stores.protocol import OnlineStore
+    from ml_assets.registry.registry import Registry
+    from ml_assets.serving.log.known_facts import KnownFacts
+    from ml_assets.serving.log.served import Traffic
+    from ml_assets.serving.log.skew import Skew
+    from ml_assets.training.fit import TrainedModel
+
+LOG = "request_log"
+
+
+@dataclass(frozen=True)
+class ServedDrop:
+    """The answers of one drop as they are stored, counted and compared."""
+
+    rows: pl.DataFrame
+    traffic: "Traffic"
+    skew: "Skew"
+
+
+def read_log(lake: Lake, registry: "Registry", model: ModelContext) -> pl.LazyFrame:
+    """The model's request log; before the first request an empty one, of what the champion would answer."""
+    from ml_assets.serving.log.request_log import LogSchema, log_frame
+    from ml_assets.serving.log.served import keyed
+
+    if lake.exists(model.key(LOG)):
+        return keyed(lake.scan(model.key(LOG)), model.spine.key, model.spine.time)
+    champion = registry.champion(model.spec.name)
+    if champion is None:
+        raise ValueError(f"model {model.spec.name} has no champion yet: materialize {model.key('champion')} first")
+    schema = LogSchema.of(registry.load(model.spec.name, version=champion.version))
+    keys = {name: dtype for name, dtype in _spine_types(lake, model).items() if name in model.spine.key}
+    return log_frame([], {champion.version: replace(schema, given=keys)}).lazy()
+
+
+def known_facts(lake: Lake, online_store: "OnlineStore", model: ModelContext) -> "dict[str, KnownFacts]":
+    """What the stored features of the model's views may have been made from, every push up to now among it."""
+    from ml_assets.online.export import export_pushed, pushed_facts
+    from ml_assets.serving.log.known_facts import NO_BUILDS, KnownFacts
+
+    found = {}
+    for view in stored_views(model):
+        last = export_pushed(online_store, lake, view)
+        built = online_key(view.name)
+        builds = lake.scan(built).collect() if lake.exists(built) else NO_BUILDS
+        table_at = partial(lake.scan, view.table)
+        found[view.name] = KnownFacts(view, builds, table_at, pushed_facts(lake, view.name, last))
+    return found
+
+
+def stored_views(model: ModelContext) -> list[DeclaredView]:
+    """The views whose features are read from the store at a request."""
+    return [view for view in model.views if view.table is not None]
+
+
+def gather_answers(
+    lake: Lake,
+    registry: "Registry",
+    model: ModelContext,
+    log: pl.LazyFrame,
+    known: "dict[str, KnownFacts]",
+    drop: str,
+) -> ServedDrop:
+    """Gather what was answered about the rows of a drop, and compute a sample again from what the server knew."""
+    from ml_assets.serving.log.served import answers_of, as_predictions, describe_traffic
+    from ml_assets.serving.log.skew import Skew, find_skew, sample_answers
+
+    spec, types = model.spec, _spine_types(lake, model)
+    answers = answers_of(log, model.spine.rows(lake, [drop], spec.spine.key), spec.spine.key)
+    versions = answers["model_version"].unique().sort()
+    models = {version: registry.load(spec.name, version=version) for version in versions}
+    served = as_predictions(
+        answers,
+        key={name: types[name] for name in spec.spine.key},
+        time=model.spine.time,
+        features=_feature_types(lake, model, models.values()),
+    )
+    sample = sample_answers(answers, spec.spine.key, model.serving.skew_rows, spec.seed)
+    skews = [
+        find_skew(
+            sample.filter(pl.col("model_version") == version),
+            _recomputable(model.trained_on(trained.inputs), types),
+            _of_same_declaration(known, model.trained_on(trained.inputs)),
+            {version: trained},
+            key=spec.spine.key,
+            time=model.spine.time,
+            spine=types,
+        )
+        for version, trained in models.items()
+        if version in sample["model_version"]
+    ]
+    rows = served.select(pl.lit(drop).alias(model.spine.partition), pl.all())
+    return ServedDrop(rows, describe_traffic(answers), Skew.together(skews))
+
+
+def _recomputable(own: ModelContext, spine: dict[str, pl.DataType]) -> list[FeatureViewSpec]:
+    """The views that a version was trained on, without request features of columns that the spine has no more."""
+    return [
+        view.model_copy(
+            update={"request": {n: t for n, t in view.request.items() if {*columns_read(view.name, [t])} <= {*spine}}}
+        )
+        for view in own.views
+    ]
+
+
+def _of_same_declaration(known: "dict[str, KnownFacts]", own: ModelContext) -> "dict[str, KnownFacts]":
+    """What is known of the views whose stored features are declared as a version was trained on them."""
+    there = {view.name: declaration_of(view) for view in own.views if view.table is not None}
+    return {name: facts for name, facts in known.items() if there.get(name) == declaration_of(facts.view)}
+
+
+def _spine_types(lake: Lake, model: ModelContext) -> dict[str, pl.DataType]:
+    return dict(lake.scan(model.spine.table).collect_schema())
+
+
+def _feature_types(lake: Lake, model: ModelContext, answered: "Iterable[TrainedModel]") -> dict[str, pl.DataType]:
+    """The types that training and batch scoring know the features by; of features that versions which answered were
+    trained on and that are no longer declared, those of their kind."""
+    from ml_assets.training.encoding import STORED_TYPES
+
+    rows = model.rows(lake, [])
+    gone = {one.name: STORED_TYPES[one.kind] for trained in answered for one in trained.encoding.features}
+    return gone | {name: rows.schema[name] for name in model.features}
+
+
+def about_traffic(
+    lake: Lake, model: ModelContext, log: pl.LazyFrame, gathered: dict[str, ServedDrop]
+) -> dict[str, object]:
+    """How many answers wait for their row of the spine, and the traffic of each drop."""
+    from ml_assets.serving.log.served import count_waiting
+
+    spine = lake.scan(model.spine.table)
+    return {
+        "waiting_for_a_spine_row": count_waiting(log, spine, model.spec.spine.key),
+        "traffic": {drop: asdict(one.traffic) for drop, one in gathered.items()},
+    }
