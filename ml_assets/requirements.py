@@ -1,8 +1,7 @@
 """Versions without which results would be wrong rather than absent."""
 
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-
-XGBOOST_AT_LEAST = (3, 2)
 
 
 class WrongVersion(RuntimeError):
@@ -10,18 +9,29 @@ class WrongVersion(RuntimeError):
 
 
 def check_requirements() -> None:
-    """Raise WrongVersion unless one XGBoost of at least 3.2 is installed.
+    """Raise WrongVersion if a model kind's library is absent or would give wrong results."""
+    from ml_assets.training.kinds.base import MODEL_KINDS
 
-    2.1.4, which a plain resolve of nannyml brings, mis-scores categories that come in another order.
+    for name in MODEL_KINDS.names():
+        MODEL_KINDS.get(name).check_installed()
+
+
+def require_version(library: str, packages: Sequence[str], at_least: tuple[int, int], reason: str) -> None:
+    """Raise WrongVersion unless one of the packages of a library is installed, and none is older than ``at_least``.
+
+    Args:
+        library: name for the message.
+        packages: distributions that each install the library, over one another's files.
+        reason: what an older version does wrong.
     """
-    found = {name: _version(name) for name in ("xgboost-cpu", "xgboost")}
-    present = {name: v for name, v in found.items() if v is not None}
-    too_old = [f"{n} {v}" for n, v in present.items() if tuple(map(int, v.split(".")[:2])) < XGBOOST_AT_LEAST]
+    installed = {name: _version(name) for name in packages}
+    present = {name: v for name, v in installed.items() if v is not None}
+    too_old = [f"{name} {v}" for name, v in present.items() if tuple(map(int, v.split(".")[:2])) < at_least]
     if too_old or not present:
         raise WrongVersion(
-            f"ml_assets needs XGBoost 3.2 or newer, found {', '.join(too_old) or 'none'}: 2.x scores categories "
-            "wrongly. Run `make install`, which installs requirements.lock without resolving again, or `uv sync` in a "
-            "project of your own, whose [tool.uv] overrides what asks for the old one"
+            f"ml_assets needs {library} {'.'.join(map(str, at_least))} or newer, found {', '.join(too_old) or 'none'}: "
+            f"{reason}. Run `make install`, which installs requirements.lock without resolving again, or `uv sync` in "
+            "a project of your own, whose [tool.uv] overrides what asks for the old one"
         )
 
 

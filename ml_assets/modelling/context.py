@@ -19,7 +19,7 @@ from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.sources.drops.moments import drop_end
 from ml_assets.training.inputs import ModelInputs
-from ml_assets.training.kinds.spaces import library
+from ml_assets.training.kinds.base import find_kind
 from ml_assets.training.spec import ModelSpec, SpineSpec
 
 ROW = "_row"
@@ -95,8 +95,8 @@ class ModelContext:
 
     @property
     def library(self) -> str:
-        """What learns, as a kind of asset."""
-        return library(self.spec.kind)
+        """The name of the model kind, as a kind of asset."""
+        return find_kind(self.spec.kind).name
 
     @property
     def features(self) -> list[str]:

@@ -1,15 +1,13 @@
 """A trained model as an MLflow model directory in its library's own flavour, without pickles."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from ml_assets.registry.store.quiet_mlflow import import_mlflow
 from ml_assets.training.fit import TrainedModel, predict, save_record
-from ml_assets.training.kinds.spaces import LIGHTGBM, SKLEARN, XGBOOST, library
 from ml_assets.training.known_answers import KnownAnswers, as_frame, plain_rows
 from ml_assets.training.tasks import find_task
 
@@ -37,9 +35,11 @@ def write_model_files(
     mlflow = import_mlflow()
 
     encoded = model.encoding.encode(example.head(_EXAMPLE_ROWS))
-    _WRITERS[library(model.kind)](
-        model,
+    model.model_kind.save_mlflow(
+        mlflow,
+        model.estimator,
         directory,
+        probabilities=find_task(model.task).calibratable,
         mlflow_model=mlflow.models.Model(model_id=model_id, run_id=run_id),
         signature=_signature(model),
         input_example=pd.DataFrame(encoded, columns=model.columns),
@@ -54,49 +54,6 @@ def known_answers(model: TrainedModel, rows: pl.DataFrame) -> KnownAnswers:
     """Rows with the model's features, and what it says about them."""
     plain = plain_rows(rows, model.encoding)
     return KnownAnswers(rows=plain, scores=predict(model, as_frame(plain, model.encoding)).tolist())
-
-
-def _write_xgboost(model: TrainedModel, directory: Path, **about: Any) -> None:
-    mlflow = import_mlflow()
-    mlflow.xgboost.save_model(model.estimator, str(directory), pip_requirements=_requirements("xgboost"), **about)
-
-
-def _write_lightgbm(model: TrainedModel, directory: Path, **about: Any) -> None:
-    mlflow = import_mlflow()
-    mlflow.lightgbm.save_model(model.estimator, str(directory), pip_requirements=_requirements("lightgbm"), **about)
-
-
-def _write_sklearn(model: TrainedModel, directory: Path, **about: Any) -> None:
-    import tempfile
-
-    from ml_assets.training.kinds.sklearn import FILE, save, trusted_types
-
-    with tempfile.TemporaryDirectory() as folder:
-        save(model.estimator, Path(folder, FILE))
-        trusted = trusted_types(Path(folder, FILE), model.kind)
-    import_mlflow().sklearn.save_model(
-        model.estimator,
-        str(directory),
-        serialization_format="skops",
-        skops_trusted_types=trusted,
-        pyfunc_predict_fn="predict_proba" if find_task(model.task).calibratable else "predict",
-        pip_requirements=[*_requirements("sklearn", "scikit-learn"), *_requirements("skops")],
-        **about,
-    )
-
-
-_WRITERS: dict[str, Callable[..., None]] = {
-    XGBOOST: _write_xgboost,
-    LIGHTGBM: _write_lightgbm,
-    SKLEARN: _write_sklearn,
-}
-
-
-def _requirements(module: str, package: str | None = None) -> list[str]:
-    """Told to MLflow, which left to itself starts a Python process that imports the model to find out."""
-    from importlib import import_module
-
-    return [f"{package or module}=={import_module(module).__version__}", f"numpy=={np.__version__}"]
 
 
 def _signature(model: TrainedModel) -> "ModelSignature":

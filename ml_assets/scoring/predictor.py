@@ -2,7 +2,6 @@
 
 import logging
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,7 @@ from ml_assets.scoring.errors import InvalidRows
 from ml_assets.scoring.plain_scores import plain_columns
 from ml_assets.scoring.row_encoder import RowEncoder
 from ml_assets.training.fit import TrainedModel, calibrated
-from ml_assets.training.kinds.spaces import XGBOOST
-from ml_assets.training.kinds.xgboost_onnx import NotAsOnnx, open_booster
+from ml_assets.training.kinds.base import FewRowsScorer, OnnxUnsupported
 from ml_assets.training.scored import score_columns
 
 log = logging.getLogger(__name__)
@@ -23,13 +21,10 @@ FEW = 32
 """Rows up to which ONNX Runtime and plain Python answer; the library and arrays are faster for more."""
 
 TOLERANCE = 1e-6
-"""How far, absolutely and relatively, ONNX Runtime may be from the library on the rows that it is tried on."""
+"""How far, absolutely and relatively, a kind's scorer of few rows may be from its library on trial rows."""
 
 Answer = dict[str, list]
 """Predictions of some rows, by column."""
-
-AskFew = Callable[[np.ndarray], list]
-"""Encoded rows in, scores before calibration out: a number for each row, or a list of one per class."""
 
 
 class Predictor:
@@ -46,16 +41,14 @@ class Predictor:
         self.encode_rows, self.encode_columns = encoder.encode_rows, encoder.encode_columns
         self.encode_features = encoder.encode_features
         self._columns = plain_columns(model)
-        self._ask_few: AskFew = self._ask_library_few
-        if model.kind == XGBOOST:
-            model.estimator.set_param({"nthread": 1})
-            self._ask_few = self._checked_onnx() or self._ask_library_few
+        model.model_kind.use_one_thread(model.estimator)
+        self._score_few: FewRowsScorer = self._checked_few_rows_scorer() or self._score_few_by_library
 
     def predict(self, matrix: np.ndarray) -> Answer:
         """What batch scoring would write for these rows, by column: score, prediction and what the task adds."""
         if len(matrix) <= FEW:
-            return self._columns(self._ask_few(matrix))
-        score = calibrated(self.model, self._ask_library(matrix))
+            return self._columns(self._score_few(matrix))
+        score = calibrated(self.model, self.model.raw_scores(matrix))
         return {column.name: column.to_list() for column in score_columns(self.model, score)}
 
     def contributions(self, matrix: np.ndarray) -> list[dict[str, Any]]:
@@ -68,7 +61,7 @@ class Predictor:
         Raises:
             InvalidRows: models of this kind have none.
         """
-        found = self.model.library.contributions(self.model.estimator, self.model.encoding, matrix)
+        found = self.model.model_kind.contributions(self.model.estimator, self.model.encoding, matrix)
         if found is None:
             raise InvalidRows(f"contributions: models of kind {self.model.kind} have none; leave them out")
         if found.ndim == 2:
@@ -92,24 +85,23 @@ class Predictor:
         if not math.isfinite(answer["score"][0]):
             raise ValueError(f"the model answers {answer['score'][0]} to a row without values")
 
-    def _ask_library(self, matrix: np.ndarray) -> np.ndarray:
-        return self.model.library.predict(self.model.estimator, matrix, len(self.model.classes or ()))
+    def _score_few_by_library(self, matrix: np.ndarray) -> list:
+        return self.model.raw_scores(matrix).tolist()
 
-    def _ask_library_few(self, matrix: np.ndarray) -> list:
-        return self._ask_library(matrix).tolist()
-
-    def _checked_onnx(self) -> AskFew | None:
-        """The model in ONNX Runtime, if it can be written as ONNX and says what the library says."""
+    def _checked_few_rows_scorer(self) -> FewRowsScorer | None:
+        """The kind's own scorer of few rows, if it has one that agrees with its library."""
         try:
-            ask = open_booster(self.model.estimator)
-        except NotAsOnnx as error:
-            log.info("every row asks the library: %s", error)
+            score = self.model.model_kind.few_rows_scorer(self.model.estimator)
+        except OnnxUnsupported as error:
+            log.info("every row is scored by the library: %s", error)
+            return None
+        if score is None:
             return None
         probes = self._probes()
-        alone = [ask(probes[at : at + 1])[0] for at in range(len(probes))]
-        if np.allclose(alone, self._ask_library(probes), rtol=TOLERANCE, atol=TOLERANCE):
-            return ask
-        log.warning("ONNX Runtime differs from XGBoost: every row asks the library")
+        alone = [score(probes[at : at + 1])[0] for at in range(len(probes))]
+        if np.allclose(alone, self.model.raw_scores(probes), rtol=TOLERANCE, atol=TOLERANCE):
+            return score
+        log.warning("what scores few rows differs from %s: every row is scored by the library", self.model.kind)
         return None
 
     def _probes(self) -> np.ndarray:

@@ -13,8 +13,7 @@ from ml_assets.training.calibration import Calibration, calibrate, fit_calibrati
 from ml_assets.training.conformal import Intervals, fit_intervals
 from ml_assets.training.encoding import Encoding
 from ml_assets.training.inputs import ModelInputs
-from ml_assets.training.kinds.base import Kind, Problem, find_kind
-from ml_assets.training.kinds.spaces import XGBOOST
+from ml_assets.training.kinds.base import DEFAULT_KIND, FitRequest, ModelKind, find_kind
 from ml_assets.training.known_answers import KnownAnswers
 from ml_assets.training.spec import IntervalSpec, TrainingSpec
 from ml_assets.training.tasks import BINARY, find_task
@@ -41,7 +40,7 @@ class TrainedModel:
     parameters: dict[str, Any]
     metric: str
     history: list[float]
-    kind: str = XGBOOST
+    kind: str = DEFAULT_KIND
     task: str = BINARY
     classes: tuple[str, ...] | None = None
     label_type: str = "Boolean"
@@ -58,16 +57,20 @@ class TrainedModel:
     @property
     def columns(self) -> list[str]:
         """What the features are called where the estimator is asked through MLflow, in the order of ``features``."""
-        return self.library.columns(self.encoding)
+        return self.model_kind.columns(self.encoding)
 
     @property
     def booster(self) -> Any:
         """The estimator of a model of boosted trees."""
         return self.estimator
 
+    def raw_scores(self, matrix: np.ndarray) -> np.ndarray:
+        """Score encoded rows before calibration: float64 of shape (rows,) or (rows, classes)."""
+        return self.model_kind.predict(self.estimator, matrix, len(self.classes or ()))
+
     @property
-    def library(self) -> Kind:
-        """What fitted the estimator and can use it."""
+    def model_kind(self) -> ModelKind:
+        """The implementation of ``kind``, which fitted the estimator and can use it."""
         return find_kind(self.kind)
 
 
@@ -83,7 +86,7 @@ def fit_model(
     metric: str,
     seed: int,
     task: str = BINARY,
-    kind: str = XGBOOST,
+    kind: str = DEFAULT_KIND,
     calibration: str | None = None,
     intervals: IntervalSpec | None = None,
 ) -> TrainedModel:
@@ -108,16 +111,16 @@ def fit_model(
     encoding = Encoding.learn(train, features)
     of = find_task(task)
     classes = of.classes_of(train[label])
-    problem = Problem(kind, task, metric, len(classes or ()), encoding, training, seed)
-    library, known = find_kind(kind), encoding.encode(validation)
-    data = library.bind(
-        problem,
+    request = FitRequest(kind, task, metric, len(classes or ()), encoding, training, seed)
+    learner, known = find_kind(kind), encoding.encode(validation)
+    data = learner.bind(
+        request,
         (encoding.encode(train), of.targets(train[label], classes)),
         (known, of.targets(validation[label], classes)),
     )
-    fitted = library.fit(problem, data, parameters, training.max_rounds)
+    fitted = learner.fit(request, data, parameters, training.max_rounds)
     outcome = of.outcomes(validation[label], classes)
-    score = library.predict(fitted.estimator, known, problem.classes)
+    score = learner.predict(fitted.estimator, known, request.classes)
     correction = None if calibration is None else fit_calibration(calibration, outcome, score)
     if correction is not None:
         score = calibrate(correction, score)
@@ -150,10 +153,9 @@ def predict(model: TrainedModel, frame: pl.DataFrame) -> np.ndarray:
     Raises:
         ValueError: a feature is missing, has changed its kind, or is infinite.
     """
-    classes = len(model.classes or ())
     if frame.is_empty():
-        return np.empty((0, classes) if classes else 0)
-    return calibrated(model, model.library.predict(model.estimator, model.encoding.encode(frame), classes))
+        return np.empty((0, len(model.classes)) if model.classes else 0)
+    return calibrated(model, model.raw_scores(model.encoding.encode(frame)))
 
 
 def calibrated(model: TrainedModel, score: np.ndarray) -> np.ndarray:
@@ -168,7 +170,7 @@ def _type_name(dtype: pl.DataType) -> str:
 
 def save_model(model: TrainedModel, directory: Path) -> None:
     """Write the estimator in its library's own format and the rest as JSON into a directory that exists."""
-    model.library.save(model.estimator, directory / model.library.FILE)
+    model.model_kind.save(model.estimator, directory / model.model_kind.file_name)
     save_record(model, directory)
 
 
@@ -200,13 +202,13 @@ def load_model(directory: Path) -> TrainedModel:
     """
     _require(directory, RECORD_FILE, ENCODING_FILE)
     record = json.loads((directory / RECORD_FILE).read_text())
-    library = find_kind(record.get("kind", XGBOOST))
-    _require(directory, library.FILE)
+    kind = find_kind(record.get("kind", DEFAULT_KIND))
+    _require(directory, kind.file_name)
     encoding = Encoding.model_validate_json((directory / ENCODING_FILE).read_text())
     for name, parsed in (("calibration", Calibration), ("intervals", Intervals)):
         record[name] = parsed.model_validate(record[name]) if record.get(name) else None
     record["classes"] = tuple(record["classes"]) if record.get("classes") else None
-    estimator = library.load(directory / library.FILE, record.get("kind", XGBOOST), encoding)
+    estimator = kind.load(directory / kind.file_name, encoding)
     return TrainedModel(
         estimator=estimator,
         encoding=encoding,

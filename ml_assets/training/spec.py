@@ -6,18 +6,17 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ml_assets.durations import parse_duration
-from ml_assets.training.kinds.spaces import (
-    RESERVED_PARAMETERS,
-    SKLEARN,
-    ParameterRange,
-    default_space,
-    library,
-    reserved_parameters,
-)
+from ml_assets.training.kinds.base import DEFAULT_KIND, find_kind
+from ml_assets.training.kinds.parameters import RESERVED_PARAMETERS, ParameterRange
 from ml_assets.training.metrics.compared_values import PINBALL
 from ml_assets.training.tasks import TASKS, find_task, listed, tasks_where
 
 __all__ = ["ModelSpec", "ParameterRange", "default_space"]
+
+
+def default_space(kind: str = DEFAULT_KIND) -> dict[str, ParameterRange]:
+    """Return the search space of a declaration that has none; ValueError if this kind's must be declared."""
+    return find_kind(kind).default_space()
 
 
 # Limits are validators, not Field(ge=...) or Annotated types: Dagster resolves a nested model from YAML only
@@ -276,7 +275,7 @@ class ModelSpec(Declared):
         json_schema_extra={"enum": TASKS.names()},
     )
     kind: str = Field(
-        default="xgboost",
+        default=DEFAULT_KIND,
         description="What learns: xgboost, lightgbm, or sklearn: and the path of an estimator, such as"
         " sklearn:sklearn.linear_model.Ridge.",
     )
@@ -329,7 +328,7 @@ class ModelSpec(Declared):
     @field_validator("kind")
     @classmethod
     def _is_kind(cls, value: str) -> str:
-        library(value)
+        find_kind(value)
         return value
 
     @model_validator(mode="after")
@@ -341,7 +340,7 @@ class ModelSpec(Declared):
             promoted_by = of.promoted_by or self.metric
             if promoted_by != self.promotion.metric:
                 self.promotion = self.promotion.model_copy(update={"metric": promoted_by})
-        if self.kind != "xgboost" and self.search.space == default_space():
+        if self.kind != DEFAULT_KIND and self.search.space == default_space():
             self.search = self.search.model_copy(update={"space": default_space(self.kind)})
         return self
 
@@ -370,10 +369,9 @@ class ModelSpec(Declared):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
-        wrong = "Regressor" if find_task(self.task).calibratable else "Classifier"
-        if library(self.kind) == SKLEARN and self.kind.endswith(wrong):
-            raise ValueError(f"kind: {self.kind} does not fit the task {self.task}")
-        reserved = reserved_parameters(self.kind)
+        kind = find_kind(self.kind)
+        kind.check_task(self.task)
+        reserved = kind.reserved_parameters()
         for field, names in (("search.space", self.search.space), ("training.parameters", self.training.parameters)):
             for name in names:
                 if name in reserved:

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ml_assets.handover.package import HandoverCandidate
+from ml_assets.handover.formats.base import HandoverCandidate
 from ml_assets.registry.model_files import write_model_files
 
 _spec = importlib.util.spec_from_file_location("serving_models", Path(__file__).parents[1] / "serving" / "conftest.py")

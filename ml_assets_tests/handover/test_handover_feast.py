@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features, stored_view
-from ml_assets.handover.feast_repository import ViewInLake, export_views, last_known
-from ml_assets.handover.feast_text import WrittenView, render_definitions
-from ml_assets.handover.moments import EVENT_TIME, EVERYTHING, NothingKnown, key_columns, values_over
+from ml_assets.handover.feast.moments import EVENT_TIME, EVERYTHING, NothingKnown, key_columns, values_over
+from ml_assets.handover.feast.repository import ViewInLake, export_views, last_known
+from ml_assets.handover.feast.text import WrittenView, render_definitions
 
 MOMENT = pl.Datetime("us", "UTC")
 BEGIN = datetime(2024, 5, 1, 10, tzinfo=UTC)

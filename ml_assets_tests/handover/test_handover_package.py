@@ -9,12 +9,12 @@ import sys
 import numpy as np
 import pytest
 
-from ml_assets.handover import scorer
 from ml_assets.handover.agreement import Disagreement, check_answers, compare_scores
 from ml_assets.handover.package import package_model
 from ml_assets.training.calibration import Calibration, Curve
 from ml_assets.training.fit import calibrated
-from ml_assets.training.kinds.xgboost_onnx import to_onnx
+from ml_assets.training.kinds.xgboost import XGBoostKind
+from ml_assets.training.kinds.xgboost_onnx import booster_to_onnx
 from ml_assets.training.scored import scored
 
 pytestmark = pytest.mark.slow
@@ -78,7 +78,7 @@ def test_every_kind_can_be_a_service_and_only_xgboost_is_onnx(more_models, rows,
 
 
 def test_a_wrong_conversion_is_refused_and_leaves_nothing(models, other, candidate, tmp_path, monkeypatch):
-    monkeypatch.setattr(scorer, "to_onnx", lambda model: to_onnx(other))  # noqa: ARG005
+    monkeypatch.setattr(XGBoostKind, "to_onnx", lambda *_: booster_to_onnx(other.estimator))
     before = candidate(models["late"])
     here = sorted(tmp_path.iterdir())
     with pytest.raises(
@@ -183,7 +183,7 @@ def test_mlflows_container_copies_a_model_that_pyfunc_loads(models, more_models,
     assert f"pip install mlflow=={mlflow.__version__}" in dockerfile
     loaded = mlflow.pyfunc.load_model(str(tmp_path / "out" / copied))
     encoded = model.encoding.encode(rows)
-    own = model.library.predict(model.estimator, encoded, len(model.classes or ()))
+    own = model.raw_scores(encoded)
     told = np.asarray(loaded.predict(pd.DataFrame(encoded, columns=model.features)))
     assert np.allclose(told.reshape(own.shape), own, atol=1e-6)
     assert not {file for file in files(tmp_path / "out") if file.endswith((".pkl", ".pickle", ".joblib"))}

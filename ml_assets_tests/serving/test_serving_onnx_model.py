@@ -2,7 +2,6 @@
 
 import json
 import logging
-from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -11,9 +10,10 @@ import pytest
 import xgboost as xgb
 from onnx.reference import ReferenceEvaluator
 
-from ml_assets.scoring import predictor
 from ml_assets.scoring.predictor import Predictor
-from ml_assets.training.kinds.xgboost_onnx import NotAsOnnx, booster_to_onnx, open_booster, to_onnx
+from ml_assets.training.kinds.base import OnnxUnsupported, find_kind
+from ml_assets.training.kinds.xgboost import XGBoostKind
+from ml_assets.training.kinds.xgboost_onnx import booster_to_onnx, open_booster
 
 pytestmark = pytest.mark.slow
 
@@ -118,24 +118,24 @@ def test_a_value_that_is_a_condition_goes_right():
     ],
 )
 def test_what_is_not_known_is_left_to_the_library(objective, target, parameters):
-    with pytest.raises(NotAsOnnx, match="cannot be written as ONNX"):
+    with pytest.raises(OnnxUnsupported, match="cannot be written as ONNX"):
         booster_to_onnx(boosted(objective, target, rounds=3, **parameters))
 
 
 def test_a_model_of_another_kind_is_left_to_its_library(models):
-    with pytest.raises(NotAsOnnx, match="a model of kind lightgbm cannot be written as ONNX: only xgboost can"):
-        to_onnx(replace(models["late"], kind="lightgbm"))
+    with pytest.raises(OnnxUnsupported, match="a model of kind lightgbm cannot be written as ONNX: only xgboost can"):
+        find_kind("lightgbm").to_onnx(models["late"].estimator)
 
 
 def test_what_differs_from_the_library_is_not_taken(models, monkeypatch, caplog):
-    def slightly_wrong(booster):
+    def slightly_wrong(self, booster):  # noqa: ARG001
         ask = open_booster(booster)
         return lambda matrix: [score + 1e-4 for score in ask(matrix)]
 
-    monkeypatch.setattr(predictor, "open_booster", slightly_wrong)
+    monkeypatch.setattr(XGBoostKind, "few_rows_scorer", slightly_wrong)
     with caplog.at_level(logging.WARNING):
         made = Predictor(models["late"])
-    assert "differs from XGBoost" in caplog.text
+    assert "differs from xgboost" in caplog.text
     matrix = np.full((1, 3), np.nan, dtype=np.float32)
     monkeypatch.undo()
     assert made.predict(matrix)["score"] == pytest.approx(Predictor(models["late"]).predict(matrix)["score"], abs=1e-6)

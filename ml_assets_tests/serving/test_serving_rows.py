@@ -258,14 +258,14 @@ def test_contributions_of_several_classes_are_told_by_class(models):
     assert list(told) == ["calm", "cross", "glad"]
     margins = {name: one["base"] + sum(one["features"].values()) for name, one in told.items()}
     raised = {name: math.exp(margin) for name, margin in margins.items()}
-    plain = models["mood"].library.predict(models["mood"].estimator, matrix, 3)[0]
+    plain = models["mood"].raw_scores(matrix)[0]
     assert [one / sum(raised.values()) for one in raised.values()] == pytest.approx(plain.tolist(), rel=1e-5)
 
 
 def test_a_kind_without_contributions_says_so(serving, monkeypatch):
-    from ml_assets.training.kinds import xgboost as xgboost_kind
+    from ml_assets.training.kinds.xgboost import XGBoostKind
 
-    monkeypatch.setattr(xgboost_kind, "contributions", lambda *_: None)
+    monkeypatch.setattr(XGBoostKind, "contributions", lambda *_: None)
     done = serving().post(PATH, json={"rows": [ROW], "contributions": True})
     assert (done.status_code, done.json()["error"]) == (
         400, "contributions: models of kind xgboost have none; leave them out",

@@ -7,8 +7,9 @@ import polars as pl
 
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.durations import parse_duration
-from ml_assets.handover.feast_repository import Repository, ViewInLake, export_views, last_known
-from ml_assets.handover.package import HandoverCandidate, Packaged, package_model
+from ml_assets.handover.feast.repository import Repository, ViewInLake, export_views, last_known
+from ml_assets.handover.formats.base import HandoverCandidate
+from ml_assets.handover.package import Packaged, package_model
 from ml_assets.lake import Lake
 from ml_assets.online.spec import OnlineSpec
 from ml_assets.registry.decisions import Decisions

@@ -31,7 +31,7 @@ from ml_assets.sources.drops.grains import WHOLE, drop_start
 from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.spec import DROP
 from ml_assets.sources.values.moments import misfit
-from ml_assets.training.kinds.spaces import SKLEARN, library
+from ml_assets.training.kinds.base import find_kind
 from ml_assets.training.tasks import find_task, listed
 
 Columns = Mapping[str, pl.DataType | None]
@@ -273,8 +273,8 @@ class _Project:
                     f"monitoring.{field}: {', '.join(unfit)} does not fit the task {model.task}; choose from "
                     f"{listed(fitting)}"
                 )
-        if library(model.kind) == SKLEARN:
-            yield from _told("kind", lambda: _check_estimator(model))
+        names = [*model.search.space, *model.training.parameters]
+        yield from _told("kind", lambda: find_kind(model.kind).check_parameters(names))
 
     def _unknown_table(self, field: str, table: str) -> Iterator[str]:
         if table not in self._specs:
@@ -409,12 +409,3 @@ def _leaks(model: MLModel, spine: Spine, view: FeatureView) -> Iterator[str]:
                     f"label.column: feature view {view.name} reads {name!r} in {field}, at a time when the outcome is "
                     "not known: leave it out, or let known_at be when the outcome was known"
                 )
-
-
-def _check_estimator(model: MLModel) -> None:
-    from ml_assets.training.kinds.sklearn import find_estimator
-
-    known = find_estimator(model.kind)().get_params()
-    strange = sorted({*model.search.space, *model.training.parameters} - set(known))
-    if strange:
-        raise ValueError(f"{model.kind} has no parameters {strange}; it has {', '.join(sorted(known))}")

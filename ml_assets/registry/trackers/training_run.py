@@ -13,7 +13,6 @@ from ml_assets.registry.trackers.interface import RunStatus, SearchTrial, Tracke
 from ml_assets.registry.trackers.listening import Listening
 from ml_assets.registry.trackers.mlflow import MlflowRun
 from ml_assets.training.fit import TrainedModel
-from ml_assets.training.kinds.spaces import library
 
 FAILED = "tracker_failed."
 """Tag of a run, followed by the name of the tracker that failed; its value says how."""
@@ -91,7 +90,7 @@ class TrainingRun:
             name: shown in the UI.
             example: rows with the model's features.
         """
-        with tempfile.TemporaryDirectory() as folder, self._kept.new_model(name, library(model.kind)) as logged:
+        with tempfile.TemporaryDirectory() as folder, self._kept.new_model(name, model.model_kind.name) as logged:
             directory = Path(folder, "model")
             write_model_files(model, example, directory, model_id=logged.model_id, run_id=self.run_id)
             self._each(lambda run: run.log_model_files(name, directory, logged.model_id))

@@ -16,6 +16,7 @@ from ml_assets.retraining.replay.lived import CONFIDENCE, History, LivedPeriod, 
 from ml_assets.retraining.replay.store import ReplayStore
 from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
 from ml_assets.training.evaluation.evaluate import time_blocks
+from ml_assets.training.kinds.base import find_kind
 from ml_assets.training.metrics.bootstrap import bootstrap
 from ml_assets.training.promotion.decide import PromotionDecision, compare_with_champion, decide_promotion
 from ml_assets.training.scored import scored
@@ -108,9 +109,7 @@ class _World:
                 on_training(f"trained {number} of {len(order)} side by side")
 
     def _train_on_one_core(self, as_of: datetime) -> None:
-        import xgboost as xgb
-
-        with xgb.config_context(nthread=1):  # of this thread alone
+        with find_kind(self.history.model.kind).one_core():
             self.candidate(as_of)
 
     def live(self, name: str, policy: RetrainingSpec, periods: Sequence[Period]) -> LivedPolicy:

@@ -4,7 +4,6 @@ import numpy as np
 import polars as pl
 
 from ml_assets.training.fit import TrainedModel
-from ml_assets.training.kinds.spaces import SKLEARN, library
 from ml_assets.training.sampling import sample_rows
 from ml_assets.training.tasks import find_task
 
@@ -22,7 +21,7 @@ def explain(model: TrainedModel, frame: pl.DataFrame, *, rows: int = 2_000, seed
         important first, ties by name.
     """
     matrix = model.encoding.encode(sample_rows(frame, rows, seed))
-    found = model.library.contributions(model.estimator, model.encoding, matrix)
+    found = model.model_kind.contributions(model.estimator, model.encoding, matrix)
     if found is None:
         importance = _changes(model, matrix, seed)
     else:
@@ -40,7 +39,7 @@ def explain(model: TrainedModel, frame: pl.DataFrame, *, rows: int = 2_000, seed
 
 def importance_unit(model: TrainedModel) -> str:
     """What ``explain`` measures, for an axis."""
-    if library(model.kind) == SKLEARN:
+    if not model.model_kind.has_contributions:
         return "mean |change of the score| when shuffled"
     return f"mean |SHAP value|, {find_task(model.task).importance_unit}"
 
@@ -53,7 +52,7 @@ def contributions(model: TrainedModel, frame: pl.DataFrame) -> np.ndarray:
     Raises:
         ValueError: the model is of another kind.
     """
-    found = model.library.contributions(model.estimator, model.encoding, model.encoding.encode(frame))
+    found = model.model_kind.contributions(model.estimator, model.encoding, model.encoding.encode(frame))
     if found is None:
         raise ValueError(f"a model of kind {model.kind} has no SHAP values: see explain")
     return found
@@ -61,11 +60,10 @@ def contributions(model: TrainedModel, frame: pl.DataFrame) -> np.ndarray:
 
 def _changes(model: TrainedModel, matrix: np.ndarray, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    classes = len(model.classes or ())
-    score = model.library.predict(model.estimator, matrix, classes)
+    score = model.raw_scores(matrix)
     changes = np.zeros(matrix.shape[1])
     for column in range(matrix.shape[1]):
         shuffled = matrix.copy()
         shuffled[:, column] = rng.permutation(matrix[:, column])
-        changes[column] = np.abs(model.library.predict(model.estimator, shuffled, classes) - score).mean()
+        changes[column] = np.abs(model.raw_scores(shuffled) - score).mean()
     return changes

@@ -1,42 +1,64 @@
-"""One small interface to everything that learns, so that search, final fit and scoring know no library."""
+"""What learns, behind one interface: search, final fit, scoring, registry, server and hand-over know no library."""
 
-from collections.abc import Callable, Mapping
+# ruff: noqa: B027 - hooks that a kind overrides where it has something to do
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from importlib import import_module
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml_assets.training.encoding import Encoding
-from ml_assets.training.kinds.spaces import library
-from ml_assets.training.spec import TrainingSpec
+from ml_assets.extensions import Extensions
+from ml_assets.training.kinds.parameters import RESERVED_PARAMETERS, ParameterRange
+from ml_assets.training.tasks import find_task
 
-Rows = tuple[np.ndarray, np.ndarray]
+if TYPE_CHECKING:
+    from ml_assets.training.encoding import Encoding
+    from ml_assets.training.spec import TrainingSpec
+
+Examples = tuple[np.ndarray, np.ndarray]
 """Encoded features, float32 of shape (rows, features), and targets of shape (rows,)."""
 
 OnRound = Callable[[int, float], None]
-"""Told the rounds done and the validation metric after each round; it ends the fit by raising."""
+"""Receives the number of rounds done and the validation metric after each round; it ends the fit by raising."""
+
+FewRowsScorer = Callable[[np.ndarray], list]
+"""Maps encoded rows to scores before calibration: a number for each row, or a list of one number per class."""
+
+DEFAULT_KIND = "xgboost"
+
+
+class OnnxUnsupported(ValueError):
+    """A model that cannot be written as ONNX."""
 
 
 @dataclass(frozen=True)
-class Problem:
+class FitRequest:
     """What is to be learned. ``classes`` is their number, 0 unless the task is multiclass."""
 
     kind: str
     task: str
     metric: str
     classes: int
-    encoding: Encoding
-    training: TrainingSpec
+    encoding: "Encoding"
+    training: "TrainingSpec"
     seed: int
+
+    @property
+    def learned_as(self) -> str:
+        """The form of the task that libraries know: binary, multiclass or regression."""
+        return find_task(self.task).learned_as
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """A fitted estimator, cut back to its best round, and the validation metric after each round.
 
-    ``best_iteration`` counts from 0. What does not learn in rounds has one.
+    ``best_iteration`` counts from 0. An estimator that does not learn in rounds has one round.
     """
 
     estimator: Any
@@ -49,44 +71,201 @@ class Fitted:
         return self.history[self.best_iteration]
 
 
-class Kind(Protocol):
-    """What a module ``<library>_kind`` offers."""
+class ModelKind(ABC):
+    """A library or family of estimators that can learn a declared model: subclass it and override what differs.
 
-    FILE: str
-    """Name of an estimator's file, the one that MLflow's flavour of the library gives it."""
+    An instance stands for one declared ``kind``: the name under which the class is registered, or that name, a colon
+    and whatever the kind makes of the rest (see `accepts`). Instances hold no state of a fit and may be shared.
 
-    @staticmethod
-    def bind(problem: Problem, train: Rows, validation: Rows) -> Any:
-        """Rows in the library's own form; made once, any number of fits can share them."""
+    The module of a kind imports its library inside of methods: loading the definitions imports every kind's module.
 
-    @staticmethod
+    An installed package adds a kind by an entry point of the group ``ml_assets.model_kinds`` whose name is `name`::
+
+        [project.entry-points."ml_assets.model_kinds"]
+        nearest = "my_package.nearest:NearestNeighbours"
+    """
+
+    name: ClassVar[str]
+    """The declared kind, or what stands before its colon."""
+
+    file_name: ClassVar[str]
+    """Name of an estimator's file, the one that the library's MLflow flavour gives it."""
+
+    packages: ClassVar[Sequence[str]]
+    """Distributions that an estimator needs beside NumPy to be loaded and to score."""
+
+    scorer_module: ClassVar[str | None] = None
+    """Module whose file scores without the platform, as in `ml_assets.training.kinds.scorers`: hand-over packages hold
+    a copy of it. None for a kind that cannot be handed over in this form."""
+
+    def __init__(self, declared: str) -> None:
+        self.declared = declared
+
+    # What can be declared
+
+    @classmethod
+    def accepts(cls, declared: str) -> bool:
+        """Return whether a declared kind that begins with `name` is well formed."""
+        return declared == cls.name
+
+    @classmethod
+    def usage(cls) -> str:
+        """Describe what to declare, for the message about an unknown kind."""
+        return cls.name
+
+    @classmethod
+    def check_installed(cls) -> None:
+        """Raise `ml_assets.requirements.WrongVersion` if the installed library would give wrong results."""
+
+    def check_task(self, task: str) -> None:
+        """Raise ValueError if the kind cannot learn this task."""
+
+    def check_parameters(self, names: Iterable[str]) -> None:
+        """Raise ValueError if one of these parameters is not known; may import the library."""
+
+    def reserved_parameters(self) -> dict[str, str]:
+        """Return the parameters that cannot be declared -> the field of the declaration that sets each."""
+        return dict(RESERVED_PARAMETERS)
+
+    @abstractmethod
+    def default_space(self) -> dict[str, ParameterRange]:
+        """Return the search space of a declaration that has none; ValueError if it must be declared."""
+
+    # Fit and score
+
+    def bind(self, request: FitRequest, train: Examples, validation: Examples) -> Any:  # noqa: ARG002
+        """Bring rows into the library's own form, once for any number of fits; by default they stay as they are."""
+        return train, validation
+
+    @abstractmethod
     def fit(
-        problem: Problem, data: Any, parameters: Mapping[str, Any], max_rounds: int, on_round: OnRound | None = None
-    ) -> Fitted:
-        """Fit on the training rows until the metric on the validation rows stops improving."""
+        self,
+        request: FitRequest,
+        data: Any,
+        parameters: Mapping[str, Any],
+        max_rounds: int,
+        on_round: OnRound | None = None,
+    ) -> FitResult:
+        """Fit on the training rows of what `bind` returned, watching the metric on the validation rows."""
 
-    @staticmethod
-    def predict(estimator: Any, matrix: np.ndarray, classes: int) -> np.ndarray:
-        """Scores as float64: (rows,) or (rows, classes)."""
+    @abstractmethod
+    def predict(self, estimator: Any, matrix: np.ndarray, classes: int) -> np.ndarray:
+        """Score encoded rows: float64 of shape (rows,), or (rows, classes) where ``classes`` is not 0."""
 
-    @staticmethod
-    def contributions(estimator: Any, encoding: Encoding, matrix: np.ndarray) -> np.ndarray | None:
-        """SHAP values of shape (rows, features + 1) or (rows, classes, features + 1); None if there are none."""
+    def contributions(self, estimator: Any, encoding: "Encoding", matrix: np.ndarray) -> np.ndarray | None:  # noqa: ARG002
+        """Return SHAP values of shape (rows, features + 1) or (rows, classes, features + 1), or None.
 
-    @staticmethod
-    def columns(encoding: Encoding) -> list[str]:
-        """What the features are called where the estimator is asked without its encoding, as MLflow does: by their own
-        names, unless the library cannot take one of these."""
+        None, the default, makes the importance of features a permutation importance.
+        """
+        return None
 
-    @staticmethod
-    def save(estimator: Any, path: Path) -> None:
-        """Write the estimator in the library's own format, which is no pickle."""
+    @property
+    def has_contributions(self) -> bool:
+        """Whether `contributions` returns SHAP values."""
+        return type(self).contributions is not ModelKind.contributions
 
-    @staticmethod
-    def load(path: Path, kind: str, encoding: Encoding) -> Any:
-        """Read what ``save`` or MLflow wrote; ValueError if it does not belong to the encoding."""
+    def one_core(self) -> AbstractContextManager[Any]:
+        """Return a context in which fits of the calling thread use one core, for fits side by side."""
+        return nullcontext()
+
+    # Files
+
+    def columns(self, encoding: "Encoding") -> list[str]:
+        """Return the names of the features where the estimator scores without its encoding, as in MLflow.
+
+        They are the features' own names unless the library cannot take one of these.
+        """
+        return encoding.names
+
+    @abstractmethod
+    def save(self, estimator: Any, path: Path) -> None:
+        """Write the estimator in the library's own format, without pickle."""
+
+    @abstractmethod
+    def load(self, path: Path, encoding: "Encoding") -> Any:
+        """Read what `save` or MLflow wrote; ValueError if the estimator does not belong to the encoding."""
+
+    @abstractmethod
+    def save_mlflow(self, mlflow: Any, estimator: Any, directory: Path, *, probabilities: bool, **about: Any) -> None:
+        """Write an MLflow model directory in the library's flavour.
+
+        Args:
+            mlflow: the imported module.
+            probabilities: whether the model predicts probabilities instead of a value.
+            about: arguments of the flavour's ``save_model``: ``mlflow_model``, ``signature``, ``input_example``. Name
+                ``pip_requirements`` too: MLflow would otherwise start a process that imports the model to infer them.
+        """
+
+    def requirements(self) -> list[str]:
+        """Return what an environment needs to load and score an estimator, pinned to the installed versions."""
+        return pinned("numpy", *self.packages)
+
+    # Server and hand-over
+
+    def use_one_thread(self, estimator: Any) -> None:
+        """Let the estimator score with one thread from now on, because a server's requests run side by side."""
+
+    def few_rows_scorer(self, estimator: Any) -> FewRowsScorer | None:  # noqa: ARG002
+        """Return a function that scores a few rows faster than `predict` and to the same result, None if there is none.
+
+        Raises:
+            OnnxUnsupported: this estimator has none, although others of the kind have.
+        """
+        return None
+
+    def to_onnx(self, estimator: Any) -> bytes:  # noqa: ARG002
+        """Write the estimator as ONNX, from encoded rows to scores before calibration.
+
+        The input is ``features``, float32 of shape (rows, features), NaN where there is no value; the output is
+        ``scores``, float32 of shape (rows, 1) or (rows, classes).
+
+        Raises:
+            OnnxUnsupported: the kind, or this estimator, has no conversion.
+        """
+        able = [name for name in MODEL_KINDS.names() if MODEL_KINDS.get(name).to_onnx is not ModelKind.to_onnx]
+        raise OnnxUnsupported(
+            f"a model of kind {self.declared} cannot be written as ONNX: only {' and '.join(able)} can"
+        )
+
+    def write_scorer_files(self, folder: Path) -> None:
+        """Write what `scorer_module` needs beside the file that `save` wrote into the folder of a hand-over package."""
 
 
-def find_kind(kind: str) -> Kind:
-    """The module behind a declared kind."""
-    return import_module(f"ml_assets.training.kinds.{library(kind)}")
+MODEL_KINDS: Extensions[type[ModelKind]] = Extensions(
+    "ml_assets.model_kinds",
+    "model kind",
+    {
+        "xgboost": "ml_assets.training.kinds.xgboost:XGBoostKind",
+        "lightgbm": "ml_assets.training.kinds.lightgbm:LightGBMKind",
+        "sklearn": "ml_assets.training.kinds.sklearn:SklearnKind",
+    },
+)
+
+
+def find_kind(declared: str) -> ModelKind:
+    """Return the model kind of a declaration.
+
+    Raises:
+        ValueError: no model kind has this name, or it does not accept what follows the colon.
+    """
+    name = declared.partition(":")[0]
+    if name in MODEL_KINDS.names():
+        return _instance(MODEL_KINDS.get(name), declared)
+    raise ValueError(_unknown(declared))
+
+
+@cache
+def _instance(kind: type[ModelKind], declared: str) -> ModelKind:
+    if not kind.accepts(declared):
+        raise ValueError(_unknown(declared))
+    return kind(declared)
+
+
+def _unknown(declared: str) -> str:
+    usages = sorted((MODEL_KINDS.get(name).usage() for name in MODEL_KINDS.names()), key=lambda usage: ":" in usage)
+    return f"there is no kind {declared!r}: choose {', '.join(usages[:-1])}, or {usages[-1]}"
+
+
+def pinned(*packages: str) -> list[str]:
+    """Return a requirement for each distribution at its installed version."""
+    return [f"{package}=={version(package)}" for package in packages]

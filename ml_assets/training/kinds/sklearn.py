@@ -1,6 +1,9 @@
 """Any scikit-learn estimator, named by its path, fed so that it can take what it is given."""
 
-from collections.abc import Mapping
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_assets.training.encoding import Encoding
-from ml_assets.training.kinds.base import Fitted, OnRound, Problem, Rows
+from ml_assets.training.kinds.base import Examples, FitRequest, FitResult, ModelKind, OnRound, pinned
+from ml_assets.training.kinds.parameters import ParameterRange
+from ml_assets.training.kinds.scorers import sklearn as scorer
 from ml_assets.training.metrics.compared_values import PINBALL
 from ml_assets.training.metrics.measure import measure
 from ml_assets.training.tasks import REGRESSION, find_task
@@ -16,144 +21,204 @@ from ml_assets.training.tasks import REGRESSION, find_task
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-FILE = "model.skops"
 TRUSTED = ("sklearn.", "numpy.", "scipy.", "functools.partial")  # of a partial skops lists the function too
 _MOST_CATEGORIES = 255  # that histogram trees tell apart; a feature with more of them is taken as a number
 
 
-def bind(problem: Problem, train: Rows, validation: Rows) -> tuple[Rows, Rows]:  # noqa: ARG001
-    """The rows as they are."""
-    return train, validation
+class SklearnKind(ModelKind):
+    """The estimator whose path stands behind the colon, such as ``sklearn:sklearn.linear_model.Ridge``."""
+
+    name = "sklearn"
+    file_name = "model.skops"
+    packages = ("scikit-learn", "skops")
+    scorer_module = scorer.__name__
+
+    @classmethod
+    def accepts(cls, declared: str) -> bool:
+        """Return whether a dotted path follows the colon; the estimator is not imported."""
+        return re.fullmatch(r"sklearn:([A-Za-z_]\w*\.)+[A-Za-z_]\w*", declared) is not None
+
+    @classmethod
+    def usage(cls) -> str:
+        """Show a path."""
+        return "sklearn: and the path of an estimator, such as sklearn:sklearn.linear_model.Ridge"
+
+    @property
+    def path(self) -> str:
+        """The estimator's class as module and name, joined by a dot."""
+        return self.declared.partition(":")[2]
+
+    def check_task(self, task: str) -> None:
+        """Raise ValueError if the estimator's name says that it is for another task."""
+        if self.declared.endswith("Regressor" if find_task(task).calibratable else "Classifier"):
+            raise ValueError(f"kind: {self.declared} does not fit the task {task}")
+
+    def check_parameters(self, names: Iterable[str]) -> None:
+        """Raise ValueError if there is no such estimator, or it lacks one of the parameters."""
+        known = self.estimator_class()().get_params()
+        unknown = sorted(set(names) - set(known))
+        if unknown:
+            raise ValueError(f"{self.declared} has no parameters {unknown}; it has {', '.join(sorted(known))}")
+
+    def default_space(self) -> dict[str, ParameterRange]:
+        """Return the space of a well-known estimator; ValueError for any other."""
+        name = re.sub(r"(Classifier|Regressor)$", "", self.declared.rpartition(".")[2])
+        if name not in _SPACES:
+            raise ValueError(f"kind {self.declared} has no default search space: declare search.space")
+        return dict(_SPACES[name])
+
+    def fit(
+        self,
+        request: FitRequest,
+        data: tuple[Examples, Examples],
+        parameters: Mapping[str, Any],
+        max_rounds: int,  # noqa: ARG002 - of boosted trees
+        on_round: OnRound | None = None,  # noqa: ARG002 - there is one round
+    ) -> FitResult:
+        """Fit once; the metric on the validation rows is the history."""
+        from threadpoolctl import threadpool_limits
+
+        (features, target), (known, outcome) = data
+        estimator: Any = self.make_estimator(request, {**request.training.parameters, **parameters})
+        # Histogram trees and linear algebra have threads of their own, which n_jobs does not reach.
+        with threadpool_limits(request.training.threads or None):
+            estimator.fit(features, target)
+        scores = find_task(request.task).pair(outcome, self.predict(estimator, known, request.classes))
+        return FitResult(estimator, 0, [measure(scores, [request.metric])[request.metric]])
+
+    def make_estimator(self, request: FitRequest, parameters: Mapping[str, Any]) -> "BaseEstimator":
+        """Return an unfitted estimator with seed and threads set.
+
+        One that takes no missing values gets numbers standardized, with the median in place of what is missing, and a
+        column for each category.
+
+        Raises:
+            ValueError: there is no such estimator or parameter, or a classifier gives no probabilities.
+        """
+        from sklearn.utils import get_tags
+
+        self.check_parameters(parameters)
+        estimator = self.estimator_class()()
+        known = estimator.get_params()
+        own = {"random_state": request.seed, **_objective(request)}
+        if not estimator.__module__.startswith("sklearn.linear_model"):  # where it has no effect but a warning
+            own["n_jobs"] = request.training.threads or -1
+        own["categorical_features"] = [
+            at
+            for at, feature in enumerate(request.encoding.features)
+            if feature.kind == "category" and len(feature.vocabulary) <= _MOST_CATEGORIES
+        ]
+        estimator.set_params(**{name: value for name, value in own.items() if name in known} | dict(parameters))
+        if request.learned_as != REGRESSION and not hasattr(estimator, "predict_proba"):
+            raise ValueError(f"{self.declared} gives no probabilities: choose an estimator with predict_proba")
+        return estimator if get_tags(estimator).input_tags.allow_nan else _prepared(estimator, request.encoding)
+
+    def predict(self, estimator: "BaseEstimator", matrix: np.ndarray, classes: int) -> np.ndarray:
+        """Score encoded rows: float64 of shape (rows,) or (rows, classes); see the scorer."""
+        return scorer.predict(estimator, matrix, classes)
+
+    def save(self, estimator: "BaseEstimator", path: Path) -> None:
+        """Write skops' format: a zip of JSON and arrays."""
+        import skops.io
+
+        skops.io.dump(estimator, path)
+
+    def load(self, path: Path, encoding: Encoding) -> "BaseEstimator":
+        """Read skops' format, which makes objects of allowed types only.
+
+        Raises:
+            ValueError: the file holds a type that is neither scikit-learn's, NumPy's, SciPy's nor the estimator's own,
+                or it was fitted on another number of features.
+        """
+        import skops.io
+
+        estimator: Any = skops.io.load(path, trusted=self.trusted_types(path))
+        if estimator.n_features_in_ != len(encoding.names):
+            raise ValueError(f"{path.parent}: the estimator's features differ from those of encoding.json")
+        return estimator
+
+    def save_mlflow(
+        self, mlflow: Any, estimator: "BaseEstimator", directory: Path, *, probabilities: bool, **about: Any
+    ) -> None:
+        """Write MLflow's flavour of scikit-learn, in skops' format."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(estimator, Path(folder, self.file_name))
+            trusted = self.trusted_types(Path(folder, self.file_name))
+        mlflow.sklearn.save_model(
+            estimator,
+            str(directory),
+            serialization_format="skops",
+            skops_trusted_types=trusted,
+            pyfunc_predict_fn="predict_proba" if probabilities else "predict",
+            pip_requirements=self.requirements(),
+            **about,
+        )
+
+    def requirements(self) -> list[str]:
+        """Add the package of an estimator that is not scikit-learn's own."""
+        own = self.path.partition(".")[0]
+        return super().requirements() if own == "sklearn" else [*super().requirements(), *pinned(own)]
+
+    def write_scorer_files(self, folder: Path) -> None:
+        """Write the types that the estimator's file may make objects of."""
+        (folder / "trusted.json").write_text(json.dumps(self.trusted_types(folder / self.file_name)))
+
+    def trusted_types(self, path: Path) -> list[str]:
+        """Return the types in a file beyond those that skops trusts by itself; ValueError if one is not allowed."""
+        import skops.io
+
+        self.estimator_class()
+        types = skops.io.get_untrusted_types(file=path)
+        strange = [name for name in types if not name.startswith(TRUSTED) and name != self.path]
+        if strange:
+            raise ValueError(
+                f"{path} holds objects of types {strange}, which a model of kind {self.declared} has no use for"
+            )
+        return types
+
+    def estimator_class(self) -> type["BaseEstimator"]:
+        """Import the estimator's class; ValueError if there is none."""
+        from sklearn.base import BaseEstimator
+
+        module, _, name = self.path.rpartition(".")
+        try:
+            imported = getattr(import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"{self.declared}: there is no {name} in {module}") from error
+        if not (isinstance(imported, type) and issubclass(imported, BaseEstimator)):
+            raise ValueError(f"{self.declared} is no scikit-learn estimator")
+        return imported
 
 
-def fit(
-    problem: Problem,
-    data: tuple[Rows, Rows],
-    parameters: Mapping[str, Any],
-    max_rounds: int,  # noqa: ARG001 - of boosted trees
-    on_round: OnRound | None = None,  # noqa: ARG001 - there is one round
-) -> Fitted:
-    """Fit once; the metric on the validation rows is the history."""
-    from threadpoolctl import threadpool_limits
-
-    (features, target), (known, outcome) = data
-    estimator = make_estimator(problem, {**problem.training.parameters, **parameters})
-    # Histogram trees and linear algebra have threads of their own, which n_jobs does not reach.
-    with threadpool_limits(problem.training.threads or None):
-        estimator.fit(features, target)
-    score = predict(estimator, known, problem.classes)
-    return Fitted(
-        estimator, 0, [measure(find_task(problem.task).pair(outcome, score), [problem.metric])[problem.metric]]
-    )
-
-
-def make_estimator(problem: Problem, parameters: Mapping[str, Any]) -> "BaseEstimator":
-    """An unfitted estimator with seed and threads set.
-
-    One that takes no missing values gets numbers standardized, with the median in place of what is missing, and a
-    column for each category.
-
-    Raises:
-        ValueError: there is no such estimator or parameter, or a classifier gives no probabilities.
-    """
-    from sklearn.utils import get_tags
-
-    estimator = find_estimator(problem.kind)()
-    known = estimator.get_params()
-    unknown = sorted(set(parameters) - set(known))
-    if unknown:
-        raise ValueError(f"{problem.kind} has no parameters {unknown}: it has {sorted(known)}")
-    own = {"random_state": problem.seed, **_objective(problem)}
-    if not estimator.__module__.startswith("sklearn.linear_model"):  # where it has no effect but a warning
-        own["n_jobs"] = problem.training.threads or -1
-    own["categorical_features"] = [
-        at
-        for at, feature in enumerate(problem.encoding.features)
-        if feature.kind == "category" and len(feature.vocabulary) <= _MOST_CATEGORIES
-    ]
-    estimator.set_params(**{name: value for name, value in own.items() if name in known} | dict(parameters))
-    if find_task(problem.task).learned_as != REGRESSION and not hasattr(estimator, "predict_proba"):
-        raise ValueError(f"{problem.kind} gives no probabilities: choose an estimator with predict_proba")
-    return estimator if get_tags(estimator).input_tags.allow_nan else _prepared(estimator, problem.encoding)
+_FOREST = {
+    "n_estimators": ParameterRange(choices=[100, 200]),
+    "max_features": ParameterRange(low=0.2, high=1.0),
+    "min_samples_leaf": ParameterRange(low=1, high=100, integer=True, log=True),
+}
+_SPACES = {
+    "HistGradientBoosting": {
+        "learning_rate": ParameterRange(low=0.03, high=0.3, log=True),
+        "max_iter": ParameterRange(low=50, high=400, integer=True, log=True),
+        "max_leaf_nodes": ParameterRange(low=8, high=128, integer=True, log=True),
+        "min_samples_leaf": ParameterRange(low=10, high=200, integer=True, log=True),
+        "l2_regularization": ParameterRange(low=0.001, high=10, log=True),
+    },
+    "RandomForest": _FOREST,
+    "ExtraTrees": _FOREST,
+    "LogisticRegression": {"C": ParameterRange(low=0.001, high=100, log=True)},
+    "Ridge": {"alpha": ParameterRange(low=0.001, high=1_000, log=True)},
+    "Lasso": {"alpha": ParameterRange(low=0.0001, high=10, log=True)},
+    "ElasticNet": {"alpha": ParameterRange(low=0.0001, high=10, log=True)},
+}
 
 
-def predict(estimator: "BaseEstimator", matrix: np.ndarray, classes: int) -> np.ndarray:
-    """Scores as float64: (rows,) or (rows, classes); 0 for a class that was in no row that it learned from."""
-    if not hasattr(estimator, "predict_proba"):
-        return np.asarray(estimator.predict(matrix), dtype=np.float64).reshape(len(matrix))
-    probability = estimator.predict_proba(matrix)
-    if not classes:
-        return probability[:, 1].astype(np.float64)
-    found = np.zeros((len(matrix), classes))
-    found[:, estimator.classes_.astype(int)] = probability
-    return found
-
-
-def contributions(estimator: "BaseEstimator", encoding: Encoding, matrix: np.ndarray) -> None:  # noqa: ARG001
-    """Not every estimator has SHAP values."""
-    return
-
-
-def columns(encoding: Encoding) -> list[str]:
-    """The features' own names: the estimator knows none."""
-    return encoding.names
-
-
-def save(estimator: "BaseEstimator", path: Path) -> None:
-    """Write skops' format: a zip of JSON and arrays."""
-    import skops.io
-
-    skops.io.dump(estimator, path)
-
-
-def load(path: Path, kind: str, encoding: Encoding) -> "BaseEstimator":
-    """Read skops' format, which makes objects of allowed types only.
-
-    Raises:
-        ValueError: the file holds a type that is neither scikit-learn's, NumPy's, SciPy's nor the kind itself, or it
-            was fitted on another number of features.
-    """
-    import skops.io
-
-    estimator = skops.io.load(path, trusted=trusted_types(path, kind))
-    if estimator.n_features_in_ != len(encoding.names):
-        raise ValueError(f"{path.parent}: the estimator's features differ from those of encoding.json")
-    return estimator
-
-
-def trusted_types(path: Path, kind: str) -> list[str]:
-    """The types in a file beyond those that skops trusts by itself; ValueError if one is not allowed."""
-    import skops.io
-
-    find_estimator(kind)
-    found = skops.io.get_untrusted_types(file=path)
-    strange = [name for name in found if not name.startswith(TRUSTED) and name != kind.partition(":")[2]]
-    if strange:
-        raise ValueError(f"{path} holds objects of types {strange}, which a model of kind {kind} has no use for")
-    return found
-
-
-def find_estimator(kind: str) -> type:
-    """The estimator's class that a kind names; raises ValueError if there is none."""
-    from sklearn.base import BaseEstimator
-
-    module, _, name = kind.partition(":")[2].rpartition(".")
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"{kind}: there is no {name} in {module}") from error
-    if not (isinstance(found, type) and issubclass(found, BaseEstimator)):
-        raise ValueError(f"{kind} is no scikit-learn estimator")
-    return found
-
-
-def _objective(problem: Problem) -> dict[str, Any]:
-    """Histogram trees can be told what to aim at; other estimators have an aim of their own."""
-    if find_task(problem.task).learned_as != REGRESSION or not problem.kind.endswith("HistGradientBoostingRegressor"):
+def _objective(request: FitRequest) -> dict[str, Any]:
+    """Set what histogram trees aim at; other estimators have an aim of their own."""
+    if request.learned_as != REGRESSION or not request.kind.endswith("HistGradientBoostingRegressor"):
         return {}
-    if problem.metric in PINBALL:
-        return {"loss": "quantile", "quantile": PINBALL[problem.metric]}
-    return {"loss": "absolute_error" if problem.metric == "mae" else "squared_error"}
+    if request.metric in PINBALL:
+        return {"loss": "quantile", "quantile": PINBALL[request.metric]}
+    return {"loss": "absolute_error" if request.metric == "mae" else "squared_error"}
 
 
 def _prepared(estimator: "BaseEstimator", encoding: Encoding) -> "BaseEstimator":

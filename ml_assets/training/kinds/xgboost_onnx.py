@@ -12,14 +12,13 @@ them together again.
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ml_assets.training.fit import TrainedModel
-from ml_assets.training.kinds.spaces import XGBOOST
+from ml_assets.training.kinds.base import FewRowsScorer, OnnxUnsupported
 
 if TYPE_CHECKING:
     import xgboost as xgb
@@ -37,38 +36,24 @@ _OPSETS = {"": 17, "ai.onnx.ml": 3}
 _FORMAT = 8  # the first that has these operators, so that older runtimes read it too
 
 
-class NotAsOnnx(ValueError):
-    """A model that cannot be written here."""
-
-
-def to_onnx(model: TrainedModel) -> bytes:
-    """The model as ONNX, from encoded rows to the scores before any calibration.
-
-    It takes ``features``, float32 of shape (rows, features) as `Encoding.encode` makes them, NaN where there is no
-    value, and gives ``scores``, float32 of shape (rows, 1) or (rows, classes).
+def booster_to_onnx(booster: "xgb.Booster") -> bytes:
+    """Write a booster as ONNX, from encoded rows to the scores before any calibration; see `ModelKind.to_onnx`.
 
     Raises:
-        NotAsOnnx: it is no model of XGBoost's trees, or has an objective that is not known here.
+        OnnxUnsupported: its objective or its form of trees is not known here.
     """
-    if model.kind != XGBOOST:
-        raise NotAsOnnx(f"a model of kind {model.kind} cannot be written as ONNX: only {XGBOOST} can")
-    return booster_to_onnx(model.estimator)
-
-
-def booster_to_onnx(booster: "xgb.Booster") -> bytes:
-    """The same of a booster."""
     read = _Booster.of(booster)
     return read.write(_TRANSFORMS[read.objective])
 
 
-def open_booster(booster: "xgb.Booster") -> Callable[[np.ndarray], list]:
-    """What answers float32 rows in ONNX Runtime as the library does: a number for each, or a list of one per class.
+def open_booster(booster: "xgb.Booster") -> FewRowsScorer:
+    """Return a function that scores float32 rows in ONNX Runtime as the library does.
 
-    It uses the thread that asks and no other. Margins become probabilities here, by the library's own steps in
+    It uses the calling thread and no other. Margins become probabilities here, by the library's own steps in
     float32: the runtime's function is right to seven places behind the point, not to seven digits.
 
     Raises:
-        NotAsOnnx: as `to_onnx`.
+        OnnxUnsupported: as `booster_to_onnx`.
     """
     import onnxruntime
 
@@ -117,13 +102,13 @@ class _Booster:
         learner = json.loads(bytes(booster.save_raw("json")))["learner"]
         boosted, objective = learner["gradient_booster"], learner["objective"]["name"]
         if boosted["name"] != "gbtree" or objective not in _TRANSFORMS:
-            raise NotAsOnnx(f"booster {boosted['name']} with objective {objective} cannot be written as ONNX")
+            raise OnnxUnsupported(f"booster {boosted['name']} with objective {objective} cannot be written as ONNX")
         trees, parameters = boosted["model"]["trees"], learner["learner_model_param"]
         if not trees or any(tree["tree_param"]["size_leaf_vector"] not in ("0", "1") for tree in trees):
-            raise NotAsOnnx("a booster without trees, or with vectors as leaves, cannot be written as ONNX")
+            raise OnnxUnsupported("a booster without trees, or with vectors as leaves, cannot be written as ONNX")
         nodes = sum(len(tree["left_children"]) + len(tree["categories"]) for tree in trees)
         if nodes > _MOST_NODES:
-            raise NotAsOnnx(f"a booster with {nodes} nodes is too large to be written as ONNX")
+            raise OnnxUnsupported(f"a booster with {nodes} nodes is too large to be written as ONNX")
         base = np.array(json.loads(parameters["base_score"]), dtype=np.float32).ravel()
         if objective == _LOGISTIC:
             base = -np.log((1 / base - 1).astype(np.float64)).astype(np.float32)

@@ -10,8 +10,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.training.encoding import Encoding
-from ml_assets.training.kinds.base import OnRound, Problem, find_kind
-from ml_assets.training.kinds.spaces import XGBOOST
+from ml_assets.training.kinds.base import DEFAULT_KIND, FitRequest, OnRound, find_kind
 from ml_assets.training.sampling import sample_rows
 from ml_assets.training.search.study_storage import open_storage
 from ml_assets.training.spec import ParameterRange, SearchSpec, TrainingSpec
@@ -58,7 +57,7 @@ def search_parameters(
     storage: str,
     on_trial: OnTrial | None = None,
     task: str = BINARY,
-    kind: str = XGBOOST,
+    kind: str = DEFAULT_KIND,
 ) -> TunedParameters:
     """Search with the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) and median pruning.
 
@@ -79,14 +78,14 @@ def search_parameters(
     encoding = Encoding.learn(sample, features)
     of = find_task(task)
     classes = of.classes_of(train[label])
-    problem = Problem(kind, task, metric, len(classes or ()), encoding, training, seed)
+    request = FitRequest(kind, task, metric, len(classes or ()), encoding, training, seed)
     rows = tuple((encoding.encode(part), of.targets(part[label], classes)) for part in (sample, validation))
-    fingerprint = _fingerprint(problem, rows, search)
+    fingerprint = _fingerprint(request, rows, search)
     study = _open_study(f"{model}-{fingerprint[:12]}", storage, metric)
     data = None
     while len(finished := finished_trials(study)) < search.trials:
-        data = data or find_kind(kind).bind(problem, *rows)
-        study.add_trial(_next_trial(finished, problem, data, search))
+        data = data or find_kind(kind).bind(request, *rows)
+        study.add_trial(_next_trial(finished, request, data, search))
         if on_trial is not None:
             on_trial(len(finished) + 1, search.trials, study.best_value if _has_best(study) else float("nan"))
     return _result(study, fingerprint, metric)
@@ -127,17 +126,17 @@ def search_history(storage: str, study: str) -> pl.DataFrame:
     return frame.with_columns(pl.col("value").cast(pl.Float64)).with_columns(best.forward_fill().alias("best_so_far"))
 
 
-def _fingerprint(problem: Problem, rows: tuple, search: SearchSpec) -> str:
+def _fingerprint(request: FitRequest, rows: tuple, search: SearchSpec) -> str:
     """The number of trials is left out: asking for more goes on with the same study."""
     declared = {
-        "encoding": problem.encoding.model_dump(),
+        "encoding": request.encoding.model_dump(),
         "search": search.model_dump(exclude={"trials"}),
-        "training": problem.training.model_dump(exclude={"max_rounds", "threads"}),
-        "metric": problem.metric,
-        "seed": problem.seed,
+        "training": request.training.model_dump(exclude={"max_rounds", "threads"}),
+        "metric": request.metric,
+        "seed": request.seed,
     }
-    if (problem.kind, problem.task) != (XGBOOST, BINARY):
-        declared |= {"kind": problem.kind, "task": problem.task, "classes": problem.classes}
+    if (request.kind, request.task) != (DEFAULT_KIND, BINARY):
+        declared |= {"kind": request.kind, "task": request.task, "classes": request.classes}
     digest = hashlib.sha256(json.dumps(declared, sort_keys=True).encode())
     for matrix, label in rows:
         digest.update(np.ascontiguousarray(matrix).data)
@@ -157,17 +156,17 @@ def _open_study(name: str, storage: str, metric: str) -> "optuna.Study":
     )
 
 
-def _next_trial(finished: list, problem: Problem, data: Any, search: SearchSpec) -> "optuna.trial.FrozenTrial":
+def _next_trial(finished: list, request: FitRequest, data: Any, search: SearchSpec) -> "optuna.trial.FrozenTrial":
     """Run one trial in memory, given the ended ones."""
     import optuna
 
     index = len(finished)
-    sampler_seed = int(np.random.SeedSequence([problem.seed, index]).generate_state(1)[0])
+    sampler_seed = int(np.random.SeedSequence([request.seed, index]).generate_state(1)[0])
     pruner = optuna.pruners.MedianPruner(
         n_startup_trials=_RANDOM_TRIALS, n_warmup_steps=_PRUNE_AFTER, interval_steps=_REPORT_EVERY
     )
     study = optuna.create_study(
-        direction=_direction(problem.metric),
+        direction=_direction(request.metric),
         sampler=optuna.samplers.TPESampler(n_startup_trials=_RANDOM_TRIALS, seed=sampler_seed),
         pruner=pruner if search.pruning else optuna.pruners.NopPruner(),
     )
@@ -176,7 +175,7 @@ def _next_trial(finished: list, problem: Problem, data: Any, search: SearchSpec)
     def objective(trial: "optuna.Trial") -> float:
         trial.set_user_attr(_INDEX, index)
         parameters = {name: _suggest(trial, name, space) for name, space in search.space.items()}
-        fitted = find_kind(problem.kind).fit(problem, data, parameters, search.max_rounds, _pruning(trial))
+        fitted = find_kind(request.kind).fit(request, data, parameters, search.max_rounds, _pruning(trial))
         trial.set_user_attr(_ROUNDS, fitted.best_iteration + 1)
         return fitted.best_value
 

@@ -9,8 +9,8 @@ import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.handover.directory import whole_directory
-from ml_assets.handover.feast_text import WrittenView, render_definitions, render_readme, render_settings
-from ml_assets.handover.moments import EVENT_TIME, NothingKnown, key_columns, values_over
+from ml_assets.handover.feast.moments import EVENT_TIME, NothingKnown, key_columns, values_over
+from ml_assets.handover.feast.text import WrittenView, render_definitions, render_readme, render_settings
 
 _COLUMN_TYPES = {
     **dict.fromkeys((pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32, pl.Int64), pl.Int64()),

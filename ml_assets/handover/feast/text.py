@@ -9,7 +9,7 @@ import polars as pl
 
 from ml_assets.features.spec import ALL_ROWS, FeatureViewSpec
 from ml_assets.features.stored import stored_features
-from ml_assets.handover.moments import EVENT_TIME, EVERYTHING, key_columns
+from ml_assets.handover.feast.moments import EVENT_TIME, EVERYTHING, key_columns
 
 _TYPES = {pl.Int64: "Int64", pl.Float64: "Float64", pl.Boolean: "Bool", pl.String: "String"}
 
