@@ -50,6 +50,7 @@ class Registry(ModelVersions):
         super().__init__(self._mlflow.connection, open_listeners(trackers, place))
         self.tracking_uri = tracking_uri
         self.artifact_root = artifact_root
+        self.experiment = experiment
 
     def training_run(
         self, name: str, origin: RunOrigin, tags: Mapping[str, str] | None = None
