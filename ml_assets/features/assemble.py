@@ -71,59 +71,58 @@ def join_features(
 
 
 def _stored_values(spine: pl.DataFrame, tables: ViewTables, by: list[str]) -> pl.DataFrame:
-    """The view's stored features of every row: looked up, and computed where another declaration stored them."""
-    view, asked = tables.view, spine.select(*dict.fromkeys([*by, *tables.view.spine_entity]))
+    """Look up the view's stored features of every row; compute them where another declaration stored them."""
+    view, keys = tables.view, spine.select(*dict.fromkeys([*by, *tables.view.spine_entity]))
     own = None if tables.stored is None else _own_rows(tables.stored, view)
     if own is None:
         missing = pl.repeat(True, spine.height, dtype=pl.Boolean, eager=True)
     else:
-        found = _beside(asked, own.with_columns(pl.lit(True).alias(_FOUND)), view)
-        missing = found[_FOUND].is_null()
+        matched = _beside(keys, own.with_columns(pl.lit(True).alias(_STORED)), view)
+        missing = matched[_STORED].is_null()
         if not missing.any():
-            return found
-    lacking = asked.filter(missing).unique(maintain_order=True)
+            return matched
+    lacking = keys.filter(missing).unique(maintain_order=True)
     if not tables.computed:
-        _refuse_gaps(asked.filter(missing), tables, spine.height, by[-1])
+        _refuse_gaps(keys.filter(missing), tables, spine.height, by[-1])
     again = [
         stored_rows(view, part.rows, part.features, *by)
         for part in compute_features_in_parts(stored_view(view), lacking.lazy(), tables.facts, time=by[-1])
     ]
     known = again if own is None else [own.select(again[0].columns).collect(), *again]
-    return _beside(asked, pl.concat(known, how="vertical_relaxed").lazy(), view)
+    return _beside(keys, pl.concat(known, how="vertical_relaxed").lazy(), view)
 
 
-_FOUND = "__found__"
+_STORED = "__stored__"
 
 
 def _own_rows(stored: pl.LazyFrame, view: FeatureViewSpec) -> pl.LazyFrame | None:
-    """What this very declaration has stored; None if it can be nothing."""
+    """Select what this very declaration has stored; None if it can be nothing."""
     wanted = {*view.spine_entity, *stored_features(view), DECLARATION}
     if not wanted <= {*stored.collect_schema().names()}:
         return None
     return stored.filter(pl.col(DECLARATION) == row_declaration(view))
 
 
-def _beside(asked: pl.DataFrame, stored: pl.LazyFrame, view: FeatureViewSpec) -> pl.DataFrame:
-    added = [name for name in (*stored_features(view), _FOUND) if name in stored.collect_schema().names()]
+def _beside(keys: pl.DataFrame, stored: pl.LazyFrame, view: FeatureViewSpec) -> pl.DataFrame:
+    added = [name for name in (*stored_features(view), _STORED) if name in stored.collect_schema().names()]
     # A row of a drop, entity and time is stored once: the join must not choose among several.
-    found = asked.lazy().join(
-        stored.select(*asked.columns, *added),
-        on=asked.columns,
+    joined = keys.lazy().join(
+        stored.select(*keys.columns, *added),
+        on=keys.columns,
         how="left",
         nulls_equal=True,
         maintain_order="left",
         validate="m:1",
     )
-    return found.collect()
+    return joined.collect()
 
 
-def _refuse_gaps(asked: pl.DataFrame, tables: ViewTables, rows: int, time: str) -> None:
+def _refuse_gaps(keys: pl.DataFrame, tables: ViewTables, rows: int, time: str) -> None:
     """Raise FeatureError if there are rows of which no declaration of the view has stored anything."""
-    view, missing = tables.view, asked
-    there = [] if tables.stored is None else tables.stored.collect_schema().names()
-    if {*asked.columns} <= {*there}:
-        stored = tables.stored.select(asked.columns)
-        missing = asked.lazy().join(stored, on=asked.columns, how="anti", nulls_equal=True).collect()
+    view, missing = tables.view, keys
+    if tables.stored is not None and {*keys.columns} <= {*tables.stored.collect_schema().names()}:
+        stored = tables.stored.select(keys.columns)
+        missing = keys.lazy().join(stored, on=keys.columns, how="anti", nulls_equal=True).collect()
     if missing.height:
         raise FeatureError(
             f"feature view {view.name!r} holds nothing for {missing.height} of {rows} rows, the first at "

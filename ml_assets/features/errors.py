@@ -1,4 +1,4 @@
-"""The error of this package."""
+"""The error that a feature view which cannot be computed raises."""
 
 
 class FeatureError(ValueError):

@@ -177,6 +177,17 @@ class FeatureViewSpec(BaseModel):
         return self.longest_span
 
     @property
+    def known_at_column(self) -> str:
+        """`known_at` of a view whose table has it.
+
+        Raises:
+            ValueError: the table is static, or there is none.
+        """
+        if self.known_at is None:
+            raise ValueError(f"feature view {self.name!r} has no known_at")
+        return self.known_at
+
+    @property
     def longest_span(self) -> timedelta:
         """The longest of the windows and the ttl; zero if there is none."""
         spans = [window for _, _, window in self.aggregate_features.values()]

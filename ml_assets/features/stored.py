@@ -12,12 +12,12 @@ DECLARATION = "_declaration"
 
 
 def stored_features(view: FeatureViewSpec) -> list[str]:
-    """The features that are kept, in the order of the values of a stored moment."""
+    """List the features that are kept, in the order of the values of a stored moment."""
     return [*view.latest, *view.aggregate_features, *view.lookups]
 
 
 def stored_view(view: FeatureViewSpec) -> FeatureViewSpec:
-    """The view without its request features, which are computed from each request.
+    """Return the view without request features, which are computed from each request.
 
     Raises:
         ValueError: the view has no table, so there is nothing to keep.
@@ -29,25 +29,26 @@ def stored_view(view: FeatureViewSpec) -> FeatureViewSpec:
 
 
 def declaration_of(view: FeatureViewSpec) -> str:
-    """What tells one declaration of stored values from another: the same text exactly if both mean the same values of
-    the same facts, in the same order."""
+    """Digest the declaration of stored values: the same text exactly if two declarations mean the same values of the
+    same facts, in the same order."""
     meant = ("entity", "table", "known_at", "latest", "order_by", "ttl", "windows", "aggregates", "lookups")
     declared = view.model_dump(include=set(meant))
     return _digest([declared[name] for name in meant])
 
 
 def row_declaration(view: FeatureViewSpec) -> str:
-    """`declaration_of` together with the spine's columns that rows are stored by."""
+    """Digest a declaration as `declaration_of` does, together with the spine's columns that rows are stored by."""
     return _digest([declaration_of(view), view.spine_entity])
 
 
 def stored_rows(view: FeatureViewSpec, rows: pl.DataFrame, features: pl.DataFrame, *by: str) -> pl.DataFrame:
-    """The rows to keep of what the engine computed: one for each entity and moment.
+    """Select the rows to keep of what the engine computed: one for each entity and moment.
 
     Args:
         rows: rows of the spine.
         features: the view's features, row for row.
-        by: columns of the spine that rows are kept by beside the entity: the time, and what tells drops apart.
+        by: columns of the spine that rows are kept by beside the entity: the time, and the drop where rows are kept by
+            drop.
     """
     keys = rows.select(*dict.fromkeys([*by, *view.spine_entity]))
     first = pl.Series(keys.select(pl.struct(pl.all()).is_first_distinct()))

@@ -87,7 +87,7 @@ def differing_features(
 def _histories(
     view: FeatureViewSpec, sample: pl.DataFrame, events: pl.LazyFrame | pl.DataFrame | None
 ) -> Iterator[tuple[list[int], EntityHistory]]:
-    """The history of each sampled entity, with the sample's rows that are of it; never of too many entities at once."""
+    """Yield the history of each sampled entity with the sample's rows of it; never of too many entities at once."""
     everything = list(range(sample.height))
     if view.table is None:
         yield everything, EntityHistory(pl.DataFrame(), None)
@@ -106,8 +106,8 @@ def _histories(
     places = wanted.with_row_index("row").group_by(keys.names).agg("row")
     rows_of = {tuple(key): rows for *key, rows in places.iter_rows()}
     for entities in _batches(table, wanted.unique(), keys.names):
-        found = table.join(entities.lazy(), on=keys.names, how="semi").collect(engine="streaming")
-        groups = found.partition_by(keys.names, as_dict=True, include_key=False)
+        seen = table.join(entities.lazy(), on=keys.names, how="semi").collect(engine="streaming")
+        groups = seen.partition_by(keys.names, as_dict=True, include_key=False)
         for key, rows in groups.items():
             yield rows_of.pop(key), EntityHistory.of(rows, view.known_at)
     unseen = EntityHistory.of(table.drop(keys.names).head(0).collect(), view.known_at)
@@ -116,9 +116,9 @@ def _histories(
 
 def _batches(table: pl.LazyFrame, entities: pl.DataFrame, keys: list[str]) -> list[pl.DataFrame]:
     """Divide the entities that the table has so that those of a batch have few enough rows, or are one."""
-    found = table.join(entities.lazy(), on=keys, how="semi").group_by(keys).len("rows").collect(engine="streaming")
+    counts = table.join(entities.lazy(), on=keys, how="semi").group_by(keys).len("rows").collect(engine="streaming")
     batch = (pl.col("rows").cum_sum() - 1) // _ROWS_AT_ONCE
-    return found.sort("rows").with_columns(batch=batch).partition_by("batch", include_key=False)
+    return counts.sort("rows").with_columns(batch=batch).partition_by("batch", include_key=False)
 
 
 def _compare(name: str, stored: pl.Series, plain: list[PlainFeatures], tolerance: float) -> pl.DataFrame:
@@ -134,7 +134,7 @@ def _compare(name: str, stored: pl.Series, plain: list[PlainFeatures], tolerance
 
 
 def _comparable(stored: pl.Series, values: list[Any]) -> tuple[pl.Series, pl.Series]:
-    """Both sides in one type: Int64 for whole numbers, Float64 for other numbers, String for all else."""
+    """Cast both sides to the same type: Int64 for whole numbers, Float64 for other numbers, String for all else."""
     recomputed = pl.Series(values, strict=False)
     kinds = {_kind(stored.dtype), _kind(recomputed.dtype)}
     common = pl.String if pl.String in kinds else pl.Float64 if pl.Float64 in kinds else pl.Int64

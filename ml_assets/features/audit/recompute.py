@@ -1,13 +1,13 @@
 """A feature view computed the slow and plain way: cut the future off, then aggregate what is left.
 
-Shares nothing with the engine but the reading of the declaration, so that one can be checked with the other.
+Shares nothing with the engine but the reading of the declaration, so that each can be checked with the other.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -37,19 +37,30 @@ class EntityHistory:
         rows = rows.drop_nulls(known_at).sort(known_at)
         return cls(rows, rows[known_at].to_physical().to_numpy())
 
+    @property
+    def moments(self) -> Sequence[int]:
+        """The moments of `known_at`.
+
+        Raises:
+            ValueError: the table is static.
+        """
+        if self.known_at is None:
+            raise ValueError("rows of a static table have no moments")
+        return cast("Sequence[int]", self.known_at)
+
     def known(self, moment: int, within: str | None) -> pl.DataFrame:
-        """Rows with known_at <= moment (microseconds) and, given a duration, known_at > moment - within."""
-        end = bisect_right(self.known_at, moment)
+        """Select rows with known_at <= moment (microseconds) and, given a duration, known_at > moment - within."""
+        end = bisect_right(self.moments, moment)
         start = 0
         if within is not None:
-            start = bisect_right(self.known_at, moment - parse_duration(within) // timedelta(microseconds=1))
+            start = bisect_right(self.moments, moment - parse_duration(within) // timedelta(microseconds=1))
         return self.rows.slice(start, end - start)
 
     def last_known(self, moment: int, within: str | None) -> pl.DataFrame:
-        """Those of the known rows that were known last: several if they share their moment."""
-        end = bisect_right(self.known_at, moment)
+        """Select those of the known rows that were known last: several if they share their moment."""
+        end = bisect_right(self.moments, moment)
         known = self.known(moment, within)
-        return known if known.is_empty() else known.tail(end - bisect_left(self.known_at, self.known_at[end - 1]))
+        return known if known.is_empty() else known.tail(end - bisect_left(self.moments, self.moments[end - 1]))
 
 
 @dataclass(frozen=True)
@@ -129,4 +140,4 @@ def _magnitude(present: pl.Series, function: AggregateFunction) -> float:
     if function not in ("sum", "mean", "std") or not present.dtype.is_float() or present.is_empty():
         return 0.0
     sizes = present.abs()
-    return sizes.sum() if function == "sum" else sizes.mean()
+    return cast("float", sizes.sum() if function == "sum" else sizes.mean())

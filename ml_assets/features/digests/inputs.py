@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from ml_assets.features.digests.row_hashes import hash_rows
-from ml_assets.features.engine.reach import reachable
+from ml_assets.features.engine.reach import first_and_last, reachable
 from ml_assets.features.spec import FeatureViewSpec
 
 INPUTS = "_inputs"
@@ -42,7 +42,7 @@ def digest_inputs(
 
 
 def changed_inputs(stored: Mapping[str, str | None], current: Mapping[str, str]) -> list[str]:
-    """Drops whose inputs are no longer those that their stored features were made of, in order.
+    """List the drops whose inputs are no longer those that their stored features were made of, in order.
 
     A drop whose features were stored without a digest, or under another declaration, is not among them.
     """
@@ -53,8 +53,8 @@ def changed_inputs(stored: Mapping[str, str | None], current: Mapping[str, str])
     )
 
 
-def _same_scope(one: str, other: str) -> bool:
-    return one.partition(":")[0] == other.partition(":")[0]
+def _same_scope(digest: str, other: str) -> bool:
+    return digest.partition(":")[0] == other.partition(":")[0]
 
 
 def _scope(view: FeatureViewSpec) -> str:
@@ -81,7 +81,10 @@ def _digest_spine(view: FeatureViewSpec, spine: pl.LazyFrame, partition: str, ti
         hashes = hash_rows(batch.drop(partition))
         for (name,), rows in batch.select(partition, time).with_row_index("row").group_by(partition):
             own = int(np.sum(hashes[rows["row"].to_numpy()], dtype=np.uint64))
-            part = _SpineDrop(rows.height, own, rows[time].min(), rows[time].max())
+            first, last = first_and_last(rows[time])
+            if first is None or last is None:
+                continue
+            part = _SpineDrop(rows.height, own, first, last)
             drops[name] = drops[name] + part if name in drops else part
     return drops
 
@@ -89,10 +92,10 @@ def _digest_spine(view: FeatureViewSpec, spine: pl.LazyFrame, partition: str, ti
 def _digest_facts(
     view: FeatureViewSpec, events: pl.LazyFrame, drops: Mapping[str, _SpineDrop]
 ) -> dict[str, tuple[int, int]]:
-    """Drop -> how many rows of the table it can see, and the sum of their hashes modulo 2^64."""
+    """Count the rows of the table that each drop can see, and sum their hashes modulo 2^64."""
     if not drops:
         return {}
-    found = dict.fromkeys(drops, (0, 0))
+    seen: dict[str, tuple[int, int]] = dict.fromkeys(drops, (0, 0))
     first, last = min(drop.first for drop in drops.values()), max(drop.last for drop in drops.values())
     begins = _moments([_begin(view, drop) for drop in drops.values()])
     ends = _moments([drop.last for drop in drops.values()])
@@ -100,15 +103,15 @@ def _digest_facts(
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(hashes, dtype=np.uint64)])
         after, until = np.searchsorted(known_at, begins, side="right"), np.searchsorted(known_at, ends, side="right")
         for name, start, end in zip(drops, after, np.maximum(after, until), strict=True):
-            rows, digest = found[name]
-            found[name] = (rows + int(end - start), (digest + int(sums[end]) - int(sums[start])) % _WRAP)
-    return found
+            rows, digest = seen[name]
+            seen[name] = (rows + int(end - start), (digest + int(sums[end]) - int(sums[start])) % _WRAP)
+    return seen
 
 
 def _hashed(view: FeatureViewSpec, facts: pl.LazyFrame) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Moments in microseconds and hashes of the rows, batch by batch, each in the order of its moments."""
+    """Yield moments in microseconds and hashes of the rows, batch by batch, each in the order of its moments."""
     for batch in facts.collect_batches():
-        known_at = batch[view.known_at].to_physical().to_numpy()
+        known_at = batch[view.known_at_column].to_physical().to_numpy()
         order = np.argsort(known_at, kind="stable")
         yield known_at[order], hash_rows(batch)[order]
 
@@ -118,9 +121,9 @@ def _begin(view: FeatureViewSpec, drop: _SpineDrop) -> datetime | None:
 
 
 def _moments(moments: list[datetime | None]) -> np.ndarray:
-    """Microseconds since 1970; None is before every moment."""
-    found = pl.Series(moments, dtype=pl.Datetime("us", "UTC")).to_physical()
-    return found.fill_null(np.iinfo(np.int64).min).to_numpy()
+    """Turn moments into microseconds since 1970; None is before every moment."""
+    ticks = pl.Series(moments, dtype=pl.Datetime("us", "UTC")).to_physical()
+    return ticks.fill_null(np.iinfo(np.int64).min).to_numpy()
 
 
 def _text(facts: tuple[int, int]) -> str:

@@ -1,11 +1,13 @@
 """A 64-bit hash per row that outlives processes, machines and library versions."""
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 
 _NULL = np.uint64(0x6E756C6C)
 _SAMPLE = 1_000
-"""Values that tell whether a column repeats itself: then each text is hashed once."""
+"""Values by which to see whether a column repeats itself: then each text is hashed once."""
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
@@ -13,7 +15,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 def hash_rows(frame: pl.DataFrame) -> np.ndarray:
     """Hash the values of each row, in the order of the columns; shape (rows,), uint64.
 
-    Whole numbers and moments count by their value, floats by their 64 bits, all else by its text. A null is unlike
+    Whole numbers and moments count by their value, floats by their 64 bits, all else as text. A null is unlike
     any value. Values are mixed with the finalizer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
     """
     hashes = np.zeros(frame.height, dtype=np.uint64)
@@ -54,9 +56,10 @@ def _text_words(column: pl.Series) -> np.ndarray:
 
 
 def _hash_texts(texts: pl.Series) -> np.ndarray:
-    from pandas.util import hash_array
+    import pandas.util
 
-    return hash_array(texts.to_numpy().astype(object), categorize=False)
+    hashing: Any = pandas.util  # its names come through a `__getattr__` that types nothing
+    return hashing.hash_array(texts.to_numpy().astype(object), categorize=False)
 
 
 def _texts(column: pl.Series) -> pl.Series:

@@ -1,4 +1,4 @@
-"""What the engine demands of the frames it is given, said before anything is computed."""
+"""What the engine demands of the frames it is given, checked before anything is computed."""
 
 import polars as pl
 

@@ -40,7 +40,7 @@ def _zero(name: str) -> pl.Expr:
 
 
 def _by_dictionary(keys: ComparedKeys, of_spine: pl.Series) -> NumberedEntities:
-    """One text key: Polars' own dictionary of an Enum, several times cheaper than a join."""
+    """Number a single text key by Polars' own dictionary of an Enum, several times cheaper than a join."""
     kind = pl.Enum(of_spine.unique().drop_nulls())
     count = len(kind.categories)
 
@@ -54,13 +54,13 @@ def _by_dictionary(keys: ComparedKeys, of_spine: pl.Series) -> NumberedEntities:
 def _by_join(keys: ComparedKeys, of_spine: pl.DataFrame) -> NumberedEntities:
     number = "__number__"
     numbered = of_spine.unique().drop_nulls().with_row_index(number).cast({number: pl.Int64})
-    found = of_spine.join(numbered, on=keys.names, how="left", maintain_order="left")
+    joined = of_spine.join(numbered, on=keys.names, how="left", maintain_order="left")
 
     def code(rows: pl.LazyFrame, name: str) -> pl.LazyFrame:
         coded = rows.with_columns(keys.of_table).join(numbered.lazy(), on=keys.names, how="inner")
         return coded.rename({number: name})
 
-    return NumberedEntities(numbered.height, _numbers(found[number], numbered.height), code)
+    return NumberedEntities(numbered.height, _numbers(joined[number], numbered.height), code)
 
 
 def _numbers(numbers: pl.Series, count: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from ml_assets.features.spec import FeatureViewSpec
 
 
 def latest_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:
-    """The view's `latest` features: one row per spine row, types as the expressions give them.
+    """Compute the view's `latest` features: one row per spine row, types as the expressions give them.
 
     The last row wins as a whole, nulls included. Among rows of one entity with the same known_at the largest
     in `order_by` wins, then the largest in the features themselves: the order in which rows are stored never

@@ -9,7 +9,7 @@ from ml_assets.features.spec import FeatureViewSpec
 
 
 def lookup_features(view: FeatureViewSpec, spine: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
-    """The view's static features: one row per spine row, null for entities that the table does not have.
+    """Look up the view's static features: one row per spine row, null for entities that the table does not have.
 
     Args:
         view: a view without `known_at`, with lookups.

@@ -67,11 +67,11 @@ def compute_features_in_parts(
         FeatureError: as `compute_features`; what only a row can break, when the first part that has it is computed.
     """
     check_spine_columns(view, spine.collect_schema(), time)
-    asked = _Extent.of(spine, time)
-    check_times(view, time, missing=asked.missing, rows=asked.rows)
-    facts = _facts(view, events, asked)
-    rows = asked.rows + (0 if facts is None else _count(facts))
-    if rows <= rows_in_memory or not asked.rows:
+    extent = _Extent.of(spine, time)
+    check_times(view, time, missing=extent.missing, rows=extent.rows)
+    facts = _facts(view, events, extent)
+    rows = extent.rows + (0 if facts is None else _count(facts))
+    if rows <= rows_in_memory or not extent.rows:
         yield _compute(view, spine.collect(), facts, time)
         return
     with TemporaryDirectory(prefix="ml_assets-features-") as folder:
@@ -91,10 +91,15 @@ class _Extent:
     @classmethod
     def of(cls, frame: pl.LazyFrame, time: str) -> "_Extent":
         times = pl.col(time)
-        found = frame.select(
+        extent = frame.select(
             pl.len(), times.null_count().alias("missing"), times.min().alias("first"), times.max().alias("last")
         )
-        return cls(*found.collect(engine="streaming").row(0))
+        return cls(*extent.collect(engine="streaming").row(0))
+
+    @property
+    def span(self) -> tuple[datetime, datetime] | None:
+        """First and last time; None without rows."""
+        return None if self.first is None or self.last is None else (self.first, self.last)
 
 
 @dataclass(frozen=True)
@@ -105,13 +110,13 @@ class _Part:
     facts: pl.LazyFrame | None
 
 
-def _facts(view: FeatureViewSpec, events: pl.LazyFrame | None, asked: _Extent) -> pl.LazyFrame | None:
+def _facts(view: FeatureViewSpec, events: pl.LazyFrame | None, spine: _Extent) -> pl.LazyFrame | None:
     if view.table is None:
         return None
     if events is None:
         raise FeatureError(f"feature view {view.name!r}: it reads table {view.table!r}, but was given no rows")
     check_table(view, events.collect_schema())
-    return reachable(view, events, asked.first, asked.last)
+    return reachable(view, events, spine.first, spine.last)
 
 
 def _count(frame: pl.LazyFrame) -> int:
@@ -146,8 +151,8 @@ def _divide(
     for part in sorted((folder / "spine").iterdir()):
         rest = facts
         if facts is not None:
-            found = folder / "facts" / part.name
-            rest = pl.scan_ipc(found) if found.exists() else pl.LazyFrame(schema=facts.collect_schema())
+            file = folder / "facts" / part.name
+            rest = pl.scan_ipc(file) if file.exists() else pl.LazyFrame(schema=facts.collect_schema())
         yield _Part(pl.scan_ipc(part), rest)
 
 
@@ -157,14 +162,15 @@ def _write(frame: pl.LazyFrame, part: pl.Expr, folder: Path) -> None:
 
 
 def _compute_by_time(view: FeatureViewSpec, part: _Part, time: str, rows_in_memory: int) -> Iterator[ComputedPart]:
-    """Compute a part whole if it is small enough, else one range of time after the other."""
+    """Compute a part whole if it is small enough, else range after range of time."""
     known = None if view.known_at is None else part.facts
+    sides = [(part.spine, time)] + ([] if known is None else [(known, view.known_at_column)])
     begun = None
-    for first, last in _ranges(part.spine, known, time, view.known_at, rows_in_memory):
+    for first, last in _ranges(sides, rows_in_memory):
         rows = part.spine.filter(pl.col(time).is_between(first, last)).collect()
         facts = part.facts
         if known is not None:
-            arrived = known.filter(pl.col(view.known_at).is_between(first, last)).collect()
+            arrived = known.filter(pl.col(view.known_at_column).is_between(first, last)).collect()
             begun = arrived if begun is None else pl.concat([begun, arrived])
             facts = begun.lazy()
         if rows.height:
@@ -174,8 +180,8 @@ def _compute_by_time(view: FeatureViewSpec, part: _Part, time: str, rows_in_memo
 
 
 def _matters_after(view: FeatureViewSpec, moment: datetime) -> pl.Expr:
-    """Which rows known up to a moment can matter later."""
-    known_at = pl.col(view.known_at)
+    """Select the rows known up to a moment that can matter later."""
+    known_at = pl.col(view.known_at_column)
     recent = known_at > moment - view.longest_span
     if view.look_back is not None:
         return recent
@@ -183,19 +189,20 @@ def _matters_after(view: FeatureViewSpec, moment: datetime) -> pl.Expr:
     return recent | (known_at == last)
 
 
-def _ranges(
-    spine: pl.LazyFrame, facts: pl.LazyFrame | None, time: str, known_at: str | None, rows_in_memory: int
-) -> Iterator[tuple[datetime, datetime]]:
-    """First and last moment of ranges, in order, that hold all rows: halved until few enough, or of one moment."""
-    sides = [(spine, time)] if facts is None else [(spine, time), (facts, known_at)]
+def _ranges(sides: list[tuple[pl.LazyFrame, str]], rows_in_memory: int) -> Iterator[tuple[datetime, datetime]]:
+    """Yield first and last moment of ranges, in order, that hold all rows: halved until few enough, or a moment.
+
+    Args:
+        sides: frames, each with the column of its moments.
+    """
 
     def divide(first: datetime | None, last: datetime | None) -> Iterator[tuple[datetime, datetime]]:
         inside = True if first is None else pl.col("moment").is_between(first, last)
         extents = [_Extent.of(side.select(moment=column).filter(inside), "moment") for side, column in sides]
-        if not (filled := [extent for extent in extents if extent.rows]):
+        if not (spans := [extent.span for extent in extents if extent.span]):
             return
-        first, last = min(extent.first for extent in filled), max(extent.last for extent in filled)
-        if first == last or sum(extent.rows for extent in filled) <= rows_in_memory:
+        first, last = min(begin for begin, _ in spans), max(end for _, end in spans)
+        if first == last or sum(extent.rows for extent in extents) <= rows_in_memory:
             yield first, last
         else:
             middle = first + (last - first) // 2

@@ -1,6 +1,7 @@
 """Which rows of a table can matter to predictions."""
 
 from datetime import datetime
+from typing import cast
 
 import polars as pl
 
@@ -10,7 +11,7 @@ from ml_assets.features.spec import FeatureViewSpec
 def reachable(
     view: FeatureViewSpec, table: pl.LazyFrame, first: datetime | None, last: datetime | None
 ) -> pl.LazyFrame:
-    """The rows and columns of a view's table that can matter to predictions from `first` to `last`, both included.
+    """Select the rows and columns of a table that can matter to predictions from `first` to `last`, both included.
 
     Rows known later, or longer ago than the view's look-back, are left out, as are those never known. Without any
     prediction (None) no row matters. A static table is taken whole.
@@ -23,3 +24,8 @@ def reachable(
     known_at = pl.col(view.known_at)
     table = table.filter(known_at.is_not_null(), known_at <= last)
     return table if view.look_back is None else table.filter(known_at > first - view.look_back)
+
+
+def first_and_last(times: pl.Series) -> tuple[datetime | None, datetime | None]:
+    """Return the first and the last of some moments; None without any."""
+    return cast("datetime | None", times.min()), cast("datetime | None", times.max())

@@ -9,7 +9,7 @@ import polars as pl
 from ml_assets.features.engine.entities import number_entities
 from ml_assets.features.engine.keys import compare_keys
 from ml_assets.features.engine.packing import Packing
-from ml_assets.features.engine.reach import reachable
+from ml_assets.features.engine.reach import first_and_last, reachable
 from ml_assets.features.expressions import columns_read
 from ml_assets.features.spec import FeatureViewSpec
 
@@ -19,7 +19,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class Timeline:
-    """A view's table rows by entity and known_at, and the moments asked about.
+    """A view's table rows by entity and known_at, and the moments to compute features at.
 
     The moments are the distinct (entity, time) pairs of the spine, sorted. Whatever has one value per moment
     goes back to the spine's rows with `to_spine`.
@@ -44,7 +44,7 @@ class Timeline:
     _counts: dict[timedelta | None, np.ndarray] = field(default_factory=dict)
 
     def known_before(self, age: timedelta | None) -> np.ndarray:
-        """How many rows of `order` lie at or before (entity, time - age), for each moment; int64.
+        """Count the rows of `order` that lie at or before (entity, time - age), for each moment; int64.
 
         The rows of the window t - w < known_at <= t are therefore those from `known_before(w)` up to, not
         including, `known_before(timedelta(0))`. Age None stands for ever: the rows of earlier entities only.
@@ -79,11 +79,11 @@ def build_timeline(view: FeatureViewSpec, spine: pl.DataFrame, table: pl.LazyFra
         FeatureError: the key types of spine and table do not fit.
     """
     entities = number_entities(compare_keys(view, spine.schema, table.collect_schema()), spine)
-    events = reachable(view, table, spine[time].min(), spine[time].max()).pipe(entities.code, _CODE)
+    events = reachable(view, table, *first_and_last(spine[time])).pipe(entities.code, _CODE)
     # Sorting moves rows by their number: the columns themselves, text above all, are dearer to move.
-    read = dict.fromkeys([*columns_read(view.name, view.table_expressions), view.known_at])
+    read = dict.fromkeys([*columns_read(view.name, view.table_expressions), view.known_at_column])
     events = events.select(_CODE, *read).collect()
-    event_times = events[view.known_at].to_physical().to_numpy()
+    event_times = events[view.known_at_column].to_physical().to_numpy()
     packing = Packing.for_ticks(event_times, entities.count) if events.height else None
     event_keys = packing.pack(events[_CODE].to_numpy(), event_times) if packing else event_times
     order = pl.Series(event_keys).arg_sort()
@@ -101,7 +101,7 @@ def build_timeline(view: FeatureViewSpec, spine: pl.DataFrame, table: pl.LazyFra
 
 
 def _distinct(entities: np.ndarray, times: np.ndarray, count: int) -> tuple[np.ndarray, pl.Series]:
-    """A spine row for each distinct (entity, time), in their order, and each spine row's place among them."""
+    """Return a spine row for each distinct (entity, time), in their order, and each spine row's place among them."""
     if not times.size:
         return np.empty(0, np.int64), pl.Series(dtype=pl.UInt32)
     keys = Packing.for_ticks(times, count).pack(entities, times)

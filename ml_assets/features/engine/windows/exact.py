@@ -48,7 +48,8 @@ def normal(limbs: Limbs) -> Limbs:
     carried: Limbs = {}
     carry: np.ndarray | None = None
     for place in range(min(limbs, default=0), max(limbs, default=-1) + 1):
-        total = limbs.get(place, 0) if carry is None else limbs.get(place, 0) + carry
+        limb = np.asarray(limbs.get(place, 0))
+        total = limb if carry is None else limb + carry
         carried[place], carry = total & _MASK, total >> BITS
     if carry is not None:
         carried[max(carried) + 1] = carry

@@ -6,13 +6,13 @@ import numpy as np
 
 
 def range_extremes(values: np.ndarray, start: np.ndarray, end: np.ndarray, pick: np.ufunc) -> np.ndarray:
-    """`pick` (np.minimum or np.maximum) over values[start:end] for each range; no range may be empty.
+    """Take `pick` (np.minimum or np.maximum) over values[start:end] for each range; no range may be empty.
 
     A sparse table (M. Bender, M. Farach-Colton, "The LCA Problem Revisited", 2000): a range is covered by two
     overlapping blocks whose length is a power of two. Only one block length is kept at a time, so memory
     stays linear.
     """
-    found = np.empty(start.size, values.dtype)
+    extremes = np.empty(start.size, values.dtype)
     doublings = np.frexp((end - start).astype(np.float64))[1] - 1
     by_length = np.argsort(doublings, kind="stable")
     bounds = np.searchsorted(doublings[by_length], np.arange(doublings.max(initial=-1) + 2))
@@ -22,5 +22,5 @@ def range_extremes(values: np.ndarray, start: np.ndarray, end: np.ndarray, pick:
             half = 1 << (doubling - 1)
             blocks = pick(blocks[:-half], blocks[half:])
         ranges = by_length[low:high]
-        found[ranges] = pick(blocks[start[ranges]], blocks[end[ranges] - (1 << doubling)])
-    return found
+        extremes[ranges] = pick(blocks[start[ranges]], blocks[end[ranges] - (1 << doubling)])
+    return extremes

@@ -49,7 +49,7 @@ def observe(where: str, series: pl.Series, functions: list[AggregateFunction]) -
     Args:
         where: what to call the column in an error.
         series: one value per known row.
-        functions: what will be asked of the values.
+        functions: the summaries to be made of the values.
 
     Raises:
         FeatureError: the type does not allow one of the functions, or a value is infinite.

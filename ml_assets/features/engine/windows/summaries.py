@@ -19,7 +19,7 @@ from ml_assets.features.spec import ALL_ROWS, AggregateFunction, FeatureViewSpec
 
 
 def window_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:
-    """The view's aggregate features: one row per moment of the timeline, columns in declared order.
+    """Compute the view's aggregate features: one row per moment of the timeline, columns in declared order.
 
     count is Int64; mean and std are Float64; sum is Int64 for integers and booleans, else Float64; min and
     max keep the expression's type (Int64 for booleans). Sums are exact before one last rounding, so a value
@@ -108,9 +108,9 @@ def _max(window: _Window) -> pl.Series:
 
 def _extreme(window: _Window, pick: np.ufunc) -> pl.Series:
     filled = np.flatnonzero(window.count)
-    found = np.zeros(window.count.size, window.observations.values.dtype)
-    found[filled] = range_extremes(window.observations.values, window.start[filled], window.end[filled], pick)
-    return pl.Series(found).cast(window.observations.dtype)
+    extremes = np.zeros(window.count.size, window.observations.values.dtype)
+    extremes[filled] = range_extremes(window.observations.values, window.start[filled], window.end[filled], pick)
+    return pl.Series(extremes).cast(window.observations.dtype)
 
 
 _SUMMARIES: dict[AggregateFunction, Callable[[_Window], pl.Series]] = {
