@@ -9,7 +9,7 @@ _LOCAL = "file://"
 
 
 def scan_table(address: str, version: int | None = None) -> pl.LazyFrame:
-    """A Delta table, lazily, at its newest or the given version.
+    """Read a Delta table lazily, at its newest or the given version.
 
     Args:
         address: path or URL.
@@ -28,11 +28,11 @@ class _Readable(DeltaTable):
         return f"{_LOCAL}{self._root}" if self._is_local else super().table_uri
 
     def file_uris(self, *arguments, **named) -> list[str]:
-        found = super().file_uris(*arguments, **named)
+        files = super().file_uris(*arguments, **named)
         if not self._is_local:
-            return found
+            return files
         encoded = super().table_uri.removeprefix(_LOCAL)
-        return [f"{self._root}{file.removeprefix(encoded)}" for file in found]
+        return [f"{self._root}{file.removeprefix(encoded)}" for file in files]
 
     @property
     def _is_local(self) -> bool:

@@ -8,10 +8,10 @@ Record = TypeVar("Record", bound=BaseModel)
 
 
 def parse_record(key: str, kind: type[Record], text: str) -> Record:
-    """A record of a table.
+    """Parse a record of a table.
 
     Raises:
-        ValueError: it is none, in one line that names the table and what is wrong with which field.
+        ValueError: the text is no such record; the message names the table and the first field that is wrong.
     """
     try:
         return kind.model_validate_json(text)

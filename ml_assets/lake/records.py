@@ -13,7 +13,7 @@ NUMBER, RECORD = "_number", "record"
 
 
 def read_records(lake: Lake, key: str, kind: type[Record]) -> list[Record]:
-    """Every record of a table, the oldest first; empty where there is none yet.
+    """Read every record of a table, the oldest first; empty where there is none yet.
 
     Raises:
         ValueError: a row holds something else.
@@ -29,11 +29,11 @@ def read_records(lake: Lake, key: str, kind: type[Record]) -> list[Record]:
 def add_records(
     lake: Lake, key: str, records: Sequence[BaseModel], columns: Sequence[Mapping[str, object]], partition: str
 ) -> tuple[TableVersion, pl.DataFrame]:
-    """Add records, in their order, after those that are there; returns the rows as they were stored.
+    """Add records, in their order, after those that are there; return the rows as they were stored.
 
     Args:
         columns: of each record what is to be a column of its own; text, numbers, booleans or moments.
-        partition: the one of these columns that the table is partitioned by.
+        partition: which of these columns the table is partitioned by.
     """
     last = 0
     if lake.exists(key) and NUMBER in lake.scan(key).collect_schema():

@@ -1,4 +1,4 @@
-"""Who serves is decided first, written down, and then carried out: one cannot be had without the other."""
+"""Decisions on who serves: written down first, and then carried out."""
 
 from datetime import datetime
 
@@ -33,19 +33,19 @@ class Decisions:
         self._model = model
 
     def standing(self, challenger: RegisteredVersion, as_of: str, basis: str) -> PromotionRecord | None:
-        """The decision on a challenger that nothing has made out of date; None where one is to be made.
+        """Return the decision on a challenger that nothing has made out of date; None where a new decision is due.
 
         A promotion stands for good: going back from it, and forth again, are roll-backs. A refusal stands while it
         rests on the same basis and the champion that it was compared with serves, unless it was for a latency, which
         is measured anew.
         """
         made = [
-            one
-            for one in read_decisions(self._lake, self._model)
-            if one.challenger == challenger.version
-            and one.run_id in (challenger.run_id, "")
-            and one.as_of in (as_of, "")
-            and one.rule != ROLLED_BACK
+            record
+            for record in read_decisions(self._lake, self._model)
+            if record.challenger == challenger.version
+            and record.run_id in (challenger.run_id, "")
+            and record.as_of in (as_of, "")
+            and record.rule != ROLLED_BACK
         ]
         if not made or made[-1].rule == OVERTAKEN:
             return None
@@ -60,7 +60,7 @@ class Decisions:
     def add(
         self, decision: PromotionDecision, *, run_id: str, as_of: str, basis: str = "", decided_at: datetime
     ) -> PromotionRecord:
-        """Write a decision down and carry it out; returns it, or what came of it where another was faster.
+        """Write a decision down and carry it out; return it, or what came of it where another was faster.
 
         Args:
             run_id: the MLflow run that trained the challenger.
@@ -68,17 +68,17 @@ class Decisions:
         record = record_promotion(decision, run_id=run_id, as_of=as_of, basis=basis, decided_at=decided_at)
         self._write(record)
         self.settle()
-        made = [one for one in read_decisions(self._lake, self._model) if one.challenger == record.challenger]
+        made = [each for each in read_decisions(self._lake, self._model) if each.challenger == record.challenger]
         return made[-1]
 
     def settle(self) -> None:
         """Carry out what was decided last to change, if that has not been done.
 
-        Only a decision about the champion that still serves is: another one is marked as overtaken, and is to be made
-        again.
+        Only a decision about the champion that still serves is carried out: any other is marked as overtaken, and is to
+        be made again.
         """
         every = read_decisions(self._lake, self._model)
-        made = [one for one in every if one.promote or one.rule == OVERTAKEN]
+        made = [record for record in every if record.promote or record.rule == OVERTAKEN]
         if not made or not made[-1].promote or not made[-1].id:
             return
         last, registry, name = made[-1], self._registry, self._model
@@ -96,7 +96,7 @@ class Decisions:
         registry.settle(name, last.id)
 
     def _obstacle(self, decision: PromotionRecord) -> str:
-        """Why a decision cannot be carried out; empty if it can."""
+        """Say why a decision cannot be carried out; empty if it can."""
         if self._registry.run_of(self._model, decision.challenger) != decision.run_id:
             return f"Version {decision.challenger} is no longer in the registry: train again."
         reigning = self._registry.champion(self._model)
@@ -113,10 +113,10 @@ class Decisions:
 
 
 def champion_key(model: str) -> str:
-    """The table of the decisions on a model's champion."""
+    """Name the table of the decisions on a model's champion."""
     return f"{model}/champion"
 
 
 def read_decisions(lake: Lake, model: str) -> list[PromotionRecord]:
-    """Every decision on a model's champion, the oldest first; empty before the first."""
+    """Read every decision on a model's champion, the oldest first; empty before the first."""
     return read_records(lake, champion_key(model), PromotionRecord)

@@ -99,7 +99,7 @@ class Registry(ModelVersions):
             return load_model(folder)
 
     def inputs(self, name: str, version: str) -> ModelInputs | None:
-        """Where a version's features, rows and label come from; None for a version registered without it.
+        """Read where a version's features, rows and label come from; None for a version registered without it.
 
         Raises:
             FileNotFoundError: its files are not where they were registered.
@@ -109,7 +109,7 @@ class Registry(ModelVersions):
 
     @contextmanager
     def files(self, version: RegisteredVersion) -> Iterator[Path]:
-        """A version's MLflow model directory, as long as the context is open.
+        """Provide a version's MLflow model directory, as long as the context is open.
 
         Raises:
             FileNotFoundError: its files are not where they were registered.

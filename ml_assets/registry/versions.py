@@ -53,20 +53,20 @@ class ModelVersions:
             model_id=logged.model_id,
         )
         registered = _record(created)
-        self._tell(name, registered.version, lambda tracker: tracker.version_registered(registered))
+        self._announce(name, registered.version, lambda tracker: tracker.version_registered(registered))
         return registered
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Point an alias to a version."""
         self._connection.client.set_registered_model_alias(name, alias, version)
-        self._tell(name, version, lambda tracker: tracker.alias_moved(name, alias, version))
+        self._announce(name, version, lambda tracker: tracker.alias_moved(name, alias, version))
 
     def delete_alias(self, name: str, alias: str) -> None:
         """Take an alias away; nothing happens if it is not set."""
         version = self._aliases(name).get(alias)
         if version is not None:
             self._connection.client.delete_registered_model_alias(name, alias)
-            self._tell(name, version, lambda tracker: tracker.alias_moved(name, alias, None))
+            self._announce(name, version, lambda tracker: tracker.alias_moved(name, alias, None))
 
     def promote(self, name: str, version: str, *, over: str | None = None) -> None:
         """Make a version the champion; it remembers which one it replaced, and is no longer the challenger.
@@ -84,7 +84,7 @@ class ModelVersions:
             self.delete_alias(name, CHALLENGER)
 
     def find_earlier(self, name: str, to: str | None = None) -> tuple[str, str]:
-        """Which version a roll-back lets serve again: by default the one that the champion replaced.
+        """Find the version that a roll-back lets serve again: by default what the champion replaced.
 
         Returns:
             The version that serves, and the one to serve again.
@@ -116,20 +116,20 @@ class ModelVersions:
         self._connection.client.set_registered_model_tag(name, _SETTLED, decision)
 
     def settled(self, name: str) -> str | None:
-        """The decision on the champion that was carried out last, or None."""
+        """Return the decision on the champion that was carried out last, or None."""
         return self._tags(name).get(_SETTLED)
 
     def run_of(self, name: str, version: str) -> str | None:
-        """The run that trained a version; None if there is no such version."""
+        """Return the run that trained a version; None if there is no such version."""
         return next((item.run_id for item in self.versions(name) if item.version == version), None)
 
     def rolled_back_at(self, name: str) -> datetime | None:
-        """The moment of the last roll-back, or None."""
+        """Return the moment of the last roll-back, or None."""
         moment = self._tags(name).get(_ROLLED_BACK)
         return None if moment is None else datetime.fromisoformat(moment)
 
     def find(self, name: str, alias: str) -> RegisteredVersion | None:
-        """The version an alias points to; None only if the model is not registered or has no such alias.
+        """Return the version an alias points to; None only if the model is not registered or has no such alias.
 
         Raises:
             RegistryAway: a server does not answer.
@@ -139,11 +139,11 @@ class ModelVersions:
         return None if version is None else self.version(name, version)
 
     def champion(self, name: str) -> RegisteredVersion | None:
-        """The version that serves, or None before the first promotion."""
+        """Return the version that serves, or None before the first promotion."""
         return self.find(name, CHAMPION)
 
     def challenger(self, name: str) -> RegisteredVersion | None:
-        """The version that asks to serve, or None."""
+        """Return the version that may come to serve, or None."""
         return self.find(name, CHALLENGER)
 
     def version(self, name: str, version: str) -> RegisteredVersion:
@@ -154,7 +154,7 @@ class ModelVersions:
         return _record(self._connection.client.get_model_version(name, version))
 
     def versions(self, name: str) -> list[RegisteredVersion]:
-        """Every version of a model, the oldest first; empty if it is not registered."""
+        """Return every version of a model, the oldest first; empty if it is not registered."""
         if self._connection.is_sqlite:
             local = self._connection.local
             return [] if local is None else local.versions(name)
@@ -178,8 +178,8 @@ class ModelVersions:
             if about and self._connection.client.get_registered_model(name).description != about:
                 self._connection.client.update_registered_model(name, about)
 
-    def _tell(self, name: str, version: str, call: Callable[[Tracker], None]) -> None:
-        """Call the other trackers; one that fails is a warning in the log and a tag of the version."""
+    def _announce(self, name: str, version: str, call: Callable[[Tracker], None]) -> None:
+        """Call the other trackers; a failure of theirs goes to the log and into a tag of the version."""
 
         def note(failed: Mapping[str, str]) -> None:
             for tracker, error in failed.items():

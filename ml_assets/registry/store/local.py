@@ -1,9 +1,9 @@
-"""What MLflow's own SQLite file says of registered models, read without MLflow.
+"""Registered models from MLflow's own SQLite file, read without MLflow.
 
 MLflow takes longer to import than all else that a command or a server does to find its champion. Only MLflow writes
 into the file; of its tables these are read: ``registered_models``, ``registered_model_aliases``,
-``registered_model_tags``, ``model_versions`` and ``model_version_tags``. Another database, and a server, are asked
-through MLflow: their addresses, credentials and schemas are its business.
+``registered_model_tags``, ``model_versions`` and ``model_version_tags``. Another database, and a server, are read
+through MLflow, which knows their addresses, credentials and schemas.
 """
 
 import sqlite3
@@ -38,30 +38,30 @@ class LocalStore:
     path: Path
 
     def model(self, name: str) -> LocalModel | None:
-        """A registered model; None if there is none of that name."""
-        with self._open() as ask:
-            if not ask("SELECT 1 FROM registered_models WHERE name = ? AND workspace = ?", name, _WORKSPACE):
+        """Return a registered model; None if there is none of that name."""
+        with self._open() as query:
+            if not query("SELECT 1 FROM registered_models WHERE name = ? AND workspace = ?", name, _WORKSPACE):
                 return None
             of_model = "WHERE name = ? AND workspace = ?"
-            aliases = ask(f"SELECT alias, version FROM registered_model_aliases {of_model}", name, _WORKSPACE)
-            tags = ask(f"SELECT key, value FROM registered_model_tags {of_model}", name, _WORKSPACE)
+            aliases = query(f"SELECT alias, version FROM registered_model_aliases {of_model}", name, _WORKSPACE)
+            tags = query(f"SELECT key, value FROM registered_model_tags {of_model}", name, _WORKSPACE)
         return LocalModel({alias: str(version) for alias, version in aliases}, dict(tags))
 
     def version(self, name: str, version: str) -> RegisteredVersion | None:
-        """One version of a model; None if there is none of that number."""
-        return next((one for one in self.versions(name) if one.version == version), None)
+        """Return a version of a model; None if there is none of that number."""
+        return next((item for item in self.versions(name) if item.version == version), None)
 
     def versions(self, name: str) -> list[RegisteredVersion]:
-        """Every version of a model, the oldest first; empty if it is not registered."""
-        with self._open() as ask:
+        """Return every version of a model, the oldest first; empty if it is not registered."""
+        with self._open() as query:
             of_model = "WHERE name = ? AND workspace = ?"
-            rows = ask(
+            rows = query(
                 f"SELECT version, run_id, source FROM model_versions {of_model} AND current_stage <> ? "
                 "ORDER BY version",
                 name, _WORKSPACE, _DELETED,
             )  # fmt: skip
-            aliases = ask(f"SELECT version, alias FROM registered_model_aliases {of_model}", name, _WORKSPACE)
-            tags = ask(f"SELECT version, key, value FROM model_version_tags {of_model}", name, _WORKSPACE)
+            aliases = query(f"SELECT version, alias FROM registered_model_aliases {of_model}", name, _WORKSPACE)
+            tags = query(f"SELECT version, key, value FROM model_version_tags {of_model}", name, _WORKSPACE)
         return [
             RegisteredVersion(
                 name=name,

@@ -12,7 +12,7 @@ _ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _DEFAULTS = {
-    # Of a server that fails: asked three times within some seconds, not eight times within minutes.
+    # A server that fails is tried three times within some seconds, not eight times within minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }

@@ -1,4 +1,4 @@
-"""MLflow's server, which may be away: said within seconds, in one line."""
+"""MLflow's server, which may be away: noticed within seconds, and reported in one line."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ANSWER_SECONDS = 4.0
-"""How long a server may take to say that it is there."""
+"""How long a server may take to answer that it is there."""
 
 SURE_SECONDS = 5.0
 """How long a server that was there, or was not, is taken to be so still."""
@@ -22,9 +22,9 @@ class RegistryAway(ConnectionError):
 
 
 class AnsweringClient:
-    """MLflow's client for a server that is looked for before it is asked.
+    """MLflow's client for a server that is looked for before each request.
 
-    Left to itself the client asks seven times over, for four minutes, and ends with a traceback.
+    Left to itself the client tries seven times over, for four minutes, and ends with a traceback.
     """
 
     def __init__(self, client: "MlflowClient", uri: str) -> None:
@@ -38,7 +38,7 @@ class AnsweringClient:
 
     def _answered(self, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
-        def ask(*arguments: Any, **named: Any) -> Any:
+        def request(*arguments: Any, **named: Any) -> Any:
             from mlflow.exceptions import MlflowException
             from requests.exceptions import RequestException
 
@@ -54,17 +54,17 @@ class AnsweringClient:
             self._note("")
             return answer
 
-        return ask
+        return request
 
     def _look(self) -> None:
-        """Raise RegistryAway unless the server answers, whatever it says."""
+        """Raise RegistryAway unless the server answers, whatever the answer."""
         import requests
 
         if self._looked is None or time.monotonic() - self._looked > SURE_SECONDS:
             try:
                 requests.get(f"{self._uri.rstrip('/')}/health", timeout=ANSWER_SECONDS)
                 self._note("")
-            except requests.exceptions.SSLError:  # it is there; whom to trust is told to MLflow's client alone
+            except requests.exceptions.SSLError:  # it is there; only MLflow's client knows whom to trust
                 self._note("")
             except requests.exceptions.RequestException as error:
                 self._note(type(error).__name__)

@@ -13,7 +13,7 @@ _LONGEST = 250
 
 
 class Listening(Generic[Listener]):
-    """Listeners by the name of their tracker. The first failure of one is its last call.
+    """Listeners by the name of their tracker. The first failure of a listener is its last call.
 
     Args:
         note: keeps failures: one line by the name of the tracker.

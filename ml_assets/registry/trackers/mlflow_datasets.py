@@ -14,7 +14,7 @@ _DIGEST = 12  # characters: MLflow shows them beside the name
 
 
 def dataset_input(rows: pl.DataFrame, *, name: str, table: str, version: int, used_for: str) -> "DatasetInput":
-    """Rows of a table in the lake as the input of a run.
+    """Describe rows of a table in the lake as the input of a run.
 
     Args:
         table: asset key of the table; its address is the lake's matter, which may move.

@@ -15,7 +15,7 @@ from ml_assets.registry.trackers.mlflow import MlflowRun
 from ml_assets.training.fit import TrainedModel
 
 FAILED = "tracker_failed."
-"""Tag of a run, followed by the name of the tracker that failed; its value says how."""
+"""Tag of a run, followed by the name of the tracker that failed; the value is the error."""
 
 
 class TrainingRun:
