@@ -3,64 +3,16 @@
 import re
 from collections import Counter
 from datetime import timedelta
-from typing import Literal, Self
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.durations import Duration, parse_duration
+from ml_assets.features.aggregates import ALL_ROWS, AggregateFunction, AggregateSpec
 from ml_assets.freshness import Freshness
-
-AggregateFunction = Literal["mean", "sum", "count", "min", "max", "std"]
-
-ALL_ROWS = "*"
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _CLOCK = re.compile(r"\b(now\s*\(|current_(date|time|timestamp)\b|local(time|timestamp)\b)", re.IGNORECASE)
-
-
-class AggregateSpec(BaseModel):
-    """One value of the view's table, summarised over windows that end at the prediction time."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    of: str = Field(
-        default=ALL_ROWS,
-        description="What is summarised: a Polars SQL expression over the columns of one table row, such as "
-        "`delay` or `CASE WHEN delay > 15 THEN 1 ELSE 0 END`. Rows where it is null or NaN are ignored. "
-        "The default `*` means the rows themselves and goes with `count` only.",
-    )
-    functions: list[AggregateFunction] = Field(
-        description="Which summaries, each one feature per window. `std` is the sample standard deviation "
-        "(n - 1), null for fewer than two values. The count of nothing is 0, all else of nothing is null.",
-    )
-    windows: list[str] | None = Field(
-        default=None,
-        description="Windows of this aggregate, such as ['3h', '7d']; the view's own windows when absent.",
-    )
-
-    # Dagster resolves a nested model from YAML only if its annotations are plain: limits are validators.
-    @field_validator("functions", "windows")
-    @classmethod
-    def _not_empty(cls, value: list | None) -> list | None:
-        if value == []:
-            raise ValueError("name at least one")
-        return value
-
-    @field_validator("windows")
-    @classmethod
-    def _are_durations(cls, windows: list[str] | None) -> list[str] | None:
-        for window in windows or []:
-            parse_duration(window)
-        return windows
-
-    @model_validator(mode="after")
-    def _rows_can_only_be_counted(self) -> Self:
-        if self.of == ALL_ROWS and set(self.functions) != {"count"}:
-            raise ValueError(
-                f"`of: '*'` stands for rows, which can only be counted, not {self.functions}: "
-                "give `of` a column or an expression"
-            )
-        return self
 
 
 class FeatureViewSpec(BaseModel):

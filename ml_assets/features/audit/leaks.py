@@ -8,7 +8,7 @@ import polars as pl
 from ml_assets.features.audit.recompute import EntityHistory, PlainFeatures, recompute
 from ml_assets.features.engine.checks import check_spine, check_table
 from ml_assets.features.engine.keys import compare_keys
-from ml_assets.features.engine.reach import reachable
+from ml_assets.features.engine.reach import first_and_last, reachable
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.spec import FeatureViewSpec
 
@@ -80,7 +80,7 @@ def differing_features(
 ) -> pl.DataFrame:
     """Recompute all features of some rows of a spine, and return those that differ as ``find_leaks`` does."""
     if events is not None:
-        events = reachable(view, events, rows[time].min(), rows[time].max())
+        events = reachable(view, events, *first_and_last(rows[time]))
     return find_leaks(view, features, events, time=time, spine=rows, rows=rows.height)
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 
 from ml_assets.durations import parse_duration
+from ml_assets.features.aggregates import ALL_ROWS, AggregateFunction
 from ml_assets.features.expressions import parse
-from ml_assets.features.spec import ALL_ROWS, AggregateFunction, FeatureViewSpec
+from ml_assets.features.spec import FeatureViewSpec
 
 
 @dataclass(frozen=True)

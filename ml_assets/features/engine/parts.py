@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +12,7 @@ from ml_assets.features.engine.checks import check_spine_columns, check_table, c
 from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.engine.keys import compare_keys
 from ml_assets.features.engine.reach import reachable
+from ml_assets.features.engine.time_ranges import Extent, time_ranges
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.spec import FeatureViewSpec
 
@@ -21,7 +22,6 @@ ROWS_IN_MEMORY = 4_000_000
 _MOST_FILES = 256
 # A column of this name is left out of the files, so it must not be one of the spine's.
 _PART = "__part__"
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def compute_features_in_parts(
         FeatureError: as `compute_features`; what only a row can break, when the first part that has it is computed.
     """
     check_spine_columns(view, spine.collect_schema(), time)
-    extent = _Extent.of(spine, time)
+    extent = Extent.of(spine, time)
     check_times(view, time, missing=extent.missing, rows=extent.rows)
     facts = _facts(view, events, extent)
     rows = extent.rows + (0 if facts is None else _count(facts))
@@ -80,29 +80,6 @@ def compute_features_in_parts(
 
 
 @dataclass(frozen=True)
-class _Extent:
-    """How many rows a frame has, how many lack a time, and the first and last time; None without rows."""
-
-    rows: int
-    missing: int
-    first: datetime | None
-    last: datetime | None
-
-    @classmethod
-    def of(cls, frame: pl.LazyFrame, time: str) -> "_Extent":
-        times = pl.col(time)
-        extent = frame.select(
-            pl.len(), times.null_count().alias("missing"), times.min().alias("first"), times.max().alias("last")
-        )
-        return cls(*extent.collect(engine="streaming").row(0))
-
-    @property
-    def span(self) -> tuple[datetime, datetime] | None:
-        """First and last time; None without rows."""
-        return None if self.first is None or self.last is None else (self.first, self.last)
-
-
-@dataclass(frozen=True)
 class _Part:
     """Spine rows and the table rows of the same entities."""
 
@@ -110,7 +87,7 @@ class _Part:
     facts: pl.LazyFrame | None
 
 
-def _facts(view: FeatureViewSpec, events: pl.LazyFrame | None, spine: _Extent) -> pl.LazyFrame | None:
+def _facts(view: FeatureViewSpec, events: pl.LazyFrame | None, spine: Extent) -> pl.LazyFrame | None:
     if view.table is None:
         return None
     if events is None:
@@ -166,7 +143,7 @@ def _compute_by_time(view: FeatureViewSpec, part: _Part, time: str, rows_in_memo
     known = None if view.known_at is None else part.facts
     sides = [(part.spine, time)] + ([] if known is None else [(known, view.known_at_column)])
     begun = None
-    for first, last in _ranges(sides, rows_in_memory):
+    for first, last in time_ranges(sides, rows_in_memory):
         rows = part.spine.filter(pl.col(time).is_between(first, last)).collect()
         facts = part.facts
         if known is not None:
@@ -187,26 +164,3 @@ def _matters_after(view: FeatureViewSpec, moment: datetime) -> pl.Expr:
         return recent
     last = known_at.max().over(view.entity) if view.entity else known_at.max()
     return recent | (known_at == last)
-
-
-def _ranges(sides: list[tuple[pl.LazyFrame, str]], rows_in_memory: int) -> Iterator[tuple[datetime, datetime]]:
-    """Yield first and last moment of ranges, in order, that hold all rows: halved until few enough, or a moment.
-
-    Args:
-        sides: frames, each with the column of its moments.
-    """
-
-    def divide(first: datetime | None, last: datetime | None) -> Iterator[tuple[datetime, datetime]]:
-        inside = True if first is None else pl.col("moment").is_between(first, last)
-        extents = [_Extent.of(side.select(moment=column).filter(inside), "moment") for side, column in sides]
-        if not (spans := [extent.span for extent in extents if extent.span]):
-            return
-        first, last = min(begin for begin, _ in spans), max(end for _, end in spans)
-        if first == last or sum(extent.rows for extent in extents) <= rows_in_memory:
-            yield first, last
-        else:
-            middle = first + (last - first) // 2
-            yield from divide(first, middle)
-            yield from divide(middle + _MICROSECOND, last)
-
-    yield from divide(None, None)

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from ml_assets.features.spec import ALL_ROWS, FeatureViewSpec
+from ml_assets.features.aggregates import ALL_ROWS
+from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features
 from ml_assets.handover.feast.moments import EVENT_TIME, EVERYTHING, key_columns
 

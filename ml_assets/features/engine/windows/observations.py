@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from ml_assets.features.aggregates import AggregateFunction
 from ml_assets.features.engine.windows import exact
 from ml_assets.features.errors import FeatureError
-from ml_assets.features.spec import AggregateFunction
 
 _NEEDS_NUMBERS = {"mean", "sum", "std"}
 _NEEDS_ORDER = {"min", "max"}

@@ -9,13 +9,14 @@ import numpy as np
 import polars as pl
 
 from ml_assets.durations import parse_duration
+from ml_assets.features.aggregates import ALL_ROWS, AggregateFunction
 from ml_assets.features.engine.timeline import Timeline
 from ml_assets.features.engine.windows import exact
 from ml_assets.features.engine.windows.extremes import range_extremes
 from ml_assets.features.engine.windows.observations import Observations, observe
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.expressions import evaluate
-from ml_assets.features.spec import ALL_ROWS, AggregateFunction, FeatureViewSpec
+from ml_assets.features.spec import FeatureViewSpec
 
 
 def window_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:
