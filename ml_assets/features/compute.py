@@ -61,13 +61,13 @@ def _draw(height: int) -> pl.Series:
 
 
 def _with_inputs(stored: pl.DataFrame, digests: dict[str, str], partition: str) -> pl.DataFrame:
-    """The rows to store, each with the digest of its drop's inputs: the two are written in one commit."""
+    """Put the digest of its drop's inputs beside each row to store: the two are written in one commit."""
     of_drop = pl.col(partition).replace_strict(digests, default=None, return_dtype=pl.String)
     return stored.with_columns(of_drop.alias(INPUTS))
 
 
 def facts_left_out(view: FeatureViewSpec, events: pl.LazyFrame | None) -> dict[str, int]:
-    """Rows of the view's table that no feature can count, by the column that they have no value of."""
+    """Count the rows of the view's table that no feature can use, by the column that they have no value of."""
     if events is None:
         return {}
     needed: list[str] = list(dict.fromkeys([*view.entity, *([view.known_at] if view.known_at else [])]))

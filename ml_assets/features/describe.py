@@ -4,8 +4,8 @@ from ml_assets.features.spec import FeatureViewSpec
 
 
 def describe_features(view: FeatureViewSpec) -> dict[str, str]:
-    """What each feature of a view is, by the expression that declares it."""
-    of, old = {name: one.of for name, one in view.aggregates.items()}, f", at most {view.ttl} old" if view.ttl else ""
+    """Describe each feature of a view by the expression that declares it."""
+    of, old = {name: spec.of for name, spec in view.aggregates.items()}, f", at most {view.ttl} old" if view.ttl else ""
     entity = ", ".join(view.entity) or "the table"
     return {
         **{name: f"{sql}, of the last row known of {entity}{old}." for name, sql in view.latest.items()},

@@ -34,7 +34,7 @@ def parse(view: str, text: str) -> pl.Expr:
 
 
 def columns_read(view: str, texts: Iterable[str]) -> list[str]:
-    """The columns that the expressions of the named view read, each once, in order of appearance."""
+    """List the columns that the expressions of the named view read, each once, in order of appearance."""
     return list(dict.fromkeys(name for text in texts for name in parse(view, text).meta.root_names()))
 
 

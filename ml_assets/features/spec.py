@@ -146,11 +146,11 @@ class FeatureViewSpec(BaseModel):
         return max((parse_duration(span) for span in [*spans, *([self.ttl] if self.ttl else [])]), default=timedelta(0))
 
     def windows_of(self, base: str) -> list[str]:
-        """The windows of one aggregate."""
+        """Return the windows of an aggregate."""
         return self.aggregates[base].windows or self.windows
 
     def _first(self, features: list[str]) -> str:
-        """The field that declares the first of some features."""
+        """Return the field that declares the first of some features."""
         fields = {"latest": self.latest, "lookups": self.lookups, "request": self.request}
         return next((field for field, declared in fields.items() if {*features} & {*declared}), "aggregates")
 

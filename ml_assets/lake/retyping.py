@@ -50,7 +50,7 @@ _SIGNED = {pl.UInt8: pl.Int8, pl.UInt16: pl.Int16, pl.UInt32: pl.Int32, pl.UInt6
 
 
 def _as_stored(dtype: pl.DataType) -> pl.DataType:
-    """The type that a column has when it is read back."""
+    """Return the type that a column has when it is read back."""
     if isinstance(dtype, pl.Datetime):
         return pl.Datetime("us", dtype.time_zone and "UTC")
     return _SIGNED.get(dtype.base_type(), lambda: dtype)()

@@ -19,7 +19,7 @@ class Packing:
 
     @classmethod
     def for_ticks(cls, ticks: np.ndarray, entities: int) -> "Packing":
-        """A packing for int64 microseconds in any order (at least one) and entity codes 0 to `entities`."""
+        """Make a packing for int64 microseconds in any order (at least one) and entity codes 0 to `entities`."""
         first, last = int(ticks.min()), int(ticks.max())
         too_wide = (last - first + 2) * (entities + 1) > np.iinfo(np.int64).max
         # Beyond int64 a moment's rank among the ticks stands for its distance: dearer to find, never too
@@ -27,7 +27,7 @@ class Packing:
         return cls(first, last, np.unique(ticks) if too_wide else None)
 
     def pack(self, entities: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """Keys of int64 pairs, any times allowed."""
+        """Pack int64 pairs into keys; any times are allowed."""
         if self.ranked is not None:
             return entities * (self.ranked.size + 1) + np.searchsorted(self.ranked, times, side="right")
         return entities * (self.last - self.first + 2) + (np.clip(times, self.first - 1, self.last) - (self.first - 1))

@@ -83,7 +83,7 @@ class MlflowConnection:
 
 
 def all_pages(search: Any, **query: Any) -> list[Any]:
-    """Every result of a paged search of MLflow's client."""
+    """Collect every result of a paged search of MLflow's client."""
     results, token = [], None
     while True:
         page = search(**query, page_token=token)

@@ -66,7 +66,7 @@ def _follow(path: Path, root: Path) -> None:
 
 
 def _root_before(connection: sqlite3.Connection) -> Path | None:
-    """The folder of files as the database has it: MLflow's first experiment, made with the tables, lies in it."""
+    """Read the folder of files from the database: MLflow's first experiment, made with the tables, lies in it."""
     row = connection.execute("SELECT artifact_location FROM experiments WHERE experiment_id = 0").fetchone()
     place = None if row is None else local_path(row[0])
     return None if place is None or not place.is_absolute() else place.parent

@@ -38,7 +38,7 @@ def dataset_input(rows: pl.DataFrame, *, name: str, table: str, version: int, us
 
 
 def _type(dtype: pl.DataType) -> str:
-    """MLflow's name of a type."""
+    """Return MLflow's name of a type."""
     if dtype == pl.Boolean:
         return "boolean"
     if dtype.is_integer():

@@ -34,12 +34,12 @@ def split(values: np.ndarray) -> Limbs:
 
 
 def prefix_sums(limbs: Limbs) -> Limbs:
-    """Sums of the first 0, 1, ... n values: arrays of length n + 1."""
+    """Sum the first 0, 1, ... n values: arrays of length n + 1."""
     return {place: np.concatenate([[0], np.cumsum(limb)]) for place, limb in limbs.items()}
 
 
 def between(prefixes: Limbs, start: np.ndarray, end: np.ndarray) -> Limbs:
-    """Sums of the values from `start` up to, not including, `end`: differences of prefix sums, normal."""
+    """Sum the values from `start` up to, not including, `end`: differences of prefix sums, normal."""
     return normal({place: prefix[end] - prefix[start] for place, prefix in prefixes.items()})
 
 
@@ -57,7 +57,7 @@ def normal(limbs: Limbs) -> Limbs:
 
 
 def square(limbs: Limbs) -> Limbs:
-    """The squares, normal, of values with limbs below 2**31 in magnitude, as `split` and `normal` give."""
+    """Square values with limbs below 2**31 in magnitude, as `split` and `normal` give; normal."""
     places = sorted(limbs)
     total: Limbs = {}
     for i, low in enumerate(places):
