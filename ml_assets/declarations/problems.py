@@ -33,7 +33,7 @@ class DeclarationError(ValueError):
     """A declaration that cannot be meant: one line per problem, each with file, line and field.
 
     Attributes:
-        by_use_case: the same by the use case that it lies in; None where it lies in none, or nobody told.
+        by_use_case: the same by the use case that it lies in; None where it lies in none, or that is not known.
     """
 
     def __init__(self, message: str, by_use_case: Mapping[str, str] | None = None) -> None:
@@ -48,14 +48,14 @@ class FieldProblem:
     path: Path
     text: str
 
-    def told(self, where: Callable[[Path], str]) -> str:
-        """The problem on one line; ``where`` gives file and line of a path."""
+    def describe(self, where: Callable[[Path], str]) -> str:
+        """Return the problem on one line; ``where`` gives file and line of a path."""
         field = ".".join(str(part) for part in self.path)
         return " ".join(f"{where(self.path)}: {field + ': ' if field else ''}{self.text}".split())
 
 
 def problems_of(error: ValueError, declared: type[BaseModel], given: Mapping[str, Any] | None) -> list[FieldProblem]:
-    """What an error found while a component was made says about its declaration.
+    """Return what an error found while a component was made says about its declaration.
 
     Args:
         declared: the component's class.
@@ -68,35 +68,35 @@ def problems_of(error: ValueError, declared: type[BaseModel], given: Mapping[str
         except ValidationError as again:
             error = again
     if isinstance(error, ValidationError):
-        return [_of_pydantic(one, declared) for one in error.errors(include_url=False)]
+        return [_of_pydantic(each, declared) for each in error.errors(include_url=False)]
     return [problem_of(str(error))]
 
 
 def problem_of(message: str, within: Path = ()) -> FieldProblem:
-    """A message that begins with the path of a field, relative to ``within``, and a colon."""
-    found = _FIELD.match(message)
-    if found is None:
+    """Return a message that begins with the path of a field, relative to ``within``, and a colon."""
+    match = _FIELD.match(message)
+    if match is None:
         return FieldProblem(within, message)
-    named = tuple(found[1].split("."))
+    named = tuple(match[1].split("."))
     # What a nested field says of itself may begin with its own name.
     path = within if within and named == within[-1:] else (*within, *named)
-    return FieldProblem(path, message[found.end() :])
+    return FieldProblem(path, message[match.end() :])
 
 
-def _of_pydantic(one: Mapping[str, Any], declared: type[BaseModel]) -> FieldProblem:
-    path: Path = tuple(one["loc"])
-    kind = one["type"]
+def _of_pydantic(error: Mapping[str, Any], declared: type[BaseModel]) -> FieldProblem:
+    path: Path = tuple(error["loc"])
+    kind = error["type"]
     if kind == "value_error":
-        return problem_of(str(one["ctx"]["error"]), path)
+        return problem_of(str(error["ctx"]["error"]), path)
     if kind == "missing":
         return FieldProblem(path, "is missing")
     if kind == "extra_forbidden":
         return FieldProblem(path, _unknown(str(path[-1]), sorted(_fields_at(declared, path[:-1]))))
     if kind == "literal_error":
-        return FieldProblem(path, f"{one['input']!r} is not allowed; choose from {_listed(one['ctx']['expected'])}")
+        return FieldProblem(path, f"{error['input']!r} is not allowed; choose from {_listed(error['ctx']['expected'])}")
     if kind in _MUST_BE:
         return FieldProblem(path, f"must be {_MUST_BE[kind]}")
-    return FieldProblem(path, one["msg"][0].lower() + one["msg"][1:])
+    return FieldProblem(path, error["msg"][0].lower() + error["msg"][1:])
 
 
 def _unknown(name: str, fields: list[str]) -> str:
@@ -109,16 +109,16 @@ def _listed(expected: str) -> str:
 
 
 def _fields_at(declared: type[BaseModel], path: Path) -> Iterator[str]:
-    """The fields of the model that a path leads to."""
+    """Yield the fields of the model that a path leads to."""
     model: Any = declared
     for part in path:
         if isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
             model = model.model_fields[part].annotation
         else:
             model = getattr(model, "__args__", (None,))[-1]
-        model = next((one for one in getattr(model, "__args__", ()) if _is_model(one)), model)
+        model = next((part for part in getattr(model, "__args__", ()) if _is_model(part)), model)
     yield from model.model_fields if _is_model(model) else ()
 
 
-def _is_model(one: Any) -> bool:
-    return isinstance(one, type) and issubclass(one, BaseModel)
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -44,24 +44,24 @@ class DeclaredProject:
 
     @cached_property
     def use_cases(self) -> list[str]:
-        """Every use case that declares something, or tries to."""
+        """Return every use case that declares something, or tries to."""
         return sorted({use_case for use_case, _ in self.placed} | {fault.use_case for fault in self.faults})
 
     def model(self, name: str) -> DeclaredModel:
-        """The model of a name; raises ValueError naming those there are."""
+        """Return the model of a name; raises ValueError naming those there are."""
         if name not in self.models:
             raise ValueError(f"no model {name!r} is declared; there are {', '.join(sorted(self.models)) or 'none'}")
         return self.models[name]
 
     def spine_of(self, model: DeclaredModel) -> DeclaredSpine:
-        """The spine that a model names; raises ValueError where it is not declared."""
+        """Return the spine that a model names; raises ValueError where it is not declared."""
         if model.spine not in self.spines:
             there = ", ".join(sorted(self.spines)) or "none"
             raise ValueError(f"model {model.name}: spine: {model.spine!r} is not declared; there are {there}")
         return self.spines[model.spine]
 
     def views_of(self, model: DeclaredModel) -> list[DeclaredView]:
-        """The views that a model names; raises ValueError where one is not declared."""
+        """Return the views that a model names; raises ValueError where one is not declared."""
         unknown = [name for name in model.features if name not in self.views]
         if unknown:
             there = ", ".join(sorted(self.views)) or "none"
@@ -69,7 +69,7 @@ class DeclaredProject:
         return [self.views[name] for name in model.features]
 
     def only(self, use_case: str) -> "UseCase":
-        """One use case.
+        """Return one use case.
 
         Raises:
             ValueError: there is none of that name, or something in it cannot be read.
@@ -82,8 +82,8 @@ class DeclaredProject:
         return UseCase(use_case, [spec for where, spec in self.placed if where == use_case])
 
     def use_case_of(self, spec: BaseModel) -> str:
-        """The use case that a declaration lies in."""
-        return next(where for where, one in self.placed if one is spec)
+        """Return the use case that a declaration lies in."""
+        return next(where for where, each in self.placed if each is spec)
 
     def _named(self, kind: type[Spec]) -> dict[str, Spec]:
         return {name_of(spec): spec for _, spec in self.placed if isinstance(spec, kind)}
@@ -114,7 +114,7 @@ class UseCase:
         return sorted((spec for spec in self.specs if isinstance(spec, DeclaredModel)), key=lambda model: model.name)
 
     def choose_models(self, names: Iterable[str] = ()) -> list[DeclaredModel]:
-        """The models of some names, or all; raises ValueError naming those there are."""
+        """Return the models of some names, or all; raises ValueError naming those there are."""
         declared = {model.name: model for model in self.models}
         unknown = [name for name in names if name not in declared]
         if unknown:

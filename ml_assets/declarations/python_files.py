@@ -21,14 +21,14 @@ class NeedsDagster(Exception):
 
 
 def stand_in(name: str) -> Any:
-    """What ``ml_assets`` offers under a name while a file is read without Dagster; None at any other time."""
+    """Return what ``ml_assets`` offers under a name while a file is read without Dagster; None at any other time."""
     if _declared is None:
         return None
     return _note if name == "declare" else SPECS[name]
 
 
 def read_python_file(module: str, package: str) -> list[tuple[BaseModel, int]]:
-    """What a module of the package of declarations declares, and the line of each.
+    """Return what a module of the package of declarations declares, and the line of each.
 
     Raises:
         NeedsDagster: it, or what it imports, uses Dagster.
@@ -71,6 +71,6 @@ def _note(module: str, *specs: BaseModel) -> None:
 
 
 def module_of(file: Path, root: Path, package: str) -> str:
-    """The dotted name of a file below the folder of a package."""
+    """Return the dotted name of a file below the folder of a package."""
     parts = file.relative_to(root).with_suffix("").parts
     return ".".join([package, *(parts[:-1] if parts[-1] == "__init__" else parts)])

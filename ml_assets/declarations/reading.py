@@ -31,9 +31,9 @@ class Declaration:
     use_case: str
     where: Callable[[Path], str]
 
-    def told(self, message: str, path: Path = ()) -> str:
-        """A message about a field, with its file and line."""
-        return FieldProblem(path, message).told(self.where)
+    def describe(self, message: str, path: Path = ()) -> str:
+        """Return a message about a field, with its file and line."""
+        return FieldProblem(path, message).describe(self.where)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ProjectDeclarations:
 
 
 def read_declarations(project: DeclaringProject) -> ProjectDeclarations:
-    """Every declaration of a project; one that is wrong is a fault, and the others are read all the same.
+    """Return every declaration of a project; one that is wrong is a fault, and the others are read all the same.
 
     Raises:
         NeedsDagster: there is something that only Dagster can read, or Dagster is loaded and nothing would be gained.
@@ -67,13 +67,13 @@ def read_declarations(project: DeclaringProject) -> ProjectDeclarations:
     reader = _Reader(project, root)
     for path in _members(root):
         reader.read(path, path.name)
-    return _without_twins(reader.found)
+    return _without_twins(reader.declared)
 
 
 class _Reader:
     def __init__(self, project: DeclaringProject, root: File) -> None:
         self._project, self._root = project, root
-        self.found = ProjectDeclarations()
+        self.declared = ProjectDeclarations()
 
     def read(self, path: File, use_case: str) -> None:
         written = next((path / name for name in _YAML_NAMES if (path / name).exists()), None)
@@ -117,10 +117,10 @@ class _Reader:
 
         spec = SPECS[named.removeprefix(_PREFIX)]
         try:
-            self.found.declarations.append(Declaration(spec.model_validate(attributes), use_case, where))
+            self.declared.declarations.append(Declaration(spec.model_validate(attributes), use_case, where))
         except ValidationError as error:
             for problem in problems_of(error, spec, None):
-                self._fault(use_case, problem.told(where))
+                self._fault(use_case, problem.describe(where))
 
     def _read_python(self, file: File, use_case: str) -> None:
         package = f"{self._project.package}.defs"
@@ -137,10 +137,10 @@ class _Reader:
         shown = file.relative_to(self._project.folder)
         for spec, line in declared:
             where = _always(f"{shown}:{line}: {name_of(spec)}")
-            self.found.declarations.append(Declaration(spec, use_case, where))
+            self.declared.declarations.append(Declaration(spec, use_case, where))
 
     def _fault(self, use_case: str, message: str) -> None:
-        self.found.faults.append(Fault(use_case, message))
+        self.declared.faults.append(Fault(use_case, message))
 
 
 def _always(place: str) -> Callable[[Path], str]:
@@ -154,20 +154,25 @@ def _members(folder: File) -> Iterator[File]:
             yield path
 
 
-def _without_twins(found: ProjectDeclarations) -> ProjectDeclarations:
-    """What bears one name twice is not known: neither is meant."""
+def _without_twins(declared: ProjectDeclarations) -> ProjectDeclarations:
+    """Return what bears one name twice is not known: neither is meant."""
     named: dict[tuple[type, str], list[Declaration]] = {}
-    for one in found.declarations:
-        name = getattr(one.spec, "name", None)
-        named.setdefault((type(one.spec), name or str(id(one))), []).append(one)
-    twins = [one for many in named.values() if len(many) > 1 for one in many]
+    for declaration in declared.declarations:
+        name = getattr(declaration.spec, "name", None)
+        named.setdefault((type(declaration.spec), name or str(id(declaration))), []).append(declaration)
+    twins = [declaration for many in named.values() if len(many) > 1 for declaration in many]
     faults = [
-        Fault(one.use_case, one.told(f"{name_of(one.spec)!r} is declared {_times(named, one)} times", ("name",)))
-        for one in twins
+        Fault(
+            declaration.use_case,
+            declaration.describe(
+                f"{name_of(declaration.spec)!r} is declared {_times(named, declaration)} times", ("name",)
+            ),
+        )
+        for declaration in twins
     ]
-    kept = [one for one in found.declarations if not any(one is twin for twin in twins)]
-    return ProjectDeclarations(kept, found.faults + faults)
+    kept = [declaration for declaration in declared.declarations if not any(declaration is twin for twin in twins)]
+    return ProjectDeclarations(kept, declared.faults + faults)
 
 
-def _times(named: dict[tuple[type, str], list[Declaration]], one: Declaration) -> int:
-    return len(named[type(one.spec), name_of(one.spec)])
+def _times(named: dict[tuple[type, str], list[Declaration]], declaration: Declaration) -> int:
+    return len(named[type(declaration.spec), name_of(declaration.spec)])

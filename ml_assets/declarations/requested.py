@@ -7,7 +7,7 @@ from ml_assets.features.spec import FeatureViewSpec
 
 
 def requested_columns(spine: DeclaredSpine, views: Sequence[DeclaredView]) -> list[str]:
-    """The columns that a request gives beside the moment: the spine's key, and what the views read of the spine."""
+    """Return the columns of a request beside its moment: the spine's key, and what the views read of the spine."""
     wanted = [*spine.key]
     for view in views:
         wanted += view.spine_columns if view.table is not None else read_of_request(view)
@@ -15,13 +15,15 @@ def requested_columns(spine: DeclaredSpine, views: Sequence[DeclaredView]) -> li
 
 
 def offline_views(views: Sequence[DeclaredView]) -> list[str]:
-    """The views without which a model cannot be asked about rows of its spine, as they are not online."""
+    """Return the views without which a model cannot predict rows of its spine on request, as they are not online."""
     return [view.name for view in views if view.table is not None and view.online is None]
 
 
 def read_of_request(view: FeatureViewSpec) -> list[str]:
-    """The columns that a view's request features read of the spine; of a view without a table these are all, as its
-    keys tell apart rows that are stored, and none are."""
+    """Return the columns that a view's request features read of the spine.
+
+    Of a view without a table these are all that it reads: its keys tell apart stored rows, and it has none.
+    """
     from ml_assets.features.expressions import columns_read
 
     return columns_read(view.name, view.request.values())

@@ -21,7 +21,7 @@ class DeclaredSource(SourceSpec):
     """Where a table comes from, how it is cut into drops, and what it must satisfy."""
 
     def table(self, table: str) -> str:
-        """The asset key of ``raw``, ``validated`` or ``quarantine``."""
+        """Return the asset key of ``raw``, ``validated`` or ``quarantine``."""
         return f"{self.name}/{table}"
 
 
@@ -38,11 +38,11 @@ class DeclaredSpine(SpineSpec):
     )
 
     def rows(self, lake: Lake, drops: list[str], columns: list[str]) -> pl.DataFrame:
-        """The spine's rows of some drops: partition, time and the given columns."""
+        """Return the spine's rows of some drops: partition, time and the given columns."""
         return self.scan(lake, drops, columns).collect()
 
     def scan(self, lake: Lake, drops: list[str], columns: list[str]) -> pl.LazyFrame:
-        """What ``rows`` gives, lazily."""
+        """Return what ``rows`` gives, lazily."""
         wanted = list(dict.fromkeys([self.partition, self.time, *columns]))
         return lake.scan(self.table).filter(pl.col(self.partition).is_in(drops)).select(wanted)
 
@@ -62,7 +62,7 @@ class DeclaredView(FeatureViewSpec):
         return f"features/{self.name}"
 
     def facts(self, lake: Lake) -> pl.LazyFrame | None:
-        """The table that the view reads; None for a view of request features only."""
+        """Return the table that the view reads; None for a view of request features only."""
         return None if self.table is None else lake.scan(self.table)
 
 
@@ -87,8 +87,8 @@ class DeclaredModel(ModelSpec):
     )
     after_correction: Literal["keep", "recompute"] = Field(
         default="keep",
-        description="What becomes of predictions whose features are corrected later: `keep` what was said, marked in "
-        "`features_corrected`, or `recompute` them.",
+        description="What becomes of predictions whose features are corrected later: `keep` them as they were, marked "
+        "in `features_corrected`, or `recompute` them.",
     )
 
 

@@ -11,13 +11,13 @@ from ml_assets.declarations.problems import problems_of
 
 
 def blame(error: BaseException, project: Path) -> str | None:
-    """What is wrong in the project's own Python, one line each: `file:line: Kind: message`.
+    """Return what is wrong in the project's own Python, one line each: `file:line: Kind: message`.
 
     The line is the deepest of the project's that led to the error. None where no line of the project did, or where
     the platform failed at something that it does not refuse: that is a fault of its own.
 
     Args:
-        project: the folder that paths are told from.
+        project: the folder that paths are relative to.
     """
     place = _place(error, project)
     if place is None:
@@ -25,7 +25,7 @@ def blame(error: BaseException, project: Path) -> str | None:
     file, line = place
     where = f"{file.relative_to(project)}:{line}"
     if isinstance(error, ValidationError):
-        return "\n".join(problem.told(lambda _: where) for problem in problems_of(error, BaseModel, None))
+        return "\n".join(problem.describe(lambda _: where) for problem in problems_of(error, BaseModel, None))
     # A refusal of ours says by itself what is wrong.
     kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
     message = error.msg if isinstance(error, SyntaxError) else str(error)
@@ -51,7 +51,7 @@ def _frames(error: BaseException) -> Iterator[tuple[Path, int]]:
 
 
 def _is_own(file: Path, project: Path) -> bool:
-    """Whether a file is the project's: not a library's below it, nor the platform's where the project lies in it."""
+    """Return whether a file is the project's own, and neither a library's below it nor the platform's."""
     if not file.is_relative_to(project) or "site-packages" in file.parts:
         return False
     return not file.is_relative_to(PACKAGE) or file.is_relative_to(PACKAGE / "defs")

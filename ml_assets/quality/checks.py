@@ -46,14 +46,14 @@ def bad_row_share(
     """
     broken = [
         {
-            "rule": one.rule.name,
-            "description": one.rule.description,
-            "rows": one.rows,
-            "first_row": one.first_row,
-            "example": one.example,
-            "examples": list(one.examples),
+            "rule": broken.rule.name,
+            "description": broken.rule.description,
+            "rows": broken.rows,
+            "first_row": broken.first_row,
+            "example": broken.example,
+            "examples": list(broken.examples),
         }
-        for one in gate.broken
+        for broken in gate.broken
     ]
     evidence = {
         "rows": gate.validated.height + gate.quarantine.height,

@@ -21,7 +21,7 @@ _DROP = re.compile(r"\d{4}(-Q[1-4]|-\d{2}(-\d{2}(T\d{2})?)?)?")
 
 
 def load_contract(reference: str) -> "Contract":
-    """The Pandera model at "package.module:Class".
+    """Return the Pandera model at "package.module:Class".
 
     Raises:
         ContractError: it cannot be imported, is no model, or has pattern columns, untyped columns, columns that begin
@@ -52,7 +52,7 @@ def load_contract(reference: str) -> "Contract":
 
 
 def contract_schema(contract: "Contract") -> DropSchema:
-    """Column names and dtypes in the order of declaration, and which columns a drop may lack.
+    """Return column names and dtypes in the order of declaration, and which columns a drop may lack.
 
     A column is optional as Pandera has it, `rain: Optional[pl.Float64]`, or begins with a drop:
     `rain: pl.Float64 = pa.Field(metadata={"since": "2024-04"})`.
@@ -68,18 +68,18 @@ def contract_schema(contract: "Contract") -> DropSchema:
 
 
 def as_kept(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame as tables keep it: a Duration as whole microseconds, all else as it is."""
+    """Return the frame as tables keep it: a Duration as whole microseconds, all else as it is."""
     return frame.with_columns(pl.col(pl.Duration).dt.total_microseconds())
 
 
 def as_declared(frame: pl.DataFrame, schema: dict[str, pl.DataType]) -> pl.DataFrame:
-    """A frame that `as_kept` made, in the contract's types."""
+    """Return a frame that `as_kept` made, in the contract's types."""
     spans = [name for name, dtype in schema.items() if dtype == pl.Duration and frame.schema.get(name) == pl.Int64]
     return frame.with_columns(pl.col(spans).cast(pl.Duration("us"))) if spans else frame
 
 
 def contract_descriptions(contract: "Contract") -> dict[str, str]:
-    """What each column means: the `description` of its Pandera field, empty where there is none."""
+    """Return what each column means: the `description` of its Pandera field, empty where there is none."""
     return {name: column.description or "" for name, column in contract.to_schema().columns.items()}
 
 
@@ -111,7 +111,7 @@ NOT_KEPT = {
 
 
 def _not_kept(dtype: pl.DataType) -> str | None:
-    """What to declare in place of a type that a Delta table would lose or change; None for one that it keeps."""
+    """Return what to declare in place of a type that a Delta table would lose or change; None for one that it keeps."""
     if isinstance(dtype, pl.Datetime) and (dtype.time_unit != "us" or dtype.time_zone not in (None, "UTC")):
         zone = ', "UTC"' if dtype.time_zone else ""
         return f'declare pl.Datetime("us"{zone})'
@@ -121,12 +121,12 @@ def _not_kept(dtype: pl.DataType) -> str | None:
 
 
 def _since(column: Any) -> Any:
-    """The first drop that has the column, where the contract says so."""
+    """Return the first drop that has the column, where the contract says so."""
     return (column.metadata or {}).get("since")
 
 
 def _failure(error: Exception) -> str:
-    """Where a module fails, in its own or what it imports of one's own, and with what, in one line."""
+    """Return where a module fails, in its own or what it imports of one's own, and with what, in one line."""
     frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     own = [(f, n) for f, n in frames if "site-packages" not in f and Path(f).exists() and f != __file__]
     file, line = own[-1] if own else ("an unknown line", 0)
@@ -137,7 +137,7 @@ def _failure(error: Exception) -> str:
 
 
 def _refused(schema: "pa.DataFrameSchema") -> str | None:
-    """A feature of Pandera that would let rows through unseen or make the tables of two drops differ."""
+    """Return a feature of Pandera that would let rows through unseen or make the tables of two drops differ."""
     for name, column in schema.columns.items():
         if column.regex:
             return f"column {name!r} is a pattern; every table must have the same columns"

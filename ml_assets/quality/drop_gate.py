@@ -45,12 +45,12 @@ class DropGate:
 
 
 def is_placed_by_file(source: SourceSpec) -> bool:
-    """Whether a file's name says which drop its rows belong to, and a column can tell whether that is so."""
+    """Return whether a file's name says which drop its rows belong to, and a column can tell whether that is so."""
     return source.drops.grain != WHOLE and source.cut_by is None and source.drops.column is not None
 
 
 def has_keys_across_drops(source: SourceSpec) -> bool:
-    """Whether a key may stand in one drop only."""
+    """Return whether a key may stand in one drop only."""
     return source.drops.grain != WHOLE and source.key_scope == "source"
 
 
@@ -91,12 +91,12 @@ def gate_drop(
 
 
 def same_content(drop: str, content_hash: str, hashes: dict[str, str]) -> list[str]:
-    """The other drops whose rows are the same as this drop's.
+    """Return the other drops whose rows are the same as this drop's.
 
     Args:
         hashes: drop -> content hash of the raw rows.
     """
-    return sorted(other for other, its in hashes.items() if its == content_hash and other != drop)
+    return sorted(other for other, other_hash in hashes.items() if other_hash == content_hash and other != drop)
 
 
 def _nowhere(frame: pl.DataFrame) -> pl.Series:
@@ -104,7 +104,7 @@ def _nowhere(frame: pl.DataFrame) -> pl.Series:
 
 
 def _absent(schema: DropSchema, drop: str, frame: pl.DataFrame) -> tuple[str, ...]:
-    """Columns that begin with a later drop, and optional ones without any value: such were not delivered."""
+    """Return columns that begin with a later drop, and optional ones without any value: such were not delivered."""
     return tuple(
         name
         for name, since in schema.begins.items()
@@ -144,7 +144,7 @@ def _unique_across(key: Sequence[str], held_by: Sequence[str]) -> Rule:
 
 
 def _keys_elsewhere(frame: pl.DataFrame, key: Sequence[str], validated: Sequence[pl.LazyFrame]) -> pl.DataFrame:
-    """Key and drop of each good row of another drop that has a key of this frame."""
+    """Return key and drop of each good row of another drop that has a key of this frame."""
     keys = frame.select(key).drop_nulls().unique()
     # The range lets the reader skip files: most keys grow with time.
     # A text alone would be taken for the name of a column.
@@ -155,7 +155,7 @@ def _keys_elsewhere(frame: pl.DataFrame, key: Sequence[str], validated: Sequence
 
 
 def _has_key(frame: pl.DataFrame, held: pl.DataFrame, key: Sequence[str]) -> pl.Series:
-    """Boolean per row of the frame, in its order."""
+    """Return a Boolean per row of the frame, in its order."""
     marked = held.select(key).unique().with_columns(pl.lit(True).alias(DROP))
     joined = frame.select(key).join(marked, on=list(key), how="left", maintain_order="left")
     return joined[DROP].fill_null(False)

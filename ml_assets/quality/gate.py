@@ -107,17 +107,17 @@ def apply_contract(
     _check_columns(declared, schema, key_columns, contract.__name__)
     frame = as_kept(declared)
     judged = [*_unread(frame), *evaluate_rules(declared.select(*schema), contract, key_columns, may_be_null), *verdicts]
-    found = [(rule, breaches) for rule, breaches in judged if breaches.any()]
+    breached = [(rule, breaches) for rule, breaches in judged if breaches.any()]
     nothing = pl.repeat(False, frame.height, eager=True)
-    bad = reduce(or_, (breaches for _, breaches in found), nothing)
-    counted = reduce(or_, (breaches for rule, breaches in found if not rule.sets_aside), nothing)
+    bad = reduce(or_, (breaches for _, breaches in breached), nothing)
+    counted = reduce(or_, (breaches for rule, breaches in breached if not rule.sets_aside), nothing)
     if UNREAD in frame.schema:  # a value that could not be read is null, and breaks other rules for that
         counted &= frame[UNREAD].is_null()
-    broken = [_summary(rule, breaches, frame, key_columns) for rule, breaches in found]
+    broken = [_summary(rule, breaches, frame, key_columns) for rule, breaches in breached]
     return GateResult(
         validated=frame.filter(~bad).drop(UNREAD, strict=False),
-        quarantine=_quarantine(frame, bad, found),
-        broken=tuple(sorted(broken, key=lambda one: -one.rows)),
+        quarantine=_quarantine(frame, bad, breached),
+        broken=tuple(sorted(broken, key=lambda rule: -rule.rows)),
         set_aside=int((bad & ~counted).sum()),
     )
 
@@ -129,25 +129,25 @@ def _unread(frame: pl.DataFrame) -> list[tuple[Rule, pl.Series]]:
     return [(readable, frame[UNREAD].is_not_null())]
 
 
-def _quarantine(frame: pl.DataFrame, bad: pl.Series, found: list[tuple[Rule, pl.Series]]) -> pl.DataFrame:
-    if not found:
+def _quarantine(frame: pl.DataFrame, bad: pl.Series, breached: list[tuple[Rule, pl.Series]]) -> pl.DataFrame:
+    if not breached:
         return frame.clear().with_columns(
             pl.lit(0, pl.Int64).alias(ROW), pl.lit("").alias(RULES), pl.lit("").alias(COLUMNS)
         )
     rows = bad.arg_true()
-    flags = pl.DataFrame([breaches.gather(rows).alias(str(i)) for i, (_, breaches) in enumerate(found)])
+    flags = pl.DataFrame([breaches.gather(rows).alias(str(i)) for i, (_, breaches) in enumerate(breached)])
     touched = {
-        column: pl.any_horizontal(str(i) for i, (rule, _) in enumerate(found) if column in rule.columns)
+        column: pl.any_horizontal(str(i) for i, (rule, _) in enumerate(breached) if column in rule.columns)
         for column in frame.columns
-        if any(column in rule.columns for rule, _ in found)
+        if any(column in rule.columns for rule, _ in breached)
     }
-    broken = {rule.name: pl.col(str(i)) for i, (rule, _) in enumerate(found)}
+    broken = {rule.name: pl.col(str(i)) for i, (rule, _) in enumerate(breached)}
     notes = flags.select(_joined(broken).alias(RULES), _joined(touched).alias(COLUMNS))
     return frame[rows].with_columns((rows.cast(pl.Int64) + 1).alias(ROW), *notes)
 
 
 def _joined(names: dict[str, pl.Expr]) -> pl.Expr:
-    """The names whose expression is true, joined in their order."""
+    """Return the names whose expression is true, joined in their order."""
     if not names:
         return pl.lit("")
     texts = [pl.when(flag).then(pl.lit(name)) for name, flag in names.items()]

@@ -21,7 +21,7 @@ def broken_drop(
     twins: Sequence[str] = (),
     waits_for: Sequence[str] = (),
 ) -> str:
-    """The drop, its failed blocking checks, the broken rules with their first rows, and where the quarantine is.
+    """Return the drop, its failed blocking checks, the broken rules with their first rows, and where the quarantine is.
 
     Args:
         quarantine: address of the quarantine table.
@@ -33,23 +33,23 @@ def broken_drop(
             f"source {source!r}, drop {drop!r}: it waits for {', '.join(waits_for)}, of which no rows are in use; have "
             "that delivered right, or declare `after_failure: continue` to go on without"
         )
-    parts = [f"source {source!r}, drop {drop!r}: {', '.join(one.name for one in failed)} failed"]
+    parts = [f"source {source!r}, drop {drop!r}: {', '.join(check.name for check in failed)} failed"]
     if twins:
         parts.append(f"this is the delivery of {', '.join(twins)} again: its rows are the same")
     rows = gate.validated.height + gate.quarantine.height
     if gate.broken:
-        allowed = next((one.threshold for one in failed if one.name == "contract"), None)
+        allowed = next((check.threshold for check in failed if check.name == "contract"), None)
         limit = "" if allowed is None else f", allowed are {allowed:.3%}"
         parts.append(f"{gate.bad_rows} of {rows} rows ({gate.bad_share:.3%}) break a rule{limit}")
         parts += list(_rules(gate.broken))
         parts.append(f"they are in {quarantine} with _drop = {drop!r}")
     else:
-        parts += [f"{one.name} is {one.value:g}, its limit {one.threshold}" for one in failed]
+        parts += [f"{check.name} is {check.value:g}, its limit {check.threshold}" for check in failed]
     return "; ".join([*parts, "correct the delivery, or the contract"])
 
 
 def _rules(broken: Sequence[BrokenRule]) -> Iterator[str]:
-    for one in broken[:_RULES]:
-        yield f"{one.rule.name}: {one.rows} row{'s' if one.rows > 1 else ''}, {', '.join(one.examples)}"
+    for breach in broken[:_RULES]:
+        yield f"{breach.rule.name}: {breach.rows} row{'s' if breach.rows > 1 else ''}, {', '.join(breach.examples)}"
     if len(broken) > _RULES:
         yield f"and {len(broken) - _RULES} rules more"

@@ -59,9 +59,13 @@ def publish(
         held: the deliveries withheld so far.
         in_use: drops that have rows in use.
     """
-    published, withheld = [], {drop: one for drop, one in held.items() if drop not in failed}
+    published, withheld = [], {drop: delivery for drop, delivery in held.items() if drop not in failed}
     for drop in sorted(failed):
-        blocks = [one.drop for one in withheld.values() if one.drop < drop and one.failed and one.drop not in in_use]
+        blocks = [
+            delivery.drop
+            for delivery in withheld.values()
+            if delivery.drop < drop and delivery.failed and delivery.drop not in in_use
+        ]
         waits_for = tuple(sorted(blocks)) if after_failure == "wait" and not failed[drop] else ()
         if failed[drop] or waits_for:
             withheld[drop] = Withheld(drop, tuple(failed[drop]), waits_for, drop in in_use)
@@ -71,8 +75,8 @@ def publish(
 
 
 def waiting(held: Mapping[str, Withheld]) -> list[str]:
-    """Drops that failed nothing themselves and only wait for others, in order."""
-    return sorted(drop for drop, one in held.items() if not one.failed)
+    """Return the drops that failed nothing themselves and only wait for others, in order."""
+    return sorted(drop for drop, delivery in held.items() if not delivery.failed)
 
 
 def not_in_use(
@@ -89,9 +93,9 @@ def not_in_use(
     return empty, [name for name in before if name not in delivered]
 
 
-def in_order(one: Withheld | None) -> CheckMeasurement:
+def in_order(delivery: Withheld | None) -> CheckMeasurement:
     """Check `in_order`: no earlier drop is waited for."""
-    names = [] if one is None else list(one.waits_for)
+    names = [] if delivery is None else list(delivery.waits_for)
     return CheckMeasurement(IN_ORDER, float(len(names)), 0.0, not names, {"waits_for": names})
 
 

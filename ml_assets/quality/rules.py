@@ -57,14 +57,14 @@ def row_rule(method: Callable[[Any], pl.Expr]) -> Any:
 
 
 def describe_rules(contract: "Contract", key_columns: list[str]) -> list[Rule]:
-    """All rules of the contract and its key, in the order in which they are evaluated."""
+    """Return all rules of the contract and its key, in the order in which they are evaluated."""
     return [rule for rule, _ in _stated(contract, key_columns)]
 
 
 def evaluate_rules(
     frame: pl.DataFrame, contract: "Contract", key_columns: list[str], may_be_null: Collection[str] = ()
 ) -> list[tuple[Rule, pl.Series]]:
-    """Every rule with a Boolean per row of the frame: True where the row breaks it.
+    """Return every rule with a Boolean per row of the frame: True where the row breaks it.
 
     Args:
         frame: the contract's columns, collected (Pandera looks at no value of a lazy frame).
@@ -107,7 +107,7 @@ def _stated(
 
 
 def _unique_sets(schema: Any, key_columns: list[str]) -> list[tuple[str, ...]]:
-    """The declared key, and what the contract itself declares unique, each once."""
+    """Return the declared key, and what the contract itself declares unique, each once."""
     declared = schema.unique or []
     sets = [declared] if declared and isinstance(declared[0], str) else declared
     single = [[name] for name, column in schema.columns.items() if column.unique]

@@ -1,4 +1,4 @@
-"""What a contract should say about each column, told from a sample of the rows."""
+"""What a contract should say about each column, inferred from a sample of the rows."""
 
 import re
 from dataclasses import dataclass, replace
@@ -9,7 +9,8 @@ import polars as pl
 
 from ml_assets.quality.contracts import NOT_KEPT
 from ml_assets.quality.missing import is_missing
-from ml_assets.scaffolding.samples.texts import MOMENT, tell_texts
+from ml_assets.scaffolding.samples.moments import MOMENT
+from ml_assets.scaffolding.samples.texts import infer_texts
 from ml_assets.sources.errors import DeliveryFault
 from ml_assets.sources.values.typed import typed_column
 
@@ -54,32 +55,32 @@ class Column:
 
 
 def guess_columns(table: pl.DataFrame) -> tuple[list[Column], list[str], pl.DataFrame]:
-    """Columns, texts that mean 'no value', and the table in the types of the columns.
+    """Return columns, texts that mean 'no value', and the table in the types of the columns.
 
     Args:
         table: delivered rows: texts (CSV) or values with types of their own. Columns of a type that no cell of a
             plain table has, such as lists, are left out.
     """
-    told = tell_texts(table)
-    columns, rows = describe_columns(told.table)
-    return columns, told.nulls, rows
+    inferred = infer_texts(table)
+    columns, rows = describe_columns(inferred.table)
+    return columns, inferred.nulls, rows
 
 
 def describe_columns(table: pl.DataFrame) -> tuple[list[Column], pl.DataFrame]:
-    """Columns, and the table in the types of the columns; texts are texts."""
+    """Return columns, and the table in the types of the columns; texts are texts."""
     typed = [values for series in table.iter_columns() if not isinstance(values := _kept(series), str)]
     return [_described(values) for values in typed], pl.DataFrame(typed)
 
 
 def left_out(table: pl.DataFrame) -> dict[str, str]:
-    """The columns that `describe_columns` leaves out, each with the reason and what to do."""
+    """Return the columns that `describe_columns` leaves out, each with the reason and what to do."""
     kept = {series.name: _kept(series) for series in table.iter_columns()}
     return {name: reason for name, reason in kept.items() if isinstance(reason, str)}
 
 
 def with_role(columns: list[Column], name: str, role: Role) -> list[Column]:
-    """The columns with a role given to one, which may then be without a value: none is known yet."""
-    return [replace(one, role=role, nullable=True) if one.name == name else one for one in columns]
+    """Return the columns with a role given to one, which may then be without a value: none is known yet."""
+    return [replace(column, role=role, nullable=True) if column.name == name else column for column in columns]
 
 
 def _described(values: pl.Series) -> Column:
@@ -101,7 +102,7 @@ def _choices(values: pl.Series) -> tuple[str, ...]:
 
 
 def _kept(values: pl.Series) -> pl.Series | str:
-    """The values in the type to declare for them, the first that holds them all exactly; or why there is none."""
+    """Return the values in the type to declare for them, the first that holds them exactly; or why there is none."""
     candidates = _candidates(values.dtype)
     if not candidates:
         return f"{values.dtype}: {NOT_KEPT.get(values.dtype.base_type(), 'no table keeps it')}"
@@ -115,7 +116,7 @@ def _kept(values: pl.Series) -> pl.Series | str:
 
 
 def _candidates(given: pl.DataType) -> list[pl.DataType]:
-    """The types to declare for one that is delivered, the best first; none where a table cannot hold it."""
+    """Return the types to declare for one that is delivered, the best first; none where a table cannot hold it."""
     if isinstance(given, pl.Datetime):
         return [pl.Datetime("us", "UTC" if given.time_zone else None)]
     if given.is_integer():
@@ -133,5 +134,5 @@ def _candidates(given: pl.DataType) -> list[pl.DataType]:
 
 
 def is_code(name: str) -> bool:
-    """Whether a column's name says that its numbers are names."""
+    """Return whether a column's name says that its numbers are names."""
     return re.search(r"(^|_)(id|code|key|number|no|nr)$", name.lower()) is not None

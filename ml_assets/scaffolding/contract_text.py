@@ -35,7 +35,7 @@ def contract_name(table: str) -> str:
 
 
 def render_contract(table: str, columns: list[Column], key: list[str], origin: str) -> str:
-    """The text of a module with one Pandera model, named by `contract_name`.
+    """Return the text of a module with one Pandera model, named by `contract_name`.
 
     Args:
         key: columns that together are unique.
@@ -54,7 +54,7 @@ def render_contract(table: str, columns: list[Column], key: list[str], origin: s
 
 
 def dtype_text(dtype: pl.DataType) -> str:
-    """The type as Python writes it, such as `pl.Datetime("us", "UTC")`."""
+    """Return the type as Python writes it, such as `pl.Datetime("us", "UTC")`."""
     if isinstance(dtype, pl.Datetime):
         zone = f', "{dtype.time_zone}"' if dtype.time_zone else ""
         return f'pl.Datetime("{dtype.time_unit}"{zone})'
@@ -105,7 +105,7 @@ def _quoted(text: str) -> str:
 
 
 def _attributes(names: list[str]) -> dict[str, str]:
-    """Column -> a Python name for it, the same wherever it is one that Pandera takes for a field."""
+    """Return column -> a Python name for it, the same wherever it is one that Pandera takes for a field."""
     import pandera.polars as pa
 
     taken: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What a project declares already, as far as a new declaration can be told from it."""
+"""What a project declares already, as far as a new declaration can be inferred from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -56,20 +56,20 @@ class ExistingDeclarations:
     own: frozenset[str] = frozenset()
 
     def here(self, kind: str) -> list[str]:
-        """Names of the sources, or the spines, of the use case that is scaffolded in; of all where it has none."""
+        """Return the names of the sources (spines) of the use case that is scaffolded in; all names if it has none."""
         there = self.sources if kind == "source" else self.spines
         return sorted(name for name in there if f"{kind} {name}" in self.own) or sorted(there)
 
     def table_key(self, named: str) -> str:
-        """The asset key of a table: that of a source's validated rows where a source is named."""
+        """Return the asset key of a table: that of a source's validated rows where a source is named."""
         return named + VALIDATED if named in self.sources else named
 
     def source_of(self, table: str) -> SourceSpec | None:
-        """The source whose validated rows the table holds; None for a table that no source declares."""
+        """Return the source whose validated rows the table holds; None for a table that no source declares."""
         return self.sources.get(table.removesuffix(VALIDATED)) if table.endswith(VALIDATED) else None
 
     def columns_of(self, table: str) -> list[Column]:
-        """The columns of a source's validated rows, by its contract; empty where no contract tells.
+        """Return the columns of a source's validated rows, by its contract; empty where no contract tells.
 
         Raises:
             ScaffoldError: the contract does not load.
@@ -92,11 +92,11 @@ def _column(name: str, dtype: pl.DataType, stated) -> Column:
 
 
 def named(columns: list[Column]) -> str:
-    """The columns with their types, for a message."""
-    return ", ".join(f"{column.name} ({_spoken(column.dtype)})" for column in columns)
+    """Return the columns with their types, for a message."""
+    return ", ".join(f"{column.name} ({_describe(column.dtype)})" for column in columns)
 
 
-def _spoken(dtype: pl.DataType) -> str:
+def _describe(dtype: pl.DataType) -> str:
     if isinstance(dtype, pl.Datetime):
         return f"moment in {dtype.time_zone}" if dtype.time_zone else "time without a zone"
     words = {pl.String: "text", pl.Boolean: "true or false", pl.Date: "date"}
@@ -104,7 +104,7 @@ def _spoken(dtype: pl.DataType) -> str:
 
 
 def check_column(option: str, name: str, columns: list[Column]) -> Column:
-    """The column of this name; raises ScaffoldError naming those there are."""
+    """Return the column of this name; raises ScaffoldError naming those there are."""
     for column in columns:
         if column.name == name:
             return column
@@ -112,18 +112,18 @@ def check_column(option: str, name: str, columns: list[Column]) -> Column:
 
 
 def check_moment(option: str, column: Column, table: str) -> Column:
-    """The column if it holds moments; raises ScaffoldError saying what to do."""
+    """Return the column if it holds moments; raises ScaffoldError saying what to do."""
     if column.is_moment:
         return column
     raise ScaffoldError(
-        f"{option}: column {column.name!r} of {table} is a {_spoken(column.dtype)}, and what was known when can only "
+        f"{option}: column {column.name!r} of {table} is a {_describe(column.dtype)}, and what was known when can only "
         "be told from moments in UTC: have it delivered with its offset, such as 2024-01-31T09:00:00Z, or convert it "
         "in a dbt model"
     )
 
 
 def only(option: str, what: str, names: list[str]) -> str:
-    """The only one; raises ScaffoldError where there is none or a choice."""
+    """Return the only one; raises ScaffoldError where there is none or a choice."""
     if len(names) == 1:
         return names[0]
     if names:

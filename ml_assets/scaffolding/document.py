@@ -31,7 +31,7 @@ _PROSE = re.compile(r"[A-Za-z][^#:{}\[\]&*!|>'\"%@`]*")
 def render_document(
     type_name: str, model: type[BaseModel], values: Mapping[str, Any], notes: Mapping[str, str] | None = None
 ) -> str:
-    """One YAML document that declares a `type_name` with these values.
+    """Return one YAML document that declares a `type_name` with these values.
 
     Args:
         model: the spec; its required fields must be in `values`.
@@ -46,7 +46,7 @@ def render_document(
 
 
 def render_comment(text: str) -> str:
-    """The text as comment lines of at most 110 characters."""
+    """Return the text as comment lines of at most 110 characters."""
     return "".join(f"{line}\n" for line in _comment(text, WIDTH))
 
 
@@ -91,7 +91,7 @@ def _entry(
 def _mapping(
     model: type[BaseModel], entries: Mapping[str, Any], notes: dict[str, str], path: str, *, active: bool
 ) -> list[str]:
-    """The entries of a mapping of models, the fields of the first one explained."""
+    """Return the entries of a mapping of models, the fields of the first one explained."""
     lines: list[str] = []
     for name, fields in entries.items():
         if lines:
@@ -107,8 +107,8 @@ def _value(name: str, value: Any) -> list[str]:
     if len(line) <= WIDTH - 10 or not value or not isinstance(value, list | Mapping):
         return [line]
     if isinstance(value, Mapping):
-        return [f"{_scalar(name)}:", *(f"  {_scalar(key)}: {_flow(one)}" for key, one in value.items())]
-    return [f"{_scalar(name)}:", *(f"  - {_flow(one)}" for one in value)]
+        return [f"{_scalar(name)}:", *(f"  {_scalar(key)}: {_flow(item)}" for key, item in value.items())]
+    return [f"{_scalar(name)}:", *(f"  - {_flow(item)}" for item in value)]
 
 
 def _commented(lines: list[str]) -> list[str]:
@@ -121,14 +121,14 @@ def _comment(text: str, width: int) -> list[str]:
 
 
 def _explanation(field: FieldInfo) -> str:
-    """The field's description, whether it is required, and the values it may have where they are few."""
-    told = [field.description or ""]
+    """Return the field's description, whether it is required, and the values it may have where they are few."""
+    parts = [field.description or ""]
     allowed = _choices(field.annotation)
     if allowed:
-        told.append(f"One of: {', '.join(map(str, allowed))}.")
+        parts.append(f"One of: {', '.join(map(str, allowed))}.")
     if field.is_required():
-        told.append("Required.")
-    return " ".join(part for part in told if part)
+        parts.append("Required.")
+    return " ".join(part for part in parts if part)
 
 
 def _default(field: FieldInfo) -> Any:
@@ -139,7 +139,7 @@ def _default(field: FieldInfo) -> Any:
 
 
 def _placeholder(annotation: Any) -> Any:
-    """What stands, commented out, for a required field inside of an optional one."""
+    """Return what stands, commented out, for a required field inside of an optional one."""
     if allowed := _choices(annotation):
         return [allowed[0]] if get_origin(_bare(annotation)) is list else allowed[0]
     kinds: dict[Any, Any] = {int: 0, float: 0.0, bool: False, list: [], dict: {}}
@@ -148,7 +148,7 @@ def _placeholder(annotation: Any) -> Any:
 
 
 def _given(value: Any) -> dict[str, Any]:
-    """A nested value as a mapping of the fields that differ from the model's defaults or have none."""
+    """Return a nested value as a mapping of the fields that differ from the model's defaults or have none."""
     if isinstance(value, BaseModel):
         return value.model_dump(exclude_defaults=True)
     return dict(value)
@@ -158,9 +158,9 @@ def _flow(value: Any) -> str:
     if isinstance(value, BaseModel):
         value = _given(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_scalar(key)}: {_flow(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{_scalar(key)}: {_flow(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_scalar(one, inside=True) for one in value) + "]"
+        return "[" + ", ".join(_scalar(item, inside=True) for item in value) + "]"
     return _scalar(value)
 
 
@@ -180,7 +180,7 @@ def _scalar(value: Any, *, inside: bool = False) -> str:
 
 
 def _bare(annotation: Any) -> Any:
-    """The annotation without `Annotated` and `None`."""
+    """Return the annotation without `Annotated` and `None`."""
     if get_origin(annotation) is Annotated:
         return _bare(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
@@ -194,7 +194,7 @@ def _is_mapping(annotation: Any) -> bool:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The nested model of a field, or that of the values of its mapping."""
+    """Return the nested model of a field, or that of the values of its mapping."""
     bare = _bare(annotation)
     if _is_mapping(bare):
         bare = _bare(get_args(bare)[1])
@@ -202,7 +202,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _choices(annotation: Any) -> tuple:
-    """The values of a Literal, also of a list of such."""
+    """Return the values of a Literal, also of a list of such."""
     bare = _bare(annotation)
     if get_origin(bare) in (list, dict):
         bare = _bare(get_args(bare)[0])

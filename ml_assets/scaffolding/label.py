@@ -11,24 +11,24 @@ MOST_CLASSES = 20
 
 
 def find_label(columns: list[Column]) -> Column | None:
-    """The column that the contract calls the label, else the only one that is true or false; None if there is none."""
+    """Return the column that the contract calls the label, else the only Boolean one; None if there is none."""
     marked = [column for column in columns if column.role == "label"]
     truths = [column for column in columns if column.dtype == pl.Boolean]
-    found = marked or truths
-    return found[0] if len(found) == 1 else None
+    candidates = marked or truths
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def the_label(columns: list[Column], table: str) -> Column:
-    """The same; raises ScaffoldError naming the columns where it cannot be told."""
-    if found := find_label(columns):
-        return found
+    """Return the same; raise ScaffoldError naming the columns where it cannot be inferred."""
+    if label := find_label(columns):
+        return label
     truths = [column for column in columns if column.dtype == pl.Boolean]
     reason = f"{len(truths)} columns of {table} are" if truths else f"no column of {table} is"
     raise ScaffoldError(f"{reason} true or false: give --label, one of {named(truths or columns)}")
 
 
 def task_of(label: Column, values: pl.Series | None) -> str | None:
-    """The task that fits the label; None where whole numbers without values to look at leave it open.
+    """Return the task that fits the label; None where whole numbers without values to look at leave it open.
 
     Args:
         values: the label's values where rows are at hand.

@@ -1,4 +1,4 @@
-"""A model's declaration, told from the spine's table and the views that are declared for the spine."""
+"""A model's declaration, inferred from the spine's table and the views that are declared for the spine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,6 @@ from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.declared import ExistingDeclarations, SpineFields, check_column, check_moment, named
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.label import task_of, the_label
-from ml_assets.scaffolding.source import days_of
 
 DEFAULT_SPLIT = {"validation": "28d", "holdout": "28d", "gap": "1d"}
 SHARES = {"validation": 0.15, "holdout": 0.2}
@@ -35,7 +34,7 @@ class LabelColumns:
     Attributes:
         column: the outcome; None where only its name is known.
         name, known_at: names of the columns.
-        known_note: how `known_at` was told.
+        known_note: how `known_at` was inferred.
     """
 
     column: Column | None
@@ -47,10 +46,10 @@ class LabelColumns:
 def infer_label(
     declared: ExistingDeclarations, spine: SpineFields, label: str = "", known_at: str = ""
 ) -> LabelColumns:
-    """The outcome's columns: as given, as the contract marks them, or the only ones that they can be.
+    """Return the outcome's columns: as given, as the contract marks them, or the only ones that they can be.
 
     Raises:
-        ScaffoldError: they cannot be told.
+        ScaffoldError: they cannot be inferred.
     """
     columns = declared.columns_of(spine.table)
     if not columns:
@@ -70,12 +69,12 @@ def _known_at(columns: list[Column], spine: SpineFields, given: str) -> tuple[Co
         return check_moment("--known-at", check_column("--known-at", given, columns), spine.table), ""
     marked = [column for column in columns if column.role == "label_known_at"]
     others = [column for column in columns if column.is_moment and column.name != spine.time]
-    found = marked or others
-    if len(found) == 1:
+    candidates = marked or others
+    if len(candidates) == 1:
         note = "" if marked else "Inferred: the only other moment of the row."
-        return check_moment("--known-at", found[0], spine.table), note
-    if found:
-        raise ScaffoldError(f"when the outcome is known cannot be told: give --known-at, one of {named(found)}")
+        return check_moment("--known-at", candidates[0], spine.table), note
+    if candidates:
+        raise ScaffoldError(f"when the outcome is known cannot be told: give --known-at, one of {named(candidates)}")
     own = check_column("--known-at", spine.time, columns)
     return own, (
         "No column says when the outcome was known, so it is taken to be known at once. If it takes time, have that "
@@ -91,13 +90,13 @@ def infer_model(
     task: str = "",
     history: pl.DataFrame | None = None,
 ) -> NewModel:
-    """The declaration, with a split that fits the history where it is at hand.
+    """Return the declaration, with a split that fits the history where it is at hand.
 
     Args:
         history: the spine's time, the label and its known_at, if they can be read.
 
     Raises:
-        ScaffoldError: the task cannot be told.
+        ScaffoldError: the task cannot be inferred.
     """
     values = None if history is None else history[label.name]
     task = task or (label.column and task_of(label.column, values)) or ""
@@ -121,7 +120,7 @@ def infer_model(
 
 
 def check_no_leak(declared: ExistingDeclarations, label: LabelColumns, views: Sequence[str]) -> None:
-    """Raises ScaffoldError if a view has a feature of the label's name."""
+    """Raise ScaffoldError if a view has a feature of the label's name."""
     for name in views:
         view = declared.views.get(name)
         if view is not None and label.name in view.feature_names:
@@ -136,11 +135,11 @@ def _split(spine: SpineFields, label: LabelColumns, history: pl.DataFrame | None
         return DEFAULT_SPLIT, "A guess, as no rows could be read: the gap is how long a label takes."
     time = pl.col(spine.time)
     spans = history.select(age=time.max() - time, delay=pl.col(label.known_at) - time)
-    span = days_of(_longest(spans["age"]))
+    span = _days_of(_longest(spans["age"]))
     parts = {part: f"{max(1, min(MOST_DAYS, int(span * share)))}d" for part, share in SHARES.items()}
     delay = _longest(spans["delay"])
-    gap = f"{days_of(delay)}d"
-    note = f"Told from {history.height} rows over {span} days; the slowest label took {_spoken(delay)}."
+    gap = f"{_days_of(delay)}d"
+    note = f"Told from {history.height} rows over {span} days; the slowest label took {_duration_text(delay)}."
     return {**parts, "gap": gap}, note
 
 
@@ -150,6 +149,11 @@ def _longest(spans: pl.Series) -> timedelta:
     return longest if isinstance(longest, timedelta) else timedelta(0)
 
 
-def _spoken(delay: timedelta) -> str:
+def _duration_text(delay: timedelta) -> str:
     hours = delay / timedelta(hours=1)
     return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"
+
+
+def _days_of(span: timedelta) -> int:
+    """Return whole days that the span fits into, at least one."""
+    return max(1, -(-span // timedelta(days=1)))

@@ -1,4 +1,4 @@
-"""The rows to predict, told from the one source that has a prediction time."""
+"""The rows to predict, inferred from the one source that has a prediction time."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +45,7 @@ class NewSpine:
 def infer_spine(
     declared: ExistingDeclarations, name: str = "", table: str = "", key: list[str] | None = None, timestamp: str = ""
 ) -> NewSpine:
-    """One prediction per row of a source, at the moment that its timestamp says.
+    """Return one prediction per row of a source, at the moment that its timestamp says.
 
     Args:
         name: of the spine; by default the source's.
@@ -53,12 +53,12 @@ def infer_spine(
         timestamp: column of the prediction time; by default the one that drops are cut by, or the only moment.
 
     Raises:
-        ScaffoldError: it cannot be told; the message names the option that would tell.
+        ScaffoldError: it cannot be inferred; the message names the option to give.
     """
     source = _source(declared, table)
     columns = declared.columns_of(source.name + VALIDATED)
-    for one in key or []:
-        check_column("--key", one, columns)
+    for column in key or []:
+        check_column("--key", column, columns)
     time = check_column("--timestamp", timestamp, columns) if timestamp else _time(source, columns)
     check_moment("--timestamp", time, source.name)
     return NewSpine(
@@ -69,18 +69,18 @@ def infer_spine(
 def find_or_infer_spine(
     declared: ExistingDeclarations, spine: str, table: str, timestamp: str
 ) -> tuple[SpineFields, NewSpine | None]:
-    """The spine that is named or the only one, and the new one where none is declared.
+    """Return the spine that is named or the only one, and the new one where none is declared.
 
     Raises:
-        ScaffoldError: the name is unknown, there are several, or a new one cannot be told.
+        ScaffoldError: the name is unknown, there are several, or a new one cannot be inferred.
     """
     if spine:
         if spine not in declared.spines:
             raise ScaffoldError(f"--spine: {spine!r} is not declared; there are {_listed(sorted(declared.spines))}")
         return declared.spines[spine], None
     # A use case with rows of its own predicts those, whatever others predict.
-    own_rows = any(one.startswith("source ") for one in declared.own)
-    own_spines = any(one.startswith("spine ") for one in declared.own)
+    own_rows = any(name.startswith("source ") for name in declared.own)
+    own_spines = any(name.startswith("spine ") for name in declared.own)
     if declared.spines and (own_spines or not own_rows):
         return declared.spines[only("spine", "spine", declared.here("spine"))], None
     new = infer_spine(declared, table=table, timestamp=timestamp)

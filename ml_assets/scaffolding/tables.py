@@ -1,4 +1,4 @@
-"""The declaration of a use case's SQL models, told from the dbt project and the sources."""
+"""The declaration of a use case's SQL models, inferred from the dbt project and the sources."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from ml_assets.sources.drops.grains import WHOLE
 
 
 def infer_tables(declared: ExistingDeclarations, root: Path, project: str, folder: str) -> dict[str, Any]:
-    """Fields of the declaration: the drops are those of the use case's sources.
+    """Return the fields of the declaration: the drops are those of the use case's sources.
 
     Args:
         root: the project's folder.

@@ -1,4 +1,4 @@
-"""A feature view, told from the table that it reads and the spine that it is computed for."""
+"""A feature view, inferred from the table that it reads and the spine that it is computed for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from ml_assets.scaffolding.columns import Column, is_code
 from ml_assets.scaffolding.declared import ExistingDeclarations, SpineFields, check_column, check_moment, named
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.label import find_label
-from ml_assets.scaffolding.source import FRESHNESS
+from ml_assets.scaffolding.source_drops import FRESHNESS
 from ml_assets.sources.drops.grains import WHOLE
 from ml_assets.sources.spec import SourceSpec
 
@@ -35,7 +35,7 @@ def infer_view(
     windows: Sequence[str] = (),
     label: str = "",
 ) -> NewView:
-    """The view that the table's columns suggest.
+    """Return the view that the table's columns suggest.
 
     Without an entity, of the spine's own table: the row's own columns. With one: counts and means over time of the
     entity's earlier rows. Of a table that is delivered whole and has one row per key: look-ups by that key.
@@ -46,7 +46,7 @@ def infer_view(
         label: the outcome, which must not become a feature; by default as in the contract.
 
     Raises:
-        ScaffoldError: it cannot be told; the message names the option that would tell.
+        ScaffoldError: it cannot be inferred; the message names the option to give.
     """
     key = declared.table_key(table) if table else spine.table
     columns = declared.columns_of(key)
@@ -57,15 +57,15 @@ def infer_view(
         )
     rows = _Table(declared, spine, key, columns, label)
     common = {"name": name, "spine": spine.name, **_freshness(spine)}
-    for one in entity:
-        check_column("--entity", one, columns)
+    for column in entity:
+        check_column("--entity", column, columns)
     if key == spine.table and not entity:
-        found = _row_view(rows)
+        view = _row_view(rows)
     elif not known_at and rows.is_static:
-        found = _lookup_view(rows, name, list(entity))
+        view = _lookup_view(rows, name, list(entity))
     else:
-        found = _history_view(rows, name, list(entity), known_at, list(windows))
-    return NewView(common | found.values, found.notes)
+        view = _history_view(rows, name, list(entity), known_at, list(windows))
+    return NewView(common | view.values, view.notes)
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def _freshness(spine: SpineFields) -> dict[str, Any]:
 
 
 def _is_sql_name(name: str) -> bool:
-    """Whether SQL takes the bare name for that column."""
+    """Return whether SQL takes the bare name for that column."""
     try:
         return pl.sql_expr(name).meta.root_names() == [name]
     except pl.exceptions.PolarsError:
@@ -209,7 +209,7 @@ def _sql(name: str) -> str:
 
 
 def _feature(name: str, *, own: bool = False) -> str:
-    """A name for the feature; that of the column only where the expression is the bare column."""
+    """Return a name for the feature; that of the column only where the expression is the bare column."""
     if _is_sql_name(name):
         return name
     clean = "".join(letter if letter.isalnum() else "_" for letter in name).strip("_").lower() or "column"

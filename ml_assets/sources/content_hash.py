@@ -8,7 +8,7 @@ import polars as pl
 
 
 def content_hash(frame: pl.DataFrame) -> str:
-    """SHA-256 (64 hexadecimal digits) over names, kinds and values, in the order of columns and rows.
+    """Return the SHA-256 (64 hexadecimal digits) over names, kinds and values, in the order of columns and rows.
 
     The bytes are our own definition, not a file format's, so that an upgrade of Polars or Arrow changes
     nothing: little-endian 64-bit integers (moments as microseconds since 1970 UTC, days as days), 64-bit
@@ -46,7 +46,7 @@ def _canonical(column: pl.Series) -> tuple[str, list[bytes | np.ndarray]]:
 
 
 def _as_text(column: pl.Series) -> pl.Series:
-    """Texts that differ where values do; of what no contract holds too, as a delivery may have it all the same."""
+    """Return texts that differ where values do, also of types that no contract holds but a delivery may have."""
     if column.dtype == pl.Binary:
         return column.bin.encode("hex")
     if column.dtype.is_nested() or column.dtype == pl.Object:

@@ -37,7 +37,7 @@ def load(spec: SourceSpec, names: Sequence[str] | None, schema: Schema, columns:
     """Return the requested columns of these drops (None: of all), and the names of all other columns.
 
     Of a CSV file come all rows and texts only. Of Parquet files, a Delta table or a query only those rows are
-    fetched that lie in the drops, or of which it cannot be told.
+    fetched that lie in the drops, or of which that is not known.
 
     Args:
         names: drops of one file, folder, table or query.

@@ -55,7 +55,7 @@ def place_rows(spec: SourceSpec, schema: Schema, ingested: Iterable[str]) -> Pla
 
 
 def placement_table(placed: Placement) -> pl.DataFrame:
-    """Columns `place` (String), `rows` (Int64, null of a file that is not read) and `waits` (Boolean), one row each."""
+    """Return a row per place: `place` (String), `rows` (Int64, null of a file that is not read), `waits` (Boolean)."""
     rows = [(place, count, False) for place, count in placed.places.items()]
     rows += [("not ingested", placed.waiting, True)] if placed.waiting else []
     rows += [(f"file {name}", None, False) for name in placed.files]
@@ -65,6 +65,6 @@ def placement_table(placed: Placement) -> pl.DataFrame:
 
 def _strange_files(spec: SourceSpec) -> tuple[str, ...]:
     address = locate(spec.where)
-    if address.startswith(("http://", "https://")):  # it is asked for declared drops alone, and cannot be listed
+    if address.startswith(("http://", "https://")):  # it is searched for declared drops alone, and cannot be listed
         return ()
     return tuple(name for name in held_partitions(address, None) if not spec.drops.expects(name))

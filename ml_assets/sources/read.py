@@ -38,13 +38,13 @@ class Drop:
 
 
 def read_drops(spec: SourceSpec, partitions: list[str] | None, schema: Schema) -> dict[str, Drop]:
-    """The asked drops (None: all that the source holds) in the columns and types of `schema`.
+    """Return the requested drops (None: all that the source holds) in the columns and types of `schema`.
 
     A file that several drops share is parsed once.
 
     Raises:
         SourceError: the delivery cannot be read as declared.
-        ValueError: a partition is asked for that the declaration does not have.
+        ValueError: a partition is requested that the declaration does not have.
     """
     names = list_drops(spec, schema) if partitions is None else partitions
     _check_declared(spec, names)
@@ -56,7 +56,7 @@ def read_drops(spec: SourceSpec, partitions: list[str] | None, schema: Schema) -
 
 
 def list_drops(spec: SourceSpec, schema: Schema) -> list[str]:
-    """Names of the declared drops that the source holds now, sorted; empty when its file is not there.
+    """Return the names of the declared drops that the source holds now, sorted; empty when its file is not there.
 
     Raises:
         SourceError: the place cannot be reached, or the file that all drops share cannot be read.
@@ -75,14 +75,14 @@ def _held(spec: SourceSpec, schema: Schema) -> list[str]:
 
 
 def fingerprint(spec: SourceSpec, partitions: list[str], schema: Schema) -> str:
-    """SHA-256 of what is delivered, to see whether anything has changed since.
+    """Return the SHA-256 of what is delivered, to see whether anything has changed since.
 
     Of a CSV file that no other drop shares, and of one that cannot be read, the bytes count; of all else the drops'
     rows, so that rows of a later drop change nothing for those before.
 
     Raises:
         SourceError: the delivery is missing, cannot be reached or cannot be read.
-        ValueError: a partition is asked for that the declaration does not have.
+        ValueError: a partition is requested that the declaration does not have.
     """
     _check_declared(spec, partitions)
     one_file_each = spec.where.file_per_drop or not partitions
@@ -95,7 +95,7 @@ def fingerprint(spec: SourceSpec, partitions: list[str], schema: Schema) -> str:
 
 
 def _read_file(spec: SourceSpec, names: list[str], schema: Schema) -> list[Drop]:
-    """The drops of these names, all of which lie in one file, folder, table or query."""
+    """Return the drops of these names, all of which lie in one file, folder, table or query."""
     with blaming(spec, names):
         table, extra = load(spec, names, schema, list(schema))
         uncut = spec.cut_by is None
@@ -104,12 +104,12 @@ def _read_file(spec: SourceSpec, names: list[str], schema: Schema) -> list[Drop]
 
 
 def _cut(spec: SourceSpec, table: pl.DataFrame, names: list[str], schema: Schema) -> dict[str, pl.DataFrame]:
-    """The typed rows of each asked drop; a value of the wrong type in another drop is not looked at."""
+    """Return the typed rows of each requested drop; a value of the wrong type in another drop is not looked at."""
     starts = starts_of(spec, table, schema)
     named = {drop_start(spec.drops.grain, name): name for name in names}
-    asked = starts.is_in(as_starts(list(named)).implode()).fill_null(False)
-    rows = asked.arg_true() + 1
-    table, starts = table.filter(asked), starts.filter(asked)
+    requested = starts.is_in(as_starts(list(named)).implode()).fill_null(False)
+    rows = requested.arg_true() + 1
+    table, starts = table.filter(requested), starts.filter(requested)
     try:
         frame = declared_frame(spec, table, schema, rows)
     except DeliveryFault as fault:
@@ -149,5 +149,5 @@ def blaming(spec: SourceSpec, names: list[str]) -> Iterator[None]:
     try:
         yield
     except DeliveryFault as fault:
-        asked = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-        raise SourceError(spec.name, fault.drop or asked, fault) from fault
+        requested = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        raise SourceError(spec.name, fault.drop or requested, fault) from fault

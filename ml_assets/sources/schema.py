@@ -22,12 +22,12 @@ class DropSchema(dict[str, pl.DataType]):
 
 
 def columns_that_begin(schema: Schema) -> dict[str, str | None]:
-    """The columns that some drop may lack -> the first drop that has it, or None where any drop may lack it."""
+    """Return the columns that some drop may lack -> the first drop that has it, or None where any drop may lack it."""
     return schema.begins if isinstance(schema, DropSchema) else {}
 
 
 def may_lack(schema: Schema, drops: Sequence[str] | None) -> set[str]:
-    """The columns that a delivery of these drops need not have."""
+    """Return the columns that a delivery of these drops need not have."""
     return {
         name
         for name, since in columns_that_begin(schema).items()
@@ -36,5 +36,5 @@ def may_lack(schema: Schema, drops: Sequence[str] | None) -> set[str]:
 
 
 def is_before(drop: str, since: str) -> bool:
-    """Whether a drop precedes the one in which a column begins; a source that comes whole has no drop before."""
+    """Return whether a drop precedes the one in which a column begins; a source that comes whole has no drop before."""
     return drop != WHOLE and drop < since

@@ -1,4 +1,4 @@
-"""What lies in a source now, and which of it the lake lacks: cheap enough to ask every few seconds."""
+"""What lies in a source now, and which of it the lake lacks: cheap enough to look every few seconds."""
 
 import hashlib
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ UNREAD = "unread:"
 def watch(
     spec: SourceSpec, schema: Schema, before: Mapping[str, str], now: float, settle: float = SETTLE
 ) -> dict[str, str]:
-    """Drop -> token of every declared drop that the source holds, in order; a changed token may be a correction.
+    """Return drop -> token of every declared drop that the source holds, in order; a changed token may be a correction.
 
     No row is read of files that drops do not share. What they share is looked into only if it is not as it was
     `before`: a file by its date and size, a Delta table by its version, a query by `Where.changed`. While its drops
-    cannot be told, those of before (at first: the first declared one) stand for them, with `UNREAD` before their
+    are not known, those of before (at first: the first declared one) stand for them, with `UNREAD` before their
     token, and it is looked into again each time.
 
     Args:
@@ -46,11 +46,11 @@ def watch(
         state = spec.reader.state(spec, now, settle)
     if state is None:
         return {}
-    return {WHOLE: state} if drops.grain == WHOLE else _drops_of_one(spec, schema, before, state)
+    return {WHOLE: state} if drops.grain == WHOLE else _drops_of_shared_place(spec, schema, before, state)
 
 
 def run_token(token: str) -> str:
-    """The part of a drop's token that changes only with the drop itself."""
+    """Return the part of a drop's token that changes only with the drop itself."""
     return token.partition(_OF)[0]
 
 
@@ -62,7 +62,7 @@ def due_drops(
     ingested: Mapping[str, str],
     now: float,
 ) -> dict[str, str]:
-    """Drops to ingest -> content hash: those not ingested yet, and those whose content was corrected.
+    """Return the drops to ingest -> content hash: those not ingested yet, and those whose content was corrected.
 
     A period that is not over at `now` is not due: more of it may come. Only these drops are read: those not
     ingested, and those whose token is not that of `before`. One that cannot be read is due as well, so that the
@@ -76,19 +76,19 @@ def due_drops(
     """
     drops = spec.drops
     over = {name: token for name, token in tokens.items() if has_ended(drops.grain, name, drops.time_zone, now)}
-    asked = [
+    candidates = [
         name
         for name, token in over.items()
         if name not in ingested or run_token(before.get(name, "")) != run_token(token)
     ]
-    readable = [name for name in asked if not tokens[name].startswith(UNREAD)]
+    readable = [name for name in candidates if not tokens[name].startswith(UNREAD)]
     files = [[name] for name in readable] if spec.where.file_per_drop else [readable]
     hashes = {name: digest for names in files for name, digest in _hashes(spec, schema, names).items()}
-    identities = {name: hashes.get(name, UNREAD + tokens[name].removeprefix(UNREAD)) for name in asked}
+    identities = {name: hashes.get(name, UNREAD + tokens[name].removeprefix(UNREAD)) for name in candidates}
     return {name: identity for name, identity in identities.items() if ingested.get(name) != identity}
 
 
-def _drops_of_one(spec: SourceSpec, schema: Schema, before: Mapping[str, str], state: str) -> dict[str, str]:
+def _drops_of_shared_place(spec: SourceSpec, schema: Schema, before: Mapping[str, str], state: str) -> dict[str, str]:
     # How it is cut belongs to the state: another declaration finds other drops in the same rows.
     read = spec.model_dump_json(include={"csv", "columns", "header", "null_values"})
     cut = " ".join([*(f"{key}={value}" for key, value in spec.drops), spec.where.query or "", read])
@@ -107,7 +107,7 @@ def _drops_of_one(spec: SourceSpec, schema: Schema, before: Mapping[str, str], s
 
 
 def _tokens(spec: SourceSpec, schema: Schema, state: str) -> dict[str, str]:
-    """Each drop's own token where there is one, and the state of all that they were found in."""
+    """Return each drop's own token where there is one, and the state of all that they were found in."""
     with blaming(spec, ["all"]):
         states = spec.reader.drop_states(spec, schema)
     if states is None:
@@ -116,7 +116,7 @@ def _tokens(spec: SourceSpec, schema: Schema, state: str) -> dict[str, str]:
 
 
 def _hashes(spec: SourceSpec, schema: Schema, names: list[str]) -> dict[str, str]:
-    """Content hashes of these drops of one file, without those that cannot be read."""
+    """Return content hashes of these drops of one file, without those that cannot be read."""
     while names:
         try:
             return {name: drop.content_hash for name, drop in read_drops(spec, names, schema).items()}

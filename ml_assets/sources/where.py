@@ -53,7 +53,7 @@ class Where(BaseModel):
     )
     query: str | None = Field(
         default=None,
-        description="One SQL SELECT in the database's own dialect; only the rows of the asked drops are fetched.",
+        description="One SQL SELECT in the database's own dialect; only the rows of the requested drops are fetched.",
     )
     connection: str | None = Field(
         default=None,

@@ -47,8 +47,8 @@ def build_models(project: DbtProject, select: str, scratch: Path) -> BuildReport
         raise DbtFailed(f"dbt selection {select!r} matches no model of {project.folder}")
     broken = [r for r in results if r.node.resource_type == "model" and r.status == "error"]
     if broken:
-        said = "; ".join(f"{r.node.name}: {' '.join(str(r.message).split())}" for r in broken)
-        raise DbtFailed(f"dbt could not build {said}")
+        messages = "; ".join(f"{r.node.name}: {' '.join(str(r.message).split())}" for r in broken)
+        raise DbtFailed(f"dbt could not build {messages}")
     models = [
         BuiltModel(
             name=r.node.name,

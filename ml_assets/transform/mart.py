@@ -1,4 +1,4 @@
-"""A built mart in types that tables keep, features can be made of and a server can be asked for."""
+"""A built mart in types that tables keep, features can be made of and a server can answer with."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ml_assets.transform.project import DbtFailed
 
 
 def read_mart(name: str, path: Path) -> pl.DataFrame:
-    """The rows of a mart.
+    """Return the rows of a mart.
 
     DuckDB sums whole numbers to Decimal(38, 0) and fractions to wider decimals: a whole number is read as Int64, a
     fraction as Float64. Numbers without a sign, times of day, UUIDs, categories and intervals become what a contract
@@ -45,7 +45,7 @@ def _kept_column(column: pl.Series) -> pl.Series:
 
 
 def _kept_type(given: pl.DataType) -> pl.DataType | None:
-    """The type to read a column as; None where it stays."""
+    """Return the type to read a column as; None where it stays."""
     if isinstance(given, pl.Decimal):
         return pl.Float64() if given.scale else pl.Int64()
     if given in (pl.UInt64, pl.Int128, pl.UInt128, pl.UInt32):

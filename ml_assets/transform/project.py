@@ -85,7 +85,7 @@ class DbtProject:
 
 
 def project_files(folder: Path) -> list[Path]:
-    """The files of a dbt project in order: all but what is made from them, hidden files, and notes beside them."""
+    """Return the files of a dbt project in order, without what is made from them, hidden files and notes."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and _decides(path.relative_to(folder)))
 
 

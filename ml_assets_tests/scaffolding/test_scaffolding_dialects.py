@@ -14,7 +14,8 @@ from ml_assets.quality.contracts import contract_schema, load_contract
 from ml_assets.quality.drop_gate import gate_drop
 from ml_assets.quality.gate import apply_contract
 from ml_assets.scaffolding.samples.sample import read_sample
-from ml_assets.scaffolding.source import Wanted, infer_source
+from ml_assets.scaffolding.source import infer_source
+from ml_assets.scaffolding.wanted import Wanted
 from ml_assets.sources.read import read_drops
 from ml_assets.sources.spec import SourceSpec
 

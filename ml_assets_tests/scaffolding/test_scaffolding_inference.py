@@ -14,10 +14,11 @@ from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.label import task_of
 from ml_assets.scaffolding.model import LabelColumns, check_no_leak, infer_label, infer_model
 from ml_assets.scaffolding.samples.sample import Sample, grain_of, read_history, read_sample
-from ml_assets.scaffolding.source import Wanted, infer_source, template_source
+from ml_assets.scaffolding.source import infer_source, template_source
 from ml_assets.scaffolding.spine import find_or_infer_spine, infer_spine
 from ml_assets.scaffolding.tables import infer_tables
 from ml_assets.scaffolding.view import infer_view
+from ml_assets.scaffolding.wanted import Wanted
 from ml_assets.sources.read import read_drops
 from ml_assets.sources.spec import SourceSpec
 

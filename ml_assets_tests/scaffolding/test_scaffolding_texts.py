@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
-from ml_assets.scaffolding.samples.texts import tell_texts
+from ml_assets.scaffolding.samples.texts import infer_texts
 from ml_assets.sources.csv.dialect import CsvDialect
 
 
@@ -14,7 +14,7 @@ def utc(*parts):
 
 
 def told(*values, delimiter=",", **options):
-    found = tell_texts(pl.DataFrame({"x": list(values)}), CsvDialect(delimiter=delimiter), **options)
+    found = infer_texts(pl.DataFrame({"x": list(values)}), CsvDialect(delimiter=delimiter), **options)
     formats = found.formats["x"].model_dump(exclude_defaults=True) if found.formats else {}
     return formats, found.table["x"].to_list(), found.assumed
 
@@ -81,7 +81,7 @@ def test_what_stays_a_text(texts):
 
 def test_a_number_counts_since_1970_only_under_a_name_that_says_so():
     table = pl.DataFrame({"created_at": [1_706_688_000], "amount": [1_706_688_000]})
-    found = tell_texts(table)
+    found = infer_texts(table)
     assert found.table.rows() == [(utc(2024, 1, 31, 8), 1_706_688_000)]
     assert list(found.formats) == ["created_at"]
-    assert tell_texts(table, fixed=["created_at"]).formats == {}
+    assert infer_texts(table, fixed=["created_at"]).formats == {}

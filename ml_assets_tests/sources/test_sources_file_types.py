@@ -13,7 +13,8 @@ from deltalake import write_deltalake
 
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.samples.sample import read_sample
-from ml_assets.scaffolding.source import Wanted, infer_source
+from ml_assets.scaffolding.source import infer_source
+from ml_assets.scaffolding.wanted import Wanted
 from ml_assets.sources.errors import SourceError
 from ml_assets.sources.read import fingerprint, read_drops
 

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from ml_assets.scaffolding.samples.sample import read_sample
-from ml_assets.scaffolding.source import Wanted, infer_source
+from ml_assets.scaffolding.source import infer_source
+from ml_assets.scaffolding.wanted import Wanted
 from ml_assets.sources.errors import SourceError
 from ml_assets.sources.formats import READERS
 from ml_assets.sources.placement import place_rows

@@ -73,7 +73,7 @@ class Placed:
 
     def error(self, *messages: str) -> DeclarationError:
         """The error for messages that each begin with the path of a field and a colon."""
-        text = "\n".join(problem_of(message).told(self.where) for message in messages)
+        text = "\n".join(problem_of(message).describe(self.where) for message in messages)
         return DeclarationError(text, {self.use_case: text})
 
 
@@ -104,7 +104,7 @@ class ProjectTree(dg.ComponentTree):
             decl = self._component_decl_tree().get(self._resolve_to_loc(loc))
             if not isinstance(cause, ValueError) or not isinstance(decl, YamlDecl | ComponentLoaderDecl):
                 raise
-            lines = "\n".join(problem.told(self._place_of(decl)) for problem in _problems(cause, decl))
+            lines = "\n".join(problem.describe(self._place_of(decl)) for problem in _problems(cause, decl))
             raise DeclarationError(lines, {self._use_case_of(File(decl.context.path)): lines}) from None
 
     @property

@@ -55,13 +55,13 @@ class Sample:
 
 
 def read_sample(where: Mapping[str, str], file_format: str | None) -> Sample:
-    """Rows of a file, folder, table or query: all of them, of one file per drop three files, 100,000 of a query.
+    """Return rows of a file, folder, table or query: all; of one file per drop three files; of a query 100,000.
 
     Args:
         where: the fields of `Where`, paths as the running process sees them.
 
     Raises:
-        ScaffoldError: it is not there, cannot be read or cannot be told what it is.
+        ScaffoldError: it is not there, cannot be read or is of no known format.
     """
     spec = _provisional(where, file_format)
     try:
@@ -81,7 +81,7 @@ def read_sample(where: Mapping[str, str], file_format: str | None) -> Sample:
 
 
 def read_history(source: SourceSpec, columns: list[str]) -> pl.DataFrame | None:
-    """Those columns of a sample of a declared source; None where its rows are not there to be read as declared."""
+    """Return columns of a sample of a declared source; None where its rows cannot be read as declared."""
     wanted = list(dict.fromkeys(columns))
     try:
         schema = contract_schema(load_contract(source.contract))
@@ -100,7 +100,7 @@ def read_history(source: SourceSpec, columns: list[str]) -> pl.DataFrame | None:
 
 
 def grain_of(names: list[str]) -> GrainName:
-    """The grain whose drops bear such names.
+    """Return the grain whose drops bear such names.
 
     Raises:
         ScaffoldError: there is none.
@@ -145,7 +145,9 @@ def _sample(spec: SourceSpec, names: Sequence[str] | None = None) -> Sample:
     table = pl.concat(rows.tables, how="diagonal_relaxed")
     moments = [series for series in table.iter_columns() if series.dtype in (pl.Date, pl.Datetime)]
     real = [in_calendar(series) for series in moments]
-    impossible = [one.name for one, was in zip(real, moments, strict=True) if one.null_count() > was.null_count()]
+    impossible = [
+        moment.name for moment, was in zip(real, moments, strict=True) if moment.null_count() > was.null_count()
+    ]
     return Sample(
         table.with_columns(real),
         dialect=rows.dialect,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.sources.errors import DeliveryFault
 
-_ONE = 'one character of ASCII such as ";"'
+_SINGLE_CHARACTER = 'one character of ASCII such as ";"'
 _BLANKS = "\u00a0\u202f"
 """No-break spaces, which writers put between thousands where `thousands` says a space."""
 
@@ -49,7 +49,7 @@ class CsvDialect(BaseModel):
         for field in ("delimiter", "quote", "escape"):
             given = getattr(self, field)
             if (given or field == "delimiter") and not (len(given) == 1 and given.isascii() and given not in "\n\r\0"):
-                raise ValueError(f"{field}: {given!r} must be {_ONE}")
+                raise ValueError(f"{field}: {given!r} must be {_SINGLE_CHARACTER}")
         signs = [sign for sign in (self.delimiter, self.quote, self.escape) if sign]
         if len(set(signs)) < len(signs):
             raise ValueError("delimiter, quote and escape must differ; leave `escape` out where quotes are doubled")
@@ -70,7 +70,7 @@ class CsvDialect(BaseModel):
         return codecs.lookup(self.encoding).name in ("utf-8", "utf-8-sig", "ascii")
 
     def decode(self, data: bytes) -> bytes:
-        """The same text in UTF-8, without a byte order mark.
+        """Return the same text in UTF-8, without a byte order mark.
 
         Raises:
             DeliveryFault: a byte that the encoding does not have.
@@ -84,7 +84,7 @@ class CsvDialect(BaseModel):
 
 
 def undecodable(data: bytes, encoding: str, error: UnicodeError) -> DeliveryFault:
-    """The fault of a file whose bytes are no text in the encoding."""
+    """Return the fault of a file whose bytes are no text in the encoding."""
     start = getattr(error, "start", 0)
     line = data.count(b"\n", 0, start) + 1
     named = "UTF-8" if encoding == "utf-8" else encoding
@@ -96,7 +96,7 @@ def undecodable(data: bytes, encoding: str, error: UnicodeError) -> DeliveryFaul
 
 
 def plain_values(texts: pl.Series, dtype: pl.DataType, dialect: CsvDialect, unit: str = "") -> pl.Series:
-    """The texts as numbers and truth are written by default, or null where a text is no number of this dialect.
+    """Return the texts as numbers and truth are written by default, or null where a text is no number of this dialect.
 
     A whole number with a zero after its point, which pandas writes where values are missing, loses both.
 

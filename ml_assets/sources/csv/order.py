@@ -48,14 +48,14 @@ class RowOrder(BaseModel):
 
 
 def read_for(order: RowOrder, columns: list[str], delivered: list[str]) -> list[str]:
-    """The delivered columns that have to be read to make the asked ones."""
-    asked = [name for name in columns if name not in order.made]
+    """Return the delivered columns that have to be read to make the requested ones."""
+    requested = [name for name in columns if name not in order.made]
     needed = [order.by] if order.by else delivered[:1]
-    return list(dict.fromkeys([*asked, *(needed if order.by or not asked else [])]))
+    return list(dict.fromkeys([*requested, *(needed if order.by or not requested else [])]))
 
 
 def with_order(table: pl.DataFrame, order: RowOrder) -> pl.DataFrame:
-    """All rows of a file, with what the order makes: Int64 `number` from 1, and Datetime('us', 'UTC') `moment`.
+    """Return all rows of a file, with what the order makes: Int64 `number` from 1, and Datetime('us', 'UTC') `moment`.
 
     The moment is that of `start` for number 1 and a `step` later for each number.
 

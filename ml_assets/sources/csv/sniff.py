@@ -1,4 +1,4 @@
-"""How a CSV file is written, told from its bytes: DuckDB's sniffer, and what the reader then makes of it."""
+"""How a CSV file is written, inferred from its bytes: DuckDB's sniffer, and what the reader then makes of it."""
 
 import codecs
 import re
@@ -16,7 +16,7 @@ _NAMED = re.compile(rb"sep=([,;\t|])\r?[\n\r]", re.IGNORECASE)
 
 
 def sniff_dialect(data: bytes) -> CsvDialect:
-    """The dialect of a file, as far as it is not in how numbers and truth are written.
+    """Return the dialect of a file, as far as it is not in how numbers and truth are written.
 
     Of what DuckDB finds, RFC 4180, and the usual delimiters with backslashes, the first is taken by which the file can
     be read, with more than one column if there is such; if by none, RFC 4180, by which the reader says what is wrong.
@@ -33,7 +33,7 @@ def sniff_dialect(data: bytes) -> CsvDialect:
         plain.model_copy(update={"delimiter": sign, "escape": escape}) for escape in ("", "\\") for sign in ";\t|,"
     ]
     candidates = [*_sniffed(text, plain), plain, *others, plain.model_copy(update={"quote": ""})]
-    sizes = {place: size for place, one in enumerate(candidates) if (size := _size(data, one)) != (0, 0)}
+    sizes = {place: size for place, candidate in enumerate(candidates) if (size := _size(data, candidate)) != (0, 0)}
     if not sizes:
         return plain
     best = next((place for place, (columns, _) in sizes.items() if columns > 1), min(sizes))
@@ -44,14 +44,14 @@ def sniff_dialect(data: bytes) -> CsvDialect:
 
 
 def describe_dialect(dialect: CsvDialect) -> str:
-    """What was told, for a comment; empty where the file is as RFC 4180 says."""
-    told = dialect.model_dump(exclude_defaults=True)
-    if not told:
+    """Return what was inferred, for a comment; empty where the file is as RFC 4180 says."""
+    differences = dialect.model_dump(exclude_defaults=True)
+    if not differences:
         return ""
     assumed = ""
     if dialect.encoding == "cp1252":
         assumed = " The bytes are no UTF-8: the encoding of Western Europe is assumed."
-    return f"Told from the sample: {', '.join(told)}.{assumed}"
+    return f"Told from the sample: {', '.join(differences)}.{assumed}"
 
 
 def _encoding(data: bytes) -> str:
@@ -77,7 +77,7 @@ def _single_byte(data: bytes) -> str:
 
 
 def _sniffed(text: bytes, plain: CsvDialect) -> list[CsvDialect]:
-    """What DuckDB finds in the first megabyte, or nothing."""
+    """Return what DuckDB finds in the first megabyte, or nothing."""
     import duckdb
 
     start = text[:_SNIFFED_BYTES]
@@ -96,16 +96,16 @@ def _sniffed(text: bytes, plain: CsvDialect) -> list[CsvDialect]:
     if sniffed is None:
         return []
     delimiter, quote, escape, skip = sniffed
-    found = {"delimiter": delimiter, "skip_lines": skip, "quote": '"' if quote == _EMPTY else quote}  # none was seen
-    found["escape"] = "" if escape in (_EMPTY, quote) else escape
+    fields = {"delimiter": delimiter, "skip_lines": skip, "quote": '"' if quote == _EMPTY else quote}  # none was seen
+    fields["escape"] = "" if escape in (_EMPTY, quote) else escape
     try:
-        return [CsvDialect(**plain.model_dump() | found)]
+        return [CsvDialect(**plain.model_dump() | fields)]
     except ValueError:
         return []
 
 
 def _size(data: bytes, dialect: CsvDialect) -> tuple[int, int]:
-    """How many columns and rows the file has by this dialect; 0 and 0 if it cannot be read by it."""
+    """Return how many columns and rows the file has by this dialect; 0 and 0 if it cannot be read by it."""
     try:
         file = open_csv(data, dialect)
         return len(file.names), file.read(file.names[:1]).height

@@ -1,4 +1,4 @@
-"""Databases, known by the environment variable that holds their connection URL. What the URL holds is never told."""
+"""Databases, known by the environment variable that holds their connection URL. What the URL holds is never shown."""
 
 import os
 import re
@@ -68,12 +68,12 @@ class Database:
         """Return the columns of `rows`, a table or a query in brackets with a name; raises as `run` does."""
         return self._within(lambda connection: self.kind.stored_columns(connection, rows))
 
-    def _within(self, ask: Callable[[Any], _Answer]) -> _Answer:
+    def _within(self, use: Callable[[Any], _Answer]) -> _Answer:
         reached = False
         try:
             with closing(self.kind.connect(self._target)) as connection:
                 reached = True
-                return ask(connection)
+                return use(connection)
         except DeliveryFault:
             raise
         # A panic inside Polars derives from BaseException.

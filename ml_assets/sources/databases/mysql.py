@@ -47,7 +47,7 @@ class MySql(DatabaseKind):
     def run(self, connection: Any, query: str) -> pl.DataFrame:
         with connection.cursor() as cursor:
             cursor.execute(query)
-            # Whether a number has a sign, and a text is bytes, is told nowhere else.
+            # Whether a number has a sign, and a text is bytes, shows nowhere else.
             rows, fields = cursor.fetchall(), cursor._result.fields
         columns = list(zip(*rows, strict=True)) or [()] * len(fields)
         return pl.DataFrame([_typed(field, values) for field, values in zip(fields, columns, strict=True)])
@@ -112,6 +112,6 @@ def _typed(field: Any, values: tuple) -> pl.Series:
 
 
 def _or_none(texts: pl.Series, moments: pl.Series) -> pl.Series:
-    """The moments; for 0000-00-00 and 2024-00-00, which are none, one that no calendar has."""
+    """Return the moments; for 0000-00-00 and 2024-00-00, which are none, one that no calendar has."""
     never = pl.Series([-(2**31) + 1 if moments.dtype == pl.Date else -(2**63) + 1]).cast(moments.to_physical().dtype)
     return moments.zip_with(moments.is_not_null() | texts.is_null(), never.cast(moments.dtype))

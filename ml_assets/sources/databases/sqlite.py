@@ -48,7 +48,7 @@ _EXACT = 2**53
 
 
 def _typed(name: str, values: tuple) -> pl.Series:
-    """The values in the one type that they all have; numbers beside texts, or too large to be floats, are texts."""
+    """Return the values in the type that all have; numbers beside texts, or too large to be floats, are texts."""
     kinds = set(map(type, values)) - {type(None)}
     if bytes in kinds:
         return pl.Series(name, [_as_bytes(value) for value in values], pl.Binary)

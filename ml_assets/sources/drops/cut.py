@@ -22,7 +22,7 @@ class Span:
 
 
 def spans(names: Sequence[str], drops: Drops, dtype: pl.DataType) -> list[Span]:
-    """The spans that drops take, one for each stretch of drops without a gap.
+    """Return the spans that drops take, one for each stretch of drops without a gap.
 
     Args:
         dtype: what the contract declares for the column that drops are cut by.
@@ -37,7 +37,7 @@ def spans(names: Sequence[str], drops: Drops, dtype: pl.DataType) -> list[Span]:
 
 
 def declared_span(drops: Drops, dtype: pl.DataType) -> Span:
-    """The span of all declared drops."""
+    """Return the span of all declared drops."""
     end = None if drops.end is None else _moment(drop_start(drops.grain, drops.end), drops, dtype)
     return Span(_moment(drop_start(drops.grain, drops.first), drops, dtype), end)
 
@@ -48,7 +48,7 @@ def _moment(wall_clock: datetime, drops: Drops, dtype: pl.DataType) -> datetime:
 
 
 def check_cuttable(column: str, dtype: pl.DataType, drops: Drops) -> None:
-    """Raises DeliveryFault if a column of this type cannot tell which drop a row belongs to."""
+    """Raise DeliveryFault if a column of this type cannot tell which drop a row belongs to."""
     if dtype == pl.Datetime or (dtype == pl.Date and drops.grain != "hourly"):
         return
     raise DeliveryFault(
@@ -60,7 +60,7 @@ def check_cuttable(column: str, dtype: pl.DataType, drops: Drops) -> None:
 
 
 def period_starts(moments: pl.Series, drops: Drops) -> pl.Series:
-    """The wall-clock start (Datetime) of the drop that each date or moment lies in; null where there is none.
+    """Return the wall-clock start (Datetime) of the drop that each date or moment lies in; null where there is none.
 
     Moments with a zone are looked at in the zone of `drops`.
 
@@ -85,12 +85,12 @@ def check_placed(drops: Drops, rows: int, unknown: int) -> None:
 
 
 def drop_names(starts: pl.Series, drops: Drops) -> list[str]:
-    """The names of the drops that begin at `starts`, each once, in order."""
+    """Return the names of the drops that begin at `starts`, each once, in order."""
     return [name_at(drops.grain, start) for start in starts.drop_nulls().unique().sort()]
 
 
 def lies_outside(moments: pl.Series, name: str, drops: Drops) -> pl.Series:
-    """Boolean per row: the date or moment lies in another drop than `name`; False where there is none.
+    """Return a Boolean per row: the date or moment lies in another drop than `name`; False where there is none.
 
     Raises:
         DeliveryFault: the type tells no drops.
@@ -99,5 +99,5 @@ def lies_outside(moments: pl.Series, name: str, drops: Drops) -> pl.Series:
 
 
 def as_starts(starts: list[datetime]) -> pl.Series:
-    """Starts of drops in the type of `period_starts`."""
+    """Return starts of drops in the type of `period_starts`."""
     return pl.Series(starts, dtype=pl.Datetime("us"))

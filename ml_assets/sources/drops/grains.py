@@ -46,7 +46,7 @@ GRAINS: dict[str, Grain] = {
 
 
 def is_name(grain: str, name: str) -> bool:
-    """Whether a drop of this grain can bear the name."""
+    """Return whether a drop of this grain can bear the name."""
     if grain == WHOLE:
         return name == WHOLE
     try:
@@ -56,7 +56,7 @@ def is_name(grain: str, name: str) -> bool:
 
 
 def name_at(grain: str, moment: datetime) -> str:
-    """Name of the drop that the moment's wall-clock time lies in."""
+    """Return the name of the drop that the moment's wall-clock time lies in."""
     if grain == "weekly":
         moment -= timedelta(days=moment.weekday())
     if grain == "quarterly":
@@ -65,7 +65,7 @@ def name_at(grain: str, moment: datetime) -> str:
 
 
 def drop_start(grain: str, name: str) -> datetime:
-    """The drop's first moment, as wall-clock time.
+    """Return the drop's first moment, as wall-clock time.
 
     Raises:
         ValueError: no drop of this grain bears the name, or the source is not cut.
@@ -76,7 +76,7 @@ def drop_start(grain: str, name: str) -> datetime:
 
 
 def drop_end(grain: str, name: str) -> datetime:
-    """The first moment after the drop, as wall-clock time; raises ValueError as `drop_start` does."""
+    """Return the first moment after the drop, as wall-clock time; raises ValueError as `drop_start` does."""
     start = drop_start(grain, name)
     if grain in _MONTHS:
         months = start.month - 1 + _MONTHS[grain]
@@ -85,12 +85,12 @@ def drop_end(grain: str, name: str) -> datetime:
 
 
 def following(grain: str, name: str) -> str:
-    """Name of the next drop."""
+    """Return the name of the next drop."""
     return name_at(grain, drop_end(grain, name))
 
 
 def names_between(grain: str, start: str, end: str) -> list[str]:
-    """Names from `start` to before `end`."""
+    """Return the names from `start` to before `end`."""
     names = []
     while start < end:
         names.append(start)
@@ -99,18 +99,18 @@ def names_between(grain: str, start: str, end: str) -> list[str]:
 
 
 def stretches(grain: str, names: Sequence[str]) -> list[list[str]]:
-    """The names in order, in lists of such as follow one another without a gap."""
-    found: list[list[str]] = []
+    """Return the names in order, in lists of such as follow one another without a gap."""
+    runs: list[list[str]] = []
     for name in sorted(names):
-        if found and grain != WHOLE and following(grain, found[-1][-1]) == name:
-            found[-1].append(name)
+        if runs and grain != WHOLE and following(grain, runs[-1][-1]) == name:
+            runs[-1].append(name)
         else:
-            found.append([name])
-    return found
+            runs.append([name])
+    return runs
 
 
 def has_ended(grain: str, name: str, time_zone: str, now: float) -> bool:
-    """Whether the drop is over at `now` (seconds since 1970), in its own zone and in UTC.
+    """Return whether the drop is over at `now` (seconds since 1970), in its own zone and in UTC.
 
     Schedulers and prediction times count drops in UTC, whatever zone the rows are cut in.
     """

@@ -63,7 +63,7 @@ class Drops(BaseModel):
         return self
 
     def expects(self, name: str) -> bool:
-        """Whether a drop of this name is declared."""
+        """Return whether a drop of this name is declared."""
         if self.grain == WHOLE or not is_name(self.grain, name):
             return name == self.grain == WHOLE
         return name >= self.first and (self.end is None or name < self.end)

@@ -76,5 +76,5 @@ def unlistable(address: str) -> DeliveryFault:
 
 
 def _protocols(filesystem: Any) -> set[str]:
-    spoken = filesystem.protocol
-    return {spoken} if isinstance(spoken, str) else set(spoken)
+    protocols = filesystem.protocol
+    return {protocols} if isinstance(protocols, str) else set(protocols)

@@ -40,7 +40,7 @@ class ParquetReader(SourceReader):
     def sample(self, spec: SourceSpec, names: Sequence[str] | None) -> SampledRows:
         """Return all rows; files whose columns or types differ are refused: no contract says yet what they become."""
         requests = [LoadRequest(spec, [name], {}, []) for name in names or [""]]
-        return SampledRows([all_columns(lambda one: _load(one.address, one, ()), request) for request in requests])
+        return SampledRows([all_columns(lambda part: _load(part.address, part, ()), request) for request in requests])
 
     def recognizes(self, folder: Path) -> bool:
         return not is_delta_folder(folder) and next(folder.rglob("*.parquet"), None) is not None

@@ -106,7 +106,7 @@ class SourceReader(ABC):
         return file_token(locate(spec.where), now, settle)
 
     def drop_states(self, spec: SourceSpec, schema: Schema) -> Mapping[str, str] | None:
-        """Return drop -> a text that changes when rows of it do; None where that cannot be told drop by drop.
+        """Return drop -> a text that changes when rows of it do; None where that is not known drop by drop.
 
         It is called for a source whose drops share one place, when `state` is not what it was.
 

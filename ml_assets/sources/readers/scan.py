@@ -54,7 +54,7 @@ def collect(scan: Scan, request: LoadRequest, optional: Collection[str]) -> Tabl
 def _only(
     frame: pl.LazyFrame, stored: pl.Schema, names: Sequence[str], drops: Drops, schema: Mapping[str, pl.DataType]
 ) -> pl.LazyFrame:
-    """The rows that lie in the drops, or of which that cannot be told from the stored type."""
+    """Return the rows that lie in the drops, or of which the stored type does not say."""
     column, declared = drops.cut_column, schema.get(drops.cut_column)
     if declared is None or column not in stored:
         return frame

@@ -57,7 +57,7 @@ class SqlReader(SourceReader):
         return list(self.drop_states(spec, schema))
 
     def state(self, spec: SourceSpec, now: float, settle: float) -> str | None:
-        """Return the state of all rows where it costs little; otherwise each drop's own is asked for every time."""
+        """Return the state of all rows where it costs little; otherwise each drop's own is queried every time."""
         del now, settle
         return _state(spec) if spec.drops.grain == WHOLE or spec.where.changed else ""
 

@@ -1,4 +1,4 @@
-"""How the values of one column are written, where that is not told by the values themselves."""
+"""How the values of one column are written, where the values themselves leave it open."""
 
 import re
 from datetime import UTC, datetime
@@ -106,12 +106,12 @@ class ColumnFormat(BaseModel):
 
     @property
     def _added(self) -> str:
-        found = self._directives
-        if found & {"F", "D", "s", "j", "U", "W", "V"}:
+        given = self._directives
+        if given & {"F", "D", "s", "j", "U", "W", "V"}:
             return ""
-        month, day = found & {"m", "b", "B", "h"}, found & {"d", "e"}
+        month, day = given & {"m", "b", "B", "h"}, given & {"d", "e"}
         return ("" if month else "%m") + ("" if day else "%d")
 
     @property
     def _directives(self) -> set[str]:
-        return {found[-1] for found in _DIRECTIVE.findall(self.format or "")}
+        return {directive[-1] for directive in _DIRECTIVE.findall(self.format or "")}

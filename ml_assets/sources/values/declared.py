@@ -17,7 +17,7 @@ UNREAD = "_unread"
 def declared_column(
     spec: SourceSpec, values: pl.Series, dtype: pl.DataType, rows: pl.Series | None = None
 ) -> tuple[pl.Series, pl.Series | None]:
-    """The column in the declared dtype, and why values of it are null that were delivered, where there are such.
+    """Return the column in the declared dtype, and why values of it are null that were delivered, where there are such.
 
     Args:
         rows: 1-based numbers of these rows in the delivered file; by default they are its first rows.
@@ -38,7 +38,7 @@ def declared_column(
 def declared_frame(
     spec: SourceSpec, table: pl.DataFrame, schema: Mapping[str, pl.DataType], rows: pl.Series | None = None
 ) -> pl.DataFrame:
-    """All columns of `schema` in its types; and `_unread` (String) where a declared column may have such values."""
+    """Return all columns of `schema` in its types; and `_unread` (String) where a value may go to quarantine."""
     columns, reasons = [], []
     for name, dtype in schema.items():
         values, reason = declared_column(spec, table[name], dtype, rows)
@@ -46,13 +46,13 @@ def declared_frame(
         reasons += [] if reason is None else [reason.alias(name)]
     frame = pl.DataFrame(columns)
     if _may_lose(spec):
-        told = pl.DataFrame(reasons).select(pl.concat_str(pl.all(), separator="; ", ignore_nulls=True)).to_series()
-        frame = frame.with_columns(told.replace("", None).alias(UNREAD))
+        texts = pl.DataFrame(reasons).select(pl.concat_str(pl.all(), separator="; ", ignore_nulls=True)).to_series()
+        frame = frame.with_columns(texts.replace("", None).alias(UNREAD))
     return frame
 
 
 def empty_frame(spec: SourceSpec, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """What `declared_frame` makes of no rows."""
+    """Return what `declared_frame` makes of no rows."""
     return pl.DataFrame(schema=dict(schema) | ({UNREAD: pl.String} if _may_lose(spec) else {}))
 
 
@@ -61,7 +61,7 @@ def _may_lose(spec: SourceSpec) -> bool:
 
 
 def cutting_column(spec: SourceSpec, values: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """The column by which rows are cut into drops: a time that goes to quarantine lies in a drop all the same."""
+    """Return the column that rows are cut by: a time that goes to quarantine lies in a drop all the same."""
     declared = spec.columns.get(values.name, ColumnFormat())
     nearest = {field: "earliest" for field in ("ambiguous", "missing") if getattr(declared, field) == "quarantine"}
     near = declared.model_copy(update=nearest)
@@ -71,21 +71,21 @@ def cutting_column(spec: SourceSpec, values: pl.Series, dtype: pl.DataType) -> p
 def _moments(
     values: pl.Series, dtype: pl.DataType, declared: ColumnFormat, rows: pl.Series | None
 ) -> tuple[pl.Series, pl.Series | None]:
-    found = as_moments(values, dtype, declared)
-    lost = found.ambiguous | found.missing
-    spoken = f"{'date' if dtype == pl.Date else 'time'} of the form {declared.format or 'YYYY-MM-DD HH:MM:SS'}"
-    check_fits(values.set(lost, None) if lost.any() else values, found.values, spoken, rows)
+    moments = as_moments(values, dtype, declared)
+    lost = moments.ambiguous | moments.missing
+    form = f"{'date' if dtype == pl.Date else 'time'} of the form {declared.format or 'YYYY-MM-DD HH:MM:SS'}"
+    check_fits(values.set(lost, None) if lost.any() else values, moments.values, form, rows)
     if not declared.may_lose:
-        return found.values, None
+        return moments.values, None
     texts = values.cast(pl.String)
     reason = pl.select(
         pl.when(lost).then(
             pl.format(
                 "{}: {} local time '{}'",
                 pl.lit(values.name),
-                pl.when(found.ambiguous).then(pl.lit("ambiguous")).otherwise(pl.lit("missing")),
+                pl.when(moments.ambiguous).then(pl.lit("ambiguous")).otherwise(pl.lit("missing")),
                 texts,
             )
         )
     ).to_series()
-    return found.values, reason
+    return moments.values, reason

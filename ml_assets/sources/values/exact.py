@@ -25,7 +25,7 @@ _PER_SECOND = {"ms": 10**3, "us": 10**6}
 
 
 def number_of_text(texts: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
-    """Each text as a number, null where the type does not hold it; and what it would become if it were forced to."""
+    """Return texts as numbers, null where the type does not hold one; and what they would become by force."""
     forced = texts.cast(dtype, strict=False)
     if dtype.is_float():
         changed = _changed_by_float(texts, forced)
@@ -37,7 +37,7 @@ def number_of_text(texts: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.
 
 
 def number_of_number(values: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
-    """Each number in another number's type, null where that does not hold it; and what it would be forced to."""
+    """Return each number in another number's type, null where that does not hold it; and what it would be forced to."""
     if values.dtype.is_decimal():
         texts = values.cast(pl.String)
         whole = texts.str.replace(_ZEROS_AFTER_POINT, "") if dtype.is_integer() else texts
@@ -57,31 +57,33 @@ def number_of_number(values: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, 
 
 
 def text_of_number(values: pl.Series) -> pl.Series:
-    """Whole numbers, which may be too large for every other type, as their digits."""
+    """Return whole numbers, which may be too large for every other type, as their digits."""
     return values.cast(pl.String)
 
 
 def text_of_time(times: pl.Series) -> pl.Series:
-    """Times of day in ISO 8601, such as 08:30:00 or 08:30:00.500."""
+    """Return times of day in ISO 8601, such as 08:30:00 or 08:30:00.500."""
     return times.dt.to_string("%H:%M:%S%.f")
 
 
 def in_unit(values: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
-    """Moments or durations in the unit and zone of another type, null where a part of a second would be lost; and what
-    they would be forced to."""
+    """Return moments or durations in another type's unit and zone, and what they would become by force.
+
+    Where a part of a second would be lost the first is null.
+    """
     forced = values.cast(dtype, strict=False)
     same = forced.dt.cast_time_unit(unit_of(values.dtype)).to_physical() == values.to_physical()
     return _without(forced, ~same), forced
 
 
 def day_of(times: pl.Series) -> pl.Series:
-    """Times without a zone as their dates; null for all but midnight."""
+    """Return times without a zone as their dates; null for all but midnight."""
     days = times.dt.date()
     return _without(days, days.cast(times.dtype) != times)
 
 
 def in_calendar(moments: pl.Series) -> pl.Series:
-    """Dates or moments of the years 1 to 9999; null for all others, which no program can name."""
+    """Return dates or moments of the years 1 to 9999; null for all others, which no program can name."""
     if moments.dtype != pl.Date and unit_of(moments.dtype) == "ns":  # which end in 2262
         return moments
     per_day = 1 if moments.dtype == pl.Date else 86_400 * _PER_SECOND[unit_of(moments.dtype)]
@@ -91,7 +93,7 @@ def in_calendar(moments: pl.Series) -> pl.Series:
 
 
 def has_finer(texts: pl.Series, unit: str) -> pl.Series:
-    """Whether a text tells more of a second than the unit holds."""
+    """Return whether a text tells more of a second than the unit holds."""
     return texts.str.contains(_FRACTION_BEYOND[unit])
 
 
@@ -115,17 +117,17 @@ def _changed_by_float(texts: pl.Series, forced: pl.Series) -> pl.Series:
 
 
 def _differs(digits: pl.Series, numbers: pl.Series) -> pl.Series:
-    """Whether a number, which is whole, is another than its digits say."""
+    """Return whether a number, which is whole, is another than its digits say."""
     whole = digits.str.replace(_ZEROS_AFTER_POINT, "")
-    said, is_now = whole.cast(pl.Int128, strict=False), numbers.cast(pl.Int128, strict=False)
-    differs = (said != is_now).fill_null(True)
+    written, is_now = whole.cast(pl.Int128, strict=False), numbers.cast(pl.Int128, strict=False)
+    differs = (written != is_now).fill_null(True)
     for place in (differs & (numbers.abs() >= 2.0**126)).arg_true():  # larger than any whole number of Polars
         differs[place] = Decimal(digits[place]) != Decimal(numbers[place])
     return differs
 
 
 def _cut_off(texts: pl.Series, scale: int) -> pl.Series:
-    """Whether a text has digits after the point beyond those of a Decimal."""
+    """Return whether a text has digits after the point beyond those of a Decimal."""
     cut = texts.str.contains(rf"\.\d{{{scale}}}\d*[1-9]")
     for place in texts.str.contains("[eE]").fill_null(False).arg_true():  # as no exact number is usually written
         cut[place] = _places(texts[place]) > scale
@@ -133,11 +135,11 @@ def _cut_off(texts: pl.Series, scale: int) -> pl.Series:
 
 
 def _places(text: str) -> int:
-    """How many digits after the point a number has when it is written without an exponent."""
+    """Return how many digits after the point a number has when it is written without an exponent."""
     try:
         number = Decimal(text).as_tuple()
     except InvalidOperation:
-        return 0  # no number, which the cast has told already
+        return 0  # no number, which the cast has shown already
     significant = "".join(map(str, number.digits)).rstrip("0")
     return len(significant) - len(number.digits) - int(number.exponent) if significant else 0
 

@@ -27,7 +27,7 @@ class Moments:
 
 
 def as_moments(given: pl.Series, dtype: pl.DataType, declared: ColumnFormat) -> Moments:
-    """The dates or times of a column in the type that the contract declares.
+    """Return the dates or times of a column in the type that the contract declares.
 
     Args:
         given: texts, or values with a type of their own: whole numbers for a format that counts, dates, and times
@@ -55,7 +55,7 @@ def as_moments(given: pl.Series, dtype: pl.DataType, declared: ColumnFormat) -> 
 
 
 def misfit(dtype: pl.DataType, declared: ColumnFormat) -> str | None:
-    """Why values written so cannot become what the contract declares; None where they can."""
+    """Return why values written so cannot become what the contract declares; None where they can."""
     if declared.unit:
         return None if dtype.is_numeric() else f"a number with a unit does not become {dtype}"
     zoned = zone_of(dtype) is not None
@@ -73,7 +73,7 @@ def misfit(dtype: pl.DataType, declared: ColumnFormat) -> str | None:
 
 
 def _clock(given: pl.Series, declared: ColumnFormat) -> pl.Series:
-    """Wall-clock times (of UTC, where the values tell a moment): Datetime('us')."""
+    """Return wall-clock times (of UTC, where the values tell a moment): Datetime('us')."""
     if declared.format in EPOCHS:
         return _counted(given, EPOCHS[declared.format])
     if given.dtype == pl.Date:
@@ -114,7 +114,7 @@ def _first_that_fits(texts: pl.Series, patterns: tuple[str, ...]) -> pl.Series:
 
 
 def _dates(given: pl.Series, declared: ColumnFormat) -> pl.Series:
-    """Whether a value is a date without a time."""
+    """Return whether a value is a date without a time."""
     if declared.format is None and given.dtype == pl.String:
         return (given.str.len_chars() == len("2024-01-31")).fill_null(False)
     return pl.repeat(declared.is_date or given.dtype == pl.Date, len(given), eager=True)

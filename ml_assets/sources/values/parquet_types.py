@@ -15,7 +15,7 @@ _MILLISECONDS_A_DAY = 86_400_000
 
 
 def columns_of_kind(file: Any, kind: str) -> list[str]:
-    """The top-level columns of a Parquet file (a path or its bytes) of a logical type, INTERVAL or UUID.
+    """Return the top-level columns of a Parquet file (a path or its bytes) of a logical type, INTERVAL or UUID.
 
     Of a file that is none there are none.
     """
@@ -31,26 +31,26 @@ def columns_of_kind(file: Any, kind: str) -> list[str]:
 
 
 def read_around_intervals(files: Sequence[Any], columns: list[str] | None = None) -> tuple[pl.DataFrame, list[str]]:
-    """The columns (None: all) of files that have an INTERVAL, and the names of all columns of the first.
+    """Return the columns (None: all) of files that have an INTERVAL, and the names of all columns of the first.
 
     Raises:
-        DeliveryFault: an asked INTERVAL has months, which differ in length.
+        DeliveryFault: a requested INTERVAL has months, which differ in length.
     """
     import pyarrow.parquet as pq
 
     names = pq.read_schema(_opened(files[0])).names
-    asked = names if columns is None else [name for name in columns if name in names]
-    return pl.concat(list(_frames(files, asked)), how="vertical_relaxed"), names
+    requested = names if columns is None else [name for name in columns if name in names]
+    return pl.concat(list(_frames(files, requested)), how="vertical_relaxed"), names
 
 
 def plain_frame(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame without labels on what its values mean, such as that a text is JSON or a number."""
+    """Return the frame without labels on what its values mean, such as that a text is JSON or a number."""
     labelled = [name for name, dtype in frame.schema.items() if isinstance(dtype, BaseExtension)]
     return frame.with_columns(pl.col(labelled).ext.storage()) if labelled else frame
 
 
 def text_of_uuid(values: pl.Series) -> pl.Series:
-    """Sixteen bytes each as the text that everybody writes, such as 123e4567-e89b-12d3-a456-426655440000."""
+    """Return sixteen bytes each as the text that everybody writes, such as 123e4567-e89b-12d3-a456-426655440000."""
     return values.bin.encode("hex").str.replace(f"^{_UUID}$", "$1-$2-$3-$4-$5")
 
 
@@ -72,7 +72,7 @@ def _frames(files: Sequence[Any], columns: list[str]) -> Iterator[pl.DataFrame]:
 
 
 def _durations(intervals: pl.Series) -> pl.Series:
-    """Months, days and milliseconds, three little-endian numbers of four bytes each, as a Duration."""
+    """Return months, days and milliseconds, three little-endian numbers of four bytes each, as a Duration."""
     present = intervals.drop_nulls()
     numbers = np.frombuffer(b"".join(present.to_list()), "<u4").reshape(-1, 3).astype(np.int64)
     if numbers[:, 0].any():

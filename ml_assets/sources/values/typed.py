@@ -24,7 +24,7 @@ _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 
 
 def typed_column(values: pl.Series, dtype: pl.DataType, rows: pl.Series | None = None) -> pl.Series:
-    """The column in the declared dtype.
+    """Return the column in the declared dtype.
 
     Args:
         values: texts (CSV) or values with a type of their own (Parquet).
@@ -38,14 +38,14 @@ def typed_column(values: pl.Series, dtype: pl.DataType, rows: pl.Series | None =
     if isinstance(values.dtype, pl.Categorical | pl.Enum):
         values = values.cast(pl.String)
     converted, forced = _parsed(values, dtype) if values.dtype == pl.String else _converted(values, dtype)
-    check_fits(values, converted, _spoken(dtype), rows, forced)
+    check_fits(values, converted, _describe(dtype), rows, forced)
     return converted
 
 
 def check_fits(
     values: pl.Series,
     converted: pl.Series,
-    spoken: str,
+    form: str,
     rows: pl.Series | None = None,
     forced: pl.Series | None = None,
 ) -> None:
@@ -59,7 +59,7 @@ def check_fits(
         row = first + 1 if rows is None else rows[first]
         raise DeliveryFault(
             "wrong type",
-            f"{_shown(values, first)} in data row {row} is no {spoken}{_would_be(forced, first)}",
+            f"{_shown(values, first)} in data row {row} is no {form}{_would_be(forced, first)}",
             _remedy(values, first),
             column=values.name,
             row=row,
@@ -67,7 +67,7 @@ def check_fits(
 
 
 def _parsed(texts: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series | None]:
-    """The texts in the type, null where they do not fit; and what a number that does not fit would become."""
+    """Return the texts in the type, null where they do not fit; and what a number that does not fit would become."""
     if dtype == pl.String:
         return texts, None
     if dtype == pl.Boolean:
@@ -122,7 +122,7 @@ def _converted(values: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Ser
 
 
 def _has_no_other_type(given: pl.DataType) -> bool:
-    """Whether whole numbers of this type are too large for any type of a contract but text."""
+    """Return whether whole numbers of this type are too large for any type of a contract but text."""
     return given in (pl.UInt64, pl.Int128, pl.UInt128) or (isinstance(given, pl.Decimal) and given.scale == 0)
 
 
@@ -130,14 +130,14 @@ def _no_such_conversion(values: pl.Series, dtype: pl.DataType) -> DeliveryFault:
     given = "text" if values.dtype == pl.String else str(values.dtype)
     return DeliveryFault(
         "wrong type",
-        f"{given} does not become {_spoken(dtype)}",
+        f"{given} does not become {_describe(dtype)}",
         "correct the delivery or change the contract",
         column=values.name,
     )
 
 
 def _shown(values: pl.Series, place: int) -> str:
-    """A value as a person would write it, also where Python has no word for it."""
+    """Return a value as a person would write it, also where Python has no word for it."""
     if _is_impossible(values, place):
         return "a moment that no calendar has, such as infinity or 0000-00-00,"
     if values.dtype in (pl.Date, pl.Datetime, pl.Time):
@@ -160,7 +160,7 @@ def _would_be(forced: pl.Series | None, place: int) -> str:
     return f": it would become {_shown(forced, place)}"
 
 
-def _spoken(dtype: pl.DataType) -> str:
+def _describe(dtype: pl.DataType) -> str:
     if isinstance(dtype, pl.Datetime):
         return "ISO 8601 moment with an offset" if dtype.time_zone else "ISO 8601 time without an offset"
     if isinstance(dtype, pl.Decimal):
