@@ -15,7 +15,8 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 from schemathesis.config import SchemathesisConfig
 
-from ml_assets.serving.http.app import Limits, make_app
+from ml_assets.serving.http.app import make_app
+from ml_assets.serving.http.limits import Limits
 
 pytestmark = pytest.mark.slow
 

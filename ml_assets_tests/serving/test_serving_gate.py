@@ -22,10 +22,10 @@ def test_latency_is_that_of_single_rows_after_the_warm_up(models, rows, name):
 
 
 def test_every_row_is_asked_about_as_a_request(models, rows, monkeypatch):
-    from ml_assets.serving.prediction import feature_answers
+    from ml_assets.serving.protocols import mlflow_scoring
 
-    read, bodies = feature_answers.read_json, []
-    monkeypatch.setattr(feature_answers, "read_json", lambda body: bodies.append(bytes(body)) or read(body))
+    read, bodies = mlflow_scoring.read_json, []
+    monkeypatch.setattr(mlflow_scoring, "read_json", lambda body: bodies.append(bytes(body)) or read(body))
     ticks = count()
     measure_latency(models["late"], rows.head(3), requests=4, clock=lambda: float(next(ticks)))
     assert len(bodies) == WARM_UP + 4

@@ -11,7 +11,8 @@ import pytest
 import uvicorn
 
 from ml_assets.scoring.predictor import Predictor
-from ml_assets.serving.http.app import Limits, make_app
+from ml_assets.serving.http.app import make_app
+from ml_assets.serving.http.limits import Limits
 
 ROW = {"km": 12.5, "express": False, "courier": "bob"}
 BODY = json.dumps({"instances": [ROW]}).encode()

@@ -7,10 +7,13 @@ import pytest
 from openapi_spec_validator import validate
 
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.serving.declared import RequestField, ServedModel
-from ml_assets.serving.http.docs_page import ask_for_key, render_docs
-from ml_assets.serving.http.json_schemas import example_row, field_schema
-from ml_assets.serving.http.openapi import DescribedServer, describe, described
+from ml_assets.serving.declared import OnlineView, RequestField, ServedModel
+from ml_assets.serving.http.docs import ASSETS, page, read_asset
+from ml_assets.serving.http.limits import Limits
+from ml_assets.serving.http.openapi import describe, described_model
+from ml_assets.serving.protocols.adapter import ProtocolLimits
+from ml_assets.serving.protocols.fields import example_row, json_schema, row_record
+from ml_assets.serving.protocols.registry import http_protocols
 from ml_assets.serving.rollout.champions import Champions
 
 FIELDS = [
@@ -35,10 +38,11 @@ LATE = ServedModel(name="late", key=["parcel"], time="due", fields=FIELDS, views
 @pytest.fixture
 def description(registry):
     models = [
-        described(served, LATE if served.name == "late" else None) for served in Champions(registry, ["late", "mood"])
+        described_model(served, LATE if served.name == "late" else None)
+        for served in Champions(registry, ["late", "mood"])
     ]
-    server = DescribedServer("1.2", body=10_000, rows=50, keys=True, pushes={"courier_history": FIELDS[:2]})
-    return describe(server, models)
+    online = {"courier_history": OnlineView(view=VIEW, fields=FIELDS[:2])}
+    return describe(models, http_protocols(ProtocolLimits(rows=50)), online, Limits(10_000, 50, keys=("00",)))
 
 
 def test_it_is_valid_openapi(description):
@@ -50,7 +54,8 @@ def test_it_is_valid_openapi(description):
 
 def test_one_model_alone_has_invocations_and_a_replay_its_moment(registry):
     (served,) = Champions(registry, ["late"])
-    told = describe(DescribedServer("1", 10, 5, replay=True), [described(served, LATE)])
+    protocols = http_protocols(ProtocolLimits(rows=5, replay=True))
+    told = describe([described_model(served, LATE)], protocols, {}, Limits(10, 5, replay=True))
     validate(told)
     body = told["paths"]["/v1/models/late/predict"]["post"]["requestBody"]["content"]["application/json"]
     assert body["schema"]["required"] == ["rows", "as_of"]
@@ -85,8 +90,9 @@ def loosened(schema):
     ],
 )
 def test_a_field_is_described_by_type_and_contract(field, good, bad):
+    row = json_schema(row_record("row", [FIELDS[field]]))
     check = jsonschema.Draft202012Validator(
-        field_schema(FIELDS[field]), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+        row["properties"][FIELDS[field].name], format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
     )
     assert [check.is_valid(value) for value in good] == [True] * len(good)
     refused = [value for value in bad if not check.is_valid(value)]
@@ -99,14 +105,33 @@ def test_an_example_row_has_every_field():
     }  # fmt: skip
 
 
-def test_the_page_stands_alone_and_escapes_what_was_declared(description):
-    page = render_docs(description)
-    assert not re.findall(r"""(?:src|href)=["'](?!#|data:,|/openapi\.json)""", page)
-    assert "@import" not in page
-    assert "url(" not in page
-    assert "<b>)" not in page
-    assert "[0-9]{4}|&lt;b&gt;" in page
-    assert page.count("<article") == sum(len(set(item) - {"parameters"}) for item in description["paths"].values())
-    for told in ("Who brings it.", "0 to 2500", "&#34;ann&#34;, &#34;bob&#34;", "Bearer", "/v1/push/courier_history"):
-        assert told in page
-    assert 'type="password"' in ask_for_key()
+def test_what_was_declared_is_described(description):
+    body = description["paths"]["/v1/models/late/predict"]["post"]["requestBody"]["content"]["application/json"]
+    row = body["schema"]["properties"]["rows"]["items"]["properties"]
+    assert row["courier"]["description"] == "Who brings it."
+    assert row["postcode"]["pattern"] == "^(?:[0-9]{4}|<b>)"
+    assert "/v1/push/courier_history" in description["paths"]
+    assert description["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
+
+
+def test_each_model_is_described_by_its_own_features(description):
+    late, mood = (
+        description["paths"][f"/v2/models/{name}/infer"]["post"]["responses"]["200"]["content"]["application/json"]
+        for name in ("late", "mood")
+    )
+    names = [
+        [one["properties"]["name"]["const"] for one in told["schema"]["properties"]["outputs"]["items"]["anyOf"]]
+        for told in (late, mood)
+    ]
+    assert names == [
+        ["score", "prediction"],
+        ["score", "prediction", "probability_calm", "probability_cross", "probability_glad"],
+    ]
+
+
+def test_the_page_loads_nothing_from_elsewhere():
+    loaded = re.findall(r"""(?:src|href)=["']([^"']*)""", page())
+    assert [one for one in loaded if one != "data:,"] == [f"/docs/{name}" for name in (
+        "swagger-ui.css", "docs.css", "swagger-ui-bundle.js", "docs.js")]  # fmt: skip
+    assert all(len(read_asset(name)[0]) > 100 for name in ASSETS)
+    assert 'type="password"' in page()

@@ -14,7 +14,9 @@ import uvicorn
 from starlette.testclient import TestClient
 from tritonclient import http as triton
 
-from ml_assets.serving.http.app import Limits, hashed_keys, make_app
+from ml_assets.serving.http.app import make_app
+from ml_assets.serving.http.keys import hashed_keys
+from ml_assets.serving.http.limits import Limits
 from ml_assets.training.scored import scored
 
 ROW = {"km": 12.5, "express": False, "courier": "bob"}

@@ -20,7 +20,8 @@ from ml_assets.online.stores.protocol import StoreUnavailable
 from ml_assets.online.values.record import microseconds
 from ml_assets.scoring.predictor import Predictor
 from ml_assets.serving.declared import Declarations, OnlineView, RequestField, ServedModel
-from ml_assets.serving.http.app import Limits, make_app
+from ml_assets.serving.http.app import make_app
+from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.log.request_log import RequestLog
 from ml_assets.serving.rollout.challenger import is_canary
 from ml_assets.serving.spec import ServingSpec

@@ -17,7 +17,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 from starlette.testclient import TestClient
 
-from ml_assets.serving.http.app import Limits, hashed_keys, make_app
+from ml_assets.serving.http.app import make_app
+from ml_assets.serving.http.keys import hashed_keys
+from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.http.telemetry import Finished, JsonLines, TextLines, access, logging_settings, write_line
 from ml_assets.serving.http.tracing import Tracing, open_tracing
 

@@ -8,7 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from ml_assets.scoring.predictor import Predictor
-from ml_assets.serving.http.app import Limits, make_app
+from ml_assets.serving.http.app import make_app
+from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.log.request_log import RequestLog
 from ml_assets.serving.rollout.challenger import is_canary
 

@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.home import Home
 from ml_assets.serving.declared import Declarations
-from ml_assets.serving.http.app import Limits, Server, hashed_keys, make_app
+from ml_assets.serving.http.app import Server, make_app
+from ml_assets.serving.http.keys import hashed_keys
+from ml_assets.serving.http.limits import Limits
 
 SERVED = "ML_ASSETS_SERVED"
 """Tells a worker process, which only inherits the environment, the file that says what to serve."""

@@ -9,8 +9,10 @@ import numpy as np
 import orjson
 import polars as pl
 
-from ml_assets.serving.prediction.exchange import Exchange, Post
-from ml_assets.serving.prediction.feature_answers import FeatureAnswers
+from ml_assets.serving.declared import Declarations
+from ml_assets.serving.prediction.answering import Answering
+from ml_assets.serving.protocols.adapter import ProtocolLimits
+from ml_assets.serving.protocols.mlflow_scoring import MlflowScoring
 from ml_assets.serving.rollout.champions import Champions
 from ml_assets.serving.rollout.choice import Choosing
 from ml_assets.training.fit import TrainedModel
@@ -18,8 +20,6 @@ from ml_assets.training.known_answers import plain_rows
 
 WARM_UP = 50
 """Requests that are not counted: the first ones pay for caches that a server has filled long since."""
-
-_HEADERS = {b"content-type": b"application/json"}
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def measure_latency(
 ) -> Latency:
     """Let a version answer single rows one after the other, in this process, as the server does it.
 
-    What is measured is the handler of the server's own route: JSON is read, the features are checked and encoded,
-    the model is asked, JSON is written. The network and the look-up of online features, which every version shares,
+    What is measured is the server's own code: JSON is read, the features are checked and encoded, the model is asked,
+    JSON is written. The network and the look-up of online features, which every version shares,
     are not in it.
 
     Args:
@@ -68,15 +68,14 @@ def measure_latency(
     if rows.is_empty():
         raise ValueError("there is no row to measure the latency with")
     name = "measured"
-    answers = FeatureAnswers(Choosing(Champions(_Alone(model), [name])), most=1, kept=False)
-    post = Post("/invocations", answers.invocations, at_once=0, name=name)
+    choosing = Choosing(Champions(_Alone(model), [name]))
+    answering = Answering(choosing, Declarations(), None, most=1, replay=False)
+    protocol = MlflowScoring(ProtocolLimits(rows=1))
     bodies = [orjson.dumps({"dataframe_records": [row]}) for row in plain_rows(rows, model.encoding)]
     seconds = []
     for body in itertools.islice(itertools.cycle(bodies), WARM_UP + requests):
         began = clock()
-        asked = Exchange(post, _HEADERS, "", 0)
-        asked.body = body
-        answers.invocations(asked)
+        protocol.write(answering.answer(protocol.read(body, {}), "measured", 0))
         seconds.append(clock() - began)
     p50, p95, p99 = np.percentile(seconds[WARM_UP:], (50, 95, 99)) * 1e3
     return Latency(float(p50), float(p95), float(p99), requests)

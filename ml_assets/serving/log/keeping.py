@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.log.request_log import Answered, LogSchema, RequestLog
-from ml_assets.serving.prediction.exchange import Exchange
-from ml_assets.serving.prediction.feature_answers import by_row
+from ml_assets.serving.prediction.messages import PredictionResponse, by_row
 from ml_assets.serving.rollout.challenger import SHADOW, Shadow
 from ml_assets.serving.rollout.champions import Champions, Served
 
@@ -48,14 +48,18 @@ class Keeping:
                 "shadow_failed": ("Requests that a challenger failed on.", lambda: shadow.failed),
             }
 
-    def keep(self, asked: Exchange, seconds: float) -> None:
-        """Take the rows of a request, without waiting for anything."""
-        rows = [self._answered(asked, at, seconds) for at in range(len(asked.scored))]
+    def keep(self, response: PredictionResponse, seconds: float) -> None:
+        """Take the rows of a response, without waiting for anything.
+
+        Args:
+            seconds: from the request to the response.
+        """
+        rows = self._answered(response, seconds)
         for row in rows:
             self._log.put(row)
-        name = asked.served.name
+        name = response.champion.name
         challenger = self._champions.challenger(name) if name in self._shadowed else None
-        if challenger is not None:
+        if challenger is not None and self._shadow is not None:
             unseen = [row for row in rows if row.version != challenger.version]
             self._shadow.put(_Trial(challenger, unseen))
 
@@ -65,24 +69,30 @@ class Keeping:
             self._shadow.close()
         self._log.close()
 
-    def _answered(self, asked: Exchange, at: int, seconds: float) -> Answered:
-        one = asked.scored[at]
-        self._know(one.served)
-        fetched = one.fetched
-        return Answered(
-            request_id=asked.request_id,
-            row=at,
-            model=one.served.name,
-            version=one.served.version,
-            role=one.role,
-            requested_at=asked.at,
-            latency=seconds,
-            given=one.given,
-            features=one.features,
-            answer=one.answer,
-            versions={} if fetched is None else fetched.versions,
-            states={} if fetched is None else fetched.states,
-        )
+    def _answered(self, response: PredictionResponse, seconds: float) -> list[Answered]:
+        features, given, fetched = response.features(), response.given, response.fetched
+        rows: list[Answered] = []
+        for part in response.parts:
+            self._know(part.served)
+            positions = range(len(part.matrix)) if part.rows is None else part.rows
+            rows += [
+                Answered(
+                    request_id=response.request_id,
+                    row=at,
+                    model=part.served.name,
+                    version=part.served.version,
+                    role=part.role,
+                    requested_at=response.at,
+                    latency=seconds,
+                    given=given[at] if given else {},
+                    features=features[at],
+                    answer=answer,
+                    versions=fetched[at].versions if fetched else {},
+                    states=fetched[at].states if fetched else {},
+                )
+                for at, answer in zip(positions, by_row(part.answer), strict=True)
+            ]
+        return sorted(rows, key=attrgetter("row")) if len(response.parts) > 1 else rows
 
     def _know(self, served: Served) -> None:
         key = (served.name, served.version)

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from ml_assets.online.values.record import microseconds
 from ml_assets.serving.declared import RequestField
 from ml_assets.serving.errors import BadRequest
 
@@ -21,7 +22,10 @@ _BOUNDS = {
     for sign in ("", "U")
     for bits in (8, 16, 32, 64)
 }
-_LARGEST = {"Float32": 3.4028235677973366e38}  # what rounds to more is infinite
+FLOAT32 = 3.4028235677973366e38
+"""Numbers from this size on are rounded to infinity as a float32."""
+
+_LARGEST = {"Float32": FLOAT32}
 UNREADABLE = 422
 """Status where a value breaks what is declared of its field."""
 
@@ -98,6 +102,14 @@ class RowReader:
         return "; ".join(told)
 
 
+def integer_bounds(field: RequestField) -> tuple[int, int]:
+    """Return the least and the largest whole number that a field takes, by its type and its contract."""
+    low, high = _BOUNDS[field.dtype]
+    low = low if field.minimum is None else max(low, math.ceil(field.minimum))
+    high = high if field.maximum is None else min(high, math.floor(field.maximum))
+    return low, high
+
+
 def read_moment(value: Any) -> datetime:
     """A moment of a request, in UTC; raises ValueError saying what it must be."""
     wanted = "a moment in ISO 8601 with its zone, such as 2013-10-05T12:00:00Z"
@@ -114,6 +126,14 @@ def read_moment(value: Any) -> datetime:
     return moment
 
 
+def read_as_of(value: Any) -> int:
+    """Read the moment that a replayed request is of, microseconds; raises BadRequest."""
+    try:
+        return microseconds(read_moment(value))
+    except ValueError as error:
+        raise BadRequest(f"as_of: must be {error}") from error
+
+
 def _broken(message: str) -> BadRequest:
     return BadRequest(message, UNREADABLE)
 
@@ -125,10 +145,7 @@ def _told(value: Any) -> str:
 
 def _reader(field: RequestField) -> Read:
     if field.kind == "integer":
-        low, high = _BOUNDS[field.dtype]
-        low = low if field.minimum is None else max(low, math.ceil(field.minimum))
-        high = high if field.maximum is None else min(high, math.floor(field.maximum))
-        return partial(_integer, low, high)
+        return partial(_integer, *integer_bounds(field))
     if field.kind == "number":
         largest = _LARGEST.get(field.dtype, math.inf)
         low = -math.inf if field.minimum is None else field.minimum

@@ -81,7 +81,8 @@ def _as_trained(declared: ServedModel, views: Sequence[FeatureViewSpec]) -> list
     own = []
     for view in views:
         request = {name: text for name, text in view.request.items() if {*columns_read(view.name, [text])} <= fields}
-        if view.table is not None and stored.get(view.name) == declaration_of(view):
+        keyed = {*view.spine_entity} <= fields
+        if view.table is not None and keyed and stored.get(view.name) == declaration_of(view):
             own.append(view.model_copy(update={"request": request}))
         elif request:
             own.append(FeatureViewSpec(name=view.name, description=view.description, request=request))

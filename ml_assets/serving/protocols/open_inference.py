@@ -1,7 +1,7 @@
 """The Open Inference Protocol, version 2 (KServe's predict protocol): tensors in, tensors out.
 
 One input per feature, of shape [rows] or [rows, 1]: FP64 or any number type, BOOL, or BYTES for text. JSON, or with
-tensors behind it in binary (Triton's extension, which its own client uses by default). Answers are JSON.
+tensors behind it in binary (Triton's extension, which its own client uses by default). Responses are JSON.
 """
 
 from collections.abc import Mapping
@@ -10,36 +10,52 @@ from typing import Any
 import numpy as np
 import orjson
 
-from ml_assets.scoring.predictor import Predictor
 from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.prediction.messages import FeatureColumns, PredictionRequest, PredictionResponse
+from ml_assets.serving.protocols.adapter import DescribedModel, HttpBinding, Interface, RequestProtocol
+from ml_assets.serving.protocols.json_body import read_json
+from ml_assets.serving.protocols.tensor_models import DATATYPES, describe_tensors
 
-HEADER_LENGTH = b"inference-header-content-length"
-_DATATYPE = {"number": "FP64", "boolean": "BOOL", "category": "BYTES"}
+HEADER_LENGTH = "header_length"
+"""Parameter: bytes of the JSON before binary tensors."""
+
 _NUMPY = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
     "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64, "FP32": np.float32, "FP64": np.float64,
 }  # fmt: skip
-_DATATYPES = ("BYTES", *_NUMPY)
 
 
-def metadata(name: str, versions: list[str], predictor: Predictor) -> dict[str, Any]:
-    """What a model takes and gives."""
-    outputs = predictor.predict(np.full((1, len(predictor.features)), np.nan, dtype=np.float32))
-    return {
-        "name": name,
-        "versions": versions,
-        "platform": f"ml_assets_{predictor.model.kind}",
-        "inputs": [
-            {"name": feature.name, "datatype": _DATATYPE[feature.kind], "shape": [-1]} for feature in predictor.features
-        ],
-        "outputs": [
-            {"name": column, "datatype": _datatype_of(values), "shape": [-1]} for column, values in outputs.items()
-        ],
-    }
+class OpenInference(RequestProtocol):
+    """Tensors in, tensors out, one for each feature and each column of the prediction."""
+
+    http = HttpBinding(
+        paths=("/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"),
+        tag="v2",
+        parameters={HEADER_LENGTH: b"inference-header-content-length"},
+    )
+
+    def read(self, body: bytes, parameters: Mapping[str, str]) -> PredictionRequest:
+        """Parse the tensors, as JSON or behind it."""
+        request, tensors = read_tensors(body, parameters.get(HEADER_LENGTH))
+        return PredictionRequest(FeatureColumns(tensors), context=request)
+
+    def write(self, response: PredictionResponse) -> bytes:
+        """Render all columns of the predictions, or those that the request asks for."""
+        champion = response.champion
+        return orjson.dumps(
+            write_tensors(champion.name, champion.version, response.request.context, response.by_column())
+        )
+
+    def describe(self, model: DescribedModel) -> Interface:
+        """Describe a tensor for each feature."""
+        return describe_tensors(model, self.limits.rows)
 
 
-def read_request(body: bytes, header_length: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The request, and its tensors by name: NumPy arrays, lists of text, or lists with nulls.
+def read_tensors(body: bytes, header_length: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parse a request, and its tensors by name: NumPy arrays, lists of text, or lists with nulls.
+
+    Args:
+        header_length: bytes of the JSON that stands before binary tensors; None where there is nothing but JSON.
 
     Raises:
         BadRequest: it is no JSON object, or a tensor is not what it says.
@@ -47,22 +63,22 @@ def read_request(body: bytes, header_length: str | None) -> tuple[dict[str, Any]
     length = len(body) if header_length is None else _length(header_length, body)
     request = read_json(body[:length])
     inputs = request.get("inputs")
-    if not isinstance(inputs, list) or not all(isinstance(one, dict) for one in inputs):
+    if not isinstance(inputs, list) or not all(isinstance(tensor, dict) for tensor in inputs):
         raise BadRequest("inputs: must be a list of tensors")
     rest, tensors = body[length:], {}
-    for one in inputs:
-        name = one.get("name")
+    for tensor in inputs:
+        name = tensor.get("name")
         if not isinstance(name, str) or name in tensors:
             raise BadRequest(f"inputs: each tensor needs a name of its own, not {name!r}")
-        if _is_one_value(one):
-            tensors[name] = one["data"]
+        if _is_one_value(tensor):
+            tensors[name] = tensor["data"]
             continue
-        rows = _rows(name, one.get("shape"))
-        datatype, size = one.get("datatype"), _binary_size(name, one, len(rest))
-        if datatype not in _DATATYPES:
-            raise BadRequest(f"inputs.{name}: datatype must be one of {', '.join(_DATATYPES)}")
+        rows = _rows(name, tensor.get("shape"))
+        datatype, size = tensor.get("datatype"), _binary_size(name, tensor, len(rest))
+        if datatype not in DATATYPES:
+            raise BadRequest(f"inputs.{name}: datatype must be one of {', '.join(DATATYPES)}")
         if size is None:
-            tensors[name] = _from_json(name, one, rows)
+            tensors[name] = _from_json(name, tensor, rows)
         else:
             tensors[name], rest = _from_bytes(name, datatype, rest[:size], rows), rest[size:]
     if rest:
@@ -70,39 +86,28 @@ def read_request(body: bytes, header_length: str | None) -> tuple[dict[str, Any]
     return request, tensors
 
 
-def write_response(name: str, version: str, request: Mapping[str, Any], answer: Mapping[str, list]) -> dict[str, Any]:
-    """The answer as tensors, all of them or those that the request asks for.
+def write_tensors(name: str, version: str, request: Mapping[str, Any], answer: Mapping[str, list]) -> dict[str, Any]:
+    """Render predictions as tensors, all of them or those that the request asks for.
 
     Raises:
         BadRequest: it asks for an output that there is none of.
     """
-    asked = request.get("outputs") or []
-    if not isinstance(asked, list) or not all(isinstance(one, dict) for one in asked):
+    wanted = request.get("outputs") or []
+    if not isinstance(wanted, list) or not all(isinstance(tensor, dict) for tensor in wanted):
         raise BadRequest("outputs: must be a list of tensors")
-    names = [str(one.get("name")) for one in asked] or list(answer)
-    unknown = [one for one in names if one not in answer]
+    names = [str(tensor.get("name")) for tensor in wanted] or list(answer)
+    unknown = [each for each in names if each not in answer]
     if unknown:
         raise BadRequest(f"outputs: there is no {unknown[0]!r}; there are {', '.join(answer)}")
     response = {
         "model_name": name,
         "model_version": version,
         "outputs": [
-            {"name": one, "datatype": _datatype_of(answer[one]), "shape": [len(answer[one])], "data": answer[one]}
-            for one in names
+            {"name": each, "datatype": datatype_of(answer[each]), "shape": [len(answer[each])], "data": answer[each]}
+            for each in names
         ],
     }
     return {"id": request["id"], **response} if "id" in request else response
-
-
-def read_json(body: bytes) -> dict[str, Any]:
-    """The object in a body; raises BadRequest if there is none."""
-    try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"the body is no JSON: {error}") from error
-    if not isinstance(request, dict):
-        raise BadRequest("the body must be a JSON object")
-    return request
 
 
 def _is_one_value(tensor: Mapping[str, Any]) -> bool:
@@ -121,7 +126,7 @@ def _is_one_value(tensor: Mapping[str, Any]) -> bool:
 
 def _length(text: str, body: bytes) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) > len(body):
-        raise BadRequest(f"{HEADER_LENGTH.decode()}: {text[:20]!r} is no length within the body")
+        raise BadRequest(f"inference-header-content-length: {text[:20]!r} is no length within the body")
     return int(text)
 
 
@@ -184,6 +189,7 @@ def _texts(name: str, data: bytes) -> list[str]:
     return texts
 
 
-def _datatype_of(values: list) -> str:
+def datatype_of(values: list) -> str:
+    """The datatype of a column of plain values."""
     kinds = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
     return kinds[type(values[0])] if values else "FP64"

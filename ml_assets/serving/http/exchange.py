@@ -1,0 +1,90 @@
+"""One HTTP request that is being answered, and the path that it came by."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.prediction.answering import Question
+from ml_assets.serving.prediction.messages import PredictionResponse
+from ml_assets.serving.rollout.champions import Served
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A path that takes POST.
+
+    Attributes:
+        route: as it is declared, such as ``/v2/models/{model}/infer``.
+        handler: answers it.
+        at_once: bytes of a body up to which it is answered on the event loop: handing it to a thread costs more.
+        slow: what stands in a body that goes to a thread whatever its size; None for nothing.
+        name: the model or view that the path names; empty if it names none.
+        version: the version that it names.
+    """
+
+    route: str
+    handler: "Handler"
+    at_once: int
+    slow: bytes | None = None
+    name: str = ""
+    version: str | None = None
+
+
+class Exchange:
+    """A request on its way through a handler, which leaves here what is to be counted and logged.
+
+    Attributes:
+        at: moment of the request, microseconds.
+        served: the version that the request began with; None where none was asked.
+        response: what models predicted, once it is rendered; None for none.
+        reply_headers: of the response.
+    """
+
+    __slots__ = ("at", "body", "endpoint", "headers", "reply_headers", "request_id", "response", "served")
+
+    def __init__(self, endpoint: Endpoint, headers: Mapping[bytes, bytes], request_id: str, at: int) -> None:
+        """Begin.
+
+        Args:
+            headers: of the request, names in lower case.
+            at: the moment of the request, microseconds.
+        """
+        self.endpoint = endpoint
+        self.headers = headers
+        self.request_id = request_id
+        self.at = at
+        self.body = b""
+        self.served: Served | None = None
+        self.response: PredictionResponse | None = None
+        self.reply_headers: list[tuple[bytes, bytes]] = []
+
+    def header(self, name: bytes) -> str | None:
+        """Return a header of the request; None if it is not there."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def require_json(self) -> None:
+        """Raise BadRequest (415) for a body that does not say that it is JSON."""
+        kind = (self.header(b"content-type") or "").partition(";")[0].strip()
+        if kind != "application/json":
+            raise BadRequest(f"content-type must be application/json, not {kind[:60]!r}", 415)
+
+
+class Handler(Protocol):
+    """Answers the requests of a route. Its methods may run on another thread than the event loop's."""
+
+    def begin(self, exchange: Exchange) -> Question | bytes:
+        """Read a request, or answer it if no model is asked; raises BadRequest."""
+        ...
+
+    def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:
+        """Render the response of a request that began with a question; raises BadRequest."""
+        ...
+
+
+def answer_at_once(exchange: Exchange) -> bytes:
+    """Answer a request in this thread; raises BadRequest."""
+    handler = exchange.endpoint.handler
+    question = handler.begin(exchange)
+    return question if isinstance(question, bytes) else handler.finish(exchange, question.predict())

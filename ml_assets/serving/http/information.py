@@ -1,0 +1,180 @@
+"""Routes that are read: health, metadata, metrics, the description of the interface and its page."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from ml_assets import __version__
+from ml_assets.serving.declared import Declarations
+from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.http.docs import ASSETS, POLICY, page, read_asset
+from ml_assets.serving.http.keys import require_key
+from ml_assets.serving.http.limits import Limits
+from ml_assets.serving.http.observation import Observation
+from ml_assets.serving.http.openapi import ServerAbout, describe, described_model
+from ml_assets.serving.http.telemetry import Finished, request_id
+from ml_assets.serving.prediction.answering import Answering
+from ml_assets.serving.protocols.adapter import RequestProtocol
+from ml_assets.serving.protocols.tensor_models import metadata
+from ml_assets.serving.rollout.champions import Champions, Served
+
+FREE = ("/v2/health/live", "/v2/health/ready", "/ping", "/health")
+"""Routes that need no key and are not logged."""
+
+ABOUT = ServerAbout(name="ml_assets", version=__version__, extensions=["binary_tensor_data"])
+
+_DOCS = "/docs"
+
+
+class Information:
+    """Answers GET."""
+
+    def __init__(
+        self,
+        champions: Champions,
+        answering: Answering,
+        protocols: Sequence[RequestProtocol],
+        declared: Declarations,
+        limits: Limits,
+        observation: Observation,
+    ) -> None:
+        self._champions = champions
+        self._answering = answering
+        self._protocols = protocols
+        self._declared = declared
+        self._limits = limits
+        self._observation = observation
+        self._description: tuple[list[tuple[str, str]], bytes] | None = None
+
+    def routes(self, posts: Sequence[str]) -> list[Route]:
+        """Make the routes; those that take POST are among them, so that another method is told which one it must be.
+
+        Args:
+            posts: paths that are answered elsewhere.
+        """
+        model = "/v2/models/{model}"
+        handlers = [
+            ("/v2", _about),
+            *((path, _ok) for path in FREE),
+            *(
+                (f"{prefix}{path}", handler)
+                for prefix in (model, model + "/versions/{version}")
+                for path, handler in (("", self._metadata), ("/ready", self._model_ready))
+            ),
+            ("/version", _version),
+            ("/metrics", self._metrics),
+            ("/openapi.json", self._openapi),
+            (_DOCS, self._docs),
+        ]
+        return [
+            *(Route(path, self._guarded(path, handler), methods=["GET"]) for path, handler in handlers),
+            *(Route(f"{_DOCS}/{name}", _asset, methods=["GET"]) for name in ASSETS),
+            *(Route(path, _ok, methods=["POST"]) for path in posts),
+        ]
+
+    def _guarded(
+        self, route: str, handler: Callable[[Request], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            began = time.perf_counter()
+            try:
+                if route not in FREE:
+                    require_key(request.headers.get("authorization", ""), self._limits.keys)
+                response = await handler(request)
+            except BadRequest as error:
+                response = _unauthorised() if error.status == 401 and route == _DOCS else refusal(error)
+            seconds = time.perf_counter() - began
+            model = self._observation.got(route, request.path_params.get("model"), response.status_code, seconds)
+            if route not in FREE:
+                response.headers["x-request-id"] = identity = request_id(request.headers.get("x-request-id", ""))
+                parent = request.headers.get("traceparent", "")
+                self._observation.tell(
+                    Finished(identity, "GET", route, response.status_code, seconds * 1e3, model=model, parent=parent)
+                )
+            return response
+
+        return answer
+
+    async def _metrics(self, request: Request) -> Response:  # noqa: ARG002
+        return Response(self._observation.measured.text(), media_type=CONTENT_TYPE_LATEST)
+
+    async def _openapi(self, request: Request) -> Response:  # noqa: ARG002
+        serving = [(served.name, served.version) for served in self._champions]
+        if self._description is None or self._description[0] != serving:
+            # Models of many features take a while to describe, in which others are answered.
+            self._description = serving, await asyncio.to_thread(self._describe)
+        return Response(self._description[1], media_type="application/json")
+
+    def _describe(self) -> bytes:
+        ready = {name: model for name, model in self._declared.models.items() if self._answering.ready(name)}
+        models = [described_model(served, ready.get(served.name)) for served in self._champions]
+        return orjson.dumps(describe(models, self._protocols, self._declared.online, self._limits))
+
+    async def _docs(self, request: Request) -> Response:  # noqa: ARG002
+        return HTMLResponse(page(), headers={"content-security-policy": POLICY})
+
+    async def _model_ready(self, request: Request) -> Response:
+        self._named(request)
+        return Response()
+
+    async def _metadata(self, request: Request) -> Response:
+        served = self._named(request)
+        return json_response(metadata(served.name, [served.version], served.predictor).model_dump())
+
+    def _named(self, request: Request) -> Served:
+        return self._answering.find(request.path_params["model"], request.path_params.get("version"))
+
+
+async def _ok(request: Request) -> Response:  # noqa: ARG001
+    return Response()
+
+
+async def _about(request: Request) -> Response:  # noqa: ARG001
+    return json_response(ABOUT.model_dump())
+
+
+async def _version(request: Request) -> Response:  # noqa: ARG001
+    return Response(version("mlflow"), media_type="text/plain")
+
+
+async def _asset(request: Request) -> Response:
+    body, kind = read_asset(request.url.path.rpartition("/")[2])
+    return Response(body, media_type=kind, headers={"cache-control": "max-age=3600"})
+
+
+def json_response(content: Any) -> Response:
+    """Render JSON."""
+    return Response(orjson.dumps(content), media_type="application/json")
+
+
+def refusal_body(error: BadRequest) -> bytes:
+    """Render why a request is refused."""
+    return orjson.dumps({"error": str(error)})
+
+
+def refusal(error: BadRequest) -> Response:
+    """Refuse a request."""
+    return Response(refusal_body(error), status_code=error.status, media_type="application/json")
+
+
+def _unauthorised() -> Response:
+    """The page takes a key and reads the description with it."""
+    return HTMLResponse(page(), status_code=401, headers={"content-security-policy": POLICY})
+
+
+async def no_such_route(request: Request, error: Exception) -> Response:
+    """Refuse a path that does not exist, or a method that it does not take."""
+    assert isinstance(error, HTTPException)
+    method = f"{request.method} is not answered here" if error.status_code == 405 else "there is no such path"
+    response = refusal(BadRequest(f"{method}: see /docs", error.status_code))
+    response.headers.update(error.headers or {})
+    return response

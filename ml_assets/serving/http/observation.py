@@ -1,0 +1,101 @@
+"""What is counted, logged and traced of requests once they are answered or refused."""
+
+import numpy as np
+
+from ml_assets.serving.http.exchange import Exchange
+from ml_assets.serving.http.measured import Measured
+from ml_assets.serving.http.telemetry import Finished, telling, write_line
+from ml_assets.serving.http.tracing import Tracing
+from ml_assets.serving.prediction.messages import PredictionResponse
+from ml_assets.serving.rollout.challenger import CHAMPION
+from ml_assets.serving.rollout.champions import Champions
+
+
+class Observation:
+    """Counts, logs and traces requests; used on the event loop only.
+
+    Attributes:
+        measured: the counts.
+    """
+
+    def __init__(self, champions: Champions, tracing: Tracing | None) -> None:
+        self.measured = Measured()
+        self._champions = champions
+        self._tracing = tracing
+
+    def posted(self, exchange: Exchange, status: int, seconds: float) -> None:
+        """Record a request that an endpoint answered or refused."""
+        served, response = exchange.served, exchange.response
+        model = served.name if served is not None else self._only_name()
+        self._count(exchange.endpoint.route, model, status, seconds)
+        if response is not None:
+            self._count_rows(model, response)
+        if self._tracing is None and not telling(status):
+            return
+        # Facts that are pushed are nobody's answer.
+        roles = {CHAMPION} if served is not None and status == 200 else set()
+        if response is not None:
+            roles = {part.role for part in response.parts}
+        self.tell(
+            Finished(
+                request_id=exchange.request_id,
+                method="POST",
+                route=exchange.endpoint.route,
+                status=status,
+                milliseconds=seconds * 1e3,
+                model=model,
+                version=served.version if served is not None else "",
+                role=",".join(sorted(roles)),
+                parent=exchange.header(b"traceparent") or "",
+            )
+        )
+
+    def got(self, route: str, name: str | None, status: int, seconds: float) -> str:
+        """Count a request for information; gives the model that it was about, empty for none.
+
+        Args:
+            name: model that the path names; None if it names none.
+        """
+        name = self._only_name() if name is None else name
+        model = name if self._champions.find(name) is not None else ""
+        self._count(route, model, status, seconds)
+        return model
+
+    def tell(self, finished: Finished) -> None:
+        """Log and trace a request."""
+        write_line(finished)
+        if self._tracing is not None:
+            self._tracing.record(finished)
+
+    def tell_versions(self) -> None:
+        """Show which versions serve, are tried and were refused."""
+        gauges = {name: values for name, (_, values) in self.measured.gauges.items()}
+        for served in self._champions:
+            challenger = self._champions.challenger(served.name)
+            gauges["model_version"][(served.name,)] = int(served.version)
+            gauges["challenger_version"][(served.name,)] = 0 if challenger is None else int(challenger.version)
+            refused = sum(name == served.name for name, _ in self._champions.refused)
+            gauges["refused_versions"][(served.name,)] = refused
+
+    def _count(self, route: str, model: str, status: int, seconds: float) -> None:
+        self.measured.answers[route, str(status)] += 1
+        self.measured.seconds[model, route].add(seconds)
+
+    def _count_rows(self, model: str, response: PredictionResponse) -> None:
+        measured = self.measured
+        for part in response.parts:
+            measured.rows[part.served.name, part.served.version] += len(part.matrix)
+            missing = np.count_nonzero(part.matrix != part.matrix)
+            if missing:
+                measured.missing[(model,)] += missing
+        for fetched in response.fetched:
+            for view, state in fetched.states.items():
+                measured.states[model, view, state] += 1
+                known_at = fetched.known_at[view]
+                if known_at is not None:
+                    measured.ages[(view,)].add((response.at - known_at) / 1e6)
+
+    def _only_name(self) -> str:
+        """The model that a path without a name is about; empty if there are several."""
+        served = list(self._champions)
+        return served[0].name if len(served) == 1 else ""

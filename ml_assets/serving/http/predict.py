@@ -1,0 +1,40 @@
+"""Requests for predictions over HTTP, by any protocol."""
+
+from ml_assets.serving.http.exchange import Exchange
+from ml_assets.serving.prediction.answering import Answering, Question
+from ml_assets.serving.prediction.messages import PredictionResponse
+from ml_assets.serving.protocols.adapter import HttpBinding, RequestProtocol
+
+
+class PredictionHandler:
+    """Answers the requests of one protocol."""
+
+    def __init__(self, answering: Answering, protocol: RequestProtocol, binding: HttpBinding) -> None:
+        self._answering = answering
+        self._protocol = protocol
+        self._binding = binding
+
+    def begin(self, exchange: Exchange) -> Question:
+        """Read the request and gather its features; raises BadRequest."""
+        endpoint, binding = exchange.endpoint, self._binding
+        served = exchange.served = self._answering.find(endpoint.name, endpoint.version)
+        if binding.json_only:
+            exchange.require_json()
+        parameters = _carried(binding, exchange) if binding.parameters else {}
+        request = self._protocol.read(exchange.body, parameters)
+        request.model, request.version = endpoint.name, endpoint.version
+        if binding.version_header is not None:
+            exchange.reply_headers.append((binding.version_header, served.version.encode()))
+        return self._answering.ask(request, served, exchange.request_id, exchange.at)
+
+    def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:
+        """Render the response; raises BadRequest."""
+        body = self._protocol.write(response)
+        exchange.response = response
+        return body
+
+
+def _carried(binding: HttpBinding, exchange: Exchange) -> dict[str, str]:
+    """The protocol's parameters that headers carry."""
+    found = {name: exchange.header(header) for name, header in binding.parameters.items()}
+    return {name: text for name, text in found.items() if text is not None}

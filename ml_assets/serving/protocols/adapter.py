@@ -1,0 +1,119 @@
+"""What a request protocol is: bytes to a request, a response to bytes; and how HTTP carries it, if it does."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
+
+from ml_assets.serving.declared import ServedModel
+from ml_assets.serving.prediction.messages import PredictionRequest, PredictionResponse
+from ml_assets.training.encoding import FeatureEncoding
+
+
+@dataclass(frozen=True)
+class ProtocolLimits:
+    """What a server takes on that a protocol must know.
+
+    Attributes:
+        rows: rows of a request.
+        replay: whether each request carries its own moment.
+    """
+
+    rows: int = 10_000
+    replay: bool = False
+
+
+@dataclass(frozen=True)
+class HttpBinding:
+    """How HTTP carries a protocol.
+
+    Attributes:
+        paths: routes that take its requests by POST; `{model}` and `{version}` name the version that is to answer.
+        tag: chapter of the description that its routes stand in.
+        json_only: whether a body of another content type is refused (415).
+        at_once: bytes of a body up to which it is answered on the event loop, about a dozen rows; handing it to a
+            thread would take longer.
+        parameters: the protocol's parameter -> request header that carries it.
+        slow: what stands in a body that takes long to answer, however small it is; such a body goes to a thread too.
+        version_header: response header that names the version that answered; None for none.
+    """
+
+    paths: Sequence[str]
+    tag: str
+    json_only: bool = False
+    at_once: int = 32 << 10
+    parameters: Mapping[str, bytes] = field(default_factory=dict)
+    slow: bytes | None = None
+    version_header: bytes | None = None
+
+
+@dataclass(frozen=True)
+class DescribedModel:
+    """A served model, as far as a description of its requests needs it.
+
+    Attributes:
+        outputs: column of a response -> FP64, INT64, BOOL or BYTES.
+        declared: what rows of its spine hold; None where it takes features alone.
+        known_rows: features of some rows, for examples.
+    """
+
+    name: str
+    version: str
+    features: Sequence[FeatureEncoding]
+    outputs: Mapping[str, str]
+    declared: ServedModel | None = None
+    known_rows: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Interface:
+    """Requests and responses of one model, described.
+
+    Attributes:
+        request: model of a request's body.
+        example: a body that fits it.
+        response: model of a response's body.
+        refusals: statuses with which a request may be refused.
+    """
+
+    summary: str
+    description: str
+    request: type[BaseModel]
+    example: Mapping[str, Any]
+    response: type[BaseModel]
+    refusals: Sequence[int]
+
+
+class RequestProtocol(ABC):
+    """A form of requests and responses. Subclass it, and register the class in the group
+    `ml_assets.request_protocols`: what answers, logs and counts requests does not change.
+
+    It holds no state of a request, and is called from several threads at once.
+    """
+
+    http: ClassVar[HttpBinding | None] = None
+    """How HTTP carries it; None for a protocol that another transport carries."""
+
+    def __init__(self, limits: ProtocolLimits) -> None:
+        self.limits = limits
+
+    @abstractmethod
+    def read(self, body: bytes, parameters: Mapping[str, str]) -> PredictionRequest:
+        """Parse a request.
+
+        Args:
+            parameters: what the transport carries beside the body, by the protocol's own names.
+
+        Raises:
+            BadRequest: it is not of this form.
+        """
+
+    @abstractmethod
+    def write(self, response: PredictionResponse) -> bytes:
+        """Render a response; raises BadRequest where the request wants what it does not have."""
+
+    def describe(self, model: DescribedModel) -> Interface | None:  # noqa: ARG002
+        """Describe requests about a model; None where the model takes none by this protocol."""
+        return None

@@ -1,0 +1,20 @@
+"""The request protocols that a server speaks."""
+
+from ml_assets.extensions import Extensions
+from ml_assets.serving.protocols.adapter import ProtocolLimits, RequestProtocol
+
+REQUEST_PROTOCOLS: Extensions[type[RequestProtocol]] = Extensions(
+    "ml_assets.request_protocols",
+    "request protocol",
+    {
+        "rows": "ml_assets.serving.protocols.rows:RowProtocol",
+        "open_inference": "ml_assets.serving.protocols.open_inference:OpenInference",
+        "mlflow_scoring": "ml_assets.serving.protocols.mlflow_scoring:MlflowScoring",
+    },
+)
+
+
+def http_protocols(limits: ProtocolLimits) -> list[RequestProtocol]:
+    """Make every protocol that HTTP carries."""
+    made = [REQUEST_PROTOCOLS.get(name)(limits) for name in REQUEST_PROTOCOLS.names()]
+    return [protocol for protocol in made if protocol.http is not None]

@@ -1,0 +1,131 @@
+"""The platform's own protocol: rows of a model's spine in, predictions out, with how fresh their features were."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import AwareDatetime, BaseModel, Field
+
+from ml_assets.online.lookup import Fetched
+from ml_assets.online.values.record import moment_of
+from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.prediction.messages import PredictionRequest, PredictionResponse, SpineRows
+from ml_assets.serving.protocols.adapter import DescribedModel, HttpBinding, Interface, RequestProtocol
+from ml_assets.serving.protocols.fields import ABSENT, Closed, example_row, list_of, output_fields, record, row_record
+from ml_assets.serving.protocols.json_body import read_json
+from ml_assets.serving.rollout.challenger import CHAMPION
+from ml_assets.training.columns import PROBABILITY
+
+Role = Literal["champion", "canary"]
+
+
+class FeatureAge(Closed):
+    """How fresh a view's stored features were."""
+
+    state: Literal["fresh", "unseen", "expired", "missing"]
+    age_seconds: float | None
+
+
+class RowProtocol(RequestProtocol):
+    """JSON: `rows` with the columns that the model declares, and whether their contributions are wanted."""
+
+    http = HttpBinding(
+        paths=("/v1/models/{model}/predict", "/v1/models/{model}/versions/{version}/predict"),
+        tag="v1",
+        json_only=True,
+        at_once=4 << 10,
+        slow=b'"contributions"',  # they take milliseconds
+    )
+
+    def read(self, body: bytes, parameters: Mapping[str, str]) -> PredictionRequest:  # noqa: ARG002
+        """Parse the body; its rows are validated by what the model declares."""
+        request = read_json(body)
+        known = ("rows", "contributions", *(["as_of"] if self.limits.replay else []))
+        for name in request:
+            if name not in known:
+                raise BadRequest(f"the body must hold {', '.join(known)} and not {name[:60]!r}")
+        contributions = request.get("contributions", False)
+        if type(contributions) is not bool:
+            raise BadRequest("contributions: must be true or false")
+        return PredictionRequest(SpineRows(request.get("rows"), request.get("as_of"), contributions))
+
+    def write(self, response: PredictionResponse) -> bytes:
+        """Render each row's prediction with the age of its features, and who answered where not all are the same."""
+        predictions = response.by_row()
+        for row, fetched in zip(predictions, response.fetched, strict=True):
+            row["features"] = _ages(fetched, response.at)
+        for part in response.parts:
+            for place, at in enumerate(range(len(predictions)) if part.rows is None else part.rows):
+                if part.served is not response.champion:
+                    predictions[at].update(version=part.served.version, role=part.role)
+                if part.contributions is not None:
+                    predictions[at]["contributions"] = part.contributions[place]
+        return orjson.dumps(
+            {
+                "model": response.champion.name,
+                "version": response.champion.version,
+                "role": CHAMPION,
+                "request_id": response.request_id,
+                "as_of": moment_of(response.at),
+                "predictions": predictions,
+            }
+        )
+
+    def describe(self, model: DescribedModel) -> Interface | None:
+        """Describe a row by the fields that the model declares."""
+        declared = model.declared
+        if declared is None:
+            return None
+        replay, name = self.limits.replay, model.name
+        request: dict[str, Any] = {"rows": list_of(row_record(f"{name}_row", declared.fields), self.limits.rows)}
+        request |= {"as_of": AwareDatetime} if replay else {}
+        example = {"rows": [example_row(declared.fields)]} | ({"as_of": "2024-01-31T12:00:00Z"} if replay else {})
+        return Interface(
+            summary=f"Predict with {name}",
+            description="A row holds its key, entities and what features read of it; the server looks the other "
+            "features up.",
+            request=record(f"{name}_rows", request, contributions=(bool, False)),
+            example=example | {"contributions": False},
+            response=_response(model, [view.name for view in declared.views if view.table is not None]),
+            refusals=(400, 404, 408, 409, 413, 415, 422, 503),
+        )
+
+
+def _ages(fetched: Fetched, at: int) -> dict[str, Any]:
+    return {
+        view: {
+            "state": state,
+            "age_seconds": None if fetched.known_at[view] is None else (at - fetched.known_at[view]) / 1e6,
+        }
+        for view, state in fetched.states.items()
+    }
+
+
+def _response(model: DescribedModel, views: list[str]) -> type[BaseModel]:
+    name = model.name
+    prediction = record(
+        f"{name}_row_prediction",
+        {**output_fields(model.outputs), "features": record(f"{name}_ages", dict.fromkeys(views, FeatureAge))},
+        contributions=(_contributions(model), ABSENT),
+        version=(str, ABSENT),
+        role=(Role, ABSENT),
+    )
+    return record(
+        f"{name}_row_predictions",
+        {
+            "model": Literal[name],
+            "version": str,
+            "role": Role,
+            "request_id": str,
+            "as_of": AwareDatetime,
+            "predictions": Annotated[list[prediction], Field(min_length=1)],
+        },
+    )
+
+
+def _contributions(model: DescribedModel) -> type[BaseModel]:
+    """Base and features add up to the margin; of several classes each has its own."""
+    features = record(f"{model.name}_contributing", dict.fromkeys((one.name for one in model.features), float))
+    margin = record(f"{model.name}_margin", {"base": float, "features": features})
+    classes = [name.removeprefix(PROBABILITY) for name in model.outputs if name.startswith(PROBABILITY)]
+    return record(f"{model.name}_margins", dict.fromkeys(classes, margin)) if classes else margin
