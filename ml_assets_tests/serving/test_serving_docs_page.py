@@ -80,6 +80,8 @@ def test_every_form_gets_an_answer_and_nothing_else_is_asked(page, serve, tmp_pa
     assert [url for url in page.asked if not url.startswith((address, "data:"))] == []
     page.screenshot(path=tmp_path / "docs.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "no sideways scrolling"
 
 
 def test_with_a_key_the_page_is_shown_and_asks_with_it(page, serve):
