@@ -5,17 +5,35 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 export DO_NOT_TRACK := 1
 
-.PHONY: run test ui mlflow install peers lock csv-page clean
+.PHONY: run check test lint fast-tests docs wheel ui mlflow install peers lock csv-page clean
 
 ## Live through 2013 at New York's airports: history, training, then October to December.
 run: install
 	@$(BIN)/ml-assets run flights --model flight_delay --train-as-of 2013-10-01
 
-## Every test, the linters and the import contract.
-test: install
+## The fast lane, before each push: style, import contracts, types, and every test that is not marked slow.
+check: lint fast-tests
+
+## Every test, after style, import contracts and types.
+test: lint
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 30
+
+lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 30
+	$(BIN)/basedpyright
+
+fast-tests: install
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile --no-loadscope-reorder
+
+## The documentation as a folder of pages, build/site; warnings are errors, and nothing is fetched.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+## The platform as a package, in dist/. What an earlier build left would get into it.
+wheel: install
+	rm -rf build/lib build/bdist.*
+	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist
 
 ## Dagster's UI on 127.0.0.1:3000.
 ui: install
@@ -34,7 +52,7 @@ install: .venv/installed
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable '.[demo]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
 ## The tools that models and features are handed over to, in an environment of their own.

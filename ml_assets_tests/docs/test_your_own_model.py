@@ -1,10 +1,10 @@
 """The tutorial, executed as it stands: its blocks of code and commands, in order, in an empty folder."""
 
 import json
-import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import polars as pl
@@ -12,18 +12,17 @@ import pytest
 
 from ml_assets.lake import Lake
 
-pytestmark = pytest.mark.slow
-
-TUTORIAL = Path(__file__).parents[2] / "docs" / "your-own-model.md"
+UV = Path(sys.executable).parent / "uv"
+PROJECT = Path(__file__).parents[2]
+TUTORIAL = PROJECT / "docs" / "your-own-model.md"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def followed(tmp_path_factory):
+def followed(installed, tmp_path_factory):
     """The folder in which every block was executed, and what each command printed."""
     folder = tmp_path_factory.mktemp("tutorial")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ML_ASSETS", "DAGSTER", "MLFLOW", "PYTHONPATH"))}
-    environment = {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "COLUMNS": "200"}
     names: dict = {}
     printed: dict[str, str] = {}
     here = folder
@@ -37,12 +36,28 @@ def followed(tmp_path_factory):
                 if command.startswith("cd "):
                     here = here / command.removeprefix("cd ")
                     continue
-                done = subprocess.run(
-                    ["bash", "-c", command], cwd=here, env=environment, capture_output=True, text=True, timeout=300
-                )
-                assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-                printed[command] = done.stdout + done.stderr
+                printed[command] = installed.run("bash", "-c", command, cwd=here)
     return here, printed
+
+
+def test_the_platform_is_the_installed_wheel_alone(installed, tmp_path):
+    where = "import ml_assets, sys; print(ml_assets.__file__, *sys.path, sep='\\n')"
+    package, *path = installed.run(installed.python, "-c", where, cwd=tmp_path).splitlines()
+    assert Path(package).is_relative_to(installed.folder)
+    assert not any(Path(entry).is_relative_to(PROJECT) for entry in path if entry)
+
+
+def test_the_wheel_holds_what_is_needed_at_run_time_and_no_test(installed):
+    with zipfile.ZipFile(installed.wheel) as wheel:
+        held = set(wheel.namelist())
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", "ml_assets", "dbt_project"], cwd=PROJECT, capture_output=True, text=True
+    )
+    needed = {
+        name if name.startswith("ml_assets/") else f"ml_assets/{name}" for name in tracked.stdout.split("\0") if name
+    }
+    assert needed - held - {"ml_assets/dbt_project"} == set()
+    assert not [name for name in held if not name.startswith(("ml_assets/", "ml_assets-"))]
 
 
 def test_the_declarations_are_found_right(followed):
@@ -77,3 +92,20 @@ def test_a_month_that_comes_in_later_is_the_only_one_that_is_run(followed):
 
 def test_the_status_names_the_champion(followed):
     assert "late_parcel" in followed[1]["ml-assets status"]
+
+
+def test_the_projects_own_test_passes_on_what_was_declared(followed, installed):
+    folder, _ = followed
+    printed = installed.run(
+        UV, "run", "--no-sync", "--offline", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder,
+        UV_PROJECT_ENVIRONMENT=str(installed.folder),
+    )  # fmt: skip
+    assert "1 passed" in printed
+
+
+def test_an_example_with_sql_loads_from_the_wheel(installed, tmp_path):
+    installed.run("ml-assets", "init", "north", "--example", "flights", cwd=tmp_path)
+    printed = installed.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path / "north")
+    assert "1 passed" in printed
+    declared = (tmp_path / "north/pyproject.toml").read_text()
+    assert f'ml_assets = {{ path = "{installed.wheel}" }}' in declared

@@ -1,0 +1,6 @@
+"""The reference of settings."""
+
+
+def render() -> str:
+    """Return the page's Markdown."""
+    return "# Settings\n"
