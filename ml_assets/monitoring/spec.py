@@ -1,18 +1,15 @@
 """What a user declares about watching a model."""
 
 from collections.abc import Collection, Iterable
-from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.durations import check_duration
+from ml_assets.monitoring.drift.statistics import declarable, with_own_threshold
 from ml_assets.training.metrics.compared_values import ComparedValues
 from ml_assets.training.metrics.ranked_classes import RankedClasses
 from ml_assets.training.metrics.ranked_scores import RankedScores
 from ml_assets.training.tasks import all_metrics, estimable_metrics, find_task, listed
-
-ContinuousMethod = Literal["kolmogorov_smirnov", "jensen_shannon", "wasserstein", "hellinger"]
-CategoricalMethod = Literal["chi2", "jensen_shannon", "l_infinity", "hellinger"]
 
 _BUILT_IN = {**RankedScores.metrics, **RankedClasses.metrics, **ComparedValues.metrics}
 _HIGHER = listed(name for name, metric in _BUILT_IN.items() if metric.greater_is_better)
@@ -55,13 +52,15 @@ class MonitoringSpec(BaseModel):
         default=1e-4,
         description="Least share of rows a PSI bin counts with, or an empty bin would make PSI infinite.",
     )
-    continuous_methods: list[ContinuousMethod] = Field(
+    continuous_methods: list[str] = Field(
         default=["kolmogorov_smirnov", "jensen_shannon"],
-        description="NannyML methods for numeric features, per chunk.",
+        description="Drift statistics of numeric features, per chunk: kolmogorov_smirnov, jensen_shannon, wasserstein,"
+        " hellinger, or what an installed package adds.",
     )
-    categorical_methods: list[CategoricalMethod] = Field(
+    categorical_methods: list[str] = Field(
         default=["chi2", "jensen_shannon"],
-        description="NannyML methods for text features, per chunk.",
+        description="Drift statistics of text features, per chunk: chi2, jensen_shannon, l_infinity, hellinger, or what"
+        " an installed package adds.",
     )
     method_thresholds: dict[str, float] = Field(
         default={"kolmogorov_smirnov": 0.2, "jensen_shannon": 0.2},
@@ -115,8 +114,9 @@ class MonitoringSpec(BaseModel):
             raise ValueError(f"psi_floor: {self.psi_floor} is a share between 0 and 0.1")
         if self.psi_threshold <= 0:
             raise ValueError(f"psi_threshold: {self.psi_threshold} must be above 0")
-        methods = {*get_args(ContinuousMethod), *get_args(CategoricalMethod), "reconstruction_error"} - {"chi2"}
-        _known("method_thresholds", self.method_thresholds, sorted(methods))
+        _known("continuous_methods", self.continuous_methods, declarable("numeric"))
+        _known("categorical_methods", self.categorical_methods, declarable("text"))
+        _known("method_thresholds", self.method_thresholds, with_own_threshold())
         metrics = all_metrics()
         _known("floors", self.floors, [name for name, metric in metrics.items() if metric.greater_is_better])
         _known("ceilings", self.ceilings, [name for name, metric in metrics.items() if not metric.greater_is_better])

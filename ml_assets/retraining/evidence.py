@@ -7,7 +7,7 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml_assets.monitoring.drift.measure import ALL_FEATURES
+from ml_assets.monitoring.drift.statistics.statistic import ALL_FEATURES
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.limits import CALIBRATION, NO_LIMIT, LearntLimits
 from ml_assets.retraining.spec import RetrainingSpec

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from ml_assets.durations import parse_duration
-from ml_assets.monitoring.drift.psi import bin_counts, quantile_breaks
+from ml_assets.monitoring.drift.statistics.psi import bin_counts, quantile_breaks
 from ml_assets.monitoring.inputs import plain, typed
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec

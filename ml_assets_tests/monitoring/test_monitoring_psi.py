@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets.monitoring.drift.psi import measure_psi, quantile_breaks
+from ml_assets.monitoring.drift.statistics.psi import measure_psi, quantile_breaks
 from ml_assets.monitoring.inputs import Features
 
 FLOOR = 1e-4

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from ml_assets.monitoring.chunks import CHUNK, cut
-from ml_assets.monitoring.drift.psi import measure_psi
+from ml_assets.monitoring.drift.statistics.psi import measure_psi
 from ml_assets.monitoring.inputs import plain, typed
 from ml_assets.monitoring.performance.watch import realise_performance
 from ml_assets.monitoring.spec import MonitoringSpec

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from ml_assets.monitoring.chunks import CHUNK
-from ml_assets.monitoring.drift.psi import measure_psi
+from ml_assets.monitoring.drift.statistics.psi import measure_psi
 from ml_assets.monitoring.inputs import plain, typed
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining import limits as module

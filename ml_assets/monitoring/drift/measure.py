@@ -1,4 +1,4 @@
-"""Drift of the features: every method, feature and chunk in one long table."""
+"""Drift of the features: every statistic, feature and chunk in one long table."""
 
 from collections.abc import Sequence
 
@@ -6,32 +6,27 @@ import polars as pl
 
 from ml_assets.monitoring.chunks import CHUNK, Period, cut
 from ml_assets.monitoring.drift.impact import SEASON
-from ml_assets.monitoring.drift.multivariate import measure_reconstruction
-from ml_assets.monitoring.drift.psi import measure_psi
-from ml_assets.monitoring.drift.univariate import measure_univariate
+from ml_assets.monitoring.drift.statistics import DRIFT_STATISTICS, PSI, RECONSTRUCTION
+from ml_assets.monitoring.drift.statistics.psi import measure_psi
+from ml_assets.monitoring.drift.statistics.statistic import DriftFrames
 from ml_assets.monitoring.inputs import Features, checked, plain, typed
 from ml_assets.monitoring.spec import MonitoringSpec
 
-ALL_FEATURES = "(all)"
-"""What stands for a feature where a method looks at all of them at once."""
+_TYPES = {
+    "rows": pl.Int64,
+    "scope": pl.String,
+    "feature": pl.String,
+    "method": pl.String,
+    "value": pl.Float64,
+    "threshold": pl.Float64,
+    "alert": pl.Boolean,
+}
 
 
 def no_drift(moment: pl.DataType) -> pl.DataFrame:
-    """What ``measure_drift`` gives of a period without scored rows; ``moment`` is the type of their time."""
+    """Return the drift of a period without scored rows; ``moment`` is the type of their time."""
     chunk = pl.Datetime("us", getattr(moment, "time_zone", None))
-    return pl.DataFrame(
-        schema={
-            "chunk_start": chunk,
-            "chunk_end": chunk,
-            "rows": pl.Int64,
-            "scope": pl.String,
-            "feature": pl.String,
-            "method": pl.String,
-            "value": pl.Float64,
-            "threshold": pl.Float64,
-            "alert": pl.Boolean,
-        }
-    )
+    return pl.DataFrame(schema={"chunk_start": chunk, "chunk_end": chunk, **_TYPES})
 
 
 def measure_drift(
@@ -59,7 +54,7 @@ def measure_drift(
         One row per scope, chunk, feature and method: chunk_start and chunk_end (Datetime[us], half-open),
         rows (Int64, of the chunk), scope (``chunk`` or ``period``), feature, method, value, threshold
         (Float64) and alert (Boolean: above the threshold). ``psi`` comes per chunk and for the period,
-        NannyML's methods per chunk, ``reconstruction_error`` for the feature ``(all)``. A value is null
+        the others per chunk, ``reconstruction_error`` for the feature ``(all)``. A value is null
         where a chunk has nothing to compare; a threshold is null for chi2, which alerts at p < 0.05.
         Chunks with fewer than ``spec.min_chunk_rows`` rows never alert.
 
@@ -97,26 +92,32 @@ def _kept(features: Sequence[str], spec: MonitoringSpec) -> list[str]:
     return kept
 
 
-def _values(reference: pl.DataFrame, analysis: pl.DataFrame, features: Features, spec: MonitoringSpec):
-    """CHUNK, feature, method, value, threshold, alert of every method; a null CHUNK is the whole period."""
-    psi = measure_psi(
-        reference, analysis, features=features, by=CHUNK, bins=spec.psi_bins, floor=spec.psi_floor
-    ).with_columns(
-        method=pl.lit("psi"),
-        threshold=pl.lit(spec.psi_threshold, pl.Float64),
-        alert=pl.col("value") > spec.psi_threshold,
-    )
-    sample = _sample(reference, spec)
-    parts = [psi, measure_univariate(sample, analysis, features, spec)]
-    if spec.reconstruction:
-        joint = measure_reconstruction(sample, analysis, features, spec)
-        parts.append(joint.with_columns(feature=pl.lit(ALL_FEATURES)))
-    columns = [CHUNK, "feature", "method", "value", "threshold", "alert"]
-    return pl.concat([part.select(columns) for part in parts])
+_VALUES = (CHUNK, "feature", "method", "value", "threshold", "alert")
 
 
-def _season_values(season: pl.DataFrame, analysis: pl.DataFrame, features: Features, spec: MonitoringSpec):
-    """As ``_values``: PSI of the whole period against ``season``. It never alerts by itself."""
+def _values(reference: pl.DataFrame, analysis: pl.DataFrame, features: Features, spec: MonitoringSpec) -> pl.DataFrame:
+    """Return ``_VALUES`` of every statistic; a null CHUNK is the whole period."""
+    frames = DriftFrames(reference, _sample(reference, spec), analysis, features, spec)
+    numeric, text = set(spec.continuous_methods), set(spec.categorical_methods)
+    declared = {
+        PSI: features,
+        **{
+            name: Features(features.numeric if name in numeric else (), features.text if name in text else ())
+            for name in (*spec.continuous_methods, *spec.categorical_methods)
+        },
+        **({RECONSTRUCTION: features} if spec.reconstruction else {}),
+    }
+    parts = [
+        DRIFT_STATISTICS.get(name).measure(frames, compared).with_columns(method=pl.lit(name)).select(_VALUES)
+        for name, compared in declared.items()
+    ]
+    return pl.concat(parts)
+
+
+def _season_values(
+    season: pl.DataFrame, analysis: pl.DataFrame, features: Features, spec: MonitoringSpec
+) -> pl.DataFrame:
+    """Return ``_VALUES``: PSI of the whole period against ``season``. It never alerts by itself."""
     psi = measure_psi(season, analysis, features=features, by=CHUNK, bins=spec.psi_bins, floor=spec.psi_floor)
     return psi.filter(pl.col(CHUNK).is_null()).select(
         CHUNK,
@@ -144,5 +145,5 @@ def _table(values: pl.DataFrame, chunks: pl.DataFrame, whole: pl.DataFrame, spec
         grid.join(values, on=[CHUNK, "feature", "method"], how="left", nulls_equal=True)
         .with_columns(alert=heard)
         .sort("scope", "feature", "method", "chunk_start")
-        .select("chunk_start", "chunk_end", "rows", "scope", "feature", "method", "value", "threshold", "alert")
+        .select("chunk_start", "chunk_end", *_TYPES)
     )

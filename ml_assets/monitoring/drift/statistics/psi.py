@@ -20,11 +20,34 @@ bin; so are nulls; so is each category that only the analysis has. Shares below 
 import numpy as np
 import polars as pl
 
+from ml_assets.monitoring.chunks import CHUNK
+from ml_assets.monitoring.drift.statistics.statistic import MEASURED, DriftFrames, DriftStatistic
 from ml_assets.monitoring.inputs import Features
 
 
+class PopulationStability(DriftStatistic):
+    """PSI of every feature, per chunk and for the period: the statistic that decides."""
+
+    name = "psi"
+    takes_threshold = False
+
+    def measure(self, frames: DriftFrames, features: Features) -> pl.DataFrame:
+        """Compare with every row of the reference; the threshold is ``monitoring.psi_threshold``."""
+        spec = frames.spec
+        values = measure_psi(
+            frames.reference, frames.analysis, features=features, by=CHUNK, bins=spec.psi_bins, floor=spec.psi_floor
+        )
+        return values.select(
+            CHUNK,
+            "feature",
+            "value",
+            threshold=pl.lit(spec.psi_threshold, pl.Float64),
+            alert=pl.col("value") > spec.psi_threshold,
+        ).select(*MEASURED)
+
+
 def quantile_breaks(values: pl.Series, bins: int) -> list[float]:
-    """Inner bin edges from reference ``values`` (Float64): bin i is (breaks[i - 1], breaks[i]].
+    """Return inner bin edges from reference ``values`` (Float64): bin i is (breaks[i - 1], breaks[i]].
 
     The k-th quantile is the smallest value that at least k/bins of the non-null values do not exceed.
     Equal quantiles merge into one edge, and the value they share becomes a bin by itself.
@@ -41,7 +64,7 @@ def quantile_breaks(values: pl.Series, bins: int) -> list[float]:
 def measure_psi(
     reference: pl.DataFrame, analysis: pl.DataFrame, *, features: Features, by: str, bins: int, floor: float
 ) -> pl.DataFrame:
-    """PSI per feature and value of ``by`` (an Int64 column of ``analysis``) and over all its rows.
+    """Measure PSI per feature and value of ``by`` (an Int64 column of ``analysis``) and over all its rows.
 
     Args:
         reference: at least the columns ``features``: numeric Float64 without NaN, text String.
@@ -59,7 +82,7 @@ def measure_psi(
 
 
 def bin_counts(frame: pl.DataFrame, features: Features, breaks: dict[str, list[float]], by: str) -> pl.DataFrame:
-    """Rows per ``by``, feature and bin (String; null for null values)."""
+    """Count rows per ``by``, feature and bin (String; null for null values)."""
     bins = {name: _bin(name, breaks[name]) for name in features.numeric}
     bins |= {name: pl.col(name) for name in features.text}
     counted = [
@@ -95,3 +118,6 @@ def _divergence(expected: pl.DataFrame, actual: pl.DataFrame, by: str, floor: fl
 def _share(rows: str, by: str, floor: float) -> pl.Expr:
     filled = pl.col(rows).fill_null(0)
     return (filled / filled.sum().over(by, "feature")).clip(lower_bound=floor)
+
+
+STATISTIC = PopulationStability()

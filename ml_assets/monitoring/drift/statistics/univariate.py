@@ -1,17 +1,47 @@
-"""NannyML's univariate drift methods, per feature and chunk."""
+"""NannyML's univariate drift statistics, per feature and chunk."""
+
+from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from ml_assets.monitoring import nml
 from ml_assets.monitoring.chunks import CHUNK
+from ml_assets.monitoring.drift.statistics.statistic import MEASURED, DriftFrames, DriftStatistic
 from ml_assets.monitoring.inputs import Features
 from ml_assets.monitoring.spec import MonitoringSpec
+
+
+@dataclass(frozen=True)
+class NannymlStatistic(DriftStatistic):
+    """One of NannyML's methods. Those that are declared share one calculator, which is most of what they cost."""
+
+    name: str
+    numeric: bool = False
+    text: bool = False
+    takes_threshold: bool = True
+
+    def measure(self, frames: DriftFrames, features: Features) -> pl.DataFrame:
+        """Compare with the reference's sample; skip a feature without any value there."""
+        every = frames.shared(
+            "nannyml", lambda: measure_univariate(frames.sample, frames.analysis, frames.features, frames.spec)
+        )
+        return every.filter(pl.col("method") == self.name, pl.col("feature").is_in(features.all)).select(*MEASURED)
+
+
+KOLMOGOROV_SMIRNOV = NannymlStatistic("kolmogorov_smirnov", numeric=True)
+JENSEN_SHANNON = NannymlStatistic("jensen_shannon", numeric=True, text=True)
+WASSERSTEIN = NannymlStatistic("wasserstein", numeric=True)
+HELLINGER = NannymlStatistic("hellinger", numeric=True, text=True)
+CHI2 = NannymlStatistic("chi2", text=True, takes_threshold=False)  # it always alerts at p < 0.05
+L_INFINITY = NannymlStatistic("l_infinity", text=True)
+_OWN = {each.name for each in (KOLMOGOROV_SMIRNOV, JENSEN_SHANNON, WASSERSTEIN, HELLINGER, CHI2, L_INFINITY)}
 
 
 def measure_univariate(
     reference: pl.DataFrame, analysis: pl.DataFrame, features: Features, spec: MonitoringSpec
 ) -> pl.DataFrame:
-    """NannyML's ``UnivariateDriftCalculator`` over frames sorted by their column CHUNK.
+    """Run NannyML's ``UnivariateDriftCalculator`` over frames sorted by their column CHUNK.
 
     A feature without any value in the reference is skipped: there is nothing to compare with.
 
@@ -35,16 +65,7 @@ def measure_univariate(
     return _long(result).join(names, on="code", how="left").select(_EMPTY.columns)
 
 
-_EMPTY = pl.DataFrame(
-    schema={
-        CHUNK: pl.Int64,
-        "feature": pl.String,
-        "method": pl.String,
-        "value": pl.Float64,
-        "threshold": pl.Float64,
-        "alert": pl.Boolean,
-    }
-)
+_EMPTY = pl.DataFrame(schema={**MEASURED, "method": pl.String})
 
 
 def _coded(reference: pl.DataFrame, analysis: pl.DataFrame, text: list[str]) -> list[pl.Expr]:
@@ -53,16 +74,16 @@ def _coded(reference: pl.DataFrame, analysis: pl.DataFrame, text: list[str]) -> 
     return [pl.col(name).cast(pl.Enum(values)).to_physical().alias(name) for name, values in vocabulary.items()]
 
 
-def _calculator(columns: list[str], categorical: list[str], spec: MonitoringSpec):
+def _calculator(columns: list[str], categorical: list[str], spec: MonitoringSpec) -> Any:
     nannyml = nml.load()
-    methods = {*spec.continuous_methods, *spec.categorical_methods}
+    methods = {*spec.continuous_methods, *spec.categorical_methods} & _OWN
     return nannyml.UnivariateDriftCalculator(
         column_names=columns,
         treat_as_categorical=categorical,
         treat_as_numerical=[name for name in columns if name not in categorical],
         timestamp_column_name=CHUNK,
-        continuous_methods=list(spec.continuous_methods),
-        categorical_methods=list(spec.categorical_methods),
+        continuous_methods=[name for name in spec.continuous_methods if name in _OWN],
+        categorical_methods=[name for name in spec.categorical_methods if name in _OWN],
         chunker=nml.run_chunker(CHUNK),
         thresholds={
             method: nannyml.thresholds.ConstantThreshold(upper=value)
@@ -72,7 +93,7 @@ def _calculator(columns: list[str], categorical: list[str], spec: MonitoringSpec
     )
 
 
-def _long(result) -> pl.DataFrame:
+def _long(result: Any) -> pl.DataFrame:
     """NannyML's wide table (column levels: feature, method, property), one row per chunk and method."""
     keys = result[("chunk", "chunk", "key")].to_numpy(dtype="int64")
     pairs = dict.fromkeys(column[:2] for column in result.columns if column[0] != "chunk")

@@ -4,6 +4,7 @@ import polars as pl
 
 from ml_assets.monitoring import nml
 from ml_assets.monitoring.chunks import CHUNK
+from ml_assets.monitoring.drift.statistics.statistic import ALL_FEATURES, MEASURED, DriftFrames, DriftStatistic
 from ml_assets.monitoring.inputs import Features
 from ml_assets.monitoring.spec import MonitoringSpec
 
@@ -12,10 +13,21 @@ SPREADS = 3
 """Standard deviations above the reference's own error at which a learned threshold lies, as in NannyML."""
 
 
+class ReconstructionError(DriftStatistic):
+    """How much worse a PCA learned on the reference rebuilds the rows of a chunk, all features together."""
+
+    name = METHOD
+
+    def measure(self, frames: DriftFrames, features: Features) -> pl.DataFrame:
+        """Compare with the reference's sample."""
+        errors = measure_reconstruction(frames.sample, frames.analysis, features, frames.spec)
+        return errors.with_columns(feature=pl.lit(ALL_FEATURES)).select(*MEASURED)
+
+
 def measure_reconstruction(
     reference: pl.DataFrame, analysis: pl.DataFrame, features: Features, spec: MonitoringSpec
 ) -> pl.DataFrame:
-    """NannyML's ``DataReconstructionDriftCalculator`` over frames sorted by their column CHUNK.
+    """Run NannyML's ``DataReconstructionDriftCalculator`` over frames sorted by their column CHUNK.
 
     It catches a change in how features go together that no single feature shows. A category enters as its
     share of the reference's rows, a null of a text feature as a category, an unseen category as 0; nulls
@@ -24,10 +36,10 @@ def measure_reconstruction(
 
     The PCA learns from every other reference row; the rows between, which it has not seen, give the
     threshold: a PCA rebuilds its own rows better than any others, and a threshold learned from those
-        (NannyML's default) alerts where nothing has changed.
+    (NannyML's default) alerts where nothing has changed.
 
     Returns:
-        CHUNK (Int64), method, value, threshold (Float64), alert (Boolean): alerts are errors above the
+        CHUNK (Int64), value, threshold (Float64), alert (Boolean): alerts are errors above the
         threshold, not below.
     """
     kept = [name for name in features.all if reference[name].null_count() < reference.height]
@@ -41,7 +53,6 @@ def measure_reconstruction(
     threshold = spec.method_thresholds.get(METHOD, _above(errors["reference"]))
     return errors["analysis"].select(
         CHUNK,
-        pl.lit(METHOD).alias("method"),
         "value",
         pl.lit(threshold, pl.Float64).alias("threshold"),
         (pl.col("value") > threshold).alias("alert"),
@@ -80,3 +91,6 @@ def _above(unseen: pl.DataFrame) -> float:
     """The spread between the reference's chunks, or the standard error where that is larger (few chunks)."""
     spread = max(unseen["value"].std(ddof=0), unseen["error"].max())
     return unseen["value"].mean() + SPREADS * spread
+
+
+STATISTIC = ReconstructionError()

@@ -1,0 +1,106 @@
+"""What a drift statistic is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+import polars as pl
+
+from ml_assets.monitoring.chunks import CHUNK
+from ml_assets.monitoring.inputs import Features
+
+if TYPE_CHECKING:
+    from ml_assets.monitoring.spec import MonitoringSpec
+
+MEASURED = {
+    CHUNK: pl.Int64,
+    "feature": pl.String,
+    "value": pl.Float64,
+    "threshold": pl.Float64,
+    "alert": pl.Boolean,
+}
+"""Columns of what a statistic gives; a null CHUNK is the whole period."""
+
+ALL_FEATURES = "(all)"
+"""What stands for a feature where a statistic looks at all of them at once."""
+
+
+@dataclass(frozen=True)
+class DriftFrames:
+    """The rows that statistics compare; numeric features are Float64 without NaN, those of text String.
+
+    Attributes:
+        reference: every row of the reference, sorted by CHUNK.
+        sample: at most ``spec.reference_rows`` of them, for what is slow.
+        analysis: the rows to judge, sorted by CHUNK.
+        features: those that any statistic compares.
+    """
+
+    reference: pl.DataFrame
+    sample: pl.DataFrame
+    analysis: pl.DataFrame
+    features: Features
+    spec: "MonitoringSpec"
+    _shared: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+
+    def shared(self, name: str, compute: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """Return what ``compute`` gives, computed once for all statistics that name it."""
+        if name not in self._shared:
+            self._shared[name] = compute()
+        return self._shared[name]
+
+
+class DriftStatistic(ABC):
+    """How far the rows of a chunk are from the reference.
+
+    A new statistic is a module with a subclass and an instance of it, registered under its name: by an entry point of
+    the group ``ml_assets.drift_statistics``, or in the process by ``DRIFT_STATISTICS.register``. What compares one
+    feature at a time extends ``FeatureStatistic`` and needs a single method. It is then declared under
+    ``monitoring.continuous_methods`` or ``monitoring.categorical_methods``.
+
+    Attributes:
+        name: what declarations and the drift table call it.
+        numeric, text: whether it can be declared for numeric features, and for features of text.
+        takes_threshold: whether ``monitoring.method_thresholds`` may give the value above which it alerts.
+    """
+
+    name: ClassVar[str] | str
+    numeric: ClassVar[bool] | bool = False
+    text: ClassVar[bool] | bool = False
+    takes_threshold: ClassVar[bool] | bool = True
+
+    @abstractmethod
+    def measure(self, frames: DriftFrames, features: Features) -> pl.DataFrame:
+        """Compare every chunk of the analysis with the reference.
+
+        Args:
+            features: those for which this statistic is declared.
+
+        Returns:
+            The columns ``MEASURED``; a feature without any value in the reference may be left out.
+        """
+
+
+class FeatureStatistic(DriftStatistic):
+    """A statistic of one feature's values, greater the further they have moved.
+
+    It alerts above the declared threshold, and never where none is declared.
+    """
+
+    @abstractmethod
+    def compare(self, reference: pl.Series, chunk: pl.Series) -> float | None:
+        """Return how far the values of a chunk are from the reference's, both without nulls; None if it cannot tell."""
+
+    def measure(self, frames: DriftFrames, features: Features) -> pl.DataFrame:
+        """Compare feature by feature and chunk by chunk."""
+        threshold = frames.spec.method_thresholds.get(self.name)
+        rows = []
+        for name in features.all:
+            known = frames.sample[name].drop_nulls()
+            for (chunk,), part in frames.analysis.select(CHUNK, name).group_by(CHUNK, maintain_order=True):
+                values = part[name].drop_nulls()
+                value = self.compare(known, values) if len(known) and len(values) else None
+                alert = value is not None and threshold is not None and value > threshold
+                rows.append((chunk, name, value, threshold, alert))
+        return pl.DataFrame(rows, schema=MEASURED, orient="row")
