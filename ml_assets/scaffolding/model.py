@@ -10,7 +10,8 @@ import polars as pl
 from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.declared import ExistingDeclarations, SpineFields, check_column, check_moment, named
 from ml_assets.scaffolding.errors import ScaffoldError
-from ml_assets.scaffolding.label import task_of, the_label
+from ml_assets.scaffolding.label import the_label
+from ml_assets.training.tasks import TASKS, find_task, suggest_task
 
 DEFAULT_SPLIT = {"validation": "28d", "holdout": "28d", "gap": "1d"}
 SHARES = {"validation": 0.15, "holdout": 0.2}
@@ -99,14 +100,14 @@ def infer_model(
         ScaffoldError: the task cannot be inferred.
     """
     values = None if history is None else history[label.name]
-    task = task or (label.column and task_of(label.column, values)) or ""
+    task = task or (label.column and suggest_task(label.column.dtype, values)) or ""
     if not task:
         raise ScaffoldError(
-            f"whether {label.name} is a class or a number cannot be told: give --task, one of binary, multiclass, "
-            "regression"
+            f"whether {label.name} is a class or a number cannot be told: give --task, one of "
+            f"{', '.join(TASKS.names())}"
         )
     split, split_note = _split(spine, label, history)
-    what = {"binary": "Probability that", "multiclass": "Which", "regression": "How much"}[task]
+    what = find_task(task).described
     declared = {
         "name": name,
         "description": f"{what} {label.name} is, for each row of {spine.table}.",

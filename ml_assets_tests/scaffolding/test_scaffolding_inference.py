@@ -11,7 +11,6 @@ from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.declared import ExistingDeclarations
 from ml_assets.scaffolding.document import render_document
 from ml_assets.scaffolding.errors import ScaffoldError
-from ml_assets.scaffolding.label import task_of
 from ml_assets.scaffolding.model import LabelColumns, check_no_leak, infer_label, infer_model
 from ml_assets.scaffolding.samples.sample import Sample, grain_of, read_history, read_sample
 from ml_assets.scaffolding.source import infer_source, template_source
@@ -21,6 +20,7 @@ from ml_assets.scaffolding.view import infer_view
 from ml_assets.scaffolding.wanted import Wanted
 from ml_assets.sources.read import read_drops
 from ml_assets.sources.spec import SourceSpec
+from ml_assets.training.tasks import suggest_task
 
 pytestmark = pytest.mark.slow
 
@@ -123,7 +123,7 @@ def test_zeros_and_ones_of_rows_in_order_are_told_to_be_a_truth(tmp_path, monkey
     source = SourceSpec(**{**new.values, "contract": "ordered_contract:Parcels"})
     history = read_history(source, ["row_moment", "late"])
     assert history["row_moment"][2] == START + timedelta(hours=2)
-    assert task_of(Column("late", pl.Int64()), history["late"]) == "binary"
+    assert suggest_task(pl.Int64(), history["late"]) == "binary"
 
 
 def test_days_begin_where_the_drops_do():

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import polars as pl
+
 from ml_assets.extensions import Extensions
 from ml_assets.training.metrics.compared_values import PINBALL
 from ml_assets.training.metrics.measure import Metric
@@ -27,6 +29,21 @@ def find_task(name: str) -> Task:
         ExtensionError: there is no such task.
     """
     return TASKS.get(name)
+
+
+def suggest_task(dtype: pl.DataType, values: pl.Series | None) -> str | None:
+    """Return the task that a label most likely has; None where whole numbers without values leave it open.
+
+    Args:
+        values: the label's values where rows are at hand.
+    """
+    distinct = None if values is None else values.drop_nulls().unique()
+    distinct = None if distinct is None or distinct.is_empty() else distinct
+    for name in TASKS.names():
+        suits = TASKS.get(name).suits(dtype, distinct)
+        if suits is not False:
+            return name if suits else None
+    return None
 
 
 def tasks_where(holds: str) -> list[str]:

@@ -43,6 +43,12 @@ class Binary(Task):
         """Take booleans and whole numbers."""
         return dtype == pl.Boolean or dtype.is_integer()
 
+    def suits(self, dtype: pl.DataType, distinct: pl.Series | None) -> bool | None:
+        """Suit booleans, and whole numbers that are all 0 or 1."""
+        if not dtype.is_integer():
+            return dtype == pl.Boolean
+        return None if distinct is None else distinct.is_in([0, 1]).all()
+
     def check_labels(self, part: str, label: pl.Series, where: str) -> None:
         """Demand 0 and 1, both of them."""
         values = label.cast(pl.Int64).unique().sort().to_list()

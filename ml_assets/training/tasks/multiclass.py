@@ -23,6 +23,7 @@ from ml_assets.training.tasks.task import Scorer, Task
 
 _MOST_CLASSES = 200
 _SHOWN_CLASSES = 20
+_FEW_NUMBERS = 20  # distinct whole numbers up to which they are most likely classes
 _SCORE, _HIT, _OF_LABEL = "__score", "__hit", "__of_label"
 
 
@@ -49,6 +50,12 @@ class Multiclass(Task):
     def takes(self, dtype: pl.DataType) -> bool:
         """Take text, booleans and whole numbers."""
         return dtype == pl.Boolean or dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum)
+
+    def suits(self, dtype: pl.DataType, distinct: pl.Series | None) -> bool | None:
+        """Suit text, and whole numbers of which there are few."""
+        if not dtype.is_integer():
+            return dtype == pl.String
+        return None if distinct is None else len(distinct) <= _FEW_NUMBERS
 
     def check_labels(self, part: str, label: pl.Series, where: str) -> None:
         """Demand two classes at least, and 200 at most."""

@@ -41,6 +41,10 @@ class Regression(Task):
         """Take numbers."""
         return dtype.is_numeric()
 
+    def suits(self, dtype: pl.DataType, distinct: pl.Series | None) -> bool:
+        """Suit whatever the tasks before it do not."""
+        return True
+
     def check_labels(self, part: str, label: pl.Series, where: str) -> None:
         """Demand finite numbers that vary."""
         strange = label.len() - label.cast(pl.Float64).is_finite().sum()

@@ -123,6 +123,17 @@ class Task(ABC):
     def takes(self, dtype: pl.DataType) -> bool:
         """Say whether a column of this type can be the label."""
 
+    def suits(self, dtype: pl.DataType, distinct: pl.Series | None) -> bool | None:
+        """Say whether a column is most likely a label of this task, for a declaration that names none.
+
+        Args:
+            distinct: the column's values, each once and without null; None where no row is at hand.
+
+        Returns:
+            None if that depends on values and there are none.
+        """
+        return False
+
     def check_label_type(self, column: str, dtype: pl.DataType) -> None:
         """Raise ValueError unless a column of this type can be the label."""
         if not self.takes(dtype):
