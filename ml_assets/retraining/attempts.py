@@ -20,10 +20,9 @@ def next_attempt(attempts: Sequence[Attempt], now: datetime, spec: RetrainingSpe
 
     The n-th failure is followed by a wait of ``spec.retry_after`` times 2 to the power of n - 1.
     """
-    if any(one.succeeded or one.ended is None for one in attempts) or len(attempts) >= spec.attempts:
+    ends = [attempt.ended for attempt in attempts if attempt.ended is not None and not attempt.succeeded]
+    if len(ends) < len(attempts) or len(attempts) >= spec.attempts:
         return None
-    if attempts:
-        wait = spec.retry_time * 2 ** (len(attempts) - 1)
-        if now < max(one.ended for one in attempts) + wait:
-            return None
+    if ends and now < max(ends) + spec.retry_time * 2 ** (len(ends) - 1):
+        return None
     return len(attempts) + 1

@@ -107,13 +107,14 @@ def _drift_votes(
     by_feature = chunks.filter(method="psi").drop_nulls("value")
     shares = by_feature.group_by("chunk_start").agg(value=(pl.col("value") > psi).mean())
     joint = chunks.filter(method="reconstruction_error", feature=ALL_FEATURES)
+    highest = max(joint["threshold"].drop_nulls().to_list(), default=0.0)
     return [
         vote(
             "drift", shares, limits.drift_share, False, "share of features",
             f"features with a PSI above {psi:g}; limit from resampled days of the reference",
         ),
         vote(
-            "multivariate", joint, joint["threshold"].drop_nulls().max() or 0.0, False, "reconstruction error",
+            "multivariate", joint, highest, False, "reconstruction error",
             "NannyML's PCA reconstruction error; limit three deviations above the reference's",
         ),
     ]  # fmt: skip

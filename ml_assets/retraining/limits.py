@@ -161,15 +161,15 @@ def _resample_drift_share(
     """Share of features above the PSI threshold in chunks drawn from the reference, against a redrawn reference."""
     kept = [name for name in features if name not in monitoring.exclude]
     found = typed(reference, reference, kept)
-    day = pl.Series(_DAY, _days(reference, time))
-    rows = plain(reference, found, []).with_columns(day)
+    day = _days(reference, time)
+    rows = plain(reference, found, []).with_columns(pl.Series(_DAY, day))
     breaks = {name: quantile_breaks(rows[name], monitoring.psi_bins) for name in found.numeric}
     counts = bin_counts(rows, found, breaks, _DAY).sort("feature", "bin")
     wide = counts.pivot(_DAY, index=["feature", "bin"], values="rows", maintain_order=True).fill_null(0)
     starts = np.flatnonzero(wide["feature"].to_numpy()[1:] != wide["feature"].to_numpy()[:-1]) + 1
     starts = np.r_[0, starts]
     # In the order of the days, or equal seeds would not give equal limits: groups come in any order.
-    by_day = wide.select(map(str, range(day.max() + 1))).to_numpy().astype(np.float64)
+    by_day = wide.select(map(str, range(int(day.max()) + 1))).to_numpy().astype(np.float64)
     of = by_day.shape[1]
     expected = _shares(_draw(rng, resamples, of, of) @ by_day.T, starts, monitoring.psi_floor)
     actual = _shares(_draw(rng, resamples, days, of) @ by_day.T, starts, monitoring.psi_floor)

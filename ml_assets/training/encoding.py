@@ -96,14 +96,14 @@ class Encoding(BaseModel):
         for feature in self.features:
             _require_kind(feature, frame.schema[feature.name])
         matrix = frame.select(_expression(feature) for feature in self.features).to_numpy(order="c")
-        infinite = np.isinf(matrix).any(axis=0)
+        infinite = np.atleast_1d(np.isinf(matrix).any(axis=0))
         if infinite.any():
             names = [name for name, bad in zip(self.names, infinite, strict=True) if bad]
             raise ValueError(f"features {names} hold infinite values (or beyond float32): make them null upstream")
         return matrix
 
 
-def _kind(dtype: pl.DataType) -> str | None:
+def _kind(dtype: pl.DataType) -> Literal["number", "boolean", "category"] | None:
     if dtype == pl.Boolean:
         return "boolean"
     if dtype.is_numeric():

@@ -143,7 +143,7 @@ def longest_label_delay(frame: pl.DataFrame | pl.LazyFrame, *, time: str, known_
 
 
 def _moment(name: str, schema: pl.Schema) -> pl.Expr:
-    zone = schema[name].time_zone
+    zone = getattr(schema[name], "time_zone", None)
     return pl.col(name) if zone is None else pl.col(name).dt.convert_time_zone("UTC")
 
 

@@ -113,8 +113,9 @@ def _errors(
 ) -> pl.DataFrame:
     """The errors known of chunks and of periods; of whichever there are too few, the reference's are taken as well."""
     past = pl.DataFrame(schema=ERRORS) if record is None else past_errors(record, spec.min_chunk_rows)
-    counts = {scope: past.filter(scope=scope).group_by("metric").len()["len"].min() or 0 for scope in SCOPES}
-    few = [scope for scope in SCOPES if counts[scope] < ENOUGH]
+    counts = past.group_by("scope", "metric").len().group_by("scope").agg(pl.col("len").min())
+    enough = counts.filter(pl.col("len") >= ENOUGH)["scope"].to_list()
+    few = [scope for scope in SCOPES if scope not in enough]
     if not few:
         return past
     own = of_reference()

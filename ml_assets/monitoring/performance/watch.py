@@ -45,7 +45,7 @@ def watch_performance(
     }
     estimated = estimate_performance(reference, analysis, features=features, earlier=earlier, record=record, **about)
     # A version that was trained before intervals were declared has none.
-    ends = model.intervals is not None and LOWER in analysis.columns and not analysis[LOWER].has_nulls()
-    coverage = model.intervals.least if ends else None
+    ends = LOWER in analysis.columns and not analysis[LOWER].has_nulls()
+    coverage = model.intervals.least if model.intervals is not None and ends else None
     realised = realise_performance(analysis, more=model.extra_metrics, coverage=coverage, **about)
     return pl.concat([estimated, realised])

@@ -5,7 +5,7 @@ Colours are two of Okabe and Ito and one hue from light to dark: both hold for c
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -144,7 +144,7 @@ def _draw_numbers(axes: "Axes", reference: pl.Series, analysis: pl.Series) -> No
     edges = np.linspace(low, high if high > low else low + 1, 21)
     for values, colour, label in zip(known, (GREY, BLUE), ("reference", "this period"), strict=True):
         counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
-        style = {"fill": True, "alpha": 0.5} if colour == GREY else {"linewidth": 1.8}
+        style: dict[str, Any] = {"fill": True, "alpha": 0.5} if colour == GREY else {"linewidth": 1.8}
         axes.stairs(counts / max(values.size, 1), edges, color=colour, label=label, **style)
 
 

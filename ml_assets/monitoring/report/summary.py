@@ -103,9 +103,9 @@ def summarise_performance(performance: pl.DataFrame, spec: MonitoringSpec) -> Pe
     )
     values = {kind: period.filter(kind=kind) for kind in ("estimated", "realised")}
     return PerformanceSummary(
-        rows=values["estimated"]["rows"].max() or 0,
-        labelled_rows=values["realised"]["rows"].max() or 0,
-        missing_labels=values["realised"]["missing"].max() or 0,
+        rows=_most(values["estimated"]["rows"]),
+        labelled_rows=_most(values["realised"]["rows"]),
+        missing_labels=_most(values["realised"]["missing"]),
         estimated=dict(values["estimated"].select("metric", "value").iter_rows()),
         realised=dict(values["realised"].select("metric", "value").iter_rows()),
         breaches=tuple(
@@ -115,6 +115,11 @@ def summarise_performance(performance: pl.DataFrame, spec: MonitoringSpec) -> Pe
             .iter_rows()
         ),
     )
+
+
+def _most(rows: pl.Series) -> int:
+    """Return the greatest count, 0 if there is none."""
+    return max(rows.drop_nulls().to_list(), default=0)
 
 
 def _sustained(frame: pl.DataFrame, by: list[str], spec: MonitoringSpec) -> pl.DataFrame:

@@ -134,7 +134,8 @@ def measure_slices(
     columns = of.slice_columns(of.outcomes(frame[label], classes), score)
     scored = frame.select(*(pl.Series(name, it) for name, it in columns.items()), *dict.fromkeys(slices))
     measures = of.slice_measures()
-    schema = {"slice": pl.String, "value": pl.String, "rows": pl.Int64, **dict.fromkeys(measures, pl.Float64)}
+    text, whole, number = pl.String(), pl.Int64(), pl.Float64()
+    schema = pl.Schema({"slice": text, "value": text, "rows": whole, **dict.fromkeys(measures, number)})
     parts = [
         scored.group_by(pl.col(name).cast(pl.String).alias("value"))
         .agg(rows=pl.len(), **measures)

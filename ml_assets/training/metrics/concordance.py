@@ -11,7 +11,7 @@ def concordance(label: np.ndarray, score: np.ndarray) -> float:
     """
     from scipy.stats import kendalltau
 
-    tau = kendalltau(label, score).statistic
+    tau, _ = kendalltau(label, score)
     if np.isnan(tau):
         return 0.5
     # Kendall's tau-b divides by both kinds of ties; this measure by those of the label alone.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -25,10 +25,8 @@ UP, DOWN = Metric(True), Metric(False)
 class Measurable(Protocol):
     """Predictions of n rows beside their labels, to be measured under any weights of these rows."""
 
-    @property
-    def metrics(self) -> Mapping[str, Metric]:
-        """Every metric that can be measured, by name."""
-        ...
+    metrics: ClassVar[Mapping[str, Metric]]
+    """Every metric that can be measured, by name."""
 
     def labels(self) -> np.ndarray:
         """Return the labels in row order, shape (n,)."""

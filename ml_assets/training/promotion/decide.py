@@ -343,7 +343,7 @@ def _reason(
         return f"{found[0].upper()}{found[1:]} ({'; '.join(failed)}): {keeps}."
     if over_champion is None:
         return f"Version {challenger} keeps every floor and beats the naive baseline; no version served yet."
-    if broken == COMPARABLE:
+    if isinstance(over_champion, Incomparable) and not over_champion.accepted:
         return (
             f"Version {challenger} cannot be compared with version {champion} ({over_champion.why}): {keeps}. To let "
             f"it serve all the same declare promotion.accept_over: '{champion}' and materialize champion again."

@@ -2,7 +2,7 @@
 
 # ruff: noqa: ARG002 - a task takes what others need
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -78,7 +78,7 @@ class Binary(Task):
         column = pl.Series(SCORE, score)
         return [column, (column >= model.threshold).alias(PREDICTION)]
 
-    def summarise_predictions(self, prediction: pl.Series) -> dict[str, float | pl.DataFrame]:
+    def summarise_predictions(self, prediction: pl.Series) -> dict[str, Any]:
         """Count how many rows are called positive."""
         return {"predicted_positive_share": prediction.mean()}
 
@@ -163,7 +163,7 @@ def _zero_or_one(frame: pl.DataFrame, what: str, column: str) -> pl.DataFrame:
 
 def _f1(label: pl.Series, prediction: pl.Series) -> float | None:
     """Return the harmonic mean of precision and recall; None if nothing is, or is predicted, positive."""
-    named = int(label.sum() + prediction.sum())
+    named = int(label.sum()) + int(prediction.sum())
     return 2 * int((label & prediction).sum()) / named if named else None
 
 

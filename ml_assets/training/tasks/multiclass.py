@@ -2,7 +2,7 @@
 
 # ruff: noqa: ARG002 - a task takes what others need
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -117,7 +117,7 @@ class Multiclass(Task):
         """Return the classes that have a column with values."""
         return scored_classes(frame)
 
-    def summarise_predictions(self, prediction: pl.Series) -> dict[str, float | pl.DataFrame]:
+    def summarise_predictions(self, prediction: pl.Series) -> dict[str, Any]:
         """Count how often each class is predicted."""
         return {"called": prediction.value_counts(sort=True).head(_SHOWN_CLASSES)}
 

@@ -4,7 +4,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import polars as pl
@@ -185,7 +185,7 @@ class Task(ABC):
         """Return the classes of one model's scored rows, in the order of their columns; None without classes."""
         return None
 
-    def summarise_predictions(self, prediction: pl.Series) -> dict[str, float | pl.DataFrame]:
+    def summarise_predictions(self, prediction: pl.Series) -> dict[str, Any]:
         """Return what is worth telling of scored rows beside their mean score: a number or a small table by name."""
         return {}
 

@@ -88,9 +88,13 @@ def _errors(learned: pl.DataFrame, frames: dict[str, pl.DataFrame], columns: lis
 
 
 def _above(unseen: pl.DataFrame) -> float:
-    """The spread between the reference's chunks, or the standard error where that is larger (few chunks)."""
-    spread = max(unseen["value"].std(ddof=0), unseen["error"].max())
-    return unseen["value"].mean() + SPREADS * spread
+    """Return the mean and a multiple of the spread between the reference's chunks.
+
+    The spread is the standard error where that is larger, as it is with few chunks.
+    """
+    value, error = pl.col("value"), pl.col("error")
+    mean, spread, error = unseen.select(value.mean(), value.std(ddof=0).alias("spread"), error.max()).row(0)
+    return mean + SPREADS * max(spread, error)
 
 
 STATISTIC = ReconstructionError()
