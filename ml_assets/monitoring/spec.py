@@ -6,12 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.durations import check_duration
 from ml_assets.monitoring.drift.statistics import declarable, with_own_threshold
-from ml_assets.training.metrics.compared_values import ComparedValues
-from ml_assets.training.metrics.ranked_classes import RankedClasses
-from ml_assets.training.metrics.ranked_scores import RankedScores
+from ml_assets.training.metrics.metric import OF_CLASSES, OF_PROBABILITIES, OF_VALUES
 from ml_assets.training.tasks import all_metrics, estimable_metrics, find_task, listed
 
-_BUILT_IN = {**RankedScores.metrics, **RankedClasses.metrics, **ComparedValues.metrics}
+_BUILT_IN = {**OF_PROBABILITIES, **OF_CLASSES, **OF_VALUES}
 _HIGHER = listed(name for name, metric in _BUILT_IN.items() if metric.greater_is_better)
 _LOWER = listed(name for name, metric in _BUILT_IN.items() if not metric.greater_is_better)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from ml_assets.durations import parse_duration
 from ml_assets.training.kinds.base import DEFAULT_KIND, find_kind
 from ml_assets.training.kinds.parameters import RESERVED_PARAMETERS, ParameterRange
-from ml_assets.training.metrics.compared_values import PINBALL
+from ml_assets.training.metrics.metric import PINBALL
 from ml_assets.training.tasks import TASKS, find_task, listed, tasks_where
 
 __all__ = ["ModelSpec", "ParameterRange", "default_space"]

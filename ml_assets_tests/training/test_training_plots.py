@@ -6,7 +6,7 @@ import pytest
 from matplotlib.image import imread
 
 from ml_assets.training import plots
-from ml_assets.training.search.plots import plot_parallel_coordinates, plot_search_history
+from ml_assets.training.search.plots import _positions, plot_parallel_coordinates, plot_search_history
 from ml_assets.training.spec import ParameterRange
 
 RNG = np.random.default_rng(0)
@@ -56,6 +56,6 @@ def test_a_plot_is_a_small_png_with_something_on_it(draw):
 
 
 def test_parallel_coordinates_place_values_between_the_ends_of_their_range():
-    assert plots._positions(HISTORY["depth"], SPACE["depth"]).tolist() == pytest.approx([0, 1 / 3, 1])
-    assert plots._positions(HISTORY["rate"], SPACE["rate"]).tolist() == pytest.approx([0, 0.5, 1])
-    assert plots._positions(HISTORY["kind"], SPACE["kind"]).tolist() == [0, 1, 0]
+    assert _positions(HISTORY["depth"], SPACE["depth"]).tolist() == pytest.approx([0, 1 / 3, 1])
+    assert _positions(HISTORY["rate"], SPACE["rate"]).tolist() == pytest.approx([0, 0.5, 1])
+    assert _positions(HISTORY["kind"], SPACE["kind"]).tolist() == [0, 1, 0]

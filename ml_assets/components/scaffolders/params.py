@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-TASKS = "binary, multiclass, regression"
+from ml_assets.training.tasks import TASKS
 
 
 class SourceParams(BaseModel):
@@ -58,7 +58,7 @@ class MLModelParams(BaseModel):
 
     label: str = Field(default="", description="Column of the outcome.")
     known_at: str = Field(default="", description="Column of the moment the outcome is known.")
-    task: str = Field(default="", description=f"One of {TASKS}.")
+    task: str = Field(default="", description=f"One of {', '.join(TASKS.names())}.")
     view: list[str] = Field(default=[], description="Feature view; by default all of the spine.")
     spine: str = Field(default="", description="Spine that holds the rows to predict.")
     table: str = Field(default="", description="Source whose rows are predicted, of a new spine.")

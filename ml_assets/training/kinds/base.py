@@ -8,25 +8,25 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from ml_assets.extensions import Extensions
 from ml_assets.training.kinds.parameters import RESERVED_PARAMETERS, ParameterRange
 from ml_assets.training.tasks import find_task
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ml_assets.training.encoding import Encoding
     from ml_assets.training.spec import TrainingSpec
 
-Examples = tuple[np.ndarray, np.ndarray]
+Examples: TypeAlias = "tuple[np.ndarray, np.ndarray]"
 """Encoded features, float32 of shape (rows, features), and targets of shape (rows,)."""
 
 OnRound = Callable[[int, float], None]
 """Receives the number of rounds done and the validation metric after each round; it ends the fit by raising."""
 
-FewRowsScorer = Callable[[np.ndarray], list]
+FewRowsScorer: TypeAlias = "Callable[[np.ndarray], list]"
 """Maps encoded rows to scores before calibration: a number for each row, or a list of one number per class."""
 
 DEFAULT_KIND = "xgboost"
@@ -149,10 +149,10 @@ class ModelKind(ABC):
         """Fit on the training rows of what `bind` returned, watching the metric on the validation rows."""
 
     @abstractmethod
-    def predict(self, estimator: Any, matrix: np.ndarray, classes: int) -> np.ndarray:
+    def predict(self, estimator: Any, matrix: "np.ndarray", classes: int) -> "np.ndarray":
         """Score encoded rows: float64 of shape (rows,), or (rows, classes) where ``classes`` is not 0."""
 
-    def contributions(self, estimator: Any, encoding: "Encoding", matrix: np.ndarray) -> np.ndarray | None:  # noqa: ARG002
+    def contributions(self, estimator: Any, encoding: "Encoding", matrix: "np.ndarray") -> "np.ndarray | None":  # noqa: ARG002
         """Return SHAP values of shape (rows, features + 1) or (rows, classes, features + 1), or None.
 
         None, the default, makes the importance of features a permutation importance.
@@ -205,7 +205,7 @@ class ModelKind(ABC):
     def use_one_thread(self, estimator: Any) -> None:
         """Let the estimator score with one thread from now on, because a server's requests run side by side."""
 
-    def few_rows_scorer(self, estimator: Any) -> FewRowsScorer | None:  # noqa: ARG002
+    def few_rows_scorer(self, estimator: Any) -> "FewRowsScorer | None":  # noqa: ARG002
         """Return a function that scores a few rows faster than `predict` and to the same result, None if there is none.
 
         Raises:

@@ -12,8 +12,8 @@ from ml_assets.training.encoding import Encoding
 from ml_assets.training.kinds.base import Examples, FitRequest, FitResult, ModelKind, OnRound
 from ml_assets.training.kinds.parameters import ParameterRange
 from ml_assets.training.kinds.scorers import lightgbm as scorer
-from ml_assets.training.metrics.compared_values import PINBALL
 from ml_assets.training.metrics.measure import measure
+from ml_assets.training.metrics.metric import PINBALL
 from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, find_metric, find_task
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from ml_assets.training.kinds.base import (
 from ml_assets.training.kinds.parameters import ParameterRange
 from ml_assets.training.kinds.scorers import xgboost as scorer
 from ml_assets.training.kinds.xgboost_onnx import booster_to_onnx, open_booster
-from ml_assets.training.metrics.compared_values import PINBALL
+from ml_assets.training.metrics.metric import PINBALL
 from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION, find_metric
 
 if TYPE_CHECKING:

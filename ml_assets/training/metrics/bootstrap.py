@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml_assets.training.metrics.measure import Measurable, Metric, measure
+from ml_assets.training.metrics.measure import Measurable, measure
+from ml_assets.training.metrics.metric import Metric
 
 _CELLS = 500_000  # rows x resamples weighed at once: arrays of 4 MB, which stay in the cache
 

@@ -6,17 +6,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from ml_assets.training.metrics.measure import DOWN, UP, Metric, refuse_unknown
-
-PINBALL = {f"pinball_{percent / 100:g}": percent / 100 for percent in range(1, 100)}
-"""Pinball losses: name -> quantile."""
+from ml_assets.training.metrics.measure import refuse_unknown
+from ml_assets.training.metrics.metric import OF_VALUES, PINBALL, Metric
 
 
 @dataclass(frozen=True)
 class ComparedValues:
     """Known and predicted numbers of the same rows, float64 of shape (n,), ready to be measured."""
 
-    metrics: ClassVar[Mapping[str, Metric]] = {"mae": DOWN, "rmse": DOWN, "r2": UP, **dict.fromkeys(PINBALL, DOWN)}
+    metrics: ClassVar[Mapping[str, Metric]] = OF_VALUES
 
     label: np.ndarray
     value: np.ndarray

@@ -1,25 +1,11 @@
-"""Metrics: which way each is better, and measuring predictions under many weightings of their rows at once."""
+"""Measuring predictions under many weightings of their rows at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Metric:
-    """Which way is better."""
-
-    greater_is_better: bool
-
-    @property
-    def sign(self) -> int:
-        """+1 or -1: multiply a difference by it and more is better."""
-        return 1 if self.greater_is_better else -1
-
-
-UP, DOWN = Metric(True), Metric(False)
+from ml_assets.training.metrics.metric import Metric
 
 
 class Measurable(Protocol):

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ml_assets.training.metrics.measure import DOWN, UP, Metric, refuse_unknown
+from ml_assets.training.metrics.measure import refuse_unknown
+from ml_assets.training.metrics.metric import OF_CLASSES, Metric
 from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores
 
 
@@ -19,13 +20,7 @@ class RankedClasses:
     ``trust`` by the highest probability, with whether the call was right as its label.
     """
 
-    metrics: ClassVar[Mapping[str, Metric]] = {
-        "log_loss": DOWN,
-        "roc_auc_ovr": UP,
-        "macro_f1": UP,
-        "accuracy": UP,
-        "calibration_error": DOWN,
-    }
+    metrics: ClassVar[Mapping[str, Metric]] = OF_CLASSES
 
     label: np.ndarray
     called: np.ndarray

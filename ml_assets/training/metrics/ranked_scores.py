@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ml_assets.training.metrics.measure import DOWN, UP, Metric, refuse_unknown
+from ml_assets.training.metrics.measure import refuse_unknown
+from ml_assets.training.metrics.metric import OF_PROBABILITIES, Metric
 
 CALIBRATION_BINS = 10
 
@@ -19,14 +20,7 @@ class RankedScores:
     ``starts`` are the first positions of the g distinct scores.
     """
 
-    metrics: ClassVar[Mapping[str, Metric]] = {
-        "roc_auc": UP,
-        "average_precision": UP,
-        "log_loss": DOWN,
-        "brier": DOWN,
-        "calibration_error": DOWN,
-        "f1": UP,
-    }
+    metrics: ClassVar[Mapping[str, Metric]] = OF_PROBABILITIES
 
     order: np.ndarray
     label: np.ndarray

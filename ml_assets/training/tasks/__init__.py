@@ -1,13 +1,14 @@
 """Tasks by name: what kind of outcome a model predicts. `task.py` says what a task is, the others are some."""
 
 from collections.abc import Iterable
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from ml_assets.extensions import Extensions
-from ml_assets.training.metrics.compared_values import PINBALL
-from ml_assets.training.metrics.measure import Metric
+from ml_assets.training.metrics.metric import PINBALL, Metric
 from ml_assets.training.tasks.task import Task
+
+if TYPE_CHECKING:
+    import polars as pl
 
 BINARY, MULTICLASS, REGRESSION = "binary", "multiclass", "regression"
 
@@ -31,7 +32,7 @@ def find_task(name: str) -> Task:
     return TASKS.get(name)
 
 
-def suggest_task(dtype: pl.DataType, values: pl.Series | None) -> str | None:
+def suggest_task(dtype: "pl.DataType", values: "pl.Series | None") -> str | None:
     """Return the task that a label most likely has; None where whole numbers without values leave it open.
 
     Args:

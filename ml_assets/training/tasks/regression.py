@@ -9,9 +9,10 @@ import polars as pl
 
 from ml_assets.training.columns import LOWER, PREDICTION, SCORE, UPPER, ScoredColumns
 from ml_assets.training.conformal import interval_ends
-from ml_assets.training.metrics.compared_values import PINBALL, ComparedValues, compare_values
+from ml_assets.training.metrics.compared_values import ComparedValues, compare_values
 from ml_assets.training.metrics.concordance import concordance
 from ml_assets.training.metrics.measure import Measurable
+from ml_assets.training.metrics.metric import PINBALL
 from ml_assets.training.tasks.baselines import Baseline, fit_rates
 from ml_assets.training.tasks.task import Scorer, Task
 

@@ -1,21 +1,23 @@
 """What a task is: the kind of outcome a model predicts, and all that follows from it."""
 
 # ruff: noqa: ARG002, B027 - hooks that a task overrides where it has something to do
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import numpy as np
-import polars as pl
-
-from ml_assets.training.columns import SCORE, ScoredColumns
-from ml_assets.training.metrics.compared_values import PINBALL
-from ml_assets.training.metrics.measure import Measurable, Metric, measure
+from ml_assets.training.metrics.metric import PINBALL, Metric
 
 if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
     from ml_assets.training.calibration import Calibration
+    from ml_assets.training.columns import ScoredColumns
     from ml_assets.training.conformal import Intervals
+    from ml_assets.training.metrics.measure import Measurable
     from ml_assets.training.tasks.baselines import Baseline, ClassBaseline
 
 
@@ -38,12 +40,12 @@ class Scorer(Protocol):
         ...
 
     @property
-    def calibration(self) -> "Calibration | None":
+    def calibration(self) -> Calibration | None:
         """The correction of the scores."""
         ...
 
     @property
-    def intervals(self) -> "Intervals | None":
+    def intervals(self) -> Intervals | None:
         """What lower and upper ends are made of."""
         ...
 
@@ -179,6 +181,8 @@ class Task(ABC):
 
     def read_scores(self, frame: pl.DataFrame, classes: Sequence[str] | None) -> np.ndarray:
         """Return what ``predict`` gave, out of a scored frame: shape (rows,), or (rows, classes)."""
+        from ml_assets.training.columns import SCORE
+
         return frame[SCORE].to_numpy()
 
     def read_classes(self, frame: pl.DataFrame) -> tuple[str, ...] | None:
@@ -194,7 +198,7 @@ class Task(ABC):
     @abstractmethod
     def fit_baseline(
         self, train: pl.DataFrame, *, label: str, by: str | None, metric: str | None, classes: Sequence[str] | None
-    ) -> "Baseline | ClassBaseline":
+    ) -> Baseline | ClassBaseline:
         """Learn the naive prediction that is best under ``metric``, of all rows and of each value of ``by``."""
 
     @abstractmethod
@@ -211,6 +215,8 @@ class Task(ABC):
 
     def leak_strength(self, outcome: np.ndarray, score: np.ndarray) -> float:
         """Measure how well one feature alone predicts the outcome: 0.5 is not at all, 1 perfectly."""
+        from ml_assets.training.metrics.measure import measure
+
         return measure(self.pair(outcome, score), [self.leak_metric])[self.leak_metric]
 
     # Monitoring and retraining
@@ -244,5 +250,7 @@ class Task(ABC):
 
     def realised(self, rows: pl.DataFrame, columns: ScoredColumns, names: Sequence[str]) -> dict[str, float | None]:
         """Measure typed rows whose labels are known, at least one; None where a metric is undefined."""
+        from ml_assets.training.metrics.measure import measure
+
         values = measure(self.measurable(rows, columns), names)
         return {name: None if math.isnan(value) else value for name, value in values.items()}

@@ -1,13 +1,17 @@
 """Drift statistics by name: how far the rows of a chunk are from the reference. `statistic.py` says what one is."""
 
+from typing import TYPE_CHECKING
+
 from ml_assets.extensions import Extensions
-from ml_assets.monitoring.drift.statistics.statistic import DriftStatistic
+
+if TYPE_CHECKING:
+    from ml_assets.monitoring.drift.statistics.statistic import DriftStatistic
 
 PSI, RECONSTRUCTION = "psi", "reconstruction_error"
 
 _HERE = "ml_assets.monitoring.drift.statistics"
 
-DRIFT_STATISTICS: Extensions[DriftStatistic] = Extensions(
+DRIFT_STATISTICS: "Extensions[DriftStatistic]" = Extensions(
     "ml_assets.drift_statistics",
     "drift statistic",
     {

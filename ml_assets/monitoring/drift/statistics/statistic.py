@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -65,10 +65,10 @@ class DriftStatistic(ABC):
         takes_threshold: whether ``monitoring.method_thresholds`` may give the value above which it alerts.
     """
 
-    name: ClassVar[str] | str
-    numeric: ClassVar[bool] | bool = False
-    text: ClassVar[bool] | bool = False
-    takes_threshold: ClassVar[bool] | bool = True
+    name: str
+    numeric: bool = False
+    text: bool = False
+    takes_threshold: bool = True
 
     @abstractmethod
     def measure(self, frames: DriftFrames, features: Features) -> pl.DataFrame:
