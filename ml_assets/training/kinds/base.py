@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ml_assets.extensions import Extensions
 from ml_assets.training.kinds.parameters import RESERVED_PARAMETERS, ParameterRange
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from ml_assets.training.encoding import Encoding
     from ml_assets.training.spec import TrainingSpec
 
-Examples: TypeAlias = "tuple[np.ndarray, np.ndarray]"
+Examples = tuple["np.ndarray", "np.ndarray"]
 """Encoded features, float32 of shape (rows, features), and targets of shape (rows,)."""
 
 OnRound = Callable[[int, float], None]
 """Receives the number of rounds done and the validation metric after each round; it ends the fit by raising."""
 
-FewRowsScorer: TypeAlias = "Callable[[np.ndarray], list]"
+FewRowsScorer = Callable[["np.ndarray"], list]
 """Maps encoded rows to scores before calibration: a number for each row, or a list of one number per class."""
 
 DEFAULT_KIND = "xgboost"
@@ -205,7 +205,7 @@ class ModelKind(ABC):
     def use_one_thread(self, estimator: Any) -> None:
         """Let the estimator score with one thread from now on, because a server's requests run side by side."""
 
-    def few_rows_scorer(self, estimator: Any) -> "FewRowsScorer | None":  # noqa: ARG002
+    def few_rows_scorer(self, estimator: Any) -> FewRowsScorer | None:  # noqa: ARG002
         """Return a function that scores a few rows faster than `predict` and to the same result, None if there is none.
 
         Raises:
