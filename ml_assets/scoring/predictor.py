@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ml_assets.scoring.errors import InvalidRows
-from ml_assets.scoring.plain_scores import plain_columns
-from ml_assets.scoring.row_encoder import RowEncoder
+from ml_assets.scoring_core.answers import PREDICTION, PlainColumns, plain_columns
+from ml_assets.scoring_core.rows import InvalidRows, RowEncoder
 from ml_assets.training.fit import TrainedModel, calibrated
 from ml_assets.training.kinds.base import FewRowsScorer, OnnxUnsupported
 from ml_assets.training.scored import score_columns
+from ml_assets.training.tasks import find_task
 
 log = logging.getLogger(__name__)
 
@@ -40,16 +40,15 @@ class Predictor:
         encoder = RowEncoder(self.features)
         self.encode_rows, self.encode_columns = encoder.encode_rows, encoder.encode_columns
         self.encode_features = encoder.encode_features
-        self._columns = plain_columns(model)
         model.model_kind.use_one_thread(model.estimator)
+        self._columns = self._checked_plain_columns()
         self._score_few: FewRowsScorer = self._checked_few_rows_scorer() or self._score_few_by_library
 
     def predict(self, matrix: np.ndarray) -> Answer:
         """What batch scoring would write for these rows, by column: score, prediction and what the task adds."""
         if len(matrix) <= FEW:
             return self._columns(self._score_few(matrix))
-        score = calibrated(self.model, self.model.raw_scores(matrix))
-        return {column.name: column.to_list() for column in score_columns(self.model, score)}
+        return self._columns_of_frame(self.model.raw_scores(matrix))
 
     def contributions(self, matrix: np.ndarray) -> list[dict[str, Any]]:
         """How each feature moved each row's score: SHAP values in the margin's space (the log-odds of a probability,
@@ -84,6 +83,21 @@ class Predictor:
         answer = self.predict(np.full((1, len(self.features)), np.nan, dtype=np.float32))
         if not math.isfinite(answer["score"][0]):
             raise ValueError(f"the model answers {answer['score'][0]} to a row without values")
+
+    def _columns_of_frame(self, score: np.ndarray | list) -> Answer:
+        corrected = calibrated(self.model, np.asarray(score, dtype=np.float64))
+        return {column.name: column.to_list() for column in score_columns(self.model, corrected)}
+
+    def _checked_plain_columns(self) -> PlainColumns:
+        """Return what answers a few rows by plain Python, or by frames where the task has columns of its own."""
+        form = find_task(self.model.task).learned_as
+        plain = plain_columns(form, self.model, self.model.calibration.curves if self.model.calibration else ())
+        scores = self.model.raw_scores(self._probes())
+        answer, wanted = plain(scores.tolist()), self._columns_of_frame(scores)
+        if answer.keys() == wanted.keys() and answer[PREDICTION] == wanted[PREDICTION]:
+            return plain
+        log.warning("answers of the task %s are not those of the form %s: they go by frames", self.model.task, form)
+        return self._columns_of_frame
 
     def _score_few_by_library(self, matrix: np.ndarray) -> list:
         return self.model.raw_scores(matrix).tolist()

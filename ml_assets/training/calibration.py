@@ -5,10 +5,8 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_assets.scoring_core import curves
 from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores
-
-EDGE = 1e-7
-"""Log-odds are taken of scores at least this far from 0 and 1, which is what float32 resolves."""
 
 
 class Curve(BaseModel):
@@ -22,10 +20,8 @@ class Curve(BaseModel):
     intercept: float = Field(default=0.0, description="What is added to the log-odds.")
 
     def correct(self, score: np.ndarray) -> np.ndarray:
-        """Corrected scores."""
-        if self.x:
-            return np.interp(score, self.x, self.y)
-        return 1 / (1 + np.exp(-(self.slope * _log_odds(score) + self.intercept)))
+        """Return corrected scores."""
+        return curves.correct(self, score)
 
 
 class Calibration(BaseModel):
@@ -53,17 +49,13 @@ def fit_calibration(method: Literal["isotonic", "sigmoid"], outcome: np.ndarray,
     learn = _isotonic if method == "isotonic" else _sigmoid
     if score.ndim == 1:
         return Calibration(method=method, curves=(learn(outcome, score),))
-    curves = tuple(learn(outcome == position, score[:, position]) for position in range(score.shape[1]))
-    return Calibration(method=method, curves=curves)
+    learnt = tuple(learn(outcome == position, score[:, position]) for position in range(score.shape[1]))
+    return Calibration(method=method, curves=learnt)
 
 
 def calibrate(calibration: Calibration, score: np.ndarray) -> np.ndarray:
-    """Corrected scores of the same shape; the classes of a row sum to one, alike if no class is left likely."""
-    if score.ndim == 1:
-        return calibration.curves[0].correct(score)
-    corrected = np.stack([curve.correct(column) for curve, column in zip(calibration.curves, score.T, strict=True)], 1)
-    total = corrected.sum(axis=1, keepdims=True)
-    return np.where(total > 0, corrected / np.where(total > 0, total, 1), 1 / score.shape[1])
+    """Return corrected scores of the same shape; the classes of a row sum to one, alike if no class is left likely."""
+    return curves.correct_all(calibration.curves, score)
 
 
 def trusted_scores(outcome: np.ndarray, score: np.ndarray) -> RankedScores:
@@ -102,15 +94,10 @@ def _sigmoid(outcome: np.ndarray, score: np.ndarray) -> Curve:
     positives = outcome.sum()
     negatives = len(outcome) - positives
     target = np.where(outcome == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    odds = _log_odds(score)[:, None]
+    odds = curves.log_odds(score)[:, None]
     fitted = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1_000).fit(
         np.concatenate([odds, odds]),
         np.repeat([1, 0], len(score)),
         sample_weight=np.concatenate([target, 1 - target]),
     )
     return Curve(slope=float(fitted.coef_[0, 0]), intercept=float(fitted.intercept_[0]))
-
-
-def _log_odds(score: np.ndarray) -> np.ndarray:
-    score = np.clip(score, EDGE, 1 - EDGE)
-    return np.log(score) - np.log1p(-score)

@@ -1,14 +1,24 @@
 """The names of the columns that predictions become."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
-SCORE, PREDICTION, LOWER, UPPER = "score", "prediction", "lower", "upper"
+from ml_assets.scoring_core.answers import LOWER, PREDICTION, PROBABILITY, SCORE, UPPER, probability_column
 
-PROBABILITY = "probability_"
-"""Begins the name of the column with the probability of a class."""
+__all__ = [
+    "LOWER",
+    "PREDICTION",
+    "PROBABILITY",
+    "SCORE",
+    "UPPER",
+    "ScoredColumns",
+    "as_series",
+    "probability_column",
+    "scored_classes",
+]
 
 
 @dataclass(frozen=True)
@@ -36,11 +46,6 @@ class ScoredColumns:
         return [self.probability, self.prediction, *self.class_probabilities]
 
 
-def probability_column(name: str) -> str:
-    """Return the column with the probability of a class."""
-    return f"{PROBABILITY}{name}"
-
-
 def scored_classes(frame: pl.DataFrame) -> tuple[str, ...]:
     """Return the classes of one multiclass model's scored rows, in the order of the columns.
 
@@ -50,8 +55,8 @@ def scored_classes(frame: pl.DataFrame) -> tuple[str, ...]:
     return tuple(name.removeprefix(PROBABILITY) for name in own)
 
 
-def called_classes(called: pl.Series, label_type: str) -> pl.Series:
-    """Cast names of classes to the label's own type."""
-    if label_type == "Boolean":
-        return called == "true"
-    return called if label_type == "String" else called.cast(getattr(pl, label_type))
+def as_series(
+    columns: Mapping[str, np.ndarray], types: Mapping[str, type[pl.DataType]] | None = None
+) -> list[pl.Series]:
+    """Return arrays as columns of a frame, some of them cast to a type."""
+    return [pl.Series(name, values, dtype=(types or {}).get(name)) for name, values in columns.items()]

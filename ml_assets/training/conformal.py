@@ -42,12 +42,6 @@ def fit_intervals(label: np.ndarray, value: np.ndarray, *, coverage: float, grou
     return Intervals(coverage=coverage, edges=tuple(map(float, edges)), below=below, above=above)
 
 
-def interval_ends(intervals: Intervals, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper ends, float64 of shape (rows,)."""
-    group = np.searchsorted(np.array(intervals.edges), value, side="right")
-    return value + np.array(intervals.below)[group], value + np.array(intervals.above)[group]
-
-
 def covered_share(label: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> float:
     """Share of labels between the ends, these included."""
     return float(((lower <= label) & (label <= upper)).mean())

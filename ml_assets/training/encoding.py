@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_assets.scoring_core.rows import infinite_features
+
 _FEATURE_TYPES = {"number": "q", "boolean": "i", "category": "c"}
 
 STORED_TYPES = {"number": pl.Float64(), "boolean": pl.Boolean(), "category": pl.String()}
@@ -96,9 +98,7 @@ class Encoding(BaseModel):
         for feature in self.features:
             _require_kind(feature, frame.schema[feature.name])
         matrix = frame.select(_expression(feature) for feature in self.features).to_numpy(order="c")
-        infinite = np.atleast_1d(np.isinf(matrix).any(axis=0))
-        if infinite.any():
-            names = [name for name, bad in zip(self.names, infinite, strict=True) if bad]
+        if names := infinite_features(matrix, self.features):
             raise ValueError(f"features {names} hold infinite values (or beyond float32): make them null upstream")
         return matrix
 

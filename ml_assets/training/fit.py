@@ -185,6 +185,7 @@ def save_record(model: TrainedModel, directory: Path) -> None:
         "history": model.history,
         "kind": model.kind,
         "task": model.task,
+        "scored_as": find_task(model.task).learned_as,
         "classes": model.classes,
         "label_type": model.label_type,
         "calibration": model.calibration and model.calibration.model_dump(),
@@ -207,6 +208,7 @@ def load_model(directory: Path) -> TrainedModel:
     encoding = Encoding.model_validate_json((directory / ENCODING_FILE).read_text())
     for name, parsed in (("calibration", Calibration), ("intervals", Intervals)):
         record[name] = parsed.model_validate(record[name]) if record.get(name) else None
+    record.pop("scored_as", None)  # for what scores without the tasks
     record["classes"] = tuple(record["classes"]) if record.get("classes") else None
     estimator = kind.load(directory / kind.file_name, encoding)
     return TrainedModel(

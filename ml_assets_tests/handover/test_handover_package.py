@@ -19,7 +19,8 @@ from ml_assets.training.scored import scored
 
 pytestmark = pytest.mark.slow
 
-NATIVE = {"model.json", "encoding.json", "score.py", "estimator.py", "requirements.txt", "README.md"}
+CORE = {f"scoring_core/{name}.py" for name in ("__init__", "answers", "curves", "files", "rows")}
+NATIVE = {"model.json", "encoding.json", "score.py", "estimator.py", "requirements.txt", "README.md"} | CORE
 SERVICE = NATIVE | {"service.py", "bentofile.yaml", "name.txt"}
 
 
@@ -127,12 +128,12 @@ def test_a_scores_nan_is_another_score(models):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"km": "far"}, "row 1, feature km: must be a number, not 'far'"),
-        ({"km": True}, "row 1, feature km: must be a number, not True"),
-        ({"express": 1}, "row 1, feature express: must be a boolean, not 1"),
-        ({"courier": 3}, "row 1, feature courier: must be a category, not 3"),
-        ({"km": 1e39}, "infinite or beyond the range of a float32"),
-        ({"weight": 1}, "row 1: features [] are missing, ['weight'] are none"),
+        ({"km": "far"}, "row 1, feature km: must be a number or null, not 'far'"),
+        ({"km": True}, "row 1, feature km: must be a number or null, not 'True'"),
+        ({"express": 1}, "row 1, feature express: must be true or false or null, not '1'"),
+        ({"courier": 3}, "row 1, feature courier: must be text or null, not '3'"),
+        ({"km": 1e39}, "features ['km'] hold infinite values or some beyond the range of a float32"),
+        ({"weight": 1}, "row 1: there are no features ['weight']"),
     ],
 )
 def test_a_package_names_a_value_that_does_not_fit(models, candidate, tmp_path, change, why):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml_assets.scoring.plain_scores import plain_columns
+from ml_assets.scoring_core import answers
 from ml_assets.training.calibration import fit_calibration
 from ml_assets.training.conformal import Intervals
 from ml_assets.training.fit import calibrated
@@ -13,6 +13,11 @@ from ml_assets.training.scored import score_columns
 from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION
 
 RANDOM = np.random.default_rng(5)
+
+
+def plain_columns(model):
+    curves = model.calibration.curves if model.calibration else ()
+    return answers.plain_columns(model.task, model, curves)
 
 
 def told(model, score):

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets.scoring.errors import InvalidRows
 from ml_assets.scoring.predictor import Predictor
+from ml_assets.scoring_core.rows import InvalidRows
 from ml_assets.serving.rollout.champions import Champions
 from ml_assets.training.scored import scored
 

@@ -8,6 +8,9 @@ from ml_assets.handover.formats.base import HandoverUnsupported
 from ml_assets.training.fit import TrainedModel, save_model, save_record
 from ml_assets.training.kinds.base import OnnxUnsupported, pinned
 
+CORE = "scoring_core"
+"""The folder of the platform that goes into a package as it is."""
+
 BUNDLE = Path(__file__).parents[1] / "bundle"
 """Files that are copied as they are; they import nothing of the platform."""
 
@@ -56,3 +59,5 @@ def _copy_code(scorer_module: str, folder: Path) -> None:
         raise HandoverUnsupported(f"there is no file of the module {scorer_module}, which scores without the platform")
     shutil.copyfile(spec.origin, folder / "estimator.py")
     shutil.copyfile(BUNDLE / "score.py", folder / "score.py")
+    core = Path(__file__).parents[2] / CORE
+    shutil.copytree(core, folder / CORE, ignore=shutil.ignore_patterns("__pycache__"))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml_assets.online.stores.protocol import OnlineStore
-from ml_assets.scoring.errors import InvalidRows
 from ml_assets.scoring.predictor import Answer
+from ml_assets.scoring_core.rows import InvalidRows
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.prediction.messages import Part, PredictionRequest, PredictionResponse, SpineRows

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from ml_assets.training.columns import PREDICTION, SCORE, ScoredColumns
+from ml_assets.scoring_core import answers
+from ml_assets.training.columns import ScoredColumns, as_series
 from ml_assets.training.metrics.measure import Measurable
 from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores
 from ml_assets.training.tasks.baselines import Baseline, fit_rates
@@ -75,8 +76,7 @@ class Binary(Task):
 
     def score_columns(self, model: Scorer, score: np.ndarray) -> list[pl.Series]:
         """Return ``score``, the probability, and ``prediction``, whether it reaches the threshold."""
-        column = pl.Series(SCORE, score)
-        return [column, (column >= model.threshold).alias(PREDICTION)]
+        return as_series(answers.columns(self.learned_as, model, score))
 
     def summarise_predictions(self, prediction: pl.Series) -> dict[str, Any]:
         """Count how many rows are called positive."""

@@ -7,14 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from ml_assets.training.columns import (
-    PREDICTION,
-    SCORE,
-    ScoredColumns,
-    called_classes,
-    probability_column,
-    scored_classes,
-)
+from ml_assets.scoring_core import answers
+from ml_assets.training.columns import PREDICTION, ScoredColumns, as_series, probability_column, scored_classes
 from ml_assets.training.metrics.measure import Measurable
 from ml_assets.training.metrics.ranked_classes import RankedClasses, rank_classes
 from ml_assets.training.tasks.baselines import ClassBaseline, fit_class_rates
@@ -97,13 +91,8 @@ class Multiclass(Task):
         They are ``score``, the highest probability, ``prediction``, its class in the label's own type (text for a
         category), and ``probability_<class>`` for each class.
         """
-        names = model.classes or ()
-        called = pl.Series(PREDICTION, np.array(names)[self.choose_class(score)], dtype=pl.String)
-        return [
-            pl.Series(SCORE, score.max(axis=1)),
-            called_classes(called, model.label_type),
-            *(pl.Series(probability_column(name), score[:, at]) for at, name in enumerate(names)),
-        ]
+        by_name = answers.class_columns(model, score, self.choose_class(score))
+        return as_series(by_name, {PREDICTION: getattr(pl, model.label_type)})
 
     def choose_class(self, score: np.ndarray) -> np.ndarray:
         """Return the position of the class that is predicted of each row: the likeliest."""

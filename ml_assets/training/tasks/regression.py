@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from ml_assets.training.columns import LOWER, PREDICTION, SCORE, UPPER, ScoredColumns
-from ml_assets.training.conformal import interval_ends
+from ml_assets.scoring_core import answers
+from ml_assets.training.columns import ScoredColumns, as_series
 from ml_assets.training.metrics.compared_values import ComparedValues, compare_values
 from ml_assets.training.metrics.concordance import concordance
 from ml_assets.training.metrics.measure import Measurable
@@ -64,11 +64,7 @@ class Regression(Task):
 
     def score_columns(self, model: Scorer, score: np.ndarray) -> list[pl.Series]:
         """Return ``score`` and ``prediction``, both the value, and with intervals ``lower`` and ``upper``."""
-        columns = [pl.Series(SCORE, score), pl.Series(PREDICTION, score)]
-        if model.intervals is None:
-            return columns
-        lower, upper = interval_ends(model.intervals, score)
-        return [*columns, pl.Series(LOWER, lower), pl.Series(UPPER, upper)]
+        return as_series(answers.columns(self.learned_as, model, score))
 
     def fit_baseline(
         self, train: pl.DataFrame, *, label: str, by: str | None, metric: str | None, classes: Sequence[str] | None
@@ -95,7 +91,7 @@ class Regression(Task):
         """Draw the residuals."""
         from ml_assets.training.plots import plot_residuals
 
-        ends = None if model.intervals is None else interval_ends(model.intervals, score)
+        ends = None if model.intervals is None else answers.interval_ends(model.intervals, score)
         return {"residuals": plot_residuals(outcome, score, ends)}
 
     def leak_strength(self, outcome: np.ndarray, score: np.ndarray) -> float:

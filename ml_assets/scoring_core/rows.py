@@ -1,27 +1,47 @@
 """Plain values to the float32 that a model takes, a row or a column at a time, or one error that names the value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-
-from ml_assets.scoring.errors import InvalidRows
-from ml_assets.training.encoding import FeatureEncoding
 
 WANTED = {"number": "a number", "boolean": "true or false", "category": "text"}
 _TYPES = {"number": (int, float), "boolean": (bool,), "category": (str,)}
 _MOST_SIGNATURES = 4096
 
 
+class InvalidRows(ValueError):
+    """Rows that a model cannot score as they are; the message names the row and the feature."""
+
+
+class Feature(Protocol):
+    """How one feature becomes a float32."""
+
+    @property
+    def name(self) -> str:
+        """Name in a row."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """What it holds: number, boolean or category."""
+        ...
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The texts that a category knows; a category's code is its position."""
+        ...
+
+
 class RowEncoder:
-    """`Encoding.encode` for rows that are no frame.
+    """Encodes rows that are no frame as `ml_assets.training.encoding.Encoding` encodes frames.
 
     The types of a row's values are checked together: a row whose values have the types of one that was checked before
     needs no look at each of them.
     """
 
-    def __init__(self, features: Sequence[FeatureEncoding]) -> None:
+    def __init__(self, features: Sequence[Feature]) -> None:
         self.features = features
         self.names = {feature.name for feature in features}
         self._pick = _picker([feature.name for feature in features])
@@ -35,7 +55,7 @@ class RowEncoder:
         self._signatures: set[tuple[type, ...]] = set()
 
     def encode_rows(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """Rows with every feature by name, null where there is no value, as float32 of shape (rows, features).
+        """Encode rows with every feature by name, null where there is no value, as float32 of shape (rows, features).
 
         Raises:
             InvalidRows: a feature is missing, unknown, of another type or infinite.
@@ -48,7 +68,7 @@ class RowEncoder:
         return self.encode_features(rows)
 
     def encode_features(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """The same of rows that are known to have every feature; they may have more.
+        """Encode rows that are known to have every feature; they may have more.
 
         Raises:
             InvalidRows: a feature is of another type or infinite.
@@ -68,7 +88,7 @@ class RowEncoder:
         return self._finite(np.array(flat, dtype=np.float32).reshape(len(rows), len(self.features)))
 
     def encode_columns(self, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> np.ndarray:
-        """Columns by feature name, all of one length, as `encode_rows`."""
+        """Encode columns by feature name, all of one length, as `encode_rows` encodes rows."""
         if columns.keys() != self.names:
             raise InvalidRows(self._differing(columns.keys()))
         if all(type(values) is list and len(values) == 1 for values in columns.values()):
@@ -80,7 +100,7 @@ class RowEncoder:
         codes, matrix = dict(self._codes), np.empty((height, len(self.features)), dtype=np.float32)
         for at, feature in enumerate(self.features):
             values = columns[feature.name]
-            if isinstance(values, np.ndarray) and _is_taken_as_it_is(feature, values):
+            if isinstance(values, np.ndarray) and _needs_no_check(feature, values):
                 matrix[:, at] = values
                 continue
             for row, value in enumerate(values):
@@ -102,28 +122,34 @@ class RowEncoder:
                 f"row {row}, feature {feature.name}: must be {WANTED[feature.kind]} or null, not {str(value)[:40]!r}"
             )
 
-    def _differing(self, given) -> str:
-        missing, strange = sorted(self.names - given), sorted(set(map(str, given)) - self.names)
-        told = [f"features {missing} are missing (give null where there is no value)"] if missing else []
-        told += [f"there are no features {strange[:10]}"] if strange else []
-        return "; ".join(told)
+    def _differing(self, names: Iterable[Any]) -> str:
+        missing, strange = sorted(self.names - set(names)), sorted(set(map(str, names)) - self.names)
+        problems = [f"features {missing} are missing (give null where there is no value)"] if missing else []
+        problems += [f"there are no features {strange[:10]}"] if strange else []
+        return "; ".join(problems)
 
     def _finite(self, matrix: np.ndarray) -> np.ndarray:
-        infinite = np.isinf(matrix)
-        if np.count_nonzero(infinite):
-            names = [feature.name for feature, bad in zip(self.features, infinite.any(axis=0), strict=True) if bad]
+        if names := infinite_features(matrix, self.features):
             raise InvalidRows(f"features {names} hold infinite values or some beyond the range of a float32")
         return matrix
 
 
-def _picker(names: Sequence[str]):
-    """The values of a row in this order, as a tuple."""
+def infinite_features(matrix: np.ndarray, features: Sequence[Feature]) -> list[str]:
+    """Return the names of the encoded features that hold an infinite value."""
+    infinite = np.isinf(matrix)
+    if not np.count_nonzero(infinite):
+        return []
+    return [feature.name for feature, bad in zip(features, infinite.any(axis=0), strict=True) if bad]
+
+
+def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """Return what takes the values of a row in this order."""
     if len(names) == 1:
         return lambda row: (row[names[0]],)
     return itemgetter(*names)
 
 
-def _is_taken_as_it_is(feature: FeatureEncoding, values: np.ndarray) -> bool:
+def _needs_no_check(feature: Feature, values: np.ndarray) -> bool:
     return (
         values.dtype.kind == "b"
         if feature.kind == "boolean"
