@@ -72,17 +72,39 @@ class ScaffoldedFolder:
         return ".".join((*parts, "contract"))
 
     def declared(self) -> "ExistingDeclarations":
-        """What the project declares already."""
-        from ml_assets.scaffolding.declared import ExistingDeclarations
+        """What the project declares already; other use cases that cannot be read are left out, with a word of each.
+
+        Raises:
+            DeclarationError: something in this use case, or in none, cannot be read.
+        """
+        from ml_assets.declarations.problems import DeclarationError
 
         folder = str(self._project.folder)
         if folder not in sys.path:
             sys.path.insert(0, folder)
-        tree = ProjectTree.for_project(self._project.folder / self._project.package)
-        sources, spines, views = (
-            {declared.name: declared for declared in tree.declarations(kind)}
-            for kind in (DeclaredSource, DeclaredSpine, DeclaredView)
-        )
+        left_out: dict[str, str] = {}
+        while True:
+            tree = ProjectTree.for_project(self._project.folder / self._project.package)
+            tree.leave_out(left_out)
+            try:
+                existing = self._existing(tree)
+            except DeclarationError as error:
+                wrong = error.by_use_case
+                if not wrong or self.use_case in wrong or set(wrong) <= set(left_out):
+                    raise
+                left_out |= wrong
+            else:
+                break
+        for use_case, problems in left_out.items():
+            click.echo(f"nothing of {use_case} is considered, as it cannot be read: {problems}", err=True)
+        return existing
+
+    def _existing(self, tree: ProjectTree) -> "ExistingDeclarations":
+        from ml_assets.scaffolding.declared import ExistingDeclarations
+
+        sources = {source.name: source for source in tree.declarations(DeclaredSource)}
+        spines = {spine.name: spine for spine in tree.declarations(DeclaredSpine)}
+        views = {view.name: view for view in tree.declarations(DeclaredView)}
         own = frozenset(
             f"{type(placed.component).__name__.lower()} {placed.component.name}"
             for placed in tree.placed()
