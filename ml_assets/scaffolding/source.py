@@ -65,33 +65,27 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
     inferred = _infer_texts(wanted, sample)
     finite, infinite = _finite(inferred.table)
     columns, rows = describe_columns(finite)
-    for option in ("timestamp", "label", "known_at"):
-        if given := getattr(wanted, option):
-            check_column(f"--{option.replace('_', '-')}", given, columns)
-    columns = with_role(columns, wanted.label, "label") if wanted.label else columns
-    columns = with_role(columns, wanted.known_at, "label_known_at") if wanted.known_at else columns
+    columns = _with_roles(columns, wanted)
     key, key_note = infer_key(name, list(wanted.key), wanted.timestamp, columns, rows, sample.unnamed)
     columns = [column for column in columns if column.name not in sample.unnamed or column.name in key]
-    csv = inferred.dialect.model_dump(exclude_defaults=True) if sample.dialect else {}
     drops, drops_note = infer_drops(wanted, sample, columns, rows)
-    required = [column.name for column in columns if not column.nullable and column.name not in key]
     values = {
         "name": name,
         "description": f"One row per {' and '.join(key)} of {name}, delivered by ...",
         "where": dict(wanted.where),
-        **({"format": wanted.file_format} if wanted.file_format else {}),
-        **({"null_values": inferred.nulls} if inferred.nulls and sample.dialect else {}),
-        **({"csv": csv} if csv else {}),
-        **({"columns": _declared(inferred.formats, columns)} if inferred.formats else {}),
-        **({"impossible_moments": "missing"} if sample.impossible else {}),
-        **({"order": order.model_dump(exclude_none=True)} if order else {}),
-        **({"drops": drops} if drops else {}),
+        "format": wanted.file_format,
+        "null_values": inferred.nulls if sample.dialect else None,
+        "csv": inferred.dialect.model_dump(exclude_defaults=True) if sample.dialect else None,
+        "columns": _declared(inferred.formats, columns),
+        "impossible_moments": "missing" if sample.impossible else None,
+        "order": order.model_dump(exclude_none=True) if order else None,
+        "drops": drops,
         "contract": f"{module}:{contract_name(name)}",
         "key_columns": key,
-        **({"key_scope": "drop"} if recurs_in_files(key, rows, sample) else {}),
-        **({"required": required} if required else {}),
-        **({"infinite": "null"} if infinite else {}),
-        **({"freshness": FRESHNESS[drops["grain"]]} if drops else {}),
+        "key_scope": "drop" if recurs_in_files(key, rows, sample) else None,
+        "required": [column.name for column in columns if not column.nullable and column.name not in key],
+        "infinite": "null" if infinite else None,
+        "freshness": FRESHNESS[drops["grain"]] if drops else None,
     }
     notes = {
         "csv": describe_dialect(inferred.dialect) if sample.dialect else "",
@@ -104,11 +98,26 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
         "infinite": f"The sample has such in {', '.join(infinite)}." if infinite else "",
         "required": "Those without a gap in the sample.",
     }
-    left = _left_out(without)
-    nameless = [column for column in sample.unnamed if column not in key]
-    left += f" Left out, as the header does not name them: {', '.join(nameless)}." if nameless else ""
-    origin = f"Inferred from {rows.height} rows: correct it where the sample is not the whole truth.{left}"
-    return NewSource(values, render_contract(name, columns, key, origin), notes)
+    origin = _origin(rows.height, without, [column for column in sample.unnamed if column not in key])
+    contract = render_contract(name, columns, key, origin)
+    return NewSource({field: value for field, value in values.items() if value}, contract, notes)
+
+
+def _with_roles(columns: list[Column], wanted: Wanted) -> list[Column]:
+    """Return the columns with the label and its moment marked; raise ScaffoldError where an option names none."""
+    for option in ("timestamp", "label", "known_at"):
+        if given := getattr(wanted, option):
+            check_column(f"--{option.replace('_', '-')}", given, columns)
+    columns = with_role(columns, wanted.label, "label") if wanted.label else columns
+    return with_role(columns, wanted.known_at, "label_known_at") if wanted.known_at else columns
+
+
+def _origin(rows: int, without: Mapping[str, str], nameless: list[str]) -> str:
+    """Return what the contract says about where it comes from, and which columns are not in it."""
+    unnamed = f" Left out, as the header does not name them: {', '.join(nameless)}." if nameless else ""
+    return (
+        f"Inferred from {rows} rows: correct it where the sample is not the whole truth.{_left_out(without)}{unnamed}"
+    )
 
 
 def _in_order(wanted: Wanted, sample: Sample, order: RowOrder) -> tuple[Wanted, Sample]:
