@@ -27,6 +27,7 @@ from ml_assets.modelling.records import AS_OF, TrainedVersion, read_record
 from ml_assets.modelling.training_set import read_part
 from ml_assets.project import load_current
 from ml_assets.resources import RegistryResource
+from ml_assets.settings import read_settings
 from ml_assets.training.evaluation.baseline import fit_baseline, predict_baseline
 from ml_assets.training.evaluation.evaluate import time_blocks
 from ml_assets.training.fit import predict
@@ -130,7 +131,7 @@ def main() -> int:
     parser.add_argument("--home", help="home in which the use cases were run (default: ML_ASSETS_HOME or .ml_assets)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    home = Home.from_environment()
+    home = Home.of(read_settings())
     if arguments.home:
         root = Path(arguments.home).absolute()
         home = Home(root, str(root / "lake"), f"sqlite:///{root / 'mlflow' / 'mlflow.db'}")

@@ -131,8 +131,9 @@ def in_the_home(cut_offs: Sequence[str]) -> Iterator[Series]:
     from ml_assets.modelling.records import VERSION
     from ml_assets.modelling.watched import reference_rows, scored_rows
     from ml_assets.project import load_current
+    from ml_assets.settings import read_settings
 
-    definitions, lake = load_current(), Lake(Home.from_environment().lake)
+    definitions, lake = load_current(), Lake(Home.of(read_settings()).lake)
     tree = definitions.component_tree
     views = {view.name: view for view in tree.get_all_components(of_type=FeatureView)}
     for model in tree.get_all_components(of_type=MLModel):

@@ -31,6 +31,7 @@ from ml_assets.retraining.decide import decide
 from ml_assets.retraining.evidence import Circumstances, Evidence, gather_evidence
 from ml_assets.retraining.limits import LearntLimits, learn_limits
 from ml_assets.retraining.spec import RetrainingSpec
+from ml_assets.settings import read_settings
 from ml_assets.training.columns import PREDICTION, SCORE
 from ml_assets.training.metrics.measure import measure
 from ml_assets.training.metrics.ranked_scores import rank_scores
@@ -204,7 +205,7 @@ def _rate(happened: list[bool]) -> Rate:
 
 def compare(home: Path | None, resamples: int) -> dict[str, Outcome]:
     """The default policy, and one that counts every kind of evidence that noise can breach."""
-    case = load_use_case(Lake(str(home / "lake") if home else Home.from_environment().lake))
+    case = load_use_case(Lake(str(home / "lake") if home else Home.of(read_settings()).lake))
     policies = {"default": RetrainingSpec(), "every kind": RetrainingSpec(evidence=STATISTICAL)}
     measured = measure_histories(case, resamples, policies["default"].of_last)
     return {name: judge(case, measured, policy) for name, policy in policies.items()}

@@ -81,11 +81,12 @@ def register_model(home: Path) -> Path:
     from ml_assets.home import Home
     from ml_assets.registry.records import RunOrigin
     from ml_assets.registry.registry import Registry
+    from ml_assets.settings import read_settings
     from ml_assets.training.fit import fit_model
     from ml_assets.training.spec import TrainingSpec
 
     os.environ["ML_ASSETS_HOME"] = str(home)
-    place = Home.from_environment()
+    place = Home.of(read_settings())
     (home / "mlflow" / "artifacts").mkdir(parents=True)
     rng = np.random.default_rng(0)
     values = rng.normal(size=(20_000, FEATURES))
@@ -119,6 +120,7 @@ def build_online(home: Path) -> Path:
     from ml_assets.online.build import build_view
     from ml_assets.online.stores.opening import open_store
     from ml_assets.serving.declared import Declarations, OnlineView, RequestField, ServedModel
+    from ml_assets.settings import read_settings
 
     accounts = FeatureViewSpec(
         name="accounts", description="What is known of an account.", table="accounts", entity=["account"],
@@ -138,7 +140,7 @@ def build_online(home: Path) -> Path:
         account=pl.int_range(ENTITIES), known_at=pl.lit(now - timedelta(minutes=5)).cast(pl.Datetime("us", "UTC"))
     )
     build_view(
-        open_store(Home.from_environment().online_store), accounts, table.lazy(), as_of=now, max_age=timedelta(days=1),
+        open_store(Home.of(read_settings()).online_store), accounts, table.lazy(), as_of=now, max_age=timedelta(days=1),
         build="benchmark",
     )  # fmt: skip
     fields = [

@@ -1,7 +1,6 @@
 """Which code is running, on which project: the commit, and a fingerprint of the files that decide results."""
 
 import hashlib
-import os
 import subprocess
 import tomllib
 from dataclasses import dataclass
@@ -12,9 +11,6 @@ from ml_assets.transform.project import project_files
 
 PACKAGE = Path(__file__).resolve().parent
 """The installed platform: its modules and the files that come with them."""
-
-PROJECT_VARIABLE = "ML_ASSETS_PROJECT"
-"""A folder of the project whose declarations count, wherever the process works."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +29,13 @@ class NoProject(LookupError):
     """No project was named, and the working directory lies in none."""
 
 
-def current_project() -> DeclaringProject:
-    """The project that ``ML_ASSETS_PROJECT`` names, else the one that the working directory lies in.
+def current_project(named: Path | None = None) -> DeclaringProject:
+    """Find the project that a folder lies in, else the one that the working directory lies in.
 
     Raises:
         NoProject: there is none.
     """
-    named = os.environ.get(PROJECT_VARIABLE)
-    found = project_of(Path(named or ".").resolve())
+    found = project_of((named or Path()).resolve())
     if found is None:
         where = f"in {named}" if named else "here"
         raise NoProject(
@@ -69,11 +64,15 @@ def project_of(here: Path) -> DeclaringProject | None:
     return None
 
 
-@lru_cache(maxsize=1)
-def code_fingerprint() -> str:
-    """Hash of every source file of the platform and of the project: its package and its dbt projects, 16 digits."""
+@lru_cache(maxsize=4)
+def code_fingerprint(here: Path | None = None) -> str:
+    """Hash every source file of the platform and of a project: its package and its dbt projects; 16 digits.
+
+    Args:
+        here: a folder in the project; the working directory unless given.
+    """
     digest = hashlib.sha256()
-    project = project_of(Path(os.environ.get(PROJECT_VARIABLE) or ".").resolve())
+    project = project_of((here or Path()).resolve())
     own = PACKAGE if project is None else project.folder
     packages = {PACKAGE, *([] if project is None else [own / project.package])}
     code = {p for f in packages for p in f.rglob("*") if p.suffix in {".py", ".yaml", ".yml", ".sql"}}
@@ -102,10 +101,11 @@ class CodeState:
     changed: bool
 
 
-@lru_cache(maxsize=1)
-def project_code() -> CodeState:
-    """The code of the current project; that of the platform outside of any."""
-    project = project_of(Path(os.environ.get(PROJECT_VARIABLE) or ".").resolve())
+@lru_cache(maxsize=4)
+def project_code(here: Path | None = None) -> CodeState:
+    """Return the code of the project that a folder lies in, the working directory unless given; outside of any
+    project, that of the platform."""
+    project = project_of((here or Path()).resolve())
     return _code_in(PACKAGE.parent, PACKAGE.name) if project is None else _code_in(project.folder, project.package)
 
 
@@ -142,4 +142,4 @@ def _code_in(folder: Path, package: str) -> CodeState:
         # What a project's own folder holds besides, such as its state, decides nothing.
         return CodeState(commit, bool(edited or git("status", "--porcelain", "--", package)))
     except (subprocess.CalledProcessError, FileNotFoundError, subprocess.TimeoutExpired):
-        return CodeState(f"files-{code_fingerprint()}", changed=False)
+        return CodeState(f"files-{code_fingerprint(folder)}", changed=False)

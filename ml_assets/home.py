@@ -1,19 +1,15 @@
 """Where all state lives: one folder, ``ML_ASSETS_HOME``."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml_assets.addresses import require_fit, sqlite_url
+from ml_assets.environment import hand_down, set_defaults, turn_telemetry_off
 
-TELEMETRY_OFF = {
-    "DO_NOT_TRACK": "1",
-    "DAGSTER_DISABLE_TELEMETRY": "1",
-    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "NML_DISABLE_USAGE_LOGGING": "1",
-}
+if TYPE_CHECKING:
+    from ml_assets.settings import Settings
 
 DAGSTER_SETTINGS = Path(__file__).parent / "dagster.yaml"
 """Dagster's settings in every home, as they come with the platform."""
@@ -32,28 +28,43 @@ event_log_storage:
 class Home:
     """The folders and addresses under one home.
 
-    ``lake`` may lie elsewhere: ``ML_ASSETS_LAKE`` takes another folder or an object-store URL, and
-    ``ML_ASSETS_MLFLOW`` another MLflow tracking server.
+    Attributes:
+        lake: a folder or an object-store URL, maybe elsewhere.
+        mlflow: address of MLflow's tracking store, maybe elsewhere.
+        studies_elsewhere: SQLAlchemy URL of Optuna's studies; empty for a file in the home.
+        online_elsewhere: URL of the online features' store; empty for a file in the home.
     """
 
     root: Path
     lake: str
     mlflow: str
+    studies_elsewhere: str = ""
+    online_elsewhere: str = ""
 
     @classmethod
-    def from_environment(cls) -> "Home":
-        """Read ``ML_ASSETS_HOME`` (default ``.ml_assets`` in the working directory) and its overrides.
+    def of(cls, settings: "Settings", within: Path | None = None) -> "Home":
+        """Return the home that settings name, by default ``.ml_assets`` in a folder.
+
+        Args:
+            within: that folder; the working directory unless given.
 
         Raises:
             ValueError: a path in which databases or tables would read something else.
         """
-        root = Path(os.environ.get("ML_ASSETS_HOME", ".ml_assets")).absolute()
+        root = (settings.home or (within or Path()) / ".ml_assets").absolute()
         require_fit(root, "the home ML_ASSETS_HOME")
         return cls(
             root=root,
-            lake=os.environ.get("ML_ASSETS_LAKE") or str(root / "lake"),
-            mlflow=os.environ.get("ML_ASSETS_MLFLOW") or sqlite_url(root / "mlflow" / "mlflow.db"),
+            lake=settings.lake or str(root / "lake"),
+            mlflow=settings.mlflow or sqlite_url(root / "mlflow" / "mlflow.db"),
+            studies_elsewhere=settings.studies or "",
+            online_elsewhere=settings.online_store or "",
         )
+
+    @classmethod
+    def under(cls, root: Path) -> "Home":
+        """Return the home in a folder, with nothing elsewhere."""
+        return cls(root, str(root / "lake"), sqlite_url(root / "mlflow" / "mlflow.db"))
 
     @property
     def dagster(self) -> Path:
@@ -77,13 +88,13 @@ class Home:
 
     @property
     def studies(self) -> str:
-        """SQLAlchemy URL of Optuna's studies; ``ML_ASSETS_STUDIES`` names another one."""
-        return os.environ.get("ML_ASSETS_STUDIES") or sqlite_url(self.root / "studies.db")
+        """SQLAlchemy URL of Optuna's studies."""
+        return self.studies_elsewhere or sqlite_url(self.root / "studies.db")
 
     @property
     def online_store(self) -> str:
-        """URL of the online features' store; ``ONLINE_STORE_URL`` names another one, such as redis://host:6379/0."""
-        return os.environ.get("ONLINE_STORE_URL") or sqlite_url(self.root / "online.db")
+        """URL of the online features' store."""
+        return self.online_elsewhere or sqlite_url(self.root / "online.db")
 
     def prepare(self) -> None:
         """Create the folders, place ``dagster.yaml`` and point the tools of this process at them."""
@@ -97,7 +108,7 @@ class Home:
 
     def enter(self) -> None:
         """Point the tools of this process at the folders. Nothing is written."""
-        os.environ.update(TELEMETRY_OFF)
+        turn_telemetry_off()
         # Idle OpenMP threads would otherwise spin on cores that other libraries' threads need.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        os.environ.update(ML_ASSETS_HOME=str(self.root), DAGSTER_HOME=str(self.dagster))
+        set_defaults({"OMP_WAIT_POLICY": "PASSIVE"})
+        hand_down(ML_ASSETS_HOME=str(self.root), DAGSTER_HOME=str(self.dagster))

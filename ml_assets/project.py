@@ -1,6 +1,5 @@
 """A project as Dagster loads it: the declarations in its ``defs/`` folder, resources, jobs and sensors."""
 
-import os
 import sys
 import warnings
 from collections.abc import Mapping
@@ -11,9 +10,11 @@ import dagster as dg
 
 from ml_assets.code_version import current_project
 from ml_assets.declarations.problems import DeclarationError
-from ml_assets.home import TELEMETRY_OFF, Home
+from ml_assets.environment import turn_telemetry_off
+from ml_assets.home import Home
+from ml_assets.settings import Settings, read_settings
 
-os.environ.update(TELEMETRY_OFF)
+turn_telemetry_off()
 # Backfill policies and asset checks per partition are marked beta; nothing here is undecided about them.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
@@ -22,22 +23,26 @@ EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiproce
 
 
 @lru_cache(maxsize=1)
-def load_current() -> dg.Definitions:
-    """The definitions of the project that the working directory lies in, loaded once.
+def load_current(settings: Settings | None = None) -> dg.Definitions:
+    """Load the definitions of the project that settings name, or that the working directory lies in, once.
 
     A use case with something wrong in it is left out: ``component_tree.left_out`` says what.
+
+    Args:
+        settings: those of the environment unless given.
 
     Raises:
         what load_project raises, of what lies in no use case.
     """
-    project = current_project()
+    settings = settings or read_settings()
+    project = current_project(settings.project)
     left_out: dict[str, str] = {}
     # A project need not be installed to be used from its own folder.
     if str(project.folder) not in sys.path:
         sys.path.insert(0, str(project.folder))
     while True:
         try:
-            return _load(project.folder / project.package, left_out)
+            return _load(project.folder / project.package, settings, left_out)
         except DeclarationError as error:
             wrong = error.by_use_case
             if not wrong or set(wrong) <= set(left_out):
@@ -46,55 +51,53 @@ def load_current() -> dg.Definitions:
 
 
 def load_project(within: Path) -> dg.Definitions:
-    """The definitions of the project that the path ``within`` lies in: the nearest folder above with a pyproject.toml.
+    """Load the definitions of the project that a path lies in: the nearest folder above with a pyproject.toml.
+
+    This is what Dagster loads, in each of its processes: the environment is read here, and nowhere below.
 
     Raises:
         RuntimeError: a library is too old.
+        SettingsError: a variable of the environment has a value that it must not have.
         DeclarationError: a declaration is wrong; the message says where, so it comes without our own frames.
     """
     try:
-        return _load(within, {})
+        return _load(within, read_settings(), {})
     except DeclarationError as error:
         raise DeclarationError(str(error)) from None
 
 
-def _load(within: Path, left_out: Mapping[str, str]) -> dg.Definitions:
-    """The definitions without some use cases, of each of which is said what is wrong with it."""
+def _load(within: Path, settings: Settings, left_out: Mapping[str, str]) -> dg.Definitions:
+    """Load the definitions without some use cases, given with what is wrong with each."""
     from ml_assets.automation.jobs import build_jobs
     from ml_assets.automation.sensors.build import build_sensors
     from ml_assets.components.project.coherence import check_coherence
     from ml_assets.components.project.tree import ProjectTree
     from ml_assets.requirements import check_requirements
-    from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource, RegistryResource
+    from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource, RegistryResource, StudiesResource
 
     check_requirements()
-    home = Home.from_environment()
+    home = Home.of(settings)
     # The folder alone: load_from_defs_folder would also import every library that offers components, dagster-dbt
     # among them, which takes longer than all the rest.
     tree = ProjectTree.for_project(within)
     tree.leave_out(left_out)
+    tree.keep_state_in(home)
     declared = tree.build_defs(tree.defs_module_path)
     specs = [spec for assets in declared.assets or () for spec in assets.specs]
     check_coherence(tree, specs, home.coherent)
-    executor = _executor(os.environ.get("ML_ASSETS_EXECUTOR", "in_process"))
     return dg.Definitions.merge(
         declared,
         dg.Definitions(
             component_tree=tree,
             jobs=build_jobs(specs),
-            sensors=build_sensors(specs, tree),
-            executor=executor,
+            sensors=build_sensors(specs, tree, settings),
+            executor=EXECUTORS[settings.executor],
             resources={
                 "lake": LakeResource(root=home.lake),
                 "registry": RegistryResource(tracking_uri=home.mlflow, artifacts=home.mlflow_artifacts),
+                "studies": StudiesResource(url=home.studies),
                 "online_store": OnlineStoreResource(url=home.online_store),
                 "as_of": AsOf.configure_at_launch(),
             },
         ),
     )
-
-
-def _executor(name: str) -> dg.ExecutorDefinition:
-    if name not in EXECUTORS:
-        raise ValueError(f"ML_ASSETS_EXECUTOR is {name!r}; choose from {', '.join(EXECUTORS)}")
-    return EXECUTORS[name]

@@ -44,6 +44,12 @@ class AsOf(dg.ConfigurableResource):
         return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
 
 
+class StudiesResource(dg.ConfigurableResource):
+    """Where searches for parameters are kept, to go on with: an SQLAlchemy URL."""
+
+    url: str
+
+
 class OnlineStoreResource(dg.ConfigurableResource):
     """The online features' store: ``sqlite:///path`` or ``redis://host:port/number``."""
 

@@ -23,7 +23,7 @@ from ml_assets.addresses import sqlite_path, sqlite_url
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import Registry
 from ml_assets.registry.store import database
-from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource, RegistryResource
+from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource, RegistryResource, StudiesResource
 
 CONTRACTS = """
     import pandera.polars as pa
@@ -122,6 +122,7 @@ class Project:
             "registry": RegistryResource(
                 tracking_uri=self.registry.tracking_uri, artifacts=self.registry.artifact_root, experiment="tests"
             ),
+            "studies": StudiesResource(url=f"sqlite:///{self.folder}/home/studies.db"),
             "online_store": OnlineStoreResource(url=self.online_store),
             "as_of": AsOf(moment=as_of),
         }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.project import _executor
+from ml_assets.settings import SettingsError, read_settings
 
 PROJECT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -78,6 +78,7 @@ def test_an_xgboost_that_scores_wrongly_is_one_clear_error(run, tmp_path):
     assert "ml_assets needs XGBoost 3.2 or newer, found xgboost 2.1.4" in done.stdout + done.stderr
 
 
-def test_an_executor_that_does_not_exist_is_named_with_those_there_are():
-    with pytest.raises(ValueError, match="ML_ASSETS_EXECUTOR is 'dask'; choose from in_process, multiprocess"):
-        _executor("dask")
+def test_an_executor_that_does_not_exist_is_named_with_those_there_are(monkeypatch):
+    monkeypatch.setenv("ML_ASSETS_EXECUTOR", "dask")
+    with pytest.raises(SettingsError, match="ML_ASSETS_EXECUTOR is 'dask'; choose from in_process, multiprocess"):
+        read_settings()

@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from ml_assets.home import DAGSTER_SETTINGS, Home
+from ml_assets.settings import read_settings
 
 VARIABLES = (
     "ML_ASSETS_HOME",
@@ -29,7 +30,7 @@ def environment(monkeypatch):
 
 def test_everything_lies_under_one_folder(environment, tmp_path):
     environment.setenv("ML_ASSETS_HOME", str(tmp_path))
-    home = Home.from_environment()
+    home = Home.of(read_settings())
     assert home.root == tmp_path
     assert home.lake == f"{tmp_path}/lake"
     assert home.mlflow == f"sqlite:///{tmp_path}/mlflow/mlflow.db"
@@ -41,20 +42,20 @@ def test_everything_lies_under_one_folder(environment, tmp_path):
 
 def test_by_default_it_is_a_folder_of_the_working_directory(environment, tmp_path):
     environment.chdir(tmp_path)
-    assert Home.from_environment().root == tmp_path / ".ml_assets"
+    assert Home.of(read_settings()).root == tmp_path / ".ml_assets"
 
 
 def test_a_relative_home_is_made_absolute(environment, tmp_path):
     environment.chdir(tmp_path)
     environment.setenv("ML_ASSETS_HOME", "state")
-    assert Home.from_environment().root == tmp_path / "state"
+    assert Home.of(read_settings()).root == tmp_path / "state"
 
 
 def test_the_lake_mlflow_and_the_studies_may_lie_elsewhere(environment):
     environment.setenv("ML_ASSETS_LAKE", "s3://bucket/lake")
     environment.setenv("ML_ASSETS_MLFLOW", "http://mlflow.example:5000")
     environment.setenv("ML_ASSETS_STUDIES", "postgresql://studies")
-    home = Home.from_environment()
+    home = Home.of(read_settings())
     assert (home.lake, home.mlflow) == ("s3://bucket/lake", "http://mlflow.example:5000")
     assert home.studies == "postgresql://studies"
     assert home.mlflow_artifacts == ""
@@ -62,7 +63,7 @@ def test_the_lake_mlflow_and_the_studies_may_lie_elsewhere(environment):
 
 def test_preparing_creates_the_folders_and_points_the_tools_at_them(environment, tmp_path):
     environment.setenv("ML_ASSETS_HOME", str(tmp_path / "new" / "home"))
-    home = Home.from_environment()
+    home = Home.of(read_settings())
     home.prepare()
     assert os.environ["DAGSTER_HOME"] == str(home.dagster)
     assert_settings_placed(home)
@@ -72,7 +73,7 @@ def test_preparing_creates_the_folders_and_points_the_tools_at_them(environment,
 
 def test_preparing_again_renews_the_settings_and_keeps_the_state(environment, tmp_path):
     environment.setenv("ML_ASSETS_HOME", str(tmp_path))
-    home = Home.from_environment()
+    home = Home.of(read_settings())
     home.prepare()
     (home.dagster / "dagster.yaml").write_text("an older version's")
     (home.dagster / "runs.db").write_text("runs")
@@ -91,4 +92,4 @@ def assert_settings_placed(home):
 def test_the_online_store_may_lie_elsewhere(environment, tmp_path):
     environment.setenv("ML_ASSETS_HOME", str(tmp_path))
     environment.setenv("ONLINE_STORE_URL", "redis://cache:6379/3")
-    assert Home.from_environment().online_store == "redis://cache:6379/3"
+    assert Home.of(read_settings()).online_store == "redis://cache:6379/3"

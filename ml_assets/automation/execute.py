@@ -29,6 +29,10 @@ class Runner:
     instance: dg.DagsterInstance
     left_out: frozenset[str] = frozenset()
 
+    def key_of(self, planned: PlannedRun, sources: str, before: str, models: Iterable[str] = ()) -> str:
+        """Identify a run with the code of the project that the definitions come from; arguments as of `run_key`."""
+        return run_key(planned, code_fingerprint(self.definitions.component_tree.project_root), sources, before, models)
+
     def is_done(self, run_key: str) -> bool:
         """Whether a run with this key has succeeded before."""
         wanted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], tags={RUN_KEY: run_key})
@@ -84,14 +88,14 @@ class Runner:
         return {key for key in keys if key.path[0] not in self.left_out} if self.left_out else None
 
 
-def run_key(planned: PlannedRun, sources: str, before: str, models: Iterable[str] = ()) -> str:
-    """Identity of a run: what it does, with which code, on which deliveries, after which other run.
+def run_key(planned: PlannedRun, code: str, sources: str, before: str, models: Iterable[str] = ()) -> str:
+    """Identify a run: what it does, with which code, on which deliveries, after which other run.
 
     Args:
         models: names that tell which models it is for.
     """
     what = [planned.job, *planned.drops, planned.as_of, planned.model, planned.decision, *models]
-    parts = [*what, code_fingerprint(), sources, before]
+    parts = [*what, code, sources, before]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 

@@ -4,20 +4,22 @@ from ml_assets.code_version import current_project
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.declarations.python_files import NeedsDagster
 from ml_assets.declarations.reading import read_declarations
+from ml_assets.settings import Settings
 
 
-def read_current() -> DeclaredProject:
-    """What the project declares that the working directory lies in; what is wrong in it is among the faults.
+def read_current(settings: Settings) -> DeclaredProject:
+    """Read what the project declares that settings name, else the one that the working directory lies in; what is
+    wrong in it is among the faults.
 
     Raises:
-        NoProject: the working directory lies in none.
+        NoProject: there is none.
         DeclarationError: something is wrong in a project that only Dagster can read.
     """
     try:
-        found = read_declarations(current_project())
+        found = read_declarations(current_project(settings.project))
     except NeedsDagster:
         from ml_assets.automation.projects import declared_in
         from ml_assets.project import load_current
 
-        return declared_in(load_current())
+        return declared_in(load_current(settings))
     return DeclaredProject([(one.use_case, one.spec) for one in found.declarations], found.faults)

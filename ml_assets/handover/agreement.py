@@ -1,6 +1,5 @@
 """Whether a package says what the model says, asked before it is handed over."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from ml_assets.environment import child_environment
 from ml_assets.training.calibration import Calibration
 from ml_assets.training.columns import PREDICTION
 from ml_assets.training.fit import TrainedModel, calibrated
@@ -109,7 +109,7 @@ def _ask(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
             stdin=given,
             stdout=answers,
             stderr=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env=child_environment(OMP_NUM_THREADS="1"),
             check=False,
         )
         if asked.returncode:

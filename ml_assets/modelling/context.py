@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 import polars as pl
@@ -46,6 +47,8 @@ class ModelContext:
     views: Sequence[DeclaredView]
     group: str
     contracts: Mapping[str, str]
+    folder: Path | None = None
+    """The project's; None for the one that the working directory lies in."""
 
     @classmethod
     def of(
@@ -55,11 +58,13 @@ class ModelContext:
         views: Sequence[DeclaredView],
         group: str,
         contracts: Mapping[str, str] | None = None,
+        folder: Path | None = None,
     ) -> "ModelContext":
         """From a declared MLModel, the spine and the views that it names.
 
         Args:
             contracts: table -> contract, of the tables that have one.
+            folder: a folder in the project that declares it.
         """
         rows = SpineSpec(**spine.model_dump(include=set(SpineSpec.model_fields)))
         own = {name: getattr(declared, name) for name in ModelSpec.model_fields if name != "spine"}
@@ -71,6 +76,7 @@ class ModelContext:
             views=views,
             group=group,
             contracts=contracts or {},
+            folder=folder,
             **watched,
         )
 

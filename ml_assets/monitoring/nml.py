@@ -1,13 +1,14 @@
 """The border to NannyML: its import, its chunks, its noise, its errors."""
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from types import ModuleType
+
+from ml_assets.environment import turn_telemetry_off
 
 
 class MonitoringError(RuntimeError):
@@ -17,7 +18,7 @@ class MonitoringError(RuntimeError):
 @cache
 def load() -> ModuleType:
     """Import NannyML with its usage reporting off."""
-    os.environ["NML_DISABLE_USAGE_LOGGING"] = "1"
+    turn_telemetry_off()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import nannyml

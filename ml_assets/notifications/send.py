@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_chain, wait_fixed
 
-from ml_assets.notifications.channels import Channel
+from ml_assets.notifications.channel import Channel
 from ml_assets.notifications.errors import NotSent
 from ml_assets.notifications.notice import Notice
 

@@ -1,15 +1,14 @@
 """The dbt project: where it lies, whether it changed, and its manifest."""
 
 import hashlib
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from ml_assets.environment import declared_variable, handed_down
 
 _GIVEN = {"ML_ASSETS_LAKE", "ML_ASSETS_DBT_SCRATCH"}
 """Variables that every invocation sets itself."""
@@ -51,7 +50,7 @@ class DbtProject:
             digest.update(f"{path.relative_to(self.folder)} {len(content)}\n".encode())
             digest.update(content)
         for name in sorted(named - _GIVEN):
-            digest.update(f"{name}={os.environ.get(name)!r}\n".encode())
+            digest.update(f"{name}={declared_variable(name)!r}\n".encode())
         return digest.hexdigest()[:16]
 
     def invoke(self, arguments: list[str], scratch: Path, manifest: Any = None) -> Any:
@@ -73,7 +72,7 @@ class DbtProject:
             *("--target-path", str(scratch / "target"), "--log-path", str(scratch / "logs")),
             *("--no-send-anonymous-usage-stats", "--quiet", "--log-level", "none"),
         ]
-        with _environment(ML_ASSETS_LAKE=self.lake, ML_ASSETS_DBT_SCRATCH=str(scratch)):
+        with handed_down(ML_ASSETS_LAKE=self.lake, ML_ASSETS_DBT_SCRATCH=str(scratch)):
             outcome = dbtRunner(manifest=manifest).invoke(command)
         if outcome.exception is not None:
             raise DbtFailed(f"dbt {arguments[0]} in {self.folder}: {outcome.exception}") from outcome.exception
@@ -98,18 +97,3 @@ def _decides(path: Path) -> bool:
 @lru_cache(maxsize=4)
 def _parsed(project: DbtProject, fingerprint: str) -> Any:  # noqa: ARG001 - part of the cache key
     return project.invoke(["parse"], scratch=project.state)
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """Variables for the time of a dbt command: what reads the environment later must not find them."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

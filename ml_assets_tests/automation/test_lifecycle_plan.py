@@ -54,19 +54,16 @@ def test_nothing_to_train_on_is_an_error(drops):
         plan_lifecycle("shop", drops, "2013-10-01", "monthly")
 
 
-def test_the_run_key_is_stable_and_changes_with_everything_that_decides_the_outcome(monkeypatch):
-    from ml_assets.automation import execute
-
+def test_the_run_key_is_stable_and_changes_with_everything_that_decides_the_outcome():
     run = PlannedRun("July", "shop_drop", ("2013-07",))
-    key = run_key(run, "delivery-a", "before-a")
-    assert key == run_key(PlannedRun("another title", "shop_drop", ("2013-07",)), "delivery-a", "before-a")
+    key = run_key(run, "code", "delivery-a", "before-a")
+    assert key == run_key(PlannedRun("another title", "shop_drop", ("2013-07",)), "code", "delivery-a", "before-a")
     others = [
-        run_key(PlannedRun("July", "shop_ingest", ("2013-07",)), "delivery-a", "before-a"),
-        run_key(PlannedRun("July", "shop_drop", ("2013-08",)), "delivery-a", "before-a"),
-        run_key(PlannedRun("July", "shop_drop", ("2013-07",), "2013-08-01"), "delivery-a", "before-a"),
-        run_key(run, "delivery-b", "before-a"),
-        run_key(run, "delivery-a", "before-b"),
+        run_key(PlannedRun("July", "shop_ingest", ("2013-07",)), "code", "delivery-a", "before-a"),
+        run_key(PlannedRun("July", "shop_drop", ("2013-08",)), "code", "delivery-a", "before-a"),
+        run_key(PlannedRun("July", "shop_drop", ("2013-07",), "2013-08-01"), "code", "delivery-a", "before-a"),
+        run_key(run, "code", "delivery-b", "before-a"),
+        run_key(run, "code", "delivery-a", "before-b"),
+        run_key(run, "other code", "delivery-a", "before-a"),
     ]
-    monkeypatch.setattr(execute, "code_fingerprint", lambda: "other code")
-    others.append(run_key(run, "delivery-a", "before-a"))
     assert len({key, *others}) == 7

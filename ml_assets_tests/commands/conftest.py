@@ -3,6 +3,7 @@ import os
 import pytest
 
 from ml_assets.home import Home
+from ml_assets.settings import read_settings
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def own_home(tmp_path_factory):
         del os.environ[name]
     # Letters that an address must not take for its own.
     os.environ["ML_ASSETS_HOME"] = str(tmp_path_factory.mktemp("home") / "my home, ü#1 {a} 100%")
-    home = Home.from_environment()
+    home = Home.of(read_settings())
     home.prepare()
     yield home
     os.environ.clear()

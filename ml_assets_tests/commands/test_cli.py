@@ -10,7 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from ml_assets import cli
+from ml_assets.commands.exits import ExitCode
 from ml_assets.commands.init.project import create_project
+from ml_assets.commands.ui import programs
 from ml_assets.registry.registry import Registry
 
 pytestmark = pytest.mark.slow
@@ -29,6 +31,7 @@ SAYS = {
     "served": ["MODEL", "--drop", "--json"],
     "ui": ["--host", "--port", "127.0.0.1", "3000"],
     "mlflow": ["--host", "--port", "127.0.0.1", "5000"],
+    "settings": ["--json"],
 }
 
 
@@ -76,26 +79,36 @@ def run(unused_home):
 
 @pytest.mark.timeout(130)
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "said", "code"),
     [
         (
             ["run", "nothing", "--train-as-of", "2013-10-01"],
             r"no use case 'nothing' under defs/; there are digits, flights",
+            ExitCode.WRONG,
         ),
-        (["run", "flights", "--train-as-of", "2012-06-01"], r"no drop of flights lies before 2012-06-01"),
-        (["run", "flights", "--train-as-of", "soon"], r"training cut-off 'soon' is no ISO date such as 2013-10-01"),
-        (["summary", "nothing"], r"no use case 'nothing' under defs/; there are digits, flights"),
-        (["rollback", "flight_delay"], r"flight_delay has decided nothing yet.*"),
+        (
+            ["run", "flights", "--train-as-of", "2012-06-01"],
+            r"no drop of flights lies before 2012-06-01",
+            ExitCode.WRONG,
+        ),
+        (
+            ["run", "flights", "--train-as-of", "soon"],
+            r"training cut-off 'soon' is no ISO date such as 2013-10-01",
+            ExitCode.WRONG,
+        ),
+        (["summary", "nothing"], r"no use case 'nothing' under defs/; there are digits, flights", ExitCode.WRONG),
+        (["rollback", "flight_delay"], r"flight_delay has decided nothing yet.*", ExitCode.FAILED),
         (
             ["replay", "x", "--from", "2013-04", "--to", "2013-05"],
             r"no model 'x' is declared; there are arrival_delay, digit, flight_delay",
+            ExitCode.WRONG,
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_is_one_line_and_exit_status_1(run, tmp_path, arguments, said):
+def test_a_mistake_is_one_line_and_an_exit_status(run, tmp_path, arguments, said, code):
     done = run(*arguments, cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == code
     assert done.stdout == ""
     (line,) = done.stderr.strip().splitlines()
     assert re.fullmatch(f"error: .*{said}.*", line)
@@ -117,7 +130,7 @@ COMMANDS = [
 def test_outside_of_any_project_each_command_says_how_to_begin_one_and_makes_nothing(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(cli.app, arguments)
-    assert done.exit_code == 1
+    assert done.exit_code == ExitCode.WRONG
     assert done.stderr.splitlines() == [
         "error: no project here: `ml-assets init NAME` begins one, and `ml-assets --project FOLDER` names one that is "
         "elsewhere"
@@ -153,18 +166,17 @@ def test_the_summary_of_an_empty_home_says_so(run):
     assert "flight_delay: nothing scored yet" in done.stdout
 
 
-def test_a_program_that_is_missing_is_an_error_with_the_remedy(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(cli.sys, "executable", str(tmp_path / "python"))
+def test_a_program_that_is_missing_is_an_error_with_the_remedy(own_home, monkeypatch, tmp_path):  # noqa: ARG001
+    monkeypatch.setattr(programs.sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(cli.typer.Exit) as ended:
-        cli._run_program("dagster", "dev")
-    assert ended.value.exit_code == 1
-    assert "dagster is not installed beside" in capsys.readouterr().err
+    done = CliRunner().invoke(cli.app, ["ui"])
+    assert done.exit_code == ExitCode.FAILED
+    assert "dagster is not installed beside" in done.stderr
 
 
 def test_the_uis_listen_where_they_are_told_and_show_the_same_state(own_home, monkeypatch):
     started = []
-    monkeypatch.setattr(cli, "_run_program", lambda *command: started.append(command))
+    monkeypatch.setattr(programs, "run_program", lambda *command: started.append(command))
     for arguments in (["ui", "--port", "3911"], ["mlflow", "--port", "5911", "--host", "0.0.0.0"]):
         assert CliRunner().invoke(cli.app, arguments).exit_code == 0
     dagster, mlflow = started
@@ -180,7 +192,7 @@ def test_a_server_that_shows_the_trainings_already_is_named_and_none_is_started(
     monkeypatch.setenv("ML_ASSETS_MLFLOW", "http://mlflow.example:5000/")
     monkeypatch.setattr(Registry, "experiment_id", "7")
     started = []
-    monkeypatch.setattr(cli, "_run_program", lambda *command: started.append(command))
+    monkeypatch.setattr(programs, "run_program", lambda *command: started.append(command))
     done = CliRunner().invoke(cli.app, ["mlflow"])
     page = "http://mlflow.example:5000/#/experiments/7/runs?workflowType=machine_learning"
     assert (done.output, started) == (f"Trainings: {page}\n", [])

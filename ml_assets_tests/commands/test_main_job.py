@@ -31,6 +31,7 @@ from ml_assets.registry.registry import Registry
 from ml_assets.resources import RegistryResource
 from ml_assets.retraining.decide import read_decisions
 from ml_assets.retraining.replay.report import as_json, render_replay
+from ml_assets.settings import read_settings
 
 pytestmark = pytest.mark.slow
 
@@ -385,7 +386,7 @@ def test_a_home_that_was_moved_goes_on_where_it_stood(shop, capfd):
     before, after = shop.home.root, shop.home.root.parent / "another home, ü#2"
     before.rename(after)
     os.environ["ML_ASSETS_HOME"] = str(after)
-    home = Home.from_environment()
+    home = Home.of(read_settings())
     home.prepare()
     load_current.cache_clear()
     moved = Shop(home, shop.delivered, shop.orders)

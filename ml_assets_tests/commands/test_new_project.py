@@ -14,6 +14,7 @@ from ml_assets.code_version import NoProject, current_project
 from ml_assets.commands.init.origin import uv_source
 from ml_assets.commands.init.project import create_project
 from ml_assets.project import load_current
+from ml_assets.settings import read_settings
 
 PROJECT = Path(__file__).parents[2]
 
@@ -36,7 +37,7 @@ def test_outside_of_any_project_there_is_none_unless_it_is_named(tmp_path, monke
     with pytest.raises(NoProject, match="no project here: `ml-assets init NAME` begins one"):
         current_project()
     monkeypatch.setenv("ML_ASSETS_PROJECT", str(PROJECT / "docs"))
-    assert current_project().folder == PROJECT
+    assert current_project(read_settings().project).folder == PROJECT
 
 
 @pytest.mark.parametrize(("name", "why"), [("Bakery", "lower case"), ("2go", "begin with a letter")])

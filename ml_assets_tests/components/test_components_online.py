@@ -185,4 +185,4 @@ def test_the_command_tells_what_cannot_be_built(shop):
     }
     for arguments, told in asked.items():
         done = run(shop, *arguments)
-        assert (done.returncode, done.stderr.splitlines()) == (1, [f"error: {told}"])
+        assert (done.returncode, done.stderr.splitlines()) == (2, [f"error: {told}"])

@@ -36,7 +36,7 @@ from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.watched import scored_rows
 from ml_assets.online.spec import OnlineSpec
 from ml_assets.project import load_project
-from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource, RegistryResource
+from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource, RegistryResource, StudiesResource
 from ml_assets.retraining.decide import read_decisions
 from ml_assets.serving.log.request_log import DAY
 from ml_assets.serving.spec import ServingSpec
@@ -89,6 +89,7 @@ class World:
                 "registry": RegistryResource(
                     tracking_uri=f"sqlite:///{mlflow}/mlflow.db", artifacts=str(mlflow / "artifacts")
                 ),
+                "studies": StudiesResource(url=f"sqlite:///{self.home}/studies.db"),
                 "online_store": OnlineStoreResource(url=f"sqlite:///{self.home}/online.db"),
                 "as_of": AsOf(moment=as_of.isoformat() if as_of else ""),
             },

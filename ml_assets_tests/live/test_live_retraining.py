@@ -23,6 +23,7 @@ from ml_assets.lake import Lake
 from ml_assets.project import load_current
 from ml_assets.registry.registry import Registry
 from ml_assets.retraining.decide import read_decisions
+from ml_assets.settings import read_settings
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +118,7 @@ def lived(make_project, made_up_orders, tmp_path_factory):
             patch.delenv(name)
         for name in ("ML_ASSETS_HOME", "DAGSTER_HOME"):
             patch.setenv(name, str(root))
-        home = Home.from_environment()
+        home = Home.of(read_settings())
         home.prepare()
         patch.chdir(folder)
         load_current.cache_clear()

@@ -3,8 +3,10 @@ import threading
 
 import pytest
 
-from ml_assets.notifications.channels import LogChannel, WebhookChannel, channels_from_environment
+from ml_assets.notifications.channels.log import LogChannel
+from ml_assets.notifications.channels.webhook import WebhookChannel
 from ml_assets.notifications.notice import Notice
+from ml_assets.notifications.opening import open_channels
 from ml_assets.notifications.send import notify
 
 MAIL = {
@@ -41,7 +43,7 @@ def no_network(monkeypatch):
 @pytest.mark.usefixtures("no_network")
 def test_nothing_declared_is_only_logged(notice, caplog):
     for environment in ({}, dict.fromkeys(ALL, " ")):
-        channels = channels_from_environment(environment)
+        channels = open_channels(environment)
         assert [channel.name for channel in channels] == ["log"]
         caplog.clear()
         assert notify(channels, notice) == []
@@ -51,7 +53,7 @@ def test_nothing_declared_is_only_logged(notice, caplog):
 
 
 def test_everything_declared():
-    log, webhook, slack, mail = channels_from_environment(ALL)
+    log, webhook, slack, mail = open_channels(ALL)
     assert [channel.name for channel in (log, webhook, slack, mail)] == ["log", "webhook", "slack", "email"]
     assert (webhook.url, slack.url) == ("https://hooks.example/s3cret", "https://slack.example/s3cret")
     assert (mail.sender, mail.recipients) == ("ml@shop.example", ("ann@shop.example", "bob@shop.example"))
@@ -92,7 +94,7 @@ def test_the_log_can_be_another(caplog, notice):
 )
 def test_malformed_urls(variable, value):
     with pytest.raises(ValueError, match="is malformed") as raised:
-        channels_from_environment({variable: value})
+        open_channels({variable: value})
     assert str(raised.value) == f"{variable} is malformed: write an http or https URL without user name and password"
     assert raised.value.__cause__ is None
     assert raised.value.__context__ is None
@@ -119,7 +121,7 @@ def test_malformed_urls(variable, value):
 )
 def test_malformed_mail(variable, value, message):
     with pytest.raises(ValueError, match=f"^{message}") as raised:
-        channels_from_environment({**MAIL, variable: value})
+        open_channels({**MAIL, variable: value})
     assert "s3cret" not in str(raised.value)
     assert raised.value.__context__ is None
 

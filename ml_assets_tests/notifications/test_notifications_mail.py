@@ -3,10 +3,11 @@ import email.policy
 
 import pytest
 
-from ml_assets.notifications.channels import EmailChannel, channels_from_environment
+from ml_assets.notifications.channels.email import EmailChannel
+from ml_assets.notifications.channels.mail_server import MailServer, mail_server
 from ml_assets.notifications.errors import NotSent
-from ml_assets.notifications.mail import MailServer, mail_server
 from ml_assets.notifications.notice import Notice
+from ml_assets.notifications.opening import open_channels
 from ml_assets.notifications.send import notify
 
 PASSWORD = "p@ss/w:rd#1"
@@ -44,7 +45,7 @@ def test_login_on_this_machine_needs_no_encryption(mail, notice):
 
 
 def test_elsewhere_the_password_is_not_sent_in_the_clear(mail, notice, monkeypatch):
-    monkeypatch.setattr("ml_assets.notifications.mail._THIS_MACHINE", ())
+    monkeypatch.setattr("ml_assets.notifications.channels.mail_server._THIS_MACHINE", ())
     with pytest.raises(NotSent, match=r"^smtp://127\.0\.0\.1 offers no encryption, so the password was not sent"):
         channel_to(mail, LOGIN).send(notice)
     assert (mail.logins, mail.mails) == ([], [])
@@ -54,7 +55,7 @@ def test_elsewhere_the_password_is_not_sent_in_the_clear(mail, notice, monkeypat
 
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
 def test_encrypted(mail, notice, certificate, server_tls, monkeypatch, scheme):
-    monkeypatch.setattr("ml_assets.notifications.mail._THIS_MACHINE", ())
+    monkeypatch.setattr("ml_assets.notifications.channels.mail_server._THIS_MACHINE", ())
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     mail.tls, mail.offers_starttls = server_tls, scheme == "smtp"
     channel_to(mail, LOGIN, scheme).send(notice)
@@ -140,4 +141,4 @@ def test_a_channel_does_not_show_its_password():
         "ML_ASSETS_SMTP": "smtp://bot:s3cret@mail.example",
         "ML_ASSETS_NOTIFY_FROM": "ml@shop.example",
     }
-    assert "s3cret" not in repr(channels_from_environment(declared))
+    assert "s3cret" not in repr(open_channels(declared))

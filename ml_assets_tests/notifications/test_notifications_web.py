@@ -1,6 +1,7 @@
 import pytest
 
-from ml_assets.notifications.channels import SlackChannel, WebhookChannel
+from ml_assets.notifications.channels.slack import SlackChannel
+from ml_assets.notifications.channels.webhook import WebhookChannel
 from ml_assets.notifications.errors import NotSent
 from ml_assets.notifications.notice import Notice
 from ml_assets.notifications.send import notify

@@ -1,15 +1,15 @@
 """Every sensor of the project; all run from the start, but those that look for drops of a use case that waits."""
 
-import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 
 import dagster as dg
 
 from ml_assets.automation.recovery import ask_again_for_retries, close_lost_runs
 from ml_assets.automation.sensors.corrections import Reached, correction_sensor
 from ml_assets.automation.sensors.drops import drop_sensor
-from ml_assets.automation.sensors.failures import run_failures
+from ml_assets.automation.sensors.failures import failure_sensor
 from ml_assets.automation.sensors.retraining import retrain_sensor
 from ml_assets.automation.sensors.served import served_sensor
 from ml_assets.components.features.feature_view import FeatureView
@@ -17,16 +17,17 @@ from ml_assets.components.features.spine import Spine
 from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.sources.source import Source
 from ml_assets.components.stages import FEATURE, STAGE
+from ml_assets.notifications.opening import open_channels
 from ml_assets.resources import RegistryResource
+from ml_assets.settings import Settings
 
-EVERY_SECONDS = int(os.environ.get("ML_ASSETS_SENSOR_SECONDS", "30"))
 
-
-def build_sensors(specs: Iterable[dg.AssetSpec], tree: dg.ComponentTree) -> list:
+def build_sensors(specs: Iterable[dg.AssetSpec], tree: dg.ComponentTree, settings: Settings) -> list:
     """Two sensors per use case for its drops and for what corrections reach, two per model for decisions and answers,
     one for conditions, one for failures.
     """
-    specs = list(specs)
+    specs, every_seconds = list(specs), settings.sensor_seconds
+    channels = partial(open_channels, settings.notifications)
     group_of = {spec.key.path[0]: spec.group_name or "default" for spec in specs if len(spec.key.path) > 1}
     by_group: dict[str, list[Source]] = {}
     for source in tree.get_all_components(of_type=Source):
@@ -38,32 +39,40 @@ def build_sensors(specs: Iterable[dg.AssetSpec], tree: dg.ComponentTree) -> list
     for view in tree.get_all_components(of_type=FeatureView):
         reached.setdefault(views[view.name], []).append(Reached(view, spines[view.spine]))
     return [
-        *(drop_sensor(group, members, EVERY_SECONDS) for group, members in sorted(by_group.items())),
-        *(correction_sensor(group, members, EVERY_SECONDS) for group, members in sorted(reached.items())),
-        *(retrain_sensor(model, group_of[model.name], EVERY_SECONDS) for model in models),
-        *(served_sensor(model.name, spines[model.spine], EVERY_SECONDS) for model in models if model.serving),
+        *(
+            drop_sensor(group, members, every_seconds, settings.watches(group))
+            for group, members in sorted(by_group.items())
+        ),
+        *(correction_sensor(group, members, every_seconds) for group, members in sorted(reached.items())),
+        *(retrain_sensor(model, group_of[model.name], every_seconds, channels) for model in models),
+        *(served_sensor(model.name, spines[model.spine], every_seconds) for model in models if model.serving),
         dg.AutomationConditionSensorDefinition(
             "conditions",
             target=dg.AssetSelection.all(),
             default_status=dg.DefaultSensorStatus.RUNNING,
-            minimum_interval_seconds=EVERY_SECONDS,
+            minimum_interval_seconds=every_seconds,
             description="Materializes what its condition asks for: assets follow their inputs, drop by drop.",
         ),
-        lost_runs,
-        run_failures,
+        lost_runs_sensor(every_seconds),
+        failure_sensor(channels),
     ]
 
 
-@dg.sensor(
-    minimum_interval_seconds=EVERY_SECONDS,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Marks runs whose process is gone as failed, and sees that they are made again.",
-)
-def lost_runs(context: dg.SensorEvaluationContext, registry: RegistryResource) -> dg.SkipReason:
-    lost = close_lost_runs(context.instance)
-    closed = registry.open().close_stale_runs(lost) if lost else 0
-    again = ask_again_for_retries(context.instance, datetime.now(UTC))
-    return dg.SkipReason(
-        f"{len(lost)} lost runs and {closed} MLflow runs they had left open were closed; {len(again)} runs that were "
-        "not made again were told once more"
+def lost_runs_sensor(every_seconds: int) -> dg.SensorDefinition:
+    """Close runs whose process is gone, and see that they are made again."""
+
+    @dg.sensor(
+        minimum_interval_seconds=every_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Marks runs whose process is gone as failed, and sees that they are made again.",
     )
+    def lost_runs(context: dg.SensorEvaluationContext, registry: RegistryResource) -> dg.SkipReason:
+        lost = close_lost_runs(context.instance)
+        closed = registry.open().close_stale_runs(lost) if lost else 0
+        again = ask_again_for_retries(context.instance, datetime.now(UTC))
+        return dg.SkipReason(
+            f"{len(lost)} lost runs and {closed} MLflow runs they had left open were closed; {len(again)} runs that "
+            "were not made again were told once more"
+        )
+
+    return lost_runs

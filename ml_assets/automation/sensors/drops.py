@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
-from ml_assets.automation.begun import is_begun
 from ml_assets.automation.run_tags import RANGE_END, RANGE_START
 from ml_assets.components.partitions import WHOLE
 from ml_assets.components.sources.source import Source
@@ -24,15 +23,21 @@ SOURCES = "ml_assets/sources"
 Tokens = dict[str, dict[str, str]]
 
 
-def drop_sensor(use_case: str, sources: Sequence[Source], every_seconds: int) -> dg.SensorDefinition:
-    """Looks at every source of a use case; new and corrected drops are materialized as ``<source>/raw``."""
+def drop_sensor(
+    use_case: str, sources: Sequence[Source], every_seconds: int, watched: bool = True
+) -> dg.SensorDefinition:
+    """Look at every source of a use case; new and corrected drops are materialized as ``<source>/raw``.
+
+    Args:
+        watched: whether it looks from the start; otherwise when somebody starts it.
+    """
     raw = dg.AssetSelection.assets(*([source.name, "raw"] for source in sources))
 
     @dg.sensor(
         name=f"{use_case}_drops",
         target=raw,
         minimum_interval_seconds=every_seconds,
-        default_status=dg.DefaultSensorStatus.RUNNING if is_begun(use_case) else dg.DefaultSensorStatus.STOPPED,
+        default_status=dg.DefaultSensorStatus.RUNNING if watched else dg.DefaultSensorStatus.STOPPED,
         description=f"Watches the sources of {use_case}; asks for the drops that are missing or have changed.",
     )
     def look(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult:

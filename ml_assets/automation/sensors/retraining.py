@@ -1,8 +1,8 @@
 """Acts on decisions: starts each decided retraining once, and tells people what was decided."""
 
 import json
-import os
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -12,7 +12,8 @@ from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.stages import STAGE, TRAINING
 from ml_assets.dagster_internals import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from ml_assets.lake import Lake
-from ml_assets.notifications.channels import LogChannel, channels_from_environment
+from ml_assets.notifications.channel import Channel
+from ml_assets.notifications.channels.log import LogChannel
 from ml_assets.notifications.notice import Notice
 from ml_assets.notifications.send import notify
 from ml_assets.registry.decisions import read_decisions as read_promotions
@@ -22,8 +23,14 @@ from ml_assets.retraining.decide import DecisionRecord, read_decisions
 from ml_assets.training.promotion.decide import ROLLED_BACK
 
 
-def retrain_sensor(model: MLModel, group: str, every_seconds: int) -> dg.SensorDefinition:
-    """Starts the training that a decision asks for, once; a failed one again, later and later."""
+def retrain_sensor(
+    model: MLModel, group: str, every_seconds: int, open_channels: Callable[[], Sequence[Channel]]
+) -> dg.SensorDefinition:
+    """Start the training that a decision asks for, once; a failed one again, later and later.
+
+    Args:
+        open_channels: gives the channels to which notices of decisions are sent; the first is the log.
+    """
     training = dg.AssetSelection.groups(group) & dg.AssetSelection.tag(STAGE, TRAINING)
     training &= dg.AssetSelection.key_prefixes(model.name)
 
@@ -39,7 +46,7 @@ def retrain_sensor(model: MLModel, group: str, every_seconds: int) -> dg.SensorD
         decisions = read_decisions(tables, model.name)
         runs = [request for one in decisions if (request := _request(context, model, one))]
         told = set(json.loads(context.cursor)) if context.cursor else None
-        told = _tell(tables, model.name, decisions, told, context.log)
+        told = _notify_of_news(tables, model.name, decisions, told, context.log, open_channels)
         return dg.SensorResult(run_requests=runs, cursor=json.dumps(sorted(told)))
 
     return act
@@ -83,12 +90,19 @@ def _attempt(record: dg.RunRecord) -> Attempt:
     return Attempt(run.status == dg.DagsterRunStatus.SUCCESS, ended)
 
 
-def _tell(lake: Lake, model: str, decisions: list[DecisionRecord], told: set[str] | None, log) -> set[str]:
+def _notify_of_news(
+    lake: Lake,
+    model: str,
+    decisions: list[DecisionRecord],
+    told: set[str] | None,
+    log: logging.Logger,
+    open_channels: Callable[[], Sequence[Channel]],
+) -> set[str]:
     """Send what has not been told yet. The first look tells nothing: it is history."""
     notices = dict([*_decision_notices(decisions), *_promotion_notices(lake, model)])
     if told is not None:
         # Dagster keeps what a sensor logs; the first channel is the log.
-        channels = [LogChannel(log), *channels_from_environment(os.environ)[1:]]
+        channels = [LogChannel(log), *open_channels()[1:]]
         for identity in notices.keys() - told:
             notify(channels, notices[identity])
     return set(notices)

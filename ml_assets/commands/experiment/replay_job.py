@@ -63,7 +63,8 @@ def run_replay(
             features=context.features,
             monitoring=model.monitoring,
         )
-        store = ReplayStore(_folder(home, model, lake, context))
+        code = code_fingerprint(definitions.component_tree.project_root)
+        store = ReplayStore(_folder(home, code, model, lake, context))
         return replay(
             history, periods, {name: known[name] for name in names}, store,
             on_step=lambda told: progress.update(task, advance=1, description=told),
@@ -72,12 +73,12 @@ def run_replay(
         )  # fmt: skip
 
 
-def _folder(home: Home, model: MLModel, lake: Lake, context: ModelContext) -> Path:
+def _folder(home: Home, code: str, model: MLModel, lake: Lake, context: ModelContext) -> Path:
     """One folder per state of code, declaration and data; what is not of the current one is of no use."""
     tables = [context.spine.table, *(view.key for view in context.views)]
     # How to decide is no part of it: trainings and measurements are the same under every policy.
     declared = model.model_dump_json(exclude={"retraining"})
-    state = "\n".join([code_fingerprint(), declared, *(f"{table} {lake.version(table)}" for table in tables)])
+    state = "\n".join([code, declared, *(f"{table} {lake.version(table)}" for table in tables)])
     return home.root / "replay" / model.name / hashlib.sha256(state.encode()).hexdigest()[:16]
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 from rich.console import Console
 
-from ml_assets.automation.execute import Runner, run_key
+from ml_assets.automation.execute import Runner
 from ml_assets.automation.jobs import drop_job, ingest_job
 from ml_assets.automation.lifecycle import PlannedRun, plan_lifecycle, plan_retraining
 from ml_assets.automation.projects import declared_in
@@ -36,11 +36,13 @@ class MainJob:
 
     Attributes:
         models: those to live with; empty for all that the use case declares.
+        loaded: the definitions of the project; None to load those of the current one.
     """
 
     home: Home
     use_case: str
     models: tuple[str, ...] = ()
+    loaded: dg.Definitions | None = None
 
     def live(self, train_as_of: str, since: str = "", until: str = "", as_json: bool = False) -> None:
         """Run what has not been run yet, in order, and show the summary.
@@ -69,7 +71,7 @@ class MainJob:
     def definitions(self) -> dg.Definitions:
         from ml_assets.project import load_current
 
-        return load_current()
+        return self.loaded or load_current()
 
     @cached_property
     def _declared(self) -> UseCase:
@@ -111,7 +113,7 @@ class MainJob:
 
     def _run_once(self, console: Console, runner: Runner, planned: PlannedRun, before: str) -> str:
         models = () if planned.job == ingest_job(self.use_case) else sorted(runner.left_out)
-        key = run_key(planned, self._delivered(planned.drops), before, models)
+        key = runner.key_of(planned, self._delivered(planned.drops), before, models)
         if runner.is_done(key):
             console.print(f"[dim]= {planned.title}: nothing has changed[/]")
             return key

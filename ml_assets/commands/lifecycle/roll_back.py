@@ -1,11 +1,11 @@
 """An earlier champion serves again, and people are told."""
 
-import os
+from collections.abc import Sequence
 from datetime import datetime
 
 from ml_assets.home import Home
 from ml_assets.lake import Lake
-from ml_assets.notifications.channels import channels_from_environment
+from ml_assets.notifications.channel import Channel
 from ml_assets.notifications.notice import Notice
 from ml_assets.notifications.send import notify
 from ml_assets.registry.decisions import Decisions
@@ -14,10 +14,13 @@ from ml_assets.retraining.decide import read_decisions
 from ml_assets.training.promotion.decide import OVERTAKEN, roll_back_decision
 
 
-def roll_back(home: Home, registry: Registry, model: str, to: str | None, now: datetime) -> str:
+def roll_back(
+    home: Home, registry: Registry, model: str, to: str | None, now: datetime, channels: Sequence[Channel] = ()
+) -> str:
     """Roll back and say what happened, in one line. It counts from the end of the last drop that was scored.
 
     Args:
+        channels: to which a notice of it is sent.
         now: when it is decided, in UTC; nothing but the record of it depends on that.
 
     Raises:
@@ -39,6 +42,5 @@ def roll_back(home: Home, registry: Registry, model: str, to: str | None, now: d
         raise ValueError(made.reason)
     told = f"{model}: version {serves} serves again instead of version {served}, from {as_of:%Y-%m-%d} on"
     facts = {"model": model, "champion": serves, "before": served}
-    # The first channel is the log; the command line says it itself.
-    notify(channels_from_environment(os.environ)[1:], Notice("rollback", told, told, facts))
+    notify(channels, Notice("rollback", told, told, facts))
     return told

@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ml_assets.automation.execute import Runner, run_key
+from ml_assets.automation.execute import Runner
 from ml_assets.automation.jobs import online_job
 from ml_assets.automation.lifecycle import PlannedRun
 from ml_assets.commands.progress import StepProgress, run_progress, step_title
@@ -51,7 +51,7 @@ def build_online(
     runner = Runner(definitions, dg.DagsterInstance.get())
     with run_progress(console, planned.title, runner.steps_of(planned)) as progress:
         heard = _Heard(progress)
-        runner.run(planned, run_key(planned, "", "", assets), heard)
+        runner.run(planned, runner.key_of(planned, "", "", assets), heard)
     return heard.built()
 
 

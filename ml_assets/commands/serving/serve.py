@@ -1,23 +1,18 @@
 """The server's processes."""
 
 import gc
-import os
 import tempfile
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_assets.environment import hand_down
 from ml_assets.home import Home
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.http.app import Server, make_app
 from ml_assets.serving.http.keys import hashed_keys
 from ml_assets.serving.http.limits import Limits
-
-SERVED = "ML_ASSETS_SERVED"
-"""Tells a worker process, which only inherits the environment, the file that says what to serve."""
-
-LOOK_SECONDS = "ML_ASSETS_LOOK_SECONDS"
-"""Seconds between two looks for a new champion."""
+from ml_assets.settings import Settings, SettingsError, read_settings
 
 
 class ServeSettings(BaseModel):
@@ -48,7 +43,7 @@ def serve_models(settings: ServeSettings, host: str, port: int, workers: int) ->
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "served.json"
         told.write_text(settings.model_dump_json())
-        os.environ[SERVED] = str(told)
+        hand_down(ML_ASSETS_SERVED=str(told))
         # With several workers each makes its own; what is wrong is said once, here.
         app = make_served_app() if workers == 1 else f"{__name__}:make_served_app"
         if workers > 1:
@@ -60,8 +55,15 @@ def serve_models(settings: ServeSettings, host: str, port: int, workers: int) ->
 
 
 def make_served_app() -> Server:
-    """The app for what the environment's file says."""
-    app = _make_app(ServeSettings.model_validate_json(Path(os.environ[SERVED]).read_text()), logged=True)
+    """Make the app of one process, which reads the environment and the file that it names.
+
+    Raises:
+        SettingsError: no file is named: ``serve_models`` names it for each process that it starts.
+    """
+    settings = read_settings()
+    if settings.served is None:
+        raise SettingsError("ML_ASSETS_SERVED names no file that says what to serve: use `ml-assets serve`")
+    app = _make_app(ServeSettings.model_validate_json(settings.served.read_text()), settings, logged=True)
     # The collector would go through half a million objects of libraries again and again, which takes a tenth of a
     # second in which nobody is answered.
     gc.collect()
@@ -71,10 +73,10 @@ def make_served_app() -> Server:
 
 def _refuse_wrong(settings: ServeSettings) -> None:
     """Make the app once, without the threads of a log, to see whether it can be made."""
-    _make_app(settings, logged=False)
+    _make_app(settings, read_settings(), logged=False)
 
 
-def _make_app(settings: ServeSettings, *, logged: bool) -> Server:
+def _make_app(served: ServeSettings, settings: Settings, *, logged: bool) -> Server:
     from ml_assets.lake import Lake
     from ml_assets.online.stores.opening import open_store
     from ml_assets.registry.decisions import Decisions
@@ -82,11 +84,11 @@ def _make_app(settings: ServeSettings, *, logged: bool) -> Server:
     from ml_assets.serving.http.tracing import open_tracing
     from ml_assets.serving.log.request_log import DAY, RequestLog
 
-    home = Home.from_environment()
+    home = Home.of(settings)
     registry = Registry(home.mlflow, home.mlflow_artifacts or None, EXPERIMENT)
     lake = Lake(home.lake)
 
-    for name in settings.models:
+    for name in served.models:
         Decisions(lake, registry, name).settle()
 
     def open_log(schema_of) -> RequestLog:
@@ -94,19 +96,15 @@ def _make_app(settings: ServeSettings, *, logged: bool) -> Server:
 
     return make_app(
         registry,
-        settings.models,
-        _limits(settings),
-        settings.declared,
-        open_store(home.online_store) if settings.declared.online else None,
-        open_log=open_log if settings.logged and logged else None,
-        tracing=open_tracing(os.environ) if logged else None,
+        served.models,
+        _limits(served, settings),
+        served.declared,
+        open_store(home.online_store) if served.declared.online else None,
+        open_log=open_log if served.logged and logged else None,
+        tracing=open_tracing(settings.open_telemetry) if logged else None,
     )
 
 
-def _limits(settings: ServeSettings) -> Limits:
-    keys = hashed_keys(os.environ.get("ML_ASSETS_API_KEYS", ""))
-    look_every = os.environ.get(LOOK_SECONDS) or Limits.look_every
-    try:
-        return Limits(keys=keys, replay=settings.replay, look_every=float(look_every))
-    except ValueError as error:
-        raise ValueError(f"{LOOK_SECONDS}: {look_every!r} is no number of seconds") from error
+def _limits(served: ServeSettings, settings: Settings) -> Limits:
+    keys = hashed_keys(settings.api_keys.get_secret_value())
+    return Limits(keys=keys, replay=served.replay, look_every=settings.look_seconds)

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from ml_assets.commands.current import read_current
-from ml_assets.home import Home
+from ml_assets.declarations.project import DeclaredProject
 from ml_assets.lake import Lake
 
 
-def split_by_begun(home: Home, wanted: Sequence[str] = ()) -> tuple[list[str], list[str]]:
-    """The use cases with sources whose drops are to be looked for, and those that wait.
+def split_by_begun(declared: DeclaredProject, lake: Lake, wanted: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """Split the use cases with sources whose drops are to be looked for, and those that wait.
 
     Args:
         wanted: those that are; empty for those that hold rows already, or all where none does.
@@ -16,7 +15,6 @@ def split_by_begun(home: Home, wanted: Sequence[str] = ()) -> tuple[list[str], l
     Raises:
         ValueError: one that is wanted is not declared, or declares no source.
     """
-    declared, lake = read_current(), Lake(home.lake)
     broken = {fault.use_case for fault in declared.faults}
     sources = {name: declared.only(name).sources for name in declared.use_cases if name not in broken}
     there = [name for name, own in sources.items() if own]

@@ -11,10 +11,10 @@ from ml_assets.components.conditions import follow_together
 from ml_assets.components.dbt.specs import DbtModel, dbt_specs
 from ml_assets.components.metadata.tables import column_schema, data_version, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, WHOLE, partitions_of
+from ml_assets.components.project.tree import home_of
 from ml_assets.components.scaffolders.components import DbtTablesScaffolder
 from ml_assets.components.stages import STAGE, STATIC_TABLE, TABLE
 from ml_assets.declarations.specs import DeclaredDbtTables
-from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.resources import LakeResource
 from ml_assets.transform.build import BuildReport, build_models
@@ -30,7 +30,7 @@ class DbtTables(DeclaredDbtTables, dg.Component, dg.Resolvable):
     """Models of a dbt project: staging views, and marts that are kept as Delta tables in the lake."""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        home = Home.from_environment()
+        home = home_of(context)
         project = DbtProject(context.project_root / self.project, home.dbt, home.lake)
         if not (project.folder / "dbt_project.yml").exists():
             raise ValueError(

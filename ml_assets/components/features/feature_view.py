@@ -13,6 +13,7 @@ from ml_assets.components.features.spine import Spine, find_spine
 from ml_assets.components.freshness import freshness_policy
 from ml_assets.components.metadata.tables import data_version, markdown, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
+from ml_assets.components.project.tree import home_of
 from ml_assets.components.scaffolders.components import FeatureViewScaffolder
 from ml_assets.components.stages import FEATURE, STAGE
 from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
@@ -32,7 +33,7 @@ class FeatureView(DeclaredView, dg.Component, dg.Resolvable):
         group = use_case(context)
         assets = [_feature_asset(self, find_spine(context, self.spine), group)]
         if self.online is not None and self.table is not None:
-            assets.append(online_asset(self, self.online, self.owners, group))
+            assets.append(online_asset(self, self.online, self.owners, group, home_of(context).online_store))
         return dg.Definitions(assets=assets)
 
 

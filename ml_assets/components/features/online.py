@@ -14,7 +14,6 @@ from ml_assets.components.run_clock import run_started
 from ml_assets.components.stages import ONLINE, STAGE
 from ml_assets.declarations.specs import DeclaredView
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.online.spec import OnlineSpec
 from ml_assets.online.values.record import Build, online_key
@@ -25,12 +24,18 @@ AUDITED_ROWS = 50
 """Entities and moments that are read back and recomputed at each build."""
 
 
-def online_asset(view: DeclaredView, online: OnlineSpec, owners: list[str], group: str) -> dg.AssetsDefinition:
-    """The asset that builds the online features of a view with a table."""
+def online_asset(
+    view: DeclaredView, online: OnlineSpec, owners: list[str], group: str, store: str
+) -> dg.AssetsDefinition:
+    """Make the asset that builds the online features of a view with a table.
+
+    Args:
+        store: URL of the store that they are kept in.
+    """
 
     @dg.multi_asset(
         name=f"online__{view.name}",
-        specs=[_asset_spec(view, online, owners, group)],
+        specs=[_asset_spec(view, online, owners, group, store)],
         check_specs=[
             dg.AssetCheckSpec(
                 AGREES,
@@ -58,14 +63,14 @@ def _key(view: DeclaredView) -> dg.AssetKey:
     return dg.AssetKey(online_key(view.name).split("/"))
 
 
-def _asset_spec(view: DeclaredView, online: OnlineSpec, owners: list[str], group: str) -> dg.AssetSpec:
+def _asset_spec(view: DeclaredView, online: OnlineSpec, owners: list[str], group: str, store: str) -> dg.AssetSpec:
     return dg.AssetSpec(
         _key(view),
         deps=[dg.AssetKey(_table(view).split("/"))],
         description=f"Of every entity, now and until the values expire: {view.description}",
         owners=owners,
         group_name=group,
-        kinds={_kind(Home.from_environment().online_store), "delta"},
+        kinds={_kind(store), "delta"},
         tags={STAGE: ONLINE},
         code_version=declaration_version(view),
         freshness_policy=freshness_policy(online.freshness),

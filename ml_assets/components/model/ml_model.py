@@ -53,4 +53,5 @@ class MLModel(DeclaredModel, dg.Component, dg.Resolvable):
         }
         if spine.contract:
             contracts[spine.table] = spine.contract
-        return ModelContext.of(self, spine, [declared[name] for name in self.features], use_case(context), contracts)
+        views = [declared[name] for name in self.features]
+        return ModelContext.of(self, spine, views, use_case(context), contracts, context.project_root)

@@ -11,7 +11,6 @@ from ml_assets.components.metadata.columns import TRAINING_SET
 from ml_assets.components.metadata.tables import data_version, inline_png, markdown, record_metadata, table_metadata
 from ml_assets.components.model.asset_specs import model_asset_key, model_asset_spec
 from ml_assets.components.stages import TRAINING
-from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.records import write_record
@@ -26,7 +25,7 @@ from ml_assets.modelling.training_set import (
     store_training_set,
 )
 from ml_assets.registry.records import RunOrigin
-from ml_assets.resources import AsOf, LakeResource, RegistryResource
+from ml_assets.resources import AsOf, LakeResource, RegistryResource, StudiesResource
 
 LABELS_IN_TIME = "labels_known_in_time"
 AS_THE_CHAMPION = "declared_as_the_champion"
@@ -157,10 +156,12 @@ def _tuned_parameters(model: ModelContext) -> dg.AssetsDefinition:
             )
         ],
     )
-    def tuned_parameters(context: dg.AssetExecutionContext, lake: LakeResource, as_of: AsOf) -> dg.MaterializeResult:
+    def tuned_parameters(
+        context: dg.AssetExecutionContext, lake: LakeResource, studies: StudiesResource, as_of: AsOf
+    ) -> dg.MaterializeResult:
         from ml_assets.training.search.search import search_history
 
-        tables, storage = lake.open(), Home.from_environment().studies
+        tables, storage = lake.open(), studies.url
         moment = model.moment(tables, as_of).isoformat()
 
         def show(done: int, total: int, best: float) -> None:
@@ -222,7 +223,7 @@ def _model(model: ModelContext) -> dg.AssetsDefinition:
 
 def _origin(context: dg.AssetExecutionContext, lake: Lake, model: ModelContext) -> RunOrigin:
     read = [*_upstream(model), model.key("training_set")]
-    code = project_code()
+    code = project_code(model.folder)
     return RunOrigin(
         dagster_run_id=context.run.run_id,
         code_commit=code.commit,

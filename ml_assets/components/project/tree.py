@@ -30,6 +30,7 @@ from ml_assets.dagster_internals import (
 )
 from ml_assets.declarations.problems import DeclarationError, FieldProblem, Path, problem_of, problems_of
 from ml_assets.declarations.user_code import blame
+from ml_assets.home import Home
 
 _LINE = "_ml_assets_line"
 
@@ -162,6 +163,15 @@ class ProjectTree(dg.ComponentTree):
         """Load without some use cases, saying what is wrong with each; to be called before anything is loaded."""
         self.__dict__["_left_out"] = dict(use_cases)
 
+    @property
+    def home(self) -> Home:
+        """Where state lies; in the project's folder unless it was told where."""
+        return self.__dict__.get("_home") or Home.under(self.project_root / ".ml_assets")
+
+    def keep_state_in(self, home: Home) -> None:
+        """Say where state lies, for what is declared to name it; to be called before anything is loaded."""
+        self.__dict__["_home"] = home
+
     def _use_case_of(self, file: File) -> str | None:
         return file.relative_to(self.defs_module_path).parts[0] if file.is_relative_to(self.defs_module_path) else None
 
@@ -203,6 +213,12 @@ class ProjectTree(dg.ComponentTree):
                     there = ", ".join(ml_assets.COMPONENTS)
                     text = f"{self._shown(file)}:{line}: type: {package} has no component {name!r}; there are {there}"
                     yield self._use_case_of(file), text
+
+
+def home_of(context: dg.ComponentLoadContext) -> Home:
+    """Return where the state of the project lies that a component is loaded for."""
+    tree = context.component_tree
+    return tree.home if isinstance(tree, ProjectTree) else Home.under(context.project_root / ".ml_assets")
 
 
 def by_use_case(lines: Sequence[tuple[str | None, str]]) -> dict[str, str] | None:

@@ -1,6 +1,5 @@
 """Databases, known by the environment variable that holds their connection URL. What the URL holds is never shown."""
 
-import os
 import re
 from collections.abc import Callable
 from contextlib import closing
@@ -10,6 +9,7 @@ from urllib.parse import unquote
 
 import polars as pl
 
+from ml_assets.environment import declared_variable
 from ml_assets.sources.databases.dialect import Dialect
 from ml_assets.sources.databases.kind import DatabaseKind
 from ml_assets.sources.databases.mysql import MySql
@@ -108,7 +108,7 @@ def open_database(variable: str) -> Database:
     Raises:
         DeliveryFault: the variable is not set, or holds no URL of a known kind.
     """
-    text = os.environ.get(variable, "").strip()
+    text = (declared_variable(variable) or "").strip()
     if not text:
         raise DeliveryFault(
             "unreachable", f"the environment variable {variable} is not set", f"set it to a URL such as {_EXAMPLES}"

@@ -1,6 +1,7 @@
 """One JSON object posted to a URL."""
 
 import json
+from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
 from urllib import request
@@ -25,6 +26,18 @@ def is_web_address(url: str) -> bool:
         )
     except ValueError:
         return False
+
+
+def declared_url(variables: Mapping[str, str], name: str) -> str | None:
+    """Return the address that a variable holds; None where it is empty.
+
+    Raises:
+        ValueError: it is none that can be posted to.
+    """
+    url = variables[name]
+    if url and not is_web_address(url):
+        raise ValueError(f"{name} is malformed: write an http or https URL without user name and password")
+    return url or None
 
 
 def post_json(url: str, content: dict[str, Any], timeout_s: float) -> None:

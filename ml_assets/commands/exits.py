@@ -1,0 +1,73 @@
+"""The one way from an error to an exit code and a message: 0 done, 1 failed, 2 wrong usage or declaration."""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+
+class ExitCode(IntEnum):
+    """What a program tells whoever started it."""
+
+    DONE = 0
+    FAILED = 1
+    WRONG = 2
+
+
+OWN_FAULTS = (KeyError, IndexError, NotImplementedError, RecursionError)
+"""Mistakes of the platform's own: they keep their traceback."""
+
+EXIT_CODES = {
+    "ml_assets.settings.SettingsError": ExitCode.WRONG,
+    "ml_assets.declarations.problems.DeclarationError": ExitCode.WRONG,
+    "ml_assets.code_version.NoProject": ExitCode.WRONG,
+    # An argument that names what is not declared, or that cannot be read.
+    "builtins.ValueError": ExitCode.WRONG,
+    # Data, not what was typed or declared.
+    "ml_assets.sources.errors.SourceError": ExitCode.FAILED,
+    "ml_assets.quality.message.BrokenDrop": ExitCode.FAILED,
+    "ml_assets.handover.agreement.Disagreement": ExitCode.FAILED,
+    "ml_assets.handover.moments.NothingKnown": ExitCode.FAILED,
+    "builtins.UnicodeError": ExitCode.FAILED,
+    # State: no such version, no champion yet, a table that was not made.
+    "builtins.LookupError": ExitCode.FAILED,
+    "builtins.RuntimeError": ExitCode.FAILED,
+    "builtins.OSError": ExitCode.FAILED,
+}
+"""Exit code by type of error, the nearest base class first; errors of these types bear a message for people.
+
+Types are named, not imported: a command that fails should not load a library to say so.
+"""
+
+
+def exit_code(error: BaseException) -> ExitCode | None:
+    """Return the exit code for an error; None for one that keeps its traceback."""
+    if isinstance(error, OWN_FAULTS):
+        return None
+    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__)
+    return next((EXIT_CODES[name] for name in names if name in EXIT_CODES), None)
+
+
+class Program(TyperGroup):
+    """A group of commands, the errors of which become lines on standard error and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.exceptions.Abort, click.ClickException, BrokenPipeError):
+            raise
+        except Exception as error:
+            code = exit_code(error)
+            if code is None:
+                raise
+            print_errors([str(error)])
+            raise typer.Exit(code) from None
+
+
+def print_errors(messages: Iterable[str]) -> None:
+    """Print each line of some messages to standard error."""
+    for line in (line for message in messages for line in message.splitlines()):
+        typer.secho(f"error: {line}", fg=typer.colors.RED, err=True)

@@ -1,0 +1,73 @@
+"""``try`` and ``replay``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ml_assets.commands.options import Json
+from ml_assets.commands.session import session_of
+
+
+def try_out(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="Declared model to try.")],
+    rows: Annotated[int, typer.Option(help="Labelled rows to try it on, drawn from the whole history.")] = 20_000,
+    as_json: Json = False,
+) -> None:
+    """Go from declaration to holdout metrics in memory and name the features that predict suspiciously well alone.
+
+    Nothing is registered or written. Tables that are not in the lake yet are read from their source.
+    """
+    import json
+
+    from ml_assets.automation.projects import find_model
+    from ml_assets.commands.console import open_console
+    from ml_assets.commands.experiment import trial
+    from ml_assets.lake import Lake
+
+    session = session_of(context)
+    with session.borrow_home() as home:
+        definitions = session.load_definitions(model=model)
+        tried = trial.try_model(definitions, Lake(home.lake), find_model(definitions, model), rows)
+    if as_json:
+        typer.echo(json.dumps(trial.as_json(tried), indent=2))
+    else:
+        trial.print_trial(open_console(), tried)
+
+
+def replay(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="Model whose history is lived again.")],
+    first: Annotated[str, typer.Option("--from", help="First drop to live through, such as 2013-04.")],
+    last: Annotated[str, typer.Option("--to", help="Last drop to live through.")],
+    policies: Annotated[
+        str, typer.Option(help="Policies to compare: never, monthly, every-drop, evidence, or one kind of evidence.")
+    ] = "never,monthly,every-drop,evidence",
+    html: Annotated[Path | None, typer.Option(help="Also write a page with the timelines.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Live history again under several retraining policies, each step knowing only what was known then.
+
+    What has been worked out is kept under the home, so a killed replay goes on where it stood.
+    """
+    import json
+
+    from ml_assets.automation.projects import find_model
+    from ml_assets.commands.console import open_console
+    from ml_assets.commands.experiment.replay_job import run_replay
+    from ml_assets.commands.experiment.replay_print import print_replay
+    from ml_assets.retraining.replay.report import as_json as to_json
+    from ml_assets.retraining.replay.report import render_replay
+
+    session = session_of(context)
+    home, console = session.prepare_home(), open_console(to_errors=as_json)
+    definitions = session.load_definitions(model=model)
+    declared = find_model(definitions, model)
+    lived = run_replay(definitions, home, declared, first, last, policies.split(","), console)
+    if html is not None:
+        html.write_text(render_replay(model, declared.metric, lived), encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps(to_json(model, declared.metric, lived), indent=2))
+    else:
+        print_replay(console, model, declared.metric, lived)

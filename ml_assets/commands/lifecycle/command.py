@@ -1,0 +1,79 @@
+"""``run``, ``summary``, ``status`` and ``rollback``."""
+
+from typing import Annotated
+
+import typer
+
+from ml_assets.commands.options import Json, Models, UseCase
+from ml_assets.commands.session import session_of
+
+
+def run(
+    context: typer.Context,
+    use_case: UseCase,
+    train_as_of: Annotated[
+        str,
+        typer.Option(help="Training cut-off, an ISO date: earlier drops are history, later ones arrive in turn."),
+    ],
+    since: Annotated[str, typer.Option(help="First drop to live through; default: the first declared.")] = "",
+    until: Annotated[str, typer.Option(help="Last drop to live through; default: the last declared.")] = "",
+    model: Models = None,
+    as_json: Json = False,
+) -> None:
+    """Ingest history, train, then let each later drop arrive: validate, featurize, score, monitor.
+
+    A run whose code and deliveries have not changed since it last succeeded is skipped, so running this again after
+    a kill goes on where it stood.
+    """
+    from ml_assets.commands.lifecycle.main_job import MainJob
+
+    session = session_of(context)
+    home = session.prepare_home()
+    definitions = session.load_definitions(use_case)
+    MainJob(home, use_case, tuple(model or ()), definitions).live(train_as_of, since, until, as_json)
+
+
+def summary(context: typer.Context, use_case: UseCase, model: Models = None, as_json: Json = False) -> None:
+    """Show, per model and drop: rows, quarantined rows, strongest drift, performance, champion version."""
+    from ml_assets.commands.lifecycle.summary import show_summary
+
+    session = session_of(context)
+    home = session.open_home()
+    show_summary(home, session.read_declarations(), use_case, model or (), as_json)
+
+
+def status(context: typer.Context, as_json: Json = False) -> None:
+    """Show a few lines per model: champion, last score, drift, performance, last decision, next step."""
+    from datetime import UTC, datetime
+
+    from ml_assets.automation.run_records import open_run_records
+    from ml_assets.commands.lifecycle.status import print_status, project_status
+    from ml_assets.declarations.problems import DeclarationError
+    from ml_assets.lake import Lake
+
+    session = session_of(context)
+    home = session.open_home()
+    declared = session.read_declarations()
+    registry, records = session.open_registry(home), open_run_records(home)
+    statuses, wrong = project_status(declared, Lake(home.lake), registry, records, datetime.now(UTC))
+    print_status(statuses, as_json)
+    if wrong:
+        raise (DeclarationError if declared.faults else LookupError)("\n".join(wrong))
+
+
+def rollback(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="Model to roll back.")],
+    to: Annotated[str, typer.Option(help="Version to serve again; default: the one that the champion replaced.")] = "",
+) -> None:
+    """Let an earlier champion serve again, at once. The next decision to retrain waits out its cooldown."""
+    from datetime import UTC, datetime
+
+    from ml_assets.commands.lifecycle.roll_back import roll_back
+    from ml_assets.notifications.opening import open_channels
+
+    session = session_of(context)
+    home = session.open_home()
+    # The first channel is the log; the command line says it itself.
+    channels = open_channels(session.settings.notifications)[1:]
+    typer.echo(roll_back(home, session.open_registry(home), model, to or None, datetime.now(UTC), channels))

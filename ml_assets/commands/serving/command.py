@@ -1,0 +1,124 @@
+"""``serve``, ``served``, ``online`` and ``score``."""
+
+from typing import Annotated
+
+import typer
+
+from ml_assets.commands.exits import print_errors
+from ml_assets.commands.options import Host, Json, Port, UseCase
+from ml_assets.commands.session import session_of
+
+
+def online(
+    context: typer.Context,
+    use_case: UseCase,
+    as_of: Annotated[
+        str, typer.Option(help="ISO moment to build for; default: the newest that each view's table knows.")
+    ] = "",
+    view: Annotated[list[str] | None, typer.Option(help="Only this view; may be given several times.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fill the online store with the features of every entity, ready for requests.
+
+    ONLINE_STORE_URL names the store: sqlite:///path, by default in the home, or redis://host:port/number.
+    """
+    from ml_assets.commands.console import open_console
+    from ml_assets.commands.serving.online_job import as_json as to_json
+    from ml_assets.commands.serving.online_job import build_online, print_built
+
+    session = session_of(context)
+    session.prepare_home()
+    console = open_console(to_errors=as_json)
+    built = build_online(session.load_definitions(use_case), use_case, view or [], as_of, console)
+    if as_json:
+        typer.echo(to_json(built))
+    else:
+        print_built(console, built)
+
+
+def score(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="Model whose champion scores.")],
+    source: Annotated[str, typer.Option("--input", help=".parquet, .csv, a folder of Parquet files, a Delta table.")],
+    target: Annotated[str, typer.Option("--output", help="File to write, .parquet or .csv.")],
+    as_json: Json = False,
+) -> None:
+    """Score a file of any size, a batch of rows at a time: every feature must be a column, other columns are kept."""
+    import json
+    import time
+
+    from ml_assets.commands.console import open_console
+    from ml_assets.lake import Lake
+    from ml_assets.registry.decisions import Decisions
+    from ml_assets.registry.records import CHAMPION
+    from ml_assets.scoring.batch import score_file
+
+    session = session_of(context)
+    home, console = session.open_home(), open_console(to_errors=True)
+    began = time.perf_counter()
+    registry = session.open_registry(home)
+    Decisions(Lake(home.lake), registry, model).settle()
+    champion = registry.load(model, alias=CHAMPION)
+    written = score_file(champion, source, target, lambda rows: console.print(f"{rows:,} rows"))
+    outcome = {"output": written.path, "rows": written.rows, "seconds": round(time.perf_counter() - began, 3)}
+    typer.echo(json.dumps(outcome) if as_json else f"{written.path}: {written.rows:,} rows in {outcome['seconds']} s")
+
+
+def serve(
+    context: typer.Context,
+    models: Annotated[list[str], typer.Argument(help="Models whose champions answer.", metavar="MODEL...")],
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    workers: Annotated[int, typer.Option(help="Processes that answer.", min=1)] = 1,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Requests and facts say their own moment, as_of, instead of the clock's.")
+    ] = False,
+    log: Annotated[bool, typer.Option(help="Write each answer to <model>/request_log in the lake.")] = True,
+    log_format: Annotated[
+        str,
+        typer.Option(
+            help="Of standard error: text shows what fails, json each request; default: ML_ASSETS_LOG_FORMAT, or text."
+        ),
+    ] = "",
+) -> None:
+    """Answer requests with the champions: rows by key, Open Inference Protocol v2, MLflow's scoring protocol, /metrics.
+
+    A new champion takes over without dropping a request. ML_ASSETS_API_KEYS, SHA-256 digests of keys separated by
+    commas, lets in only who has one of the keys. /docs shows the routes.
+    """
+    from ml_assets.commands.serving.serve import ServeSettings, serve_models
+    from ml_assets.commands.serving.served import champion_inputs, declarations
+    from ml_assets.lake import Lake
+
+    session = session_of(context)
+    home = session.prepare_home()
+    project = session.read_declarations()
+    print_errors(fault.message for fault in project.faults)
+    trained = champion_inputs(session.open_registry(home), models)
+    declared = declarations(project, Lake(home.lake), models, trained)
+    for name, reason in declared.unready.items():
+        typer.echo(f"{name} takes features only, no rows: {reason}", err=True)
+    lines = log_format or session.settings.log_format
+    settings = ServeSettings(models=models, declared=declared, replay=replay, logged=log, log_format=lines)
+    serve_models(settings, host, port, workers)
+
+
+def served(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="Model whose answers are gathered.")],
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Drop to gather; may be given several times. Default: all answered about.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Gather what was served, drop by drop, and hold it against what the features should have been."""
+    from ml_assets.commands.console import open_console
+    from ml_assets.commands.serving import served_job
+
+    session = session_of(context)
+    home, console = session.prepare_home(), open_console(to_errors=True)
+    definitions = session.load_definitions(model=model)
+    gathered, failed = served_job.gather_served(definitions, home, model, drop or (), console)
+    typer.echo(served_job.as_json(model, gathered) if as_json else served_job.as_table(gathered))
+    if failed:
+        raise RuntimeError(failed)

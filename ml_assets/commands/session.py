@@ -1,0 +1,124 @@
+"""What a command works with: settings, the home, and what the project declares."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ml_assets.code_version import DeclaringProject, current_project
+from ml_assets.commands.exits import print_errors
+from ml_assets.environment import hand_down
+from ml_assets.home import Home
+from ml_assets.requirements import check_requirements
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from ml_assets.declarations.project import DeclaredProject
+    from ml_assets.registry.registry import Registry
+    from ml_assets.settings import Settings
+
+
+class Session:
+    """One command's view of the outside. Nothing is read before it is needed: ``--help`` reads nothing.
+
+    Args:
+        named: the folder of ``--project``.
+    """
+
+    def __init__(self, named: Path | None = None) -> None:
+        self._named = named
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of the environment, with what the command line says instead.
+
+        Raises:
+            SettingsError: a variable has a value that it must not have.
+        """
+        from ml_assets.settings import read_settings
+
+        settings = read_settings()
+        project = self._named or settings.project
+        if project is None:
+            return settings
+        hand_down(ML_ASSETS_PROJECT=str(project.resolve()))
+        return settings.model_copy(update={"project": project.resolve()})
+
+    @property
+    def project(self) -> DeclaringProject:
+        """The project that is named, else the one that the working directory lies in; raises NoProject."""
+        return current_project(self.settings.project)
+
+    def open_home(self) -> Home:
+        """Return the home as it is, for what only reads: nothing is made."""
+        check_requirements()
+        home = Home.of(self.settings, None if self.settings.home else self.project.folder)
+        self._enter(home)
+        return home
+
+    def prepare_home(self) -> Home:
+        """Return the home, made if need be."""
+        home = self.open_home()
+        home.prepare()
+        return home
+
+    @contextmanager
+    def borrow_home(self) -> Iterator[Home]:
+        """Open the home if there is one, else one that is gone afterwards: for what must leave no trace."""
+        home = self.open_home()
+        if home.root.exists():
+            yield home
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            self.settings = self.settings.model_copy(update={"home": Path(folder)})
+            home = Home.of(self.settings)
+            self._enter(home)
+            yield home
+
+    def _enter(self, home: Home) -> None:
+        # What is loaded later looks where this command does.
+        self.settings = self.settings.model_copy(update={"home": home.root})
+        home.enter()
+
+    def open_registry(self, home: Home) -> Registry:
+        """Return MLflow's registry of a home."""
+        from ml_assets.registry.registry import EXPERIMENT, Registry
+
+        return Registry(home.mlflow, home.mlflow_artifacts or None, EXPERIMENT)
+
+    def load_definitions(self, use_case: str = "", model: str = "") -> dg.Definitions:
+        """Load the project's definitions; what is wrong in use cases that are not wanted is printed.
+
+        Raises:
+            DeclarationError: something is wrong in the use case, or in the one that may declare the model.
+        """
+        from ml_assets.automation.projects import declared_models
+        from ml_assets.declarations.problems import DeclarationError
+        from ml_assets.project import load_current
+
+        definitions = load_current(self.settings)
+        left_out = definitions.component_tree.left_out
+        if use_case in left_out:
+            raise DeclarationError(left_out[use_case])
+        if left_out and model and model not in declared_models(definitions):
+            raise DeclarationError("\n".join(left_out.values()))
+        print_errors(left_out.values())
+        return definitions
+
+    def read_declarations(self) -> DeclaredProject:
+        """Read what the project declares, without Dagster where it can be; what is wrong is among its faults."""
+        from ml_assets.commands.current import read_current
+
+        return read_current(self.settings)
+
+
+def session_of(context: typer.Context) -> Session:
+    """Return the session that the program's callback has put into a command's context."""
+    return context.ensure_object(Session)

@@ -1,0 +1,79 @@
+"""What this process leaves in its environment: for libraries that read it, and for the processes that it starts.
+
+The only module that writes variables. What they mean to the platform is read in ``ml_assets.settings``; what a
+declaration names, such as the variable with a database's URL, is read here.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+TELEMETRY_OFF = {
+    "DO_NOT_TRACK": "1",
+    "DAGSTER_DISABLE_TELEMETRY": "1",
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "NML_DISABLE_USAGE_LOGGING": "1",
+}
+"""Nobody is sent reports of usage."""
+
+MLFLOW_QUIET = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+MLFLOW_DEFAULTS = {
+    # Of a server that fails: asked three times within some seconds, not eight times within minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+
+
+def turn_telemetry_off() -> None:
+    """Keep the tools that are used from reporting usage; call it before they are imported."""
+    os.environ.update(TELEMETRY_OFF)
+
+
+def prepare_mlflow() -> None:
+    """Set what MLflow reads while it is imported."""
+    turn_telemetry_off()
+    os.environ.update(MLFLOW_QUIET)
+    set_defaults(MLFLOW_DEFAULTS)
+
+
+def set_defaults(variables: dict[str, str]) -> None:
+    """Set variables that are not set."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
+
+
+def hand_down(**variables: str) -> None:
+    """Set variables for the libraries of this process and for every process that it starts."""
+    os.environ.update(variables)
+
+
+@contextmanager
+def handed_down(**variables: str) -> Iterator[None]:
+    """Set variables for a while; afterwards they are what they were."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def child_environment(**variables: str) -> dict[str, str]:
+    """Return the environment of a process to start: this one's, with some variables changed."""
+    return {**os.environ, **variables}
+
+
+def declared_variable(name: str) -> str | None:
+    """Return the value of a variable that a declaration names, such as that of a database's URL; None if it is unset.
+
+    This is the one way to a value that no setting describes.
+    """
+    return os.environ.get(name)

@@ -1,0 +1,1 @@
+"""The ways in which notices reach people, one module each."""
