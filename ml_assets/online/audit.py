@@ -42,11 +42,14 @@ def audit_build(
     spine = _sample(kept, build, facts, rows, seed)
     times = spine[TIME].to_physical().to_list()
     read = [store.read([(view.name, key)], at)[0] for key, at in zip(spine[ENTITY], times, strict=True)]
-    same = [one is not None and (one.build, one.seq) == (build.build, build.pushed_seq) for one in read]
-    values = [one.values for one, taken in zip(read, same, strict=True) if taken]
+    # Not what another build holds, or what facts that were pushed since have changed.
+    stored_rows = [
+        None if row is None or (row.build, row.seq) != (build.build, build.pushed_seq) else row.values for row in read
+    ]
+    values = [row for row in stored_rows if row is not None]
     stored = (
         spine.drop(ENTITY)
-        .filter(pl.Series(same, dtype=pl.Boolean))
+        .filter(pl.Series([row is not None for row in stored_rows], dtype=pl.Boolean))
         .with_columns(
             pl.Series(name, [row[place] for row in values], strict=False)
             for place, name in enumerate(stored_features(kept))

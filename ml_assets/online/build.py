@@ -71,7 +71,7 @@ def build_view(
         there = between(facts, part[ENTITY][0], part[ENTITY][-1])
         store.add(view.name, number, encode_facts(there), encoded.iter_rows(), pushed_seq)
     counted = {"entities": entities.height, "moments": moments}
-    newest = None if static else known[kept.known_at].max()
+    newest = None if kept.known_at is None else known[kept.known_at].max()
     made = made.model_copy(update=counted | {"max_known_at": newest})
     store.publish(number, made, unseen, encode_schema(facts), lambda snapshot: reapply(kept, snapshot))
     return made

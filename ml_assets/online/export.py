@@ -52,6 +52,8 @@ def facts_of(lake: Lake, view: FeatureViewSpec, build: Build, seq: int) -> pl.La
     Those of the future are among them: cut at the moment of the read. Of the table's facts, those are left out that
     were too old for any moment of the build.
     """
+    if view.table is None:
+        raise ValueError(f"feature view {view.name!r} reads no table: there are no facts behind it")
     table = lake.scan(view.table, build.table_version)
     if view.known_at is not None:
         table = table.filter(pl.col(view.known_at) <= build.as_of)

@@ -201,6 +201,18 @@ def test_a_version_whose_stored_features_are_declared_otherwise_is_not_asked(ser
     )
 
 
+def test_a_version_trained_before_the_keys_of_a_view_changed_is_not_asked(serving, versions):
+    """Its stored features would be looked up by a key that no request gives any more."""
+    keyed = HISTORY.model_copy(update={"spine_keys": {"courier": "driver"}})
+    fields = [field.model_copy(update={"name": "driver"}) if field.name == "courier" else field for field in FIELDS]
+    late = with_views(PARCEL, keyed, DEPOT).models["late"].model_copy(update={"fields": fields})
+    trained = {("late", "1"): trained_on(versions["late", "1"], PARCEL, HISTORY, DEPOT)}
+    row = {"driver" if name == "courier" else name: value for name, value in ROW.items()}
+    done = serving(Declarations(models={"late": late}), versions=trained).post(PATH, json={"rows": [row]})
+    assert done.status_code == 409, done.text
+    assert "was trained on features ['last_hours', 'hours_mean_1d', 'hours_count_1d'], which" in done.json()["error"]
+
+
 def test_each_row_says_how_fresh_its_features_are(serving):
     told = serving().post(PATH, json={"rows": ROWS}).json()["predictions"]
     fresh, unseen = "fresh", "unseen"

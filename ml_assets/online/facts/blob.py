@@ -25,7 +25,7 @@ def encode_schema(facts: pl.DataFrame) -> bytes:
 
 def decode_schema(schema: bytes) -> pl.Schema:
     """The columns and types of facts."""
-    return pl.from_arrow(_schema(schema).empty_table()).schema
+    return _frame(_schema(schema).empty_table()).schema
 
 
 def decode_facts(facts: Mapping[str, bytes], schema: bytes) -> pl.DataFrame:
@@ -34,7 +34,13 @@ def decode_facts(facts: Mapping[str, bytes], schema: bytes) -> pl.DataFrame:
     batches = [pa.ipc.read_record_batch(pa.py_buffer(rows), arrow) for rows in facts.values()]
     entities = [text for text, batch in zip(facts, batches, strict=True) for _ in range(batch.num_rows)]
     table = pa.Table.from_batches(batches, arrow)
-    return pl.from_arrow(table).with_columns(pl.Series(ENTITY, entities, pl.String))
+    return _frame(table).with_columns(pl.Series(ENTITY, entities, pl.String))
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)  # a table has columns, however few
+    return frame
 
 
 def _schema(schema: bytes) -> pa.Schema:

@@ -24,11 +24,11 @@ def union_facts(table: pl.LazyFrame | None, pushed: pl.LazyFrame | None, view: F
         table: rows of the view's table; None for none.
         pushed: rows that were pushed, cast to the table's types; None for none.
     """
-    if table is None and pushed is None:
-        raise ValueError(f"feature view {view.name!r}: neither a table nor pushed facts were given")
-    if pushed is None:
-        return table.select(view.table_columns)
     columns = view.table_columns
+    if pushed is None:
+        if table is None:
+            raise ValueError(f"feature view {view.name!r}: neither a table nor pushed facts were given")
+        return table.select(columns)
     if table is None:
         rows = pushed.select(columns)
         return rows.unique() if view.known_at is None else rows
@@ -78,13 +78,12 @@ def reachable_facts(
     facts = facts.filter(known_at.is_not_null())
     if view.look_back is not None:
         return facts.filter(known_at > now - view.look_back)
-    return _last_or_within(view, facts, now)
+    return _last_or_within(view, known_at, facts, now)
 
 
-def _last_or_within(view: FeatureViewSpec, facts: pl.LazyFrame, now: pl.Expr) -> pl.LazyFrame:
+def _last_or_within(view: FeatureViewSpec, known_at: pl.Expr, facts: pl.LazyFrame, now: pl.Expr) -> pl.LazyFrame:
     from ml_assets.durations import parse_duration
 
-    known_at = pl.col(view.known_at)
     windows = [parse_duration(window) for _, _, window in view.aggregate_features.values()]
     oldest = now - max(windows) if windows else now
     last = facts.filter(known_at <= now)

@@ -5,10 +5,11 @@ values of their entities in the build that is read, and are applied again to the
 All times are whole microseconds since the epoch, UTC.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from ml_assets.online.values.record import Build
 
@@ -120,24 +121,29 @@ class Snapshot:
     pushed: Sequence[PushedRow]
 
 
-class OnlineStore(Protocol):
+class OnlineStore(ABC):
     """Values of entities by view, safe to use from any thread and process at once.
 
+    A new kind of store is a subclass, registered in the group `ml_assets.online_stores` under the scheme of its URLs.
     Everything raises StoreUnavailable where the store cannot be reached.
     """
 
+    @abstractmethod
     def read(self, keys: Sequence[tuple[str, str]], at: int) -> list[Stored | None]:
         """The values of (view, entity) at a moment, in one round trip; None where no build covers that moment.
 
         A build that has expired is given all the same: `valid_until` tells.
         """
 
+    @abstractmethod
     def build(self, view: str) -> Build | None:
         """The build that is read; None if the view has none."""
 
+    @abstractmethod
     def schema(self, view: str) -> bytes:
         """The Arrow schema of the facts of the build that is read; raises NoBuild."""
 
+    @abstractmethod
     def stage(self, view: str, max_age: timedelta | None) -> int:
         """Begin a build beside the one that is read; gives its number.
 
@@ -145,6 +151,7 @@ class OnlineStore(Protocol):
             max_age: how long its values are served; None for ever.
         """
 
+    @abstractmethod
     def add(
         self,
         view: str,
@@ -159,6 +166,7 @@ class OnlineStore(Protocol):
             StaleBuild: one that was begun later is read already.
         """
 
+    @abstractmethod
     def publish(
         self,
         number: int,
@@ -178,9 +186,11 @@ class OnlineStore(Protocol):
             StaleBuild: one with more pushed facts, or begun later, is read already.
         """
 
+    @abstractmethod
     def snapshot(self, view: str, entities: Sequence[str]) -> Snapshot:
         """What is known of some entities; raises NoBuild."""
 
+    @abstractmethod
     def apply(
         self, snapshot: Snapshot, rows: Sequence[NewRow], arrived_at: int, changes: Sequence[EntityMoments]
     ) -> int | None:
@@ -190,8 +200,10 @@ class OnlineStore(Protocol):
             The number of the last fact; None, with nothing changed, if the snapshot is not what is so any more.
         """
 
+    @abstractmethod
     def pushed_since(self, view: str, seq: int) -> list[PushedRow]:
         """The pushed facts after number `seq` that the store still holds, in order."""
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of the connections, when nobody uses the store any more."""

@@ -12,6 +12,7 @@ from ml_assets.online.stores.protocol import (
     EntityMoments,
     NewRow,
     NoBuild,
+    OnlineStore,
     PushedRow,
     Snapshot,
     StaleBuild,
@@ -56,7 +57,7 @@ return found
 """
 
 
-class RedisStore:
+class RedisStore(OnlineStore):
     """The store in the Redis database at `url`; keys begin with PREFIX.
 
     Raises:
@@ -71,7 +72,8 @@ class RedisStore:
         self._url = _shown(url)
         self._errors = redis.RedisError
         self._watch_error = redis.WatchError
-        self._redis = redis.Redis.from_url(url)
+        # Untyped: what it gives depends on options, and is bytes here.
+        self._redis: Any = redis.Redis.from_url(url)
         self._read = self._redis.register_script(_READ)
 
     def read(self, keys: Sequence[tuple[str, str]], at: int) -> list[Stored | None]:

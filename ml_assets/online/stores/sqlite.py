@@ -17,6 +17,7 @@ from ml_assets.online.stores.protocol import (
     EntityMoments,
     NewRow,
     NoBuild,
+    OnlineStore,
     PushedRow,
     Snapshot,
     StaleBuild,
@@ -63,7 +64,7 @@ def open_sqlite(url: str) -> "SqliteStore":
     return SqliteStore(str(file))
 
 
-class SqliteStore:
+class SqliteStore(OnlineStore):
     """The store in the file `path`, made when it is not there; a connection for each thread of each process."""
 
     def __init__(self, path: str) -> None:
@@ -98,7 +99,8 @@ class SqliteStore:
 
     def stage(self, view: str, max_age: timedelta | None) -> int:  # noqa: ARG002 - a file has room for old values
         with self._writing() as db:
-            return db.execute("INSERT INTO builds (view, state) VALUES (?, ?)", [view, _STAGED]).lastrowid
+            inserted = db.execute("INSERT INTO builds (view, state) VALUES (?, ?) RETURNING number", [view, _STAGED])
+            return inserted.fetchone()[0]
 
     def add(
         self,

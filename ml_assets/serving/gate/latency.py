@@ -13,7 +13,7 @@ from ml_assets.serving.declared import Declarations
 from ml_assets.serving.prediction.answering import Answering
 from ml_assets.serving.protocols.adapter import ProtocolLimits
 from ml_assets.serving.protocols.mlflow_scoring import MlflowScoring
-from ml_assets.serving.rollout.champions import Champions
+from ml_assets.serving.rollout.champions import Champions, Version
 from ml_assets.serving.rollout.choice import Choosing
 from ml_assets.training.fit import TrainedModel
 from ml_assets.training.known_answers import plain_rows
@@ -33,14 +33,21 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class _First:
+    version: str = "1"
+
+
+_FIRST = _First()
+
+
+@dataclass(frozen=True)
 class _Alone:
     """A registry that knows one version."""
 
     model: TrainedModel
-    version: str = "1"
 
-    def champion(self, name: str) -> "_Alone":  # noqa: ARG002
-        return self
+    def champion(self, name: str) -> Version:  # noqa: ARG002
+        return _FIRST
 
     def challenger(self, name: str) -> None:  # noqa: ARG002
         return None
@@ -55,8 +62,7 @@ def measure_latency(
     """Let a version answer single rows one after the other, in this process, as the server does it.
 
     What is measured is the server's own code: JSON is read, the features are checked and encoded, the model is asked,
-    JSON is written. The network and the look-up of online features, which every version shares,
-    are not in it.
+    JSON is written. The network and the look-up of online features, which every version shares, are not in it.
 
     Args:
         rows: rows with every feature, asked about in turn.

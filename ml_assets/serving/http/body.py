@@ -40,6 +40,7 @@ class BodyReader:
         if len(self._reading) >= self._readers:
             raise BadRequest("too many requests at once: try again", 503)
         task = asyncio.current_task()
+        assert task is not None  # a coroutine runs in one
         self._reading[task] = time.monotonic()
         try:
             return await self._read(receive)

@@ -85,7 +85,7 @@ class Observation:
         measured = self.measured
         for part in response.parts:
             measured.rows[part.served.name, part.served.version] += len(part.matrix)
-            missing = np.count_nonzero(part.matrix != part.matrix)
+            missing = int(np.count_nonzero(part.matrix != part.matrix))
             if missing:
                 measured.missing[(model,)] += missing
         for fetched in response.fetched:

@@ -8,7 +8,7 @@ import polars as pl
 
 from ml_assets.features.engine.checks import MOMENT
 from ml_assets.features.engine.compute import compute_features
-from ml_assets.features.engine.keys import compare_keys
+from ml_assets.features.engine.keys import ComparedKeys, compare_keys
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of, stored_features, stored_view
 from ml_assets.online.export import SEQ
@@ -108,10 +108,14 @@ def _facts_of_answers(
 def _within_reach(view: FeatureViewSpec, rows: pl.DataFrame, facts: pl.LazyFrame, time: str) -> pl.LazyFrame:
     """The facts of each answer's entity, no older than the look-back; with the answer's number and LAST_SEQ."""
     keys = compare_keys(view, rows.schema, facts.collect_schema())
-    oldest = pl.lit(None, MOMENT) if view.look_back is None else pl.col(time) - view.look_back
-    asked = rows.lazy().select(_ANSWER, LAST_SEQ, oldest.alias(_OLDEST), *keys.of_spine)
-    if view.look_back is not None:
-        facts = facts.filter(pl.col(view.known_at) > rows[time].min() - view.look_back)
+    known_at, look_back = view.known_at, view.look_back
+    if known_at is None or look_back is None:
+        return _of_each(facts, rows.lazy().select(_ANSWER, LAST_SEQ, *keys.of_spine), keys)
+    requests = rows.lazy().select(_ANSWER, LAST_SEQ, (pl.col(time) - look_back).alias(_OLDEST), *keys.of_spine)
+    first = rows.select(pl.col(time).min() - look_back).item()
+    return _of_each(facts.filter(pl.col(known_at) > first), requests, keys).filter(pl.col(known_at) > pl.col(_OLDEST))
+
+
+def _of_each(facts: pl.LazyFrame, requests: pl.LazyFrame, keys: ComparedKeys) -> pl.LazyFrame:
     facts = facts.with_columns(keys.of_table)
-    joined = facts.join(asked, on=keys.names, how="inner") if keys.names else facts.join(asked, how="cross")
-    return joined if view.look_back is None else joined.filter(pl.col(view.known_at) > pl.col(_OLDEST))
+    return facts.join(requests, on=keys.names, how="inner") if keys.names else facts.join(requests, how="cross")

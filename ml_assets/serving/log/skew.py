@@ -152,8 +152,8 @@ def find_skew(
     return Skew(
         differing=pl.concat([pl.DataFrame(schema=DIFFERING), *found]).sort("requested_at", "request_id", "row", "view"),
         rows=answers.height,
-        values=sum(one.wanted.sum() for one in compared),
-        fresh_values=sum((one.wanted & one.fresh).sum() for one in compared),
+        values=sum(int(one.wanted.sum()) for one in compared),
+        fresh_values=sum(int((one.wanted & one.fresh).sum()) for one in compared),
     )
 
 

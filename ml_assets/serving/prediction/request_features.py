@@ -82,12 +82,13 @@ class _Group:
     def values(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         keys = [self._key(row) for row in rows]
         found = [self._remembered.get(key) for key in keys]
-        if None in found:
-            new = {key: row for key, row, known in zip(keys, rows, found, strict=True) if known is None}
-            computed = dict(zip(new, self._compute(list(new.values())), strict=True))
-            self._remember(computed)
-            found = [computed[key] if known is None else known for key, known in zip(keys, found, strict=True)]
-        return found
+        known = [values for values in found if values is not None]
+        if len(known) == len(found):
+            return known
+        new = {key: row for key, row, values in zip(keys, rows, found, strict=True) if values is None}
+        computed = dict(zip(new, self._compute(list(new.values())), strict=True))
+        self._remember(computed)
+        return [computed[key] if values is None else values for key, values in zip(keys, found, strict=True)]
 
     def _key(self, row: Mapping[str, Any]) -> tuple:
         if self._signed:

@@ -17,6 +17,7 @@ Read = Callable[[Any], Any]
 """A value that is not null as its column holds it; raises ValueError saying what it must be."""
 
 _DATETIME = re.compile(r"Datetime\(time_unit='(ms|us|ns)', time_zone='([^']+)'\)")
+_DATETIMES = {"ms": partial(pl.Datetime, "ms"), "us": partial(pl.Datetime, "us"), "ns": partial(pl.Datetime, "ns")}
 _BOUNDS = {
     f"{sign}Int{bits}": (0 if sign else -(2 ** (bits - 1)), 2 ** (bits if sign else bits - 1) - 1)
     for sign in ("", "U")
@@ -39,7 +40,7 @@ def polars_type(name: str) -> pl.DataType:
         ValueError: there is none that a request can hold.
     """
     if found := _DATETIME.fullmatch(name):
-        return pl.Datetime(found[1], found[2])
+        return _DATETIMES[found[1]](time_zone=found[2])
     if name in (*_BOUNDS, "Float32", "Float64", "Boolean", "String", "Date"):
         return getattr(pl, name)()
     raise ValueError(f"{name} is no type that a request can hold")
@@ -184,20 +185,20 @@ def _range(low: float, high: float) -> str:
     return f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
 
 
-def _text(choices: frozenset[str] | None, matches: Callable[[str], Any] | None, value: Any) -> str:
+def _text(choices: frozenset[str] | None, pattern: re.Pattern[str] | None, value: Any) -> str:
     if type(value) is not str:
         raise ValueError("text")
     if choices is not None and value not in choices:
         raise ValueError(f"one of {', '.join(sorted(choices))}")
-    if matches is not None and matches(value) is None:
-        raise ValueError(f"text that matches {matches.__self__.pattern}")
+    if pattern is not None and pattern.match(value) is None:
+        raise ValueError(f"text that matches {pattern.pattern}")
     return value
 
 
-def _whole(pattern: str) -> Callable[[str], Any]:
-    """Matches from the start; a `$` at the end means the end, and not that a line break may follow."""
+def _whole(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern that matches from the start; a `$` at its end allows no line break to follow."""
     ends = pattern.endswith("$") and not pattern.endswith("\\$")
-    return re.compile(pattern[:-1] + r"\Z" if ends else pattern).match
+    return re.compile(pattern[:-1] + r"\Z" if ends else pattern)
 
 
 def _boolean(value: Any) -> bool:

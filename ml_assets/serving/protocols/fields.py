@@ -18,7 +18,8 @@ ABSENT = object()
 Float32 = Annotated[float, Field(gt=-FLOAT32, lt=FLOAT32)]
 """A number that has a float32, which is what a model takes: those beyond are rounded to infinity."""
 
-_FEATURES: dict[str, Any] = {"number": Float32 | None, "boolean": bool | None, "category": str | None}
+_OptionalFloat32 = Annotated[float | None, Field(gt=-FLOAT32, lt=FLOAT32)]
+_FEATURES: dict[str, Any] = {"number": _OptionalFloat32, "boolean": bool | None, "category": str | None}
 _OUTPUTS: dict[str, Any] = {"FP64": float, "INT64": int, "BOOL": bool, "BYTES": str}
 _EXAMPLES = {"moment": "2024-01-31T12:00:00Z", "date": "2024-01-31"}
 
@@ -49,9 +50,15 @@ def record(
         inner, description = kind if isinstance(kind, tuple) else (kind, None)
         fields[f"field_{len(fields)}"] = (inner, Field(alias=alias, description=description))
     for alias, (kind, default) in optional.items():
-        absent = {"default_factory": lambda: None} if default is ABSENT else {"default": default}
-        fields[f"field_{len(fields)}"] = (kind, Field(alias=alias, **absent))
+        field = (
+            Field(alias=alias, default_factory=_nothing) if default is ABSENT else Field(alias=alias, default=default)
+        )
+        fields[f"field_{len(fields)}"] = (kind, field)
     return create_model(name, __base__=base, **fields)
+
+
+def _nothing() -> None:
+    """A default that the schema does not show."""
 
 
 def row_record(name: str, fields: Sequence[RequestField]) -> type[BaseModel]:

@@ -1,10 +1,12 @@
 """MLflow's scoring protocol: dataframe_split, dataframe_records, instances or inputs in, predictions by row out."""
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel, create_model
 
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.prediction.messages import (
@@ -65,16 +67,19 @@ def _forms(model: DescribedModel, most: int) -> type[BaseModel]:
     contents = {form: split if form == "dataframe_split" else rows | columns for form in FORMS}
     alternatives = [_alone(f"{model.name}_{form}", form, content) for form, content in contents.items()]
 
-    class Forms(RootModel):
-        model_config = ConfigDict(title=f"{model.name}_invocation", json_schema_extra={"type": "object"})
-        root: alternatives[0] | alternatives[1] | alternatives[2] | alternatives[3]
+    return create_model(f"{model.name}_invocation", __base__=_Invocation, root=(reduce(or_, alternatives), ...))
 
-    return Forms
+
+class _Invocation(RootModel):
+    """One of the forms."""
+
+    model_config = ConfigDict(json_schema_extra={"type": "object"})
+    root: Any
 
 
 def _alone(name: str, form: str, content: Any) -> type[BaseModel]:
     """An object with this form and none of the others."""
-    others = [{"required": [other]} for other in FORMS if other != form]
+    others: list[JsonValue] = [{"required": [other]} for other in FORMS if other != form]
 
     class Alone(Open):
         model_config = ConfigDict(json_schema_extra={"not": {"anyOf": others}})

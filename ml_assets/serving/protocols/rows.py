@@ -95,7 +95,7 @@ def _ages(fetched: Fetched, at: int) -> dict[str, Any]:
     return {
         view: {
             "state": state,
-            "age_seconds": None if fetched.known_at[view] is None else (at - fetched.known_at[view]) / 1e6,
+            "age_seconds": None if (known_at := fetched.known_at[view]) is None else (at - known_at) / 1e6,
         }
         for view, state in fetched.states.items()
     }

@@ -21,11 +21,12 @@ library, or another order of a sum of float32, moves it by about 1e-6; a wrong f
 class Version(Protocol):
     """A registered version."""
 
-    version: str
+    @property
+    def version(self) -> str: ...
 
 
 class Versions(Protocol):
-    """What is asked of a registry."""
+    """A registry, as far as a server reads it."""
 
     def champion(self, name: str) -> Version | None: ...
 
