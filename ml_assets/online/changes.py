@@ -48,8 +48,8 @@ def reapply(view: FeatureViewSpec, snapshot: Snapshot) -> list[EntityMoments]:
     new = [NewRow(row.known_at, row.entity, row.row) for row in snapshot.pushed]
     without = Snapshot(snapshot.build, snapshot.number, snapshot.schema, snapshot.facts, [])
     return [
-        EntityMoments(one.entity, one.since, one.moments, last[one.entity])
-        for one in changed_moments(view, without, new)
+        EntityMoments(change.entity, change.since, change.moments, last[change.entity])
+        for change in changed_moments(view, without, new)
     ]
 
 

@@ -61,14 +61,14 @@ class OnlineFeatures:
         for row in rows:
             texts = [entity_key([row[name] for name in columns]) for columns in self._entities]
             keys += [(view, texts[place]) for view, place, _, _ in self._views]
-        found = self._store.read(keys, at)
+        entries = self._store.read(keys, at)
         width = len(self._views)
-        return [self._fetched(found[place * width : (place + 1) * width], at) for place in range(len(rows))]
+        return [self._fetched(entries[place * width : (place + 1) * width], at) for place in range(len(rows))]
 
-    def _fetched(self, found: Sequence[Stored | None], at: int) -> Fetched:
+    def _fetched(self, entries: Sequence[Stored | None], at: int) -> Fetched:
         values: dict[str, Any] = {}
         states, known_at, versions = {}, {}, {}
-        for (view, _, features, declaration), stored in zip(self._views, found, strict=True):
+        for (view, _, features, declaration), stored in zip(self._views, entries, strict=True):
             known_at[view] = None
             # Values that another declaration means are none of this one's.
             if stored is None or not stored.build.endswith(declaration):

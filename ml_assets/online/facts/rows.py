@@ -129,9 +129,9 @@ def _value(value: Any, dtype: pl.DataType) -> Any:
 
 
 def _refuse(view: FeatureViewSpec, column: pl.Series, wrong: pl.Series, dtype: pl.DataType) -> None:
-    found = wrong.arg_true()
-    if len(found):
-        raise _wrong(view, found[0], column.name, f"is {_shown(column[found[0]])}", dtype)
+    places = wrong.arg_true()
+    if len(places):
+        raise _wrong(view, places[0], column.name, f"is {_shown(column[places[0]])}", dtype)
 
 
 def _shown(value: Any) -> str:

@@ -152,7 +152,7 @@ class RedisStore(OnlineStore):
             known = self._facts(number, sorted({row.entity for row in later}))
             changes = reapply(Snapshot(build, number, schema, known, later)) if later else []
             last = max(int(pipe.get(_key("seq", view)) or 0), build.pushed_seq)
-            older = [int(one) for one in pipe.smembers(_key("builds", view)) if int(one) < number]
+            older = [int(each) for each in pipe.smembers(_key("builds", view)) if int(each) < number]
             pipe.multi()
             self._write(pipe, number, changes, int(kept))
             pipe.hset(_key("view", view), mapping=fields)
@@ -162,8 +162,8 @@ class RedisStore(OnlineStore):
             pipe.zremrangebyscore(_key("pushed", view), "-inf", build.pushed_seq)
             for entity in {row.entity for row in pushed}:
                 pipe.zremrangebyscore(_key("pushed", view, entity), "-inf", build.pushed_seq)
-            for one in (*older, number):
-                pipe.delete(_key("staged", one))
+            for each in (*older, number):
+                pipe.delete(_key("staged", each))
             pipe.execute()
 
         self._committed(view, change)
@@ -185,7 +185,7 @@ class RedisStore(OnlineStore):
         last_known = {row.entity: row.seq for row in snapshot.pushed}
 
         def change(pipe: Any) -> int | None:
-            pipe.watch(_key("seq", view), _key("view", view), *(_key("pushed", view, one) for one in entities))
+            pipe.watch(_key("seq", view), _key("view", view), *(_key("pushed", view, each) for each in entities))
             number = pipe.hget(_key("view", view), "number")
             if number is None or int(number) != snapshot.number:
                 return None
@@ -269,16 +269,16 @@ class RedisStore(OnlineStore):
     def _clear(self, view: str, number: int) -> None:
         """Remove what builds that are read no more have left, also those of a process that was killed."""
         with self._reached():
-            for one in sorted(int(one) for one in self._redis.smembers(_key("builds", view))):
-                if one >= number:
+            for each in sorted(int(each) for each in self._redis.smembers(_key("builds", view))):
+                if each >= number:
                     continue
                 pipe = self._redis.pipeline(transaction=False)
-                for entity in self._redis.sscan_iter(_key("entities", one)):
+                for entity in self._redis.sscan_iter(_key("entities", each)):
                     text = entity.decode()
-                    pipe.unlink(_key("moments", one, text), _key("facts", one, text))
+                    pipe.unlink(_key("moments", each, text), _key("facts", each, text))
                     _flush(pipe)
-                pipe.unlink(_key("entities", one), _key("alive", one))
-                pipe.srem(_key("builds", view), one)
+                pipe.unlink(_key("entities", each), _key("alive", each))
+                pipe.srem(_key("builds", view), each)
                 pipe.execute()
 
 

@@ -76,26 +76,26 @@ class SqliteStore(OnlineStore):
     def read(self, keys: Sequence[tuple[str, str]], at: int) -> list[Stored | None]:
         if len(keys) > _PAIRS:
             parts = (self.read(keys[i : i + _PAIRS], at) for i in range(0, len(keys), _PAIRS))
-            return [found for part in parts for found in part]
-        found: list[Stored | None] = [None] * len(keys)
+            return [rows_read for part in parts for rows_read in part]
+        rows_read: list[Stored | None] = [None] * len(keys)
         bound = [part for key in keys for part in key]
         rows = self._query(_read_statement(len(keys)), [*bound, at, at]) if keys else []
         for place, build, valid_until, unseen, payload in rows:
             values = orjson.loads(payload or unseen)
             seq, known_at = values[0], values[1]
             del values[:2]
-            found[place] = Stored(values, known_at, valid_until, build, seq, payload is not None)
-        return found
+            rows_read[place] = Stored(values, known_at, valid_until, build, seq, payload is not None)
+        return rows_read
 
     def build(self, view: str) -> Build | None:
-        found = self._query("SELECT record FROM views WHERE view = ?", [view])
-        return Build.model_validate_json(found[0][0]) if found else None
+        rows_read = self._query("SELECT record FROM views WHERE view = ?", [view])
+        return Build.model_validate_json(rows_read[0][0]) if rows_read else None
 
     def schema(self, view: str) -> bytes:
-        found = self._query("SELECT schema FROM views WHERE view = ?", [view])
-        if not found:
+        rows_read = self._query("SELECT schema FROM views WHERE view = ?", [view])
+        if not rows_read:
             raise NoBuild(view)
-        return found[0][0]
+        return rows_read[0][0]
 
     def stage(self, view: str, max_age: timedelta | None) -> int:  # noqa: ARG002 - a file has room for old values
         with self._writing() as db:
@@ -113,7 +113,7 @@ class SqliteStore(OnlineStore):
         rows = [(number, entity, moment, f"[{seq},{values}]") for entity, moment, values in moments]
         with self._writing() as db:
             self._require_staged(view, number)
-            db.executemany("INSERT INTO facts VALUES (?, ?, ?)", ((number, *one) for one in facts))
+            db.executemany("INSERT INTO facts VALUES (?, ?, ?)", ((number, *each) for each in facts))
             db.executemany("INSERT INTO moments VALUES (?, ?, ?, ?)", rows)
 
     def publish(
@@ -153,10 +153,10 @@ class SqliteStore(OnlineStore):
 
     def snapshot(self, view: str, entities: Sequence[str]) -> Snapshot:
         with self._transaction("BEGIN"):
-            found = self._query("SELECT record, number, schema FROM views WHERE view = ?", [view])
-            if not found:
+            rows_read = self._query("SELECT record, number, schema FROM views WHERE view = ?", [view])
+            if not rows_read:
                 raise NoBuild(view)
-            record, number, schema = found[0]
+            record, number, schema = rows_read[0]
             pushed = [row for entity in entities for row in self._pushed_of(view, entity)]
             return Snapshot(Build.model_validate_json(record), number, schema, self._facts(number, entities), pushed)
 
@@ -232,12 +232,12 @@ class SqliteStore(OnlineStore):
 
     def _facts(self, number: int, entities: Sequence[str]) -> dict[str, bytes]:
         read = "SELECT rows FROM facts WHERE number = ? AND entity = ?"
-        found = {entity: self._query(read, [number, entity]) for entity in entities}
-        return {entity: rows[0][0] for entity, rows in found.items() if rows}
+        rows_read = {entity: self._query(read, [number, entity]) for entity in entities}
+        return {entity: rows[0][0] for entity, rows in rows_read.items() if rows}
 
     def _pushed_of(self, view: str, entity: str) -> list[PushedRow]:
-        found = self._query(f"{_PUSHED} WHERE view = ? AND entity = ? ORDER BY seq", [view, entity])
-        return [PushedRow(*row) for row in found]
+        rows_read = self._query(f"{_PUSHED} WHERE view = ? AND entity = ? ORDER BY seq", [view, entity])
+        return [PushedRow(*row) for row in rows_read]
 
     def _last_seq(self, view: str, entity: str) -> int | None:
         return self._query("SELECT max(seq) FROM pushed WHERE view = ? AND entity = ?", [view, entity])[0][0]

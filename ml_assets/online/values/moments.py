@@ -95,11 +95,11 @@ def _newest(view: FeatureViewSpec, facts: pl.DataFrame, moments: pl.DataFrame) -
     if view.known_at is None:
         return pl.DataFrame({KNOWN_AT: pl.Series([None] * moments.height, dtype=pl.Int64)})
     known = facts.select(ENTITY, pl.col(view.known_at).to_physical().alias(KNOWN_AT)).unique().sort(KNOWN_AT)
-    asked = moments.select(ENTITY, VALID_FROM).with_row_index("__row__").sort(VALID_FROM)
-    found = asked.join_asof(known, left_on=VALID_FROM, right_on=KNOWN_AT, by=ENTITY, check_sortedness=False).sort(
+    requested = moments.select(ENTITY, VALID_FROM).with_row_index("__row__").sort(VALID_FROM)
+    matched = requested.join_asof(known, left_on=VALID_FROM, right_on=KNOWN_AT, by=ENTITY, check_sortedness=False).sort(
         "__row__"
     )
     if view.look_back is None:
-        return found.select(KNOWN_AT)
+        return matched.select(KNOWN_AT)
     oldest = pl.col(VALID_FROM) - view.look_back // timedelta(microseconds=1)
-    return found.select(pl.when(pl.col(KNOWN_AT) > oldest).then(KNOWN_AT))
+    return matched.select(pl.when(pl.col(KNOWN_AT) > oldest).then(KNOWN_AT))

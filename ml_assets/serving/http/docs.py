@@ -35,7 +35,7 @@ def read_asset(name: str) -> tuple[bytes, str]:
 
 
 def _swagger_ui() -> Path:
-    found = find_spec(_SWAGGER_UI)
-    if found is None or not found.submodule_search_locations:
+    package = find_spec(_SWAGGER_UI)
+    if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError(f"{_SWAGGER_UI} is not installed: the page of routes is made of its files")
-    return Path(found.submodule_search_locations[0]) / "resources"
+    return Path(package.submodule_search_locations[0]) / "resources"

@@ -32,11 +32,11 @@ class Buckets:
 
     def cumulative(self) -> list[tuple[str, float]]:
         """Upper bounds with how many values lie below."""
-        told, below = [], 0
+        bounds, below = [], 0
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
             below += count
-            told.append((bound, below))
-        return told
+            bounds.append((bound, below))
+        return bounds
 
 
 class Measured(Collector):
@@ -85,24 +85,24 @@ class Measured(Collector):
         yield _histogram(
             "feature_age_seconds", "Seconds since the newest fact behind features was known.", ("view",), self.ages
         )  # fmt: skip
-        for name, (told, values) in self.gauges.items():
-            gauge = GaugeMetricFamily(f"ml_assets_{name}", told, labels=("model",))
+        for name, (text, values) in self.gauges.items():
+            gauge = GaugeMetricFamily(f"ml_assets_{name}", text, labels=("model",))
             for labels, value in list(values.items()):
                 gauge.add_metric(labels, value)
             yield gauge
-        for name, (told, value) in self.counters.items():
-            yield CounterMetricFamily(f"ml_assets_{name}", told, value=value())
+        for name, (text, value) in self.counters.items():
+            yield CounterMetricFamily(f"ml_assets_{name}", text, value=value())
 
 
-def _counter(name: str, told: str, labels: Sequence[str], counts: Mapping[tuple[str, ...], float]) -> Metric:
-    family = CounterMetricFamily(f"ml_assets_{name}", told, labels=labels)
+def _counter(name: str, text: str, labels: Sequence[str], counts: Mapping[tuple[str, ...], float]) -> Metric:
+    family = CounterMetricFamily(f"ml_assets_{name}", text, labels=labels)
     for values, count in list(counts.items()):
         family.add_metric(values, count)
     return family
 
 
-def _histogram(name: str, told: str, labels: Sequence[str], buckets: Mapping[tuple[str, ...], Buckets]) -> Metric:
-    family = HistogramMetricFamily(f"ml_assets_{name}", told, labels=labels)
-    for values, one in list(buckets.items()):
-        family.add_metric(values, one.cumulative(), one.total)
+def _histogram(name: str, text: str, labels: Sequence[str], buckets: Mapping[tuple[str, ...], Buckets]) -> Metric:
+    family = HistogramMetricFamily(f"ml_assets_{name}", text, labels=labels)
+    for values, each in list(buckets.items()):
+        family.add_metric(values, each.cumulative(), each.total)
     return family

@@ -36,5 +36,5 @@ class PredictionHandler:
 
 def _carried(binding: HttpBinding, exchange: Exchange) -> dict[str, str]:
     """The protocol's parameters that headers carry."""
-    found = {name: exchange.header(header) for name, header in binding.parameters.items()}
-    return {name: text for name, text in found.items() if text is not None}
+    carried = {name: exchange.header(header) for name, header in binding.parameters.items()}
+    return {name: text for name, text in carried.items() if text is not None}

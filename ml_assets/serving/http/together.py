@@ -29,15 +29,15 @@ class Together:
 
     def _answer(self) -> None:
         waiting, self._waiting = self._waiting, {}
-        for predictor, asked in waiting.items():
+        for predictor, requests in waiting.items():
             try:
-                answers = _predict(predictor, [matrix for matrix, _ in asked])
+                answers = _predict(predictor, [matrix for matrix, _ in requests])
             except Exception as error:  # noqa: BLE001 - each request is told, and logs it
-                for _, future in asked:
+                for _, future in requests:
                     if not future.done():
                         future.set_exception(error)
                 continue
-            for (_, future), answer in zip(asked, answers, strict=True):
+            for (_, future), answer in zip(requests, answers, strict=True):
                 # A request whose client has left waits no more.
                 if not future.done():
                     future.set_result(answer)
@@ -46,9 +46,9 @@ class Together:
 def _predict(predictor: Predictor, matrices: list[np.ndarray]) -> list[Answer]:
     if len(matrices) == 1:
         return [predictor.predict(matrices[0])]
-    told, begin, answers = predictor.predict(np.concatenate(matrices)), 0, []
+    predicted, begin, answers = predictor.predict(np.concatenate(matrices)), 0, []
     for matrix in matrices:
         end = begin + len(matrix)
-        answers.append({name: values[begin:end] for name, values in told.items()})
+        answers.append({name: values[begin:end] for name, values in predicted.items()})
         begin = end
     return answers

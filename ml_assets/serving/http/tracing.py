@@ -77,7 +77,7 @@ def open_tracing(environment: Mapping[str, str]) -> Tracing | None:
 
 
 def _attributes(finished: Finished) -> dict[str, Any]:
-    told = {
+    named = {
         "http.request.method": finished.method,
         "http.route": finished.route,
         "http.response.status_code": finished.status,
@@ -86,4 +86,4 @@ def _attributes(finished: Finished) -> dict[str, Any]:
         "ml_assets.version": finished.version,
         "ml_assets.role": finished.role,
     }
-    return {name: value for name, value in told.items() if value != ""}
+    return {name: value for name, value in named.items() if value != ""}

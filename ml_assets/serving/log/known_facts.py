@@ -43,25 +43,25 @@ class KnownFacts:
     pushed: pl.LazyFrame | None
 
 
-def stored_values(asked: pl.DataFrame, facts: KnownFacts, time: str) -> pl.DataFrame:
+def stored_values(requests: pl.DataFrame, facts: KnownFacts, time: str) -> pl.DataFrame:
     """What a store without fault would have answered.
 
     The facts of an answer are those of the build's version of the table that were known by the moment of the build,
     and those that were pushed up to LAST_SEQ; what arrived later does not count, however early it was known.
 
     Args:
-        asked: the spine's columns with BUILD (String) and LAST_SEQ (Int64), null where no build was read; at `time`,
+        requests: the spine's columns with BUILD (String) and LAST_SEQ (Int64), null where no build was read; at `time`,
             when it was asked.
 
     Returns:
-        LIVE and `stored_features(facts.view)`, in the order of `asked`; null where LIVE is false, as it is where
+        LIVE and `stored_features(facts.view)`, in the order of `requests`; null where LIVE is false, as it is where
         another declaration than `facts.view` made the build.
     """
     builds = facts.builds.select(pl.col("build").alias(BUILD), "as_of", "valid_until", "table_version").unique(BUILD)
     # What another declaration built was made from columns that its tables need not have.
     builds = builds.filter(of_declaration(builds[BUILD], facts.view))
-    asked = asked.with_row_index(_ANSWER)
-    behind = asked.join(builds, on=BUILD, how="inner", maintain_order="left")
+    requests = requests.with_row_index(_ANSWER)
+    behind = requests.join(builds, on=BUILD, how="inner", maintain_order="left")
     live = behind.filter(pl.col("valid_until").is_null() | (pl.col(time) < pl.col("valid_until")))
     view = _one_entity_per_answer(facts.view)
     names = stored_features(facts.view)
@@ -71,10 +71,10 @@ def stored_values(asked: pl.DataFrame, facts: KnownFacts, time: str) -> pl.DataF
         computed = compute_features(view, rows, events, time=time).select(_ANSWER, *names)
         parts.append(computed.with_columns(pl.lit(True).alias(LIVE)))
     if not parts:
-        never = asked.with_columns(pl.lit(False).alias(LIVE), *(pl.lit(None).alias(name) for name in names))
+        never = requests.with_columns(pl.lit(False).alias(LIVE), *(pl.lit(None).alias(name) for name in names))
         return never.select(LIVE, *names)
-    found = asked.select(_ANSWER).join(pl.concat(parts), on=_ANSWER, how="left", maintain_order="left")
-    return found.select(pl.col(LIVE).fill_null(False), *names)
+    joined = requests.select(_ANSWER).join(pl.concat(parts), on=_ANSWER, how="left", maintain_order="left")
+    return joined.select(pl.col(LIVE).fill_null(False), *names)
 
 
 def of_declaration(builds: pl.Series, view: FeatureViewSpec) -> pl.Series:

@@ -110,21 +110,21 @@ def log_frame(answered: Sequence[Answered], schemas: Mapping[str, LogSchema]) ->
         TypeError, ValueError, PolarsError: a value is of another type than its column.
     """
     known = list(schemas.values())
-    moments = pl.Series("requested_at", [one.requested_at for one in answered], dtype=pl.Int64).cast(MOMENT)
+    moments = pl.Series("requested_at", [each.requested_at for each in answered], dtype=pl.Int64).cast(MOMENT)
     return pl.DataFrame(
         [
             moments.dt.strftime("%Y-%m-%d").alias(DAY),
             moments,
-            pl.Series("request_id", [one.request_id for one in answered], dtype=pl.String),
-            pl.Series("row", [one.row for one in answered], dtype=pl.Int64),
-            pl.Series("role", [one.role for one in answered], dtype=pl.String),
-            pl.Series("model_version", [one.version for one in answered], dtype=pl.String),
-            pl.Series("latency_ms", [one.latency * 1e3 for one in answered], dtype=pl.Float64),
-            *_columns("", _types(one.answer for one in known), [one.answer for one in answered]),
-            *_columns(GIVEN, _types(one.given for one in known), [one.given for one in answered]),
-            *_columns(FEATURE, _types(one.features for one in known), [one.features for one in answered]),
-            pl.Series("versions", [_json(one.versions) for one in answered], dtype=pl.String),
-            pl.Series("states", [_json(one.states) for one in answered], dtype=pl.String),
+            pl.Series("request_id", [each.request_id for each in answered], dtype=pl.String),
+            pl.Series("row", [each.row for each in answered], dtype=pl.Int64),
+            pl.Series("role", [each.role for each in answered], dtype=pl.String),
+            pl.Series("model_version", [each.version for each in answered], dtype=pl.String),
+            pl.Series("latency_ms", [each.latency * 1e3 for each in answered], dtype=pl.Float64),
+            *_columns("", _types(each.answer for each in known), [each.answer for each in answered]),
+            *_columns(GIVEN, _types(each.given for each in known), [each.given for each in answered]),
+            *_columns(FEATURE, _types(each.features for each in known), [each.features for each in answered]),
+            pl.Series("versions", [_json(each.versions) for each in answered], dtype=pl.String),
+            pl.Series("states", [_json(each.states) for each in answered], dtype=pl.String),
         ]
     )
 
@@ -136,7 +136,7 @@ def score_names(columns: Iterable[str]) -> list[str]:
 
 
 def _types(mappings: Iterable[Mapping[str, pl.DataType]]) -> dict[str, pl.DataType]:
-    return dict(chain.from_iterable(one.items() for one in mappings))
+    return dict(chain.from_iterable(each.items() for each in mappings))
 
 
 def _columns(prefix: str, types: Mapping[str, pl.DataType], rows: list[Mapping[str, Any]]) -> list[pl.Series]:
@@ -231,8 +231,8 @@ class RequestLog:
     def _write(self, now: float) -> None:
         """Append what has come in, model by model; a model whose append failed is tried again when it is due."""
         for _ in range(len(self._queue)):
-            one = self._queue.popleft()
-            self._waiting.setdefault(one.model, _Waiting()).rows.append(one)
+            each = self._queue.popleft()
+            self._waiting.setdefault(each.model, _Waiting()).rows.append(each)
         for model, waiting in self._waiting.items():
             if waiting.rows and now >= waiting.due:
                 self._write_model(model, waiting, now)
@@ -259,7 +259,7 @@ class RequestLog:
     def _frame(self, key: str, model: str, rows: list[Answered]) -> pl.DataFrame | None:
         """The answers as rows, without those whose values cannot be: another try would not help them."""
         try:
-            versions = dict.fromkeys(one.version for one in rows)
+            versions = dict.fromkeys(each.version for each in rows)
             return log_frame(rows, {version: self._schemas[model][version] for version in versions})
         except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
             if len(rows) == 1:

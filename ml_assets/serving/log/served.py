@@ -37,8 +37,8 @@ def answers_of(log: pl.LazyFrame, rows: pl.DataFrame, key: Sequence[str]) -> pl.
 def drops_answered(log: pl.LazyFrame, spine: pl.LazyFrame, key: Sequence[str], partition: str) -> list[str]:
     """The drops of the spine's rows that answers are about, in order."""
     given = _keys(log, spine, key)
-    found = spine.join(given, on=list(key), how="semi").select(pl.col(partition).unique())
-    return found.collect(engine="streaming").to_series().sort().to_list()
+    matched = spine.join(given, on=list(key), how="semi").select(pl.col(partition).unique())
+    return matched.collect(engine="streaming").to_series().sort().to_list()
 
 
 def count_waiting(log: pl.LazyFrame, spine: pl.LazyFrame, key: Sequence[str]) -> int:
@@ -109,14 +109,14 @@ def describe_traffic(answers: pl.DataFrame) -> Traffic:
     given = answers.filter(pl.col("role") != SHADOW)
     by_version = answers.group_by("role", "model_version").len().sort("role", "model_version")
     states = [orjson.loads(text) for text in given["states"]]
-    views = sorted({view for one in states for view in one})
+    views = sorted({view for each in states for view in each})
     quantiles = {f"p{q}": given["latency_ms"].quantile(q / 100, "linear") for q in (50, 95, 99)}
     same_row = ["request_id", "row"]
     shadow = answers.filter(pl.col("role") == SHADOW).select(*same_row, pl.col(SCORE).alias("shadow"))
     both = given.join(shadow, on=same_row, how="inner")
     return Traffic(
         answers={f"{role} {version}": count for role, version, count in by_version.iter_rows()},
-        not_fresh={view: sum(one.get(view, FRESH) != FRESH for one in states) / len(states) for view in views},
+        not_fresh={view: sum(each.get(view, FRESH) != FRESH for each in states) / len(states) for view in views},
         shadow_difference=both.select((pl.col("shadow") - pl.col(SCORE)).mean()).item(),
         latency_ms={name: value for name, value in quantiles.items() if value is not None},
     )

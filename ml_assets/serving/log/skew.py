@@ -113,8 +113,8 @@ def sample_answers(log: pl.DataFrame, key: Sequence[str], rows: int, seed: int) 
     named = [GIVEN + column for column in key]
     if not {*named} <= {*log.columns}:
         return log.clear()
-    asked = log.filter(pl.col("role") != SHADOW, pl.all_horizontal(pl.col(named).is_not_null()))
-    ordered = asked.sort("requested_at", "request_id", "row")
+    requests = log.filter(pl.col("role") != SHADOW, pl.all_horizontal(pl.col(named).is_not_null()))
+    ordered = requests.sort("requested_at", "request_id", "row")
     return ordered.sample(min(rows, ordered.height), seed=seed, shuffle=True)
 
 
@@ -145,15 +145,17 @@ def find_skew(
         spine: the types of the spine's columns.
     """
     compared = [
-        *(one for view in views for one in _view_values(answers, view, facts.get(view.name), models, time, spine)),
-        *(one for version, model in models.items() for one in _scores(answers, version, model)),
+        *(each for view in views for each in _view_values(answers, view, facts.get(view.name), models, time, spine)),
+        *(each for version, model in models.items() for each in _scores(answers, version, model)),
     ]
-    found = [_differing(answers, one, key) for one in compared]
+    differing = [_differing(answers, each, key) for each in compared]
     return Skew(
-        differing=pl.concat([pl.DataFrame(schema=DIFFERING), *found]).sort("requested_at", "request_id", "row", "view"),
+        differing=pl.concat([pl.DataFrame(schema=DIFFERING), *differing]).sort(
+            "requested_at", "request_id", "row", "view"
+        ),
         rows=answers.height,
-        values=sum(int(one.wanted.sum()) for one in compared),
-        fresh_values=sum(int((one.wanted & one.fresh).sum()) for one in compared),
+        values=sum(int(each.wanted.sum()) for each in compared),
+        fresh_values=sum(int((each.wanted & each.fresh).sum()) for each in compared),
     )
 
 
@@ -177,10 +179,10 @@ def _view_values(
     time: str,
     spine: Mapping[str, pl.DataType],
 ) -> Iterator[_Values]:
-    asked = _as_asked(answers, view.name, time, spine)
+    requests = _as_asked(answers, view.name, time, spine)
     nowhere = pl.Series([False] * answers.height, dtype=pl.Boolean)
-    stored = pl.DataFrame({LIVE: nowhere}) if facts is None else stored_values(asked, facts, time)
-    for column in [*stored.drop(LIVE), *evaluate(view.name, asked, view.request)]:
+    stored = pl.DataFrame({LIVE: nowhere}) if facts is None else stored_values(requests, facts, time)
+    for column in [*stored.drop(LIVE), *evaluate(view.name, requests, view.request)]:
         having = [version for version, model in models.items() if column.name in model.features]
         if having:
             served = answers[FEATURE + column.name].alias(column.name)
@@ -188,7 +190,7 @@ def _view_values(
             if column.name in view.request:
                 yield _Values(view.name, served, column, _same(served, column), wanted, nowhere)
             else:
-                ours = of_declaration(asked[BUILD], view).fill_null(True)
+                ours = of_declaration(requests[BUILD], view).fill_null(True)
                 yield _Values(view.name, served, column, _same(served, column), wanted & ours, stored[LIVE])
 
 

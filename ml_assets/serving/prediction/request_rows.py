@@ -39,8 +39,8 @@ def polars_type(name: str) -> pl.DataType:
     Raises:
         ValueError: there is none that a request can hold.
     """
-    if found := _DATETIME.fullmatch(name):
-        return _DATETIMES[found[1]](time_zone=found[2])
+    if matched := _DATETIME.fullmatch(name):
+        return _DATETIMES[matched[1]](time_zone=matched[2])
     if name in (*_BOUNDS, "Float32", "Float64", "Boolean", "String", "Date"):
         return getattr(pl, name)()
     raise ValueError(f"{name} is no type that a request can hold")
@@ -98,9 +98,9 @@ class RowReader:
 
     def _differing(self, row: Mapping[str, Any]) -> str:
         missing, strange = sorted(self._names - row.keys()), sorted(row.keys() - self._names)
-        told = [f"fields {missing} are missing (give null where there is no value)"] if missing else []
-        told += [f"there are no fields {[name[:_TOLD] for name in strange[:10]]}"] if strange else []
-        return "; ".join(told)
+        problems = [f"fields {missing} are missing (give null where there is no value)"] if missing else []
+        problems += [f"there are no fields {[name[:_TOLD] for name in strange[:10]]}"] if strange else []
+        return "; ".join(problems)
 
 
 def integer_bounds(field: RequestField) -> tuple[int, int]:

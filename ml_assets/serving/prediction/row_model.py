@@ -54,8 +54,8 @@ class RowModel:
             fetched = self._stored.fetch(rows, at)
         except StoreUnavailable as error:
             raise BadRequest(f"the features cannot be looked up, try again: {error}", 503) from error
-        for own, found in zip(computed, fetched, strict=True):
-            own.update(found.values)
+        for own, stored in zip(computed, fetched, strict=True):
+            own.update(stored.values)
         return computed, fetched
 
     def trained_on(self, inputs: ModelInputs | None) -> "RowModel":

@@ -107,7 +107,7 @@ def read_features(request: Mapping[str, Any]) -> Features:
 
 
 def _split(content: Any) -> dict[str, list]:
-    if not isinstance(content, Mapping) or not all(isinstance(content.get(one), list) for one in ("columns", "data")):
+    if not isinstance(content, Mapping) or not all(isinstance(content.get(part), list) for part in ("columns", "data")):
         raise BadRequest("dataframe_split: must be an object with the lists columns and data")
     columns, data = content["columns"], content["data"]
     if not all(isinstance(name, str) for name in columns) or len(set(columns)) < len(columns):

@@ -125,7 +125,7 @@ def _response(model: DescribedModel, views: list[str]) -> type[BaseModel]:
 
 def _contributions(model: DescribedModel) -> type[BaseModel]:
     """Base and features add up to the margin; of several classes each has its own."""
-    features = record(f"{model.name}_contributing", dict.fromkeys((one.name for one in model.features), float))
+    features = record(f"{model.name}_contributing", dict.fromkeys((feature.name for feature in model.features), float))
     margin = record(f"{model.name}_margin", {"base": float, "features": features})
     classes = [name.removeprefix(PROBABILITY) for name in model.outputs if name.startswith(PROBABILITY)]
     return record(f"{model.name}_margins", dict.fromkeys(classes, margin)) if classes else margin

@@ -52,7 +52,7 @@ def metadata(name: str, versions: list[str], predictor: Predictor) -> ModelMetad
         versions=versions,
         platform=f"ml_assets_{predictor.model.kind}",
         inputs=[
-            TensorMetadata(name=one.name, datatype=_OF_FEATURE[one.kind], shape=[-1]) for one in predictor.features
+            TensorMetadata(name=each.name, datatype=_OF_FEATURE[each.kind], shape=[-1]) for each in predictor.features
         ],
         outputs=[
             TensorMetadata(name=column, datatype=datatype_of(values), shape=[-1]) for column, values in outputs.items()
@@ -111,11 +111,11 @@ def _request(model: DescribedModel, most: int) -> Any:
 
 
 def _response(model: DescribedModel) -> Any:
-    one = tuple[Annotated[int, Field(ge=1)]]
+    each = tuple[Annotated[int, Field(ge=1)]]
     outputs = [
         record(
             f"{model.name}_output_{at}",
-            {"name": Literal[name], "datatype": Literal[datatype], "shape": one, "data": list[output_type(datatype)]},
+            {"name": Literal[name], "datatype": Literal[datatype], "shape": each, "data": list[output_type(datatype)]},
         )
         for at, (name, datatype) in enumerate(model.outputs.items())
     ]

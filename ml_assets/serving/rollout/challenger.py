@@ -27,8 +27,8 @@ def position(model: str, key: Sequence[Any]) -> float:
         key: values of the columns that identify a row, in a fixed order. A moment counts as what it is in UTC, a whole
             number is the same with and without a decimal point.
     """
-    told = json.dumps([model, *map(_plain, key)], separators=(",", ":"), default=str)
-    return int.from_bytes(blake2b(told.encode(), digest_size=8).digest(), "big") / _WHOLE
+    text = json.dumps([model, *map(_plain, key)], separators=(",", ":"), default=str)
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") / _WHOLE
 
 
 def is_canary(model: str, key: Sequence[Any], share: float) -> bool:

@@ -121,13 +121,13 @@ class Champions:
             return
         trying = self._challengers.get(name)
         try:
-            found = self._registry.challenger(name)
-            if found is None or found.version == self._served[name].version:
+            registered = self._registry.challenger(name)
+            if registered is None or registered.version == self._served[name].version:
                 new = None
-            elif trying is not None and trying.version == found.version:
+            elif trying is not None and trying.version == registered.version:
                 return
             else:
-                new = self._admit(name, found.version)
+                new = self._admit(name, registered.version)
         except Exception:
             log.exception("the challenger of %s stays as it is, the next look tries again", name)
             return
@@ -176,5 +176,5 @@ def require_known_answers(predictor: Predictor) -> None:
         return
     answer = predictor.predict(predictor.encode_rows(known.rows))
     classes = predictor.model.classes
-    scores = answer[SCORE] if classes is None else np.transpose([answer[probability_column(one)] for one in classes])
+    scores = answer[SCORE] if classes is None else np.transpose([answer[probability_column(each)] for each in classes])
     known.require(scores, within=KNOWN_WITHIN)
