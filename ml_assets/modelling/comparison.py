@@ -12,7 +12,7 @@ from ml_assets.modelling.records import VERSION
 if TYPE_CHECKING:
     from ml_assets.training.fit import TrainedModel
     from ml_assets.training.metrics.bootstrap import Interval
-    from ml_assets.training.promotion.decide import Incomparable
+    from ml_assets.training.promotion.comparison import Incomparable
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def compare_versions(
         threshold: from which the challenger calls an outcome positive.
         named: the champion's version.
     """
-    from ml_assets.training.promotion.decide import Incomparable, compare_with_champion
+    from ml_assets.training.promotion.comparison import Incomparable, compare_with_champion
 
     spec, inputs = model.spec, champion.inputs
     accepted = spec.promotion.accept_over == named

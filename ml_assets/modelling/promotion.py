@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ml_assets.registry.records import RegisteredVersion
     from ml_assets.registry.registry import Registry
     from ml_assets.training.metrics.bootstrap import Interval
-    from ml_assets.training.promotion.decide import PromotionDecision, PromotionEvidence, PromotionRecord
+    from ml_assets.training.promotion.records import PromotionDecision, PromotionEvidence, PromotionRecord
 
 MEASURED_ROWS = 200
 """Rows of the holdout that the challenger's latency is measured with."""
@@ -30,7 +30,7 @@ def decide_on_challenger(
 ) -> "PromotionRecord":
     """Promote the challenger or keep the champion; a decision on the same evidence stands."""
     from ml_assets.registry.decisions import Decisions
-    from ml_assets.training.promotion.decide import promotion_basis
+    from ml_assets.training.promotion.records import promotion_basis
 
     measured = _measured(lake, model, trained)
     basis = promotion_basis(*measured.basis(model))
@@ -93,7 +93,8 @@ def _measured(lake: Lake, model: ModelContext, trained: TrainedVersion) -> _Chal
 def _decide(
     lake: Lake, registry: "Registry", model: ModelContext, trained: TrainedVersion, measured: _ChallengerEvidence
 ) -> "PromotionDecision":
-    from ml_assets.training.promotion.decide import LATENCY, SKEW, decide_promotion
+    from ml_assets.training.promotion.decide import decide_promotion
+    from ml_assets.training.promotion.records import LATENCY, SKEW
 
     spec, reigning, serving = model.spec, registry.champion(model.spec.name), None
     # One that serves already, by somebody's hand, has nobody to be compared with but itself.

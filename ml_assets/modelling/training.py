@@ -39,7 +39,7 @@ def tune(
         label=spec.label.column,
         search=spec.search,
         training=spec.training,
-        metric=spec.metric,
+        metric=spec.optimised_metric,
         seed=spec.seed,
         storage=storage,
         task=spec.task,
@@ -89,7 +89,7 @@ def _fit(model: ModelContext, parts: "dict[str, pl.DataFrame]", tuned: "TunedPar
         label=spec.label.column,
         parameters=tuned.parameters | spec.training.parameters,
         training=spec.training,
-        metric=spec.metric,
+        metric=spec.optimised_metric,
         seed=spec.seed,
         task=spec.task,
         kind=spec.kind,
@@ -103,7 +103,7 @@ def _log_fit(
     run: "TrainingRun", lake: Lake, model: ModelContext, fitted: "TrainedModel", parts: "dict[str, pl.DataFrame]"
 ) -> None:
     run.log_parameters(fitted.parameters | {"trees": fitted.best_iteration + 1})
-    run.log_curve(f"validation_{model.spec.metric}", fitted.history)
+    run.log_curve(f"validation_{model.spec.optimised_metric}", fitted.history)
     key = model.key("training_set")
     for used_for, part in (("training", "train"), ("validation", "validation")):
         run.log_dataset(parts[part], name=key, table=key, version=lake.version(key), used_for=used_for)
@@ -125,6 +125,6 @@ def _register(
         spec.name,
         logged,
         description=text,
-        tags={"as_of": as_of, "task": spec.task, "kind": spec.kind, "metric": spec.metric},
+        tags={"as_of": as_of, "task": spec.task, "kind": spec.kind, "metric": spec.optimised_metric},
         about=spec.description,
     )

@@ -38,20 +38,11 @@ class TrainingSet:
 
 def build_training_set(lake: Lake, model: ModelContext, as_of: datetime) -> TrainingSet:
     """Join and split what was known at the training cut-off."""
-    from ml_assets.training.splits import split_by_time
+    from ml_assets.training.splits import split_for_model
 
-    spec = model.spec
     drops = [drop for drop in model.drops(lake) if drop <= drop_at(as_of, model.spine.drops)]
     spine_rows = model.spine_rows(lake, drops, before=as_of)
-    split = split_by_time(
-        model.featured(lake, spine_rows, drops),
-        spine=spec.spine,
-        label=spec.label,
-        split=spec.split,
-        as_of=as_of,
-        task=spec.task,
-        calibration_share=spec.calibration_share,
-    )
+    split = split_for_model(model.featured(lake, spine_rows, drops), model.spec, as_of)
     rows = pl.concat([getattr(split, part).with_columns(pl.lit(part).alias(SPLIT)) for part in PARTS])
     return TrainingSet(as_of, split, rows, spine_rows)
 

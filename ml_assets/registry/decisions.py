@@ -6,7 +6,7 @@ from ml_assets.lake import Lake
 from ml_assets.lake.records import add_records, read_records
 from ml_assets.registry.records import RegisteredVersion
 from ml_assets.registry.registry import Registry
-from ml_assets.training.promotion.decide import (
+from ml_assets.training.promotion.records import (
     LATENCY,
     OVERTAKEN,
     ROLLED_BACK,

@@ -60,19 +60,17 @@ def fit_as_of(
     from ml_assets.training.evaluation.baseline import fit_baseline, predict_baseline
     from ml_assets.training.fit import fit_model
     from ml_assets.training.search.search import search_parameters
-    from ml_assets.training.splits import split_by_time
+    from ml_assets.training.splits import split_for_model
 
     label, seed = spec.label.column, spec.seed
-    split = split_by_time(
-        rows,
-        spine=spec.spine,
-        label=spec.label,
-        split=spec.split,
-        as_of=as_of,
-        task=spec.task,
-        calibration_share=spec.calibration_share,
-    )
-    shared = {"features": features, "label": label, "training": spec.training, "metric": spec.metric, "seed": seed}
+    split = split_for_model(rows, spec, as_of)
+    shared = {
+        "features": features,
+        "label": label,
+        "training": spec.training,
+        "metric": spec.optimised_metric,
+        "seed": seed,
+    }
     shared |= {"task": spec.task, "kind": spec.kind}
     tuned = search_parameters(
         split.train, split.validation, model=spec.name, search=spec.search, storage=studies, **shared

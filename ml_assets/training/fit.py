@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -87,7 +87,7 @@ def fit_model(
     seed: int,
     task: str = BINARY,
     kind: str = DEFAULT_KIND,
-    calibration: str | None = None,
+    calibration: Literal["isotonic", "sigmoid"] | None = None,
     intervals: IntervalSpec | None = None,
 ) -> TrainedModel:
     """Fit on ``train``; stop, calibrate, and choose the threshold on ``validation``; learn intervals from ``unseen``.
@@ -138,7 +138,9 @@ def fit_model(
         label_type=_type_name(train.schema[label]),
         calibration=correction,
     )
-    return model if intervals is None else replace(model, intervals=_learn_intervals(model, unseen, label, intervals))
+    if intervals is None or unseen is None:
+        return model
+    return replace(model, intervals=_learn_intervals(model, unseen, label, intervals))
 
 
 def _learn_intervals(model: TrainedModel, unseen: pl.DataFrame, label: str, spec: IntervalSpec) -> Intervals:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from ml_assets.durations import parse_duration
-from ml_assets.training.spec import LabelSpec, SpineSpec, SplitSpec
+from ml_assets.training.spec import LabelSpec, ModelSpec, SpineSpec, SplitSpec
 from ml_assets.training.tasks import BINARY, Task, find_task
 
 _PART = "__part"
@@ -134,6 +134,19 @@ def split_by_time(
         of.check_labels(name, part[label.column], where)
     of.check_parts({name: part[label.column] for name, part in parts.items()})
     return Split(**parts, bounds=bounds, dropped=dropped)
+
+
+def split_for_model(frame: pl.DataFrame | pl.LazyFrame, spec: ModelSpec, as_of: datetime) -> Split:
+    """Split as a model declares it; see ``split_by_time``."""
+    return split_by_time(
+        frame,
+        spine=spec.spine,
+        label=spec.label,
+        split=spec.split,
+        as_of=as_of,
+        task=spec.task,
+        calibration_share=spec.calibration_share,
+    )
 
 
 def longest_label_delay(frame: pl.DataFrame | pl.LazyFrame, *, time: str, known_at: str) -> timedelta | None:

@@ -9,7 +9,7 @@ from ml_assets.lake import Lake
 from ml_assets.registry.decisions import Decisions, read_decisions
 from ml_assets.registry.registry import Registry
 from ml_assets.registry.store.quiet_mlflow import import_mlflow
-from ml_assets.training.promotion.decide import (
+from ml_assets.training.promotion.records import (
     LATENCY,
     OVERTAKEN,
     PromotionDecision,

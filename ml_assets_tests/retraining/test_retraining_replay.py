@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.candidates import train_candidate
-from ml_assets.retraining.replay import run as module
+from ml_assets.retraining.replay import measures as module
 from ml_assets.retraining.replay.lived import History, LivedPeriod, LivedPolicy, Period
 from ml_assets.retraining.replay.run import certain_trainings, replay, replay_steps
 from ml_assets.retraining.replay.store import DONE, ReplayStore

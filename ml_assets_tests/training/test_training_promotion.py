@@ -3,13 +3,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ml_assets.training.metrics.bootstrap import Interval
-from ml_assets.training.promotion.decide import (
-    Incomparable,
-    PromotionDecision,
-    PromotionEvidence,
-    compare_on_same_rows,
-    decide_promotion,
-)
+from ml_assets.training.promotion.comparison import Incomparable, compare_on_same_rows
+from ml_assets.training.promotion.decide import decide_promotion
+from ml_assets.training.promotion.records import PromotionDecision, PromotionEvidence
 from ml_assets.training.spec import PromotionSpec
 
 

@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, r2_sc
 
 from ml_assets.training.evaluation.baseline import fit_baseline, predict_baseline
 from ml_assets.training.evaluation.evaluate import evaluate, measure_slices, read_interval
-from ml_assets.training.promotion.decide import compare_on_same_rows
+from ml_assets.training.promotion.comparison import compare_on_same_rows
 from ml_assets.training.spec import EvaluationSpec, ModelSpec, PromotionSpec, default_space
 from ml_assets.training.tasks.classes import align_classes, class_codes, learn_classes
 

@@ -20,7 +20,7 @@ from ml_assets.registry.decisions import read_decisions as read_promotions
 from ml_assets.resources import LakeResource
 from ml_assets.retraining.attempts import Attempt, next_attempt
 from ml_assets.retraining.decide import DecisionRecord, read_decisions
-from ml_assets.training.promotion.decide import ROLLED_BACK
+from ml_assets.training.promotion.records import ROLLED_BACK
 
 
 def retrain_sensor(

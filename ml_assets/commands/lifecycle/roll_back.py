@@ -11,7 +11,7 @@ from ml_assets.notifications.send import notify
 from ml_assets.registry.decisions import Decisions
 from ml_assets.registry.registry import Registry
 from ml_assets.retraining.decide import read_decisions
-from ml_assets.training.promotion.decide import OVERTAKEN, roll_back_decision
+from ml_assets.training.promotion.records import OVERTAKEN, roll_back_decision
 
 
 def roll_back(

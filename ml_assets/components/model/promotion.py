@@ -19,7 +19,7 @@ from ml_assets.resources import AsOf, LakeResource, RegistryResource
 
 if TYPE_CHECKING:
     from ml_assets.registry.records import RegisteredVersion
-    from ml_assets.training.promotion.decide import PromotionRecord
+    from ml_assets.training.promotion.records import PromotionRecord
 
 
 def promotion_assets(model: ModelContext) -> list[dg.AssetsDefinition]:

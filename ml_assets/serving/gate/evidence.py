@@ -3,7 +3,7 @@
 from ml_assets.serving.gate.latency import Latency
 from ml_assets.serving.log.skew import SkewRecord
 from ml_assets.serving.spec import ServingSpec
-from ml_assets.training.promotion.decide import PromotionEvidence
+from ml_assets.training.promotion.records import PromotionEvidence
 
 
 def latency_evidence(measured: Latency, spec: ServingSpec) -> list[PromotionEvidence]:

@@ -11,7 +11,7 @@ def concordance(label: np.ndarray, score: np.ndarray) -> float:
     """
     from scipy.stats import kendalltau
 
-    tau, _ = kendalltau(label, score)
+    tau = float(kendalltau(label, score)[0])  # pyright: ignore[reportArgumentType] - a pair that SciPy does not type
     if np.isnan(tau):
         return 0.5
     # Kendall's tau-b divides by both kinds of ties; this measure by those of the label alone.

@@ -19,7 +19,7 @@ def plot_search_history(history: pl.DataFrame, metric: str) -> bytes:
     axes.plot(history["trial"], history["best_so_far"], color=ORANGE, drawstyle="steps-post", label="best so far")
     if pruned.height:
         floor = complete["value"].min()
-        axes.scatter(pruned["trial"], [floor] * pruned.height, color=GREY, marker="x", s=18, label="pruned")
+        axes.scatter(pruned["trial"], np.full(pruned.height, floor), color=GREY, marker="x", s=18, label="pruned")
     axes.legend(loc="best", frameon=False)
     return as_png(figure)
 
@@ -29,7 +29,7 @@ def plot_parallel_coordinates(history: pl.DataFrame, space: Mapping[str, Paramet
     positions = np.stack([_positions(history[name], declared) for name, declared in space.items()], axis=1)
     order = find_metric(metric).sign * history["value"]
     shades = (order.rank() / max(1, order.count())).to_numpy()
-    best = order.arg_max()
+    best = order.arg_max() or 0
     figure, axes = new_figure(f"Parameters tried, best {metric} {history['value'][best]:.4f}", "", "")
     for row, (line, shade) in enumerate(zip(positions, shades, strict=True)):
         style = {"color": GREY, "linestyle": ":", "linewidth": 0.8}
@@ -49,9 +49,10 @@ def _positions(column: pl.Series, declared: ParameterRange) -> np.ndarray:
     if declared.choices is not None:
         at = [declared.choices.index(value) for value in column]
         return np.array(at) / max(1, len(declared.choices) - 1)
-    scale = np.log if declared.log else np.asarray
-    low, high = scale(declared.low), scale(declared.high)
-    return (scale(column.to_numpy()) - low) / (high - low if high > low else 1.0)
+    values, (low, high) = column.to_numpy(), np.array(declared.bounds)
+    if declared.log:
+        values, low, high = np.log(values), np.log(low), np.log(high)
+    return (values - low) / (high - low if high > low else 1.0)
 
 
 def _ends(declared: ParameterRange) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -116,7 +116,7 @@ def search_history(storage: str, study: str) -> pl.DataFrame:
             "state": trial.state.name.lower(),
             "value": trial.value if trial.state.name == "COMPLETE" else None,
             "rounds": trial.user_attrs.get(_ROUNDS),
-            "seconds": trial.duration.total_seconds(),
+            "seconds": _seconds(trial),
             **trial.params,
         }
         for trial in finished_trials(loaded)
@@ -144,7 +144,7 @@ def _fingerprint(request: FitRequest, rows: tuple, search: SearchSpec) -> str:
     return digest.hexdigest()
 
 
-def _direction(metric: str) -> str:
+def _direction(metric: str) -> Literal["maximize", "minimize"]:
     return "maximize" if find_metric(metric).greater_is_better else "minimize"
 
 
@@ -186,9 +186,10 @@ def _next_trial(finished: list, request: FitRequest, data: Any, search: SearchSp
 def _suggest(trial: "optuna.Trial", name: str, space: ParameterRange) -> Any:
     if space.choices is not None:
         return trial.suggest_categorical(name, space.choices)
+    low, high = space.bounds
     if space.integer:
-        return trial.suggest_int(name, int(space.low), int(space.high), log=space.log)
-    return trial.suggest_float(name, space.low, space.high, log=space.log)
+        return trial.suggest_int(name, int(low), int(high), log=space.log)
+    return trial.suggest_float(name, low, high, log=space.log)
 
 
 def _pruning(trial: "optuna.Trial") -> OnRound:
@@ -201,6 +202,10 @@ def _pruning(trial: "optuna.Trial") -> OnRound:
                 raise optuna.TrialPruned()
 
     return look
+
+
+def _seconds(trial: "optuna.trial.FrozenTrial") -> float:
+    return 0.0 if trial.duration is None else trial.duration.total_seconds()
 
 
 def _has_best(study: "optuna.Study") -> bool:
@@ -219,9 +224,9 @@ def _result(study: "optuna.Study", fingerprint: str, metric: str) -> TunedParame
         fingerprint=fingerprint,
         parameters=best.params,
         metric=metric,
-        best_value=best.value,
+        best_value=study.best_value,
         best_rounds=best.user_attrs[_ROUNDS],
         trials=len(finished),
         pruned=sum(trial.state.name == "PRUNED" for trial in finished),
-        seconds=sum(trial.duration.total_seconds() for trial in finished),
+        seconds=sum(map(_seconds, finished)),
     )

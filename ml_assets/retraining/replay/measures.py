@@ -1,0 +1,197 @@
+"""What a replay trains, scores and measures: each model, drop and comparison once, whichever policy needs it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from ml_assets.monitoring.drift.measure import no_drift
+from ml_assets.monitoring.performance.table import no_performance
+from ml_assets.retraining.candidates import Candidate, train_candidate
+from ml_assets.retraining.evidence import Circumstances, Evidence, gather_evidence
+from ml_assets.retraining.limits import LearntLimits, learn_limits
+from ml_assets.retraining.replay.lived import History, Period
+from ml_assets.retraining.replay.store import ReplayStore
+from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
+from ml_assets.training.evaluation.evaluate import time_blocks
+from ml_assets.training.metrics.bootstrap import bootstrap
+from ml_assets.training.promotion.comparison import compare_with_champion
+from ml_assets.training.promotion.decide import decide_promotion
+from ml_assets.training.promotion.records import PromotionDecision
+from ml_assets.training.scored import scored
+from ml_assets.training.tasks import find_task
+
+RESAMPLES = 300
+LEARNED_FROM = {"breaches", "of_last", "false_alarm_rate", "max_drop", "floor", "drift_share", "resamples"}
+DRIFT = {"drift", "multivariate"}
+PERFORMANCE = {"realised", "estimated", "calibration"}
+
+
+@dataclass
+class ReplayMeasures:
+    """Models trained as of moments of a history, and what has been measured of them; each is worked out once."""
+
+    history: History
+    store: ReplayStore
+    _candidates: dict[datetime, Candidate] = field(default_factory=dict)
+    _limits: dict[tuple[datetime, str, str], LearntLimits] = field(default_factory=dict)
+    _scored: dict[tuple[datetime, str], pl.DataFrame] = field(default_factory=dict)
+    _samples: dict[tuple[datetime, str], tuple[float, np.ndarray]] = field(default_factory=dict)
+    _promotions: dict[tuple[datetime, datetime | None], PromotionDecision] = field(default_factory=dict)
+
+    def candidate(self, as_of: datetime) -> Candidate:
+        if as_of not in self._candidates:
+            h = self.history
+            known = h.rows.filter(pl.col(h.model.spine.time) < as_of)
+            self._candidates[as_of] = self.store.candidate(
+                as_of, lambda: train_candidate(known, h.model, h.features, as_of, self.store.studies)
+            )
+        return self._candidates[as_of]
+
+    def promotion(self, challenger: Candidate, champion: Candidate | None) -> PromotionDecision:
+        key = challenger.as_of, champion and champion.as_of
+        if key not in self._promotions:
+            self._promotions[key] = self._challenge(challenger, champion)
+        return self._promotions[key]
+
+    def _challenge(self, challenger: Candidate, champion: Candidate | None) -> PromotionDecision:
+        """The challenger's holdout is the newest labelled window; the champion has learned nothing that late."""
+        model, rows, over = self.history.model, challenger.reference, None
+        if champion is not None:
+            over = compare_with_champion(
+                rows, champion.model, spec=model, challenger_threshold=challenger.model.threshold
+            )
+        return decide_promotion(
+            model=model.name,
+            challenger=f"{challenger.as_of:%Y-%m-%d}",
+            champion=champion and f"{champion.as_of:%Y-%m-%d}",
+            values=challenger.values,
+            floors=model.floors,
+            over_baseline=challenger.over_baseline,
+            over_champion=over,
+            promotion=model.promotion,
+        )
+
+    def limits(self, champion: Candidate, policy: RetrainingSpec) -> LearntLimits:
+        # Policies differ in what they count; where they learn the same limits, these are learned once.
+        counted = sum(kind in RESAMPLED for kind in policy.evidence)
+        key = champion.as_of, str(max(1, counted)), policy.model_dump_json(include=LEARNED_FROM)
+        if key not in self._limits:
+            model = self.history.model
+            self._limits[key] = learn_limits(
+                champion.reference,
+                features=self.history.features,
+                time=model.spine.time,
+                label=model.label.column,
+                metric=model.optimised_metric,
+                task=model.task,
+                monitoring=self.history.monitoring,
+                retraining=policy,
+            )
+        return self._limits[key]
+
+    def rows(self, champion: Candidate, period: Period) -> pl.DataFrame:
+        key = champion.as_of, period.name
+        if key not in self._scored:
+            rows = self.history.rows.filter(pl.col(self.history.partition) == period.name)
+            self._scored[key] = scored(rows, champion.model)
+        return self._scored[key]
+
+    def performance(self, champion: Candidate, period: Period) -> tuple[float, np.ndarray]:
+        """The metric once every label is known, and its resamples over days."""
+        key = champion.as_of, period.name
+        if key not in self._samples:
+            model = self.history.model
+            rows = self.rows(champion, period).drop_nulls(model.label.column)
+            classes = champion.model.classes
+            task = find_task(model.task)
+            ranked = task.pair(task.outcomes(rows[model.label.column], classes), task.read_scores(rows, classes))
+            drawn = bootstrap(
+                {"": ranked},
+                resamples=RESAMPLES,
+                seed=model.seed,
+                metrics=[model.optimised_metric],
+                blocks=time_blocks(rows[model.spine.time], model.evaluation.block),
+            )
+            self._samples[key] = drawn.estimates["", model.optimised_metric], drawn.samples["", model.optimised_metric]
+        return self._samples[key]
+
+    def evidence(
+        self,
+        champion: Candidate,
+        trained: datetime,
+        served: Sequence[Period],
+        limits: LearntLimits,
+        policy: RetrainingSpec,
+    ) -> list[Evidence]:
+        h, now = self.history, served[-1].end
+        label, known_at = h.model.label.column, h.model.label.known_at
+        known = (pl.col(known_at) <= now) & pl.col(label).is_not_null()
+        labelled, new = h.rows.select(known.sum(), new=(known & (pl.col(known_at) > trained)).sum()).row(0)
+        drift, performance = self.monitored(champion, served, set(policy.evidence))
+        return gather_evidence(
+            drift=drift,
+            performance=performance,
+            limits=limits,
+            metric=h.model.optimised_metric,
+            circumstances=Circumstances(
+                as_of=now,
+                trained_as_of=champion.as_of,
+                last_trained=trained,
+                labelled_rows=labelled,
+                new_labels=new,
+            ),
+            monitoring=h.monitoring,
+            retraining=policy,
+        )
+
+    def monitored(
+        self, champion: Candidate, periods: Sequence[Period], counted: set[str]
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Drift and performance of the last two periods that the champion served, as known at their ends.
+
+        What a policy does not count is left empty.
+        """
+        latest = range(max(0, len(periods) - 2), len(periods))
+        drift = [self._drift(champion, periods[at]) for at in latest if counted & DRIFT]
+        performance = [self._performance(champion, periods[: at + 1]) for at in latest if counted & PERFORMANCE]
+        moment = self.history.rows.schema[self.history.model.spine.time]
+        return pl.concat(drift or [no_drift(moment)]), pl.concat(performance or [no_performance(moment)])
+
+    def _drift(self, champion: Candidate, period: Period) -> pl.DataFrame:
+        from ml_assets.monitoring.drift.measure import measure_drift
+
+        h = self.history
+
+        def measure() -> pl.DataFrame:
+            rows = self.rows(champion, period)
+            return measure_drift(
+                champion.reference, rows, features=h.features, time=h.model.spine.time, spec=h.monitoring
+            )
+
+        return self.store.frame(f"drift-{_name(champion, period)}", measure)
+
+    def _performance(self, champion: Candidate, served: Sequence[Period]) -> pl.DataFrame:
+        """Of the last period; what was served before it is what estimates also learn from."""
+        from ml_assets.monitoring.performance.watch import watch_performance
+
+        h, period = self.history, served[-1]
+        known = pl.when(pl.col(h.model.label.known_at) <= period.end).then(pl.col(h.model.label.column))
+
+        def measure() -> pl.DataFrame:
+            rows, *before = (
+                self.rows(champion, one).with_columns(known)
+                for one in (period, *served[-1 - h.monitoring.earlier_drops : -1])
+            )
+            earlier = pl.concat(before) if before else None
+            return watch_performance(
+                champion.reference, rows, model=h.model, features=h.features, spec=h.monitoring, earlier=earlier
+            )
+
+        return self.store.frame(f"performance-{_name(champion, period)}", measure)
+
+
+def _name(champion: Candidate, period: Period) -> str:
+    return f"{champion.as_of:%Y%m%dT%H%M%S}-{period.name}"

@@ -1,0 +1,80 @@
+"""What a user declares about measuring a model, and when it replaces the champion."""
+
+from pydantic import Field, field_validator
+
+from ml_assets.training.metrics.metric import PINBALL
+from ml_assets.training.spec.declared import Declared, durations, within
+
+
+class BaselineSpec(Declared):
+    """The naive prediction that a model must beat."""
+
+    by: str | None = Field(
+        default=None,
+        description="Column whose value's own past rate is predicted; null predicts the overall rate. The rate is"
+        " the share of positives, the share of each class, or the usual value: the median where promotion.metric"
+        " is mae, the quantile where it is a pinball loss, else the mean.",
+    )
+
+
+class EvaluationSpec(Declared):
+    """How the holdout is measured."""
+
+    resamples: int = Field(default=500, description="Bootstrap resamples behind each interval.")
+    confidence: float = Field(default=0.95, description="Confidence of the intervals.")
+    block: str | None = Field(
+        default=None,
+        description="Rows within one block of prediction time, such as '1d', are resampled together, here and"
+        " in promotion. Use it when rows of a day share their luck; null resamples single rows.",
+    )
+    leak_limit: float = Field(
+        default=0.9,
+        description="ROC AUC of one feature alone from which it is suspected of a leak: one class against the rest"
+        " for several classes; for a number the share of pairs of rows that it puts in the right order.",
+    )
+    quantiles: list[float] = Field(
+        default_factory=list, description="Quantiles, such as 0.9, whose pinball loss a regression measures too."
+    )
+    calibration_limit: float = Field(
+        default=0.05, description="Calibration error allowed on the holdout where calibration is declared."
+    )
+
+    _are_durations = durations("block")
+    _share = within("confidence", low=0.5, high=0.999)
+    _limit = within("leak_limit", low=0.5, high=1.0)
+    _error = within("calibration_limit", low=0.0, high=1.0)
+    _enough = within("resamples", low=100)
+
+    @field_validator("quantiles")
+    @classmethod
+    def _whole_percents(cls, quantiles: list[float]) -> list[float]:
+        strange = [quantile for quantile in quantiles if f"pinball_{quantile:g}" not in PINBALL]
+        if strange:
+            raise ValueError(f"{strange} are no quantiles: give 0.01 to 0.99 in steps of 0.01")
+        return quantiles
+
+
+class PromotionSpec(Declared):
+    """When a challenger replaces the champion."""
+
+    metric: str = Field(
+        default="roc_auc",
+        description="The metric both are compared by, which has to fit the task. Left out, it is roc_auc for a"
+        " binary task and the model's own metric for the others.",
+    )
+    confidence: float = Field(default=0.95, description="Confidence of the two-sided interval.")
+    margin: float = Field(
+        default=0.0,
+        description="Promote when the interval's lower end is at least -margin. 0 asks for proof that the"
+        " challenger is no worse; a small margin also lets in a fresher model that is about as good.",
+    )
+    resamples: int = Field(default=1_000, description="Bootstrap resamples of the paired difference.")
+    accept_over: str | None = Field(
+        default=None,
+        description="Version of the champion, such as '3', that a challenger may replace although the two cannot be"
+        " compared: because the label, the task or the spine has changed, or the champion's features are gone.",
+    )
+
+    _share = within("confidence", low=0.5, high=0.999)
+    _enough = within("resamples", low=100)
+    _not_negative = within("margin", low=0)

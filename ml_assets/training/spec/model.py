@@ -1,0 +1,160 @@
+"""What a user declares about a model."""
+
+import re
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from ml_assets.training.kinds.base import DEFAULT_KIND, find_kind
+from ml_assets.training.spec.declared import Declared, filled, within
+from ml_assets.training.spec.judging import BaselineSpec, EvaluationSpec, PromotionSpec
+from ml_assets.training.spec.learning import IntervalSpec, SearchSpec, TrainingSpec, default_space
+from ml_assets.training.spec.rows import LabelSpec, SpineSpec, SplitSpec
+from ml_assets.training.tasks import TASKS, find_task, listed, tasks_where
+
+
+def _list_tasks(schema: dict[str, Any]) -> None:
+    schema["enum"] = TASKS.names()
+
+
+class ModelSpec(Declared):
+    """One model: everything needed to train, judge and promote it."""
+
+    name: str = Field(description="Name of the model, its assets and registry entry.")
+    description: str = Field(description="What the model predicts, for whom.")
+    owners: list[str] = Field(default_factory=list, description="E-mail addresses, or teams as 'team:name'.")
+    task: str = Field(
+        default="binary",
+        description="What kind of label it is: binary (a yes or no), multiclass (a choice among classes), regression"
+        " (a number), or a task that an installed package adds.",
+        json_schema_extra=_list_tasks,
+    )
+    kind: str = Field(
+        default=DEFAULT_KIND,
+        description="What learns: xgboost, lightgbm, or sklearn: and the path of an estimator, such as"
+        " sklearn:sklearn.linear_model.Ridge.",
+    )
+    spine: SpineSpec = Field(description="The rows to predict.")
+    label: LabelSpec = Field(description="The outcome to predict.")
+    features: list[str] = Field(description="Names of the feature views joined to the spine.")
+    slices: list[str] = Field(default_factory=list, description="Columns whose values are also measured one by one.")
+    split: SplitSpec = Field(description="Train, validation and holdout by prediction time.")
+    metric: str | None = Field(
+        default=None,
+        description="Metric that the search optimises and early stopping watches: roc_auc, average_precision or"
+        " log_loss for a binary task (roc_auc if left out), log_loss or roc_auc_ovr for several classes (log_loss),"
+        " mae, rmse or a pinball loss such as pinball_0.9 for a number (mae). A regression under mae predicts the"
+        " median, under rmse the mean, under a pinball loss that quantile.",
+    )
+    search: SearchSpec = Field(default_factory=SearchSpec, description="Hyperparameter search.")
+    training: TrainingSpec = Field(default_factory=TrainingSpec, description="Final fit.")
+    baseline: BaselineSpec = Field(default_factory=BaselineSpec, description="The naive prediction to beat.")
+    evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec, description="Measurement of the holdout.")
+    calibration: Literal["isotonic", "sigmoid"] | None = Field(
+        default=None, description="Correct the probabilities on the validation rows; for binary and multiclass tasks."
+    )
+    intervals: IntervalSpec | None = Field(
+        default=None, description="Give each prediction of a regression a lower and an upper end."
+    )
+    floors: dict[str, float] = Field(
+        default_factory=dict,
+        description="Worst holdout value allowed per metric: a minimum, or a maximum for log_loss, brier,"
+        " calibration_error, mae, rmse and the pinball losses.",
+    )
+    promotion: PromotionSpec = Field(default_factory=PromotionSpec, description="Champion against challenger.")
+    seed: int = Field(default=0, description="Seed of every random choice: sample, search, fit, bootstrap.")
+
+    _not_empty = filled("features")
+    _not_negative = within("seed", low=0)
+
+    @field_validator("name")
+    @classmethod
+    def _is_identifier(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", value):
+            raise ValueError(f"{value!r} must be lower case letters, digits and _, and begin with a letter")
+        return value
+
+    @field_validator("task")
+    @classmethod
+    def _is_task(cls, value: str) -> str:
+        find_task(value)
+        return value
+
+    @field_validator("kind")
+    @classmethod
+    def _is_kind(cls, value: str) -> str:
+        find_kind(value)
+        return value
+
+    @model_validator(mode="after")
+    def _filled_in(self) -> Self:
+        """Defaults that depend on task and kind."""
+        self.metric = self.optimised_metric
+        if "metric" not in self.promotion.model_fields_set:
+            promoted_by = find_task(self.task).promoted_by or self.metric
+            if promoted_by != self.promotion.metric:
+                self.promotion = self.promotion.model_copy(update={"metric": promoted_by})
+        if self.kind != DEFAULT_KIND and self.search.space == default_space():
+            self.search = self.search.model_copy(update={"space": default_space(self.kind)})
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_task(self) -> Self:
+        of = find_task(self.task)
+        for field, names, allowed in (
+            ("metric", [self.optimised_metric], of.optimised),
+            ("promotion.metric", [self.promotion.metric], of.metrics),
+            ("floors", self.floors, of.metrics),
+        ):
+            strange = [name for name in names if name not in allowed]
+            if strange:
+                raise ValueError(
+                    f"{field}: {', '.join(strange)} does not fit the task {self.task}; choose from {listed(allowed)}"
+                )
+        for field, given, needed in (
+            ("intervals", self.intervals is not None, "has_intervals"),
+            ("evaluation.quantiles", bool(self.evaluation.quantiles), "has_quantiles"),
+            ("calibration", self.calibration is not None, "calibratable"),
+        ):
+            if given and not getattr(of, needed):
+                fitting = " or ".join(tasks_where(needed))
+                raise ValueError(f"{field}: is for the task {fitting}, not {self.task}: leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        kind = find_kind(self.kind)
+        kind.check_task(self.task)
+        reserved = kind.reserved_parameters()
+        for field, names in (("search.space", self.search.space), ("training.parameters", self.training.parameters)):
+            for name in names:
+                if name in reserved:
+                    raise ValueError(f"{field}.{name}: is set by {reserved[name]}: leave it out")
+        return self
+
+    @property
+    def optimised_metric(self) -> str:
+        """The metric that the search optimises: the declared one, or the task's own."""
+        return self.metric or find_task(self.task).optimised[0]
+
+    @property
+    def calibration_share(self) -> float:
+        """Share of the validation part that is kept for intervals."""
+        return self.intervals.validation_share if self.intervals else 0.0
+
+    @property
+    def extra_metrics(self) -> list[str]:
+        """The metrics that the declaration names beside those of every evaluation, such as pinball losses."""
+        optional = find_task(self.task).optional_metrics
+        named = [*(f"pinball_{quantile:g}" for quantile in self.evaluation.quantiles), self.optimised_metric]
+        return [name for name in dict.fromkeys([*named, self.promotion.metric, *self.floors]) if name in optional]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for field, names in (("features", self.features), ("slices", self.slices)):
+            if len(set(names)) < len(names):
+                raise ValueError(f"{field}: names something twice: {names}")
+        fixed = sorted(set(self.search.space) & set(self.training.parameters))
+        if fixed:
+            raise ValueError(f"training.parameters: {fixed} are in search.space too: keep one of the two")
+        return self
