@@ -13,7 +13,7 @@ from ml_assets.settings import SettingsError, read_settings
 PROJECT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from ml_assets.commands.init.project import create_project
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 ROWS = ["id,customer,amount,placed_at,settled_at,returned"]
 ROWS += [
