@@ -5,17 +5,21 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 export DO_NOT_TRACK := 1
 
-.PHONY: run check test lint fast-tests docs wheel ui mlflow install peers lock csv-page clean
+.PHONY: run check test lint fast-tests all-tests docs wheel ui mlflow install peers lock csv-page clean
 
 ## Live through 2013 at New York's airports: history, training, then October to December.
 run: install
 	@$(BIN)/ml-assets run flights --model flight_delay --train-as-of 2013-10-01
 
 ## The fast lane, before each push: style, import contracts, types, and every test that is not marked slow.
-check: lint fast-tests
+check: install
+	@$(MAKE) --no-print-directory -j 2 lint fast-tests
 
-## Every test, after style, import contracts and types.
-test: lint
+## Every test; and beside them style, import contracts and types.
+test: install
+	@$(MAKE) --no-print-directory -j 2 lint all-tests
+
+all-tests: install
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 30
 
 lint: install
