@@ -8,7 +8,6 @@ from pydantic import Field
 
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import EXPERIMENT
-from ml_assets.registry.trackers.known import MLFLOW
 
 if TYPE_CHECKING:
     from ml_assets.online.stores.protocol import OnlineStore
@@ -62,12 +61,12 @@ class OnlineStoreResource(dg.ConfigurableResource):
 
 
 class RegistryResource(dg.ConfigurableResource):
-    """MLflow: its tracking address and where it keeps artifacts; and the trackers that follow its runs."""
+    """MLflow: its tracking address and where it keeps artifacts; and the trackers beside it."""
 
     tracking_uri: str
     artifacts: str = ""
     experiment: str = EXPERIMENT
-    trackers: list[str] = Field(default=[MLFLOW])
+    trackers: list[str] = Field(default=[])
 
     def open(self) -> "Registry":
         from ml_assets.registry.registry import Registry

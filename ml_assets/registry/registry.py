@@ -11,7 +11,7 @@ from ml_assets.registry.records import RegisteredVersion, RunOrigin
 from ml_assets.registry.runs import close_stale_runs, resumed_run, training_run
 from ml_assets.registry.store.quiet_mlflow import import_mlflow
 from ml_assets.registry.trackers.interface import TrackingPlace
-from ml_assets.registry.trackers.known import MLFLOW, open_listeners
+from ml_assets.registry.trackers.known import open_listeners
 from ml_assets.registry.trackers.mlflow import MlflowTracker
 from ml_assets.registry.trackers.training_run import TrainingRun
 from ml_assets.registry.versions import ModelVersions
@@ -35,15 +35,15 @@ class Registry(ModelVersions):
         artifact_root: local directory or URL under which a new experiment keeps its files; None leaves it to a
             server.
         experiment: MLflow experiment that the runs belong to; created when first needed.
-        trackers: what keeps the runs, by name: ``mlflow``, and others that follow the same runs, versions and aliases.
+        trackers: names of trackers beside MLflow, which follow the same runs, versions and aliases.
 
     Raises:
-        ValueError: an SQLite store without an artifact root, which MLflow would put into the working directory; or
-            ``mlflow`` is not among the trackers, or one of them is unknown.
+        ValueError: an SQLite store without an artifact root, which MLflow would put into the working directory; or a
+            tracker is unknown.
     """
 
     def __init__(
-        self, tracking_uri: str, artifact_root: str | None, experiment: str, trackers: Sequence[str] = (MLFLOW,)
+        self, tracking_uri: str, artifact_root: str | None, experiment: str, trackers: Sequence[str] = ()
     ) -> None:
         place = TrackingPlace(tracking_uri, artifact_root, experiment)
         self._mlflow = MlflowTracker(place)

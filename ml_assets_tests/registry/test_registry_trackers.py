@@ -101,7 +101,7 @@ def store(tmp_path_factory):
 
 
 def registry_in(folder, experiment, *names):
-    return Registry(f"sqlite:///{folder}/mlflow.db", str(folder), experiment, ["mlflow", *names])
+    return Registry(f"sqlite:///{folder}/mlflow.db", str(folder), experiment, names)
 
 
 def client_of(registry):
@@ -290,8 +290,6 @@ def test_an_error_of_mlflow_is_an_error(store, trackers):
     assert seen(registry, "parameters") == {"max_depth": "3"}
 
 
-def test_a_tracker_must_be_known_and_mlflow_among_them(tmp_path):
+def test_a_tracker_must_be_known(tmp_path):
     with pytest.raises(ExtensionError, match=r"unknown tracker 'lines': known are mlflow; .* 'ml_assets.trackers'"):
         registry_in(tmp_path, "m", "lines")
-    with pytest.raises(ValueError, match="mlflow is missing, which is the registry"):
-        Registry(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path), "training", ["lines"])

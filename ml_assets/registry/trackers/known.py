@@ -13,11 +13,9 @@ TRACKERS: Extensions[type[Tracker]] = Extensions(
 
 
 def open_listeners(names: Sequence[str], place: TrackingPlace) -> dict[str, Tracker]:
-    """Open the trackers beside MLflow, by name.
+    """Open the trackers beside MLflow, which always keeps the runs, by name.
 
     Raises:
-        ValueError: MLflow, which is the registry, is not among the names; or a name is unknown (`ExtensionError`).
+        ExtensionError: a name is unknown, or its tracker cannot be loaded.
     """
-    if MLFLOW not in names:
-        raise ValueError(f"trackers {list(names)}: {MLFLOW} is missing, which is the registry: add it to the list")
     return {name: TRACKERS.get(name)(place) for name in dict.fromkeys(names) if name != MLFLOW}
