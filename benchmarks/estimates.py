@@ -157,7 +157,7 @@ def in_the_home(cut_offs: Sequence[str]) -> Iterator[Series]:
 
 def _trained(lake, context, month: str, columns: dict, monitoring: MonitoringSpec) -> Series:
     from ml_assets.training.fit import fit_model
-    from ml_assets.training.scored import scored
+    from ml_assets.training.predictions.scored import scored
     from ml_assets.training.splits import split_by_time
 
     spec, as_of = context.spec, datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)

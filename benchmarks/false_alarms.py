@@ -32,9 +32,9 @@ from ml_assets.retraining.evidence import Circumstances, Evidence, gather_eviden
 from ml_assets.retraining.limits import LearntLimits, learn_limits
 from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.settings import read_settings
-from ml_assets.training.columns import PREDICTION, SCORE
 from ml_assets.training.metrics.measure import measure
 from ml_assets.training.metrics.ranked_scores import rank_scores
+from ml_assets.training.tasks.columns import PREDICTION, SCORE
 
 MODEL = "flight_delay"
 STATISTICAL = ["realised", "estimated", "calibration", "drift", "multivariate"]

@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 
 from ml_assets.environment import child_environment
-from ml_assets.training.calibration import Calibration
-from ml_assets.training.columns import PREDICTION
+from ml_assets.training.calibration.probabilities import Calibration
 from ml_assets.training.fit import TrainedModel, calibrated
-from ml_assets.training.scored import score_columns
+from ml_assets.training.predictions.scored import score_columns
 from ml_assets.training.tasks import find_task
+from ml_assets.training.tasks.columns import PREDICTION
 
 TOLERANCE = 1e-6
 """How far, absolutely and relatively, a package's scores may be from the model's own, before calibration."""

@@ -92,7 +92,7 @@ def _scored_before(
     lake: Lake, model: ModelContext, reference: pl.DataFrame, champion: "TrainedModel", version: str
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What a version has said before, in its own holdout or as the champion, of rows of the holdout; and these rows."""
-    from ml_assets.training.columns import SCORE, probability_column
+    from ml_assets.training.tasks.columns import SCORE, probability_column
 
     keys = [*model.spec.spine.key, model.spine.time]
     stored = [lake.scan(model.key(table)) for table in ("reference", "predictions") if lake.exists(model.key(table))]

@@ -19,8 +19,8 @@ from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.sources.drops.moments import drop_end
-from ml_assets.training.inputs import ModelInputs
 from ml_assets.training.kinds.base import find_kind
+from ml_assets.training.records.inputs import ModelInputs
 from ml_assets.training.spec import ModelSpec, SpineSpec
 
 ROW = "_row"

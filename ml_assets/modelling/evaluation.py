@@ -54,7 +54,7 @@ def evaluate_challenger(lake: Lake, registry: "Registry", model: ModelContext, a
     from ml_assets.training.evaluation.explain import explain
     from ml_assets.training.evaluation.leaks import suspicious_features
     from ml_assets.training.fit import predict
-    from ml_assets.training.scored import scored
+    from ml_assets.training.predictions.scored import scored
 
     spec = model.spec
     trained = read_record(lake, model.key("model"), as_of, TrainedVersion)
@@ -156,7 +156,7 @@ class CalibrationMeasurement:
 
 def measure_calibration(model: ModelContext, evaluated: ChallengerEvaluation) -> CalibrationMeasurement:
     """Measure how far probabilities are from frequencies on the holdout."""
-    from ml_assets.training.calibration import chance_error, trusted_scores
+    from ml_assets.training.calibration.probabilities import chance_error, trusted_scores
     from ml_assets.training.metrics.measure import measure
 
     spec = model.spec
@@ -178,8 +178,8 @@ class CoverageMeasurement:
 
 def measure_coverage(model: ModelContext, evaluated: ChallengerEvaluation) -> CoverageMeasurement:
     """Measure how many labels of the holdout lie in their prediction intervals."""
-    from ml_assets.training.columns import LOWER, UPPER
-    from ml_assets.training.conformal import covered_share, least_coverage
+    from ml_assets.training.calibration.intervals import covered_share, least_coverage
+    from ml_assets.training.tasks.columns import LOWER, UPPER
 
     declared, reference = model.spec.intervals, evaluated.reference
     label = reference[model.spec.label.column].cast(pl.Float64).to_numpy()

@@ -11,7 +11,7 @@ from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.records import VERSION
 from ml_assets.sources.drops.grains import WHOLE, drop_start
-from ml_assets.training.kept import hash_features, keep_made
+from ml_assets.training.predictions.kept import hash_features, keep_made
 
 if TYPE_CHECKING:
     from ml_assets.registry.records import RegisteredVersion
@@ -103,7 +103,7 @@ def _score(
     scored_at: datetime,
 ) -> pl.DataFrame:
     from ml_assets.training.fit import predict
-    from ml_assets.training.scored import score_columns
+    from ml_assets.training.predictions.scored import score_columns
 
     stored = [view for view in model.views if lake.exists(view.key)]
     return rows.select(model.spine.partition, model.spine.time, *model.spec.spine.key).with_columns(

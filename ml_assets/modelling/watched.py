@@ -10,7 +10,7 @@ from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.records import VERSION
 from ml_assets.sources.drops.moments import drop_end
-from ml_assets.training.columns import PREDICTION, PROBABILITY, SCORE
+from ml_assets.training.tasks.columns import PREDICTION, PROBABILITY, SCORE
 
 if TYPE_CHECKING:
     from ml_assets.registry.registry import Registry
@@ -50,7 +50,7 @@ def scored_rows(lake: Lake, model: ModelContext, drop: str, known_in: str | None
 
     A label is null that was not known when the drop, or the later drop ``known_in``, ended.
     """
-    from ml_assets.training.columns import LOWER, UPPER
+    from ml_assets.training.tasks.columns import LOWER, UPPER
 
     spec, key = model.spec, [*model.spec.spine.key, model.spine.time]
     stored = lake.scan(model.watched).filter(pl.col(model.spine.partition) == drop)

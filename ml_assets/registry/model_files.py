@@ -8,7 +8,7 @@ import polars as pl
 
 from ml_assets.registry.store.quiet_mlflow import import_mlflow
 from ml_assets.training.fit import TrainedModel, predict, save_record
-from ml_assets.training.known_answers import KnownAnswers, as_frame, plain_rows
+from ml_assets.training.records.known_answers import KnownAnswers, as_frame, plain_rows
 from ml_assets.training.tasks import find_task
 
 if TYPE_CHECKING:

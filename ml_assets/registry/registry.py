@@ -16,7 +16,7 @@ from ml_assets.registry.trackers.mlflow import MlflowTracker
 from ml_assets.registry.trackers.training_run import TrainingRun
 from ml_assets.registry.versions import ModelVersions
 from ml_assets.training.fit import TrainedModel, load_model
-from ml_assets.training.inputs import ModelInputs
+from ml_assets.training.records.inputs import ModelInputs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,7 +9,7 @@ import polars as pl
 
 from ml_assets.training.fit import TrainedModel
 from ml_assets.training.metrics.bootstrap import Interval
-from ml_assets.training.scored import scored
+from ml_assets.training.predictions.scored import scored
 from ml_assets.training.spec import ModelSpec
 from ml_assets.training.splits import Split
 

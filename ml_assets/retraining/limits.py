@@ -89,7 +89,7 @@ def learn_limits(
     """Limits for chunks of ``monitoring.chunk``, from ``retraining.resamples`` chunks made of the reference's days.
 
     Args:
-        reference: the champion's out-of-sample rows, as ``ml_assets.training.scored`` has them: features, ``time``,
+        reference: out-of-sample rows, as ``ml_assets.training.predictions.scored`` has them: features, ``time``,
             ``label`` (rows where it is null are left out) and scores.
 
     Raises:

@@ -11,7 +11,7 @@ import polars as pl
 
 from ml_assets.training.encoding import STORED_TYPES
 from ml_assets.training.fit import TrainedModel, predict
-from ml_assets.training.scored import score_columns
+from ml_assets.training.predictions.scored import score_columns
 
 ENDINGS = (".parquet", ".csv")
 BATCH = 100_000

@@ -10,7 +10,7 @@ from ml_assets.scoring_core.answers import PREDICTION, PlainColumns, plain_colum
 from ml_assets.scoring_core.rows import InvalidRows, RowEncoder
 from ml_assets.training.fit import TrainedModel, calibrated
 from ml_assets.training.kinds.base import FewRowsScorer, OnnxUnsupported
-from ml_assets.training.scored import score_columns
+from ml_assets.training.predictions.scored import score_columns
 from ml_assets.training.tasks import find_task
 
 log = logging.getLogger(__name__)

@@ -9,12 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from ml_assets.training.calibration import Calibration, calibrate, fit_calibration
-from ml_assets.training.conformal import Intervals, fit_intervals
+from ml_assets.training.calibration.intervals import Intervals, fit_intervals
+from ml_assets.training.calibration.probabilities import Calibration, calibrate, fit_calibration
 from ml_assets.training.encoding import Encoding
-from ml_assets.training.inputs import ModelInputs
 from ml_assets.training.kinds.base import DEFAULT_KIND, FitRequest, ModelKind, find_kind
-from ml_assets.training.known_answers import KnownAnswers
+from ml_assets.training.records.inputs import ModelInputs
+from ml_assets.training.records.known_answers import KnownAnswers
 from ml_assets.training.spec import IntervalSpec, TrainingSpec
 from ml_assets.training.tasks import BINARY, find_task
 

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from ml_assets.automation.projects import find_model
 from ml_assets.commands.experiment.trial import try_model
-from ml_assets.training.columns import PREDICTION, SCORE, ScoredColumns
 from ml_assets.training.metrics.measure import refuse_unknown
 from ml_assets.training.metrics.metric import DOWN, UP, Metric
 from ml_assets.training.spec import ModelSpec
 from ml_assets.training.tasks import TASKS
+from ml_assets.training.tasks.columns import PREDICTION, SCORE, ScoredColumns
 from ml_assets.training.tasks.regression import Regression
 from ml_assets.training.tasks.task import Scorer
 

@@ -12,7 +12,7 @@ from ml_assets.lake import Lake
 from ml_assets.registry.records import RunOrigin
 from ml_assets.registry.registry import Registry
 from ml_assets.settings import read_settings
-from ml_assets.training.scored import scored
+from ml_assets.training.predictions.scored import scored
 
 
 @pytest.fixture(scope="module")

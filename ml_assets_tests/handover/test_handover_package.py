@@ -11,11 +11,11 @@ import pytest
 
 from ml_assets.handover.agreement import Disagreement, check_answers, compare_scores
 from ml_assets.handover.package import package_model
-from ml_assets.training.calibration import Calibration, Curve
+from ml_assets.training.calibration.probabilities import Calibration, Curve
 from ml_assets.training.fit import calibrated
 from ml_assets.training.kinds.xgboost import XGBoostKind
 from ml_assets.training.kinds.xgboost_onnx import booster_to_onnx
-from ml_assets.training.scored import scored
+from ml_assets.training.predictions.scored import scored
 
 pytestmark = pytest.mark.slow
 

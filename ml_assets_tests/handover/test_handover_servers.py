@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ml_assets.handover.package import package_model
-from ml_assets.training.scored import scored
+from ml_assets.training.predictions.scored import scored
 
 pytestmark = pytest.mark.slow
 PATIENCE = 180

@@ -10,7 +10,7 @@ from ml_assets.registry.registry import Registry
 from ml_assets.registry.store.quiet_mlflow import import_mlflow
 from ml_assets.training.evaluation.explain import explain
 from ml_assets.training.fit import fit_model, predict
-from ml_assets.training.scored import scored
+from ml_assets.training.predictions.scored import scored
 from ml_assets.training.spec import IntervalSpec, TrainingSpec
 
 CASES = {

@@ -5,7 +5,7 @@ import pytest
 
 from ml_assets.scoring import batch
 from ml_assets.scoring.batch import score_file
-from ml_assets.training.scored import scored
+from ml_assets.training.predictions.scored import scored
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from ml_assets.scoring_core import answers
-from ml_assets.training.calibration import fit_calibration
-from ml_assets.training.conformal import Intervals
+from ml_assets.training.calibration.intervals import Intervals
+from ml_assets.training.calibration.probabilities import fit_calibration
 from ml_assets.training.fit import calibrated
-from ml_assets.training.scored import score_columns
+from ml_assets.training.predictions.scored import score_columns
 from ml_assets.training.tasks import BINARY, MULTICLASS, REGRESSION
 
 RANDOM = np.random.default_rng(5)

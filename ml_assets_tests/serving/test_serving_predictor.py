@@ -7,7 +7,7 @@ import pytest
 from ml_assets.scoring.predictor import Predictor
 from ml_assets.scoring_core.rows import InvalidRows
 from ml_assets.serving.rollout.champions import Champions
-from ml_assets.training.scored import scored
+from ml_assets.training.predictions.scored import scored
 
 ROW = {"km": 12.5, "express": False, "courier": "bob"}
 

@@ -17,7 +17,7 @@ from tritonclient import http as triton
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.keys import hashed_keys
 from ml_assets.serving.http.limits import Limits
-from ml_assets.training.scored import scored
+from ml_assets.training.predictions.scored import scored
 
 ROW = {"km": 12.5, "express": False, "courier": "bob"}
 INPUTS = [

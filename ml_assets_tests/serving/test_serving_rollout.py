@@ -15,7 +15,7 @@ from ml_assets.scoring.predictor import Predictor
 from ml_assets.serving.rollout.challenger import Shadow, is_canary, position
 from ml_assets.serving.rollout.champions import Champions
 from ml_assets.training.fit import predict
-from ml_assets.training.known_answers import KnownAnswers
+from ml_assets.training.records.known_answers import KnownAnswers
 
 KEYS = [[f"order-{number}", number % 7] for number in range(20_000)]
 

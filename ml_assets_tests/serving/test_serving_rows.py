@@ -26,8 +26,8 @@ from ml_assets.serving.log.request_log import RequestLog
 from ml_assets.serving.rollout.challenger import is_canary
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.training.fit import fit_model
-from ml_assets.training.inputs import ModelInputs
-from ml_assets.training.scored import scored
+from ml_assets.training.predictions.scored import scored
+from ml_assets.training.records.inputs import ModelInputs
 from ml_assets.training.spec import LabelSpec, SpineSpec, TrainingSpec
 from ml_assets_tests.serving.conftest import Registered
 

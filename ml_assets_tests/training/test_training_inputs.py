@@ -1,7 +1,7 @@
 import pytest
 
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.training.inputs import ModelInputs
+from ml_assets.training.records.inputs import ModelInputs
 from ml_assets.training.spec import LabelSpec, SpineSpec
 
 PAST = FeatureViewSpec(

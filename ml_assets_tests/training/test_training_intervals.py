@@ -5,8 +5,14 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import log_loss
 
 from ml_assets.scoring_core.answers import interval_ends
-from ml_assets.training.calibration import Calibration, calibrate, chance_error, fit_calibration, trusted_scores
-from ml_assets.training.conformal import Intervals, covered_share, fit_intervals, least_coverage
+from ml_assets.training.calibration.intervals import Intervals, covered_share, fit_intervals, least_coverage
+from ml_assets.training.calibration.probabilities import (
+    Calibration,
+    calibrate,
+    chance_error,
+    fit_calibration,
+    trusted_scores,
+)
 from ml_assets.training.fit import fit_model, predict
 from ml_assets.training.metrics.measure import measure
 from ml_assets.training.metrics.ranked_scores import rank_scores

@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from ml_assets.training.kept import CORRECTED, FEATURES_HASH, hash_features, keep_made
+from ml_assets.training.predictions.kept import CORRECTED, FEATURES_HASH, hash_features, keep_made
 
 ON = ["id"]
 

@@ -9,7 +9,7 @@ from sklearn.metrics import log_loss, mean_absolute_error, mean_pinball_loss, ro
 from ml_assets.training.evaluation.explain import contributions, explain, importance_unit
 from ml_assets.training.fit import fit_model, load_model, predict, save_model
 from ml_assets.training.plots import plot_importance
-from ml_assets.training.scored import scored
+from ml_assets.training.predictions.scored import scored
 from ml_assets.training.search.search import search_history, search_parameters
 from ml_assets.training.spec import IntervalSpec, SearchSpec, TrainingSpec, default_space
 from ml_assets.training.tasks import find_task

@@ -14,7 +14,7 @@ from ml_assets.lake.tables import TableMissing
 from ml_assets.registry.registry import Registry
 from ml_assets.serving.declared import Declarations, FieldKind, OnlineView, RequestField, ServedModel, request_kind
 from ml_assets.serving.spec import ServingSpec
-from ml_assets.training.inputs import ModelInputs
+from ml_assets.training.records.inputs import ModelInputs
 
 
 class _NotServed(ValueError):

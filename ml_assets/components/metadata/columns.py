@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from ml_assets.lake.records import NUMBER, RECORD
 from ml_assets.retraining.decide import DecisionRecord
-from ml_assets.training.columns import PROBABILITY
 from ml_assets.training.promotion.records import PromotionRecord
+from ml_assets.training.tasks.columns import PROBABILITY
 
 OF_EVERY_TABLE = {
     "_as_of": "Moment that the training looked from: nothing known later was used.",

@@ -16,7 +16,7 @@ from ml_assets.components.stages import SCORING
 from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.predictions import ScoredDrops, score_drops
 from ml_assets.resources import LakeResource, RegistryResource
-from ml_assets.training.kept import CORRECTED
+from ml_assets.training.predictions.kept import CORRECTED
 from ml_assets.training.tasks import find_task
 
 BY_CONDITION = "dagster/from_automation_condition"
@@ -67,7 +67,7 @@ def _scores_metadata(scored: ScoredDrops, started: datetime) -> Mapping[str, obj
 
 
 def _score_summary(scored: pl.DataFrame, task: str) -> Mapping[str, object]:
-    from ml_assets.training.columns import LOWER, PREDICTION, SCORE, UPPER
+    from ml_assets.training.tasks.columns import LOWER, PREDICTION, SCORE, UPPER
 
     summary: dict[str, object] = {"mean_score": scored[SCORE].mean()}
     for name, value in find_task(task).summarise_predictions(scored[PREDICTION]).items():

@@ -11,8 +11,8 @@ from ml_assets.monitoring.performance.estimators.estimator import EstimateReques
 from ml_assets.monitoring.performance.record import ENOUGH, ERRORS, past_errors, reference_errors, widen
 from ml_assets.monitoring.performance.table import SCOPES, chunk_spans, no_performance, performance_table
 from ml_assets.monitoring.spec import MonitoringSpec
-from ml_assets.training.columns import ScoredColumns
 from ml_assets.training.tasks import BINARY, Task, find_task
+from ml_assets.training.tasks.columns import ScoredColumns
 
 
 def estimate_performance(

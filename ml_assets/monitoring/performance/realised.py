@@ -8,9 +8,9 @@ from ml_assets.monitoring.chunks import CHUNK, Period, cut
 from ml_assets.monitoring.inputs import checked
 from ml_assets.monitoring.performance.table import chunk_spans, performance_table
 from ml_assets.monitoring.spec import MonitoringSpec
-from ml_assets.training.columns import LOWER, UPPER, ScoredColumns
-from ml_assets.training.conformal import covered_share
+from ml_assets.training.calibration.intervals import covered_share
 from ml_assets.training.tasks import BINARY, Task, find_task
+from ml_assets.training.tasks.columns import LOWER, UPPER, ScoredColumns
 
 INTERVAL_COVERAGE = "interval_coverage"
 """Share of known labels between the ends of their intervals, these included."""

@@ -16,8 +16,8 @@ import polars as pl
 
 from ml_assets.monitoring.chunks import CHUNK
 from ml_assets.monitoring.performance.realised import measure_known
-from ml_assets.training.columns import ScoredColumns
 from ml_assets.training.tasks import Task, find_metric
+from ml_assets.training.tasks.columns import ScoredColumns
 
 COVERAGE = 0.9
 """Share of periods whose realised value should lie within the band."""

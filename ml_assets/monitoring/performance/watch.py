@@ -8,9 +8,9 @@ import polars as pl
 from ml_assets.monitoring.performance.estimated import estimate_performance
 from ml_assets.monitoring.performance.realised import realise_performance
 from ml_assets.monitoring.spec import MonitoringSpec
-from ml_assets.training.columns import LOWER, PREDICTION, SCORE
 from ml_assets.training.spec import ModelSpec
 from ml_assets.training.tasks import find_task
+from ml_assets.training.tasks.columns import LOWER, PREDICTION, SCORE
 
 
 def watch_performance(
@@ -26,7 +26,7 @@ def watch_performance(
     """Estimated and realised performance of a model's rows, one below the other.
 
     Args:
-        reference: what the model said about its holdout, as ``ml_assets.training.scored`` has it, with labels.
+        reference: predictions of the holdout, as ``ml_assets.training.predictions.scored`` has them, with labels.
         analysis: what it said about later rows; labels not known yet are null.
         earlier: what it said about rows in between, whose labels are known by now where they are not null.
         record: what this function returned of earlier periods, of this version or others.

@@ -17,10 +17,10 @@ from ml_assets.retraining.replay.store import ReplayStore
 from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
 from ml_assets.training.evaluation.evaluate import time_blocks
 from ml_assets.training.metrics.bootstrap import bootstrap
+from ml_assets.training.predictions.scored import scored
 from ml_assets.training.promotion.comparison import compare_with_champion
 from ml_assets.training.promotion.decide import decide_promotion
 from ml_assets.training.promotion.records import PromotionDecision
-from ml_assets.training.scored import scored
 from ml_assets.training.tasks import find_task
 
 RESAMPLES = 300

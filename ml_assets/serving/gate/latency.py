@@ -16,7 +16,7 @@ from ml_assets.serving.protocols.mlflow_scoring import MlflowScoring
 from ml_assets.serving.rollout.champions import Champions, Version
 from ml_assets.serving.rollout.choice import Choosing
 from ml_assets.training.fit import TrainedModel
-from ml_assets.training.known_answers import plain_rows
+from ml_assets.training.records.known_answers import plain_rows
 
 WARM_UP = 50
 """Requests that are not counted: the first ones pay for caches that a server has filled long since."""

@@ -18,7 +18,7 @@ from ml_assets.features.engine.checks import MOMENT
 from ml_assets.serving.declared import FieldKind, RequestField
 from ml_assets.training.encoding import STORED_TYPES, FeatureEncoding
 from ml_assets.training.fit import TrainedModel
-from ml_assets.training.scored import score_columns
+from ml_assets.training.predictions.scored import score_columns
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import polars as pl
 from ml_assets.online.stores.protocol import FRESH
 from ml_assets.serving.log.request_log import DAY, FEATURE, GIVEN, score_names
 from ml_assets.serving.rollout.challenger import SHADOW
-from ml_assets.training.columns import SCORE
+from ml_assets.training.tasks.columns import SCORE
 
 Types = Mapping[str, pl.DataType]
 

@@ -14,7 +14,7 @@ from ml_assets.serving.log.known_facts import BUILD, LAST_SEQ, LIVE, KnownFacts,
 from ml_assets.serving.log.request_log import FEATURE, GIVEN
 from ml_assets.serving.rollout.challenger import SHADOW
 from ml_assets.training.fit import TrainedModel, predict
-from ml_assets.training.scored import score_columns
+from ml_assets.training.predictions.scored import score_columns
 
 RELATIVE = 1e-9
 """How far a float may be from the one computed again, relative to the larger: a value has been text in between."""

@@ -13,7 +13,7 @@ from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.prediction.request_features import RequestFeatures
 from ml_assets.serving.prediction.request_rows import RowReader
 from ml_assets.training.fit import TrainedModel
-from ml_assets.training.inputs import ModelInputs, feature_meanings
+from ml_assets.training.records.inputs import ModelInputs, feature_meanings
 
 _NOTHING = Fetched({}, {}, {}, {})
 

@@ -14,7 +14,7 @@ from ml_assets.serving.protocols.adapter import DescribedModel, HttpBinding, Int
 from ml_assets.serving.protocols.fields import ABSENT, Closed, example_row, list_of, output_fields, record, row_record
 from ml_assets.serving.protocols.json_body import read_json
 from ml_assets.serving.rollout.challenger import CHAMPION
-from ml_assets.training.columns import PROBABILITY
+from ml_assets.training.tasks.columns import PROBABILITY
 
 Role = Literal["champion", "canary"]
 

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from ml_assets.scoring.predictor import Predictor
-from ml_assets.training.columns import SCORE, probability_column
 from ml_assets.training.fit import TrainedModel
+from ml_assets.training.tasks.columns import SCORE, probability_column
 
 log = logging.getLogger(__name__)
 

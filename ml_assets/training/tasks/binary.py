@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 
 from ml_assets.scoring_core import answers
-from ml_assets.training.columns import ScoredColumns, as_series
 from ml_assets.training.metrics.measure import Measurable
 from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores
 from ml_assets.training.tasks.baselines import Baseline, fit_rates
+from ml_assets.training.tasks.columns import ScoredColumns, as_series
 from ml_assets.training.tasks.task import Scorer, Task
 
 _LABEL, _SCORE = "__label", "__score"

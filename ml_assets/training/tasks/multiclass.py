@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 
 from ml_assets.scoring_core import answers
-from ml_assets.training.columns import PREDICTION, ScoredColumns, as_series, probability_column, scored_classes
 from ml_assets.training.metrics.measure import Measurable
 from ml_assets.training.metrics.ranked_classes import RankedClasses, rank_classes
 from ml_assets.training.tasks.baselines import ClassBaseline, fit_class_rates
 from ml_assets.training.tasks.classes import align_classes, class_codes, learn_classes
+from ml_assets.training.tasks.columns import PREDICTION, ScoredColumns, as_series, probability_column, scored_classes
 from ml_assets.training.tasks.task import Scorer, Task
 
 _MOST_CLASSES = 200
@@ -132,7 +132,7 @@ class Multiclass(Task):
 
     def plots(self, model: Scorer, outcome: np.ndarray, score: np.ndarray) -> dict[str, bytes]:
         """Draw the confusion of classes, and the calibration of the likeliest one."""
-        from ml_assets.training.calibration import trusted_scores
+        from ml_assets.training.calibration.probabilities import trusted_scores
         from ml_assets.training.plots import plot_calibration, plot_confusion
 
         trusted = trusted_scores(outcome, score)

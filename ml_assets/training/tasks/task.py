@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from ml_assets.training.calibration import Calibration
-    from ml_assets.training.columns import ScoredColumns
-    from ml_assets.training.conformal import Intervals
+    from ml_assets.training.calibration.intervals import Intervals
+    from ml_assets.training.calibration.probabilities import Calibration
     from ml_assets.training.metrics.measure import Measurable
     from ml_assets.training.tasks.baselines import Baseline, ClassBaseline
+    from ml_assets.training.tasks.columns import ScoredColumns
 
 
 class Scorer(Protocol):
@@ -181,7 +181,7 @@ class Task(ABC):
 
     def read_scores(self, frame: pl.DataFrame, classes: Sequence[str] | None) -> np.ndarray:
         """Return what ``predict`` gave, out of a scored frame: shape (rows,), or (rows, classes)."""
-        from ml_assets.training.columns import SCORE
+        from ml_assets.training.tasks.columns import SCORE
 
         return frame[SCORE].to_numpy()
 

@@ -17,7 +17,7 @@ from ml_assets.monitoring import nml
 from ml_assets.monitoring.chunks import CHUNK
 from ml_assets.monitoring.performance.estimators.chunked import estimate_chunks
 from ml_assets.monitoring.performance.estimators.estimator import EstimateRequest, PerformanceEstimator
-from ml_assets.training.columns import ScoredColumns, probability_column
+from ml_assets.training.tasks.columns import ScoredColumns, probability_column
 
 
 class ConfidenceEstimator(PerformanceEstimator):

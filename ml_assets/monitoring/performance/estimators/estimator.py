@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from ml_assets.training.columns import ScoredColumns
+from ml_assets.training.tasks.columns import ScoredColumns
 
 
 @dataclass(frozen=True)

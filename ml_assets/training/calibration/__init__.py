@@ -1,0 +1,1 @@
+"""Probabilities and intervals that hold: calibrated on rows that the fit has not seen."""

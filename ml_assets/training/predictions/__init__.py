@@ -1,0 +1,1 @@
+"""Predictions as tables: scored rows, and those that stand whatever becomes known later."""
