@@ -2,11 +2,14 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
+import httpx
 import polars as pl
 import pytest
 
@@ -101,6 +104,51 @@ def test_the_projects_own_test_passes_on_what_was_declared(followed, installed):
         UV_PROJECT_ENVIRONMENT=str(installed.folder),
     )  # fmt: skip
     assert "1 passed" in printed
+
+
+@pytest.fixture(scope="module")
+def answers(followed, installed):
+    """GETs or POSTs to the installed server, which answers for the tutorial's model, its view online."""
+    folder, _ = followed
+    view = folder / "courier/defs/delivery/courier/defs.yaml"
+    view.write_text(re.sub(r"^  #online:$", "  online: {max_age: 30d}", view.read_text(), flags=re.MULTILINE))
+    installed.run("ml-assets", "online", "delivery", cwd=folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [installed.folder / "bin/ml-assets", "serve", "late_parcel", "--replay", "--port", str(port)],
+        cwd=folder, env=installed.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        for _ in range(600):
+            try:
+                if client.get("/v2/health/ready").status_code == 200:
+                    break
+            except httpx.TransportError:
+                pass
+            assert server.poll() is None, server.stderr.read()
+            time.sleep(0.2)
+        yield client
+    server.terminate()
+    server.communicate(timeout=60)
+
+
+def test_the_installed_server_answers_with_the_features_of_the_courier(answers):
+    row = {"parcel": "202408-00101", "courier": "dan", "km": 9.5}
+    answered = answers.post("/v1/models/late_parcel/predict", json={"as_of": "2024-08-05T00:00:00Z", "rows": [row]})
+    assert answered.status_code == 200, answered.text
+    (prediction,) = answered.json()["predictions"]
+    assert 0 < prediction["score"] < 1
+    assert prediction["features"]["courier"]["state"] == "fresh"
+
+
+def test_the_installed_server_shows_its_interface(answers):
+    assert "/v1/models/late_parcel/predict" in answers.get("/openapi.json").json()["paths"]
+    page = answers.get("/docs")
+    assert page.status_code == 200
+    for address in re.findall(r"(?:src|href)=\"(/[^\"]+)\"", page.text):
+        assert answers.get(address).status_code == 200, address
 
 
 def test_an_example_with_sql_loads_from_the_wheel(installed, tmp_path):

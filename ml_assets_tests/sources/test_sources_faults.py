@@ -62,7 +62,7 @@ def test_package_that_is_not_installed(orders, orders_schema):
     spec = orders(where={"package": "no_such_package", "file": "orders.csv"})
     assert str(fault(spec, orders_schema)) == (
         "source 'orders', drop 'whole': missing file: package 'no_such_package' is not installed; "
-        "install it or change `where`"
+        "`uv pip install no_such_package`, or change `where`"
     )
 
 

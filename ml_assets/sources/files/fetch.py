@@ -22,7 +22,9 @@ def locate(where: Where) -> str:
     package = importlib.util.find_spec(where.package)
     if package is None or not package.submodule_search_locations:
         raise DeliveryFault(
-            "missing file", f"package {where.package!r} is not installed", "install it or change `where`"
+            "missing file",
+            f"package {where.package!r} is not installed",
+            f"`uv pip install {where.package}`, or change `where`",
         )
     return str(Path(package.submodule_search_locations[0]) / where.template)
 
