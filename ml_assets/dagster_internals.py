@@ -4,6 +4,7 @@ Each name stands in ``PRIVATE_NAMES`` with the reason why nothing public does. T
 asks for each of them in the installed Dagster, so that an upgrade that moves one fails there and says what it was for.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
@@ -27,10 +28,8 @@ from dagster_shared.error import DagsterUnresolvableSymbolError
 from dagster_shared.yaml_utils import parse_yamls_with_source_position
 
 if TYPE_CHECKING:
-    from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
-        SQLITE_BUSY_TIMEOUT_SECONDS,
-        SqliteEventLogStorage,
-    )
+    from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+    from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 
 SEEN_IN = "1.13.27"
 
@@ -56,7 +55,10 @@ PRIVATE_NAMES: dict[str, tuple[str, str]] = {
     "WILL_RETRY_TAG": ("dagster._core.storage.tags", "Tag of a failed run that Dagster has promised to make again."),
     "make_new_run_id": ("dagster._core.utils", "A run's id is written down before the run is executed."),
     "SqliteEventLogStorage": (_STORAGE, "Its connections stay open in ours: 600 events take 1.2 s instead of 5.7 s."),
-    "SQLITE_BUSY_TIMEOUT_SECONDS": (_STORAGE, "How long such a connection waits for another writer."),
+    "SQLITE_BUSY_TIMEOUT_SECONDS": (
+        "dagster._core.storage.sqlite",
+        "How long such a connection waits for another writer.",
+    ),
     "ComponentTreeException": (
         "dagster.components.core.component_tree",
         "What Dagster makes of a wrong declaration; ours names file, line and field.",
@@ -98,9 +100,7 @@ OVERRIDDEN: dict[str, tuple[str, str]] = {
 def __getattr__(name: str) -> Any:
     # Dagster itself loads this storage only where an instance has one: it takes half a second.
     if name in ("SQLITE_BUSY_TIMEOUT_SECONDS", "SqliteEventLogStorage"):
-        from dagster._core.storage.event_log.sqlite import sqlite_event_log
-
-        return getattr(sqlite_event_log, name)
+        return getattr(import_module(PRIVATE_NAMES[name][0]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -13,6 +13,8 @@ def partitions_of(drops: Drops) -> dg.PartitionsDefinition | None:
     """Partitions with the drops' names; None for a source delivered whole."""
     if drops.grain == WHOLE:
         return None
+    if drops.start is None:
+        raise ValueError(f"drops.start: drops that are {drops.grain} begin somewhere")
     grain = GRAINS[drops.grain]
     return dg.TimeWindowPartitionsDefinition(
         start=drops.start, end=drops.end, fmt=grain.pattern, cron_schedule=grain.cron

@@ -90,6 +90,13 @@ class ModelContext:
         return f"{self.spec.name}/{asset}"
 
     @property
+    def served_as(self) -> ServingSpec:
+        """How the model answers requests; raises ValueError where it is not declared to."""
+        if self.serving is None:
+            raise ValueError(f"model {self.spec.name} is not served: declare `serving`")
+        return self.serving
+
+    @property
     def watches_served(self) -> bool:
         """Whether monitoring reads the answers that were served instead of batch predictions."""
         return self.serving is not None and self.serving.monitored

@@ -182,6 +182,8 @@ def measure_coverage(model: ModelContext, evaluated: ChallengerEvaluation) -> Co
     from ml_assets.training.tasks.columns import LOWER, UPPER
 
     declared, reference = model.spec.intervals, evaluated.reference
+    if declared is None:
+        raise ValueError(f"model {model.spec.name} declares no intervals: there is no coverage to measure")
     label = reference[model.spec.label.column].cast(pl.Float64).to_numpy()
     lower, upper = (reference[name].to_numpy() for name in (LOWER, UPPER))
     observed = covered_share(label, lower, upper)

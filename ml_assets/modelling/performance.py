@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
@@ -13,6 +13,8 @@ from ml_assets.modelling.records import VERSION
 from ml_assets.modelling.watched import NO_VERSION, as_predicted, marked, reference_rows, scored_rows
 
 if TYPE_CHECKING:
+    from fsspec.core import OpenFile
+
     from ml_assets.registry.registry import Registry
 
 _COMPARED = ("kind", "scope", "metric")
@@ -115,7 +117,7 @@ def write_report(lake: Lake, model: ModelContext, measured: DropPerformance, tim
         plots={f"{model.spec.optimised_metric} by week": timeline, **_drift_plots(measured, drift, order)},
     )
     address = f"{lake.uri(model.key('reports'))}/{drop}.html"
-    with fsspec.open(address, "w", encoding="utf-8", auto_mkdir=True) as file:
+    with cast("OpenFile", fsspec.open(address, "w", encoding="utf-8", auto_mkdir=True)) as file:
         file.write(page)
     return address
 

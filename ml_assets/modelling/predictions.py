@@ -1,6 +1,7 @@
 """Batch predictions: which version scores a drop, and which predictions made before stand."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -123,13 +124,16 @@ def rows_to_score(
     Raises:
         ValueError: a feature cannot be had any more.
     """
-    why = model.lacking(lake, drops)
-    if not why:
-        rows = model.rows(lake, drops)
-        why = fitted.encoding.misfits(rows.schema)
-    if why:
-        raise ValueError(
-            f"version {version} of {model.spec.name} cannot score {', '.join(drops)}: {'; '.join(why)}. Declare it "
-            f"again, or train a version without it: materialize {model.key('training_set')} to {model.key('champion')}"
-        )
+    if why := model.lacking(lake, drops):
+        raise _unscorable(model, version, drops, why)
+    rows = model.rows(lake, drops)
+    if why := fitted.encoding.misfits(rows.schema):
+        raise _unscorable(model, version, drops, why)
     return rows
+
+
+def _unscorable(model: ModelContext, version: str, drops: list[str], why: Sequence[str]) -> ValueError:
+    return ValueError(
+        f"version {version} of {model.spec.name} cannot score {', '.join(drops)}: {'; '.join(why)}. Declare it "
+        f"again, or train a version without it: materialize {model.key('training_set')} to {model.key('champion')}"
+    )

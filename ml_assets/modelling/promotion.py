@@ -135,7 +135,7 @@ def _latency_evidence(
 
     rows = read_version(lake, model.key("reference"), trained)
     measured = measure_latency(registry.load(model.spec.name, version=trained.version), rows.head(MEASURED_ROWS))
-    return latency_evidence(measured, model.serving)
+    return latency_evidence(measured, model.served_as)
 
 
 def _beside_champion(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -57,10 +57,11 @@ def known_facts(lake: Lake, online_store: "OnlineStore", model: ModelContext) ->
 
     found = {}
     for view in stored_views(model):
+        table: str = view.table or ""  # every stored view has one
         last = export_pushed(online_store, lake, view)
         built = online_key(view.name)
         builds = lake.scan(built).collect() if lake.exists(built) else NO_BUILDS
-        table_at = partial(lake.scan, view.table)
+        table_at = partial(lake.scan, table)
         found[view.name] = KnownFacts(view, builds, table_at, pushed_facts(lake, view.name, last))
     return found
 
@@ -92,7 +93,7 @@ def gather_answers(
         time=model.spine.time,
         features=_feature_types(lake, model, models.values()),
     )
-    sample = sample_answers(answers, spec.spine.key, model.serving.skew_rows, spec.seed)
+    sample = sample_answers(answers, spec.spine.key, model.served_as.skew_rows, spec.seed)
     skews = [
         find_skew(
             sample.filter(pl.col("model_version") == version),
@@ -142,7 +143,7 @@ def _feature_types(lake: Lake, model: ModelContext, answered: "Iterable[TrainedM
 
 def about_traffic(
     lake: Lake, model: ModelContext, log: pl.LazyFrame, gathered: dict[str, ServedDrop]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """How many answers wait for their row of the spine, and the traffic of each drop."""
     from ml_assets.serving.log.served import count_waiting
 

@@ -521,6 +521,6 @@ def test_a_mistake_of_the_platforms_own_keeps_its_traceback(project, monkeypatch
     def mistake(*_):
         raise KeyError("ours")
 
-    monkeypatch.setattr("ml_assets.components.sources.source._raw_asset", mistake)
+    monkeypatch.setattr("ml_assets.components.sources.source.raw_asset", mistake)
     with pytest.raises(Exception, match="Error while"):
         load(project)

@@ -16,6 +16,8 @@ def results_by_drop(
         results: the check's result by drop; each names its asset and its check.
     """
     first = next(iter(results.values()))
+    if first.asset_key is None or first.check_name is None:
+        raise ValueError("a result by drop names its asset and its check")
     key = dg.AssetCheckKey(first.asset_key, first.check_name)
     blocking = context.assets_def.get_spec_for_check_key(key).blocking
     yield dg.Output(None, output_name=context.assets_def.get_output_name_for_asset_check_key(key))

@@ -1,6 +1,7 @@
 """What assets tell about a table: its size, version and columns, in the keys that Dagster's UI knows."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -9,10 +10,13 @@ from pydantic import TypeAdapter
 from ml_assets.components.metadata.columns import described as describe_columns
 from ml_assets.lake import TableVersion
 
+Metadata = Mapping[str, Any]
+"""What an asset shows in the UI: name -> a plain value, or one of Dagster's."""
+
 
 def table_metadata(
     written: TableVersion, frame: pl.DataFrame | pl.LazyFrame, described: Mapping[str, str] | None = None
-) -> dict[str, object]:
+) -> Metadata:
     """Row count, lake version and column schema of a table just written: what an asset tells last."""
     return {
         "dagster/row_count": written.rows,
@@ -59,7 +63,7 @@ def markdown(frame: pl.DataFrame) -> dg.MetadataValue:
         return dg.MetadataValue.md(str(frame))
 
 
-def record_metadata(record: object) -> dict[str, object]:
+def record_metadata(record: object) -> Metadata:
     """A record's scalars, and its whole as JSON, for the UI."""
     content = TypeAdapter(type(record)).dump_python(record, mode="json")
     scalars = {name: value for name, value in content.items() if isinstance(value, str | int | float | bool)}

@@ -1,6 +1,5 @@
 """drift_report: how far the features of each drop have moved from the champion's reference."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -8,7 +7,7 @@ import polars as pl
 
 from ml_assets.components.conditions import FOLLOW_DROPS
 from ml_assets.components.metadata.columns import DRIFT
-from ml_assets.components.metadata.tables import data_version, inline_png, markdown, table_metadata
+from ml_assets.components.metadata.tables import Metadata, data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model.asset_specs import model_asset_key, model_asset_spec, watching_stage
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
 from ml_assets.modelling.context import ModelContext
@@ -71,7 +70,7 @@ def _asset_spec(model: ModelContext) -> dg.AssetSpec:
     )
 
 
-def _drift_metadata(drop: str, summary: "DriftSummary", shown: DropDrift) -> Mapping[str, object]:
+def _drift_metadata(drop: str, summary: "DriftSummary", shown: DropDrift) -> Metadata:
     from ml_assets.monitoring.report.plots import plot_distribution, plot_drift
 
     if shown.drift.is_empty():

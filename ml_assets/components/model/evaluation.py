@@ -1,12 +1,12 @@
 """evaluation and reference: how good the challenger is on the untouched holdout."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import dagster as dg
 import polars as pl
 
 from ml_assets.components.metadata.columns import EVALUATION, SCORES
-from ml_assets.components.metadata.tables import data_version, inline_png, markdown, table_metadata
+from ml_assets.components.metadata.tables import Metadata, data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model.asset_specs import model_asset_key, model_asset_spec
 from ml_assets.components.stages import TRAINING
 from ml_assets.lake import TableVersion
@@ -88,7 +88,7 @@ def _check_specs(model: ModelContext) -> list[dg.AssetCheckSpec]:
     return [dg.AssetCheckSpec(name, asset=key, description=text) for name, text in texts.items()]
 
 
-def _evaluation_metadata(evaluated: ChallengerEvaluation) -> Mapping[str, object]:
+def _evaluation_metadata(evaluated: ChallengerEvaluation) -> Metadata:
     measured = evaluated.measured
     return {
         "version": evaluated.trained.version,

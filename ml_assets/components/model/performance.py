@@ -7,7 +7,7 @@ import polars as pl
 
 from ml_assets.components.conditions import FOLLOW_DROPS
 from ml_assets.components.metadata.columns import PERFORMANCE
-from ml_assets.components.metadata.tables import data_version, inline_png, table_metadata
+from ml_assets.components.metadata.tables import Metadata, data_version, inline_png, table_metadata
 from ml_assets.components.model.asset_specs import model_asset_key, model_asset_spec, watching_stage
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
 from ml_assets.lake import Lake
@@ -68,18 +68,19 @@ def _asset_spec(model: ModelContext) -> dg.AssetSpec:
     )
 
 
-def _label_metadata(performance: pl.DataFrame) -> Mapping[str, int]:
+def _label_metadata(performance: pl.DataFrame) -> Metadata:
     realised = performance.filter(kind="realised", scope="period")
-    return {"labelled_rows": realised["rows"].max() or 0, "missing_labels": realised["missing"].max() or 0}
+    rows, missing = (realised[column].max() for column in ("rows", "missing"))
+    return {"labelled_rows": rows or 0, "missing_labels": missing or 0}
 
 
-def _values_metadata(performance: pl.DataFrame) -> Mapping[str, float]:
+def _values_metadata(performance: pl.DataFrame) -> Metadata:
     values = performance.filter(scope="period").drop_nulls("value").sort("chunk_start")
     rows = values.select("kind", "metric", "value").iter_rows()
     return {f"{kind}_{metric}": value for kind, metric, value in rows}
 
 
-def _report_metadata(lake: Lake, model: ModelContext, measured: Mapping[str, DropPerformance]) -> Mapping[str, object]:
+def _report_metadata(lake: Lake, model: ModelContext, measured: Mapping[str, DropPerformance]) -> Metadata:
     """Write the report of each drop; its address, and the timeline of the last drop."""
     from ml_assets.monitoring.report.plots import plot_performance
 

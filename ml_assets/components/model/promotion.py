@@ -1,6 +1,5 @@
 """champion: the decision whether the challenger serves from now on."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -8,7 +7,7 @@ import polars as pl
 
 from ml_assets.components.freshness import freshness_policy
 from ml_assets.components.metadata.columns import DECISIONS
-from ml_assets.components.metadata.tables import column_schema, markdown, record_metadata
+from ml_assets.components.metadata.tables import Metadata, column_schema, markdown, record_metadata
 from ml_assets.components.model.asset_specs import model_asset_spec
 from ml_assets.components.run_clock import run_started
 from ml_assets.components.stages import TRAINING
@@ -54,7 +53,7 @@ def _asset_spec(model: ModelContext) -> dg.AssetSpec:
     )
 
 
-def _decision_metadata(decision: "PromotionRecord", serves: "RegisteredVersion | None") -> Mapping[str, object]:
+def _decision_metadata(decision: "PromotionRecord", serves: "RegisteredVersion | None") -> Metadata:
     return {
         "decision": "promote" if decision.promote else "keep",
         "reason": decision.reason,

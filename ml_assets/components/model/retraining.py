@@ -1,13 +1,11 @@
 """retrain_decision: after each drop, whether the model is to be trained again, and why."""
 
-from collections.abc import Mapping
-
 import dagster as dg
 import polars as pl
 
 from ml_assets.components.conditions import FOLLOW_DROPS
 from ml_assets.components.metadata.columns import RETRAIN_DECISIONS
-from ml_assets.components.metadata.tables import column_schema, markdown
+from ml_assets.components.metadata.tables import Metadata, column_schema, markdown
 from ml_assets.components.model.asset_specs import model_asset_spec, watching_stage
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
 from ml_assets.dagster_internals import AssetCheckExecutionRecordStatus as Status
@@ -54,7 +52,7 @@ def _asset_spec(model: ModelContext) -> dg.AssetSpec:
     )
 
 
-def _decision_metadata(decision: DecisionRecord) -> Mapping[str, object]:
+def _decision_metadata(decision: DecisionRecord) -> Metadata:
     evidence = [item.model_dump(exclude={"side"}) for item in decision.evidence]
     causes = [cause.model_dump() for cause in decision.causes]
     return {

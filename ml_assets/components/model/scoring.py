@@ -1,6 +1,5 @@
 """predictions: the champion at work, one drop at a time."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
 import dagster as dg
@@ -8,7 +7,7 @@ import polars as pl
 
 from ml_assets.components.conditions import SCORE_DROPS
 from ml_assets.components.metadata.columns import PREDICTIONS
-from ml_assets.components.metadata.tables import data_version, markdown, table_metadata
+from ml_assets.components.metadata.tables import Metadata, data_version, markdown, table_metadata
 from ml_assets.components.model.asset_specs import model_asset_spec
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
 from ml_assets.components.run_clock import run_started
@@ -56,7 +55,7 @@ def _asset_spec(model: ModelContext) -> dg.AssetSpec:
     )
 
 
-def _scores_metadata(scored: ScoredDrops, started: datetime) -> Mapping[str, object]:
+def _scores_metadata(scored: ScoredDrops, started: datetime) -> Metadata:
     return {
         "model_version": scored.champion,
         "kept_rows": scored.rows.filter(pl.col("scored_at") != started).height,
@@ -66,7 +65,7 @@ def _scores_metadata(scored: ScoredDrops, started: datetime) -> Mapping[str, obj
     }
 
 
-def _score_summary(scored: pl.DataFrame, task: str) -> Mapping[str, object]:
+def _score_summary(scored: pl.DataFrame, task: str) -> Metadata:
     from ml_assets.training.tasks.columns import LOWER, PREDICTION, SCORE, UPPER
 
     summary: dict[str, object] = {"mean_score": scored[SCORE].mean()}

@@ -8,7 +8,7 @@ import polars as pl
 
 from ml_assets.components.metadata.columns import SERVED_ANSWERS
 from ml_assets.components.metadata.drop_checks import results_by_drop
-from ml_assets.components.metadata.tables import data_version, markdown, table_metadata
+from ml_assets.components.metadata.tables import Metadata, data_version, markdown, table_metadata
 from ml_assets.components.model.asset_specs import model_asset_key, model_asset_spec
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
 from ml_assets.components.stages import SERVED
@@ -93,7 +93,7 @@ def _asset_spec(model: ModelContext) -> dg.AssetSpec:
     )
 
 
-def _log_metadata(model: ModelContext, compacted: int | None) -> Mapping[str, object]:
+def _log_metadata(model: ModelContext, compacted: int | None) -> Metadata:
     """How many files of the log were compacted; None if there is no log."""
     if compacted is None:
         return {"log": f"{model.key(LOG)} is not there yet: nothing was asked"}

@@ -1,14 +1,19 @@
 """training_set, tuned_parameters and model: from spine and features to a registered challenger."""
 
-from collections.abc import Mapping
-
 import dagster as dg
 import polars as pl
 
 from ml_assets.code_version import platform_version, project_code
 from ml_assets.components.features.feature_view import POINT_IN_TIME
 from ml_assets.components.metadata.columns import TRAINING_SET
-from ml_assets.components.metadata.tables import data_version, inline_png, markdown, record_metadata, table_metadata
+from ml_assets.components.metadata.tables import (
+    Metadata,
+    data_version,
+    inline_png,
+    markdown,
+    record_metadata,
+    table_metadata,
+)
 from ml_assets.components.model.asset_specs import model_asset_key, model_asset_spec
 from ml_assets.components.stages import TRAINING
 from ml_assets.lake import Lake
@@ -100,7 +105,7 @@ def _training_set_checks(model: ModelContext) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def _training_set_metadata(lake: Lake, model: ModelContext, built: TrainingSet) -> Mapping[str, object]:
+def _training_set_metadata(lake: Lake, model: ModelContext, built: TrainingSet) -> Metadata:
     return {
         "as_of": built.as_of.isoformat(),
         **{f"{part}_rows": count for part, count in built.split.rows.items()},
@@ -180,7 +185,7 @@ def _tuned_parameters(model: ModelContext) -> dg.AssetsDefinition:
     return tuned_parameters
 
 
-def _search_metadata(model: ModelContext, history: pl.DataFrame, metric: str) -> Mapping[str, object]:
+def _search_metadata(model: ModelContext, history: pl.DataFrame, metric: str) -> Metadata:
     from ml_assets.training.search.plots import plot_parallel_coordinates, plot_search_history
 
     parallel = plot_parallel_coordinates(history, model.spec.search.space, metric)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path as File
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import dagster as dg
 import yaml
@@ -35,6 +35,13 @@ from ml_assets.home import Home
 _LINE = "_ml_assets_line"
 
 Declared = TypeVar("Declared", bound=BaseModel)
+Part = TypeVar("Part")
+
+
+class NamedDeclaration(Protocol):
+    """A component with the name that it is declared under."""
+
+    name: str
 
 
 def declare(module: str, *components: dg.Component) -> None:
@@ -46,12 +53,13 @@ def declare(module: str, *components: dg.Component) -> None:
     Raises:
         DeclarationError: the module has something of the same name already.
     """
-    line = inspect.currentframe().f_back.f_lineno
+    line = sys._getframe(1).f_lineno
     namespace = sys.modules[module]
     for component in components:
-        if hasattr(namespace, component.name):
-            raise DeclarationError(f"{namespace.__file__}:{line}: name: {component.name!r} is there already")
-        setattr(namespace, component.name, _loader(component, line))
+        name = cast("NamedDeclaration", component).name
+        if hasattr(namespace, name):
+            raise DeclarationError(f"{namespace.__file__}:{line}: name: {name!r} is there already")
+        setattr(namespace, name, _loader(component, line))
 
 
 def _loader(component: dg.Component, line: int) -> Callable:
@@ -89,10 +97,6 @@ class ProjectTree(dg.ComponentTree):
                 use_case = context.path.relative_to(context.defs_module_path).parts[0]
                 yield Placed(self.load_component(loc), use_case, self._place_of(decl))
 
-    def declarations(self, kind: type[Declared]) -> list[Declared]:
-        """Every component of the project that declares what `kind` declares; no other is loaded."""
-        return cast("list[Declared]", self.get_all_components(of_type=cast("Any", kind)))
-
     @contextmanager
     def augment_component_tree_exception(self, loc: Any, msg_for_key: Callable[[str], str]) -> Iterator[None]:
         try:
@@ -106,7 +110,7 @@ class ProjectTree(dg.ComponentTree):
             if not isinstance(cause, ValueError) or not isinstance(decl, YamlDecl | ComponentLoaderDecl):
                 raise
             lines = "\n".join(problem.describe(self._place_of(decl)) for problem in _problems(cause, decl))
-            raise DeclarationError(lines, {self._use_case_of(File(decl.context.path)): lines}) from None
+            raise DeclarationError(lines, by_use_case([(self._use_case_of(File(decl.context.path)), lines)])) from None
 
     @property
     def decl_load_context(self) -> ComponentDeclLoadContext:
@@ -120,9 +124,9 @@ class ProjectTree(dg.ComponentTree):
         try:
             return super().find_root_decl()
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark
+            mark = _required(error.problem_mark, "place")
             text = f"{self._shown(mark.name)}:{mark.line + 1}: no YAML: {error.problem}"
-            raise DeclarationError(text, {self._use_case_of(File(mark.name)): text}) from None
+            raise DeclarationError(text, by_use_case([(self._use_case_of(File(mark.name)), text)])) from None
         except DagsterUnresolvableSymbolError as error:
             unknown = list(self._unknown_types())
             if not unknown:
@@ -186,17 +190,16 @@ class ProjectTree(dg.ComponentTree):
     def _place_of(self, decl: ComponentDecl) -> Callable[[Path], str]:
         file = File(decl.context.path)
         if isinstance(decl, YamlDecl):
-            tree = decl.source_tree.source_position_tree
+            tree = _required(decl.source_tree, "source").source_position_tree
             written = tree.children.get("attributes", tree)
             return lambda path: (
                 f"{self._shown(tree.position.filename)}:{written.lookup_closest_and_path(path, None)[0].start.line}"
             )
-        line = (
-            getattr(decl.component_node_fn, _LINE, None)
-            or inspect.unwrap(decl.component_node_fn).__code__.co_firstlineno
-        )
+        made_by = cast("ComponentLoaderDecl", decl).component_node_fn
+        line = getattr(made_by, _LINE, None) or inspect.unwrap(made_by).__code__.co_firstlineno
         # One line of a loop declares many: the name tells which.
-        return lambda path: f"{self._shown(file)}:{line}: {decl.loc.instance_key}"  # noqa: ARG005
+        name = cast("ComponentPath", decl.loc).instance_key
+        return lambda path: f"{self._shown(file)}:{line}: {name}"  # noqa: ARG005
 
     def _shown(self, file: str | File) -> str:
         path = File(file)
@@ -209,7 +212,7 @@ class ProjectTree(dg.ComponentTree):
                 named = str(document.value.get("type", ""))
                 package, _, name = named.rpartition(".")
                 if package == ml_assets.__name__ and name not in ml_assets.COMPONENTS:
-                    line = document.source_position_tree.lookup(["type"]).start.line
+                    line = _required(document.source_position_tree.lookup(["type"]), "type").start.line
                     there = ", ".join(ml_assets.COMPONENTS)
                     text = f"{self._shown(file)}:{line}: type: {package} has no component {name!r}; there are {there}"
                     yield self._use_case_of(file), text
@@ -221,19 +224,32 @@ def home_of(context: dg.ComponentLoadContext) -> Home:
     return tree.home if isinstance(tree, ProjectTree) else Home.under(context.project_root / ".ml_assets")
 
 
+def _required(part: Part | None, what: str) -> Part:
+    """What Dagster knows of every declaration in a file."""
+    if part is None:
+        raise LookupError(f"Dagster keeps no {what} of a declaration that it has read")
+    return part
+
+
+def declarations_of(tree: dg.ComponentTree, kind: type[Declared]) -> list[Declared]:
+    """Every component of a project that declares what `kind` declares; no other is loaded."""
+    components: Any = tree.get_all_components(of_type=cast("Any", kind))
+    return list(components)
+
+
 def by_use_case(lines: Sequence[tuple[str | None, str]]) -> dict[str, str] | None:
     """The lines of each use case together; None if one lies in none."""
-    if any(use_case is None for use_case, _ in lines):
-        return None
     together: dict[str, list[str]] = {}
     for use_case, text in lines:
+        if use_case is None:
+            return None
         together.setdefault(use_case, []).append(text)
     return {use_case: "\n".join(dict.fromkeys(texts)) for use_case, texts in together.items()}
 
 
 def _problems(cause: ValueError, decl: ComponentDecl) -> list[FieldProblem]:
     declared = decl.component_type
-    given = decl.component_file_model.attributes if isinstance(decl, YamlDecl) else None
+    given = _required(decl.component_file_model, "content").attributes if isinstance(decl, YamlDecl) else None
     if isinstance(declared, type) and issubclass(declared, BaseModel):
         return problems_of(cause, declared, given)
     return [problem_of(str(cause))]

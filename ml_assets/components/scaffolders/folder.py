@@ -10,7 +10,7 @@ import click
 import dagster as dg
 
 from ml_assets.code_version import DeclaringProject, project_of
-from ml_assets.components.project.tree import ProjectTree
+from ml_assets.components.project.tree import ProjectTree, declarations_of
 from ml_assets.declarations.specs import SPECS, DeclaredSource, DeclaredSpine, DeclaredView
 
 if TYPE_CHECKING:
@@ -102,9 +102,9 @@ class ScaffoldedFolder:
     def _existing(self, tree: ProjectTree) -> "ExistingDeclarations":
         from ml_assets.scaffolding.declared import ExistingDeclarations
 
-        sources = {source.name: source for source in tree.declarations(DeclaredSource)}
-        spines = {spine.name: spine for spine in tree.declarations(DeclaredSpine)}
-        views = {view.name: view for view in tree.declarations(DeclaredView)}
+        sources = {source.name: source for source in declarations_of(tree, DeclaredSource)}
+        spines = {spine.name: spine for spine in declarations_of(tree, DeclaredSpine)}
+        views = {view.name: view for view in declarations_of(tree, DeclaredView)}
         own = frozenset(
             f"{type(placed.component).__name__.lower()} {placed.component.name}"
             for placed in tree.placed()

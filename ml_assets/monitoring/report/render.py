@@ -2,14 +2,13 @@
 
 import base64
 from collections.abc import Mapping
-from functools import cache
 
 import polars as pl
 
+from ml_assets.html_pages import page_template
 from ml_assets.monitoring.drift.impact import SEASON, rank_by_impact
 from ml_assets.monitoring.performance.record import past_errors
 from ml_assets.monitoring.report.summary import summarise_drift, summarise_performance
-from ml_assets.monitoring.report.template import PAGE
 from ml_assets.monitoring.report.verdict import judge
 from ml_assets.monitoring.spec import MonitoringSpec
 
@@ -45,7 +44,7 @@ def render_report(
     """
     drift_summary = summarise_drift(drift, spec)
     performance_summary = summarise_performance(performance, spec)
-    return _page().render(
+    return page_template(__package__, _number).render(
         model=model,
         version=version,
         period=period,
@@ -65,13 +64,8 @@ def render_report(
     )
 
 
-@cache
-def _page():
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = lambda value, digits=3: "–" if value is None else f"{value:,.{digits}f}"
-    return environment.from_string(PAGE)
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:,.{digits}f}"
 
 
 def _feature_rows(drift: pl.DataFrame, importance: pl.DataFrame | None) -> list[dict]:

@@ -4,13 +4,12 @@ import base64
 import io
 import math
 from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ml_assets.html_pages import page_template
 from ml_assets.retraining.replay.lived import CONFIDENCE, LivedPolicy
-from ml_assets.retraining.replay.template import PAGE
 from ml_assets.training.tasks import find_metric
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def count_retrains(count: int) -> str:
 
 def render_replay(model: str, metric: str, lived: Sequence[LivedPolicy]) -> str:
     """A complete HTML document about one replay; every text in it is escaped."""
-    return _page().render(
+    return page_template(__package__, show_number).render(
         model=model,
         metric=metric,
         greater_is_better=find_metric(metric).greater_is_better,
@@ -159,15 +158,6 @@ def _names(policies: Sequence[LivedPolicy]) -> str:
 
 def _number(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
-
-
-@cache
-def _page():
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = show_number
-    return environment.from_string(PAGE)
 
 
 def show_number(value: float | None, digits: int = 4) -> str:

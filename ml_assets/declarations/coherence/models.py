@@ -1,0 +1,112 @@
+"""What a model says of its spine and its views, and whether a feature is the label."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from functools import partial
+
+import polars as pl
+
+from ml_assets.declarations.coherence.rules import message_of, missing_columns, wrong_type
+from ml_assets.declarations.coherence.tables import Columns, DeclaredTables
+from ml_assets.declarations.coherence.views import expressions
+from ml_assets.declarations.requested import offline_views, requested_columns
+from ml_assets.declarations.specs import DeclaredModel, DeclaredSpine, DeclaredView
+from ml_assets.durations import parse_duration
+from ml_assets.features.assemble import refuse_homonyms, refuse_twins
+from ml_assets.features.expressions import columns_read
+from ml_assets.serving.declared import request_kind
+from ml_assets.sources.drops.grains import drop_start
+from ml_assets.training.kinds.base import find_kind
+from ml_assets.training.tasks import find_task, listed
+
+
+def model_problems(tables: DeclaredTables, model: DeclaredModel) -> Iterator[str]:
+    """What a model says of its spine and its views that is not so, and features that would be the label."""
+    spine = tables.named(DeclaredSpine, model.spine)
+    views = [tables.named(DeclaredView, name) for name in model.features]
+    columns = tables.columns(spine.table)
+    missing = partial(missing_columns, columns, f"{spine.table} of spine {spine.name}")
+    yield from missing("label.column", [model.label.column])
+    yield from missing("label.known_at", [model.label.known_at])
+    yield from missing("slices", model.slices)
+    yield from wrong_type(columns, "label.known_at", model.label.known_at, (pl.Datetime,), "a moment (Datetime)")
+    yield from _no_row_to_train_on(model, spine)
+    dtype = (columns or {}).get(model.label.column)
+    if dtype is not None:
+        yield from message_of("label.column", lambda: find_task(model.task).check_label_type(model.label.column, dtype))
+    elsewhere = [view.name for view in views if view.spine != model.spine]
+    if elsewhere:
+        yield f"features: {elsewhere} are computed for another spine than {model.spine}"
+    yield from message_of("features", lambda: refuse_twins(views))
+    carried = [*spine.key, *spine.columns, *model.slices, *(c for view in views for c in view.spine_entity)]
+    for view in views:
+        yield from message_of("features", lambda view=view: refuse_homonyms(view, carried))
+        yield from _leaks(model, spine, view)
+    yield from _unrequestable(spine, views, columns)
+    yield from _outcome_problems(model, [name for view in views for name in view.feature_names], carried)
+
+
+def _outcome_problems(model: DeclaredModel, features: list[str], carried: list[str]) -> Iterator[str]:
+    by, allowed = model.baseline.by, [*carried, *features]
+    if by is not None and by not in allowed:
+        yield f"baseline.by: there is no column {by!r}; there are {', '.join(dict.fromkeys(allowed))}"
+    strange = [name for name in model.monitoring.exclude if name not in features]
+    if strange:
+        yield f"monitoring.exclude: {', '.join(strange)} is no feature; there are {', '.join(features)}"
+    yield from message_of("monitoring.", lambda: model.monitoring.estimated(model.task))
+    fitting = find_task(model.task).metrics
+    for field in ("floors", "ceilings"):
+        unfit = [name for name in getattr(model.monitoring, field) if name not in fitting]
+        if unfit:
+            yield (
+                f"monitoring.{field}: {', '.join(unfit)} does not fit the task {model.task}; choose from "
+                f"{listed(fitting)}"
+            )
+    names = [*model.search.space, *model.training.parameters]
+    yield from message_of("kind", lambda: find_kind(model.kind).check_parameters(names))
+
+
+def _unrequestable(spine: DeclaredSpine, views: Sequence[DeclaredView], columns: Columns | None) -> Iterator[str]:
+    """Columns that a server would have to be given and no request can hold, of a model that can be served."""
+    if offline_views(views) or columns is None:
+        return
+    for name in requested_columns(spine, views):
+        dtype = columns.get(name)
+        if dtype is not None and request_kind(dtype) is None:
+            advice = {pl.Decimal: "Float64, or Int64", pl.Datetime: 'Datetime("us", "UTC")'}
+            yield (
+                f"features: column {name!r} of {spine.table} is {dtype}, which no request for a prediction can hold: "
+                f"the model could be trained and not be served; declare "
+                f"{advice.get(dtype.base_type(), 'a number, text, date or moment')} in its contract"
+            )
+
+
+def _no_row_to_train_on(model: DeclaredModel, spine: DeclaredSpine) -> Iterator[str]:
+    """Whether the declared drops are too few. Drops without an end become enough one day, so nothing is said then."""
+    drops, split = spine.drops, model.split
+    if drops.start is None or drops.end is None:
+        return
+    there = drop_start(drops.grain, drops.end) - drop_start(drops.grain, drops.start)
+    taken = sum((parse_duration(part) for part in (split.validation, split.holdout, split.gap)), timedelta(0))
+    if taken >= there:
+        yield (
+            f"split: validation, holdout and gap take {taken.days} days of the {there.days} that the drops of spine "
+            f"{spine.name} span: no row is left to train on"
+        )
+
+
+def _leaks(model: DeclaredModel, spine: DeclaredSpine, view: DeclaredView) -> Iterator[str]:
+    """Features that read the outcome where it is not known yet."""
+    outcome = {model.label.column, model.label.known_at}
+    if model.label.column in view.feature_names:
+        yield f"label.column: {model.label.column!r} is also a feature, of view {view.name}: rename or remove it"
+        return
+    # A row of the spine's own table that counts as known at its prediction time, or always.
+    own = view.table == spine.table and view.known_at in (spine.time, None)
+    for field, text in expressions(view):
+        if field.startswith("request.") or own:
+            for name in sorted(outcome & set(columns_read(view.name, [text]))):
+                yield (
+                    f"label.column: feature view {view.name} reads {name!r} in {field}, at a time when the outcome is "
+                    "not known: leave it out, or let known_at be when the outcome was known"
+                )

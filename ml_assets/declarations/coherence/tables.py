@@ -1,0 +1,88 @@
+"""The declarations of a project together, and the columns of their tables as far as these are declared."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
+
+import polars as pl
+
+from ml_assets.declarations.specs import DeclaredModel, DeclaredSource, DeclaredSpine, DeclaredView
+from ml_assets.sources.spec import DROP
+
+if TYPE_CHECKING:
+    from ml_assets.sources.schema import DropSchema
+
+Columns = Mapping[str, pl.DataType | None]
+"""Column -> its type, None where nobody declares it."""
+
+CHECKED = (DeclaredSource, DeclaredSpine, DeclaredView, DeclaredModel)
+"""Declarations that name tables and columns."""
+
+VALIDATED = "validated"
+
+Named = TypeVar("Named", DeclaredSource, DeclaredSpine, DeclaredView, DeclaredModel)
+
+
+@dataclass(frozen=True)
+class PlacedDeclaration:
+    """A declaration and the use case that it is part of; of any type, also one that is not checked."""
+
+    declaration: object
+    use_case: str
+
+
+class DeclaredTables:
+    """Every declaration of a project, and the tables that they name.
+
+    Args:
+        placed: the declarations in the order of the files.
+        documented: asset key -> its documented columns, None where they are not documented.
+    """
+
+    def __init__(self, placed: Sequence[PlacedDeclaration], documented: Mapping[str, Sequence[str] | None]) -> None:
+        self.placed = sorted(placed, key=lambda one: not isinstance(one.declaration, DeclaredSource))
+        self._documented = documented
+        self.contract_columns = lru_cache(maxsize=None)(_contract_columns)
+
+    def all(self, kind: type[Named]) -> list[Named]:
+        """Every declaration of a kind."""
+        return [placed.declaration for placed in self.placed if isinstance(placed.declaration, kind)]
+
+    def named(self, kind: type[Named], name: str) -> Named:
+        """The declaration of a kind and a name, which exists."""
+        return next(declared for declared in self.all(kind) if declared.name == name)
+
+    def source_of(self, table: str) -> DeclaredSource | None:
+        """The source whose validated rows a table holds."""
+        return next((source for source in self.all(DeclaredSource) if source.table(VALIDATED) == table), None)
+
+    def columns(self, table: str) -> Columns | None:
+        """The columns of a table; None where neither a contract nor documentation says."""
+        source = self.source_of(table)
+        if source is not None:
+            try:
+                return {**_kept(self.contract_columns(source.contract)), DROP: pl.String()}
+            except ValueError:
+                return None  # a problem of the source's declaration
+        names = self._documented.get(table)
+        return None if names is None else dict.fromkeys(names)
+
+    def unknown_table(self, table: str) -> str | None:
+        """What is wrong where no asset has the key of a table: the tables that there are."""
+        if table in self._documented:
+            return None
+        tables = sorted(key for key in self._documented if not key.endswith(("/raw", "/quarantine")))
+        made = {*(model.name for model in self.all(DeclaredModel)), "features", "online"}
+        there = [key for key in tables if key.partition("/")[0] not in made]
+        return f"no asset {table!r} is declared; there are {', '.join(there) or 'none'}"
+
+
+def _contract_columns(contract: str) -> "DropSchema":
+    from ml_assets.quality.contracts import contract_schema, load_contract
+
+    return contract_schema(load_contract(contract))
+
+
+def _kept(columns: Mapping[str, pl.DataType]) -> Columns:
+    return {name: pl.Int64() if dtype == pl.Duration else dtype for name, dtype in columns.items()}

@@ -1,0 +1,66 @@
+"""What a feature view says of its table and of the rows that it is computed for."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from ml_assets.declarations.coherence.rules import message_of, missing_columns, no_moment
+from ml_assets.declarations.coherence.tables import DeclaredTables
+from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
+from ml_assets.durations import parse_duration
+from ml_assets.features.expressions import columns_read
+
+
+def view_problems(tables: DeclaredTables, view: DeclaredView) -> Iterator[str]:
+    """What a feature view says of its table and its spine that is not so."""
+    wrong = list(_no_sql(view))
+    yield from wrong
+    spine = tables.named(DeclaredSpine, view.spine)
+    of_spine = partial(missing_columns, tables.columns(spine.table), f"{spine.table} of spine {spine.name}")
+    yield from of_spine("spine_keys" if view.spine_keys else "entity", view.spine_entity)
+    if not wrong:
+        for feature, text in view.request.items():
+            yield from of_spine(f"request.{feature}", columns_read(view.name, [text]))
+    yield from _online_problems(view)
+    if view.table is None:
+        return
+    if unknown := tables.unknown_table(view.table):
+        yield f"table: {unknown}"
+    columns = tables.columns(view.table)
+    missing = partial(missing_columns, columns, view.table)
+    yield from missing("entity", view.entity)
+    if view.known_at is not None:
+        yield from missing("known_at", [view.known_at])
+        yield from no_moment(columns, "known_at", view.known_at)
+    if not wrong:
+        for field, text in _table_expressions(view):
+            yield from missing(field, columns_read(view.name, [text]))
+
+
+def expressions(view: DeclaredView) -> Iterator[tuple[str, str]]:
+    """Every SQL expression of a view, with the field that holds it."""
+    yield from _table_expressions(view)
+    yield from ((f"request.{feature}", text) for feature, text in view.request.items())
+
+
+def _table_expressions(view: DeclaredView) -> Iterator[tuple[str, str]]:
+    for field in ("latest", "lookups"):
+        yield from ((f"{field}.{feature}", text) for feature, text in getattr(view, field).items())
+    yield from ((f"aggregates.{base}.of", spec.of) for base, spec in view.aggregates.items() if spec.of != "*")
+    yield from (("order_by", text) for text in view.order_by)
+
+
+def _online_problems(view: DeclaredView) -> Iterator[str]:
+    if view.online is None:
+        return
+    if view.table is None:
+        yield "online: the view has request features only: there is nothing to keep ready for requests"
+    elif view.known_at is not None and view.online.freshness.fail_after > parse_duration(view.online.max_age):
+        yield (
+            f"online.freshness.fail: a build is made anew when it is {view.online.freshness.fail} old, but its values "
+            f"expire after {view.online.max_age}: fail earlier, or let max_age be longer"
+        )
+
+
+def _no_sql(view: DeclaredView) -> Iterator[str]:
+    for field, text in expressions(view):
+        yield from message_of(field, lambda text=text: columns_read(view.name, [text]))
