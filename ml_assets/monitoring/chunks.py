@@ -49,7 +49,7 @@ class Chunks:
         )
 
     def whole(self, numbered: pl.DataFrame, dtype: pl.DataType) -> pl.DataFrame:
-        """The same table with the whole period as its only row; CHUNK is null."""
+        """Return the same table with the whole period as its only row; CHUNK is null."""
         edges = pl.Series([self.edges[0], self.edges[-1]], dtype=dtype)
         return pl.DataFrame(
             {CHUNK: [None], "chunk_start": edges[:1], "chunk_end": edges[1:], "rows": [numbered.height]},
@@ -58,7 +58,7 @@ class Chunks:
 
 
 def chunk_edges(start: datetime, end: datetime, length: timedelta) -> Chunks:
-    """Windows of ``length`` from ``start`` to ``end``.
+    """Return windows of ``length`` from ``start`` to ``end``.
 
     What is left at the end becomes a chunk of its own if it is at least half a ``length`` long; a shorter
     piece is joined to the chunk before it. A period shorter than one ``length`` is one chunk.
@@ -77,7 +77,7 @@ def chunk_edges(start: datetime, end: datetime, length: timedelta) -> Chunks:
 
 
 def cut(frame: pl.DataFrame, time: str, chunk: str, period: Period | None = None) -> tuple[Chunks, pl.DataFrame]:
-    """The chunks of ``period`` and ``frame`` numbered by them.
+    """Return the chunks of ``period`` and ``frame`` numbered by them.
 
     Without a period it runs from the midnight before the first row to the midnight after the last (for
     chunks shorter than a day: from and to a whole multiple of the chunk).

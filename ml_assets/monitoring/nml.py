@@ -65,7 +65,7 @@ class _Errors(logging.Handler):
 
 @cache
 def _chunker_class() -> type:
-    """A chunker cannot be declared at module level without importing NannyML there."""
+    """Return the class of a chunker, which cannot be declared at module level without importing NannyML there."""
     import numpy as np
 
     chunk = load().chunk
@@ -101,7 +101,7 @@ def _chunker_class() -> type:
 
 
 def run_chunker(column: str):
-    """A NannyML ``Chunker`` that makes a chunk of every run of equal integers in ``column``.
+    """Return a NannyML ``Chunker`` that makes a chunk of every run of equal integers in ``column``.
 
     Its chunks' keys are those integers. The frame must be sorted by ``column`` and hold no null in it.
     """

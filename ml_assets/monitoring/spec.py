@@ -124,7 +124,7 @@ class MonitoringSpec(BaseModel):
         return self
 
     def estimated(self, task: str) -> list[str]:
-        """The metrics estimated for a task; raises ValueError for one that cannot be estimated for it."""
+        """Return the metrics estimated for a task; raises ValueError for one that cannot be estimated for it."""
         of = find_task(task)
         wanted = list(self.estimated_metrics or of.estimated)
         strange = [name for name in wanted if name not in of.estimable]

@@ -16,7 +16,9 @@ class Attempt:
 
 
 def next_attempt(attempts: Sequence[Attempt], now: datetime, spec: RetrainingSpec) -> int | None:
-    """The number, from 1, of the attempt to start now; None while one runs, has succeeded, must wait, or was the last.
+    """Return the number, from 1, of the attempt to start now; None if none is to start.
+
+    None is to start while one runs, once one has succeeded, before the wait is over, and after the last.
 
     The n-th failure is followed by a wait of ``spec.retry_after`` times 2 to the power of n - 1.
     """

@@ -52,7 +52,7 @@ def fit_as_of(
 
     Args:
         rows: spine rows with features, label and the time the label was known; later ones are not looked at.
-        studies: SQLAlchemy URL of the Optuna storage; a search found there goes on.
+        studies: SQLAlchemy URL of the Optuna storage; a search that lies there goes on.
 
     Raises:
         ValueError: a part of the split has too few rows.
@@ -112,7 +112,7 @@ def train_candidate(
     task = find_task(spec.task)
     outcome = task.outcomes(reference[spec.label.column], model.classes)
     own = task.pair(outcome, task.read_scores(reference, model.classes), model.threshold)
-    # Floors need values alone; an interval is asked of one metric's difference only.
+    # Floors need values alone; an interval is needed of one metric's difference only.
     resampled = bootstrap(
         {MODEL: own, BASELINE: task.pair(outcome, fitted.baseline_score, model.threshold)},
         resamples=spec.evaluation.resamples,

@@ -20,7 +20,7 @@ class Cause(BaseModel):
 
 
 def rank_causes(drift: pl.DataFrame, contributions: pl.DataFrame, threshold: float) -> list[Cause]:
-    """Features above the PSI ``threshold`` by PSI times contribution, strongest first, ten at most.
+    """Return features above the PSI ``threshold`` by PSI times contribution, strongest first, ten at most.
 
     Args:
         drift: of one drop, as ``measure_drift`` returns it.

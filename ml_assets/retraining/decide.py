@@ -22,7 +22,7 @@ class Decision(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     retrain: bool = Field(description="Whether to train again.")
-    rule: str = Field(description="The kind of evidence that asked for it, or the condition that settled the matter.")
+    rule: str = Field(description="The kind of evidence that called for it, or the condition that settled the matter.")
     reason: str = Field(description="The decision in plain words.")
 
 
@@ -31,7 +31,7 @@ class DecisionRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str = Field(description="Identity: the same evidence about the same champion and drop has the same one.")
+    id: str = Field(description="Identity: the same evidence about the same champion and drop has the same record.")
     model: str = Field(description="Registered model.")
     drop: str = Field(description="The drop that was looked at last.")
     as_of: str = Field(description="Moment the decision looked from, ISO 8601; a retraining takes it as its cut-off.")
@@ -54,26 +54,26 @@ def decide(evidence: Sequence[Evidence], policy: RetrainingSpec) -> Decision:
     missing = [kind for kind in (*CONDITIONS, *policy.evidence) if kind not in by_kind]
     if missing:
         raise ValueError(f"evidence lacks {', '.join(missing)}: gather it before deciding")
-    found = [by_kind[kind] for kind in policy.evidence if by_kind[kind].breached]
-    because = "; ".join(tell(item) for item in found)
+    breached = [by_kind[kind] for kind in policy.evidence if by_kind[kind].breached]
+    because = "; ".join(describe_evidence(item) for item in breached)
     if by_kind[GATE].breached:
         return Decision(retrain=False, rule=GATE, reason=f"wait: the drop failed its gate ({by_kind[GATE].source})")
-    if not found:
+    if not breached:
         counted = ", ".join(policy.evidence) or "none"
         return Decision(retrain=False, rule=NONE, reason=f"wait: no evidence is breached (counted: {counted})")
     for condition in (COOLDOWN, NEW_ROWS):
         if by_kind[condition].breached:
-            reason = f"wait: {tell(by_kind[condition])}; there would be cause: {because}"
+            reason = f"wait: {describe_evidence(by_kind[condition])}; there would be cause: {because}"
             return Decision(retrain=False, rule=condition, reason=reason)
-    return Decision(retrain=True, rule=found[0].kind, reason=f"retrain: {because}")
+    return Decision(retrain=True, rule=breached[0].kind, reason=f"retrain: {because}")
 
 
 def decide_on_nothing() -> Decision:
-    """The decision on a drop of which no row was scored: what was measured before it has been decided on."""
+    """Return the decision on a drop of which no row was scored: what was measured before it has been decided on."""
     return Decision(retrain=False, rule=NOTHING_SCORED, reason="wait: no row of the drop was scored")
 
 
-def tell(item: Evidence) -> str:
+def describe_evidence(item: Evidence) -> str:
     """One breached piece of evidence in words."""
     value = "unknown" if item.observed is None else f"{item.observed:.3g}"
     over = "under" if item.side == "below" else "over"
@@ -99,9 +99,9 @@ def record_decision(
     evidence: Sequence[Evidence],
     causes: Sequence[Cause],
 ) -> DecisionRecord:
-    """The decision with its evidence; cause candidates join the reason of a retraining that drift may explain."""
-    told = ", ".join(f"{cause.feature} (PSI {cause.psi:.2f})" for cause in causes[:3])
-    reason = f"{decision.reason}; cause candidates: {told}" if decision.retrain and told else decision.reason
+    """Return the decision with its evidence; causes join the reason of a retraining that drift may explain."""
+    named = ", ".join(f"{cause.feature} (PSI {cause.psi:.2f})" for cause in causes[:3])
+    reason = f"{decision.reason}; cause candidates: {named}" if decision.retrain and named else decision.reason
     content = "\n".join([model, drop, as_of, champion, str(decision.retrain), *(e.model_dump_json() for e in evidence)])
     return DecisionRecord(
         id=hashlib.sha256(content.encode()).hexdigest()[:16],
@@ -118,9 +118,9 @@ def record_decision(
 
 
 def read_decisions(lake: Lake, model: str) -> list[DecisionRecord]:
-    """The decision that holds on every drop, oldest drop first; empty before the first.
+    """Return the decision that holds on every drop, oldest drop first; empty before the first.
 
     A drop that was decided upon again, on other evidence, keeps the decisions from before in the table.
     """
-    last = {one.drop: one for one in read_records(lake, f"{model}/retrain_decision", DecisionRecord)}
-    return sorted(last.values(), key=lambda one: one.as_of)
+    last = {record.drop: record for record in read_records(lake, f"{model}/retrain_decision", DecisionRecord)}
+    return sorted(last.values(), key=lambda record: record.as_of)

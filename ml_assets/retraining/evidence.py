@@ -88,15 +88,15 @@ def _performance_votes(
     vote: "_Vote", chunks: pl.DataFrame, limits: LearntLimits, metric: str, max_drop: float
 ) -> list[Evidence]:
     below = find_metric(metric).greater_is_better
-    told = f"limit from resampled days of the reference ({limits.reference:.3f} there), tolerance {max_drop:g}"
+    basis = f"limit from resampled days of the reference ({limits.reference:.3f} there), tolerance {max_drop:g}"
     of_metric = {kind: chunks.filter(kind=kind, metric=metric) for kind in ("realised", "estimated")}
     calibration = chunks.filter(kind="realised", metric=CALIBRATION)
     return [
-        vote("realised", of_metric["realised"], limits.performance, below, metric, f"known labels; {told}"),
+        vote("realised", of_metric["realised"], limits.performance, below, metric, f"known labels; {basis}"),
         vote(
-            "estimated", of_metric["estimated"], limits.performance, below, metric, f"before labels are known; {told}"
+            "estimated", of_metric["estimated"], limits.performance, below, metric, f"before labels are known; {basis}"
         ),
-        vote("calibration", calibration, limits.calibration, False, CALIBRATION, f"known labels; {told}"),
+        vote("calibration", calibration, limits.calibration, False, CALIBRATION, f"known labels; {basis}"),
     ]
 
 

@@ -54,7 +54,9 @@ class LearntLimits:
 
 
 def chunk_chance(rate: float, breaches: int, of_last: int) -> float:
-    """Chance per chunk at which "``breaches`` of the last ``of_last``, the latest among them" happens with ``rate``.
+    """Return the chance per chunk at which a rule fires with ``rate``.
+
+    The rule is "``breaches`` of the last ``of_last``, the latest among them".
 
     Chunks are taken as independent: P = p * P(Binomial(of_last - 1, p) >= breaches - 1), solved for p by bisection.
     """
@@ -71,7 +73,7 @@ def chunk_chance(rate: float, breaches: int, of_last: int) -> float:
 
 
 def tolerance(reference: float, retraining: RetrainingSpec, task: str) -> float:
-    """How far the metric may be worse than on the reference; a number's error has its unit, so there it is a share."""
+    """Return how far the metric may be worse than on the reference; a share of it where it has the label's unit."""
     return retraining.max_drop * (abs(reference) if find_task(task).relative_drop else 1)
 
 
@@ -86,7 +88,7 @@ def learn_limits(
     retraining: RetrainingSpec,
     task: str = BINARY,
 ) -> LearntLimits:
-    """Limits for chunks of ``monitoring.chunk``, from ``retraining.resamples`` chunks made of the reference's days.
+    """Learn limits for chunks of ``monitoring.chunk`` from chunks resampled of the reference's days.
 
     Args:
         reference: out-of-sample rows, as ``ml_assets.training.predictions.scored`` has them: features, ``time``,
@@ -129,7 +131,7 @@ def _calibration(resampled: dict, whole: dict, chance: float, max_drop: float) -
 
 
 def _days(frame: pl.DataFrame, time: str) -> np.ndarray:
-    """The row's day, as integers from 0 without gaps."""
+    """Return the row's day, as integers from 0 without gaps."""
     days = frame[time].dt.date().rank("dense").to_numpy().astype(np.int64) - 1
     if days.size == 0 or days.max() < 4:
         raise ValueError(f"the reference spans {days.max() + 1 if days.size else 0} days: limits need at least 5")
@@ -137,7 +139,7 @@ def _days(frame: pl.DataFrame, time: str) -> np.ndarray:
 
 
 def _draw(rng: np.random.Generator, resamples: int, days: int, of: int) -> np.ndarray:
-    """How often each of ``of`` days is in a chunk of ``days`` days: (resamples, of)."""
+    """Return how often each of ``of`` days is in a chunk of ``days`` days: (resamples, of)."""
     picks = rng.integers(0, of, (resamples, days)) + np.arange(resamples)[:, None] * of
     return np.bincount(picks.ravel(), minlength=resamples * of).reshape(resamples, of).astype(np.float64)
 
@@ -158,13 +160,15 @@ def _resample_drift_share(
     resamples: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Share of features above the PSI threshold in chunks drawn from the reference, against a redrawn reference."""
+    """Return the share of features above the PSI threshold in chunks drawn from the reference.
+
+    The chunks are compared with a redrawn reference."""
     kept = [name for name in features if name not in monitoring.exclude]
-    found = typed(reference, reference, kept)
+    compared = typed(reference, reference, kept)
     day = _days(reference, time)
-    rows = plain(reference, found, []).with_columns(pl.Series(_DAY, day))
-    breaks = {name: quantile_breaks(rows[name], monitoring.psi_bins) for name in found.numeric}
-    counts = bin_counts(rows, found, breaks, _DAY).sort("feature", "bin")
+    rows = plain(reference, compared, []).with_columns(pl.Series(_DAY, day))
+    breaks = {name: quantile_breaks(rows[name], monitoring.psi_bins) for name in compared.numeric}
+    counts = bin_counts(rows, compared, breaks, _DAY).sort("feature", "bin")
     wide = counts.pivot(_DAY, index=["feature", "bin"], values="rows", maintain_order=True).fill_null(0)
     starts = np.flatnonzero(wide["feature"].to_numpy()[1:] != wide["feature"].to_numpy()[:-1]) + 1
     starts = np.r_[0, starts]

@@ -86,7 +86,7 @@ class RetrainingSpec(BaseModel):
 
 
 def policies(declared: RetrainingSpec) -> dict[str, RetrainingSpec]:
-    """The policies that a replay compares, by name; all are judged by the same ``decide``.
+    """Return the policies that a replay compares, by name; all are judged by the same ``decide``.
 
     ``never``; ``monthly`` and ``every-drop``, which go by age alone; ``evidence``, the declared one; and, to see what
     each kind of evidence is worth, the declared one with that kind alone.

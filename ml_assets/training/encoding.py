@@ -56,7 +56,7 @@ class Encoding(BaseModel):
         return [feature.name for feature in self.features]
 
     def numbered_unless(self, plain: re.Pattern[str]) -> list[str]:
-        """The names if each is ``plain`` as a whole, else ``feature_0``, ``feature_1`` ... for a library that goes by
+        """Return the names if each matches ``plain``, else ``feature_0``, ``feature_1`` ... for a library that goes by
         the order of the columns anyway."""
         names = self.names
         return names if all(plain.fullmatch(name) for name in names) else [f"feature_{at}" for at in range(len(names))]
@@ -138,7 +138,7 @@ def _require_kind(feature: FeatureEncoding, dtype: pl.DataType) -> None:
 
 
 def _other_kind(feature: FeatureEncoding, dtype: pl.DataType) -> str:
-    """What is wrong with the type of a feature's column; empty if nothing is."""
+    """Return what is wrong with the type of a feature's column; empty if nothing is."""
     if dtype == pl.Null or _kind(dtype) == feature.kind:
         return ""
     return f"feature {feature.name} was a {feature.kind} in training and is {dtype} now"

@@ -60,7 +60,7 @@ class Split:
 
 
 def split_bounds(split: SplitSpec, as_of: datetime, calibration_share: float = 0.0) -> Bounds:
-    """Edges of the parts, counted backwards from the cut-off ``as_of``.
+    """Return the edges of the parts, counted backwards from the cut-off ``as_of``.
 
     ``calibration_share`` of the declared validation, its newest time, is calibration's.
 
@@ -150,7 +150,7 @@ def split_for_model(frame: pl.DataFrame | pl.LazyFrame, spec: ModelSpec, as_of: 
 
 
 def longest_label_delay(frame: pl.DataFrame | pl.LazyFrame, *, time: str, known_at: str) -> timedelta | None:
-    """Longest time from prediction to known label, which the gap must not undercut; None without labels."""
+    """Return the longest time from prediction to known label, which the gap must not undercut; None without labels."""
     delay = (pl.col(known_at) - pl.col(time)).max()
     return frame.lazy().select(delay).collect().item()
 

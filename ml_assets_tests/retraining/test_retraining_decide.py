@@ -3,7 +3,7 @@ import pytest
 from ml_assets.lake import Lake
 from ml_assets.lake.records import add_records
 from ml_assets.retraining.causes import Cause
-from ml_assets.retraining.decide import Decision, decide, read_decisions, record_decision, tell
+from ml_assets.retraining.decide import Decision, decide, describe_evidence, read_decisions, record_decision
 from ml_assets.retraining.evidence import Evidence
 from ml_assets.retraining.spec import RetrainingSpec
 
@@ -101,7 +101,7 @@ def test_reason_of_a_retraining_tells_every_counted_breach():
     ],
 )
 def test_a_breach_in_words(kind, told):
-    assert tell(next(item for item in evidence() if item.kind == kind)) == told
+    assert describe_evidence(next(item for item in evidence() if item.kind == kind)) == told
 
 
 def test_reasons_to_wait_tell_the_condition_and_what_it_holds_back():

@@ -7,7 +7,7 @@ SEASON = "psi_season"
 
 
 def rank_by_impact(drift: pl.DataFrame, importance: pl.DataFrame | None) -> pl.DataFrame:
-    """Features of a period by PSI times importance, the greatest first.
+    """Return features of a period by PSI times importance, the greatest first.
 
     Args:
         drift: what ``measure_drift`` returned for one period.

@@ -71,14 +71,16 @@ def measure_drift(
     kept = _kept(features, spec)
     reference = checked(reference, "reference", time, kept)
     analysis = checked(analysis, "analysis", time, kept)
-    found = typed(reference, analysis, kept)
-    _, reference = cut(plain(reference, found, [time]), time, spec.chunk)
-    chunks, analysis = cut(plain(analysis, found, [time]), time, spec.chunk, period)
+    compared_features = typed(reference, analysis, kept)
+    _, reference = cut(plain(reference, compared_features, [time]), time, spec.chunk)
+    chunks, analysis = cut(plain(analysis, compared_features, [time]), time, spec.chunk, period)
     dtype = analysis.schema[time]
-    values = _values(reference.drop(time), analysis.drop(time), found, spec)
+    values = _values(reference.drop(time), analysis.drop(time), compared_features, spec)
     if season is not None:
-        usual = plain(checked(season, "season", time, kept), found, []).with_columns(pl.lit(0, pl.Int64).alias(CHUNK))
-        values = pl.concat([values, _season_values(usual, analysis.drop(time), found, spec)])
+        usual = plain(checked(season, "season", time, kept), compared_features, []).with_columns(
+            pl.lit(0, pl.Int64).alias(CHUNK)
+        )
+        values = pl.concat([values, _season_values(usual, analysis.drop(time), compared_features, spec)])
     return _table(values, chunks.table(analysis, dtype), chunks.whole(analysis, dtype), spec)
 
 

@@ -111,7 +111,7 @@ def _known(task: Task, columns: ScoredColumns, frame: pl.DataFrame, what: str) -
 def _errors(
     record: pl.DataFrame | None, spec: MonitoringSpec, of_reference: Callable[[], pl.DataFrame]
 ) -> pl.DataFrame:
-    """The errors known of chunks and of periods; of whichever there are too few, the reference's are taken as well."""
+    """Return the known errors of chunks and of periods; where they are few, the reference's as well."""
     past = pl.DataFrame(schema=ERRORS) if record is None else past_errors(record, spec.min_chunk_rows)
     counts = past.group_by("scope", "metric").len().group_by("scope").agg(pl.col("len").min())
     enough = counts.filter(pl.col("len") >= ENOUGH)["scope"].to_list()

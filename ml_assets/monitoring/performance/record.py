@@ -22,7 +22,7 @@ from ml_assets.training.tasks.columns import ScoredColumns
 COVERAGE = 0.9
 """Share of periods whose realised value should lie within the band."""
 ENOUGH = math.ceil(COVERAGE / (1 - COVERAGE) - 1e-9)
-"""Errors from which a quantile of ``COVERAGE`` can be told: 9."""
+"""Errors from which a quantile of ``COVERAGE`` can be estimated: 9."""
 BLOCKS = 4
 """Stretches of what is learned from that are left out in turn while there are fewer errors than that."""
 
@@ -31,7 +31,7 @@ _AT = ("scope", "metric", "chunk_start", "chunk_end")
 
 
 def past_errors(performance: pl.DataFrame, min_rows: int) -> pl.DataFrame:
-    """Absolute errors of estimates whose realised value is known.
+    """Return absolute errors of estimates whose realised value is known.
 
     Args:
         performance: estimated and realised rows of earlier drops, of one or several versions.
@@ -54,7 +54,7 @@ def reference_errors(
     metrics: Sequence[str],
     most_rows: int,
 ) -> pl.DataFrame:
-    """Errors of the estimates of ``BLOCKS`` consecutive stretches of what is learned from, each made from the others.
+    """Return the errors of estimates of ``BLOCKS`` consecutive stretches of the rows, each made from the others.
 
     Args:
         reference: typed rows of the reference and of earlier drops with CHUNK and the label, sorted by time.
@@ -66,7 +66,7 @@ def reference_errors(
     """
     reference = reference.gather_every(math.ceil(reference.height / most_rows))
     edges = np.linspace(0, reference.height, BLOCKS + 1).astype(int)
-    found = [pl.DataFrame(schema={"metric": pl.String, "error": pl.Float64})]
+    parts = [pl.DataFrame(schema={"metric": pl.String, "error": pl.Float64})]
     for start, end in pairwise(edges.tolist()):
         block = reference.slice(start, end - start)
         rest = pl.concat([reference.head(start), reference.slice(end)])
@@ -79,12 +79,12 @@ def reference_errors(
             for metric, value in values.filter(pl.col(CHUNK).is_null()).select("metric", "value").iter_rows()
             if metric in metrics and value is not None and known[metric] is not None
         ]
-        found.append(pl.DataFrame(off, schema=found[0].schema, orient="row"))
-    return pl.concat(found)
+        parts.append(pl.DataFrame(off, schema=parts[0].schema, orient="row"))
+    return pl.concat(parts)
 
 
 def margin(errors: np.ndarray) -> float:
-    """The ``COVERAGE`` quantile of known errors as conformal prediction takes it; of too few errors the greatest.
+    """Return the conformal ``COVERAGE`` quantile of known errors; of too few errors the greatest.
 
     It is the error of rank ceil((n + 1) COVERAGE), counted from the least; 0 if there are none.
     """
@@ -95,7 +95,7 @@ def margin(errors: np.ndarray) -> float:
 
 
 def widen(values: pl.DataFrame, errors: pl.DataFrame) -> pl.DataFrame:
-    """Bands of the sampling error with the margin of the known errors added to it.
+    """Return bands of the sampling error with the margin of the known errors added to it.
 
     Args:
         values: CHUNK (null: the whole period), metric, value, lower, upper (three sampling errors either way).

@@ -27,8 +27,8 @@ def watch_performance(
 
     Args:
         reference: predictions of the holdout, as ``ml_assets.training.predictions.scored`` has them, with labels.
-        analysis: what it said about later rows; labels not known yet are null.
-        earlier: what it said about rows in between, whose labels are known by now where they are not null.
+        analysis: predictions of later rows; labels not known yet are null.
+        earlier: predictions of rows in between, whose labels are known by now where they are not null.
         record: what this function returned of earlier periods, of this version or others.
 
     Raises:

@@ -173,7 +173,7 @@ def _days(axes: "Axes") -> None:
 
 
 def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
-    """A figure of its own (inches), without pyplot, so that nothing outlives it."""
+    """Return a figure of its own (inches), without pyplot, so that nothing outlives it."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")

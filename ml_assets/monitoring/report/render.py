@@ -28,7 +28,7 @@ def render_report(
     before: pl.DataFrame | None = None,
     importance: pl.DataFrame | None = None,
 ) -> str:
-    """The report on one model and period; every text in it is escaped.
+    """Return the report on one model and period; every text in it is escaped.
 
     Args:
         model: registered name; version: of the champion that made the predictions.
@@ -99,10 +99,10 @@ def _record(before: pl.DataFrame | None, spec: MonitoringSpec) -> list[dict]:
     if before is None or before.is_empty():
         return []
     errors = past_errors(before, spec.min_chunk_rows).filter(scope="period")
-    told = errors.group_by("metric").agg(
+    summary = errors.group_by("metric").agg(
         periods=pl.len(), mean=pl.col("error").mean(), greatest=pl.col("error").max(), last=pl.col("error").last()
     )
-    return told.sort("metric").to_dicts()
+    return summary.sort("metric").to_dicts()
 
 
 def _metric_rows(performance: pl.DataFrame) -> list[dict]:

@@ -123,7 +123,7 @@ def _most(rows: pl.Series) -> int:
 
 
 def _sustained(frame: pl.DataFrame, by: list[str], spec: MonitoringSpec) -> pl.DataFrame:
-    """The ``by`` groups whose latest chunks alert often enough."""
+    """Return the ``by`` groups whose latest chunks alert often enough."""
     alerts = frame.filter(scope="chunk").sort("chunk_start").group_by(by, maintain_order=True).agg("alert")
     lasting = [is_sustained(each, spec) for each in alerts["alert"].to_list()]
     return alerts.filter(pl.Series(lasting, dtype=pl.Boolean)).select(by)

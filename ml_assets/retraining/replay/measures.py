@@ -57,7 +57,7 @@ class ReplayMeasures:
         return self._promotions[key]
 
     def _challenge(self, challenger: Candidate, champion: Candidate | None) -> PromotionDecision:
-        """The challenger's holdout is the newest labelled window; the champion has learned nothing that late."""
+        """Compare on the newest labelled window: the champion has learned nothing that late."""
         model, rows, over = self.history.model, challenger.reference, None
         if champion is not None:
             over = compare_with_champion(
@@ -100,7 +100,7 @@ class ReplayMeasures:
         return self._scored[key]
 
     def performance(self, champion: Candidate, period: Period) -> tuple[float, np.ndarray]:
-        """The metric once every label is known, and its resamples over days."""
+        """Return the metric once every label is known, and its resamples over days."""
         key = champion.as_of, period.name
         if key not in self._samples:
             model = self.history.model
@@ -182,8 +182,8 @@ class ReplayMeasures:
 
         def measure() -> pl.DataFrame:
             rows, *before = (
-                self.rows(champion, one).with_columns(known)
-                for one in (period, *served[-1 - h.monitoring.earlier_drops : -1])
+                self.rows(champion, each).with_columns(known)
+                for each in (period, *served[-1 - h.monitoring.earlier_drops : -1])
             )
             earlier = pl.concat(before) if before else None
             return watch_performance(

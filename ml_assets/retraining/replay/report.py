@@ -1,4 +1,4 @@
-"""What a replay found, for programs and for people: one JSON object, one HTML page that needs nothing else."""
+"""The outcome of a replay, for programs and for people: one JSON object, one HTML page that needs nothing else."""
 
 import base64
 import io
@@ -24,20 +24,20 @@ MOST_TICKS = 12
 
 
 def as_json(model: str, metric: str, lived: Sequence[LivedPolicy]) -> dict:
-    """The object that ``replay --json`` prints; a number that is undefined is None."""
+    """Return the object that ``replay --json`` prints; a number that is undefined is None."""
     return {
         "model": model,
         "metric": metric,
         "policies": [
             {
-                "policy": one.policy,
-                "mean": _number(one.mean),
-                "low": _number(one.low),
-                "high": _number(one.high),
-                "retrains": one.retrains,
-                "training_seconds": _number(one.training_seconds),
-                "detection_delay": _number(one.detection_delay),
-                "regret": _number(one.regret),
+                "policy": policy.policy,
+                "mean": _number(policy.mean),
+                "low": _number(policy.low),
+                "high": _number(policy.high),
+                "retrains": policy.retrains,
+                "training_seconds": _number(policy.training_seconds),
+                "detection_delay": _number(policy.detection_delay),
+                "regret": _number(policy.regret),
                 "periods": [
                     {
                         "period": period.period,
@@ -47,31 +47,31 @@ def as_json(model: str, metric: str, lived: Sequence[LivedPolicy]) -> dict:
                         "decision": period.decision,
                         "version": period.version,
                     }
-                    for period in one.periods
+                    for period in policy.periods
                 ],
             }
-            for one in lived
+            for policy in lived
         ],
     }
 
 
 def best_policies(lived: Sequence[LivedPolicy]) -> list[LivedPolicy]:
-    """Those of the least regret and, among these, of the fewest retrains; none where no mean is defined."""
-    defined = [one for one in lived if math.isfinite(one.mean) and math.isfinite(one.regret)]
-    least = min(((one.regret, one.retrains) for one in defined), default=None)
-    return [one for one in defined if (one.regret, one.retrains) == least]
+    """Return those of the least regret and, among these, of the fewest retrains; none where no mean is defined."""
+    defined = [policy for policy in lived if math.isfinite(policy.mean) and math.isfinite(policy.regret)]
+    least = min(((policy.regret, policy.retrains) for policy in defined), default=None)
+    return [policy for policy in defined if (policy.regret, policy.retrains) == least]
 
 
 def describe_best(metric: str, lived: Sequence[LivedPolicy]) -> str:
-    """One sentence: the policy of the best mean, and how many retrains it saved."""
+    """Return one sentence: the policy of the best mean, and how many retrains it saved."""
     best = best_policies(lived)
     if not best:
         return f"No policy has a mean {metric}: it is undefined in some period."
-    least, most = best[0].retrains, max(one.retrains for one in lived)
-    told = f"Best mean {metric}: {_names(best)}, {best[0].mean:.4f} with {count_retrains(least)}"
+    least, most = best[0].retrains, max(policy.retrains for policy in lived)
+    sentence = f"Best mean {metric}: {_names(best)}, {best[0].mean:.4f} with {count_retrains(least)}"
     if least < most:
-        return f"{told}, {most - least} fewer than {_names([o for o in lived if o.retrains == most])} ({most})."
-    return f"{told}; no policy retrained more often." if len(lived) > len(best) else f"{told}."
+        return f"{sentence}, {most - least} fewer than {_names([o for o in lived if o.retrains == most])} ({most})."
+    return f"{sentence}; no policy retrained more often." if len(lived) > len(best) else f"{sentence}."
 
 
 def count_retrains(count: int) -> str:
@@ -79,7 +79,7 @@ def count_retrains(count: int) -> str:
 
 
 def render_replay(model: str, metric: str, lived: Sequence[LivedPolicy]) -> str:
-    """A complete HTML document about one replay; every text in it is escaped."""
+    """Return a complete HTML document about one replay; every text in it is escaped."""
     return page_template(__package__, show_number).render(
         model=model,
         metric=metric,
@@ -141,19 +141,19 @@ def _draw(axes: "Axes", policy: LivedPolicy, label: str, number: int, apart: flo
 
 
 def _shared_lines(lived: Sequence[LivedPolicy]) -> list[tuple[list[str], LivedPolicy]]:
-    """Names of the policies that lived the same periods, with one of them; reasons may differ, deeds do not."""
+    """Group policies that lived the same periods: their names, and one of them; reasons may differ, deeds do not."""
     lines: dict[tuple, tuple[list[str], LivedPolicy]] = {}
-    for one in lived:
+    for policy in lived:
         deeds = tuple(
             (p.period, _number(p.value), _number(p.low), _number(p.high), p.version, p.retrained, p.promoted)
-            for p in one.periods
+            for p in policy.periods
         )
-        lines.setdefault(deeds, ([], one))[0].append(one.policy)
+        lines.setdefault(deeds, ([], policy))[0].append(policy.policy)
     return list(lines.values())
 
 
 def _names(policies: Sequence[LivedPolicy]) -> str:
-    return " and ".join(one.policy for one in policies)
+    return " and ".join(policy.policy for policy in policies)
 
 
 def _number(value: float | None) -> float | None:
@@ -161,5 +161,5 @@ def _number(value: float | None) -> float | None:
 
 
 def show_number(value: float | None, digits: int = 4) -> str:
-    """A dash where the number is undefined."""
+    """Return a dash where the number is undefined."""
     return "–" if _number(value) is None else f"{value:,.{digits}f}"

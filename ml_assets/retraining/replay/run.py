@@ -37,9 +37,9 @@ def replay(
     the sensor does. What two policies would train or measure alike is worked out once.
 
     Args:
-        workers: trainings made side by side, on one core each, where it is certain that they will be asked for. Each
+        workers: trainings made side by side, on one core each, where it is certain that they will be needed. Each
             holds a copy of the rows that it learns from.
-        on_training: told of each of these.
+        on_training: called after each of these.
 
     Raises:
         ValueError: too little history before the first period, or a first champion that its floors refuse.
@@ -53,12 +53,12 @@ def replay(
 
 
 def replay_steps(periods: Sequence[Period], policies: Sequence[str]) -> int:
-    """How often ``replay`` calls ``on_step``."""
+    """Return how often ``replay`` calls ``on_step``."""
     return len(periods) * len(policies)
 
 
 def certain_trainings(periods: Sequence[Period], policies: Iterable[RetrainingSpec]) -> list[datetime]:
-    """Cut-offs of which it is known beforehand that a replay will train as of them.
+    """Return the cut-offs of which it is known beforehand that a replay will train as of them.
 
     The first champion's is one. The others are, if a policy goes by an age that a champion always has by a period's
     end, and neither its cooldown nor too few labels can hold it back.

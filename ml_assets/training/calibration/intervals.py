@@ -3,7 +3,7 @@
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-_GROUP_ROWS = 200  # of which the 5th and the 95th percentile can be told
+_GROUP_ROWS = 200  # of which the 5th and the 95th percentile can be estimated
 
 
 class Intervals(BaseModel):
@@ -43,12 +43,12 @@ def fit_intervals(label: np.ndarray, value: np.ndarray, *, coverage: float, grou
 
 
 def covered_share(label: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> float:
-    """Share of labels between the ends, these included."""
+    """Return the share of labels between the ends, these included."""
     return float(((lower <= label) & (label <= upper)).mean())
 
 
 def least_coverage(coverage: float, tolerance: float, rows: int, confidence: float = 0.95) -> float:
-    """The share of covered labels below which coverage has failed.
+    """Return the share of covered labels below which coverage has failed.
 
     It is ``coverage - tolerance``, or less where so few rows would fall below that by chance.
     """
@@ -58,7 +58,7 @@ def least_coverage(coverage: float, tolerance: float, rows: int, confidence: flo
 
 
 def _ends(errors: np.ndarray, tail: float) -> tuple[float, float]:
-    """The errors of rank floor((n + 1) tail) and, from above, the same."""
+    """Return the errors of rank floor((n + 1) tail) and, from above, the same."""
     rank = int(np.floor((len(errors) + 1) * tail + 1e-9))
     if rank < 1:
         needed = int(np.ceil(1 / tail - 1e-9)) - 1

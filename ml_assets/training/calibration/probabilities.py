@@ -29,7 +29,7 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    method: Literal["isotonic", "sigmoid"] = Field(description="How the curves were found.")
+    method: Literal["isotonic", "sigmoid"] = Field(description="How the curves were learned.")
     curves: tuple[Curve, ...] = Field(description="One, or one for each class in the order of the classes.")
 
 
@@ -59,14 +59,14 @@ def calibrate(calibration: Calibration, score: np.ndarray) -> np.ndarray:
 
 
 def trusted_scores(outcome: np.ndarray, score: np.ndarray) -> RankedScores:
-    """What a calibration error is about: the positive class, or of several classes the one called."""
+    """Return what a calibration error is about: the positive class, or of several classes the one called."""
     if score.ndim == 1:
         return rank_scores(outcome, score)
     return rank_scores(score.argmax(axis=1) == outcome, np.minimum(score.max(axis=1), 1.0))
 
 
 def chance_error(trusted: RankedScores, *, seed: int, resamples: int = 200, confidence: float = 0.95) -> float:
-    """The calibration error that perfect scores stay below with this confidence, on as many rows.
+    """Return the calibration error that perfect scores stay below with this confidence, on as many rows.
 
     Labels are drawn from the scores themselves: few rows have an error though the scores are right (Broecker and
     Smith, "Increasing the reliability of reliability diagrams", 2007).

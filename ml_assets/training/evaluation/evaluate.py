@@ -102,15 +102,15 @@ def read_interval(metrics: pl.DataFrame, subject: str, metric: str) -> Interval:
     Raises:
         ValueError: the frame holds not exactly one such row.
     """
-    found = metrics.filter(pl.col("subject") == subject, pl.col("metric") == metric)
-    if found.height != 1:
-        raise ValueError(f"{found.height} rows for {metric} of {subject} in the evaluation, there must be one")
-    row = found.row(0, named=True)
+    matches = metrics.filter(pl.col("subject") == subject, pl.col("metric") == metric)
+    if matches.height != 1:
+        raise ValueError(f"{matches.height} rows for {metric} of {subject} in the evaluation, there must be one")
+    row = matches.row(0, named=True)
     return Interval(row["value"], row["low"], row["high"], row["confidence"], row["resamples"])
 
 
 def time_blocks(time: pl.Series, block: str | None) -> np.ndarray | None:
-    """Each row's block of prediction time, counted from 1970 (UTC), int64; None without blocks."""
+    """Return each row's block of prediction time, counted from 1970 (UTC), int64; None without blocks."""
     if block is None:
         return None
     length = parse_duration(block).total_seconds() * 1_000_000

@@ -9,7 +9,7 @@ from ml_assets.training.tasks import find_task
 
 
 def explain(model: TrainedModel, frame: pl.DataFrame, *, rows: int = 2_000, seed: int = 0) -> pl.DataFrame:
-    """How far each feature moves the score, as a mean over a seeded sample of rows.
+    """Return how far each feature moves the score, as a mean over a seeded sample of rows.
 
     Of boosted trees it is the mean absolute SHAP value, computed exactly by the library (of several classes, their
     mean). Source: Lundberg et al., "From local explanations to global understanding with explainable AI for trees",
@@ -21,12 +21,12 @@ def explain(model: TrainedModel, frame: pl.DataFrame, *, rows: int = 2_000, seed
         important first, ties by name.
     """
     matrix = model.encoding.encode(sample_rows(frame, rows, seed))
-    found = model.model_kind.contributions(model.estimator, model.encoding, matrix)
-    if found is None:
+    shap = model.model_kind.contributions(model.estimator, model.encoding, matrix)
+    if shap is None:
         importance = _changes(model, matrix, seed)
     else:
-        over = tuple(range(found.ndim - 1))
-        importance = np.abs(found[..., :-1]).mean(axis=over, dtype=np.float64)
+        over = tuple(range(shap.ndim - 1))
+        importance = np.abs(shap[..., :-1]).mean(axis=over, dtype=np.float64)
     total = importance.sum()
     return pl.DataFrame(
         {
@@ -38,7 +38,7 @@ def explain(model: TrainedModel, frame: pl.DataFrame, *, rows: int = 2_000, seed
 
 
 def importance_unit(model: TrainedModel) -> str:
-    """What ``explain`` measures, for an axis."""
+    """Return what ``explain`` measures, for an axis."""
     if not model.model_kind.has_contributions:
         return "mean |change of the score| when shuffled"
     return f"mean |SHAP value|, {find_task(model.task).importance_unit}"
@@ -52,10 +52,10 @@ def contributions(model: TrainedModel, frame: pl.DataFrame) -> np.ndarray:
     Raises:
         ValueError: the model is of another kind.
     """
-    found = model.model_kind.contributions(model.estimator, model.encoding, model.encoding.encode(frame))
-    if found is None:
+    shap = model.model_kind.contributions(model.estimator, model.encoding, model.encoding.encode(frame))
+    if shap is None:
         raise ValueError(f"a model of kind {model.kind} has no SHAP values: see explain")
-    return found
+    return shap
 
 
 def _changes(model: TrainedModel, matrix: np.ndarray, seed: int) -> np.ndarray:

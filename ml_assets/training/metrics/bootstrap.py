@@ -34,12 +34,12 @@ class Bootstrap:
     metrics: Mapping[str, Metric]
 
     def interval(self, subject: str, metric: str, confidence: float) -> Interval:
-        """Interval of one subject's metric."""
+        """Return the interval of one subject's metric."""
         key = (subject, metric)
         return _percentiles(self.estimates[key], self.samples[key], confidence, f"{metric} of {subject}")
 
     def improvement(self, subject: str, over: str, metric: str, confidence: float) -> Interval:
-        """Paired difference ``subject - over``, turned so that positive means that ``subject`` is better.
+        """Return the paired difference ``subject - over``, turned so that positive means that ``subject`` is better.
 
         Both are measured on the same resamples, so what makes a resample easy or hard cancels out.
         """

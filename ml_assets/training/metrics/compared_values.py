@@ -20,11 +20,11 @@ class ComparedValues:
     value: np.ndarray
 
     def labels(self) -> np.ndarray:
-        """The known numbers."""
+        """Return the known numbers."""
         return self.label
 
     def weigh(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """The named metrics under each of b row weightings.
+        """Return the named metrics under each of b row weightings.
 
         - mae: mean absolute error, in the label's unit.
         - rmse: root of the mean squared error, in the label's unit.

@@ -29,11 +29,11 @@ class RankedClasses:
     trust: RankedScores
 
     def labels(self) -> np.ndarray:
-        """The known classes in row order."""
+        """Return the known classes in row order."""
         return self.label
 
     def weigh(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """The named metrics under each of b row weightings.
+        """Return the named metrics under each of b row weightings.
 
         - log_loss: natural logarithm of the known class's probability, clipped by the float64 machine epsilon
           as scikit-learn does.

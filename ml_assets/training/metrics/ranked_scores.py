@@ -29,13 +29,13 @@ class RankedScores:
     threshold: float
 
     def labels(self) -> np.ndarray:
-        """The labels in the row order given to ``rank_scores``."""
+        """Return the labels in the row order given to ``rank_scores``."""
         label = np.empty_like(self.label)
         label[self.order] = self.label
         return label
 
     def weigh(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """The named metrics under each of b row weightings.
+        """Return the named metrics under each of b row weightings.
 
         - roc_auc: probability that a positive scores above a negative, ties count half (Mann-Whitney).
         - average_precision: precision at each distinct score, weighted by the recall it adds (no interpolation).
@@ -97,8 +97,8 @@ def _rank_metrics(ranked: RankedScores, weights: np.ndarray, names: Sequence[str
         wins = np.einsum("bg,bg->b", positive, negative_below - negative / 2)
         results["roc_auc"] = wins / (positives * (total - positives))[:, 0]
     if "average_precision" in names:
-        found, taken = positives - positive_below + positive, total - below + weights
-        precision = np.divide(found, taken, out=np.zeros_like(taken), where=taken > 0)
+        hits, called = positives - positive_below + positive, total - below + weights
+        precision = np.divide(hits, called, out=np.zeros_like(called), where=called > 0)
         results["average_precision"] = np.einsum("bg,bg->b", positive, precision) / positives[:, 0]
     if "calibration_error" in names:
         scores = ranked.score[ranked.starts]

@@ -63,7 +63,7 @@ def plot_residuals(label: np.ndarray, value: np.ndarray, ends: tuple[np.ndarray,
 
 
 def _around(residual: np.ndarray, ends: tuple[np.ndarray, np.ndarray] | None, value: np.ndarray) -> tuple[float, float]:
-    """A window that a few far rows do not stretch."""
+    """Return a window that a few far rows do not stretch."""
     low, high = np.quantile(residual, [0.005, 0.995])
     if ends is not None:
         low, high = min(low, (ends[0] - value).min()), max(high, (ends[1] - value).max())

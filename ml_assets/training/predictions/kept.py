@@ -1,4 +1,4 @@
-"""Predictions that stand: a record of what was said, whatever becomes known of their features later."""
+"""Predictions that stand: a record of what was predicted, whatever becomes known of their features later."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,12 @@ CORRECTED = "features_corrected"
 
 
 def hash_features(rows: pl.DataFrame, features: Sequence[str]) -> pl.Series:
-    """A hash of each row's features, Int64, as ``FEATURES_HASH``."""
+    """Return a hash of each row's features, Int64, as ``FEATURES_HASH``."""
     return pl.Series(FEATURES_HASH, hash_rows(rows.select(features)).view(np.int64))
 
 
 def keep_made(fresh: pl.DataFrame, made: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:
-    """What was predicted before stays for each row that still is there; the other rows are those of ``fresh``.
+    """Keep what was predicted before for each row that still is there; the other rows are those of ``fresh``.
 
     Args:
         fresh: scored rows with ``FEATURES_HASH``, of the features as they are known now.
@@ -35,14 +35,14 @@ def keep_made(fresh: pl.DataFrame, made: pl.DataFrame, on: Sequence[str]) -> pl.
     kept = [name for name in fresh.columns if name in made.columns and name not in on]
     before = made.unique(on, keep="first").select(*on, *(pl.col(name).alias(_made(name)) for name in kept), _FOUND)
     joined = fresh.join(before, on=list(on), how="left", nulls_equal=True, maintain_order="left")
-    found = pl.col(_FOUND_NAME).is_not_null()
+    was_made = pl.col(_FOUND_NAME).is_not_null()
     hashed = pl.col(_made(FEATURES_HASH)) if FEATURES_HASH in kept else pl.lit(None, pl.Int64)
     return joined.select(
         *(
-            pl.when(found).then(pl.col(_made(name))).otherwise(pl.col(name)).alias(name) if name in kept else name
+            pl.when(was_made).then(pl.col(_made(name))).otherwise(pl.col(name)).alias(name) if name in kept else name
             for name in fresh.columns
         ),
-        pl.when(found).then(hashed != pl.col(FEATURES_HASH)).otherwise(pl.lit(False)).alias(CORRECTED),
+        pl.when(was_made).then(hashed != pl.col(FEATURES_HASH)).otherwise(pl.lit(False)).alias(CORRECTED),
     )
 
 

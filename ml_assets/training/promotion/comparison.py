@@ -72,8 +72,8 @@ def compare_with_champion(
     Args:
         reference: holdout rows as ``scored`` by the challenger, with features, label and prediction time. A class
             that one of the two has never seen counts with probability 0 in its scores.
-        scored_before: what the champion has said of these rows, row for row, as ``scored`` has it; by default it is
-            asked now.
+        scored_before: what the champion has predicted for these rows, row for row, as ``scored`` has it; by default it
+            scores them now.
     """
     from ml_assets.training.evaluation.evaluate import time_blocks
     from ml_assets.training.fit import predict

@@ -65,9 +65,9 @@ def decide_promotion(
         by_rule[COMPARABLE] = [_comparable(over_champion)]
     elif over_champion is not None:
         by_rule[CHAMPION] = [_champion(over_champion, promotion, compared_on)]
-    by_rule |= {rule: list(found) for rule, found in (serving or {}).items()}
-    broken = next((rule for rule, found in by_rule.items() if not all(item.passed for item in found)), None)
-    evidence = tuple(item for found in by_rule.values() for item in found)
+    by_rule |= {rule: list(items) for rule, items in (serving or {}).items()}
+    broken = next((rule for rule, items in by_rule.items() if not all(item.passed for item in items)), None)
+    evidence = tuple(item for items in by_rule.values() for item in items)
     return PromotionDecision(
         model=model,
         challenger=challenger,
@@ -100,13 +100,14 @@ def _baseline(difference: Interval, metric: str) -> PromotionEvidence:
     )
 
 
-def _comparable(found: Incomparable) -> PromotionEvidence:
+def _comparable(incomparable: Incomparable) -> PromotionEvidence:
+    accepted = "accepted by promotion.accept_over" if incomparable.accepted else "not accepted"
     return PromotionEvidence(
         name=COMPARABLE,
-        observed=float(found.accepted),
+        observed=float(incomparable.accepted),
         threshold=1.0,
-        passed=found.accepted,
-        source=f"{found.why}; {'accepted by promotion.accept_over' if found.accepted else 'not accepted'}",
+        passed=incomparable.accepted,
+        source=f"{incomparable.why}; {accepted}",
     )
 
 

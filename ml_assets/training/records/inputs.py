@@ -25,7 +25,7 @@ class ModelInputs(BaseModel):
 
     @classmethod
     def read(cls, directory: Path) -> Self | None:
-        """What lies beside a model; None for a version registered without it."""
+        """Return what lies beside a model; None for a version registered without it."""
         path = directory / INPUTS_FILE
         return cls.model_validate_json(path.read_text()) if path.is_file() else None
 
@@ -51,15 +51,15 @@ class ModelInputs(BaseModel):
         return [f"{what} was {before} and is {now}" for what, (before, now) in pairs.items() if before != now]
 
     def changes_since(self, others: "ModelInputs") -> list[str]:
-        """What differs from a version with ``others``, a line for each kind of change; empty if nothing does."""
+        """Return what differs from a version with ``others``, a line for each kind of change; empty if nothing does."""
         before, now = others.features, self.features
         changes = {
             "no longer declared": [name for name in before if name not in now],
             "new": [name for name in now if name not in before],
             "declared otherwise": [name for name in now if name in before and before[name] != now[name]],
         }
-        told = [f"features {', '.join(names)} are {what}" for what, names in changes.items() if names]
-        return [*self.apart_from(others), *told]
+        lines = [f"features {', '.join(names)} are {what}" for what, names in changes.items() if names]
+        return [*self.apart_from(others), *lines]
 
 
 def feature_meanings(views: Iterable[FeatureViewSpec]) -> dict[str, str]:
@@ -68,7 +68,7 @@ def feature_meanings(views: Iterable[FeatureViewSpec]) -> dict[str, str]:
 
 
 def _meanings(view: FeatureViewSpec) -> dict[str, str]:
-    """The view's name is no part of what a feature means."""
+    """Return what each feature of a view means; the view's name is no part of it."""
     stored = {name: _stored_meaning(view, name) for name in stored_features(view)}
     return stored | {name: f"request {text}" for name, text in view.request.items()}
 

@@ -1,4 +1,4 @@
-"""A few rows and what a model said about them when it was registered: whoever loads it can see that it still does."""
+"""A few rows and what a model predicted for them when it was registered, so that whoever loads it can compare."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ class KnownAnswers(BaseModel):
 
     @classmethod
     def read(cls, directory: Path) -> Self | None:
-        """What lies beside a model; None for a model registered without it."""
+        """Return what lies beside a model; None for a model registered without it."""
         path = directory / KNOWN_FILE
         return cls.model_validate_json(path.read_text()) if path.is_file() else None
 
@@ -36,35 +36,35 @@ class KnownAnswers(BaseModel):
         (directory / KNOWN_FILE).write_text(self.model_dump_json(indent=1))
 
     def require(self, scores: np.ndarray | Sequence, *, within: float) -> None:
-        """Compare what is said now.
+        """Compare with the scores that are given now.
 
         Args:
             scores: shape (rows,) or (rows, classes).
-            within: how far, absolutely and relatively, a score may be from the known one.
+            within: how far, absolutely and relatively, a score may be from the known score.
 
         Raises:
             ValueError: one is further away, or no number.
         """
-        found, known = np.asarray(scores, dtype=np.float64), np.asarray(self.scores, dtype=np.float64)
-        if found.shape != known.shape:
-            raise ValueError(f"its input example is answered with scores of shape {found.shape}, not {known.shape}")
-        wrong = ~np.isclose(found, known, rtol=within, atol=within)
+        given, known = np.asarray(scores, dtype=np.float64), np.asarray(self.scores, dtype=np.float64)
+        if given.shape != known.shape:
+            raise ValueError(f"its input example is answered with scores of shape {given.shape}, not {known.shape}")
+        wrong = ~np.isclose(given, known, rtol=within, atol=within)
         if wrong.any():
             at = np.argwhere(wrong)[0]
             raise ValueError(
-                f"row {at[0]} of its input example is answered with {found[tuple(at)]}, "
+                f"row {at[0]} of its input example is answered with {given[tuple(at)]}, "
                 f"and was with {known[tuple(at)]} when it was registered"
             )
 
 
 def plain_rows(frame: pl.DataFrame, encoding: Encoding) -> list[dict[str, Any]]:
-    """Rows with every feature as JSON knows it: numbers, booleans, text, null."""
+    """Return rows with every feature as JSON knows it: numbers, booleans, text, null."""
     columns = [_plain(pl.col(feature.name), frame.schema[feature.name]) for feature in encoding.features]
     return frame.select(columns).to_dicts()
 
 
 def as_frame(rows: Sequence[Mapping[str, Any]], encoding: Encoding) -> pl.DataFrame:
-    """The rows as a frame that a model can be asked with."""
+    """Return the rows as a frame that a model can score."""
     types = {"number": None, "boolean": pl.Boolean(), "category": pl.String()}
     columns = [
         pl.Series(feature.name, [row[feature.name] for row in rows], dtype=types[feature.kind], strict=False)

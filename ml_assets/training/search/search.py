@@ -28,7 +28,7 @@ _PRUNE_AFTER = 20  # rounds every trial may run: a small learning rate starts sl
 
 
 class TunedParameters(BaseModel):
-    """What a search found."""
+    """The outcome of a search."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -127,7 +127,7 @@ def search_history(storage: str, study: str) -> pl.DataFrame:
 
 
 def _fingerprint(request: FitRequest, rows: tuple, search: SearchSpec) -> str:
-    """The number of trials is left out: asking for more goes on with the same study."""
+    """Return the digest of a study, without the number of trials: more of them go on with the same study."""
     declared = {
         "encoding": request.encoding.model_dump(),
         "search": search.model_dump(exclude={"trials"}),

@@ -26,8 +26,8 @@ def estimate_chunks(
     with _seeded(seed):
         estimator.fit(reference.to_pandas())
         if analysis[CHUNK].n_unique() == 1:
-            one = _long(estimator.estimate(analysis.to_pandas()).filter(period="analysis").to_df(), metrics)
-            return pl.concat([one, one.with_columns(pl.lit(None, pl.Int64).alias(CHUNK))])
+            single = _long(estimator.estimate(analysis.to_pandas()).filter(period="analysis").to_df(), metrics)
+            return pl.concat([single, single.with_columns(pl.lit(None, pl.Int64).alias(CHUNK))])
         by_chunk = estimator.estimate(analysis.to_pandas()).filter(period="analysis").to_df()
         together = analysis.with_columns(pl.lit(0, pl.Int64).alias(CHUNK))
         over_all = estimator.estimate(together.to_pandas()).filter(period="analysis").to_df()
