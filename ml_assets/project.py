@@ -72,10 +72,10 @@ def _load(within: Path, settings: Settings, left_out: Mapping[str, str]) -> dg.D
     from ml_assets.automation.sensors.build import build_sensors
     from ml_assets.components.project.coherence import check_coherence
     from ml_assets.components.project.tree import ProjectTree
-    from ml_assets.requirements import check_requirements
     from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource, RegistryResource, StudiesResource
+    from ml_assets.training.kinds.base import check_installed_kinds
 
-    check_requirements()
+    check_installed_kinds()
     home = Home.of(settings)
     # The folder alone: load_from_defs_folder would also import every library that offers components, dagster-dbt
     # among them, which takes longer than all the rest.

@@ -8,14 +8,6 @@ class WrongVersion(RuntimeError):
     """An installed library must not be used with this platform."""
 
 
-def check_requirements() -> None:
-    """Raise WrongVersion if a model kind's library is absent or would give wrong results."""
-    from ml_assets.training.kinds.base import MODEL_KINDS
-
-    for name in MODEL_KINDS.names():
-        MODEL_KINDS.get(name).check_installed()
-
-
 def require_version(library: str, packages: Sequence[str], at_least: tuple[int, int], reason: str) -> None:
     """Raise WrongVersion unless one of the packages of a library is installed, and none is older than ``at_least``.
 

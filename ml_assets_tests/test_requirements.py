@@ -1,7 +1,8 @@
 import pytest
 
 from ml_assets import requirements
-from ml_assets.requirements import WrongVersion, check_requirements
+from ml_assets.requirements import WrongVersion
+from ml_assets.training.kinds.base import check_installed_kinds
 
 
 def install(monkeypatch, **versions):
@@ -9,7 +10,7 @@ def install(monkeypatch, **versions):
 
 
 def test_the_installed_set_is_right():
-    check_requirements()
+    check_installed_kinds()
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ def test_the_installed_set_is_right():
 )
 def test_a_new_enough_xgboost_of_either_name_is_right(monkeypatch, versions):
     install(monkeypatch, **versions)
-    check_requirements()
+    check_installed_kinds()
 
 
 @pytest.mark.parametrize(
@@ -39,4 +40,4 @@ def test_a_new_enough_xgboost_of_either_name_is_right(monkeypatch, versions):
 def test_an_old_or_absent_xgboost_is_one_clear_error(monkeypatch, versions, found):
     install(monkeypatch, **versions)
     with pytest.raises(WrongVersion, match=rf"needs XGBoost 3\.2 or newer, found {found}: .*Run `make install`"):
-        check_requirements()
+        check_installed_kinds()

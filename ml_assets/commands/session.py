@@ -15,7 +15,6 @@ from ml_assets.code_version import DeclaringProject, current_project
 from ml_assets.commands.exits import print_errors
 from ml_assets.environment import hand_down
 from ml_assets.home import Home
-from ml_assets.requirements import check_requirements
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -58,7 +57,9 @@ class Session:
 
     def open_home(self) -> Home:
         """Return the home as it is, for what only reads: nothing is made."""
-        check_requirements()
+        from ml_assets.training.kinds.base import check_installed_kinds
+
+        check_installed_kinds()
         home = Home.of(self.settings, None if self.settings.home else self.project.folder)
         self._enter(home)
         return home

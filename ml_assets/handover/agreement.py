@@ -1,4 +1,4 @@
-"""Whether a package says what the model says, asked before it is handed over."""
+"""The check that a package scores as its model does, made before it is handed over."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 
 
 class Disagreement(ValueError):
-    """A package that answers otherwise than its model."""
+    """A package that scores otherwise than its model."""
 
 
 def check_answers(model: TrainedModel, rows: pl.DataFrame, folder: Path) -> float:
@@ -35,28 +35,28 @@ def check_answers(model: TrainedModel, rows: pl.DataFrame, folder: Path) -> floa
         The largest difference of a score.
 
     Raises:
-        Disagreement: it fails, or says something else.
+        Disagreement: it fails, or scores otherwise.
     """
     rows = rows.select(model.features)
-    told = _ask(rows, folder)
+    answers = _run_score_script(rows, folder)
     expected = score_columns(model, np.zeros((1, len(model.classes or ())) if model.classes else 1))
-    if told.height != rows.height or told.columns != [column.name for column in expected]:
-        raise Disagreement(f"it answers {told.height} rows of {told.columns} to {rows.height} rows")
+    if answers.height != rows.height or answers.columns != [column.name for column in expected]:
+        raise Disagreement(f"it answers {answers.height} rows of {answers.columns} to {rows.height} rows")
     own = model.raw_scores(model.encoding.encode(rows))
-    given = find_task(model.task).read_scores(told, model.classes)
+    given = find_task(model.task).read_scores(answers, model.classes)
     largest = compare_scores(model, own, given)
     for column in score_columns(model, given):
-        if not _equal(told[column.name], column):
+        if not _equal(answers[column.name], column):
             raise Disagreement(f"its {column.name} does not follow from its scores")
     return largest
 
 
 def compare_scores(model: TrainedModel, own: np.ndarray, given: np.ndarray) -> float:
-    """The largest difference between the calibrated scores of ``own`` and ``given``.
+    """Return the largest difference between the calibrated scores of ``own`` and ``given``.
 
     Args:
-        own: what the model says before calibration, shape (rows,) or (rows, classes).
-        given: what another says after it.
+        own: the model's scores before calibration, shape (rows,) or (rows, classes).
+        given: another's scores after it.
 
     Raises:
         Disagreement: a score lies outside of what the tolerance allows.
@@ -99,7 +99,7 @@ def _calibrated_ends(calibration: Calibration, low: np.ndarray, high: np.ndarray
     return np.nan_to_num(least, nan=0.0), np.nan_to_num(most, nan=1.0)
 
 
-def _ask(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
+def _run_score_script(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as answers:
         rows.write_ndjson(given)
         given.seek(0)
@@ -118,7 +118,7 @@ def _ask(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
         return pl.read_ndjson(answers.read(), infer_schema_length=None)
 
 
-def _equal(told: pl.Series, follows: pl.Series) -> bool:
+def _equal(answers: pl.Series, follows: pl.Series) -> bool:
     if follows.name == PREDICTION and not follows.dtype.is_float():
-        return told.cast(follows.dtype).equals(follows)
-    return bool(np.allclose(told.to_numpy(), follows.to_numpy(), rtol=_ROUNDING, atol=_ROUNDING))
+        return answers.cast(follows.dtype).equals(follows)
+    return bool(np.allclose(answers.to_numpy(), follows.to_numpy(), rtol=_ROUNDING, atol=_ROUNDING))

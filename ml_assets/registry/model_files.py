@@ -42,7 +42,7 @@ def write_model_files(
         probabilities=find_task(model.task).calibratable,
         mlflow_model=mlflow.models.Model(model_id=model_id, run_id=run_id),
         signature=_signature(model),
-        input_example=pd.DataFrame(encoded, columns=model.columns),
+        input_example=pd.DataFrame(encoded, columns=pd.Index(model.columns)),
     )
     save_record(model, directory)
     known_answers(model, example.head(_EXAMPLE_ROWS)).write(directory)
@@ -53,14 +53,14 @@ def write_model_files(
 def known_answers(model: TrainedModel, rows: pl.DataFrame) -> KnownAnswers:
     """Rows with the model's features, and what it says about them."""
     plain = plain_rows(rows, model.encoding)
-    return KnownAnswers(rows=plain, scores=predict(model, as_frame(plain, model.encoding)).tolist())
+    return KnownAnswers(rows=tuple(plain), scores=predict(model, as_frame(plain, model.encoding)).tolist())
 
 
 def _signature(model: TrainedModel) -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-    inputs = [ColSpec(DataType.float, name, required=False) for name in model.columns]
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.float, name, required=False) for name in model.columns]
     if model.classes:
         outputs = Schema([TensorSpec(np.dtype(np.float64), (-1, len(model.classes)), "probabilities")])
     else:

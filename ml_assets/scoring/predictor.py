@@ -65,7 +65,7 @@ class Predictor:
             raise InvalidRows(f"contributions: models of kind {self.model.kind} have none; leave them out")
         if found.ndim == 2:
             return [self._contribution(row) for row in found.tolist()]
-        classes = self.model.classes
+        classes = self.model.classes or ()
         return [
             {name: self._contribution(own) for name, own in zip(classes, row, strict=True)} for row in found.tolist()
         ]

@@ -139,7 +139,7 @@ def infinite_features(matrix: np.ndarray, features: Sequence[Feature]) -> list[s
     infinite = np.isinf(matrix)
     if not np.count_nonzero(infinite):
         return []
-    return [feature.name for feature, bad in zip(features, infinite.any(axis=0), strict=True) if bad]
+    return [feature.name for at, feature in enumerate(features) if infinite[:, at].any()]
 
 
 def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:

@@ -48,7 +48,7 @@ def values_over(
     facts = with_entity(kept, _known(kept, table, as_of)).filter(pl.col(ENTITY).is_not_null())
     keys = facts.group_by(ENTITY).agg(pl.col(kept.entity).first()).sort(ENTITY)
     if kept.look_back is not None:
-        facts = facts.filter(pl.col(kept.known_at) > since - kept.look_back)
+        facts = facts.filter(pl.col(kept.known_at_column) > since - kept.look_back)
     starts = keys.select(ENTITY, pl.lit(begin, pl.Int64).alias(SINCE))
     parts = list(build_moments(kept, facts, starts, None if kept.known_at is None else end))
     if not parts:

@@ -122,7 +122,7 @@ def _refuse_other_types(view: FeatureViewSpec, schema: pl.Schema, before: Sequen
 
 
 def _typed(view: FeatureViewSpec, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows in Feast's types; raises NotForFeast."""
+    """Cast the rows to Feast's types; raises NotForFeast."""
     wanted = {name: _COLUMN_TYPES.get(type(dtype)) for name, dtype in rows.schema.items() if name != EVENT_TIME}
     strange = [f"{name} ({rows.schema[name]})" for name, dtype in wanted.items() if dtype is None]
     if strange:
@@ -130,4 +130,4 @@ def _typed(view: FeatureViewSpec, rows: pl.DataFrame) -> pl.DataFrame:
     keys = [f"{key} ({rows.schema[key]})" for key in key_columns(view) if wanted[key] not in _KEY_TYPES]
     if keys:
         raise NotForFeast(f"{', '.join(keys)}: a Feast key is an integer or text, so cast it in the table")
-    return rows.cast(wanted)
+    return rows.cast({name: dtype for name, dtype in wanted.items() if dtype is not None})

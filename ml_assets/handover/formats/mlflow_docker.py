@@ -74,7 +74,7 @@ def _check(candidate: HandoverCandidate, copied: Path) -> float:
     encoded = model.encoding.encode(candidate.rows)
     own = model.raw_scores(encoded)
     loaded = import_mlflow().pyfunc.load_model(str(copied))
-    given = np.asarray(loaded.predict(pd.DataFrame(encoded, columns=model.columns)), dtype=np.float64)
+    given = np.asarray(loaded.predict(pd.DataFrame(encoded, columns=pd.Index(model.columns))), dtype=np.float64)
     if given.ndim == 2 and own.ndim == 1 and find_task(model.task).has_positive:
         given = given[:, -1]  # scikit-learn gives both classes
     given = given.reshape(own.shape)

@@ -254,6 +254,12 @@ def find_kind(declared: str) -> ModelKind:
     raise ValueError(_unknown(declared))
 
 
+def check_installed_kinds() -> None:
+    """Raise `ml_assets.requirements.WrongVersion` if a kind's library is absent or would give wrong results."""
+    for name in MODEL_KINDS.names():
+        MODEL_KINDS.get(name).check_installed()
+
+
 @cache
 def _instance(kind: type[ModelKind], declared: str) -> ModelKind:
     if not kind.accepts(declared):

@@ -186,7 +186,7 @@ def _measuring(request: FitRequest) -> Any:
     dtype = np.int64 if task.learned_as == MULTICLASS else np.float64
 
     def measured(score: np.ndarray, data: "lgb.Dataset") -> tuple[str, float, bool]:
-        scores = task.pair(data.get_label().astype(dtype), score)
+        scores = task.pair(np.asarray(data.get_label(), dtype=dtype), score)
         return request.metric, measure(scores, [request.metric])[request.metric], True
 
     return measured

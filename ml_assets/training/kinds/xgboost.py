@@ -106,6 +106,7 @@ class XGBoostKind(ModelKind):
     ) -> FitResult:
         """Boost trees until the metric on the validation rows stops improving."""
         import xgboost as xgb
+        from xgboost.callback import EarlyStopping
 
         metric, training = _METRICS[request.learned_as][request.metric], request.training
         fixed = {
@@ -118,7 +119,7 @@ class XGBoostKind(ModelKind):
         }
         if training.threads:
             fixed["nthread"] = training.threads
-        stop = xgb.callback.EarlyStopping(
+        stop = EarlyStopping(
             rounds=training.early_stopping_rounds,
             metric_name=metric,
             data_name=_VALIDATION,
@@ -218,9 +219,9 @@ def _objective(request: FitRequest) -> dict[str, Any]:
 
 
 def _reporting(on_round: OnRound) -> Any:
-    import xgboost as xgb
+    from xgboost.callback import TrainingCallback
 
-    class Reporting(xgb.callback.TrainingCallback):
+    class Reporting(TrainingCallback):
         def after_iteration(self, model: Any, epoch: int, evals_log: dict) -> bool:  # noqa: ARG002
             ((values,),) = (metrics.values() for metrics in evals_log.values())
             on_round(epoch + 1, values[-1])

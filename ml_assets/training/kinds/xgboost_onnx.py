@@ -1,4 +1,4 @@
-"""XGBoost's trees as an ONNX model: what a row or a few are answered by, and the form in which a model is handed over.
+"""XGBoost's trees as an ONNX model, for the server's few rows and for hand-over.
 
 A call of the library costs hundreds of microseconds before it looks at the first tree; ONNX Runtime takes a tenth of
 it. The rules are those of XGBoost's model format (https://xgboost.readthedocs.io, "Introduction to Model IO"): left
@@ -8,13 +8,16 @@ no value, all in float32.
 ONNX's trees compare with one number at a time. A set of categories is therefore a chain of nodes, one a category, that
 all lead to the same child; ONNX Runtime knows such chains, which converters of other libraries write too, and puts
 them together again.
+
+onnxmltools 1.16 is not used: it fails on boolean features, and where these are declared as numbers its values differ
+from the library's by more than the last bit of a float32, and it gives labels and probabilities instead of scores.
 """
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
@@ -62,7 +65,10 @@ def open_booster(booster: "xgb.Booster") -> FewRowsScorer:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     # A thread that waits by spinning takes the processor from the one that answers the next request.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    run = onnxruntime.InferenceSession(read.write("Identity"), options, providers=["CPUExecutionProvider"]).run
+    # Typed as ONNX Runtime does not: the graph has one output, which is an array.
+    run: Callable[[list[str], dict[str, np.ndarray]], list[np.ndarray]] = cast(
+        "Any", onnxruntime.InferenceSession(read.write("Identity"), options, providers=["CPUExecutionProvider"])
+    ).run
     names = [OUTPUT]
     if read.objective == _SOFTMAX:
         return lambda matrix: [_softmax(row) for row in run(names, {INPUT: matrix})[0].tolist()]
@@ -80,12 +86,12 @@ def _softmax(margins: list[float]) -> list[float]:
     highest = max(margins)
     raised = [float(np.float32(math.exp(float(np.float32(margin - highest))))) for margin in margins]
     total = float(np.float32(sum(raised)))
-    return [float(np.float32(one / total)) for one in raised]
+    return [float(np.float32(value / total)) for value in raised]
 
 
 @dataclass(frozen=True)
 class _Booster:
-    """What a booster's JSON says.
+    """The content of a booster's JSON.
 
     Attributes:
         trees: each with the number of the target that its leaves are added to.
@@ -117,7 +123,7 @@ class _Booster:
         return cls(objective, int(parameters["num_feature"]), placed, base)
 
     def write(self, transform: str) -> bytes:
-        """ONNX with this operator behind the margins."""
+        """Return ONNX with this operator behind the margins."""
         written = _Trees()
         # As trees of a single leaf, in front: the library begins with the base, and the order decides the last bits.
         for target, value in enumerate(self.base):
@@ -135,14 +141,14 @@ class _Trees:
         self.attributes: dict[str, list] = {}
 
     def add_constant(self, value: float, target: int) -> None:
-        """A tree that always says the same."""
+        """Add a tree of one leaf."""
         self._leaf(0, value, target)
         self._tree += 1
 
     def add(self, tree: Mapping[str, Any], target: int) -> None:
-        """A tree of the library's format."""
-        found = zip(tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"], strict=True)
-        sets = {node: tree["categories"][begin : begin + size] for node, begin, size in found}
+        """Add a tree of the library's format."""
+        stored = zip(tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"], strict=True)
+        sets = {node: tree["categories"][begin : begin + size] for node, begin, size in stored}
         free = len(tree["left_children"])
         for node, left in enumerate(tree["left_children"]):
             right, condition = tree["right_children"][node], tree["split_conditions"][node]
@@ -179,9 +185,10 @@ class _Trees:
 def _model(trees: _Trees, features: int, targets: int, transform: str) -> bytes:
     from onnx import TensorProto, helper
 
+    attributes: dict[str, Any] = trees.attributes
     steps = [
         helper.make_node(
-            "TreeEnsembleRegressor", [INPUT], ["margins"], domain="ai.onnx.ml", n_targets=targets, **trees.attributes
+            "TreeEnsembleRegressor", [INPUT], ["margins"], domain="ai.onnx.ml", n_targets=targets, **attributes
         ),
         # An operator of its own: what the trees' own transform does to a single target differs between runtimes.
         helper.make_node(transform, ["margins"], [OUTPUT]),
