@@ -28,7 +28,7 @@ READY = (
 INPUTS_READY = AC.all_deps_match(READY).with_label("every input is ready")
 
 # A tick reads what was updated when it begins and what is running a moment later. What ends in between would seem
-# at rest and not updated, so an asset that ran at the last tick or was asked for then is looked at a tick later.
+# at rest and not updated, so an asset that ran at the last tick or was requested then is looked at a tick later.
 _JUST_ENDED = (~AC.in_progress()).newly_true() & ~AC.initial_evaluation()
 AT_REST = (~AC.in_progress() & ~_JUST_ENDED & ~AC.newly_requested()).with_label("at rest since the last tick")
 

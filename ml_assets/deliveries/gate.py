@@ -33,7 +33,7 @@ class JudgedDeliveries:
     """Deliveries of some drops, judged.
 
     Attributes:
-        drops: those that were asked for.
+        drops: the requested ones.
         gates: every drop that was judged, those that waited for one of these among them, in order.
         measured: drop -> its checks.
         in_use: drops that had rows in use before.

@@ -83,7 +83,7 @@ def _as_trained(
     if why := champion.encoding.misfits(rows.schema):
         return reference, why
     kept = reference.drop([name for name in champion.features if name not in keys], strict=False)
-    # Rows that cannot be told apart by their keys are in neither side.
+    # Rows that share a key with another are in neither side.
     own_rows = rows.unique(keys, keep="none")
     return kept.join(own_rows, on=keys, how="inner", nulls_equal=True, maintain_order="left"), []
 
@@ -91,7 +91,7 @@ def _as_trained(
 def _scored_before(
     lake: Lake, model: ModelContext, reference: pl.DataFrame, champion: "TrainedModel", version: str
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What a version has said before, in its own holdout or as the champion, of rows of the holdout; and these rows."""
+    """Scores that a version has given before, in its own holdout or as the champion, to rows of the holdout."""
     from ml_assets.training.tasks.columns import SCORE, probability_column
 
     keys = [*model.spec.spine.key, model.spine.time]

@@ -162,8 +162,8 @@ class ModelContext:
         """Why features of views that are not as declared cannot be had for some drops, a line for each view."""
         columns = ColumnsInUse(lake, self.contracts, drops)
         recorded = [view for view in self.views if isinstance(view, RecordedView)]
-        found = [(view, features_without_columns(view, self.spine, columns)) for view in recorded]
-        return [f"features {', '.join(names)} of view {view.name}: {why}" for view, (names, why) in found if names]
+        lacking = [(view, features_without_columns(view, self.spine, columns)) for view in recorded]
+        return [f"features {', '.join(names)} of view {view.name}: {why}" for view, (names, why) in lacking if names]
 
     def spine_rows(self, lake: Lake, drops: list[str], before: datetime | None = None) -> pl.DataFrame:
         """Spine rows of some drops, numbered by ROW: the columns that the model's rows carry, and those that its views
@@ -196,8 +196,8 @@ class ModelContext:
 
     def drops(self, lake: Lake) -> list[str]:
         """The drops that the spine's table holds, in order."""
-        found = lake.scan(self.spine.table).select(pl.col(self.spine.partition).unique()).collect()
-        return sorted(found.to_series())
+        drops = lake.scan(self.spine.table).select(pl.col(self.spine.partition).unique()).collect()
+        return sorted(drops.to_series())
 
     def moment(self, lake: Lake, as_of: Moment) -> datetime:
         """The moment a training looks from."""

@@ -84,12 +84,12 @@ def _measure(lake: Lake, model: ModelContext, drop: str, before: pl.DataFrame) -
 
 
 def _earlier_rows(lake: Lake, model: ModelContext, drop: str, version: str) -> pl.DataFrame | None:
-    """What the same version said about the drops before, with the labels known when this drop ended."""
+    """Predictions of the same version for the drops before, with the labels known when this drop ended."""
     by_drop = lake.scan(model.watched).filter(pl.col(model.spine.partition) < drop, pl.col(VERSION) == version)
     drops = by_drop.select(pl.col(model.spine.partition).unique().sort()).collect().to_series().to_list()
     drops = drops[max(0, len(drops) - model.monitoring.earlier_drops) :]
-    found = [scored_rows(lake, model, one, known_in=drop) for one in drops]
-    same = [rows for rows in found if rows.height and rows[VERSION][0] == version]
+    earlier = [scored_rows(lake, model, one, known_in=drop) for one in drops]
+    same = [rows for rows in earlier if rows.height and rows[VERSION][0] == version]
     return pl.concat(same, how="diagonal_relaxed") if same else None
 
 
@@ -141,5 +141,5 @@ def _importance(lake: Lake, model: ModelContext, version: str) -> pl.DataFrame |
     if VERSION not in table.collect_schema():
         return None
     kept = (pl.col("subject") == IMPORTANCE) & (pl.col(VERSION) == version)
-    found = table.filter(kept).select(pl.col("metric").alias("feature"), pl.col("value").alias("share")).collect()
-    return None if found.is_empty() else found
+    shares = table.filter(kept).select(pl.col("metric").alias("feature"), pl.col("value").alias("share")).collect()
+    return None if shares.is_empty() else shares

@@ -42,7 +42,7 @@ def score_drops(
     """Score some drops, each by the version whose predictions of it stand, or else by the champion.
 
     Args:
-        by_condition: whether a condition asked for the run, and nobody by hand.
+        by_condition: whether an automation condition requested the run, and nobody by hand.
         scored_at: what new predictions are marked with.
 
     Raises:
@@ -71,8 +71,8 @@ def _kept(
 ) -> pl.DataFrame:
     """Predictions of these drops that stand, whatever has become known since.
 
-    What conditions ask for again stands, and so does what the champion, or one before it, said of a drop that the
-    champion has learnt from. Else a run is asked for so that the champion scores.
+    Predictions stand where a condition requests the drop again, and where the champion has learnt from the drop. Any
+    other run is requested so that the champion scores.
     """
     key, partition = model.key("predictions"), model.spine.partition
     if model.after_correction == "recompute" or not lake.exists(key):

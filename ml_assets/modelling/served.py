@@ -1,4 +1,4 @@
-"""What the server answered, gathered drop by drop and held against what it should have said."""
+"""The server's answers, gathered drop by drop and compared with what they should have been."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -55,15 +55,15 @@ def known_facts(lake: Lake, online_store: "OnlineStore", model: ModelContext) ->
     from ml_assets.online.export import export_pushed, pushed_facts
     from ml_assets.serving.log.known_facts import NO_BUILDS, KnownFacts
 
-    found = {}
+    facts = {}
     for view in stored_views(model):
         table: str = view.table or ""  # every stored view has one
         last = export_pushed(online_store, lake, view)
         built = online_key(view.name)
         builds = lake.scan(built).collect() if lake.exists(built) else NO_BUILDS
         table_at = partial(lake.scan, table)
-        found[view.name] = KnownFacts(view, builds, table_at, pushed_facts(lake, view.name, last))
-    return found
+        facts[view.name] = KnownFacts(view, builds, table_at, pushed_facts(lake, view.name, last))
+    return facts
 
 
 def stored_views(model: ModelContext) -> list[DeclaredView]:

@@ -68,7 +68,7 @@ def scored_rows(lake: Lake, model: ModelContext, drop: str, known_in: str | None
 
 
 def _refuse_twins(predicted: pl.DataFrame, key: list[str], model: ModelContext, drop: str) -> None:
-    """Raise ValueError if a prediction cannot be told from another: neither could its features and its label."""
+    """Raise ValueError if two predictions share a key: their features and labels could be confused."""
     twins = predicted.filter(pl.struct(key).is_duplicated())
     if twins.height:
         first = ", ".join(f"{name} {value}" for name, value in zip(key, twins.select(key).row(0), strict=True))
@@ -98,10 +98,10 @@ def _served(
 
 def reference_rows(lake: Lake, model: ModelContext, version: str) -> pl.DataFrame:
     """The out-of-sample rows of the version that made the predictions."""
-    found = lake.scan(model.key("reference")).filter(pl.col(VERSION) == version).collect()
-    if found.is_empty():
+    reference = lake.scan(model.key("reference")).filter(pl.col(VERSION) == version).collect()
+    if reference.is_empty():
         raise ValueError(f"{model.key('reference')} holds nothing of version {version}: evaluate that version again")
-    return found
+    return reference
 
 
 def marked(frame: pl.DataFrame, model: ModelContext, drop: str, version: str) -> pl.DataFrame:

@@ -42,7 +42,7 @@ class IntervalEnds(Protocol):
         ...
 
 
-class Answering(Protocol):
+class AnsweringModel(Protocol):
     """What turns a model's scores into answers."""
 
     @property
@@ -84,7 +84,7 @@ def interval_ends(intervals: IntervalEnds, value: np.ndarray) -> tuple[np.ndarra
     return value + np.array(intervals.below)[group], value + np.array(intervals.above)[group]
 
 
-def columns(form: str, model: Answering, score: np.ndarray) -> dict[str, np.ndarray]:
+def columns(form: str, model: AnsweringModel, score: np.ndarray) -> dict[str, np.ndarray]:
     """Return the columns that calibrated scores become, by name.
 
     All but ``prediction`` are float64.
@@ -102,7 +102,7 @@ def columns(form: str, model: Answering, score: np.ndarray) -> dict[str, np.ndar
     return {SCORE: score, PREDICTION: score, **dict(zip((LOWER, UPPER), ends, strict=False))}
 
 
-def class_columns(model: Answering, score: np.ndarray, chosen: np.ndarray) -> dict[str, np.ndarray]:
+def class_columns(model: AnsweringModel, score: np.ndarray, chosen: np.ndarray) -> dict[str, np.ndarray]:
     """Return the columns of several classes; ``chosen`` holds the position of each row's predicted class."""
     names = model.classes or ()
     values = np.array(class_values(names, model.label_type))
@@ -110,7 +110,7 @@ def class_columns(model: Answering, score: np.ndarray, chosen: np.ndarray) -> di
     return answer | {probability_column(name): score[:, at] for at, name in enumerate(names)}
 
 
-def plain_columns(form: str, model: Answering, curves: Sequence[Correction]) -> PlainColumns:
+def plain_columns(form: str, model: AnsweringModel, curves: Sequence[Correction]) -> PlainColumns:
     """Return what calibrates a few scores and turns them into what `columns` makes of them.
 
     An array of one number costs as much as one of a thousand: a dozen steps over it take longer than the trees.
@@ -125,7 +125,7 @@ def plain_columns(form: str, model: Answering, curves: Sequence[Correction]) -> 
     return _plain_probabilities(model, single) if form == BINARY else _plain_values(model, single)
 
 
-def _plain_probabilities(model: Answering, correct: Callable[[float], float] | None) -> PlainColumns:
+def _plain_probabilities(model: AnsweringModel, correct: Callable[[float], float] | None) -> PlainColumns:
     threshold: Any = model.threshold
 
     def answer(scores: list[float]) -> dict[str, list]:
@@ -135,7 +135,7 @@ def _plain_probabilities(model: Answering, correct: Callable[[float], float] | N
     return answer
 
 
-def _plain_values(model: Answering, correct: Callable[[float], float] | None) -> PlainColumns:
+def _plain_values(model: AnsweringModel, correct: Callable[[float], float] | None) -> PlainColumns:
     ends = model.intervals
 
     def answer(values: list[float]) -> dict[str, list]:
@@ -150,7 +150,7 @@ def _plain_values(model: Answering, correct: Callable[[float], float] | None) ->
     return answer
 
 
-def _plain_classes(model: Answering, correct: Sequence[Callable[[float], float]]) -> PlainColumns:
+def _plain_classes(model: AnsweringModel, correct: Sequence[Callable[[float], float]]) -> PlainColumns:
     classes = model.classes or ()
     called = class_values(classes, model.label_type)
     names = [probability_column(name) for name in classes]

@@ -40,7 +40,7 @@ class MLModel(DeclaredModel, dg.Component, dg.Resolvable):
         )
 
     def in_context(self, context: dg.ComponentLoadContext) -> ModelContext:
-        """The declaration with its spine and views found; raises ValueError for a view that does not exist."""
+        """Resolve the names of spine and views; raises ValueError for a view that does not exist."""
         spine = find_spine(context, self.spine)
         declared = {view.name: view for view in context.component_tree.get_all_components(of_type=FeatureView)}
         unknown = [name for name in self.features if name not in declared]

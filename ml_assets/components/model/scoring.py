@@ -19,7 +19,7 @@ from ml_assets.training.predictions.kept import CORRECTED
 from ml_assets.training.tasks import find_task
 
 BY_CONDITION = "dagster/from_automation_condition"
-"""Tag of a run that an automation condition asked for."""
+"""Tag of a run that an automation condition requested."""
 
 
 def scoring_assets(model: ModelContext) -> list[dg.AssetsDefinition]:

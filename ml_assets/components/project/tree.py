@@ -184,8 +184,8 @@ class ProjectTree(dg.ComponentTree):
         files = [File(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
         if isinstance(error, SyntaxError) and error.filename:
             files.append(File(error.filename))
-        found = [use_case for file in files if (use_case := self._use_case_of(file))]
-        return DeclarationError(text, {found[0]: text} if found else None)
+        use_cases = [use_case for file in files if (use_case := self._use_case_of(file))]
+        return DeclarationError(text, {use_cases[0]: text} if use_cases else None)
 
     def _place_of(self, decl: ComponentDecl) -> Callable[[Path], str]:
         file = File(decl.context.path)

@@ -30,9 +30,9 @@ class SourceScaffolder(dg.Scaffolder[SourceParams]):
             where = given.model_dump(include={"path", "package", "file", "query", "connection"}, exclude_none=True)
             if where:
                 kind = given.file_format or file_format_of(given.path or "")
-                said = given.model_dump(include={"timestamp", "grain", "time_zone", "label", "known_at"})
-                said |= given.model_dump(include={"order_start", "order_step", "order_by"})
-                wanted = Wanted(where, kind, tuple(given.key), **said)
+                options = given.model_dump(include={"timestamp", "grain", "time_zone", "label", "known_at"})
+                options |= given.model_dump(include={"order_start", "order_step", "order_by"})
+                wanted = Wanted(where, kind, tuple(given.key), **options)
                 source = infer_source(folder.name, folder.contract_module, wanted, read_sample(where, kind))
             else:
                 source = template_source(folder.name, folder.contract_module, {"path": f"{folder.name}.csv"})
@@ -71,11 +71,11 @@ class FeatureViewScaffolder(dg.Scaffolder[FeatureViewParams]):
         with ScaffoldedFolder(request) as folder:
             folder.check()
             given, declared = request.params, folder.declared()
-            # A table to summarise is not the one to predict, unless nothing else is said.
+            # A table to summarise is not the one to predict, unless nothing else is given.
             rows_of = "" if given.entity and len(declared.sources) > 1 else given.table
             spine, new = find_or_infer_spine(declared, given.spine, rows_of, given.timestamp)
-            said = given.model_dump(include={"table", "entity", "known_at", "label"})
-            view = infer_view(declared, spine, folder.name, windows=given.window, **said)
+            options = given.model_dump(include={"table", "entity", "known_at", "label"})
+            view = infer_view(declared, spine, folder.name, windows=given.window, **options)
             if new:
                 folder.add("Spine", new.values)
             folder.add("FeatureView", view.values, view.notes)

@@ -6,7 +6,7 @@ from ml_assets.training.tasks import TASKS
 
 
 class SourceParams(BaseModel):
-    """What is said about a source; the rest is told from a sample of its rows."""
+    """What is given for a source; the rest is inferred from a sample of its rows."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,7 +28,7 @@ class SourceParams(BaseModel):
 
 
 class SpineParams(BaseModel):
-    """What is said about a spine."""
+    """What is given for a spine."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -38,12 +38,12 @@ class SpineParams(BaseModel):
 
 
 class FeatureViewParams(BaseModel):
-    """What is said about a feature view."""
+    """What is given for a feature view."""
 
     model_config = ConfigDict(extra="forbid")
 
     spine: str = Field(default="", description="Spine that the features are computed for.")
-    table: str = Field(default="", description="Source or table that the features are told from.")
+    table: str = Field(default="", description="Source or table that the features are computed from.")
     entity: list[str] = Field(default=[], description="Column whose rows are summarised; several times for more.")
     known_at: str = Field(default="", description="Column of the moment that a row is known.")
     window: list[str] = Field(default=[], description="Window such as 7d; several times for more.")
@@ -52,7 +52,7 @@ class FeatureViewParams(BaseModel):
 
 
 class MLModelParams(BaseModel):
-    """What is said about a model."""
+    """What is given for a model."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,7 +66,7 @@ class MLModelParams(BaseModel):
 
 
 class DbtTablesParams(BaseModel):
-    """What is said about the SQL models of a use case."""
+    """What is given for the SQL models of a use case."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -82,7 +82,7 @@ def _unrequestable(spine: DeclaredSpine, views: Sequence[DeclaredView], columns:
 
 
 def _no_row_to_train_on(model: DeclaredModel, spine: DeclaredSpine) -> Iterator[str]:
-    """Whether the declared drops are too few. Drops without an end become enough one day, so nothing is said then."""
+    """Whether the declared drops are too few. Drops without an end become enough one day, so they are never too few."""
     drops, split = spine.drops, model.split
     if drops.start is None or drops.end is None:
         return

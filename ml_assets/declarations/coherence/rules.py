@@ -8,7 +8,7 @@ from ml_assets.declarations.coherence.tables import Columns
 
 
 def missing_columns(columns: Columns | None, table: str, field: str, names: Iterable[str]) -> Iterator[str]:
-    """Columns that a table lacks; nothing is said of a table whose columns are unknown."""
+    """Columns that a table lacks; none of a table whose columns are unknown."""
     if columns is not None:
         for name in names:
             if name not in columns:
