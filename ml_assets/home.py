@@ -33,6 +33,7 @@ class Home:
         mlflow: address of MLflow's tracking store, maybe elsewhere.
         studies_elsewhere: SQLAlchemy URL of Optuna's studies; empty for a file in the home.
         online_elsewhere: URL of the online features' store; empty for a file in the home.
+        trackers: names of trackers that follow training runs beside MLflow.
     """
 
     root: Path
@@ -40,6 +41,7 @@ class Home:
     mlflow: str
     studies_elsewhere: str = ""
     online_elsewhere: str = ""
+    trackers: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: "Settings", within: Path | None = None) -> "Home":
@@ -59,6 +61,7 @@ class Home:
             mlflow=settings.mlflow or sqlite_url(root / "mlflow" / "mlflow.db"),
             studies_elsewhere=settings.studies or "",
             online_elsewhere=settings.online_store or "",
+            trackers=settings.trackers,
         )
 
     @classmethod

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,8 +11,9 @@ import dagster as dg
 from ml_assets.code_version import current_project
 from ml_assets.declarations.problems import DeclarationError
 from ml_assets.environment import turn_telemetry_off
+from ml_assets.extensions import ExtensionError
 from ml_assets.home import Home
-from ml_assets.settings import Settings, read_settings
+from ml_assets.settings import Settings, SettingsError, read_settings
 
 turn_telemetry_off()
 # Backfill policies and asset checks per partition are marked beta; nothing here is undecided about them.
@@ -77,6 +78,7 @@ def _load(within: Path, settings: Settings, left_out: Mapping[str, str]) -> dg.D
 
     check_installed_kinds()
     home = Home.of(settings)
+    check_trackers(home.trackers)
     # The folder alone: load_from_defs_folder would also import every library that offers components, dagster-dbt
     # among them, which takes longer than all the rest.
     tree = ProjectTree.for_project(within)
@@ -94,10 +96,23 @@ def _load(within: Path, settings: Settings, left_out: Mapping[str, str]) -> dg.D
             executor=EXECUTORS[settings.executor],
             resources={
                 "lake": LakeResource(root=home.lake),
-                "registry": RegistryResource(tracking_uri=home.mlflow, artifacts=home.mlflow_artifacts),
+                "registry": RegistryResource(
+                    tracking_uri=home.mlflow, artifacts=home.mlflow_artifacts, trackers=list(home.trackers)
+                ),
                 "studies": StudiesResource(url=home.studies),
                 "online_store": OnlineStoreResource(url=home.online_store),
                 "as_of": AsOf.configure_at_launch(),
             },
         ),
     )
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Raise SettingsError if a tracker is unknown or cannot be loaded: now, and not when the first training ends."""
+    from ml_assets.registry.trackers.known import TRACKERS
+
+    try:
+        for name in names:
+            TRACKERS.get(name)
+    except ExtensionError as error:
+        raise SettingsError(f"ML_ASSETS_TRACKERS: {error}") from None

@@ -64,6 +64,11 @@ class Settings(BaseSettings):
         repr=False,
         description="the address of an MLflow tracking server; by default SQLite in the home",
     )
+    trackers: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        validation_alias="ML_ASSETS_TRACKERS",
+        description="trackers that follow training runs beside MLflow, separated by commas; by default none",
+    )
     studies: str | None = Field(
         default=None,
         validation_alias="ML_ASSETS_STUDIES",
@@ -149,7 +154,7 @@ class Settings(BaseSettings):
     )
     channel_variables: tuple[tuple[str, SecretStr], ...] = Field(default_factory=_channel_variables, init=False)
 
-    @field_validator("begun", mode="before")
+    @field_validator("begun", "trackers", mode="before")
     @classmethod
     def _separate(cls, value: Any) -> Any:
         return tuple(name for name in value.split(",") if name) if isinstance(value, str) else value

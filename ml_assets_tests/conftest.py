@@ -87,9 +87,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Project:
-    """A loaded project with a home of its own."""
+    """A loaded project with a home of its own.
+
+    Attributes:
+        trackers: names of trackers that follow its runs beside MLflow.
+    """
 
     folder: Path
+    trackers: tuple[str, ...] = ()
 
     @cached_property
     def tree(self) -> dg.ComponentTree:
@@ -120,7 +125,10 @@ class Project:
         resources = {
             "lake": LakeResource(root=self.lake.root),
             "registry": RegistryResource(
-                tracking_uri=self.registry.tracking_uri, artifacts=self.registry.artifact_root, experiment="tests"
+                tracking_uri=self.registry.tracking_uri,
+                artifacts=self.registry.artifact_root,
+                experiment="tests",
+                trackers=list(self.trackers),
             ),
             "studies": StudiesResource(url=f"sqlite:///{self.folder}/home/studies.db"),
             "online_store": OnlineStoreResource(url=self.online_store),

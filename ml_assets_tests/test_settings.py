@@ -15,6 +15,7 @@ import ml_assets
 from ml_assets.cli import app
 from ml_assets.home import Home
 from ml_assets.notifications.opening import describe_channels
+from ml_assets.project import check_trackers
 from ml_assets.settings import MASK, Settings, SettingsError, describe_settings, read_settings
 
 PACKAGE = Path(ml_assets.__file__).parent
@@ -182,3 +183,10 @@ def test_a_process_that_is_started_sees_the_same_settings(environment, tmp_path)
     code = "from ml_assets.settings import read_settings as r; s = r(); print(s.home, s.sensor_seconds)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert told.stdout.split() == [str(tmp_path), "7"]
+
+
+def test_trackers_are_named_one_by_one_and_must_be_known(environment):
+    environment.setenv("ML_ASSETS_TRACKERS", "mlflow,nobody")
+    assert Home.of(read_settings()).trackers == ("mlflow", "nobody")
+    with pytest.raises(SettingsError, match="ML_ASSETS_TRACKERS: unknown tracker 'nobody': known are mlflow"):
+        check_trackers(read_settings().trackers)

@@ -92,7 +92,7 @@ class Session:
         """Return MLflow's registry of a home."""
         from ml_assets.registry.registry import EXPERIMENT, Registry
 
-        return Registry(home.mlflow, home.mlflow_artifacts or None, EXPERIMENT)
+        return Registry(home.mlflow, home.mlflow_artifacts or None, EXPERIMENT, home.trackers)
 
     def load_definitions(self, use_case: str = "", model: str = "") -> dg.Definitions:
         """Load the project's definitions; what is wrong in use cases that are not wanted is printed.

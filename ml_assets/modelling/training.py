@@ -49,12 +49,17 @@ def tune(
 
 
 def train_challenger(
-    lake: Lake, registry: "Registry", model: ModelContext, as_of: str, origin: RunOrigin
+    lake: Lake, registry: "Registry", model: ModelContext, as_of: str, origin: RunOrigin, studies: str
 ) -> tuple[TrainedVersion, int]:
     """Fit with the tuned parameters, log the run, register the version and let it be the challenger.
 
-    Returns the version's record and the number of rows that it was trained on.
+    Args:
+        studies: SQLAlchemy URL of the Optuna studies, whose trials trackers may keep.
+
+    Returns:
+        The version's record and the number of rows that it was trained on.
     """
+    from ml_assets.registry.trackers.trials import search_trials
     from ml_assets.training.search.search import TunedParameters
 
     spec = model.spec
@@ -62,6 +67,7 @@ def train_challenger(
     parts = {part: read_part(lake, model, as_of, part) for part in ("train", "validation", "calibration")}
     with registry.training_run(spec.name, origin, tags={"as_of": as_of}) as run:
         fitted = _fit(model, parts, tuned)
+        run.log_trials(lambda: search_trials(studies, tuned.study))
         _log_fit(run, lake, model, fitted, parts)
         registered = _register(run, registry, model, fitted, as_of, parts)
     registry.set_alias(spec.name, CHALLENGER, registered.version)

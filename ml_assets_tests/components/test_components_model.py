@@ -1,8 +1,11 @@
 """One small use case lived through: history, a first and a second training, months scored and watched."""
 
+import dataclasses
 import json
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
 
 import dagster as dg
 import numpy as np
@@ -10,6 +13,8 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from ml_assets.registry.trackers.interface import TrackedRun, Tracker
+from ml_assets.registry.trackers.known import TRACKERS
 from ml_assets.training.fit import predict
 
 pytestmark = pytest.mark.slow
@@ -21,6 +26,59 @@ TRAINING = ("training_set", "tuned_parameters", "model", "evaluation", "referenc
 SCORING = ("predictions", "drift_report", "performance_report")
 VIEWS = ("features/order", "features/customer_history")
 TABLES = ("orders/raw", "orders/validated", "orders/quarantine")
+
+
+class NotedRun(TrackedRun):
+    """What was logged of a run, as it came."""
+
+    keeps_trials = True
+
+    def __init__(self):
+        self.parameters, self.metrics, self.curves, self.tags, self.files = {}, {}, {}, {}, {}
+        self.trials, self.statuses = [], []
+
+    def log_parameters(self, parameters):
+        self.parameters.update(parameters)
+
+    def log_metrics(self, metrics):
+        self.metrics.update(metrics)
+
+    def set_tags(self, tags):
+        self.tags.update(tags)
+
+    def log_files(self, files):
+        self.files.update(files)
+
+    def log_trials(self, trials):
+        self.trials.extend(trials)
+
+    def log_curve(self, metric, values):
+        self.curves[metric] = list(values)
+
+    def end(self, status):
+        self.statuses.append(status)
+
+
+class Notes(Tracker):
+    runs: ClassVar[dict[str, NotedRun]] = {}
+    aliases: ClassVar[list[tuple]] = []
+
+    def start(self, run):
+        return self.runs.setdefault(run.run_id, NotedRun())
+
+    def resume(self, run_id):
+        return self.runs[run_id]
+
+    def alias_moved(self, model, alias, version):
+        self.aliases.append((model, alias, version))
+
+
+@pytest.fixture(scope="module")
+def notes():
+    """A tracker that hears what the assets log, beside MLflow."""
+    TRACKERS.register("notes", Notes)
+    yield Notes
+    TRACKERS.unregister("notes")
 
 
 def made_up_orders(month: str, *, dearer: float = 1.0) -> pl.DataFrame:
@@ -67,7 +125,7 @@ def model(name: str, features=("order", "customer_history"), **changes) -> dict:
 
 
 @pytest.fixture(scope="module")
-def shop(make_project, tmp_path_factory):
+def shop(make_project, tmp_path_factory, notes):  # noqa: ARG001 - registered
     """The history is in, with its features."""
     delivered = tmp_path_factory.mktemp("delivered")
     for month in (*HISTORY, APRIL):
@@ -116,7 +174,7 @@ def shop(make_project, tmp_path_factory):
         model("cheat", features=["order", "peeking"]),
     )  # fmt: skip
     assert project.run(*TABLES, *VIEWS, "features/peeking", drops=HISTORY).success
-    return project
+    return dataclasses.replace(project, trackers=("notes",))
 
 
 def train(shop, name, as_of):
@@ -227,6 +285,27 @@ def test_the_training_run_in_mlflow_says_what_it_rests_on(shop, first):
     tuned = record(shop, "returns/tuned_parameters")
     assert run.data.params["max_depth"] == str(tuned["parameters"]["max_depth"])
     assert tuned["trials"] == 2
+
+
+def test_a_tracker_beside_mlflow_hears_of_training_evaluation_and_promotion(shop, first, notes):  # noqa: ARG001
+    version = shop.registry.versions("returns")[0]
+    kept, noted = shop.registry._client.get_run(version.run_id), notes.runs[version.run_id]
+    assert {name: str(value) for name, value in noted.parameters.items()} == kept.data.params
+    (curve,) = noted.curves
+    history = shop.registry._client.get_metric_history(version.run_id, curve)
+    assert noted.curves[curve] == [point.value for point in history]
+    assert noted.metrics == {name: value for name, value in kept.data.metrics.items() if name != curve}
+    plots = {Path(name).name for name in noted.files if name.startswith("plots/")}
+    assert plots == {path.name for path in Path(kept.info.artifact_uri.removeprefix("file://"), "plots").iterdir()}
+    assert "roc.png" in plots
+    assert [trial.number for trial in noted.trials] == [0, 1]
+    assert noted.trials[0].parameters.keys() == {"max_depth"}
+    assert noted.statuses == ["FINISHED"]
+    assert [moved for moved in notes.aliases if moved[0] == "returns"][:3] == [
+        ("returns", "challenger", "1"),
+        ("returns", "champion", "1"),
+        ("returns", "challenger", None),
+    ]
 
 
 def test_the_training_run_names_its_rows_and_says_what_it_is(shop, first):  # noqa: ARG001

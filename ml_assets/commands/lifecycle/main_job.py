@@ -103,7 +103,11 @@ class MainJob:
     def _tidy_up(self, console: Console, instance: dg.DagsterInstance) -> None:
         dead = close_dead_runs(instance)
         if dead:
-            registry = RegistryResource(tracking_uri=self.home.mlflow, artifacts=self.home.mlflow_artifacts)
+            registry = RegistryResource(
+                tracking_uri=self.home.mlflow,
+                artifacts=self.home.mlflow_artifacts,
+                trackers=list(self.home.trackers),
+            )
             try:
                 closed = registry.open().close_stale_runs(dead)
                 console.print(f"Closed {len(dead)} killed run(s) and {closed} MLflow run(s) they had left open.")

@@ -85,7 +85,7 @@ def _make_app(served: ServeSettings, settings: Settings, *, logged: bool) -> Ser
     from ml_assets.serving.log.request_log import DAY, RequestLog
 
     home = Home.of(settings)
-    registry = Registry(home.mlflow, home.mlflow_artifacts or None, EXPERIMENT)
+    registry = Registry(home.mlflow, home.mlflow_artifacts or None, EXPERIMENT, home.trackers)
     lake = Lake(home.lake)
 
     for name in served.models:

@@ -212,11 +212,15 @@ def _model(model: ModelContext) -> dg.AssetsDefinition:
         ],
     )
     def trained_model(
-        context: dg.AssetExecutionContext, lake: LakeResource, as_of: AsOf, registry: RegistryResource
+        context: dg.AssetExecutionContext,
+        lake: LakeResource,
+        studies: StudiesResource,
+        as_of: AsOf,
+        registry: RegistryResource,
     ) -> dg.MaterializeResult:
         tables = lake.open()
         moment, origin = model.moment(tables, as_of).isoformat(), _origin(context, tables, model)
-        record, rows = train_challenger(tables, registry.open(), model, moment, origin)
+        record, rows = train_challenger(tables, registry.open(), model, moment, origin, studies.url)
         written = write_record(tables, model.key("model"), moment, record, record.version)
         return dg.MaterializeResult(
             metadata={**record_metadata(record), "train_rows": rows, "features": len(model.features)},
