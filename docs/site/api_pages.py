@@ -5,8 +5,8 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SHELL = {"automation", "commands"}
-"""Packages that people meet as commands, jobs and sensors, not as functions."""
+SHELL = {"automation", "commands", "components"}
+"""Packages that people meet as commands, declarations, jobs and sensors, not as functions."""
 LEFT_OUT = {"defs", "bundle", "dbt_project", "__pycache__", *SHELL}
 
 Nav = list[dict[str, "str | Nav"]]
