@@ -15,7 +15,7 @@ from ml_assets.online.values.payload import encode_moments
 
 
 def changed_moments(view: FeatureViewSpec, snapshot: Snapshot, new: Sequence[NewRow]) -> list[EntityMoments]:
-    """The values of the entities of new facts, with all facts of `snapshot` and the new ones.
+    """Compute the values of the entities of new facts, with all facts of `snapshot` and the new ones.
 
     Before the first of an entity's new facts was known its values stay as they are.
 
@@ -43,7 +43,7 @@ def changed_moments(view: FeatureViewSpec, snapshot: Snapshot, new: Sequence[New
 
 
 def reapply(view: FeatureViewSpec, snapshot: Snapshot) -> list[EntityMoments]:
-    """The values of all entities of the snapshot's pushed facts, which the build does not have yet."""
+    """Compute the values of all entities of the snapshot's pushed facts, which the build does not have yet."""
     last = {row.entity: row.seq for row in snapshot.pushed}
     new = [NewRow(row.known_at, row.entity, row.row) for row in snapshot.pushed]
     without = Snapshot(snapshot.build, snapshot.number, snapshot.schema, snapshot.facts, [])
@@ -67,7 +67,7 @@ def refuse_contradictions(view: FeatureViewSpec, snapshot: Snapshot, new: Sequen
 
 
 def _facts(view: FeatureViewSpec, snapshot: Snapshot, new: Sequence[NewRow]) -> pl.DataFrame:
-    """All facts, each counted once, with the column ENTITY."""
+    """Return all facts, each counted once, with the column ENTITY."""
     everything = _everything(view, snapshot, new)
     facts = union_facts(*split_facts(everything.drop(ENTITY)), view).collect()
     if not view.entity:

@@ -39,7 +39,7 @@ def export_pushed(store: OnlineStore, lake: Lake, view: FeatureViewSpec) -> int:
 
 
 def pushed_facts(lake: Lake, view: str, seq: int) -> pl.LazyFrame | None:
-    """The facts pushed to a view up to number `seq`, as they were exported; None if there is none."""
+    """Return the facts pushed to a view up to number `seq`, as they were exported; None if there is none."""
     if not seq or not lake.exists(pushed_key(view)):
         return None
     # Two exports at once may have written the same fact.
@@ -47,7 +47,7 @@ def pushed_facts(lake: Lake, view: str, seq: int) -> pl.LazyFrame | None:
 
 
 def facts_of(lake: Lake, view: FeatureViewSpec, build: Build, seq: int) -> pl.LazyFrame:
-    """The facts behind what was read from a build, `seq` being the last pushed fact in it: `view.table_columns`.
+    """Return the facts behind what was read from a build, `seq` being the last pushed fact in it: `view.table_columns`.
 
     Those of the future are among them: cut at the moment of the read. Of the table's facts, those are left out that
     were too old for any moment of the build.

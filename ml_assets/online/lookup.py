@@ -49,7 +49,7 @@ class OnlineFeatures:
         self.names = [feature for _, _, features, _ in self._views for feature in features]
 
     def fetch(self, rows: Sequence[Mapping[str, Any]], at: int) -> list[Fetched]:
-        """The features of each row as of `at`, microseconds.
+        """Look up the features of each row as of `at`, microseconds.
 
         Args:
             rows: spine columns -> values, with the keys of all views; a null key is an unseen entity.

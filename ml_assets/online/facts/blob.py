@@ -9,7 +9,7 @@ from ml_assets.online.values.keys import ENTITY
 
 
 def encode_facts(facts: pl.DataFrame) -> Iterator[tuple[str, bytes]]:
-    """Each entity with its facts, an Arrow record batch; `facts` has the column ENTITY and is sorted by it."""
+    """Encode each entity's facts as an Arrow record batch; `facts` has the column ENTITY and is sorted by it."""
     ends = facts.with_row_index("end", offset=1).group_by(ENTITY, maintain_order=True).agg(pl.col("end").last())
     batch = _arrow(facts.drop(ENTITY))
     start = 0
@@ -19,17 +19,17 @@ def encode_facts(facts: pl.DataFrame) -> Iterator[tuple[str, bytes]]:
 
 
 def encode_schema(facts: pl.DataFrame) -> bytes:
-    """The Arrow schema of what `encode_facts` gives."""
+    """Encode the Arrow schema of what `encode_facts` gives."""
     return _arrow(facts.drop(ENTITY).clear()).schema.serialize().to_pybytes()
 
 
 def decode_schema(schema: bytes) -> pl.Schema:
-    """The columns and types of facts."""
+    """Decode the columns and types of facts."""
     return _frame(_schema(schema).empty_table()).schema
 
 
 def decode_facts(facts: Mapping[str, bytes], schema: bytes) -> pl.DataFrame:
-    """The facts of entities, with the column ENTITY."""
+    """Decode the facts of entities, with the column ENTITY."""
     arrow = _schema(schema)
     batches = [pa.ipc.read_record_batch(pa.py_buffer(rows), arrow) for rows in facts.values()]
     entities = [text for text, batch in zip(facts, batches, strict=True) for _ in range(batch.num_rows)]

@@ -47,7 +47,7 @@ def read_rows(view: FeatureViewSpec, rows: Sequence[Mapping[str, Any]], schema: 
 
 
 def check_rows(view: FeatureViewSpec, rows: pl.DataFrame, schema: Schema) -> pl.DataFrame:
-    """A frame as rows of the view's table: `view.table_columns`, in the table's types.
+    """Cast a frame to rows of the view's table: `view.table_columns`, in the table's types.
 
     Raises:
         PushError: a column is missing, or a value is not of the table's type; a key or known_at is null, or a number
@@ -67,7 +67,7 @@ def check_rows(view: FeatureViewSpec, rows: pl.DataFrame, schema: Schema) -> pl.
 
 
 def encode_facts_as_json(rows: pl.DataFrame) -> list[str]:
-    """Each row as a JSON object: moments, dates and durations as whole numbers, decimals as text."""
+    """Encode each row as a JSON object: moments, dates and durations as whole numbers, decimals as text."""
     plain = rows.select(
         pl.col(name).cast(
             _AS_INTEGERS[type(dtype)] if dtype.is_temporal() else pl.String if dtype.is_decimal() else dtype
@@ -78,7 +78,7 @@ def encode_facts_as_json(rows: pl.DataFrame) -> list[str]:
 
 
 def decode_facts_from_json(rows: Sequence[str], schema: Schema) -> pl.DataFrame:
-    """The rows that `encode_facts_as_json` made, in the types of `schema`; null where a row lacks a column, as one does
+    """Decode the rows of `encode_facts_as_json` to the types of `schema`; null where a row lacks a column, as one does
     that was pushed before the view read that column."""
     values = [orjson.loads(row) for row in rows]
     return pl.DataFrame(
@@ -105,7 +105,7 @@ def _read(view: FeatureViewSpec, number: int, name: str, value: Any, dtype: pl.D
 
 
 def _value(value: Any, dtype: pl.DataType) -> Any:
-    """The value as the column takes it; ValueError or TypeError where it is of another type."""
+    """Convert a value to what the column takes; ValueError or TypeError where it is of another type."""
     if isinstance(dtype, pl.Datetime):
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
         if not isinstance(moment, datetime) or (moment.tzinfo is None) != (dtype.time_zone is None):

@@ -14,7 +14,7 @@ _TWIN = "__twin__"
 
 
 def union_facts(table: pl.LazyFrame | None, pushed: pl.LazyFrame | None, view: FeatureViewSpec) -> pl.LazyFrame:
-    """The facts that came either way, in no certain order, with `view.table_columns`.
+    """Join the facts that came either way, in no certain order, with `view.table_columns`.
 
     A fact that was pushed and later delivered in the table is one fact; identical rows that came the same way are
     that many facts. So identical rows count as often as in the channel that has most of them. A static table has one
@@ -55,7 +55,7 @@ def typed(pushed: pl.LazyFrame, types: Mapping[str, pl.DataType]) -> pl.LazyFram
 def reachable_facts(
     view: FeatureViewSpec, table: pl.LazyFrame, pushed: pl.LazyFrame | None, as_of: int
 ) -> pl.LazyFrame:
-    """What a view's values from `as_of` (microseconds) on depend on: `view.table_columns` and PUSHED.
+    """Gather what a view's values from `as_of` (microseconds) on depend on: `view.table_columns` and PUSHED.
 
     Of the table the facts known by then, of the pushed ones those of the future too; of both those within the
     look-back. Where `latest` looks back for ever, an entity's last rows stand for all that came before.
@@ -98,6 +98,6 @@ def _last_or_within(view: FeatureViewSpec, known_at: pl.Expr, facts: pl.LazyFram
 
 
 def split_facts(facts: pl.DataFrame) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    """Facts with the column PUSHED as those of the table and those that were pushed."""
+    """Split facts with the column PUSHED into those of the table and those that were pushed."""
     lazy = facts.lazy()
     return lazy.filter(~pl.col(PUSHED)).drop(PUSHED), lazy.filter(PUSHED).drop(PUSHED)

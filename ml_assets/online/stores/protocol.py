@@ -130,18 +130,18 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def read(self, keys: Sequence[tuple[str, str]], at: int) -> list[Stored | None]:
-        """The values of (view, entity) at a moment, in one round trip; None where no build covers that moment.
+        """Read the values of (view, entity) at a moment, in one round trip; None where no build covers that moment.
 
         A build that has expired is given all the same: `valid_until` tells.
         """
 
     @abstractmethod
     def build(self, view: str) -> Build | None:
-        """The build that is read; None if the view has none."""
+        """Return the build that is read; None if the view has none."""
 
     @abstractmethod
     def schema(self, view: str) -> bytes:
-        """The Arrow schema of the facts of the build that is read; raises NoBuild."""
+        """Return the Arrow schema of the facts of the build that is read; raises NoBuild."""
 
     @abstractmethod
     def stage(self, view: str, max_age: timedelta | None) -> int:
@@ -188,7 +188,7 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def snapshot(self, view: str, entities: Sequence[str]) -> Snapshot:
-        """What is known of some entities; raises NoBuild."""
+        """Return what is known of some entities; raises NoBuild."""
 
     @abstractmethod
     def apply(
@@ -202,7 +202,7 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def pushed_since(self, view: str, seq: int) -> list[PushedRow]:
-        """The pushed facts after number `seq` that the store still holds, in order."""
+        """Return the pushed facts after number `seq` that the store still holds, in order."""
 
     @abstractmethod
     def close(self) -> None:

@@ -306,6 +306,6 @@ def _milliseconds(duration: timedelta) -> int:
 
 
 def _shown(url: str) -> str:
-    """The address without user and password."""
+    """Return the address without user and password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -226,7 +226,7 @@ class SqliteStore(OnlineStore):
         return StoreUnavailable(f"online store {self._path}: {error}")
 
     def _require_staged(self, view: str, number: int) -> None:
-        """A build that is published marks those begun before it as old."""
+        """Refuse a build that is no longer staged: one that is published marks those begun before it as old."""
         if not self._query("SELECT 1 FROM builds WHERE number = ? AND state = ?", [number, _STAGED]):
             raise StaleBuild(view)
 

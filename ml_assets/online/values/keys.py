@@ -16,7 +16,7 @@ _KEY_TYPES = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date)
 
 
 def entity_key(values: Sequence[Any]) -> str:
-    """The text of an entity: its key values, in the order of `view.spine_entity`, as a JSON list."""
+    """Encode an entity as text: its key values, in the order of `view.spine_entity`, as a JSON list."""
     return orjson.dumps(values).decode()
 
 
@@ -41,6 +41,6 @@ def with_entity(view: FeatureViewSpec, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def between(rows: pl.DataFrame, first: str, last: str) -> pl.DataFrame:
-    """The rows of the entities from `first` to `last`, both inside; `rows` is sorted by ENTITY."""
+    """Select the rows of the entities from `first` to `last`, both inside; `rows` is sorted by ENTITY."""
     start, end = rows[ENTITY].search_sorted(first, "left"), rows[ENTITY].search_sorted(last, "right")
     return rows.slice(start, end - start)

@@ -27,7 +27,7 @@ CHUNK = 100_000
 def build_moments(
     view: FeatureViewSpec, facts: pl.DataFrame, since: pl.DataFrame, until: int | None, chunk: int = CHUNK
 ) -> Iterator[pl.DataFrame]:
-    """The values of entities at every moment at which they may change, a chunk of entities at a time.
+    """Compute the values of entities at every moment at which they may change, a chunk of entities at a time.
 
     Args:
         view: without request features.

@@ -11,7 +11,7 @@ from ml_assets.online.values.moments import KNOWN_AT, VALID_FROM
 
 
 def encode_rows(view: str, values: pl.DataFrame) -> list[str]:
-    """Each row as the inside of a JSON list, such as `12,0.5,null,"a"`.
+    """Encode each row as the inside of a JSON list, such as `12,0.5,null,"a"`.
 
     A float is written with the fewest digits that give the same float back; NaN becomes null, as missing as it is
     to a model.
@@ -54,5 +54,5 @@ def encode_moments(view: FeatureViewSpec, moments: pl.DataFrame) -> pl.DataFrame
 
 
 def encode_unseen(view: FeatureViewSpec, values: pl.DataFrame) -> str:
-    """The encoded KNOWN_AT and values of an entity without facts."""
+    """Encode KNOWN_AT and the values of an entity without facts."""
     return encode_rows(view.name, values.select(pl.lit(None, pl.Int64).alias(KNOWN_AT), pl.all()))[0]

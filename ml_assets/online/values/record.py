@@ -9,7 +9,7 @@ from ml_assets.features.engine.checks import MOMENT
 
 
 def online_key(view: str) -> str:
-    """The asset key of a view's online features; the lake table there has a row for each build."""
+    """Return the asset key of a view's online features; the lake table there has a row for each build."""
     return f"online/{view}"
 
 
@@ -29,7 +29,7 @@ class Build(BaseModel):
     max_known_at: datetime | None = Field(default=None, description="When the newest of its facts was known.")
 
     def is_of(self, declaration: str) -> bool:
-        """Whether it was made by a declaration, see `declaration_of`."""
+        """Return whether a declaration made it, see `declaration_of`."""
         return self.build.endswith(f"@{declaration}")
 
     @property
@@ -43,20 +43,20 @@ class Build(BaseModel):
         return None if self.valid_until is None else microseconds(self.valid_until)
 
     def frame(self) -> pl.DataFrame:
-        """The record as a row of the lake table `online/<view>`."""
+        """Return the record as a row of the lake table `online/<view>`."""
         types = {str: pl.String, int: pl.Int64, int | None: pl.Int64, datetime: MOMENT, datetime | None: MOMENT}
         schema = {name: types[field.annotation] for name, field in type(self).model_fields.items()}
         return pl.DataFrame([self.model_dump()], schema=schema)
 
 
 def microseconds(moment: datetime) -> int:
-    """A moment with its zone as whole microseconds since the epoch, the way stores count time."""
+    """Count a moment with its zone as whole microseconds since the epoch, the way stores count time."""
     since = moment.astimezone(UTC) - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def moment_of(stored: int) -> datetime:
-    """The moment that a store counts as `stored`, in UTC."""
+    """Return the moment that a store counts as `stored`, in UTC."""
     return _EPOCH + timedelta(microseconds=stored)
 
 

@@ -12,7 +12,7 @@ TIME = "__moment__"
 
 
 def unseen_values(view: FeatureViewSpec, schema: pl.Schema) -> pl.DataFrame:
-    """What the engine says of an entity it has never seen: one row of the view's stored features.
+    """Compute the features of an entity without facts: one row of the view's stored features.
 
     Args:
         view: without request features.

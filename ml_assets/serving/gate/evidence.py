@@ -7,7 +7,7 @@ from ml_assets.training.promotion.records import PromotionEvidence
 
 
 def latency_evidence(measured: Latency, spec: ServingSpec) -> list[PromotionEvidence]:
-    """The challenger's latency against the declared limits."""
+    """Hold the challenger's latency against the declared limits."""
     source = f"{measured.requests} single rows in turn, from JSON to JSON in one process: at most"
     return [
         _evidence("p95_ms", measured.p95_ms, spec.p95_ms, source),
@@ -16,7 +16,7 @@ def latency_evidence(measured: Latency, spec: ServingSpec) -> list[PromotionEvid
 
 
 def skew_evidence(record: SkewRecord) -> list[PromotionEvidence]:
-    """Whether what was served last was right: the best model is wrong on features that are."""
+    """Report whether the last responses were right: the best model is wrong on features that are."""
     most = f", most of {record.worst_feature}" if record.worst_feature else ""
     source = f"{record.rows} answers about {record.drop}, computed again: values that differ{most}; at most"
     return [_evidence("values_differing", record.differing, 0, source)]

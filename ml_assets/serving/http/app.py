@@ -175,7 +175,7 @@ async def _keep(keeping: Keeping, response: PredictionResponse, seconds: float) 
 
 
 def now() -> int:
-    """The machine's clock: microseconds since the epoch."""
+    """Read the machine's clock: microseconds since the epoch."""
     return time.time_ns() // 1000
 
 

@@ -29,7 +29,7 @@ class BodyReader:
         self._late: set[asyncio.Task] = set()
 
     async def read(self, receive: Receive) -> bytes:
-        """The whole body.
+        """Read the whole body.
 
         Args:
             receive: ASGI's, of a request.

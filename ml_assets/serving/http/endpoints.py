@@ -54,7 +54,7 @@ class Endpoints:
 
 
 def _matched(segments: Sequence[str], given: Sequence[str], endpoint: Endpoint) -> Endpoint | None:
-    """The endpoint with what the path names; None for another path."""
+    """Return the endpoint with what the path names; None for another path."""
     if len(segments) != len(given):
         return None
     name, version = "", None

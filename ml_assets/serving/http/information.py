@@ -167,7 +167,7 @@ def refusal(error: BadRequest) -> Response:
 
 
 def _unauthorised() -> Response:
-    """The page takes a key and reads the description with it."""
+    """Refuse with the page, which takes a key and reads the description with it."""
     return HTMLResponse(page(), status_code=401, headers={"content-security-policy": POLICY})
 
 

@@ -70,11 +70,11 @@ class Measured(Collector):
         self._registry.register(self)
 
     def text(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """Render all counts in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterable[Metric]:
-        """What Prometheus asks for."""
+        """Yield each metric, as Prometheus' library collects them."""
         yield _histogram("request_seconds", "Time to answer or refuse.", ("model", "route"), self.seconds)
         yield _counter("answers", "Answers by status.", ("route", "status"), self.answers)
         yield _counter("rows", "Rows predicted.", ("model", "version"), self.rows)

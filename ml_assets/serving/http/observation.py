@@ -96,6 +96,6 @@ class Observation:
                     measured.ages[(view,)].add((response.at - known_at) / 1e6)
 
     def _only_name(self) -> str:
-        """The model that a path without a name is about; empty if there are several."""
+        """Return the model that a path without a name is about; empty if there are several."""
         served = list(self._champions)
         return served[0].name if len(served) == 1 else ""

@@ -123,7 +123,7 @@ def _predictions(
 
 
 def _paths_of(binding: HttpBinding, models: int) -> list[str]:
-    """A path that names no model is there for a single one."""
+    """Return a protocol's paths; one without a model's name is there for a single model."""
     return [path for path in binding.paths if "{model}" in path or models == 1]
 
 

@@ -35,6 +35,6 @@ class PredictionHandler:
 
 
 def _carried(binding: HttpBinding, exchange: Exchange) -> dict[str, str]:
-    """The protocol's parameters that headers carry."""
+    """Return the protocol's parameters that headers carry."""
     carried = {name: exchange.header(header) for name, header in binding.parameters.items()}
     return {name: text for name, text in carried.items() if text is not None}

@@ -43,12 +43,12 @@ class Finished:
 
 
 def request_id(given: str) -> str:
-    """The id that a client gave its request in ``x-request-id``, or a new one where it gave none that can be logged."""
+    """Return the id that a client gave in ``x-request-id``, or a new one where none that can be logged is given."""
     return given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
 
 
 def telling(status: int) -> bool:
-    """Whether a request with this status has a line."""
+    """Return whether a request with this status has a line."""
     return access.isEnabledFor(_level(status))
 
 
@@ -57,7 +57,7 @@ def _level(status: int) -> int:
 
 
 def write_line(finished: Finished) -> None:
-    """The request's line: information, or an error where the server failed."""
+    """Log a request: as information, or as an error where the server failed."""
     level = _level(finished.status)
     if access.isEnabledFor(level):
         access.log(level, "%s %s %d", finished.method, finished.route, finished.status, extra={"finished": finished})
@@ -67,7 +67,7 @@ class JsonLines(logging.Formatter):
     """A record as one JSON object: time (UTC), level, logger, message, and what else is known."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """Render the line, without its end."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -98,7 +98,7 @@ class TextLines(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """The line, with what is known about the request."""
+        """Render the line, with what is known about the request."""
         finished, line = getattr(record, "finished", None), super().formatMessage(record)
         if finished is None:
             return line

@@ -59,7 +59,7 @@ class Tracing:
 
 
 def open_tracing(environment: Mapping[str, str]) -> Tracing | None:
-    """What the variables of OpenTelemetry ask for; None, at no cost, if they name no endpoint.
+    """Open the tracing that OpenTelemetry's variables configure; None, at no cost, if they name no endpoint.
 
     Raises:
         ValueError: an endpoint is named and the exporter is not installed.

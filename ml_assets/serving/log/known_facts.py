@@ -44,7 +44,7 @@ class KnownFacts:
 
 
 def stored_values(requests: pl.DataFrame, facts: KnownFacts, time: str) -> pl.DataFrame:
-    """What a store without fault would have answered.
+    """Compute what a store without fault would have given.
 
     The facts of an answer are those of the build's version of the table that were known by the moment of the build,
     and those that were pushed up to LAST_SEQ; what arrived later does not count, however early it was known.
@@ -78,12 +78,12 @@ def stored_values(requests: pl.DataFrame, facts: KnownFacts, time: str) -> pl.Da
 
 
 def of_declaration(builds: pl.Series, view: FeatureViewSpec) -> pl.Series:
-    """Which builds, told by their ids, a declaration of a view has made; null for null."""
+    """Return which builds, by their ids, a declaration of a view has made; null for null."""
     return builds.str.ends_with(f"@{declaration_of(view)}")
 
 
 def _one_entity_per_answer(view: FeatureViewSpec) -> FeatureViewSpec:
-    """The view with the answer as a part of its entity, so that each answer has facts of its own."""
+    """Return the view with the answer as a part of its entity, so that each answer has facts of its own."""
     stored = stored_view(view)
     return stored.model_copy(update={"entity": [*stored.entity, _ANSWER]})
 
@@ -91,7 +91,7 @@ def _one_entity_per_answer(view: FeatureViewSpec) -> FeatureViewSpec:
 def _facts_of_answers(
     facts: KnownFacts, view: FeatureViewSpec, rows: pl.DataFrame, as_of: datetime, version: int | None, time: str
 ) -> pl.LazyFrame:
-    """The facts that could be known to each answer, with its number as part of their entity."""
+    """Return the facts that could be known to each answer, with its number as part of their entity."""
     declared, columns = facts.view, facts.view.table_columns
     table = facts.table_at(version).select(columns)
     schema = table.collect_schema()
@@ -106,7 +106,7 @@ def _facts_of_answers(
 
 
 def _within_reach(view: FeatureViewSpec, rows: pl.DataFrame, facts: pl.LazyFrame, time: str) -> pl.LazyFrame:
-    """The facts of each answer's entity, no older than the look-back; with the answer's number and LAST_SEQ."""
+    """Return the facts of each answer's entity, no older than the look-back; with the answer's number and LAST_SEQ."""
     keys = compare_keys(view, rows.schema, facts.collect_schema())
     known_at, look_back = view.known_at, view.look_back
     if known_at is None or look_back is None:

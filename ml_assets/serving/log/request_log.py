@@ -81,7 +81,7 @@ class LogSchema:
 
     @classmethod
     def of(cls, model: TrainedModel, fields: Iterable[RequestField] = ()) -> Self:
-        """The types of a fitted model with the fields of its requests."""
+        """Return the types of a fitted model with the fields of its requests."""
         return cls(
             given={field.name: _FIELD_TYPES[field.kind] for field in fields},
             features=feature_types(model.encoding.features),
@@ -90,12 +90,12 @@ class LogSchema:
 
 
 def feature_types(features: Iterable[FeatureEncoding]) -> dict[str, pl.DataType]:
-    """How features are stored: numbers as Float64, booleans as Boolean, categories as String."""
+    """Return the types that features are stored in: numbers as Float64, booleans as Boolean, categories as String."""
     return {feature.name: STORED_TYPES[feature.kind] for feature in features}
 
 
 def answer_types(model: TrainedModel) -> dict[str, pl.DataType]:
-    """The types of a model's score columns."""
+    """Return the types of a model's score columns."""
     score = np.zeros((1, len(model.classes)) if model.classes else 1)
     return {column.name: column.dtype for column in score_columns(model, score)}
 
@@ -130,7 +130,7 @@ def log_frame(answered: Sequence[Answered], schemas: Mapping[str, LogSchema]) ->
 
 
 def score_names(columns: Iterable[str]) -> list[str]:
-    """Of the columns of a log those that are a model's answer."""
+    """Select the columns of a log that are a model's predictions."""
     about = log_frame([], {}).columns
     return [name for name in columns if name not in about and not name.startswith((GIVEN, FEATURE))]
 
@@ -257,7 +257,7 @@ class RequestLog:
         self._waiting[model] = _Waiting()
 
     def _frame(self, key: str, model: str, rows: list[Answered]) -> pl.DataFrame | None:
-        """The answers as rows, without those whose values cannot be: another try would not help them."""
+        """Return the answers as rows, without those whose values cannot be: another try would not help them."""
         try:
             versions = dict.fromkeys(each.version for each in rows)
             return log_frame(rows, {version: self._schemas[model][version] for version in versions})

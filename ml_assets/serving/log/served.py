@@ -15,12 +15,12 @@ Types = Mapping[str, pl.DataType]
 
 
 def keyed(log: pl.LazyFrame, key: Sequence[str], time: str) -> pl.LazyFrame:
-    """A log with every column of a spine's key: where the time is one of them, requests are made at that time."""
+    """Complete a log with every column of a spine's key: a time among them is when the request was made."""
     return log.with_columns(pl.col("requested_at").alias(GIVEN + time)) if time in key else log
 
 
 def answers_of(log: pl.LazyFrame, rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-    """The logged answers, of every role, about some rows of a spine; days without one are not read.
+    """Select the logged answers, of every role, about some rows of a spine; days without one are not read.
 
     Args:
         log: a model's request log, `keyed`.
@@ -35,14 +35,14 @@ def answers_of(log: pl.LazyFrame, rows: pl.DataFrame, key: Sequence[str]) -> pl.
 
 
 def drops_answered(log: pl.LazyFrame, spine: pl.LazyFrame, key: Sequence[str], partition: str) -> list[str]:
-    """The drops of the spine's rows that answers are about, in order."""
+    """Return the drops of the spine's rows that answers are about, in order."""
     given = _keys(log, spine, key)
     matched = spine.join(given, on=list(key), how="semi").select(pl.col(partition).unique())
     return matched.collect(engine="streaming").to_series().sort().to_list()
 
 
 def count_waiting(log: pl.LazyFrame, spine: pl.LazyFrame, key: Sequence[str]) -> int:
-    """How many rows were answered about that the spine does not have yet."""
+    """Count the answered rows that the spine does not have yet."""
     missing = _keys(log, spine, key).join(spine, on=list(key), how="anti")
     return missing.select(pl.len()).collect(engine="streaming").item()
 
@@ -55,7 +55,7 @@ def _keys(log: pl.LazyFrame, spine: pl.LazyFrame, key: Sequence[str]) -> pl.Lazy
 
 
 def as_predictions(answers: pl.DataFrame, *, key: Types, time: str, features: Types) -> pl.DataFrame:
-    """The last answer that was given about each row, in the form of batch predictions.
+    """Select the last answer about each row, in the form of batch predictions.
 
     Args:
         answers: rows of a request log, see `answers_of`.

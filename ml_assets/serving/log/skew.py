@@ -87,7 +87,7 @@ class Skew:
         )
 
     def record(self, model: str, drop: str) -> SkewRecord:
-        """The comparison as it is stored."""
+        """Return the comparison as it is stored."""
         counts = self.differing.group_by("view", "feature").len().sort(-pl.col("len").cast(pl.Int64), "view", "feature")
         worst = None if counts.is_empty() else ".".join(counts.row(0)[:2])
         return SkewRecord(
@@ -195,7 +195,7 @@ def _view_values(
 
 
 def _as_asked(answers: pl.DataFrame, view: str, time: str, spine: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """What the requests gave, in the types of the spine, when they were made, and what was read of a view."""
+    """Gather what the requests gave, in the types of the spine, when they were made, and what was read of a view."""
     given = [
         (pl.col(GIVEN + name) if GIVEN + name in answers.columns else pl.lit(None)).cast(dtype).alias(name)
         for name, dtype in spine.items()
@@ -211,7 +211,7 @@ def _as_asked(answers: pl.DataFrame, view: str, time: str, spine: Mapping[str, p
 
 
 def _same(served: pl.Series, again: pl.Series) -> pl.Series:
-    """Whether values are equal, floats within RELATIVE; NaN is as missing as null."""
+    """Return whether values are equal, floats within RELATIVE; NaN is as missing as null."""
     if not (again.dtype.is_float() or again.dtype.is_decimal()):
         return served.eq_missing(again.cast(served.dtype))
     pair = pl.DataFrame(

@@ -114,7 +114,7 @@ class Answering:
         return Question(PredictionResponse(request, request_id, at, champion, parts, request.rows.by_row))
 
     def ready(self, name: str) -> bool:
-        """Whether rows of a model's spine can be predicted."""
+        """Return whether rows of a model's spine can be predicted."""
         return name in self._models
 
     def _ask_rows(

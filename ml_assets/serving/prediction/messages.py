@@ -22,7 +22,7 @@ class FeatureRows:
         return predictor.encode_rows(self.rows)
 
     def by_row(self) -> Sequence[Mapping[str, Any]]:
-        """Each row's features by name."""
+        """Return each row's features by name."""
         return self.rows
 
 
@@ -37,7 +37,7 @@ class FeatureColumns:
         return predictor.encode_columns(self.columns)
 
     def by_row(self) -> Sequence[Mapping[str, Any]]:
-        """Each row's features by name."""
+        """Return each row's features by name."""
         plain = [values.tolist() if isinstance(values, np.ndarray) else values for values in self.columns.values()]
         return [dict(zip(self.columns, values, strict=True)) for values in zip(*plain, strict=True)]
 
@@ -115,12 +115,12 @@ class PredictionResponse:
     fetched: Sequence[Fetched] = ()
 
     def by_column(self) -> Answer:
-        """The predictions of a request that the champion alone answered, by column."""
+        """Return the predictions of a request that the champion alone answered, by column."""
         (part,) = self.parts
         return part.answer
 
     def by_row(self) -> list[dict[str, Any]]:
-        """Each row's prediction by column, in the order of the request."""
+        """Return each row's prediction by column, in the order of the request."""
         if len(self.parts) == 1:
             return by_row(self.parts[0].answer)
         placed = {at: row for part in self.parts for at, row in zip(part.rows or (), by_row(part.answer), strict=True)}

@@ -50,7 +50,7 @@ class RequestFeatures:
         self.names = [*self._copied, *(name for group in self._groups for name in group.names)]
 
     def compute(self, rows: Sequence[Mapping[str, Any]], at: int) -> list[dict[str, Any]]:
-        """The features of each row.
+        """Compute the features of each row.
 
         Args:
             rows: the spine's columns, as `RowReader.read` gives them.

@@ -34,7 +34,7 @@ _TOLD = 40  # characters of a value in an error
 
 
 def polars_type(name: str) -> pl.DataType:
-    """The type with this name, such as Int64 or Datetime(time_unit='us', time_zone='UTC').
+    """Return the type with this name, such as Int64 or Datetime(time_unit='us', time_zone='UTC').
 
     Raises:
         ValueError: there is none that a request can hold.
@@ -60,7 +60,7 @@ class RowReader:
         self._reads = [(field.name, field.nullable, _reader(field)) for field in fields]
 
     def read(self, rows: Any, *, most: int) -> list[dict[str, Any]]:
-        """The rows as their columns hold them: whole numbers and others, text, truths, dates, moments in UTC.
+        """Parse rows to what their columns hold: whole numbers and others, text, truths, dates, moments in UTC.
 
         Args:
             rows: what stands in the request.
@@ -112,7 +112,7 @@ def integer_bounds(field: RequestField) -> tuple[int, int]:
 
 
 def read_moment(value: Any) -> datetime:
-    """A moment of a request, in UTC; raises ValueError saying what it must be."""
+    """Parse a moment of a request, in UTC; raises ValueError saying what it must be."""
     wanted = "a moment in ISO 8601 with its zone, such as 2013-10-05T12:00:00Z"
     if type(value) is not str:
         raise ValueError(wanted)

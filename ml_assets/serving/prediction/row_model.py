@@ -38,7 +38,7 @@ class RowModel:
         self._names = {*self._computed.names, *(self._stored.names if self._stored else ())}
 
     def features(self, rows: Sequence[Mapping[str, Any]], at: int) -> tuple[list[dict[str, Any]], Sequence[Fetched]]:
-        """The features of rows by name, and what was found of the stored ones.
+        """Compute the features of rows by name; gives what was looked up too.
 
         Args:
             rows: as `read` gives them.
@@ -59,14 +59,14 @@ class RowModel:
         return computed, fetched
 
     def trained_on(self, inputs: ModelInputs | None) -> "RowModel":
-        """What gives a version the features that it was trained on, as far as the requests and the store do."""
+        """Make the model of the features that a version was trained on, as far as requests and store give them."""
         views = self.declared.views if inputs is None else _as_trained(self.declared, inputs.views)
         if views == self.declared.views:
             return self
         return RowModel(self.declared.model_copy(update={"views": views}), self._store)
 
     def lacking(self, trained: TrainedModel) -> list[str]:
-        """Those of a version's features that are not given here, or mean something else."""
+        """Return those of a version's features that are not given here, or mean something else."""
         names = trained.features
         if trained.inputs is None:
             return [name for name in names if name not in self._names]
@@ -75,7 +75,7 @@ class RowModel:
 
 
 def _as_trained(declared: ServedModel, views: Sequence[FeatureViewSpec]) -> list[FeatureViewSpec]:
-    """The views that a version was trained on, without what neither a request nor the store gives."""
+    """Return the views that a version was trained on, without what neither a request nor the store gives."""
     fields = {field.name for field in declared.fields} | {declared.time}
     stored = {view.name: declaration_of(view) for view in declared.views if view.table is not None}
     own = []

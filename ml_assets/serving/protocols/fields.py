@@ -58,7 +58,7 @@ def record(
 
 
 def _nothing() -> None:
-    """A default that the schema does not show."""
+    """Return nothing: a default that the schema does not show."""
 
 
 def row_record(name: str, fields: Sequence[RequestField]) -> type[BaseModel]:
@@ -72,7 +72,7 @@ def list_of(kind: Any, most: int) -> Any:
 
 
 def feature_type(feature: FeatureEncoding) -> Any:
-    """The type of a feature as a request gives it: text that training has not seen counts as missing, so any fits."""
+    """Return a feature's type in a request: text that training has not seen counts as missing, so any fits."""
     return _FEATURES[feature.kind]
 
 
@@ -82,12 +82,12 @@ def output_fields(outputs: Mapping[str, str]) -> dict[str, Any]:
 
 
 def output_type(datatype: str) -> Any:
-    """The type of values of a datatype of the Open Inference Protocol."""
+    """Return the type of values of a datatype of the Open Inference Protocol."""
     return _OUTPUTS[datatype]
 
 
 def field_type(field: RequestField) -> Any:
-    """The type of a column of a request, as narrow as its contract."""
+    """Return the type of a column of a request, as narrow as its contract."""
     kind = _plain_type(field)
     return kind | None if field.nullable else kind
 

@@ -111,7 +111,7 @@ def write_tensors(name: str, version: str, request: Mapping[str, Any], answer: M
 
 
 def _is_one_value(tensor: Mapping[str, Any]) -> bool:
-    """Whether a tensor is right and holds a value alone, which most do: the checks of all others take longer."""
+    """Return whether a tensor is right and holds a value alone, which most do: the checks of all others take longer."""
     data, datatype = tensor.get("data"), tensor.get("datatype")
     return (
         tensor.get("shape") == [1]
@@ -131,7 +131,7 @@ def _length(text: str, body: bytes) -> int:
 
 
 def _binary_size(name: str, tensor: Mapping[str, Any], available: int) -> int | None:
-    """The bytes that the tensor takes behind the header; None if its values stand in the header."""
+    """Return the bytes that the tensor takes behind the header; None if its values stand in the header."""
     parameters = tensor.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise BadRequest(f"inputs.{name}: parameters must be an object")
@@ -175,7 +175,7 @@ def _from_bytes(name: str, datatype: str, data: bytes, rows: int) -> np.ndarray 
 
 
 def _texts(name: str, data: bytes) -> list[str]:
-    """Each text behind its length in four bytes, little-endian."""
+    """Decode texts, each behind its length in four bytes, little-endian."""
     texts, at = [], 0
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "little")
@@ -190,6 +190,6 @@ def _texts(name: str, data: bytes) -> list[str]:
 
 
 def datatype_of(values: list) -> str:
-    """The datatype of a column of plain values."""
+    """Return the datatype of a column of plain values."""
     kinds = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
     return kinds[type(values[0])] if values else "FP64"

@@ -83,13 +83,14 @@ def describe_tensors(model: DescribedModel, most: int) -> Interface:
 
 def _request(model: DescribedModel, most: int) -> Any:
     rows = Annotated[int, Field(ge=0, le=most)]
+    shape = Annotated[list[rows], Field(min_length=1, max_length=1)] | tuple[rows, Literal[1]]
     tensors = [
         record(
             f"{model.name}_input_{at}",
             {
                 "name": Literal[feature.name],
                 "datatype": Datatype,
-                "shape": tuple[rows] | tuple[rows, Literal[1]],
+                "shape": shape,
                 "data": Annotated[list[feature_type(feature)], Field(max_length=most)],
             },
             base=Open,
@@ -111,11 +112,11 @@ def _request(model: DescribedModel, most: int) -> Any:
 
 
 def _response(model: DescribedModel) -> Any:
-    each = tuple[Annotated[int, Field(ge=1)]]
+    shape = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=1)]
     outputs = [
         record(
             f"{model.name}_output_{at}",
-            {"name": Literal[name], "datatype": Literal[datatype], "shape": each, "data": list[output_type(datatype)]},
+            {"name": Literal[name], "datatype": Literal[datatype], "shape": shape, "data": list[output_type(datatype)]},
         )
         for at, (name, datatype) in enumerate(model.outputs.items())
     ]

@@ -21,7 +21,7 @@ Job = TypeVar("Job")
 
 
 def position(model: str, key: Sequence[Any]) -> float:
-    """Where a key lies between 0 and 1: spread evenly, the same at every time and in every process.
+    """Place a key between 0 and 1: spread evenly, the same at every time and in every process.
 
     Args:
         key: values of the columns that identify a row, in a fixed order. A moment counts as what it is in UTC, a whole
@@ -32,7 +32,7 @@ def position(model: str, key: Sequence[Any]) -> float:
 
 
 def is_canary(model: str, key: Sequence[Any], share: float) -> bool:
-    """Whether the challenger answers for a key.
+    """Return whether the challenger answers for a key.
 
     A key keeps its side as long as the share is the same; a larger share takes keys from the champion and gives it
     none. Each model splits keys in its own way, so that no key is always the one to try new versions.

@@ -81,11 +81,11 @@ class Champions:
         return self._refused
 
     def find(self, name: str) -> Served | None:
-        """The version that serves now; None if the model is not served here."""
+        """Return the version that serves now; None if the model is not served here."""
         return self._served.get(name)
 
     def challenger(self, name: str) -> Served | None:
-        """The version that is tried now; None if none is."""
+        """Return the version that is tried now; None if none is."""
         return self._challengers.get(name)
 
     def refresh(self) -> list[Served]:
@@ -145,7 +145,7 @@ class Champions:
         return champion.version
 
     def _admit(self, name: str, version: str) -> Served | None:
-        """The version, ready to answer; None if it is refused, now or before."""
+        """Load a version, ready to answer; None if it is refused, now or before."""
         trying = self._challengers.get(name)
         if trying is not None and trying.version == version:
             return trying

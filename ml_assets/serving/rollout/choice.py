@@ -19,7 +19,7 @@ class Choosing:
         self._champions = champions
 
     def named(self, name: str, version: str | None) -> Served:
-        """The champion of a model; raises BadRequest (404) if it, or this version of it, is not served."""
+        """Return the champion of a model; raises BadRequest (404) if it, or this version of it, is not served."""
         served = self._champions.find(name)
         if served is None:
             raise BadRequest(f"model {name[:60]!r} is not served; there are {self._names()}", 404)
@@ -28,7 +28,7 @@ class Choosing:
         return served
 
     def only(self) -> Served:
-        """The one model that is served; raises BadRequest (404) if there are several."""
+        """Return the only model that is served; raises BadRequest (404) if there are several."""
         served = list(self._champions)
         if len(served) != 1:
             raise BadRequest(f"/invocations names no model: of {self._names()} ask /v2/models/NAME/infer", 404)
@@ -37,7 +37,7 @@ class Choosing:
     def by_row(
         self, champion: Served, declared: ServedModel, rows: Sequence[Mapping[str, Any]], pinned: bool
     ) -> list[Choice] | None:
-        """Who answers each row; None where the champion answers all of them.
+        """Choose the version for each row; None where the champion answers all of them.
 
         Args:
             champion: the version that the request began with.
