@@ -77,7 +77,8 @@ class ModelSpec(Declared):
     @field_validator("task")
     @classmethod
     def _is_task(cls, value: str) -> str:
-        find_task(value)
+        if value not in TASKS.names():
+            raise ValueError(f"{value!r} is not allowed; choose from {', '.join(TASKS.names())}")
         return value
 
     @field_validator("kind")
