@@ -74,7 +74,7 @@ def compare_scores(model: TrainedModel, own: np.ndarray, given: np.ndarray) -> f
 
 
 def _allowed(model: TrainedModel, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and the highest score allowed."""
+    """Return the lowest and the highest score allowed."""
     margin = TOLERANCE * (1 + np.abs(own))
     low, high = own - margin, own + margin
     if model.calibration is not None:
@@ -103,7 +103,7 @@ def _run_score_script(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as answers:
         rows.write_ndjson(given)
         given.seek(0)
-        asked = subprocess.run(
+        done = subprocess.run(
             # -B: what Python compiles does not belong into the package.
             [sys.executable, "-B", str(folder / "score.py")],
             stdin=given,
@@ -112,8 +112,8 @@ def _run_score_script(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
             env=child_environment(OMP_NUM_THREADS="1"),
             check=False,
         )
-        if asked.returncode:
-            raise Disagreement(f"it fails: {asked.stderr.decode().strip().splitlines()[-1:]}")
+        if done.returncode:
+            raise Disagreement(f"it fails: {done.stderr.decode().strip().splitlines()[-1:]}")
         answers.seek(0)
         return pl.read_ndjson(answers.read(), infer_schema_length=None)
 

@@ -121,7 +121,7 @@ def _described(view: FeatureViewSpec) -> dict[str, str]:
 
 def _variable(name: str, suffix: str) -> str:
     """A column may bear any name; what Python cannot take is spelled by its code point."""
-    plain = re.sub(r"\W", lambda found: f"_{ord(found.group()):x}_", name, flags=re.ASCII)
+    plain = re.sub(r"\W", lambda match: f"_{ord(match.group()):x}_", name, flags=re.ASCII)
     return f"{'_' if plain[0].isdigit() else ''}{plain}_{suffix}"
 
 
