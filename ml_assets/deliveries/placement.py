@@ -11,7 +11,7 @@ from ml_assets.lake import Lake
 from ml_assets.sources.spec import DROP
 
 if TYPE_CHECKING:
-    from ml_assets.sources.placement import Placement
+    from ml_assets.sources.delivery.placement import Placement
 
 PLACEMENT = "placement"
 """Table of a source, beside its assets: rows that are in no ingested drop, by the reason."""
@@ -27,7 +27,7 @@ class OutsideDrops:
 
 def measure_outside(source: DeclaredSource, lake: Lake, schema: Mapping[str, pl.DataType]) -> OutsideDrops:
     """Count and store the rows of the source that are in no ingested drop."""
-    from ml_assets.sources.placement import place_rows, placement_table
+    from ml_assets.sources.delivery.placement import place_rows, placement_table
 
     placed = place_rows(source, schema, lake.partitions(source.table("raw"), DROP))
     lake.replace(source.table(PLACEMENT), placement_table(placed))

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.durations import check_duration
-from ml_assets.monitoring.drift.statistics import declarable, with_own_threshold
+from ml_assets.monitoring.drift_statistics import declarable, with_own_threshold
 from ml_assets.training.metrics.metric import OF_CLASSES, OF_PROBABILITIES, OF_VALUES
 from ml_assets.training.tasks import all_metrics, estimable_metrics, find_task, listed
 

@@ -11,7 +11,7 @@ import polars as pl
 from ml_assets.quality.contracts import as_declared, as_kept, contract_schema
 from ml_assets.quality.errors import ContractError
 from ml_assets.quality.rules import Rule, evaluate_rules
-from ml_assets.sources.values.declared import UNREAD
+from ml_assets.sources.delivery.declared import UNREAD
 
 if TYPE_CHECKING:
     from ml_assets.quality.contracts import Contract

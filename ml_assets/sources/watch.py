@@ -3,11 +3,11 @@
 import hashlib
 from collections.abc import Mapping
 
+from ml_assets.sources.delivery.read import blaming, list_drops, read_drops
 from ml_assets.sources.drops.grains import WHOLE, has_ended
 from ml_assets.sources.errors import SourceError
 from ml_assets.sources.files.fetch import locate
 from ml_assets.sources.files.tokens import held_tokens
-from ml_assets.sources.read import blaming, list_drops, read_drops
 from ml_assets.sources.schema import Schema
 from ml_assets.sources.spec import SourceSpec
 

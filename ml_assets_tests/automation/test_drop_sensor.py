@@ -10,8 +10,8 @@ import pytest
 from ml_assets.automation.sensors.drops import drop_sensor
 from ml_assets.components.sources.source import Source
 from ml_assets.resources import LakeResource
+from ml_assets.sources.delivery.read import read_drops
 from ml_assets.sources.errors import SourceError
-from ml_assets.sources.read import read_drops
 
 CONTRACT = """
 import pandera.polars as pa

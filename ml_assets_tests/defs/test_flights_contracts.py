@@ -16,8 +16,8 @@ from ml_assets.quality.checks import bad_row_share, completeness, key_uniqueness
 from ml_assets.quality.contracts import contract_descriptions, contract_schema, load_contract
 from ml_assets.quality.gate import apply_contract
 from ml_assets.quality.rules import describe_rules
+from ml_assets.sources.delivery.read import list_drops, read_drops
 from ml_assets.sources.errors import SourceError
-from ml_assets.sources.read import list_drops, read_drops
 from ml_assets.sources.spec import SourceSpec
 from ml_assets.sources.where import Where
 

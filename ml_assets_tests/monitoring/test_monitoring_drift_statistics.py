@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from ml_assets.monitoring.drift.measure import measure_drift, no_drift
-from ml_assets.monitoring.drift.statistics import DRIFT_STATISTICS, declarable, with_own_threshold
 from ml_assets.monitoring.drift.statistics.statistic import FeatureStatistic
+from ml_assets.monitoring.drift_statistics import DRIFT_STATISTICS, declarable, with_own_threshold
 from ml_assets.monitoring.spec import MonitoringSpec
 
 START = datetime(2021, 5, 1, tzinfo=UTC)

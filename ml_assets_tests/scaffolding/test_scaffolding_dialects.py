@@ -16,7 +16,7 @@ from ml_assets.quality.gate import apply_contract
 from ml_assets.scaffolding.samples.sample import read_sample
 from ml_assets.scaffolding.source import infer_source
 from ml_assets.scaffolding.wanted import Wanted
-from ml_assets.sources.read import read_drops
+from ml_assets.sources.delivery.read import read_drops
 from ml_assets.sources.spec import SourceSpec
 
 MODULE = "scaffolded_sample_contract"

@@ -18,7 +18,7 @@ from ml_assets.scaffolding.spine import find_or_infer_spine, infer_spine
 from ml_assets.scaffolding.tables import infer_tables
 from ml_assets.scaffolding.view import infer_view
 from ml_assets.scaffolding.wanted import Wanted
-from ml_assets.sources.read import read_drops
+from ml_assets.sources.delivery.read import read_drops
 from ml_assets.sources.spec import SourceSpec
 from ml_assets.training.tasks import suggest_task
 

@@ -20,8 +20,15 @@ from starlette.testclient import TestClient
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.keys import hashed_keys
 from ml_assets.serving.http.limits import Limits
-from ml_assets.serving.http.telemetry import Finished, JsonLines, TextLines, access, logging_settings, write_line
-from ml_assets.serving.http.tracing import Tracing, open_tracing
+from ml_assets.serving.http.observability.telemetry import (
+    Finished,
+    JsonLines,
+    TextLines,
+    access,
+    logging_settings,
+    write_line,
+)
+from ml_assets.serving.http.observability.tracing import Tracing, open_tracing
 
 ANSWERED = Finished("r-1", "POST", "/v2/models/{model}/infer", 200, 2.34567, "late", "3", "champion")
 FAILED = Finished("r-2", "GET", "/metrics", 500, 0.5)

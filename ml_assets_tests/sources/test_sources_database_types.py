@@ -12,8 +12,8 @@ from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.samples.sample import read_sample
 from ml_assets.scaffolding.source import infer_source
 from ml_assets.scaffolding.wanted import Wanted
+from ml_assets.sources.delivery.read import list_drops, read_drops
 from ml_assets.sources.errors import SourceError
-from ml_assets.sources.read import list_drops, read_drops
 
 pytestmark = pytest.mark.slow
 
@@ -201,7 +201,7 @@ def test_a_key_that_cannot_be_read_is_not_replaced_by_another(urls, monkeypatch)
 
 
 def test_an_infinite_moment_is_in_no_drop_and_counted(urls, orders, monkeypatch):
-    from ml_assets.sources.placement import place_rows
+    from ml_assets.sources.delivery.placement import place_rows
 
     monkeypatch.setenv(VARIABLE, urls["postgresql"])
     rows = "(1, timestamptz '2024-01-15 12:00+00'), (2, 'infinity'), (3, '-infinity'), (4, null)"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_assets.sources.delivery.read import read_drops
 from ml_assets.sources.errors import DeliveryFault, SourceError
-from ml_assets.sources.read import read_drops
 from ml_assets.sources.values.typed import typed_column
 
 F64, F32, CENTS = pl.Float64(), pl.Float32(), pl.Decimal(10, 2)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ml_assets.sources.csv.dialect import CsvDialect
 from ml_assets.sources.csv.text import open_csv
+from ml_assets.sources.delivery.read import fingerprint, list_drops, read_drops
 from ml_assets.sources.errors import DeliveryFault, SourceError
-from ml_assets.sources.read import fingerprint, list_drops, read_drops
 
 HEADER = b"id,amount,shop,at\n"
 ROW = b"1,9.5,Oslo,2024-01-15T00:00:00Z\n"

@@ -15,8 +15,8 @@ from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.samples.sample import read_sample
 from ml_assets.scaffolding.source import infer_source
 from ml_assets.scaffolding.wanted import Wanted
+from ml_assets.sources.delivery.read import fingerprint, read_drops
 from ml_assets.sources.errors import SourceError
-from ml_assets.sources.read import fingerprint, read_drops
 
 
 def _beside(name):

@@ -7,12 +7,12 @@ import polars as pl
 import pytest
 
 from ml_assets.components.partitions import partitions_of
+from ml_assets.sources.delivery.read import list_drops, read_drops
 from ml_assets.sources.drops.cut import period_starts
 from ml_assets.sources.drops.grains import GRAINS, drop_start, following, has_ended, is_name, name_at, stretches
 from ml_assets.sources.drops.moments import drop_at, drop_end
 from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.read import list_drops, read_drops
 from ml_assets.sources.watch import due_drops, watch
 
 STARTS = {

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from ml_assets.sources.delivery.read import list_drops, read_drops
 from ml_assets.sources.errors import DeliveryFault, SourceError
-from ml_assets.sources.read import list_drops, read_drops
 from ml_assets.sources.values.column import ColumnFormat
 from ml_assets.sources.values.moments import as_moments
 

@@ -11,10 +11,10 @@ import pytest
 from ml_assets.scaffolding.samples.sample import read_sample
 from ml_assets.scaffolding.source import infer_source
 from ml_assets.scaffolding.wanted import Wanted
+from ml_assets.sources.delivery.placement import place_rows
+from ml_assets.sources.delivery.read import fingerprint, list_drops, read_drops
 from ml_assets.sources.errors import SourceError
 from ml_assets.sources.formats import READERS
-from ml_assets.sources.placement import place_rows
-from ml_assets.sources.read import fingerprint, list_drops, read_drops
 from ml_assets.sources.watch import due_drops, watch
 
 MODULE = """

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from ml_assets.sources.delivery.read import fingerprint, list_drops, read_drops
 from ml_assets.sources.errors import SourceError
-from ml_assets.sources.read import fingerprint, list_drops, read_drops
 from ml_assets.sources.spec import SourceSpec
 
 MOMENT = pl.Datetime("us", "UTC")

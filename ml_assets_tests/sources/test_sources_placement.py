@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
-from ml_assets.sources.placement import place_rows, placement_table
-from ml_assets.sources.read import list_drops, read_drops
+from ml_assets.sources.delivery.placement import place_rows, placement_table
+from ml_assets.sources.delivery.read import list_drops, read_drops
 
 MONTHLY = {"grain": "monthly", "column": "at", "start": "2024-01", "end": "2024-04"}
 MOMENTS = [

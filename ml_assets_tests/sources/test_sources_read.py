@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from ml_assets.sources.read import fingerprint, list_drops, read_drops
+from ml_assets.sources.delivery.read import fingerprint, list_drops, read_drops
 
 CSV = b"""id,amount,shop,at
 1,9.5,Oslo,2024-01-31T22:59:59Z

@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 
 from ml_assets.sources.databases.database import KINDS, Database, open_database
+from ml_assets.sources.delivery.placement import place_rows
+from ml_assets.sources.delivery.read import fingerprint, list_drops, read_drops
 from ml_assets.sources.drops.cut import Span
 from ml_assets.sources.errors import DeliveryFault, SourceError
-from ml_assets.sources.placement import place_rows
-from ml_assets.sources.read import fingerprint, list_drops, read_drops
 from ml_assets.sources.watch import due_drops, watch
 
 pytestmark = pytest.mark.slow

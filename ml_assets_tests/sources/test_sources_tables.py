@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
+from ml_assets.sources.delivery.read import fingerprint, list_drops, read_drops
 from ml_assets.sources.errors import SourceError
-from ml_assets.sources.read import fingerprint, list_drops, read_drops
 from ml_assets.sources.readers import scan
 from ml_assets.sources.schema import DropSchema
 from ml_assets.sources.watch import due_drops, watch

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
+from ml_assets.sources.delivery.read import fingerprint, list_drops, read_drops
 from ml_assets.sources.errors import SourceError
-from ml_assets.sources.read import fingerprint, list_drops, read_drops
 
 CSV = b"id,amount,shop,at\n1,9.5,Oslo,2024-01-15T00:00:00Z\n"
 BY_FILE = {"grain": "monthly", "start": "2024-01", "end": "2024-04"}

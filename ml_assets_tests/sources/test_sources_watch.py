@@ -10,9 +10,9 @@ import zipfile
 
 import pytest
 
+from ml_assets.sources.delivery.read import read_drops
 from ml_assets.sources.errors import SourceError
 from ml_assets.sources.files.tokens import file_token
-from ml_assets.sources.read import read_drops
 from ml_assets.sources.readers import csv
 from ml_assets.sources.watch import due_drops, watch
 

@@ -156,7 +156,7 @@ class _Tables:
 def _gated(source: Source) -> pl.LazyFrame:
     from ml_assets.quality.contracts import contract_schema, load_contract
     from ml_assets.quality.drop_gate import gate_drop
-    from ml_assets.sources.read import read_drops
+    from ml_assets.sources.delivery.read import read_drops
 
     contract = load_contract(source.contract)
     drops = read_drops(source, None, contract_schema(contract))

@@ -25,8 +25,8 @@ from ml_assets.quality.contracts import contract_schema, load_contract
 from ml_assets.registry.store.server import RegistryAway
 from ml_assets.resources import RegistryResource
 from ml_assets.retraining.decide import read_decisions
+from ml_assets.sources.delivery.read import fingerprint, list_drops
 from ml_assets.sources.drops.grains import WHOLE
-from ml_assets.sources.read import fingerprint, list_drops
 from ml_assets.sources.spec import SourceSpec
 
 

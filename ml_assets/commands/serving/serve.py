@@ -36,7 +36,7 @@ def serve_models(settings: ServeSettings, host: str, port: int, workers: int) ->
     """
     import uvicorn
 
-    from ml_assets.serving.http.telemetry import logging_settings
+    from ml_assets.serving.http.observability.telemetry import logging_settings
 
     lines = logging_settings(settings.log_format)
     # A variable of the environment is too small for the declarations of many models.
@@ -81,7 +81,7 @@ def _make_app(served: ServeSettings, settings: Settings, *, logged: bool) -> Ser
     from ml_assets.online.stores.opening import open_store
     from ml_assets.registry.decisions import Decisions
     from ml_assets.registry.registry import EXPERIMENT, Registry
-    from ml_assets.serving.http.tracing import open_tracing
+    from ml_assets.serving.http.observability.tracing import open_tracing
     from ml_assets.serving.log.request_log import DAY, RequestLog
 
     home = Home.of(settings)

@@ -17,7 +17,7 @@ from ml_assets.sources.drops.grains import WHOLE
 from ml_assets.sources.spec import DROP
 
 if TYPE_CHECKING:
-    from ml_assets.sources.read import Drop
+    from ml_assets.sources.delivery.read import Drop
 
 OUTSIDE_DROPS = "outside_drops"
 OUTSIDE_TEXT = "No more rows than declared lie before the first drop, after the last one, or in no drop at all."
@@ -35,7 +35,7 @@ def raw_asset(source: DeclaredSource, group: str) -> dg.AssetsDefinition:
     )
     def raw(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
         from ml_assets.quality.contracts import as_kept, contract_descriptions, contract_schema, load_contract
-        from ml_assets.sources.read import read_drops
+        from ml_assets.sources.delivery.read import read_drops
 
         tables, names = lake.open(), drops_of(context, source.drops)
         contract = load_contract(source.contract)

@@ -6,9 +6,9 @@ import polars as pl
 
 from ml_assets.monitoring.chunks import CHUNK, Period, cut
 from ml_assets.monitoring.drift.impact import SEASON
-from ml_assets.monitoring.drift.statistics import DRIFT_STATISTICS, PSI, RECONSTRUCTION
 from ml_assets.monitoring.drift.statistics.psi import measure_psi
 from ml_assets.monitoring.drift.statistics.statistic import DriftFrames
+from ml_assets.monitoring.drift_statistics import DRIFT_STATISTICS, PSI, RECONSTRUCTION
 from ml_assets.monitoring.inputs import Features, checked, plain, typed
 from ml_assets.monitoring.spec import MonitoringSpec
 

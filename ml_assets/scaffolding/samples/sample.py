@@ -12,14 +12,14 @@ from ml_assets.quality.contracts import contract_schema, load_contract
 from ml_assets.quality.errors import ContractError
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.sources.csv.dialect import CsvDialect
-from ml_assets.sources.delivery import load
+from ml_assets.sources.delivery.declared import declared_column
+from ml_assets.sources.delivery.load import load
 from ml_assets.sources.drops.grains import GRAINS, GrainName, is_name
 from ml_assets.sources.errors import DeliveryFault
 from ml_assets.sources.files.fetch import locate
 from ml_assets.sources.files.listing import held_partitions
 from ml_assets.sources.formats import READERS
 from ml_assets.sources.spec import SourceSpec
-from ml_assets.sources.values.declared import declared_column
 from ml_assets.sources.values.exact import in_calendar
 from ml_assets.sources.where import PARTITION
 

@@ -23,11 +23,11 @@ from ml_assets.serving.http.exchange import Endpoint, Exchange, answer_at_once
 from ml_assets.serving.http.information import Information, no_such_route, refusal_body
 from ml_assets.serving.http.keys import require_key
 from ml_assets.serving.http.limits import Limits
+from ml_assets.serving.http.observability.telemetry import request_id
+from ml_assets.serving.http.observability.tracing import Tracing
 from ml_assets.serving.http.observation import Observation
 from ml_assets.serving.http.push import PushHandler
-from ml_assets.serving.http.telemetry import request_id
 from ml_assets.serving.http.together import Together
-from ml_assets.serving.http.tracing import Tracing
 from ml_assets.serving.log.keeping import Keeping, OpenLog
 from ml_assets.serving.prediction.answering import Answering
 from ml_assets.serving.prediction.messages import PredictionResponse

@@ -19,9 +19,9 @@ from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.http.docs import ASSETS, POLICY, page, read_asset
 from ml_assets.serving.http.keys import require_key
 from ml_assets.serving.http.limits import Limits
+from ml_assets.serving.http.observability.telemetry import Finished, request_id
 from ml_assets.serving.http.observation import Observation
 from ml_assets.serving.http.openapi import ServerAbout, describe, described_model
-from ml_assets.serving.http.telemetry import Finished, request_id
 from ml_assets.serving.prediction.answering import Answering
 from ml_assets.serving.protocols.adapter import RequestProtocol
 from ml_assets.serving.protocols.tensor_models import metadata

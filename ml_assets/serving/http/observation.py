@@ -3,9 +3,9 @@
 import numpy as np
 
 from ml_assets.serving.http.exchange import Exchange
-from ml_assets.serving.http.measured import Measured
-from ml_assets.serving.http.telemetry import Finished, telling, write_line
-from ml_assets.serving.http.tracing import Tracing
+from ml_assets.serving.http.observability.measured import Measured
+from ml_assets.serving.http.observability.telemetry import Finished, telling, write_line
+from ml_assets.serving.http.observability.tracing import Tracing
 from ml_assets.serving.prediction.messages import PredictionResponse
 from ml_assets.serving.rollout.challenger import CHAMPION
 from ml_assets.serving.rollout.champions import Champions

@@ -8,11 +8,11 @@ from ml_assets.sources.csv.order import read_for, with_order
 from ml_assets.sources.csv.sniff import sniff_dialect
 from ml_assets.sources.csv.text import check_one_column, open_csv
 from ml_assets.sources.csv.unpack import gunzipped, unzipped
+from ml_assets.sources.delivery.read import read_drops
+from ml_assets.sources.delivery.request import LoadRequest, SampledRows, Table
 from ml_assets.sources.errors import SourceError, check_columns
 from ml_assets.sources.files.fetch import fetch
-from ml_assets.sources.read import read_drops
 from ml_assets.sources.readers.reader import SourceReader
-from ml_assets.sources.request import LoadRequest, SampledRows, Table
 from ml_assets.sources.schema import Schema
 from ml_assets.sources.spec import SourceSpec
 

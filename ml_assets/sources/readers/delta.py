@@ -6,14 +6,14 @@ from pathlib import Path
 
 import polars as pl
 
+from ml_assets.sources.delivery.read import list_drops
+from ml_assets.sources.delivery.request import LoadRequest, SampledRows, Table
 from ml_assets.sources.drops.cut import drop_names, period_starts
 from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.errors import DeliveryFault
 from ml_assets.sources.files.fetch import locate
-from ml_assets.sources.read import list_drops
 from ml_assets.sources.readers.reader import SourceReader, all_columns, in_key_order
 from ml_assets.sources.readers.scan import Scan, collect, reading
-from ml_assets.sources.request import LoadRequest, SampledRows, Table
 from ml_assets.sources.schema import Schema
 from ml_assets.sources.spec import SourceSpec
 

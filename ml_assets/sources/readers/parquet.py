@@ -6,13 +6,13 @@ from pathlib import Path
 
 import polars as pl
 
+from ml_assets.sources.delivery.request import LoadRequest, SampledRows, Table
 from ml_assets.sources.errors import DeliveryFault
 from ml_assets.sources.files.fetch import fetch, locate
 from ml_assets.sources.files.listing import parquet_files
 from ml_assets.sources.readers.delta import is_delta_folder
 from ml_assets.sources.readers.reader import SourceReader, all_columns
 from ml_assets.sources.readers.scan import Scan, collect, reading
-from ml_assets.sources.request import LoadRequest, SampledRows, Table
 from ml_assets.sources.schema import columns_that_begin
 from ml_assets.sources.spec import SourceSpec
 from ml_assets.sources.values.parquet_types import columns_of_kind, read_around_intervals

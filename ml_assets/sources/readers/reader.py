@@ -9,12 +9,12 @@ import polars as pl
 
 from ml_assets.sources.content_hash import content_hash
 from ml_assets.sources.csv.dialect import CsvDialect
-from ml_assets.sources.delivery import RowPlaces, count_by_place, load, load_starts
+from ml_assets.sources.delivery.load import RowPlaces, count_by_place, load, load_starts
+from ml_assets.sources.delivery.request import LoadRequest, SampledRows, Table
 from ml_assets.sources.drops.cut import check_placed, drop_names
 from ml_assets.sources.drops.grains import WHOLE
 from ml_assets.sources.files.fetch import exists, locate
 from ml_assets.sources.files.tokens import file_token
-from ml_assets.sources.request import LoadRequest, SampledRows, Table
 from ml_assets.sources.schema import Schema
 from ml_assets.sources.spec import SourceSpec
 from ml_assets.sources.where import PARTITION

@@ -7,10 +7,10 @@ from datetime import datetime
 
 import polars as pl
 
+from ml_assets.sources.delivery.request import LoadRequest, Table
 from ml_assets.sources.drops.cut import Span, check_cuttable, spans
 from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.errors import DeliveryFault, Kind, check_columns
-from ml_assets.sources.request import LoadRequest, Table
 from ml_assets.sources.values.exact import zone_of
 from ml_assets.sources.values.parquet_types import plain_frame, text_of_uuid
 

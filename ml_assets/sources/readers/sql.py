@@ -7,13 +7,13 @@ from datetime import datetime
 import polars as pl
 
 from ml_assets.sources.databases.database import Database, open_database
-from ml_assets.sources.delivery import RowPlaces
+from ml_assets.sources.delivery.load import RowPlaces
+from ml_assets.sources.delivery.request import LoadRequest, SampledRows, Table
 from ml_assets.sources.drops.cut import check_cuttable, check_placed, declared_span, drop_names, period_starts, spans
 from ml_assets.sources.drops.grains import WHOLE
 from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.errors import DeliveryFault, check_columns
 from ml_assets.sources.readers.reader import SourceReader, in_key_order
-from ml_assets.sources.request import LoadRequest, SampledRows, Table
 from ml_assets.sources.schema import Schema
 from ml_assets.sources.spec import SourceSpec
 from ml_assets.sources.values.exact import zone_of

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from ml_assets.sources.content_hash import content_hash
-from ml_assets.sources.delivery import load, starts_of
+from ml_assets.sources.delivery.declared import declared_frame, empty_frame
+from ml_assets.sources.delivery.load import load, starts_of
 from ml_assets.sources.drops.cut import as_starts
 from ml_assets.sources.drops.grains import GRAINS, WHOLE, drop_start
 from ml_assets.sources.errors import DeliveryFault, SourceError
@@ -16,7 +17,6 @@ from ml_assets.sources.files.fetch import locate
 from ml_assets.sources.files.listing import held_partitions
 from ml_assets.sources.schema import Schema
 from ml_assets.sources.spec import CONTENT_HASH, DROP, SourceSpec
-from ml_assets.sources.values.declared import declared_frame, empty_frame
 from ml_assets.sources.values.exact import first_true
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from ml_assets.sources.delivery.read import blaming
 from ml_assets.sources.files.fetch import locate
 from ml_assets.sources.files.listing import held_partitions
-from ml_assets.sources.read import blaming
 from ml_assets.sources.schema import Schema
 from ml_assets.sources.spec import SourceSpec
 

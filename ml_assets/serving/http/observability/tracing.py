@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ml_assets.serving.http.telemetry import Finished
+from ml_assets.serving.http.observability.telemetry import Finished
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from ml_assets.sources.delivery.declared import cutting_column
+from ml_assets.sources.delivery.request import LoadRequest, Table
 from ml_assets.sources.drops.cut import as_starts, period_starts
 from ml_assets.sources.drops.grains import drop_start
 from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.errors import DeliveryFault
-from ml_assets.sources.request import LoadRequest, Table
 from ml_assets.sources.schema import Schema
 from ml_assets.sources.spec import SourceSpec
-from ml_assets.sources.values.declared import cutting_column
 from ml_assets.sources.values.exact import in_calendar
 
 

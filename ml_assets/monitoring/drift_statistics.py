@@ -1,0 +1,37 @@
+"""Drift statistics by name; `drift/statistics/statistic.py` has their interface."""
+
+from typing import TYPE_CHECKING
+
+from ml_assets.extensions import Extensions
+
+if TYPE_CHECKING:
+    from ml_assets.monitoring.drift.statistics.statistic import DriftStatistic
+
+PSI, RECONSTRUCTION = "psi", "reconstruction_error"
+
+_HERE = "ml_assets.monitoring.drift.statistics"
+
+DRIFT_STATISTICS: "Extensions[DriftStatistic]" = Extensions(
+    "ml_assets.drift_statistics",
+    "drift statistic",
+    {
+        PSI: f"{_HERE}.psi:STATISTIC",
+        "kolmogorov_smirnov": f"{_HERE}.univariate:KOLMOGOROV_SMIRNOV",
+        "jensen_shannon": f"{_HERE}.univariate:JENSEN_SHANNON",
+        "wasserstein": f"{_HERE}.univariate:WASSERSTEIN",
+        "hellinger": f"{_HERE}.univariate:HELLINGER",
+        "chi2": f"{_HERE}.univariate:CHI2",
+        "l_infinity": f"{_HERE}.univariate:L_INFINITY",
+        RECONSTRUCTION: f"{_HERE}.reconstruction:STATISTIC",
+    },
+)
+
+
+def declarable(what: str) -> list[str]:
+    """Return the names of the statistics that can be declared for ``numeric`` or ``text`` features."""
+    return [name for name in DRIFT_STATISTICS.names() if getattr(DRIFT_STATISTICS.get(name), what)]
+
+
+def with_own_threshold() -> list[str]:
+    """Return the names of the statistics whose threshold can be declared, in the order of the alphabet."""
+    return sorted(name for name in DRIFT_STATISTICS.names() if DRIFT_STATISTICS.get(name).takes_threshold)

@@ -1,0 +1,1 @@
+"""What a server shows of its requests: metrics, spans and log lines."""

@@ -1,0 +1,1 @@
+"""One delivery of a source: requested, read, placed in its drops, and brought into the declared types."""
