@@ -226,5 +226,7 @@ def test_what_does_not_fit_it_is_refused():
         ModelSpec.model_validate(declared | {"metric": "roc_auc"})
     with pytest.raises(ValidationError, match="intervals: is for the task regression, not ordinal: leave it out"):
         ModelSpec.model_validate(declared | {"intervals": {}})
-    with pytest.raises(ValidationError, match="unknown task 'ranking': known are binary, multiclass, regression, ord"):
+    with pytest.raises(
+        ValidationError, match="'ranking' is not allowed; choose from binary, multiclass, regression, ord"
+    ):
         ModelSpec.model_validate(declared | {"task": "ranking"})
