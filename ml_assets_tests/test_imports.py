@@ -1,13 +1,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import ml_assets
 
-DOMAIN = ["sources", "lake", "quality", "transform", "features", "training", "registry", "monitoring"]
-DOMAIN += ["retraining", "notifications", "scaffolding", "handover", "scoring", "serving", "online"]
+SHELL = {"automation", "commands", "components", "defs"}
+DOMAIN = sorted({path.parent.name for path in Path(ml_assets.__file__).parent.glob("*/__init__.py")} - SHELL)
 
 LOAD_ALL = """
 import importlib, pkgutil, sys
