@@ -85,7 +85,8 @@ def _load(within: Path, settings: Settings, left_out: Mapping[str, str]) -> dg.D
     tree.leave_out(left_out)
     tree.keep_state_in(home)
     declared = tree.build_defs(tree.defs_module_path)
-    specs = [spec for assets in declared.assets or () for spec in assets.specs]
+    made = [one for one in declared.assets or () if isinstance(one, dg.AssetsDefinition)]
+    specs = [spec for assets in made for spec in assets.specs]
     check_coherence(tree, specs, home.coherent)
     return dg.Definitions.merge(
         declared,

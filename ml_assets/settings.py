@@ -154,6 +154,9 @@ class Settings(BaseSettings):
     )
     channel_variables: tuple[tuple[str, SecretStr], ...] = Field(default_factory=_channel_variables, init=False)
 
+    def __hash__(self) -> int:
+        return hash(tuple(getattr(self, name) for name in type(self).model_fields))
+
     @field_validator("begun", "trackers", mode="before")
     @classmethod
     def _separate(cls, value: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from ml_assets.automation.lifecycle import PlannedRun
+from ml_assets.automation.projects import tree_of
 from ml_assets.automation.run_tags import CLI, DECISION, LAUNCHED_BY, RANGE_END, RANGE_START, RUN_KEY
 from ml_assets.code_version import code_fingerprint
 
@@ -31,7 +32,7 @@ class Runner:
 
     def key_of(self, planned: PlannedRun, sources: str, before: str, models: Iterable[str] = ()) -> str:
         """Identify a run with the code of the project that the definitions come from; arguments as of `run_key`."""
-        return run_key(planned, code_fingerprint(self.definitions.component_tree.project_root), sources, before, models)
+        return run_key(planned, code_fingerprint(tree_of(self.definitions).project_root), sources, before, models)
 
     def is_done(self, run_key: str) -> bool:
         """Whether a run with this key has succeeded before."""

@@ -93,12 +93,13 @@ def ask_again_for_retries(instance: dg.DagsterInstance, now: datetime) -> list[s
 
 
 def _process_of(instance: dg.DagsterInstance, run_id: str) -> int | None:
-    """The process that a run said it runs in; None if it said nothing, as one on another machine may not."""
-    told = None
+    """Return the process that a run recorded last; None if it recorded none, as one on another machine may not."""
+    process = None
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
-        named = entry.dagster_event.engine_event_data.metadata.get("pid")
-        told = int(named.value) if named is not None else told
-    return told
+        event = entry.dagster_event
+        recorded = event.engine_event_data.metadata.get("pid") if event is not None else None
+        process = int(str(recorded.value)) if recorded is not None else process
+    return process
 
 
 def _is_alive(pid: int) -> bool:

@@ -30,10 +30,12 @@ class RunRecords(Protocol):
     """Dagster's records."""
 
     def last_materialized(self, key: Sequence[str]) -> datetime | None:
-        """When an asset was materialized last; None if it never was."""
+        """Return when an asset was materialized last; None if it never was."""
+        ...
 
     def run_statuses(self, tag: str, value: str) -> list[str]:
-        """The status, such as ``SUCCESS``, of every run with a tag."""
+        """Return the status, such as ``SUCCESS``, of every run with a tag."""
+        ...
 
 
 def open_run_records(home: Home) -> RunRecords:

@@ -100,12 +100,12 @@ class Session:
         Raises:
             DeclarationError: something is wrong in the use case, or in the one that may declare the model.
         """
-        from ml_assets.automation.projects import declared_models
+        from ml_assets.automation.projects import declared_models, tree_of
         from ml_assets.declarations.problems import DeclarationError
         from ml_assets.project import load_current
 
         definitions = load_current(self.settings)
-        left_out = definitions.component_tree.left_out
+        left_out = tree_of(definitions).left_out
         if use_case in left_out:
             raise DeclarationError(left_out[use_case])
         if left_out and model and model not in declared_models(definitions):

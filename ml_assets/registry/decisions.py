@@ -77,12 +77,8 @@ class Decisions:
         Only a decision about the champion that still serves is carried out: any other is marked as overtaken, and is to
         be made again.
         """
-        every = read_decisions(self._lake, self._model)
-        made = [record for record in every if record.promote or record.rule == OVERTAKEN]
-        if not made or not made[-1].promote or not made[-1].id:
-            return
-        last, registry, name = made[-1], self._registry, self._model
-        if registry.settled(name) == last.id:
+        last, registry, name = self.pending(), self._registry, self._model
+        if last is None:
             return
         obstacle = self._obstacle(last)
         if obstacle:
@@ -94,6 +90,14 @@ class Decisions:
         else:
             registry.promote(name, last.challenger, over=last.champion)
         registry.settle(name, last.id)
+
+    def pending(self) -> PromotionRecord | None:
+        """Return the decision to change that was written down and not carried out to its end; None if all were."""
+        every = read_decisions(self._lake, self._model)
+        made = [record for record in every if record.promote or record.rule == OVERTAKEN]
+        if not made or not made[-1].promote or not made[-1].id:
+            return None
+        return None if self._registry.settled(self._model) == made[-1].id else made[-1]
 
     def _obstacle(self, decision: PromotionRecord) -> str:
         """Say why a decision cannot be carried out; empty if it can."""

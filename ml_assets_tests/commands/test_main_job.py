@@ -142,6 +142,26 @@ def test_other_bytes_of_the_last_drop_run_that_drop_again(shop, planned_only):
     shop.deliver(APRIL)
 
 
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_failed_drop_ends_the_run_unless_sources_are_declared_to_go_on(shop, monkeypatch, capfd, goes_on):
+    tried = []
+
+    def fail_in_april(_, planned, *__):
+        tried.append(planned.drops)
+        if planned.drops == (APRIL,):
+            raise RunFailed(f"{planned.title}: step orders__raw: broken")
+
+    monkeypatch.setattr(Runner, "run", fail_in_april)
+    monkeypatch.setattr(Runner, "is_done", lambda _, __: False)
+    monkeypatch.setattr(MainJob, "_drops", lambda _: [*HISTORY, APRIL, "2024-05"])
+    monkeypatch.setattr(MainJob, "_delivered", lambda *_: "")
+    monkeypatch.setattr(MainJob, "_goes_on_after_failure", goes_on)
+    with pytest.raises(RunFailed, match=r"^2024-04: ingest, score, monitor: step orders__raw: broken$"):
+        shop.live()
+    assert tried == [tuple(HISTORY), (), (APRIL,), *([("2024-05",)] if goes_on else [])]
+    assert bool(capfd.readouterr().out) == goes_on, "the summary shows what there is"
+
+
 def test_other_bytes_of_an_early_drop_run_everything_after_it_again(shop, planned_only):
     shop.deliver(HISTORY[0], seed=1)
     shop.live()

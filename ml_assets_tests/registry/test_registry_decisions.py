@@ -2,9 +2,13 @@
 
 from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from ml_assets.commands.lifecycle import roll_back
+from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.registry.decisions import Decisions, read_decisions
 from ml_assets.registry.registry import Registry
@@ -239,3 +243,25 @@ def test_a_promotion_is_carried_out_though_a_refusal_was_written_after_it(world,
     )
     assert (refused.challenger, refused.promote) == ("3", False)
     assert champion_of(registry, name) == "2"
+
+
+@pytest.mark.parametrize("number", range(1, 5))
+@pytest.mark.parametrize("to", [None, "2"])
+def test_a_roll_back_that_is_killed_and_typed_again_goes_back_once(world, kill_before, monkeypatch, number, to):
+    lake, registry, name = world
+    decide(lake, registry, name, "2", "1")
+    decide(lake, registry, name, "3", "2")
+    home = Home(Path(), lake.root, "")
+    monkeypatch.setattr(roll_back, "read_decisions", lambda *_: [SimpleNamespace(as_of=MOMENT)])
+    kill_before(number)
+    with pytest.raises(Killed):
+        roll_back.roll_back(home, registry, name, to, NOW)
+    monkeypatch.undo()
+    monkeypatch.setattr(roll_back, "read_decisions", lambda *_: [SimpleNamespace(as_of=MOMENT)])
+    line = roll_back.roll_back(home, registry, name, to, NOW)
+    assert line == f"{name}: version 2 serves again instead of version 3, from 2024-05-01 on"
+    assert champion_of(registry, name) == "2"
+    assert [one.rule for one in read_decisions(lake, name)].count("rolled_back") == 1
+    if to is None:
+        roll_back.roll_back(home, registry, name, to, NOW)
+        assert champion_of(registry, name) == "1"

@@ -76,8 +76,12 @@ def _versions(lake: Lake, one: Reached) -> dict[str, int]:
 
 def _at_work(instance: dg.DagsterInstance) -> set[dg.AssetKey] | None:
     """What unfinished runs may be making; None stands for everything."""
-    selected = [run.asset_selection for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))]
-    return None if None in selected else set().union(*selected)
+    at_work: set[dg.AssetKey] = set()
+    for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+        if run.asset_selection is None:
+            return None
+        at_work |= run.asset_selection
+    return at_work
 
 
 def _due(instance: dg.DagsterInstance, lake: Lake, one: Reached) -> dict[str, str]:

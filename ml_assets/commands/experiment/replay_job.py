@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 from rich.console import Console
 
-from ml_assets.automation.projects import spine_of
+from ml_assets.automation.projects import spine_of, tree_of
 from ml_assets.code_version import code_fingerprint
 from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.components.model.ml_model import MLModel
@@ -44,7 +44,7 @@ def run_replay(
     if unknown:
         raise ValueError(f"unknown policies {', '.join(unknown)}: choose from {', '.join(known)}")
     lake = Lake(home.lake)
-    views = {v.name: v for v in definitions.component_tree.get_all_components(of_type=FeatureView)}
+    views = {v.name: v for v in tree_of(definitions).get_all_components(of_type=FeatureView)}
     context = ModelContext.of(model, spine_of(definitions, model), [views[name] for name in model.features], "")
     drops = context.drops(lake)
     chosen = [drop for drop in drops if first <= drop <= last]
@@ -63,7 +63,7 @@ def run_replay(
             features=context.features,
             monitoring=model.monitoring,
         )
-        code = code_fingerprint(definitions.component_tree.project_root)
+        code = code_fingerprint(tree_of(definitions).project_root)
         store = ReplayStore(_folder(home, code, model, lake, context))
         return replay(
             history, periods, {name: known[name] for name in names}, store,

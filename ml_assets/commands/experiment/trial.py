@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ml_assets.addresses import sqlite_url
-from ml_assets.automation.projects import spine_of
+from ml_assets.automation.projects import spine_of, tree_of
 from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.sources.source import Source
@@ -61,9 +61,9 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
     from ml_assets.training.tasks import find_task
 
     began = time.perf_counter()
-    views = {view.name: view for view in definitions.component_tree.get_all_components(of_type=FeatureView)}
+    views = {view.name: view for view in tree_of(definitions).get_all_components(of_type=FeatureView)}
     context = ModelContext.of(model, spine_of(definitions, model), [views[name] for name in model.features], "")
-    spec, tables = context.spec, _Tables(lake, definitions.component_tree.get_all_components(of_type=Source))
+    spec, tables = context.spec, _Tables(lake, tree_of(definitions).get_all_components(of_type=Source))
     search = spec.search.model_copy(update={"trials": min(TRIALS, spec.search.trials)})
     spec = spec.model_copy(update={"search": search})
     sample = _sample(tables.scan(context.spine.table), context, rows)
@@ -184,7 +184,10 @@ def _sample(table: pl.LazyFrame, context: ModelContext, rows: int) -> pl.DataFra
 
 
 def _latest_cut_off(sample: pl.DataFrame, context: ModelContext) -> datetime:
-    return sample[context.spec.label.known_at].max()
+    last = sample[context.spec.label.known_at].max()
+    if not isinstance(last, datetime):
+        raise ValueError(f"label.known_at: {context.spec.label.known_at} of {context.spine.table} holds no moments")
+    return last
 
 
 def _with_features(sample: pl.DataFrame, context: ModelContext, tables: _Tables) -> pl.DataFrame:

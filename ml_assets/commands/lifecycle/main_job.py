@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import dagster as dg
-import polars as pl
 from rich.console import Console
 
-from ml_assets.automation.execute import Runner
+from ml_assets.automation.execute import RunFailed, Runner
 from ml_assets.automation.jobs import drop_job, ingest_job
 from ml_assets.automation.lifecycle import PlannedRun, plan_lifecycle, plan_retraining
 from ml_assets.automation.projects import declared_in
@@ -27,6 +26,7 @@ from ml_assets.resources import RegistryResource
 from ml_assets.retraining.decide import read_decisions
 from ml_assets.sources.delivery.read import fingerprint, list_drops
 from ml_assets.sources.drops.grains import WHOLE
+from ml_assets.sources.schema import DropSchema
 from ml_assets.sources.spec import SourceSpec
 
 
@@ -47,6 +47,9 @@ class MainJob:
     def live(self, train_as_of: str, since: str = "", until: str = "", as_json: bool = False) -> None:
         """Run what has not been run yet, in order, and show the summary.
 
+        A drop that fails ends it, unless every source that is cut into drops declares ``after_failure: continue``:
+        then the later drops are lived through without it, and it is tried again the next time.
+
         Raises:
             ValueError: no such use case, no such model in it, or nothing to train on.
             RunFailed: a run failed; the runs before it keep their results.
@@ -60,12 +63,24 @@ class MainJob:
             left_out = frozenset(model.name for model in self._declared.models) - chosen
             runner = Runner(self.definitions, instance, left_out)
             drops = [d for d in self._drops() if d >= since and (not until or d <= until)]
-            before = ""
+            before, failed = "", []
             for planned in plan_lifecycle(self.use_case, drops, train_as_of, self._grain):
-                before = self._run_once(console, runner, planned, before)
+                try:
+                    before = self._run_once(console, runner, planned, before)
+                except RunFailed as error:
+                    if planned.job != drop_job(self.use_case) or not self._goes_on_after_failure:
+                        raise
+                    failed.append(str(error))
+                    continue
                 for retraining in self._decided(planned):
                     before = self._run_once(console, runner, retraining, before)
         show_summary(self.home, declared_in(self.definitions), self.use_case, self.models, as_json)
+        if failed:
+            raise RunFailed("\n".join(failed))
+
+    @property
+    def _goes_on_after_failure(self) -> bool:
+        return all(source.after_failure == "continue" for source in self._declared.cut_sources)
 
     @cached_property
     def definitions(self) -> dg.Definitions:
@@ -83,7 +98,7 @@ class MainJob:
 
     @property
     def _grain(self) -> str:
-        """The one grain of the sources that are cut into drops; raises ValueError where there is not one."""
+        """Return the one grain of the sources that are cut into drops; raises ValueError where there is not one."""
         grains = sorted({source.drops.grain for source in self._declared.cut_sources})
         if len(grains) != 1:
             raise ValueError(
@@ -93,11 +108,8 @@ class MainJob:
         return grains[0]
 
     def _drops(self) -> list[str]:
-        """Drops that are over and that every source cut into drops has delivered."""
-        held = [
-            set(list_drops(source, _schema(source))) & set(partitions_of(source.drops).get_partition_keys())
-            for source in self._declared.cut_sources
-        ]
+        """List the drops that are over and that every source cut into drops has delivered."""
+        held = [set(list_drops(source, _schema(source))) & _ended(source) for source in self._declared.cut_sources]
         return sorted(set.intersection(*held)) if held else []
 
     def _tidy_up(self, console: Console, instance: dg.DagsterInstance) -> None:
@@ -144,5 +156,11 @@ class MainJob:
         )
 
 
-def _schema(source: SourceSpec) -> pl.Schema:
+def _ended(source: SourceSpec) -> set[str]:
+    """Return the names of the drops that are over, of a source that is cut into drops."""
+    partitions = partitions_of(source.drops)
+    return set() if partitions is None else set(partitions.get_partition_keys())
+
+
+def _schema(source: SourceSpec) -> DropSchema:
     return contract_schema(load_contract(source.contract))

@@ -11,7 +11,7 @@ from ml_assets.notifications.send import notify
 from ml_assets.registry.decisions import Decisions
 from ml_assets.registry.registry import Registry
 from ml_assets.retraining.decide import read_decisions
-from ml_assets.training.promotion.records import OVERTAKEN, roll_back_decision
+from ml_assets.training.promotion.records import OVERTAKEN, ROLLED_BACK, PromotionRecord, roll_back_decision
 
 
 def roll_back(
@@ -33,14 +33,32 @@ def roll_back(
         raise LookupError(f"{model} has decided nothing yet, so there is no moment to roll back from")
     as_of = datetime.fromisoformat(decided[-1].as_of)
     decisions = Decisions(lake, registry, model)
+    unfinished = decisions.pending()
     decisions.settle()
-    served, serves = registry.find_earlier(model, to)
-    decision = roll_back_decision(model, served=served, serves=serves, as_of=as_of)
-    run_id = registry.version(model, serves).run_id
-    made = decisions.add(decision, run_id=run_id, as_of=as_of.isoformat(), decided_at=now)
-    if made.rule == OVERTAKEN:
-        raise ValueError(made.reason)
-    told = f"{model}: version {serves} serves again instead of version {served}, from {as_of:%Y-%m-%d} on"
+    if unfinished is not None and _is_wanted(unfinished, to) and _serves(registry, model) == unfinished.challenger:
+        # A roll-back that was killed and is typed again is one roll-back, which is whole now.
+        served, serves, as_of = (
+            str(unfinished.champion),
+            unfinished.challenger,
+            datetime.fromisoformat(unfinished.as_of),
+        )
+    else:
+        served, serves = registry.find_earlier(model, to)
+        decision = roll_back_decision(model, served=served, serves=serves, as_of=as_of)
+        run_id = registry.version(model, serves).run_id
+        made = decisions.add(decision, run_id=run_id, as_of=as_of.isoformat(), decided_at=now)
+        if made.rule == OVERTAKEN:
+            raise ValueError(made.reason)
+    line = f"{model}: version {serves} serves again instead of version {served}, from {as_of:%Y-%m-%d} on"
     facts = {"model": model, "champion": serves, "before": served}
-    notify(channels, Notice("rollback", told, told, facts))
-    return told
+    notify(channels, Notice("rollback", line, line, facts))
+    return line
+
+
+def _is_wanted(decision: PromotionRecord, to: str | None) -> bool:
+    return decision.rule == ROLLED_BACK and to in (None, decision.challenger)
+
+
+def _serves(registry: Registry, model: str) -> str | None:
+    champion = registry.champion(model)
+    return None if champion is None else champion.version

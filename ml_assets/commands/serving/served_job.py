@@ -93,7 +93,7 @@ def as_table(gathered: Sequence[GatheredDrop]) -> str:
 
 def _use_case(definitions: dg.Definitions, model: str) -> str:
     key = dg.AssetKey([model, "served_predictions"])
-    return next(spec.group_name for spec in definitions.resolve_all_asset_specs() if spec.key == key)
+    return next(spec.group_name or "default" for spec in definitions.resolve_all_asset_specs() if spec.key == key)
 
 
 def _gathered(lake: Lake, model: str, partition: str, drops: Sequence[str]) -> list[GatheredDrop]:

@@ -20,15 +20,15 @@ _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def run_together(command: Sequence[str]) -> int:
-    """Run a program until it ends or this process is told to; returns its exit status, 0 where this one was told to."""
+    """Run a program until it ends or this process is to end; return its exit status, 0 where this one was to end."""
     guarded = subprocess.Popen(
         [sys.executable, "-m", __name__, *command], stdin=subprocess.PIPE, start_new_session=True
     )
-    told = threading.Event()
+    ending = threading.Event()
 
     def end(_number: int, _frame: object) -> None:
-        if not told.is_set():
-            told.set()
+        if not ending.is_set() and guarded.stdin is not None:
+            ending.set()
             guarded.stdin.close()
 
     before = {number: signal.signal(number, end) for number in _ENDING}
@@ -40,7 +40,7 @@ def run_together(command: Sequence[str]) -> int:
         # What a program leaves behind, or a guard that was killed.
         with suppress(ProcessLookupError):
             os.killpg(guarded.pid, signal.SIGKILL)
-    return 0 if told.is_set() else status
+    return 0 if ending.is_set() else status
 
 
 def guard(command: Sequence[str]) -> int:

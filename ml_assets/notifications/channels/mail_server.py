@@ -89,4 +89,4 @@ def _secure(session: smtplib.SMTP, server: MailServer) -> None:
         return
     if not encrypted and server.host not in _THIS_MACHINE:
         raise NotSent(str(server), "offers no encryption, so the password was not sent", again=False)
-    session.login(server.user, server.password)
+    session.login(server.user, server.password or "")
