@@ -30,7 +30,7 @@ EXIT_CODES = {
     "ml_assets.sources.errors.SourceError": ExitCode.FAILED,
     "ml_assets.quality.message.BrokenDrop": ExitCode.FAILED,
     "ml_assets.handover.agreement.Disagreement": ExitCode.FAILED,
-    "ml_assets.handover.moments.NothingKnown": ExitCode.FAILED,
+    "ml_assets.handover.feast.moments.NothingKnown": ExitCode.FAILED,
     "builtins.UnicodeError": ExitCode.FAILED,
     # State: no such version, no champion yet, a table that was not made.
     "builtins.LookupError": ExitCode.FAILED,
