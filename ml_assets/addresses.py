@@ -20,10 +20,10 @@ def require_fit(path: str | Path, use: str) -> None:
     Raises:
         ValueError: a part of it would be taken for something else.
     """
-    found = UNFIT.search(str(path))
-    if found is not None:
+    unfit = UNFIT.search(str(path))
+    if unfit is not None:
         raise ValueError(
-            f"{use} {path} holds {found.group()!r}, which databases and tables take for something else: "
+            f"{use} {path} holds {unfit.group()!r}, which databases and tables take for something else: "
             "name a folder without ? [ ] | ^ \\ = and %-codes"
         )
 

@@ -35,14 +35,14 @@ def current_project(named: Path | None = None) -> DeclaringProject:
     Raises:
         NoProject: there is none.
     """
-    found = project_of((named or Path()).resolve())
-    if found is None:
+    project = project_of((named or Path()).resolve())
+    if project is None:
         where = f"in {named}" if named else "here"
         raise NoProject(
             f"no project {where}: `ml-assets init NAME` begins one, and `ml-assets --project FOLDER` names one that is "
             "elsewhere"
         )
-    return found
+    return project
 
 
 def project_of(here: Path) -> DeclaringProject | None:
@@ -85,7 +85,7 @@ def code_fingerprint(here: Path | None = None) -> str:
 
 def _dbt_projects(folder: Path) -> list[Path]:
     """The dbt projects that lie in a folder or in one of its folders."""
-    return [found.parent for form in ("dbt_project.yml", "*/dbt_project.yml") for found in folder.glob(form)]
+    return [file.parent for form in ("dbt_project.yml", "*/dbt_project.yml") for file in folder.glob(form)]
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def _load(within: Path, settings: Settings, left_out: Mapping[str, str]) -> dg.D
     tree.leave_out(left_out)
     tree.keep_state_in(home)
     declared = tree.build_defs(tree.defs_module_path)
-    made = [one for one in declared.assets or () if isinstance(one, dg.AssetsDefinition)]
+    made = [assets for assets in declared.assets or () if isinstance(assets, dg.AssetsDefinition)]
     specs = [spec for assets in made for spec in assets.specs]
     check_coherence(tree, specs, home.coherent)
     return dg.Definitions.merge(

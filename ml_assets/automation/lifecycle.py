@@ -58,8 +58,8 @@ def plan_lifecycle(use_case: str, drops: Sequence[str], train_as_of: str, grain:
     if not history:
         raise ValueError(f"nothing to train on: no drop of {use_case} lies before {train_as_of}")
     ingested = [
-        PlannedRun(f"{one[0]} to {one[-1]}: ingest, validate, features", ingest_job(use_case), tuple(one))
-        for one in stretches(grain, history)
+        PlannedRun(f"{stretch[0]} to {stretch[-1]}: ingest, validate, features", ingest_job(use_case), tuple(stretch))
+        for stretch in stretches(grain, history)
     ]
     training = PlannedRun(f"{train_as_of}: tune, train, evaluate, promote", train_job(use_case), as_of=train_as_of)
     later = [drop for drop in drops if drop not in history]

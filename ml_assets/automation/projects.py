@@ -24,10 +24,13 @@ def tree_of(definitions: dg.Definitions) -> ProjectTree:
 
 def declared_in(definitions: dg.Definitions) -> DeclaredProject:
     """Return what loaded definitions declare."""
-    placed = tree_of(definitions).placed()
-    found = [(one.use_case, one.component) for one in placed if isinstance(one.component, BaseModel)]
+    declarations = [
+        (placed.use_case, placed.component)
+        for placed in tree_of(definitions).placed()
+        if isinstance(placed.component, BaseModel)
+    ]
     wrong = tree_of(definitions).left_out
-    return DeclaredProject(found, [Fault(use_case, message) for use_case, message in wrong.items()])
+    return DeclaredProject(declarations, [Fault(use_case, message) for use_case, message in wrong.items()])
 
 
 def declared_models(definitions: dg.Definitions) -> dict[str, MLModel]:

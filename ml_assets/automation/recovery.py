@@ -20,7 +20,7 @@ UNFINISHED = [
 
 
 @contextmanager
-def only_one(lock_file: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+def hold_lock(lock_file: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     """Hold the home's lock; a second process waits here until the first is done.
 
     The kernel drops the lock with its holder, so a killed process leaves nothing behind.
@@ -79,7 +79,7 @@ def ask_again_for_retries(instance: dg.DagsterInstance, now: datetime) -> list[s
     promised = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "true"}, updated_after=now - _LOOKED_AT
     )
-    asked = []
+    reported = []
     for record in instance.get_run_records(promised):
         run = record.dagster_run
         if AUTO_RETRY_RUN_ID_TAG in run.tags or now - record.update_timestamp <= GRACE:
@@ -88,8 +88,8 @@ def ask_again_for_retries(instance: dg.DagsterInstance, now: datetime) -> list[s
             instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "false"})
             continue
         instance.report_run_failed(run, "It was to be made again, and was not.")
-        asked.append(run.run_id)
-    return asked
+        reported.append(run.run_id)
+    return reported
 
 
 def _process_of(instance: dg.DagsterInstance, run_id: str) -> int | None:

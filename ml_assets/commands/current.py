@@ -16,10 +16,10 @@ def read_current(settings: Settings) -> DeclaredProject:
         DeclarationError: something is wrong in a project that only Dagster can read.
     """
     try:
-        found = read_declarations(current_project(settings.project))
+        declared = read_declarations(current_project(settings.project))
     except NeedsDagster:
         from ml_assets.automation.projects import declared_in
         from ml_assets.project import load_current
 
         return declared_in(load_current(settings))
-    return DeclaredProject([(one.use_case, one.spec) for one in found.declarations], found.faults)
+    return DeclaredProject([(placed.use_case, placed.spec) for placed in declared.declarations], declared.faults)

@@ -43,23 +43,23 @@ class StepProgress:
         elif event.is_step_success or event.is_step_failure:
             self.done += 1
             self._bar.update(self._task, completed=self.done)
-            self._tell(event)
+            self._print_step(event)
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            self._tell_failed_check(event)
+            self._print_failed_check(event)
 
-    def _tell(self, event: dg.DagsterEvent) -> None:
+    def _print_step(self, event: dg.DagsterEvent) -> None:
         if event.is_step_success and not self._console.is_terminal:
             seconds = event.step_success_data.duration_ms / 1000
             self._console.print(f"  {self.done:>2}/{self._steps} {step_title(event)} [dim]{seconds:.1f} s[/]")
 
-    def _tell_failed_check(self, event: dg.DagsterEvent) -> None:
+    def _print_failed_check(self, event: dg.DagsterEvent) -> None:
         check = event.asset_check_evaluation_data
         if check.passed:
             return
         mark = "[red]✗[/]" if check.severity == dg.AssetCheckSeverity.ERROR else "[yellow]![/]"
         facts = {name: check.metadata[name].value for name in ("observed", "threshold") if name in check.metadata}
-        told = ", ".join(f"{name} {value}" for name, value in facts.items())
-        self._console.print(f"  {mark} check {check.asset_key.to_user_string()}:{check.check_name} failed: {told}")
+        shown = ", ".join(f"{name} {value}" for name, value in facts.items())
+        self._console.print(f"  {mark} check {check.asset_key.to_user_string()}:{check.check_name} failed: {shown}")
 
 
 def step_title(event: dg.DagsterEvent) -> str:

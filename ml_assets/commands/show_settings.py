@@ -17,7 +17,7 @@ def settings(context: typer.Context, as_json: Json = False) -> None:
     current = session_of(context).settings
     variables = [*describe_settings(current), *describe_channels(current.notifications)]
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in variables], indent=2))
+        typer.echo(json.dumps([asdict(variable) for variable in variables], indent=2))
         return
     for variable in variables:
         default = f" (default {variable.default})" if variable.default is not None else ""

@@ -75,4 +75,4 @@ def measure_drop_checks(
         unique_across_drops(gate, raw.height, source.max_bad_share),
     ]
     checks = checks_of(source)
-    return {one.name: one for one in measured if one.name in checks}
+    return {check.name: check for check in measured if check.name in checks}

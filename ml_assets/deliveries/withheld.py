@@ -25,12 +25,12 @@ def read_withheld(source: DeclaredSource, lake: Lake) -> dict[str, Withheld]:
 
 def keep_withheld(source: DeclaredSource, lake: Lake, worked: list[str], outcome: Publication) -> None:
     """Store what has become of the worked drops; a source that never withheld anything has no such table."""
-    kept = [one for drop, one in sorted(outcome.withheld.items()) if drop in worked]
+    kept = [delivery for drop, delivery in sorted(outcome.withheld.items()) if drop in worked]
     if not kept and not lake.exists(source.table(WITHHELD)):
         return
     texts = pl.List(pl.String)
     frame = pl.DataFrame(
-        [(one.drop, list(one.failed), list(one.waits_for), one.in_use) for one in kept],
+        [(delivery.drop, list(delivery.failed), list(delivery.waits_for), delivery.in_use) for delivery in kept],
         schema={DROP: pl.String, "failed": texts, "waits_for": texts, "in_use": pl.Boolean},
         orient="row",
     )

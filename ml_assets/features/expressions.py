@@ -48,13 +48,13 @@ def evaluate(view: str, frame: pl.DataFrame, expressions: Mapping[str, str]) -> 
     if not expressions:
         return pl.DataFrame()
     parsed = {name: parse(view, text).alias(name) for name, text in expressions.items()}
-    values = pl.DataFrame([_evaluate_one(view, frame, expressions[name], expr) for name, expr in parsed.items()])
+    values = pl.DataFrame([_evaluate_expression(view, frame, expressions[name], expr) for name, expr in parsed.items()])
     if frame.height:
         _refuse_across_rows(view, frame, values, expressions, list(parsed.values()))
     return values
 
 
-def _evaluate_one(view: str, frame: pl.DataFrame, text: str, expr: pl.Expr) -> pl.Series:
+def _evaluate_expression(view: str, frame: pl.DataFrame, text: str, expr: pl.Expr) -> pl.Series:
     name = expr.meta.output_name()
     try:
         values = frame.select(expr).to_series()

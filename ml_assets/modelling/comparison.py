@@ -58,10 +58,10 @@ def compare_versions(
             few = f"version {named} has scored only {rows.height} of the holdout's rows before"
             return Comparison(Incomparable(why=f"{'; '.join(why)}; {few}", accepted=accepted))
     difference = compare_with_champion(rows, champion, spec=spec, challenger_threshold=threshold, scored_before=before)
-    return Comparison(difference, _told(rows, reference, why, named))
+    return Comparison(difference, _describe_rows(rows, reference, why, named))
 
 
-def _told(rows: pl.DataFrame, reference: pl.DataFrame, why: list[str], version: str) -> str:
+def _describe_rows(rows: pl.DataFrame, reference: pl.DataFrame, why: list[str], version: str) -> str:
     if rows.height == reference.height and not why:
         return ""
     on = f"on {rows.height:,} of {reference.height:,} rows"

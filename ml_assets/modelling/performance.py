@@ -47,8 +47,8 @@ def measure_performance(
     record = _earlier_reports(lake, model, list(drops))
     for drop in drops:
         before = record.filter(pl.col(model.spine.partition) < drop)
-        measured[drop] = one = _measure(lake, as_predicted(lake, registry, model, drop), drop, before)
-        record = pl.concat([record, one.stored(model)], how="diagonal_relaxed")
+        measured[drop] = performance = _measure(lake, as_predicted(lake, registry, model, drop), drop, before)
+        record = pl.concat([record, performance.stored(model)], how="diagonal_relaxed")
     return measured
 
 
@@ -88,7 +88,7 @@ def _earlier_rows(lake: Lake, model: ModelContext, drop: str, version: str) -> p
     by_drop = lake.scan(model.watched).filter(pl.col(model.spine.partition) < drop, pl.col(VERSION) == version)
     drops = by_drop.select(pl.col(model.spine.partition).unique().sort()).collect().to_series().to_list()
     drops = drops[max(0, len(drops) - model.monitoring.earlier_drops) :]
-    earlier = [scored_rows(lake, model, one, known_in=drop) for one in drops]
+    earlier = [scored_rows(lake, model, earlier_drop, known_in=drop) for earlier_drop in drops]
     same = [rows for rows in earlier if rows.height and rows[VERSION][0] == version]
     return pl.concat(same, how="diagonal_relaxed") if same else None
 

@@ -92,7 +92,7 @@ def _by_version(
     """The version that scores each drop: that of the predictions that stand, of several the busiest."""
     busiest = made.group_by(model.spine.partition, VERSION).len().sort("len", VERSION)
     versions = dict.fromkeys(drops, champion) | dict(busiest.select(model.spine.partition, VERSION).iter_rows())
-    return [(one, [d for d in drops if versions[d] == one]) for one in sorted(set(versions.values()))]
+    return [(version, [d for d in drops if versions[d] == version]) for version in sorted(set(versions.values()))]
 
 
 def _score(

@@ -91,7 +91,7 @@ def circumstances_of(
     """Gather what a decision knows beside the measurements, at the end of a drop."""
     now, label = drop_end(drop, model.spine.drops), model.spec.label
     trainings = lake.scan(model.key("model")).select(AS_OF, "version", "record").collect()
-    records = {its: record for _, its, record in trainings.iter_rows()}
+    records = {trained: record for _, trained, record in trainings.iter_rows()}
     if version not in records:
         raise ValueError(
             f"{model.key('model')} holds no training of version {version}, which made the predictions of {drop}: train "
@@ -117,10 +117,10 @@ def circumstances_of(
 
 def add_new_decisions(lake: Lake, model: ModelContext, records: Sequence[DecisionRecord]) -> None:
     """Add the decisions that say something else than the last on their drop, or rest on other evidence."""
-    stands = {one.drop: one.id for one in read_decisions(lake, model.spec.name)}
-    new = [one for one in records if stands.get(one.drop) != one.id]
+    stands = {record.drop: record.id for record in read_decisions(lake, model.spec.name)}
+    new = [record for record in records if stands.get(record.drop) != record.id]
     if new:
-        columns = [{model.spine.partition: one.drop, **_columns(one)} for one in new]
+        columns = [{model.spine.partition: record.drop, **_columns(record)} for record in new]
         add_records(lake, model.key("retrain_decision"), new, columns, model.spine.partition)
 
 

@@ -137,7 +137,7 @@ def _feature_types(lake: Lake, model: ModelContext, answered: "Iterable[TrainedM
     from ml_assets.training.encoding import STORED_TYPES
 
     rows = model.rows(lake, [])
-    gone = {one.name: STORED_TYPES[one.kind] for trained in answered for one in trained.encoding.features}
+    gone = {feature.name: STORED_TYPES[feature.kind] for trained in answered for feature in trained.encoding.features}
     return gone | {name: rows.schema[name] for name in model.features}
 
 
@@ -150,5 +150,5 @@ def about_traffic(
     spine = lake.scan(model.spine.table)
     return {
         "waiting_for_a_spine_row": count_waiting(log, spine, model.spec.spine.key),
-        "traffic": {drop: asdict(one.traffic) for drop, one in gathered.items()},
+        "traffic": {drop: asdict(served.traffic) for drop, served in gathered.items()},
     }

@@ -16,9 +16,12 @@ SKEW = "serving_skew"
 
 def store_skew(lake: Lake, model: ModelContext, records: Sequence["SkewRecord"]) -> None:
     """Keep the records of some drops in place of those from before."""
-    rows = [{model.spine.partition: one.drop, **one.model_dump(), "record": one.model_dump_json()} for one in records]
+    rows = [
+        {model.spine.partition: record.drop, **record.model_dump(), "record": record.model_dump_json()}
+        for record in records
+    ]
     frame = pl.DataFrame(rows, schema_overrides={"worst_feature": pl.String})
-    lake.replace(model.key(SKEW), frame, {model.spine.partition: [one.drop for one in records]})
+    lake.replace(model.key(SKEW), frame, {model.spine.partition: [record.drop for record in records]})
 
 
 def latest_skew(lake: Lake, model: ModelContext, drop: str) -> "SkewRecord | None":

@@ -15,8 +15,8 @@ class NotSent(Exception):
 def reason_of(error: Exception, timeout_s: float) -> str:
     """What the operating system says, or the error's type. An error's own words may repeat a URL or a password."""
     # urllib and smtplib raise errors of their own while they handle the one that tells more.
-    told = [found for found in (error.__context__, error) if isinstance(found, OSError)]
-    if any(isinstance(found, TimeoutError) for found in told):
+    failures = [failure for failure in (error.__context__, error) if isinstance(failure, OSError)]
+    if any(isinstance(failure, TimeoutError) for failure in failures):
         return f"did not answer within {timeout_s:g} s"
-    said = next((found.strerror for found in told if found.strerror), type(error).__name__)
-    return f"cannot be reached ({said})"
+    message = next((failure.strerror for failure in failures if failure.strerror), type(error).__name__)
+    return f"cannot be reached ({message})"

@@ -49,7 +49,7 @@ def score_file(model: TrainedModel, source: str, target: str, on_batch: Callable
     if missing:
         raise ValueError(f"input {source}: features {missing} are missing; it has {', '.join(columns)}")
     kept = [name for name in columns if name not in model.features]
-    clash = sorted({*kept} & {column.name for column in score_columns(model, predict(model, _one_empty_row(model)))})
+    clash = sorted({*kept} & {column.name for column in score_columns(model, predict(model, _empty_row(model)))})
     if clash:
         raise ValueError(f"input {source}: columns {clash} have the names of what is predicted: rename them")
     path = Path(target)
@@ -72,8 +72,10 @@ def score_file(model: TrainedModel, source: str, target: str, on_batch: Callable
     return Written(target, done)
 
 
-def _one_empty_row(model: TrainedModel) -> pl.DataFrame:
-    return pl.DataFrame({one.name: pl.Series([None], dtype=STORED_TYPES[one.kind]) for one in model.encoding.features})
+def _empty_row(model: TrainedModel) -> pl.DataFrame:
+    return pl.DataFrame(
+        {feature.name: pl.Series([None], dtype=STORED_TYPES[feature.kind]) for feature in model.encoding.features}
+    )
 
 
 def _answered(model: TrainedModel, batch: pl.DataFrame, kept: list[str]) -> pl.DataFrame:

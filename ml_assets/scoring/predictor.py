@@ -60,14 +60,14 @@ class Predictor:
         Raises:
             InvalidRows: models of this kind have none.
         """
-        found = self.model.model_kind.contributions(self.model.estimator, self.model.encoding, matrix)
-        if found is None:
+        values = self.model.model_kind.contributions(self.model.estimator, self.model.encoding, matrix)
+        if values is None:
             raise InvalidRows(f"contributions: models of kind {self.model.kind} have none; leave them out")
-        if found.ndim == 2:
-            return [self._contribution(row) for row in found.tolist()]
+        if values.ndim == 2:
+            return [self._contribution(row) for row in values.tolist()]
         classes = self.model.classes or ()
         return [
-            {name: self._contribution(own) for name, own in zip(classes, row, strict=True)} for row in found.tolist()
+            {name: self._contribution(own) for name, own in zip(classes, row, strict=True)} for row in values.tolist()
         ]
 
     def _contribution(self, values: list[float]) -> dict[str, Any]:

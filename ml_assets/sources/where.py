@@ -68,7 +68,7 @@ class Where(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _one_place(self) -> Self:
+    def _check_place(self) -> Self:
         given = {name for name in ("path", "package", "file", "query", "connection") if getattr(self, name) is not None}
         if given not in ({"path"}, {"package", "file"}, {"query", "connection"}):
             raise ValueError(

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from ml_assets.automation.recovery import GRACE, MOST_REPORTS, ask_again_for_retries, close_dead_runs, only_one
+from ml_assets.automation.recovery import GRACE, MOST_REPORTS, ask_again_for_retries, close_dead_runs, hold_lock
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from ml_assets.automation.recovery import only_one
-with only_one(Path(sys.argv[1]), lambda: print("waits", flush=True)):
+from ml_assets.automation.recovery import hold_lock
+with hold_lock(Path(sys.argv[1]), lambda: print("waits", flush=True)):
     print("holds", flush=True)
     sys.stdin.readline()
 """
@@ -67,14 +67,14 @@ def test_the_lock_of_a_killed_process_is_free(start_holder, tmp_path):
     doomed.kill()
     doomed.wait(timeout=10)
     waited = []
-    with only_one(tmp_path / "lock", lambda: waited.append(1)):
+    with hold_lock(tmp_path / "lock", lambda: waited.append(1)):
         assert waited == []
 
 
 def test_the_lock_is_free_after_an_error(tmp_path):
-    with pytest.raises(RuntimeError, match="inside"), only_one(tmp_path / "lock", pytest.fail):
+    with pytest.raises(RuntimeError, match="inside"), hold_lock(tmp_path / "lock", pytest.fail):
         raise RuntimeError("inside")
-    with only_one(tmp_path / "lock", pytest.fail):
+    with hold_lock(tmp_path / "lock", pytest.fail):
         pass
 
 
@@ -119,7 +119,7 @@ def test_waiting_is_said_once(tmp_path, start_holder):
     timer = threading.Timer(0.5, lambda: holder.communicate("end\n"))
     timer.start()
     before = time.monotonic()
-    with only_one(tmp_path / "lock", lambda: said.append(1)):
+    with hold_lock(tmp_path / "lock", lambda: said.append(1)):
         assert time.monotonic() - before > 0.3
     timer.join()
     assert said == [1]

@@ -42,11 +42,11 @@ def correction_sensor(use_case: str, views: Sequence[Reached], every_seconds: in
 
     A drop's own changes are none of its business: conditions follow them, past the gates.
     """
-    cut = [one for one in views if one.spine.drops.grain != WHOLE]
+    cut = [reached for reached in views if reached.spine.drops.grain != WHOLE]
 
     @dg.sensor(
         name=f"{use_case}_corrections",
-        target=dg.AssetSelection.assets(*(one.key for one in cut)),
+        target=dg.AssetSelection.assets(*(reached.key for reached in cut)),
         minimum_interval_seconds=every_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Makes features of {use_case} again whose look-back reaches into a drop that was corrected.",
@@ -56,22 +56,22 @@ def correction_sensor(use_case: str, views: Sequence[Reached], every_seconds: in
         before: Versions = json.loads(context.cursor) if context.cursor else {}
         seen, due = {}, {}
         at_work = _at_work(context.instance)
-        for one in cut:
-            name, versions = one.view.name, _versions(tables, one)
-            if at_work is not None and at_work.isdisjoint({one.key, *map(_asset, one.inputs)}):
-                due[name] = {} if versions == before.get(name) else _due(context.instance, tables, one)
+        for reached in cut:
+            name, versions = reached.view.name, _versions(tables, reached)
+            if at_work is not None and at_work.isdisjoint({reached.key, *map(_asset, reached.inputs)}):
+                due[name] = {} if versions == before.get(name) else _due(context.instance, tables, reached)
                 seen[name] = versions
             elif name in before:
                 seen[name] = before[name]
-        grains = {one.view.name: one.spine.drops.grain for one in cut}
+        grains = {reached.view.name: reached.spine.drops.grain for reached in cut}
         return dg.SensorResult(run_requests=list(_requests(due, grains)), cursor=json.dumps(seen))
 
     return look
 
 
-def _versions(lake: Lake, one: Reached) -> dict[str, int]:
+def _versions(lake: Lake, reached: Reached) -> dict[str, int]:
     """The version of each table that there is."""
-    return {table: lake.version(table) for table in [one.view.key, *one.inputs] if lake.exists(table)}
+    return {table: lake.version(table) for table in [reached.view.key, *reached.inputs] if lake.exists(table)}
 
 
 def _at_work(instance: dg.DagsterInstance) -> set[dg.AssetKey] | None:
@@ -84,10 +84,10 @@ def _at_work(instance: dg.DagsterInstance) -> set[dg.AssetKey] | None:
     return at_work
 
 
-def _due(instance: dg.DagsterInstance, lake: Lake, one: Reached) -> dict[str, str]:
+def _due(instance: dg.DagsterInstance, lake: Lake, reached: Reached) -> dict[str, str]:
     """Drop -> identity of the change that reaches it."""
-    view, spine = one.view, one.spine
-    if not all(lake.exists(table) for table in [view.key, *one.inputs]):
+    view, spine = reached.view, reached.spine
+    if not all(lake.exists(table) for table in [view.key, *reached.inputs]):
         return {}
     features = lake.scan(view.key)
     if INPUTS not in features.collect_schema():
@@ -95,8 +95,8 @@ def _due(instance: dg.DagsterInstance, lake: Lake, one: Reached) -> dict[str, st
     stored = dict(features.group_by(spine.partition).agg(pl.col(INPUTS).first()).collect().iter_rows())
     rows = spine.scan(lake, sorted(stored), view.spine_columns)
     current = digest_inputs(view, rows, view.facts(lake), partition=spine.partition, time=spine.time)
-    made = _materialized(instance, one.key)
-    newest_inputs = [_materialized(instance, _asset(table)) for table in one.inputs]
+    made = _materialized(instance, reached.key)
+    newest_inputs = [_materialized(instance, _asset(table)) for table in reached.inputs]
     return {
         drop: f"{made[drop]} {current[drop]}"
         for drop in changed_inputs(stored, current)

@@ -44,10 +44,10 @@ def retrain_sensor(
     def act(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult:
         tables = lake.open()
         decisions = read_decisions(tables, model.name)
-        runs = [request for one in decisions if (request := _request(context, model, one))]
-        told = set(json.loads(context.cursor)) if context.cursor else None
-        told = _notify_of_news(tables, model.name, decisions, told, context.log, open_channels)
-        return dg.SensorResult(run_requests=runs, cursor=json.dumps(sorted(told)))
+        runs = [request for decision in decisions if (request := _request(context, model, decision))]
+        sent = set(json.loads(context.cursor)) if context.cursor else None
+        sent = _notify_of_news(tables, model.name, decisions, sent, context.log, open_channels)
+        return dg.SensorResult(run_requests=runs, cursor=json.dumps(sorted(sent)))
 
     return act
 
@@ -76,8 +76,8 @@ def attempts_of(records: Iterable[dg.RunRecord]) -> list[Attempt]:
 
     A run that was made but never handed over is none: asked for again under its run key, it is handed over.
     """
-    handed_over = [one for one in records if one.dagster_run.status != dg.DagsterRunStatus.NOT_STARTED]
-    return [_attempt(one) for one in handed_over if AUTO_RETRY_RUN_ID_TAG not in one.dagster_run.tags]
+    handed_over = [record for record in records if record.dagster_run.status != dg.DagsterRunStatus.NOT_STARTED]
+    return [_attempt(record) for record in handed_over if AUTO_RETRY_RUN_ID_TAG not in record.dagster_run.tags]
 
 
 def _attempt(record: dg.RunRecord) -> Attempt:
@@ -94,34 +94,45 @@ def _notify_of_news(
     lake: Lake,
     model: str,
     decisions: list[DecisionRecord],
-    told: set[str] | None,
+    sent: set[str] | None,
     log: logging.Logger,
     open_channels: Callable[[], Sequence[Channel]],
 ) -> set[str]:
-    """Send what has not been told yet. The first look tells nothing: it is history."""
+    """Send the notices that were not sent before; none at the first look, which sees history only."""
     notices = dict([*_decision_notices(decisions), *_promotion_notices(lake, model)])
-    if told is not None:
+    if sent is not None:
         # Dagster keeps what a sensor logs; the first channel is the log.
         channels = [LogChannel(log), *open_channels()[1:]]
-        for identity in notices.keys() - told:
+        for identity in notices.keys() - sent:
             notify(channels, notices[identity])
     return set(notices)
 
 
 def _decision_notices(decisions: list[DecisionRecord]) -> Iterator[tuple[str, Notice]]:
-    for one in decisions:
-        subject = f"{one.model}: {'retrain' if one.retrain else 'wait'} after {one.drop}"
-        facts = {"model": one.model, "drop": one.drop, "champion": one.champion, "rule": one.rule, "decision": one.id}
-        yield f"decision {one.id}", Notice("decision", subject, one.reason, facts)
+    for decision in decisions:
+        subject = f"{decision.model}: {'retrain' if decision.retrain else 'wait'} after {decision.drop}"
+        facts = {
+            "model": decision.model,
+            "drop": decision.drop,
+            "champion": decision.champion,
+            "rule": decision.rule,
+            "decision": decision.id,
+        }
+        yield f"decision {decision.id}", Notice("decision", subject, decision.reason, facts)
 
 
 def _promotion_notices(lake: Lake, model: str) -> Iterator[tuple[str, Notice]]:
-    for one in read_promotions(lake, model):
-        if one.rule == ROLLED_BACK:
+    for promotion in read_promotions(lake, model):
+        if promotion.rule == ROLLED_BACK:
             continue  # told of by whoever rolled back
-        subject = f"{model}: version {one.challenger} {'promoted' if one.promote else 'not promoted'}"
-        facts = {"model": model, "challenger": one.challenger, "champion": one.champion or "none", "as_of": one.as_of}
+        subject = f"{model}: version {promotion.challenger} {'promoted' if promotion.promote else 'not promoted'}"
+        facts = {
+            "model": model,
+            "challenger": promotion.challenger,
+            "champion": promotion.champion or "none",
+            "as_of": promotion.as_of,
+        }
         yield (
-            f"promotion {one.challenger} {one.as_of} {one.id}".rstrip(),
-            Notice("promotion", subject, one.reason, facts),
+            f"promotion {promotion.challenger} {promotion.as_of} {promotion.id}".rstrip(),
+            Notice("promotion", subject, promotion.reason, facts),
         )

@@ -67,9 +67,9 @@ def run_replay(
         store = ReplayStore(_folder(home, code, model, lake, context))
         return replay(
             history, periods, {name: known[name] for name in names}, store,
-            on_step=lambda told: progress.update(task, advance=1, description=told),
+            on_step=lambda step: progress.update(task, advance=1, description=step),
             workers=min(MOST_WORKERS, os.cpu_count() or 1),
-            on_training=lambda told: progress.update(task, description=told),
+            on_training=lambda step: progress.update(task, description=step),
         )  # fmt: skip
 
 

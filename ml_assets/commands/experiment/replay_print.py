@@ -18,16 +18,16 @@ def print_replay(console: Console, model: str, metric: str, lived: Sequence[Live
     table.add_column("policy", overflow="fold")
     for heading in (f"mean {metric}", "retrains", "training s", "delay", "regret"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for one in lived:
+    for outcome in lived:
         cells = (
-            f"{one.policy} *" if one in best else one.policy,
-            f"{show_number(one.mean)} [{show_number(one.low)}, {show_number(one.high)}]",
-            str(one.retrains),
-            show_number(one.training_seconds, 1),
-            show_number(one.detection_delay, 1),
-            show_number(one.regret),
+            f"{outcome.policy} *" if outcome in best else outcome.policy,
+            f"{show_number(outcome.mean)} [{show_number(outcome.low)}, {show_number(outcome.high)}]",
+            str(outcome.retrains),
+            show_number(outcome.training_seconds, 1),
+            show_number(outcome.detection_delay, 1),
+            show_number(outcome.regret),
         )
-        table.add_row(*(Text(cell) for cell in cells), style="bold" if one in best else None)
+        table.add_row(*(Text(cell) for cell in cells), style="bold" if outcome in best else None)
     periods = lived[0].periods
     console.print(Text(f"{model}, {periods[0].period} to {periods[-1].period} lived again"))
     console.print(table)

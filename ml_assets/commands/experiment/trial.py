@@ -131,9 +131,9 @@ def print_trial(console: Console, trial: Trial) -> None:
     alone.add_column("best features alone")
     alone.add_column(trial.measure, justify="right")
     alone.add_column("leak?")
-    for one in trial.suspects.iter_rows(named=True):
-        suspected = f"suspected: {one['limit']:g} or more" if one["suspicious"] else ""
-        alone.add_row(one["feature"], f"{one['value']:.4f}", suspected, style="bold red" if suspected else None)
+    for suspect in trial.suspects.iter_rows(named=True):
+        suspected = f"suspected: {suspect['limit']:g} or more" if suspect["suspicious"] else ""
+        alone.add_row(suspect["feature"], f"{suspect['value']:.4f}", suspected, style="bold red" if suspected else None)
     console.print(alone)
 
 
@@ -164,7 +164,7 @@ def _gated(source: Source) -> pl.LazyFrame:
         raise ValueError(f"source {source.name} holds no drop at {source.where.template}: nothing to try with")
     good: list[pl.DataFrame] = []
     for name, drop in drops.items():
-        good.append(gate_drop(source, contract, name, drop.frame, [one.lazy() for one in good]).result.validated)
+        good.append(gate_drop(source, contract, name, drop.frame, [frame.lazy() for frame in good]).result.validated)
     return pl.concat(good).lazy()
 
 

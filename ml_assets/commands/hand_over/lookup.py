@@ -32,10 +32,10 @@ def package_version(
         FileNotFoundError: the version's files are not where they were registered.
     """
     Decisions(lake, registry, name).settle()
-    found = _find(registry, name, version)
-    rows = lake.scan(f"{name}/reference").filter(pl.col("model_version") == found.version).collect()
-    with registry.files(found) as files:
-        return package_model(HandoverCandidate(name, found.version, load_model(files), rows, files), form, output)
+    registered = _find(registry, name, version)
+    rows = lake.scan(f"{name}/reference").filter(pl.col("model_version") == registered.version).collect()
+    with registry.files(registered) as files:
+        return package_model(HandoverCandidate(name, registered.version, load_model(files), rows, files), form, output)
 
 
 def _find(registry: Registry, name: str, version: str | None) -> RegisteredVersion:
@@ -44,7 +44,7 @@ def _find(registry: Registry, name: str, version: str | None) -> RegisteredVersi
         if champion is None:
             raise LookupError(f"no version of model {name} is its {CHAMPION}: promote one, or name a --version")
         return champion
-    known = {found.version: found for found in registry.versions(name)}
+    known = {registered.version: registered for registered in registry.versions(name)}
     if version not in known:
         raise LookupError(f"model {name} has no version {version}: there are {', '.join(known) or 'none'}")
     return known[version]
@@ -81,7 +81,7 @@ def export_use_case(
 
 def _moment(text: str) -> datetime:
     try:
-        told = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{text!r} must be an ISO date or time, such as 2024-02-29 or 2024-02-29T12:00") from None
-    return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -11,7 +11,7 @@ from ml_assets.automation.execute import RunFailed, Runner
 from ml_assets.automation.jobs import drop_job, ingest_job
 from ml_assets.automation.lifecycle import PlannedRun, plan_lifecycle, plan_retraining
 from ml_assets.automation.projects import declared_in
-from ml_assets.automation.recovery import close_dead_runs, only_one
+from ml_assets.automation.recovery import close_dead_runs, hold_lock
 from ml_assets.commands.console import open_console
 from ml_assets.commands.lifecycle.summary import show_summary
 from ml_assets.commands.progress import run_progress
@@ -56,7 +56,7 @@ class MainJob:
         """
         console = open_console(to_errors=as_json)
         lock = self.home.root / "lifecycle.lock"
-        with only_one(lock, lambda: console.print("Another lifecycle runs in this home; waiting for its end.")):
+        with hold_lock(lock, lambda: console.print("Another lifecycle runs in this home; waiting for its end.")):
             instance = dg.DagsterInstance.get()
             self._tidy_up(console, instance)
             chosen = {model.name for model in self._models}

@@ -49,15 +49,15 @@ def project_status(
     declared: DeclaredProject, lake: Lake, registry: Registry, records: RunRecords, now: datetime
 ) -> tuple[list[ModelStatus], list[str]]:
     """What is known about each model of a project, and what is wrong that keeps others from being known."""
-    told, wrong = [], [fault.message for fault in declared.faults]
+    statuses, wrong = [], [fault.message for fault in declared.faults]
     for model in declared.models.values():
         try:
-            told.append(model_status(model, declared.spine_of(model), lake, registry, records, now))
+            statuses.append(model_status(model, declared.spine_of(model), lake, registry, records, now))
         except (ValueError, LookupError) as error:
             if isinstance(error, KeyError | IndexError):
                 raise
             wrong.append(str(error))
-    return told, list(dict.fromkeys(wrong))
+    return statuses, list(dict.fromkeys(wrong))
 
 
 def model_status(
@@ -136,23 +136,24 @@ def print_status(statuses: Sequence[ModelStatus], as_json: bool) -> None:
     from rich.console import Console
 
     if as_json:
-        print(json.dumps([one.model_dump() for one in statuses], indent=2))  # noqa: T201 - data for a program
+        print(json.dumps([status.model_dump() for status in statuses], indent=2))  # noqa: T201 - data for a program
         return
     console = Console(highlight=False)
-    for one in statuses:
-        unknown = "champion unknown" if one.registry_away else "no champion"
-        version = f"version {one.champion}" if one.champion else unknown
-        age = "" if one.champion_age_days is None else f", cut-off {one.champion_age_days:.0f} days old"
-        console.print(f"[bold]{one.model}[/]  {version}{age}, {one.freshness}")
-        if one.last_drop:
-            limit = "" if one.limit is None else f" (limit {one.limit:.3f})"
+    for status in statuses:
+        unknown = "champion unknown" if status.registry_away else "no champion"
+        version = f"version {status.champion}" if status.champion else unknown
+        age = "" if status.champion_age_days is None else f", cut-off {status.champion_age_days:.0f} days old"
+        console.print(f"[bold]{status.model}[/]  {version}{age}, {status.freshness}")
+        if status.last_drop:
+            limit = "" if status.limit is None else f" (limit {status.limit:.3f})"
             console.print(
-                f"  {one.last_drop}: {one.metric} estimated {_shown(one.estimated)}, realised {_shown(one.realised)}"
-                f"{limit}; strongest drift {one.strongest_drift} {_shown(one.psi)}"
+                f"  {status.last_drop}: {status.metric} estimated {_shown(status.estimated)}, "
+                f"realised {_shown(status.realised)}{limit}; "
+                f"strongest drift {status.strongest_drift} {_shown(status.psi)}"
             )
-        if one.reason:
-            console.print(f"  {one.reason}")
-        console.print(f"  next: {one.next_step}")
+        if status.reason:
+            console.print(f"  {status.reason}")
+        console.print(f"  next: {status.next_step}")
 
 
 def _shown(value: float | None) -> str:

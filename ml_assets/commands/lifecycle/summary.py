@@ -58,20 +58,20 @@ def summarise(lake: Lake, model: str, partition: str, metric: str, sources: list
         pl.col(partition).alias("drop"), "rows", "quarantined", "strongest_drift", "psi", "estimated", "realised",
         "champion",
     ).sort("drop")  # fmt: skip
-    found = ordered.collect()
-    left_out = rows_left_out(lake, sources, found["drop"].to_list())
-    return ModelSummary(model, found, _holdout(lake, model), left_out)
+    collected = ordered.collect()
+    left_out = rows_left_out(lake, sources, collected["drop"].to_list())
+    return ModelSummary(model, collected, _holdout(lake, model), left_out)
 
 
 def rows_left_out(lake: Lake, sources: list[str], scored: list[str]) -> pl.DataFrame:
     """Rows of sources that are in no scored drop: `source`, `place` and `rows` (null where they are not counted)."""
     schema = {"source": pl.String, "place": pl.String, "rows": pl.Int64}
-    found = [
+    left_out = [
         lake.scan(f"{name}/placement").select(pl.lit(name).alias("source"), "place", "rows").collect()
         for name in sources
         if lake.exists(f"{name}/placement")
     ]
-    found += [
+    left_out += [
         _quarantined(lake, [name])
         .filter(~pl.col("_drop").is_in(scored))
         .sort("_drop")
@@ -84,7 +84,7 @@ def rows_left_out(lake: Lake, sources: list[str], scored: list[str]) -> pl.DataF
         for name in sources
         if lake.exists(f"{name}/quarantine")
     ]
-    return pl.concat([pl.DataFrame(schema=schema), *found])
+    return pl.concat([pl.DataFrame(schema=schema), *left_out])
 
 
 def show_summary(
@@ -146,11 +146,11 @@ def print_summary(summaries: list[ModelSummary], as_json: bool) -> None:
     from rich.console import Console
 
     if as_json:
-        told = {
+        by_model = {
             s.model: {"drops": s.drops.to_dicts(), "holdout": s.holdout.to_dicts(), "left_out": s.left_out.to_dicts()}
             for s in summaries
         }
-        print(json.dumps(told, indent=2))  # noqa: T201 - data for a program, not to be wrapped or coloured
+        print(json.dumps(by_model, indent=2))  # noqa: T201 - data for a program, not to be wrapped or coloured
         return
     console = Console(highlight=False)
     for summary in summaries:

@@ -61,15 +61,15 @@ def print_built(console: Console, built: Sequence[BuiltView]) -> None:
     for heading in ("view", "entities", "moments", "as of", "seconds", "agrees"):
         justify = "right" if heading in ("entities", "moments", "seconds") else "left"
         table.add_column(heading, justify=justify, no_wrap=True)
-    for one in built:
-        as_of, agrees = one.as_of[:16].replace("T", " "), "yes" if one.agrees else "[bold red]no[/]"
-        table.add_row(one.view, f"{one.entities:,}", f"{one.moments:,}", as_of, f"{one.seconds:.2f}", agrees)
+    for view in built:
+        as_of, agrees = view.as_of[:16].replace("T", " "), "yes" if view.agrees else "[bold red]no[/]"
+        table.add_row(view.view, f"{view.entities:,}", f"{view.moments:,}", as_of, f"{view.seconds:.2f}", agrees)
     console.print(table)
 
 
 def as_json(built: Sequence[BuiltView]) -> str:
     """The same as one JSON object."""
-    return json.dumps({"views": [asdict(one) for one in built]}, indent=2)
+    return json.dumps({"views": [asdict(view) for view in built]}, indent=2)
 
 
 def _known(definitions: dg.Definitions, use_case: str, views: Sequence[str]) -> list[str]:
@@ -105,6 +105,8 @@ class _Heard:
 
     def built(self) -> list[BuiltView]:
         return [
-            BuiltView(view, told["entities"], told["moments"], told["as_of"], self._seconds[view], self._agrees[view])
-            for view, told in sorted(self._metadata.items())
+            BuiltView(
+                view, facts["entities"], facts["moments"], facts["as_of"], self._seconds[view], self._agrees[view]
+            )
+            for view, facts in sorted(self._metadata.items())
         ]

@@ -41,9 +41,9 @@ def serve_models(settings: ServeSettings, host: str, port: int, workers: int) ->
     lines = logging_settings(settings.log_format)
     # A variable of the environment is too small for the declarations of many models.
     with tempfile.TemporaryDirectory() as folder:
-        told = Path(folder) / "served.json"
-        told.write_text(settings.model_dump_json())
-        hand_down(ML_ASSETS_SERVED=str(told))
+        file = Path(folder) / "served.json"
+        file.write_text(settings.model_dump_json())
+        hand_down(ML_ASSETS_SERVED=str(file))
         # With several workers each makes its own; what is wrong is said once, here.
         app = make_served_app() if workers == 1 else f"{__name__}:make_served_app"
         if workers > 1:

@@ -57,7 +57,9 @@ def declarations(
 def champion_inputs(registry: Registry, names: Sequence[str]) -> dict[str, ModelInputs | None]:
     """What the champion of each model was trained on; nothing of a model without one."""
     champions = {name: registry.champion(name) for name in names}
-    return {name: registry.inputs(name, one.version) for name, one in champions.items() if one is not None}
+    return {
+        name: registry.inputs(name, champion.version) for name, champion in champions.items() if champion is not None
+    }
 
 
 def _served_model(project: DeclaredProject, lake: Lake, name: str, trained: ModelInputs | None) -> ServedModel:
@@ -123,17 +125,17 @@ def _limits(dtype: pl.DataType, column) -> dict:
     return limits
 
 
-def _limit(dtype: pl.DataType, rule: str, said: dict) -> Iterator[tuple[str, object]]:
+def _limit(dtype: pl.DataType, rule: str, statistics: dict) -> Iterator[tuple[str, object]]:
     if rule in ("greater_than_or_equal_to", "greater_than", "in_range") and dtype.is_numeric():
-        closed = rule == "greater_than_or_equal_to" or said.get("include_min", False)
-        yield "minimum", said["min_value"] if closed else _beside(dtype, said["min_value"], 1)
+        closed = rule == "greater_than_or_equal_to" or statistics.get("include_min", False)
+        yield "minimum", statistics["min_value"] if closed else _beside(dtype, statistics["min_value"], 1)
     if rule in ("less_than_or_equal_to", "less_than", "in_range") and dtype.is_numeric():
-        closed = rule == "less_than_or_equal_to" or said.get("include_max", False)
-        yield "maximum", said["max_value"] if closed else _beside(dtype, said["max_value"], -1)
+        closed = rule == "less_than_or_equal_to" or statistics.get("include_max", False)
+        yield "maximum", statistics["max_value"] if closed else _beside(dtype, statistics["max_value"], -1)
     if rule == "isin" and dtype == pl.String:
-        yield "choices", list(said["allowed_values"])
+        yield "choices", list(statistics["allowed_values"])
     if rule == "str_matches":
-        yield "pattern", said["pattern"]
+        yield "pattern", statistics["pattern"]
 
 
 def _beside(dtype: pl.DataType, bound: float, towards: int) -> float:

@@ -69,24 +69,24 @@ def gather_served(
 
 def as_json(model: str, gathered: Sequence[GatheredDrop]) -> str:
     """The drops as one JSON object."""
-    told = [
+    drops = [
         {
-            **one.skew.model_dump(exclude={"model", "rows"}),
-            "rows": one.rows,
-            "compared": one.skew.rows,
-            "passed": one.skew.passed,
+            **drop.skew.model_dump(exclude={"model", "rows"}),
+            "rows": drop.rows,
+            "compared": drop.skew.rows,
+            "passed": drop.skew.passed,
         }
-        for one in gathered
+        for drop in gathered
     ]
-    return json.dumps({"model": model, "drops": told}, indent=2)
+    return json.dumps({"model": model, "drops": drops}, indent=2)
 
 
 def as_table(gathered: Sequence[GatheredDrop]) -> str:
     """One line per drop."""
     lines = [f"{'drop':<12}{'rows':>9}{'compared':>10}{'values':>9}{'differing':>11}  worst feature"]
-    for one in gathered:
-        skew = one.skew
-        counts = f"{one.rows:>9,}{skew.rows:>10,}{skew.values:>9,}{skew.differing:>11,}"
+    for drop in gathered:
+        skew = drop.skew
+        counts = f"{drop.rows:>9,}{skew.rows:>10,}{skew.values:>9,}{skew.differing:>11,}"
         lines.append(f"{skew.drop:<12}{counts}  {skew.worst_feature or '-'}")
     return "\n".join(lines)
 

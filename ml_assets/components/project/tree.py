@@ -133,12 +133,12 @@ class ProjectTree(dg.ComponentTree):
                 raise
             raise DeclarationError("\n".join(text for _, text in unknown), by_use_case(unknown)) from error
         except DeclarationError as error:
-            raise self._in_its_use_case(error, str(error)) from None
+            raise self._in_use_case(error, str(error)) from None
         except Exception as error:
             text = blame(error, self.project_root)
             if text is None:
                 raise
-            raise self._in_its_use_case(error, text) from None
+            raise self._in_use_case(error, text) from None
 
     def _get_filesystem_decl(self) -> ComponentDecl:
         """What the folders under ``defs/`` declare, without those that are left out."""
@@ -179,7 +179,7 @@ class ProjectTree(dg.ComponentTree):
     def _use_case_of(self, file: File) -> str | None:
         return file.relative_to(self.defs_module_path).parts[0] if file.is_relative_to(self.defs_module_path) else None
 
-    def _in_its_use_case(self, error: Exception, text: str) -> DeclarationError:
+    def _in_use_case(self, error: Exception, text: str) -> DeclarationError:
         """The fault of the use case whose file was being imported."""
         files = [File(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
         if isinstance(error, SyntaxError) and error.filename:

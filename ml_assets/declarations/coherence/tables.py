@@ -41,7 +41,7 @@ class DeclaredTables:
     """
 
     def __init__(self, placed: Sequence[PlacedDeclaration], documented: Mapping[str, Sequence[str] | None]) -> None:
-        self.placed = sorted(placed, key=lambda one: not isinstance(one.declaration, DeclaredSource))
+        self.placed = sorted(placed, key=lambda entry: not isinstance(entry.declaration, DeclaredSource))
         self._documented = documented
         self.contract_columns = lru_cache(maxsize=None)(_contract_columns)
 

@@ -22,12 +22,12 @@ def lookup_features(view: FeatureViewSpec, spine: pl.DataFrame, table: pl.DataFr
     keys = compare_keys(view, spine.schema, table.schema)
     values = evaluate(view.name, table, view.lookups)
     rows = pl.concat([table.select(keys.of_table), values], how="horizontal").drop_nulls(keys.names)
-    _one_row_each(view, rows, keys.names)
+    _refuse_repeated_entities(view, rows, keys.names)
     wanted = spine.select(keys.of_spine)
     return wanted.join(rows, on=keys.names, how="left", maintain_order="left").select(*view.lookups)
 
 
-def _one_row_each(view: FeatureViewSpec, rows: pl.DataFrame, keys: list[str]) -> None:
+def _refuse_repeated_entities(view: FeatureViewSpec, rows: pl.DataFrame, keys: list[str]) -> None:
     repeated = rows.group_by(keys).len("__rows__").filter(pl.col("__rows__") > 1).select(keys)
     if repeated.height:
         first = dict(zip(view.entity, repeated.sort(keys).row(0), strict=True))

@@ -57,7 +57,7 @@ def values_over(
     step = None
     if kept.known_at is not None:
         step = _mean_gap(rows, until - since)
-        rows = _closed(_said_again(rows, begin, end, step), end)
+        rows = _closed(_repeated(rows, begin, end, step), end)
     named = dict(zip(kept.entity, kept.spine_entity, strict=True))
     time = pl.col(VALID_FROM).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(MOMENT).alias(EVENT_TIME)
     beside = rows.join(keys, on=ENTITY, how="left", maintain_order="left").rename(named)
@@ -85,7 +85,7 @@ def _mean_gap(rows: pl.DataFrame, period: timedelta) -> timedelta:
     return timedelta(days=gap.days + 1) if gap >= _DAY else min(timedelta(seconds=gap // _SECOND + 1), _DAY)
 
 
-def _said_again(rows: pl.DataFrame, begin: int, end: int, step: timedelta) -> pl.DataFrame:
+def _repeated(rows: pl.DataFrame, begin: int, end: int, step: timedelta) -> pl.DataFrame:
     """With the values that hold at each step from the beginning of the period."""
     times = pl.int_range(begin, end, step // timedelta(microseconds=1), eager=True).alias(VALID_FROM)
     grid = rows.select(pl.col(ENTITY).unique()).join(times.to_frame(), how="cross").sort(VALID_FROM)

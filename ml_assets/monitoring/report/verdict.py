@@ -28,7 +28,7 @@ def judge(drift: DriftSummary | None, performance: PerformanceSummary | None) ->
     breaches = performance.breaches if performance else ()
     if breaches:
         return Verdict(
-            "act", "Performance is beyond its limit: " + "; ".join(map(_told, breaches)) + ".", _act(breaches)
+            "act", "Performance is beyond its limit: " + "; ".join(map(_describe, breaches)) + ".", _act(breaches)
         )
     if drift and (drift.breached or drift.sustained):
         return Verdict("watch", _moved(drift), _watch(drift, performance))
@@ -37,7 +37,7 @@ def judge(drift: DriftSummary | None, performance: PerformanceSummary | None) ->
     )
 
 
-def _told(breach: Breach) -> str:
+def _describe(breach: Breach) -> str:
     value = "undefined" if breach.value is None else f"{breach.value:.3f}"
     lasting = ", in several of the latest chunks" if breach.sustained else ""
     return f"{breach.kind} {breach.metric} is {value}, its limit {breach.threshold:g}{lasting}"

@@ -78,8 +78,8 @@ class RedisStore(OnlineStore):
 
     def read(self, keys: Sequence[tuple[str, str]], at: int) -> list[Stored | None]:
         with self._reached():
-            found = self._read(args=[at, *(part for key in keys for part in key)])
-        return [None if row is None else _stored(*row) for row in found]
+            rows = self._read(args=[at, *(part for key in keys for part in key)])
+        return [None if row is None else _stored(*row) for row in rows]
 
     def build(self, view: str) -> Build | None:
         with self._reached():
@@ -241,8 +241,8 @@ class RedisStore(OnlineStore):
     def _facts(self, number: int, entities: Sequence[str]) -> dict[str, bytes]:
         if not entities:
             return {}
-        found = self._redis.mget([_key("facts", number, entity) for entity in entities])
-        return {entity: rows for entity, rows in zip(entities, found, strict=True) if rows is not None}
+        values = self._redis.mget([_key("facts", number, entity) for entity in entities])
+        return {entity: rows for entity, rows in zip(entities, values, strict=True) if rows is not None}
 
     def _keep(self, pipe: Any, number: int, entity: str, kept: int) -> None:
         pipe.sadd(_key("entities", number), entity)

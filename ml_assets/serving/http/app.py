@@ -145,7 +145,9 @@ class Server:
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette):  # noqa: ARG002
-        behind = [asyncio.create_task(one) for one in (self._look_for_champions(), self._bodies.give_up_late())]
+        behind = [
+            asyncio.create_task(coroutine) for coroutine in (self._look_for_champions(), self._bodies.give_up_late())
+        ]
         yield
         for task in behind:
             task.cancel()
@@ -192,6 +194,6 @@ def make_app(
 ) -> Server:
     """Make the app over a registry's champions; raises LookupError for a model without one."""
     declared = declared or Declarations()
-    trying = [name for name, one in declared.models.items() if one.serving.canary or one.serving.shadow]
+    trying = [name for name, model in declared.models.items() if model.serving.canary or model.serving.shadow]
     champions = Champions(registry, names, trying)
     return Server(champions, limits, declared, store, clock=clock, open_log=open_log, tracing=tracing)

@@ -58,7 +58,9 @@ def described_model(served: Served, declared: ServedModel | None) -> DescribedMo
         name=served.name,
         version=served.version,
         features=served.predictor.features,
-        outputs={one.name: one.datatype for one in metadata(served.name, [served.version], served.predictor).outputs},
+        outputs={
+            output.name: output.datatype for output in metadata(served.name, [served.version], served.predictor).outputs
+        },
         declared=declared,
         known_rows=known.rows if known is not None else (),
     )
@@ -90,8 +92,8 @@ def describe(
     for path, method, operation in (
         *_predictions(models, protocols, keys),
         *(
-            (f"/v1/push/{view}", "post", _post("v1", describe_push(view, one, limits), keys))
-            for view, one in online.items()
+            (f"/v1/push/{view}", "post", _post("v1", describe_push(view, declared, limits), keys))
+            for view, declared in online.items()
         ),
         *_about_models(models, keys),
         *_about(keys),
@@ -99,7 +101,7 @@ def describe(
         item = description["paths"].setdefault(path, {})
         item[method] = operation
         if "{version}" in path:
-            version = next(one.version for one in models if f"/models/{one.name}/" in path)
+            version = next(model.version for model in models if f"/models/{model.name}/" in path)
             item["parameters"] = [
                 {"name": "version", "in": "path", "required": True, "schema": {"type": "string", "enum": [version]}}
             ]

@@ -63,7 +63,7 @@ def stored_values(requests: pl.DataFrame, facts: KnownFacts, time: str) -> pl.Da
     requests = requests.with_row_index(_ANSWER)
     behind = requests.join(builds, on=BUILD, how="inner", maintain_order="left")
     live = behind.filter(pl.col("valid_until").is_null() | (pl.col(time) < pl.col("valid_until")))
-    view = _one_entity_per_answer(facts.view)
+    view = _with_answer_in_entity(facts.view)
     names = stored_features(facts.view)
     parts = []
     for (_, as_of, version), rows in live.group_by(BUILD, "as_of", "table_version", maintain_order=True):
@@ -82,7 +82,7 @@ def of_declaration(builds: pl.Series, view: FeatureViewSpec) -> pl.Series:
     return builds.str.ends_with(f"@{declaration_of(view)}")
 
 
-def _one_entity_per_answer(view: FeatureViewSpec) -> FeatureViewSpec:
+def _with_answer_in_entity(view: FeatureViewSpec) -> FeatureViewSpec:
     """Return the view with the answer as a part of its entity, so that each answer has facts of its own."""
     stored = stored_view(view)
     return stored.model_copy(update={"entity": [*stored.entity, _ANSWER]})

@@ -179,7 +179,7 @@ def _view_values(
     time: str,
     spine: Mapping[str, pl.DataType],
 ) -> Iterator[_Values]:
-    requests = _as_asked(answers, view.name, time, spine)
+    requests = _gather_requests(answers, view.name, time, spine)
     nowhere = pl.Series([False] * answers.height, dtype=pl.Boolean)
     stored = pl.DataFrame({LIVE: nowhere}) if facts is None else stored_values(requests, facts, time)
     for column in [*stored.drop(LIVE), *evaluate(view.name, requests, view.request)]:
@@ -194,7 +194,7 @@ def _view_values(
                 yield _Values(view.name, served, column, _same(served, column), wanted & ours, stored[LIVE])
 
 
-def _as_asked(answers: pl.DataFrame, view: str, time: str, spine: Mapping[str, pl.DataType]) -> pl.DataFrame:
+def _gather_requests(answers: pl.DataFrame, view: str, time: str, spine: Mapping[str, pl.DataType]) -> pl.DataFrame:
     """Gather what the requests gave, in the types of the spine, when they were made, and what was read of a view."""
     given = [
         (pl.col(GIVEN + name) if GIVEN + name in answers.columns else pl.lit(None)).cast(dtype).alias(name)

@@ -46,7 +46,7 @@ class RequestFeatures:
                 else:
                     groups.setdefault(read, {})[name] = expression
         types = {**schema, time: MOMENT}
-        self._groups = [_Group({one: types[one] for one in read}, named) for read, named in groups.items()]
+        self._groups = [_Group({column: types[column] for column in read}, named) for read, named in groups.items()]
         self.names = [*self._copied, *(name for group in self._groups for name in group.names)]
 
     def compute(self, rows: Sequence[Mapping[str, Any]], at: int) -> list[dict[str, Any]]:
@@ -59,12 +59,12 @@ class RequestFeatures:
         Raises:
             BadRequest: an expression cannot be evaluated on a row.
         """
-        found = [{name: row[column] for name, column in self._copied.items()} for row in rows]
+        computed = [{name: row[column] for name, column in self._copied.items()} for row in rows]
         for group in self._groups:
-            asked = [{**row, self._time: moment_of(at)} for row in rows] if self._time in group.columns else rows
-            for row, values in zip(found, group.values(asked), strict=True):
+            requested = [{**row, self._time: moment_of(at)} for row in rows] if self._time in group.columns else rows
+            for row, values in zip(computed, group.values(requested), strict=True):
                 row.update(values)
-        return found
+        return computed
 
 
 class _Group:
@@ -81,14 +81,14 @@ class _Group:
 
     def values(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         keys = [self._key(row) for row in rows]
-        found = [self._remembered.get(key) for key in keys]
-        known = [values for values in found if values is not None]
-        if len(known) == len(found):
+        remembered = [self._remembered.get(key) for key in keys]
+        known = [values for values in remembered if values is not None]
+        if len(known) == len(remembered):
             return known
-        new = {key: row for key, row, values in zip(keys, rows, found, strict=True) if values is None}
+        new = {key: row for key, row, values in zip(keys, rows, remembered, strict=True) if values is None}
         computed = dict(zip(new, self._compute(list(new.values())), strict=True))
         self._remember(computed)
-        return [computed[key] if values is None else values for key, values in zip(keys, found, strict=True)]
+        return [computed[key] if values is None else values for key, values in zip(keys, remembered, strict=True)]
 
     def _key(self, row: Mapping[str, Any]) -> tuple:
         if self._signed:
@@ -99,15 +99,15 @@ class _Group:
     def _compute(self, rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
         # A row at a time: Polars divides a column by another way than a single value, which moves the last bit, and
         # what is remembered must not depend on the rows beside it.
-        return [self._compute_one(row) for row in rows]
+        return [self._compute_row(row) for row in rows]
 
-    def _compute_one(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def _compute_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         frame = pl.DataFrame({name: [row[name]] for name in self.columns}, schema=self._types)
         try:
             return frame.select(self._expressions).row(0, named=True)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            told = ", ".join(f"{name} = {row[name]!r}" for name in self.columns)
-            raise BadRequest(f"features {', '.join(self.names)} cannot be computed of {told}: {error}") from error
+            shown = ", ".join(f"{name} = {row[name]!r}" for name in self.columns)
+            raise BadRequest(f"features {', '.join(self.names)} cannot be computed of {shown}: {error}") from error
 
     def _remember(self, computed: Mapping[tuple, dict[str, Any]]) -> None:
         with self._writing:

@@ -30,7 +30,7 @@ _LARGEST = {"Float32": FLOAT32}
 UNREADABLE = 422
 """Status where a value breaks what is declared of its field."""
 
-_TOLD = 40  # characters of a value in an error
+_SHOWN = 40  # characters of a value in an error
 
 
 def polars_type(name: str) -> pl.DataType:
@@ -93,13 +93,13 @@ class RowReader:
             try:
                 values[name] = read(value)
             except ValueError as error:
-                raise _broken(f"row {at}, field {name}: must be {error}, not {_told(value)}") from error
+                raise _broken(f"row {at}, field {name}: must be {error}, not {_shorten(value)}") from error
         return values
 
     def _differing(self, row: Mapping[str, Any]) -> str:
         missing, strange = sorted(self._names - row.keys()), sorted(row.keys() - self._names)
         problems = [f"fields {missing} are missing (give null where there is no value)"] if missing else []
-        problems += [f"there are no fields {[name[:_TOLD] for name in strange[:10]]}"] if strange else []
+        problems += [f"there are no fields {[name[:_SHOWN] for name in strange[:10]]}"] if strange else []
         return "; ".join(problems)
 
 
@@ -139,9 +139,9 @@ def _broken(message: str) -> BadRequest:
     return BadRequest(message, UNREADABLE)
 
 
-def _told(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = str(value)
-    return repr(text if len(text) <= _TOLD else f"{text[:_TOLD]}...")
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
 
 
 def _reader(field: RequestField) -> Read:

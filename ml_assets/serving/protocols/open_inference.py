@@ -70,7 +70,7 @@ def read_tensors(body: bytes, header_length: str | None) -> tuple[dict[str, Any]
         name = tensor.get("name")
         if not isinstance(name, str) or name in tensors:
             raise BadRequest(f"inputs: each tensor needs a name of its own, not {name!r}")
-        if _is_one_value(tensor):
+        if _is_single_value(tensor):
             tensors[name] = tensor["data"]
             continue
         rows = _rows(name, tensor.get("shape"))
@@ -110,7 +110,7 @@ def write_tensors(name: str, version: str, request: Mapping[str, Any], answer: M
     return {"id": request["id"], **response} if "id" in request else response
 
 
-def _is_one_value(tensor: Mapping[str, Any]) -> bool:
+def _is_single_value(tensor: Mapping[str, Any]) -> bool:
     """Return whether a tensor is right and holds a value alone, which most do: the checks of all others take longer."""
     data, datatype = tensor.get("data"), tensor.get("datatype")
     return (

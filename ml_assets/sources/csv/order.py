@@ -31,7 +31,7 @@ class RowOrder(BaseModel):
     step: str = Field(description="Time from one place to the next, a duration such as 10m.")
 
     @model_validator(mode="after")
-    def _one_place(self) -> Self:
+    def _check_order(self) -> Self:
         if (self.by is None) == (self.number is None):
             raise ValueError("order: give either `by`, a column that is delivered, or `number`, one to be made")
         check_duration("step", self.step)

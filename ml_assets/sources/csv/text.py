@@ -134,7 +134,7 @@ def open_csv(data: bytes, dialect: CsvDialect | None = None, header: Sequence[st
     return CsvFile(names, unnamed, len(names) + surplus, data, lines, delimiters, line_end, dialect)
 
 
-def check_one_column(file: CsvFile, columns: Iterable[str]) -> None:
+def check_single_column(file: CsvFile, columns: Iterable[str]) -> None:
     """Raise DeliveryFault where the file was read as one column and obviously is none, unless it is in `columns`."""
     if len(file.names) > 1 or file.names[0] in set(columns):
         return

@@ -85,8 +85,8 @@ def fingerprint(spec: SourceSpec, partitions: list[str], schema: Schema) -> str:
         ValueError: a partition is requested that the declaration does not have.
     """
     _check_declared(spec, partitions)
-    one_file_each = spec.where.file_per_drop or not partitions
-    files = [[name] for name in sorted(partitions)] if one_file_each else [partitions]
+    file_per_drop = spec.where.file_per_drop or not partitions
+    files = [[name] for name in sorted(partitions)] if file_per_drop else [partitions]
     digest = hashlib.sha256()
     for names in files:
         with blaming(spec, names):

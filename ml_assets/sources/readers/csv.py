@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from ml_assets.sources.csv.dialect import CsvDialect
 from ml_assets.sources.csv.order import read_for, with_order
 from ml_assets.sources.csv.sniff import sniff_dialect
-from ml_assets.sources.csv.text import check_one_column, open_csv
+from ml_assets.sources.csv.text import check_single_column, open_csv
 from ml_assets.sources.csv.unpack import gunzipped, unzipped
 from ml_assets.sources.delivery.read import read_drops
 from ml_assets.sources.delivery.request import LoadRequest, SampledRows, Table
@@ -34,7 +34,7 @@ class CsvReader(SourceReader):
         spec = request.spec
         file = open_csv(self._unpack(fetch(request.address)), spec.csv, spec.header)
         columns = request.columns if spec.order is None else read_for(spec.order, request.columns, file.names)
-        check_one_column(file, columns)
+        check_single_column(file, columns)
         extra = check_columns(columns, file.names, request.optional)
         table = file.read([name for name in columns if name in file.names], spec.null_values)
         return table if spec.order is None else with_order(table, spec.order), extra
@@ -60,7 +60,7 @@ class CsvReader(SourceReader):
             data = self._unpack(fetch(LoadRequest(spec, [name], {}, []).address))
             dialect = dialect or sniff_dialect(data)
             file = open_csv(data, dialect)
-            check_one_column(file, ())
+            check_single_column(file, ())
             unnamed = file.unnamed
             tables.append(file.read(file.names))
         return SampledRows(tables, dialect, unnamed)

@@ -33,7 +33,7 @@ class ParameterRange(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _one_form(self) -> Self:
+    def _check_form(self) -> Self:
         if self.choices is not None:
             if self.low is not None or self.high is not None or not self.choices:
                 raise ValueError("give either low and high, or a list of choices that is not empty")

@@ -100,7 +100,7 @@ class ModelSpec(Declared):
         return self
 
     @model_validator(mode="after")
-    def _fits_its_task(self) -> Self:
+    def _fits_task(self) -> Self:
         of = find_task(self.task)
         for field, names, allowed in (
             ("metric", [self.optimised_metric], of.optimised),
@@ -123,7 +123,7 @@ class ModelSpec(Declared):
         return self
 
     @model_validator(mode="after")
-    def _fits_its_kind(self) -> Self:
+    def _fits_kind(self) -> Self:
         kind = find_kind(self.kind)
         kind.check_task(self.task)
         reserved = kind.reserved_parameters()
