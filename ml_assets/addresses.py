@@ -29,7 +29,7 @@ def require_fit(path: str | Path, use: str) -> None:
 
 
 def sqlite_url(path: Path) -> str:
-    """The SQLAlchemy URL of a file.
+    """Return the SQLAlchemy URL of an SQLite file.
 
     Raises:
         ValueError: the path holds a question mark, after which SQLAlchemy reads options.
@@ -40,7 +40,7 @@ def sqlite_url(path: Path) -> str:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file behind an SQLAlchemy URL; None for another database, or one in memory."""
+    """Return the file behind an SQLAlchemy URL; None for another database, or one in memory."""
     # SQLAlchemy's own parser says the same of these, and importing it would cost a server 0.2 s of its start.
     if not url.startswith(_SQLITE):
         return None
@@ -49,12 +49,12 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def artifact_uri(root: str) -> str:
-    """Where MLflow keeps files, as a URI: a folder becomes ``file:///...``, a URL stays."""
+    """Return the place where MLflow keeps files as a URI: a folder becomes ``file:///...``, a URL stays."""
     return root.rstrip("/") if "://" in root else Path(root).absolute().as_uri()
 
 
 def local_path(address: str) -> Path | None:
-    """The folder or file behind a path or ``file://`` URI; None for another URL."""
+    """Return the folder or file behind a path or ``file://`` URI; None for another URL."""
     if address.startswith(_FILE):
         from urllib.parse import unquote, urlsplit
 
@@ -63,5 +63,5 @@ def local_path(address: str) -> Path | None:
 
 
 def without_secrets(url: str) -> str:
-    """A URL as it may be shown: without the user and password that stand before its host."""
+    """Return a URL as it may be shown: without the user and password that stand before its host."""
     return re.sub(r"(?<=://)[^/@\s]*@", "", url)

@@ -46,7 +46,7 @@ def current_project(named: Path | None = None) -> DeclaringProject:
 
 
 def project_of(here: Path) -> DeclaringProject | None:
-    """The project that a path lies in: the nearest folder above whose ``pyproject.toml`` names a root module.
+    """Return the project that a path lies in: the nearest folder above whose ``pyproject.toml`` names a root module.
 
     Raises:
         ValueError: a ``pyproject.toml`` on the way is no TOML.
@@ -84,7 +84,7 @@ def code_fingerprint(here: Path | None = None) -> str:
 
 
 def _dbt_projects(folder: Path) -> list[Path]:
-    """The dbt projects that lie in a folder or in one of its folders."""
+    """Return the dbt projects that lie in a folder or in one of its folders."""
     return [file.parent for form in ("dbt_project.yml", "*/dbt_project.yml") for file in folder.glob(form)]
 
 
@@ -111,7 +111,8 @@ def project_code(here: Path | None = None) -> CodeState:
 
 @lru_cache(maxsize=1)
 def platform_version() -> str:
-    """The version of ml_assets that runs, with its checkout's commit where it is one: ``0.1.0 (3f2a..., changed)``."""
+    """Return the version of ml_assets that runs, with its checkout's commit where it is one: ``0.1.0 (3f2a...,
+    changed)``."""
     from importlib.metadata import version
 
     # Installed, the package may lie in an environment inside somebody else's repository.
@@ -122,7 +123,7 @@ def platform_version() -> str:
 
 
 def _is_tracked(folder: Path) -> bool:
-    """Whether a git repository holds files of this folder; False where there is no git."""
+    """Return whether a git repository holds files of this folder; False where there is no git."""
     command = ["git", "-C", str(folder), "ls-files", "--error-unmatch", "."]
     try:
         return subprocess.run(command, capture_output=True, timeout=10).returncode == 0

@@ -110,7 +110,7 @@ class Home:
         self.enter()
 
     def enter(self) -> None:
-        """Point the tools of this process at the folders. Nothing is written."""
+        """Set the environment so that the tools of this process use the folders of the home; writes nothing."""
         turn_telemetry_off()
         # Idle OpenMP threads would otherwise spin on cores that other libraries' threads need.
         set_defaults({"OMP_WAIT_POLICY": "PASSIVE"})

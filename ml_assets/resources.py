@@ -32,7 +32,7 @@ class AsOf(dg.ConfigurableResource):
     moment: str = ""
 
     def resolve(self, newest: datetime) -> datetime:
-        """``moment`` as a UTC datetime, or ``newest`` if it is empty.
+        """Return ``moment`` as a UTC datetime, or ``newest`` if it is empty.
 
         Raises:
             ValueError: ``moment`` is no ISO 8601 date or date-time.

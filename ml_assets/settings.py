@@ -183,7 +183,7 @@ class Settings(BaseSettings):
         return {name: value.get_secret_value() for name, value in self.channel_variables}
 
     def watches(self, use_case: str) -> bool:
-        """Whether the drops of a use case are looked for from the start."""
+        """Return whether the drops of a use case are looked for from the start."""
         return not self.begun or use_case in self.begun
 
 

@@ -29,7 +29,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
 
     @classmethod
     def from_config_value(cls, inst_data, config_value) -> "PooledSqliteEventLogStorage":
-        """``base_dir`` is Dagster's home; the events lie under ``history/runs`` in it."""
+        """Make the storage under ``history/runs`` in Dagster's home, which is ``base_dir``."""
         return cls(os.path.join(config_value["base_dir"], "history", "runs"), inst_data)
 
     @contextmanager
@@ -43,7 +43,8 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
                 yield connection
 
     def _engine(self, shard: str) -> Engine:
-        """The engine of one database file; the one not used for longest makes room."""
+        """Return the engine of a database file, opening it if needed; the engine unused for longest is closed to make
+        room."""
         engine = self._engines.pop(shard, None)
         if engine is None:
             if len(self._engines) >= OPEN_DATABASES:

@@ -35,7 +35,7 @@ class Runner:
         return run_key(planned, code_fingerprint(tree_of(self.definitions).project_root), sources, before, models)
 
     def is_done(self, run_key: str) -> bool:
-        """Whether a run with this key has succeeded before."""
+        """Return whether a run with this key has succeeded before."""
         wanted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], tags={RUN_KEY: run_key})
         return bool(self.instance.get_runs(wanted, limit=1))
 
@@ -74,13 +74,13 @@ class Runner:
             raise RunFailed(f"{planned.title}: {failures[0] if failures else 'the run failed before its first step'}")
 
     def steps_of(self, planned: PlannedRun) -> int:
-        """How many steps the run has."""
+        """Count the steps of the run."""
         job = self.definitions.resolve_job_def(planned.job)
         wanted = self._selected(planned)
         return len(job.get_subset(asset_selection=wanted).graph.node_dict if wanted else job.graph.node_dict)
 
     def _selected(self, planned: PlannedRun) -> set[dg.AssetKey] | None:
-        """The assets of the job that are wanted; None for all."""
+        """Return the assets of the job that are wanted; None for all."""
         keys = self.definitions.resolve_job_def(planned.job).asset_layer.selected_asset_keys
         if planned.assets:
             return {key for key in keys if key.to_user_string() in planned.assets}
@@ -101,7 +101,7 @@ def run_key(planned: PlannedRun, code: str, sources: str, before: str, models: I
 
 
 def root_cause(event: dg.DagsterEvent) -> str:
-    """The message of what a failed step raised, in one line."""
+    """Return the message of what a failed step raised, in one line."""
     error = event.step_failure_data.error
     # Dagster's own error has the one that was raised as its cause. What that was made from says less than it does.
     if error is not None and error.cause is not None:

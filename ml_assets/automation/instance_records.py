@@ -15,7 +15,7 @@ class InstanceRecords:
 
     @classmethod
     def current(cls) -> "InstanceRecords":
-        """Those of the instance that DAGSTER_HOME configures."""
+        """Return the records of the instance that DAGSTER_HOME configures."""
         return cls(dg.DagsterInstance.get())
 
     def last_materialized(self, key: Sequence[str]) -> datetime | None:

@@ -22,32 +22,32 @@ PER_DROP = {SOURCE, STATIC_TABLE, TABLE, FEATURE}
 
 
 def ingest_job(use_case: str) -> str:
-    """Name of the job that brings in drops and builds their features."""
+    """Return the name of the job that brings in drops and builds their features."""
     return f"{use_case}_ingest"
 
 
 def drop_job(use_case: str) -> str:
-    """Name of the job that brings in drops, builds their features, scores and monitors them."""
+    """Return the name of the job that brings in drops, builds their features, scores and monitors them."""
     return f"{use_case}_drop"
 
 
 def served_job(use_case: str) -> str:
-    """Name of the job that gathers what was served and, where that is monitored, monitors it."""
+    """Return the name of the job that gathers what was served and, where that is monitored, monitors it."""
     return f"{use_case}_served"
 
 
 def train_job(use_case: str) -> str:
-    """Name of the job that tunes, trains, evaluates and promotes the models of a use case."""
+    """Return the name of the job that tunes, trains, evaluates and promotes the models of a use case."""
     return f"{use_case}_train"
 
 
 def online_job(use_case: str) -> str:
-    """Name of the job that fills the online store with the features of a use case."""
+    """Return the name of the job that fills the online store with the features of a use case."""
     return f"{use_case}_online"
 
 
 def build_jobs(specs: Iterable[dg.AssetSpec]) -> list:
-    """Up to five jobs per asset group that has staged assets."""
+    """Build up to five jobs for each asset group that has staged assets."""
     groups: dict[str, list[dg.AssetSpec]] = {}
     for spec in specs:
         if STAGE in spec.tags:

@@ -32,13 +32,13 @@ class PlannedRun:
 
 
 def plan_retraining(use_case: str, model: str, as_of: str, decision: str) -> PlannedRun:
-    """The training of one model that a decision asks for."""
+    """Plan the training of one model that a decision asks for."""
     title = f"{as_of[:10]}: retrain {model}, as decided"
     return PlannedRun(title, train_job(use_case), as_of=as_of, model=model, decision=decision)
 
 
 def plan_lifecycle(use_case: str, drops: Sequence[str], train_as_of: str, grain: str) -> list[PlannedRun]:
-    """History before ``train_as_of``, training as of then, each later drop in a run of its own.
+    """Plan history before ``train_as_of``, training as of then, and each later drop in a run of its own.
 
     History is one run, or one per stretch where drops are missing between.
 

@@ -21,7 +21,7 @@ UNFINISHED = [
 
 @contextmanager
 def hold_lock(lock_file: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold the home's lock; a second process waits here until the first is done.
+    """Hold the lock of a home; a second process waits here until the first is done.
 
     The kernel drops the lock with its holder, so a killed process leaves nothing behind.
 
@@ -70,7 +70,7 @@ _LOOKED_AT = timedelta(days=1)  # what is older is history, which nobody waits f
 
 
 def ask_again_for_retries(instance: dg.DagsterInstance, now: datetime) -> list[str]:
-    """Tell Dagster once more of failed runs that it was to make again and did not; returns their ids.
+    """Report failed runs once more that Dagster was to retry and did not; returns their ids.
 
     A daemon that is killed between a run's failure and the making of its successor never comes back to it, and
     whatever waits for the successor would wait for ever. Told twice of one failure, Dagster still makes one successor.

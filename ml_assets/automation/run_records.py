@@ -39,7 +39,7 @@ class RunRecords(Protocol):
 
 
 def open_run_records(home: Home) -> RunRecords:
-    """The records of a home; none where nothing has run."""
+    """Open the records of a home's runs; there are none where nothing has run."""
     settings = home.dagster / "dagster.yaml"
     configured = yaml.safe_load(settings.read_text(encoding="utf-8")) if settings.exists() else None
     if any(name in (configured or {}) for name in _OWN_STORAGE):

@@ -63,5 +63,5 @@ class StepProgress:
 
 
 def step_title(event: dg.DagsterEvent) -> str:
-    """A step's key as people know the asset: ``orders/raw``."""
+    """Return a step's key as people know the asset: ``orders/raw``."""
     return (event.step_key or "").replace("__", "/")

@@ -34,7 +34,8 @@ AT_REST = (~AC.in_progress() & ~_JUST_ENDED & ~AC.newly_requested()).with_label(
 
 
 def _pending(ignored: dg.AssetSelection | None = None) -> dg.AutomationCondition:
-    """An input is newer than the asset and than the last request for it, or will be in the same run."""
+    """Build the condition that an input is newer than the asset and than the last request for it, or will be in the
+    same run."""
     updated, requested = INPUT_UPDATED, INPUT_REQUESTED
     if ignored is not None:
         updated, requested = updated.ignore(ignored), requested.ignore(ignored)
@@ -65,20 +66,22 @@ FOLLOW_OR_REFRESH = (FOLLOW_WHOLE | REFRESH_WHEN_STALE).with_label("follow the i
 
 
 def retrain_when_stale(champion: dg.AssetKey) -> dg.AutomationCondition:
-    """All assets of a training at once, when the champion has not been looked at for too long."""
+    """Build the condition that requests all assets of a training at once, when the champion has not been looked at for
+    too long."""
     stale = AC.asset_matches(champion, AC.freshness_failed().newly_true()).with_label("the champion is stale")
     return (stale & AT_REST).with_label("train once when the champion is stale")
 
 
 def follow_inputs(partitions: dg.PartitionsDefinition | None) -> dg.AutomationCondition:
-    """The condition of an asset that is computed from others, by its partitions."""
+    """Build the condition of an asset that is computed from others, by its partitions."""
     return FOLLOW_WHOLE if partitions is None else FOLLOW_DROPS
 
 
 def follow_together(
     partitions: dg.PartitionsDefinition | None, made: Iterable[dg.AssetKey], inputs: Iterable[dg.AssetKey]
 ) -> dg.AutomationCondition:
-    """The condition of each asset of a step: one starts all, so every input of the step must be ready.
+    """Build the condition of each asset of a step: a request for one asset starts all, so every input of the step must
+    be ready.
 
     Args:
         made: what the step makes; these follow each other within it.

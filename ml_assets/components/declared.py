@@ -9,11 +9,11 @@ from ml_assets import __version__
 
 
 def use_case(context: dg.ComponentLoadContext) -> str:
-    """The folder directly under ``defs/`` that the declaration lies in; it names the asset group."""
+    """Return the folder directly under ``defs/`` that the declaration lies in; it names the asset group."""
     return context.path.relative_to(context.defs_module_path).parts[0]
 
 
 def declaration_version(declared: BaseModel) -> str:
-    """Code version of an asset: changes with its declaration and with the platform's version."""
+    """Return the code version of an asset: it changes with its declaration and with the platform's version."""
     text = f"{__version__}\n{declared.model_dump_json()}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]

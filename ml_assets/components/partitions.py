@@ -10,7 +10,7 @@ SINGLE_RUN = dg.BackfillPolicy.single_run()
 
 
 def partitions_of(drops: Drops) -> dg.PartitionsDefinition | None:
-    """Partitions with the drops' names; None for a source delivered whole."""
+    """Return partitions with the drops' names; None for a source delivered whole."""
     if drops.grain == WHOLE:
         return None
     if drops.start is None:
@@ -22,5 +22,5 @@ def partitions_of(drops: Drops) -> dg.PartitionsDefinition | None:
 
 
 def drops_of(context: dg.AssetExecutionContext, drops: Drops) -> list[str]:
-    """The drops that this run works on, in order."""
+    """Return the drops that this run works on, in order."""
     return [WHOLE] if drops.grain == WHOLE else list(context.partition_keys)

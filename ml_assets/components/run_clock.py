@@ -6,7 +6,7 @@ import dagster as dg
 
 
 def run_started(context: dg.AssetExecutionContext) -> datetime:
-    """The moment at which the run was created, in UTC."""
+    """Return the moment at which the run was created, in UTC."""
     run = context.run.run_id
     record = context.instance.get_run_record_by_id(run)
     if record is None:

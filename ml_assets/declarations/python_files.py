@@ -43,7 +43,7 @@ def read_python_file(module: str, package: str) -> list[tuple[BaseModel, int]]:
 
 @contextmanager
 def _reading(package: str) -> Iterator[list[tuple[BaseModel, int]]]:
-    """Let ``ml_assets`` offer stand-ins; what was imported with them is forgotten afterwards."""
+    """Replace what ``ml_assets`` offers by stand-ins; modules imported meanwhile are forgotten afterwards."""
     global _declared
     before = set(sys.modules)
     _declared = []
@@ -58,7 +58,7 @@ def _reading(package: str) -> Iterator[list[tuple[BaseModel, int]]]:
 
 
 def _note(module: str, *specs: BaseModel) -> None:
-    """Stand in for ``ml_assets.declare`` while a file is read without Dagster."""
+    """Note what ``ml_assets.declare`` is given, in its place, while a file is read without Dagster."""
     line = inspect.stack(0)[1].lineno
     namespace = sys.modules[module]
     for spec in specs:

@@ -45,7 +45,7 @@ OF_DROPS = {IN_ORDER, HISTORY}
 
 
 def checks_of(source: DeclaredSource) -> dict[str, str]:
-    """The checks of a source's gate, each with its description."""
+    """Return the checks of a source's gate, each with its description."""
     without = {
         *(() if is_placed_by_file(source) else (IN_PERIOD,)),
         *(() if has_keys_across_drops(source) else (UNIQUE_ACROSS_DROPS,)),
@@ -55,14 +55,14 @@ def checks_of(source: DeclaredSource) -> dict[str, str]:
 
 
 def failed_checks(measurements: Iterable[CheckMeasurement]) -> list[CheckMeasurement]:
-    """Those that hold a delivery back."""
+    """Return the checks that hold a delivery back."""
     return [measured for measured in measurements if measured.name in BLOCKING and not measured.passed]
 
 
 def measure_drop_checks(
     source: DeclaredSource, delivered: Mapping[str, int], drop: str, raw: pl.DataFrame, gate: DropGate
 ) -> dict[str, CheckMeasurement]:
-    """Every check of a drop by itself; ``delivered`` tells how many raw rows each drop has."""
+    """Measure every check of a drop by itself; ``delivered`` holds how many raw rows each drop has."""
     earlier = [rows for name, rows in delivered.items() if name < drop]
     limits, gated = source.row_count, gate.result
     measured = [

@@ -81,7 +81,7 @@ def write_validated(source: DeclaredSource, lake: Lake, judged: JudgedDeliveries
 
 
 def completed_by(judged: JudgedDeliveries) -> set[str]:
-    """Drops in use that a drop before them, which comes into use only now, completes."""
+    """Return the drops in use that are completed by an earlier drop which comes into use only now."""
     new = set(judged.outcome.published) - set(judged.in_use)
     return {drop for drop in judged.in_use if new and drop > min(new)}
 
@@ -93,7 +93,7 @@ def with_history(
     delivered: Collection[str],
     outcome: Publication,
 ) -> dict[str, Measurements]:
-    """The checks of each drop with those about the drops before it; of later drops these alone.
+    """Return the checks of each drop with those about the drops before it; of later drops these alone.
 
     Args:
         delivered: every drop that was ever delivered.
@@ -111,7 +111,7 @@ def with_history(
 def _judge(
     source: DeclaredSource, lake: Lake, contract: "Contract", raw: Mapping[str, pl.DataFrame]
 ) -> tuple[dict[str, DropGate], dict[str, Measurements]]:
-    """The gate and the checks of each drop, in order.
+    """Return the gate and the checks of each drop, in order.
 
     Of two drops of a run that share a key the first keeps it, unless it fails: then what is in use of it counts.
     """
@@ -135,7 +135,8 @@ def _judge(
 def _keys_in_lake(
     source: DeclaredSource, lake: Lake, frame: pl.DataFrame, replaced: Collection[str]
 ) -> list[pl.LazyFrame]:
-    """Keys and drops of the validated rows, but of drops whose rows this run replaces; as the frame types them."""
+    """Return keys and drops of the validated rows in the lake, in the frame's types, without the drops to be
+    replaced."""
     if not lake.exists(source.table("validated")):
         return []
     stored = lake.scan(source.table("validated"))
@@ -153,7 +154,7 @@ def broken_drops(
     judged: JudgedDeliveries,
     measured: Mapping[str, Measurements],
 ) -> list[str]:
-    """A line about each drop that a blocking check holds back; of those that only wait, where none is broken."""
+    """Return a line about each drop that a blocking check holds back; if none is broken, about those that wait."""
     from ml_assets.quality.message import broken_drop
 
     failed = {drop: failed_checks(checks.values()) for drop, checks in measured.items()}

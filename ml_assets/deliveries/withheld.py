@@ -12,7 +12,7 @@ WITHHELD = "withheld"
 
 
 def read_withheld(source: DeclaredSource, lake: Lake) -> dict[str, Withheld]:
-    """The deliveries that are not in use, by drop."""
+    """Return the deliveries that are not in use, by drop."""
     key = source.table(WITHHELD)
     if not lake.exists(key):
         return {}

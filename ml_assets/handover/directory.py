@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def whole_directory(output: Path) -> Iterator[Path]:
-    """Hand out an empty directory beside ``output``, which becomes it at the end, and vanishes where that fails.
+    """Give an empty directory beside ``output`` that becomes it at the end, and is removed where that fails.
 
     Raises:
         ValueError: there is something at ``output`` that is no empty directory.

@@ -71,7 +71,7 @@ def _describe_rows(rows: pl.DataFrame, reference: pl.DataFrame, why: list[str], 
 def _as_trained(
     lake: Lake, model: ModelContext, reference: pl.DataFrame, champion: "TrainedModel"
 ) -> tuple[pl.DataFrame, list[str]]:
-    """The holdout with the champion's own features, or why they cannot be had."""
+    """Return the holdout with the champion's own features, or why they cannot be had."""
     own = model.trained_on(champion.inputs)
     if own.inputs.features == model.inputs.features or champion.inputs is None:
         return reference, champion.encoding.misfits(reference.schema)
@@ -91,7 +91,7 @@ def _as_trained(
 def _scored_before(
     lake: Lake, model: ModelContext, reference: pl.DataFrame, champion: "TrainedModel", version: str
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Scores that a version has given before, in its own holdout or as the champion, to rows of the holdout."""
+    """Return the scores that a version gave to rows of the holdout before, in its own holdout or as the champion."""
     from ml_assets.training.tasks.columns import SCORE, probability_column
 
     keys = [*model.spec.spine.key, model.spine.time]

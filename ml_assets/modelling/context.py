@@ -60,7 +60,7 @@ class ModelContext:
         contracts: Mapping[str, str] | None = None,
         folder: Path | None = None,
     ) -> "ModelContext":
-        """From a declared MLModel, the spine and the views that it names.
+        """Make the context of a declared model from the spine and the views that it names.
 
         Args:
             contracts: table -> contract, of the tables that have one.
@@ -86,7 +86,7 @@ class ModelContext:
         return self.contracts.get(self.spine.table, "")
 
     def key(self, asset: str) -> str:
-        """The asset key of one of the model's assets, parts joined by ``/``."""
+        """Return the asset key of one of the model's assets, parts joined by ``/``."""
         return f"{self.spec.name}/{asset}"
 
     @property
@@ -125,7 +125,7 @@ class ModelContext:
         return list(dict.fromkeys([*named, label.column, label.known_at]))
 
     def described(self, *more: Mapping[str, str]) -> dict[str, str]:
-        """What the columns mean that the model's tables have of spine and views, and those in ``more``."""
+        """Describe the columns that the model's tables have of spine and views, and those in ``more``."""
         from ml_assets.quality.contracts import contract_descriptions, load_contract
 
         words = contract_descriptions(load_contract(self.contract)) if self.contract else {}
@@ -138,7 +138,7 @@ class ModelContext:
         return words
 
     def rows(self, lake: Lake, drops: list[str]) -> pl.DataFrame:
-        """Spine rows of some drops with their features."""
+        """Return the spine rows of some drops with their features."""
         return self.featured(lake, self.spine_rows(lake, drops), drops).select(pl.exclude(ROW))
 
     @property
@@ -149,8 +149,8 @@ class ModelContext:
         return ModelInputs(spine=self.spec.spine, label=self.spec.label, task=self.spec.task, views=views)
 
     def trained_on(self, inputs: ModelInputs | None) -> "ModelContext":
-        """The model with the views that one of its versions was trained on; those declared for a version registered
-        without them."""
+        """Return the model with the views that one of its versions was trained on; those declared now for a version
+        registered without them."""
         if inputs is None:
             return self
         declared = {view.name: view for view in self.views}
@@ -159,15 +159,15 @@ class ModelContext:
         )
 
     def lacking(self, lake: Lake, drops: Sequence[str]) -> list[str]:
-        """Why features of views that are not as declared cannot be had for some drops, a line for each view."""
+        """Return why features of views that are not as declared cannot be had for some drops, a line for each view."""
         columns = ColumnsInUse(lake, self.contracts, drops)
         recorded = [view for view in self.views if isinstance(view, RecordedView)]
         lacking = [(view, features_without_columns(view, self.spine, columns)) for view in recorded]
         return [f"features {', '.join(names)} of view {view.name}: {why}" for view, (names, why) in lacking if names]
 
     def spine_rows(self, lake: Lake, drops: list[str], before: datetime | None = None) -> pl.DataFrame:
-        """Spine rows of some drops, numbered by ROW: the columns that the model's rows carry, and those that its views
-        read; of rows at prediction times `before` a moment only those."""
+        """Return the spine rows of some drops, numbered by ROW, with the columns that the model's rows carry and its
+        views read; if `before` is given, only rows with an earlier prediction time."""
         read = [column for view in self.views for column in view.spine_columns]
         rows = self.spine.scan(lake, drops, [*self.columns, *read])
         if before is not None:
@@ -175,12 +175,12 @@ class ModelContext:
         return rows.collect().with_row_index(ROW)
 
     def rows_from(self, lake: Lake, moment: datetime) -> int:
-        """How many rows of the spine's table have prediction times from the moment on."""
+        """Count the rows of the spine's table whose prediction times lie at the moment or later."""
         later = lake.scan(self.spine.table).filter(pl.col(self.spine.time) >= moment)
         return later.select(pl.len()).collect().item()
 
     def featured(self, lake: Lake, spine_rows: pl.DataFrame, drops: list[str]) -> pl.DataFrame:
-        """What ``spine_rows`` gave, with features, without what only views read."""
+        """Add features to the rows of ``spine_rows``, and remove the columns that only views read."""
         partition = self.spine.partition
         carried = dict.fromkeys([ROW, partition, self.spine.time, *self.columns])
         tables = [
@@ -195,10 +195,10 @@ class ModelContext:
         return join_features(spine_rows, tables, time=self.spine.time, drop=partition, carried=list(carried))
 
     def drops(self, lake: Lake) -> list[str]:
-        """The drops that the spine's table holds, in order."""
+        """Return the drops that the spine's table holds, in order."""
         drops = lake.scan(self.spine.table).select(pl.col(self.spine.partition).unique()).collect()
         return sorted(drops.to_series())
 
     def moment(self, lake: Lake, as_of: Moment) -> datetime:
-        """The moment a training looks from."""
+        """Return the moment that a training looks from."""
         return as_of.resolve(drop_end(self.drops(lake)[-1], self.spine.drops))

@@ -46,7 +46,7 @@ def measure_drop(lake: Lake, model: ModelContext, drop: str) -> DropDrift:
 
 
 def _season_rows(lake: Lake, model: ModelContext, drop: str) -> pl.DataFrame | None:
-    """Rows of the drop a year before this one, if every table that they come from has it."""
+    """Return the rows of the drop a year before this one, if every table that they come from has it."""
     if model.spine.drops.grain == WHOLE:
         return None
     last = drop_end(drop, model.spine.drops) - timedelta(seconds=1)

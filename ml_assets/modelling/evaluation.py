@@ -133,7 +133,7 @@ def _plots(fitted: "TrainedModel", label: pl.Series, score: np.ndarray, importan
 
 
 def _long(slices: pl.DataFrame) -> pl.DataFrame:
-    """Slices in the form of the metrics table: one row per slice value and metric."""
+    """Return slices in the form of the metrics table: one row per slice value and metric."""
     about = ["slice", "value", "rows"]
     return slices.unpivot(
         pl.selectors.exclude(about), index=about, variable_name="metric", value_name="measured"

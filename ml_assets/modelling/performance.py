@@ -35,7 +35,7 @@ class DropPerformance:
     reference: pl.DataFrame
 
     def stored(self, model: ModelContext) -> pl.DataFrame:
-        """The rows of the report, with the drop and the version."""
+        """Return the rows of the report, with the drop and the version."""
         return marked(self.performance, model, self.drop, self.version)
 
 
@@ -53,7 +53,7 @@ def measure_performance(
 
 
 def _earlier_reports(lake: Lake, model: ModelContext, drops: list[str]) -> pl.DataFrame:
-    """The stored performance of the drops before ``drops[-1]`` that are not measured again."""
+    """Return the stored performance of the drops before ``drops[-1]`` that are not measured again."""
     key, partition = model.key("performance_report"), model.spine.partition
     if not lake.exists(key):
         return pl.DataFrame(schema=dict.fromkeys([partition, *_COMPARED], pl.String))
@@ -84,7 +84,7 @@ def _measure(lake: Lake, model: ModelContext, drop: str, before: pl.DataFrame) -
 
 
 def _earlier_rows(lake: Lake, model: ModelContext, drop: str, version: str) -> pl.DataFrame | None:
-    """Predictions of the same version for the drops before, with the labels known when this drop ended."""
+    """Return the same version's predictions for the drops before, with the labels known when this drop ended."""
     by_drop = lake.scan(model.watched).filter(pl.col(model.spine.partition) < drop, pl.col(VERSION) == version)
     drops = by_drop.select(pl.col(model.spine.partition).unique().sort()).collect().to_series().to_list()
     drops = drops[max(0, len(drops) - model.monitoring.earlier_drops) :]
@@ -94,7 +94,7 @@ def _earlier_rows(lake: Lake, model: ModelContext, drop: str, version: str) -> p
 
 
 def write_report(lake: Lake, model: ModelContext, measured: DropPerformance, timeline: bytes) -> str:
-    """One self-contained HTML file per drop, beside the tables in the lake; returns its address."""
+    """Write one self-contained HTML file per drop, beside the tables in the lake; returns its address."""
     import fsspec
 
     from ml_assets.monitoring.drift.impact import rank_by_impact
@@ -136,7 +136,7 @@ def _drift_plots(measured: DropPerformance, drift: pl.DataFrame, order: list[str
 
 
 def _importance(lake: Lake, model: ModelContext, version: str) -> pl.DataFrame | None:
-    """How much the version listens to each feature, as evaluated; None where that was not kept."""
+    """Return how much the version relies on each feature, as evaluated; None where that was not kept."""
     table = lake.scan(model.key("evaluation"))
     if VERSION not in table.collect_schema():
         return None

@@ -69,7 +69,7 @@ def score_drops(
 def _kept(
     lake: Lake, model: ModelContext, champion: "RegisteredVersion", drops: list[str], *, by_condition: bool
 ) -> pl.DataFrame:
-    """Predictions of these drops that stand, whatever has become known since.
+    """Return the predictions of these drops that stand, whatever has become known since.
 
     Predictions stand where a condition requests the drop again, and where the champion has learnt from the drop. Any
     other run is requested so that the champion scores.
@@ -89,7 +89,7 @@ def _kept(
 def _by_version(
     model: ModelContext, made: pl.DataFrame, champion: str, drops: list[str]
 ) -> list[tuple[str, list[str]]]:
-    """The version that scores each drop: that of the predictions that stand, of several the busiest."""
+    """Return the version that scores each drop: that of the predictions that stand, of several the busiest."""
     busiest = made.group_by(model.spine.partition, VERSION).len().sort("len", VERSION)
     versions = dict.fromkeys(drops, champion) | dict(busiest.select(model.spine.partition, VERSION).iter_rows())
     return [(version, [d for d in drops if versions[d] == version]) for version in sorted(set(versions.values()))]
@@ -119,7 +119,7 @@ def _score(
 def rows_to_score(
     lake: Lake, model: ModelContext, fitted: "TrainedModel", version: str, drops: list[str]
 ) -> pl.DataFrame:
-    """Rows of some drops with the features that a version was trained on.
+    """Return the rows of some drops with the features that a version was trained on.
 
     Raises:
         ValueError: a feature cannot be had any more.

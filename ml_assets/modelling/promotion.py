@@ -71,7 +71,7 @@ class _ChallengerEvidence:
     skew: "Sequence[PromotionEvidence] | None"
 
     def basis(self, model: ModelContext) -> list:
-        """All of it, with the rules that it is held against."""
+        """Return all evidence, with the rules that it is held against."""
         skew = [item.model_dump(mode="json") for item in self.skew or ()]
         baseline = dataclasses.asdict(self.over_baseline)
         declared = {"floors": model.spec.floors, "promotion": model.spec.promotion, "serving": model.serving}
@@ -117,7 +117,7 @@ def _decide(
 
 
 def _skew_evidence(lake: Lake, model: ModelContext, trained: TrainedVersion) -> "list[PromotionEvidence] | None":
-    """What the server's answers up to now say; None for a model that is not served."""
+    """Return the evidence from the server's answers so far; None for a model that is not served."""
     if model.serving is None:
         return None
     from ml_assets.serving.gate.evidence import skew_evidence

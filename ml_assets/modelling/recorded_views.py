@@ -18,7 +18,8 @@ class RecordedView(DeclaredView):
 
 
 def recorded_view(view: FeatureViewSpec, declared: DeclaredView | None, spine: str) -> DeclaredView:
-    """The declared view if it means the same, to the last feature."""
+    """Return the declared view if it means the same as the recorded view, down to every feature; else the recorded
+    view."""
     meant = set(FeatureViewSpec.model_fields) - {"description", "owners", "freshness"}
     if declared is not None and view.model_dump(include=meant) == declared.model_dump(include=meant):
         return declared
@@ -55,7 +56,7 @@ class ColumnsInUse:
 
 
 def features_without_columns(view: DeclaredView, spine: DeclaredSpine, columns: ColumnsInUse) -> tuple[list[str], str]:
-    """The features of a view that cannot be had, and why."""
+    """Return the features of a view that cannot be had, and why."""
     kept, table = stored_features(view), view.table
     of_spine = columns.of(spine.table, spine.partition)
     gone = [column for column in view.spine_columns if column not in of_spine]

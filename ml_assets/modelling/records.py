@@ -46,7 +46,7 @@ def write_record(lake: Lake, key: str, as_of: str, record: object, version: str 
 
 
 def read_record(lake: Lake, key: str, as_of: str, kind: type[Record]) -> Record:
-    """The record stored under ``key`` for the training that looked from ``as_of``: of several versions the newest.
+    """Read the record stored under ``key`` for the training that looked from ``as_of``: of several versions the newest.
 
     Raises:
         TableMissing: there is none.

@@ -36,7 +36,7 @@ class ServedDrop:
 
 
 def read_log(lake: Lake, registry: "Registry", model: ModelContext) -> pl.LazyFrame:
-    """The model's request log; before the first request an empty one, of what the champion would answer."""
+    """Read the model's request log; before the first request an empty log, of what the champion would answer."""
     from ml_assets.serving.log.request_log import LogSchema, log_frame
     from ml_assets.serving.log.served import keyed
 
@@ -51,7 +51,8 @@ def read_log(lake: Lake, registry: "Registry", model: ModelContext) -> pl.LazyFr
 
 
 def known_facts(lake: Lake, online_store: "OnlineStore", model: ModelContext) -> "dict[str, KnownFacts]":
-    """What the stored features of the model's views may have been made from, every push up to now among it."""
+    """Return the facts that the stored features of the model's views may have been made from, with all pushed
+    so far."""
     from ml_assets.online.export import export_pushed, pushed_facts
     from ml_assets.serving.log.known_facts import NO_BUILDS, KnownFacts
 
@@ -67,7 +68,7 @@ def known_facts(lake: Lake, online_store: "OnlineStore", model: ModelContext) ->
 
 
 def stored_views(model: ModelContext) -> list[DeclaredView]:
-    """The views whose features are read from the store at a request."""
+    """Return the views whose features are read from the store at a request."""
     return [view for view in model.views if view.table is not None]
 
 
@@ -112,7 +113,7 @@ def gather_answers(
 
 
 def _recomputable(own: ModelContext, spine: dict[str, pl.DataType]) -> list[FeatureViewSpec]:
-    """The views that a version was trained on, without request features of columns that the spine has no more."""
+    """Return the views that a version was trained on, without request features of columns that the spine lacks now."""
     return [
         view.model_copy(
             update={"request": {n: t for n, t in view.request.items() if {*columns_read(view.name, [t])} <= {*spine}}}
@@ -122,7 +123,7 @@ def _recomputable(own: ModelContext, spine: dict[str, pl.DataType]) -> list[Feat
 
 
 def _of_same_declaration(known: "dict[str, KnownFacts]", own: ModelContext) -> "dict[str, KnownFacts]":
-    """What is known of the views whose stored features are declared as a version was trained on them."""
+    """Return the facts of the views whose stored features are declared as a version was trained on them."""
     there = {view.name: declaration_of(view) for view in own.views if view.table is not None}
     return {name: facts for name, facts in known.items() if there.get(name) == declaration_of(facts.view)}
 
@@ -132,8 +133,8 @@ def _spine_types(lake: Lake, model: ModelContext) -> dict[str, pl.DataType]:
 
 
 def _feature_types(lake: Lake, model: ModelContext, answered: "Iterable[TrainedModel]") -> dict[str, pl.DataType]:
-    """The types that training and batch scoring know the features by; of features that versions which answered were
-    trained on and that are no longer declared, those of their kind."""
+    """Return the types that training and batch scoring know the features by; features that are no longer declared have
+    the type of their kind."""
     from ml_assets.training.encoding import STORED_TYPES
 
     rows = model.rows(lake, [])
@@ -144,7 +145,7 @@ def _feature_types(lake: Lake, model: ModelContext, answered: "Iterable[TrainedM
 def about_traffic(
     lake: Lake, model: ModelContext, log: pl.LazyFrame, gathered: dict[str, ServedDrop]
 ) -> dict[str, Any]:
-    """How many answers wait for their row of the spine, and the traffic of each drop."""
+    """Return how many answers wait for their row of the spine, and the traffic of each drop."""
     from ml_assets.serving.log.served import count_waiting
 
     spine = lake.scan(model.spine.table)

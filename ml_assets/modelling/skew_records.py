@@ -25,7 +25,7 @@ def store_skew(lake: Lake, model: ModelContext, records: Sequence["SkewRecord"])
 
 
 def latest_skew(lake: Lake, model: ModelContext, drop: str) -> "SkewRecord | None":
-    """The record of the newest drop, up to the given one, that had answers to compare; None if there is none."""
+    """Return the record of the newest drop, up to the given one, that had answers to compare; None if there is none."""
     from ml_assets.serving.log.skew import SkewRecord
 
     if not lake.exists(model.key(SKEW)):

@@ -20,7 +20,7 @@ NO_VERSION = "none"
 
 
 def as_predicted(lake: Lake, registry: "Registry", model: ModelContext, drop: str) -> ModelContext:
-    """The model with the features and the label of the version that made the predictions of a drop.
+    """Return the model with the features and the label of the version that made the predictions of a drop.
 
     Raises:
         ValueError: what the version predicts, or a feature of it, cannot be had any more.
@@ -46,7 +46,7 @@ def as_predicted(lake: Lake, registry: "Registry", model: ModelContext, drop: st
 
 
 def scored_rows(lake: Lake, model: ModelContext, drop: str, known_in: str | None = None) -> pl.DataFrame:
-    """A drop's predictions beside features and labels.
+    """Return a drop's predictions beside features and labels.
 
     A label is null that was not known when the drop, or the later drop ``known_in``, ended.
     """
@@ -81,7 +81,7 @@ def _refuse_twins(predicted: pl.DataFrame, key: list[str], model: ModelContext, 
 def _served(
     lake: Lake, model: ModelContext, drop: str, stored: pl.LazyFrame, answer: list
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Spine rows of a drop, and what one version answered about them with the features as served, at that time.
+    """Return spine rows of a drop, and what one version answered about them, with the features as served at that time.
 
     Of several versions that answered, the one that answered most often: the others were tried, or have gone.
     """
@@ -97,7 +97,7 @@ def _served(
 
 
 def reference_rows(lake: Lake, model: ModelContext, version: str) -> pl.DataFrame:
-    """The out-of-sample rows of the version that made the predictions."""
+    """Return the out-of-sample rows of the version that made the predictions."""
     reference = lake.scan(model.key("reference")).filter(pl.col(VERSION) == version).collect()
     if reference.is_empty():
         raise ValueError(f"{model.key('reference')} holds nothing of version {version}: evaluate that version again")

@@ -21,7 +21,7 @@ class Chunks:
     edges: tuple[datetime, ...]
 
     def number(self, frame: pl.DataFrame, time: str) -> pl.DataFrame:
-        """``frame`` sorted by ``time``, with the Int64 column ``CHUNK``.
+        """Sort ``frame`` by ``time`` and add the Int64 column ``CHUNK``.
 
         Raises:
             ValueError: a time is null or outside the edges.
@@ -38,7 +38,7 @@ class Chunks:
         return frame.with_columns(chunk.alias(CHUNK)).sort(time)
 
     def table(self, numbered: pl.DataFrame, dtype: pl.DataType) -> pl.DataFrame:
-        """One row per chunk, empty ones included: CHUNK, chunk_start, chunk_end, rows (Int64)."""
+        """Return one row per chunk, empty ones included: CHUNK, chunk_start, chunk_end, rows (Int64)."""
         counts = numbered.group_by(CHUNK).agg(rows=pl.len().cast(pl.Int64))
         edges = pl.Series(self.edges, dtype=dtype)
         table = pl.DataFrame({"chunk_start": edges[:-1], "chunk_end": edges[1:]}).with_row_index(CHUNK)

@@ -20,7 +20,7 @@ class Features:
 
 
 def checked(frame: pl.DataFrame, what: str, time: str, columns: Sequence[str]) -> pl.DataFrame:
-    """``frame`` with ``time`` as Datetime in microseconds, cut to ``time`` and ``columns``.
+    """Return ``frame`` with ``time`` as Datetime in microseconds, cut to ``time`` and ``columns``.
 
     Raises:
         ValueError: a column is missing, there are no rows, or a time is null.
@@ -57,7 +57,7 @@ def typed(reference: pl.DataFrame, analysis: pl.DataFrame, features: Sequence[st
 
 
 def plain(frame: pl.DataFrame, features: Features, keep: Sequence[str]) -> pl.DataFrame:
-    """``keep`` untouched, numeric features as Float64 with NaN made null, text features as String."""
+    """Return ``keep`` untouched, numeric features as Float64 with NaN made null, text features as String."""
     return frame.select(
         *keep,
         *(pl.col(name).cast(pl.Float64).fill_nan(None) for name in features.numeric),

@@ -18,7 +18,7 @@ class Channel(Protocol):
         ...
 
     def send(self, notice: Notice) -> None:
-        """Hand over one notice, in one attempt.
+        """Send one notice, in one attempt.
 
         Raises:
             NotSent: the notice was not taken; it says why, without a secret, and whether another attempt could help.

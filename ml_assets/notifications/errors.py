@@ -13,7 +13,8 @@ class NotSent(Exception):
 
 
 def reason_of(error: Exception, timeout_s: float) -> str:
-    """What the operating system says, or the error's type. An error's own words may repeat a URL or a password."""
+    """Return the operating system's message, or the error's type; an error's own words may repeat a URL or a
+    password."""
     # urllib and smtplib raise errors of their own while they handle the one that tells more.
     failures = [failure for failure in (error.__context__, error) if isinstance(failure, OSError)]
     if any(isinstance(failure, TimeoutError) for failure in failures):

@@ -59,7 +59,7 @@ def audit_build(
 
 
 def _sample(view: FeatureViewSpec, build: Build, facts: pl.LazyFrame, rows: int, seed: int) -> pl.DataFrame:
-    """Entities with facts, and for each a moment between the build's beginning and its end: keys, ENTITY, TIME."""
+    """Draw entities with facts, and for each a moment between the build's beginning and its end: keys, ENTITY, TIME."""
     entities = facts.select(view.entity).unique().drop_nulls().sort(view.entity) if view.entity else pl.LazyFrame([{}])
     known = with_entity(view, entities.collect())
     drawn = known.sample(rows, seed=seed, with_replacement=True) if known.height else known

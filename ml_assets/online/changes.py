@@ -77,7 +77,7 @@ def _facts(view: FeatureViewSpec, snapshot: Snapshot, new: Sequence[NewRow]) -> 
 
 
 def _everything(view: FeatureViewSpec, snapshot: Snapshot, new: Sequence[NewRow]) -> pl.DataFrame:
-    """`view.table_columns`, PUSHED and ENTITY of the build's facts and of all that were pushed since."""
+    """Return `view.table_columns`, PUSHED and ENTITY of the build's facts and of all that were pushed since."""
     schema = decode_schema(snapshot.schema)
     pushed = [*snapshot.pushed, *new]
     rows = decode_facts_from_json([row.row for row in pushed], {name: schema[name] for name in view.table_columns})

@@ -16,7 +16,8 @@ ARRIVED_AT = "_arrived_at"
 
 
 def pushed_key(view: str) -> str:
-    """Asset key of the lake table with the facts pushed to a view: the view's columns, SEQ and ARRIVED_AT."""
+    """Return the asset key of the lake table with the facts pushed to a view: the view's columns, SEQ and
+    ARRIVED_AT."""
     return f"pushed/{view}"
 
 

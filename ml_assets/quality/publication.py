@@ -82,7 +82,7 @@ def waiting(held: Mapping[str, Withheld]) -> list[str]:
 def not_in_use(
     drop: str, periods: Iterable[str], delivered: Collection[str], withheld: Mapping[str, Withheld]
 ) -> tuple[list[str], list[str]]:
-    """Of the periods before a drop: those that are withheld, and those that were never delivered.
+    """Return the periods before a drop that are withheld, and those that were never delivered.
 
     Args:
         periods: names of drops in order, from the first that was delivered.

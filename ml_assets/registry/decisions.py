@@ -100,7 +100,7 @@ class Decisions:
         return None if self._registry.settled(self._model) == made[-1].id else made[-1]
 
     def _obstacle(self, decision: PromotionRecord) -> str:
-        """Say why a decision cannot be carried out; empty if it can."""
+        """Return why a decision cannot be carried out; empty if it can."""
         if self._registry.run_of(self._model, decision.challenger) != decision.run_id:
             return f"Version {decision.challenger} is no longer in the registry: train again."
         reigning = self._registry.champion(self._model)
@@ -117,7 +117,7 @@ class Decisions:
 
 
 def champion_key(model: str) -> str:
-    """Name the table of the decisions on a model's champion."""
+    """Return the key of the table of the decisions on a model's champion."""
     return f"{model}/champion"
 
 

@@ -51,7 +51,7 @@ def write_model_files(
 
 
 def known_answers(model: TrainedModel, rows: pl.DataFrame) -> KnownAnswers:
-    """Rows with the model's features, and what it says about them."""
+    """Return rows with the model's features, and the scores that it gives them."""
     plain = plain_rows(rows, model.encoding)
     return KnownAnswers(rows=tuple(plain), scores=predict(model, as_frame(plain, model.encoding)).tolist())
 

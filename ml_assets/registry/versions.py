@@ -57,7 +57,7 @@ class ModelVersions:
         return registered
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
-        """Point an alias to a version."""
+        """Set an alias to a version."""
         self._connection.client.set_registered_model_alias(name, alias, version)
         self._announce(name, version, lambda tracker: tracker.alias_moved(name, alias, version))
 
@@ -112,7 +112,7 @@ class ModelVersions:
         self.set_alias(name, CHAMPION, version)
 
     def settle(self, name: str, decision: str) -> None:
-        """Note that a decision on the champion has been carried out."""
+        """Record that a decision on the champion has been carried out."""
         self._connection.client.set_registered_model_tag(name, _SETTLED, decision)
 
     def settled(self, name: str) -> str | None:

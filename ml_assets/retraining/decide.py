@@ -74,7 +74,7 @@ def decide_on_nothing() -> Decision:
 
 
 def describe_evidence(item: Evidence) -> str:
-    """One breached piece of evidence in words."""
+    """Describe one breached piece of evidence in words."""
     value = "unknown" if item.observed is None else f"{item.observed:.3g}"
     over = "under" if item.side == "below" else "over"
     if item.kind == COOLDOWN:

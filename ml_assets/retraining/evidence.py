@@ -64,7 +64,7 @@ def gather_evidence(
     monitoring: MonitoringSpec,
     retraining: RetrainingSpec,
 ) -> list[Evidence]:
-    """Everything a decision looks at, in the order in which people read it.
+    """Gather everything a decision looks at, in the order in which people read it.
 
     Args:
         drift: rows of ``measure_drift`` of the champion's latest drops, weekly chunks and all; may span several drops.

@@ -30,7 +30,7 @@ _RESERVED = {"Config"}
 
 
 def contract_name(table: str) -> str:
-    """`OrderLines` for the table `order_lines`."""
+    """Return the name of a table's contract: `OrderLines` for the table `order_lines`."""
     return "".join(part.capitalize() for part in table.split("_"))
 
 

@@ -75,7 +75,7 @@ def _fields(
 def _entry(
     name: str, annotation: Any, value: Any, notes: dict[str, str], path: str, *, active: bool = True
 ) -> list[str]:
-    """`name: value` and, of a nested model or a mapping of such, the lines below it."""
+    """Render `name: value` and, of a nested model or a mapping of such, the lines below it."""
     model = _model_in(annotation)
     if not model:
         return _value(name, value)

@@ -103,7 +103,7 @@ def _scan(model: TrainedModel, source: str) -> pl.LazyFrame:
 
 @contextmanager
 def _writer(file: BinaryIO, suffix: str) -> Iterator[Callable[[pl.DataFrame], object]]:
-    """Writes frames of one schema one after the other into a file."""
+    """Open a writer of frames of one schema, which go into the file one after the other."""
     if suffix == ".csv":
         first = True
 

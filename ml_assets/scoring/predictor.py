@@ -45,14 +45,14 @@ class Predictor:
         self._score_few: FewRowsScorer = self._checked_few_rows_scorer() or self._score_few_by_library
 
     def predict(self, matrix: np.ndarray) -> Answer:
-        """What batch scoring would write for these rows, by column: score, prediction and what the task adds."""
+        """Return what batch scoring would write for these rows, by column: score, prediction and what the task adds."""
         if len(matrix) <= FEW:
             return self._columns(self._score_few(matrix))
         return self._columns_of_frame(self.model.raw_scores(matrix))
 
     def contributions(self, matrix: np.ndarray) -> list[dict[str, Any]]:
-        """How each feature moved each row's score: SHAP values in the margin's space (the log-odds of a probability,
-        before calibration), which add up to the margin together with the base.
+        """Return how each feature moved each row's score: SHAP values in the margin's space (the log-odds of a
+        probability, before calibration), which add up to the margin together with the base.
 
         Returns:
             Of each row base and features; of several classes those of each class, by its name.
@@ -75,7 +75,7 @@ class Predictor:
         return {"base": base, "features": dict(zip(self.model.features, own, strict=True))}
 
     def warm_up(self) -> None:
-        """Ask once, with every value missing.
+        """Predict once, with every value missing.
 
         Raises:
             ValueError: the answer is no number.
@@ -103,7 +103,7 @@ class Predictor:
         return self.model.raw_scores(matrix).tolist()
 
     def _checked_few_rows_scorer(self) -> FewRowsScorer | None:
-        """The kind's own scorer of few rows, if it has one that agrees with its library."""
+        """Return the kind's own scorer of few rows, if it has one that agrees with its library."""
         try:
             score = self.model.model_kind.few_rows_scorer(self.model.estimator)
         except OnnxUnsupported as error:
@@ -119,7 +119,7 @@ class Predictor:
         return None
 
     def _probes(self) -> np.ndarray:
-        """Made-up rows: every category, numbers of all sizes, values missing here and there."""
+        """Make up rows that probe a model: every category, numbers of all sizes, values missing here and there."""
         random = np.random.default_rng(0)
         columns = []
         for feature in self.features:

@@ -71,7 +71,7 @@ def log_odds(score: np.ndarray) -> np.ndarray:
 
 
 def _stairs(x: tuple[float, ...], y: tuple[float, ...]) -> Callable[[float], float]:
-    """As `numpy.interp`, to the last bit: a threshold lies on a step, where many scores are one."""
+    """Correct as `numpy.interp` does, to the last bit: a threshold lies on a step, where many scores are equal."""
     last = len(x) - 1
 
     def corrected(score: float) -> float:

@@ -27,7 +27,7 @@ _OF_QUERIES = "sql"
 
 
 def format_of(where: Where) -> str:
-    """Tell the format from the place of the rows.
+    """Infer the format from the place of the rows.
 
     Raises:
         ValueError: the path ends with the name of no format.

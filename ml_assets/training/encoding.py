@@ -67,15 +67,15 @@ class Encoding(BaseModel):
         return [_FEATURE_TYPES[feature.kind] for feature in self.features]
 
     def misfits(self, schema: pl.Schema) -> list[str]:
-        """Why a frame cannot be encoded, a line for each feature that is missing or of another kind."""
+        """Return why a frame cannot be encoded, a line for each feature that is missing or of another kind."""
         missing = [f"feature {name} is not there" for name in self.names if name not in schema]
         there = [feature for feature in self.features if feature.name in schema]
         other = [_other_kind(feature, schema[feature.name]) for feature in there]
         return [*missing, *(text for text in other if text)]
 
     def unseen(self, frame: pl.DataFrame) -> dict[str, float]:
-        """Feature -> share of rows with a category that training has not seen, where there is any; these are taken as
-        missing."""
+        """Return the share of rows with a category that training has not seen, which is taken as missing, for each
+        feature with any."""
         text = {feature.name: feature.vocabulary for feature in self.features if feature.kind == "category"}
         if frame.is_empty() or not text:
             return {}

@@ -149,7 +149,7 @@ def _learn_intervals(model: TrainedModel, unseen: pl.DataFrame, label: str, spec
 
 
 def predict(model: TrainedModel, frame: pl.DataFrame) -> np.ndarray:
-    """Scores in row order, float64: the probability of the positive class or the value, of shape (rows,), or the
+    """Return scores in row order, float64: the probability of the positive class or the value, of shape (rows,), or the
     probabilities of ``model.classes``, of shape (rows, classes).
 
     Raises:

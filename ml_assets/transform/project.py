@@ -38,7 +38,7 @@ class DbtProject:
     lake: str
 
     def fingerprint(self) -> str:
-        """Changes whenever something does that decides the manifest.
+        """Return a digest that changes whenever something does that decides the manifest.
 
         That is every file of the project (SQL and Python models, macros, seeds, YAML, packages, doc blocks), every
         environment variable that one of them reads, the lake's address and the version of dbt.
@@ -79,7 +79,7 @@ class DbtProject:
         return outcome.result
 
     def manifest(self) -> Any:
-        """dbt's parsed manifest, once per process and state of the files."""
+        """Return dbt's parsed manifest, once per process and state of the files."""
         return _parsed(self, self.fingerprint())
 
 

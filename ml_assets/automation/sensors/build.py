@@ -23,9 +23,8 @@ from ml_assets.settings import Settings
 
 
 def build_sensors(specs: Iterable[dg.AssetSpec], tree: dg.ComponentTree, settings: Settings) -> list:
-    """Two sensors per use case for its drops and for what corrections reach, two per model for decisions and answers,
-    one for conditions, one for failures.
-    """
+    """Build two sensors per use case for its drops and for what corrections reach, two per model for decisions and
+    answers, one for conditions, one for failures."""
     specs, every_seconds = list(specs), settings.sensor_seconds
     channels = partial(open_channels, settings.notifications)
     group_of = {spec.key.path[0]: spec.group_name or "default" for spec in specs if len(spec.key.path) > 1}

@@ -38,7 +38,7 @@ class Reached:
 
 
 def correction_sensor(use_case: str, views: Sequence[Reached], every_seconds: int) -> dg.SensorDefinition:
-    """Looks at the features of a use case; those of drops that a change of another drop reaches are made again.
+    """Build the sensor that makes features of a use case again for drops that a change of another drop reaches.
 
     A drop's own changes are none of its business: conditions follow them, past the gates.
     """
@@ -70,12 +70,12 @@ def correction_sensor(use_case: str, views: Sequence[Reached], every_seconds: in
 
 
 def _versions(lake: Lake, reached: Reached) -> dict[str, int]:
-    """The version of each table that there is."""
+    """Return the version of each input table that exists, by its key."""
     return {table: lake.version(table) for table in [reached.view.key, *reached.inputs] if lake.exists(table)}
 
 
 def _at_work(instance: dg.DagsterInstance) -> set[dg.AssetKey] | None:
-    """What unfinished runs may be making; None stands for everything."""
+    """Return the assets that unfinished runs may be making; None stands for all assets."""
     at_work: set[dg.AssetKey] = set()
     for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
         if run.asset_selection is None:
@@ -85,7 +85,7 @@ def _at_work(instance: dg.DagsterInstance) -> set[dg.AssetKey] | None:
 
 
 def _due(instance: dg.DagsterInstance, lake: Lake, reached: Reached) -> dict[str, str]:
-    """Drop -> identity of the change that reaches it."""
+    """Return the drops whose features are due, each with an identity of the change that reaches it."""
     view, spine = reached.view, reached.spine
     if not all(lake.exists(table) for table in [view.key, *reached.inputs]):
         return {}
@@ -105,7 +105,7 @@ def _due(instance: dg.DagsterInstance, lake: Lake, reached: Reached) -> dict[str
 
 
 def _materialized(instance: dg.DagsterInstance, key: dg.AssetKey) -> Mapping[str, int]:
-    """Drop -> number of the event that last made it; empty for an asset that is not cut."""
+    """Return the number of the event that last made each drop; empty for an asset that is not cut into drops."""
     storage = instance.event_log_storage
     return storage.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
 
@@ -115,7 +115,7 @@ def _asset(table: str) -> dg.AssetKey:
 
 
 def _requests(due: Mapping[str, Mapping[str, str]], grains: Mapping[str, str]) -> Iterator[dg.RunRequest]:
-    """One run for the views that the same drops of are due, per stretch of drops without a gap."""
+    """Yield a run request for the views that the same drops are due of, per stretch of drops without a gap."""
     alike: dict[tuple[str, ...], list[str]] = {}
     for name in sorted(due):
         alike.setdefault(tuple(sorted(due[name])), []).append(name)

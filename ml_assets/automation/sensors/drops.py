@@ -55,7 +55,7 @@ def drop_sensor(
 
 
 def _look_or_blame(source: Source, lake: Lake, before: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """As `_look`; of a source that cannot be looked at one drop is due, for the run of it to say why, once.
+    """Look at a source as `_look` does; where that fails, one drop is due, whose run says why, once.
 
     No source keeps the others from being looked at, and the next look begins where the last good one ended.
     """
@@ -73,7 +73,7 @@ def _look_or_blame(source: Source, lake: Lake, before: Mapping[str, str]) -> tup
 
 
 def _look(source: Source, lake: Lake, before: Mapping[str, str], now: float) -> tuple[dict[str, str], dict[str, str]]:
-    """The tokens of what is there now, and an identity for each drop that is due."""
+    """Return the tokens of the drops that are there now, and an identity for each drop that is due."""
     from ml_assets.quality.contracts import contract_schema, load_contract
     from ml_assets.sources.watch import due_drops, run_token, watch
 
@@ -90,7 +90,7 @@ def _ingested(lake: Lake, source: Source) -> dict[str, str]:
 
 
 def requests(due: Mapping[str, Mapping[str, str]], grains: Mapping[str, str]) -> Iterator[dg.RunRequest]:
-    """One run per stretch of drops, without a gap, that the same sources have due.
+    """Yield a run request per stretch of drops, without a gap, that the same sources have due.
 
     Drops that cannot be read are runs of their own, which fail and say why, without holding up what can be.
 

@@ -53,7 +53,7 @@ def retrain_sensor(
 
 
 def training_config(as_of: str) -> dict:
-    """Run configuration of a training that looks from ``as_of``."""
+    """Return the run configuration of a training that looks from ``as_of``."""
     return {"resources": {"as_of": {"config": {"moment": as_of}}}}
 
 
@@ -72,7 +72,7 @@ def _request(context: dg.SensorEvaluationContext, model: MLModel, decision: Deci
 
 
 def attempts_of(records: Iterable[dg.RunRecord]) -> list[Attempt]:
-    """The attempts that some runs are. A lost run and the one that Dagster makes of it are the same attempt.
+    """Return the attempts that some runs are. A lost run and the one that Dagster makes of it are the same attempt.
 
     A run that was made but never handed over is none: asked for again under its run key, it is handed over.
     """

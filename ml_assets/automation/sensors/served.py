@@ -17,7 +17,8 @@ REST = 20
 
 
 def served_sensor(model: str, spine: Spine, every_seconds: int) -> dg.SensorDefinition:
-    """Watches the request log of a model; drops with new answers are materialized as `<model>/served_predictions`.
+    """Build the sensor that watches a model's request log and materializes `<model>/served_predictions` for drops with
+    new answers.
 
     Answers about rows that the spine does not have yet are looked at again whenever its table has changed.
     """
@@ -51,7 +52,7 @@ def served_sensor(model: str, spine: Spine, every_seconds: int) -> dg.SensorDefi
 
 
 def drops_to_gather(lake: Lake, model: str, spine: Spine, days: list[str] | None = None) -> list[str]:
-    """The drops that were answered about, on some days or ever; empty before the first answer.
+    """Return the drops that were answered about, on some days or ever; empty before the first answer.
 
     Args:
         days: days in UTC such as 2013-10-05; None for all.

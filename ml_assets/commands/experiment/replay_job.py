@@ -34,7 +34,7 @@ def run_replay(
     names: Sequence[str],
     console: Console,
 ) -> list[LivedPolicy]:
-    """Live the drops ``first`` to ``last`` again under the named policies.
+    """Replay the drops ``first`` to ``last`` under each of the named policies.
 
     Raises:
         ValueError: an unknown policy, no such drops, or no drop before the first to learn from.
@@ -74,7 +74,7 @@ def run_replay(
 
 
 def _folder(home: Home, code: str, model: MLModel, lake: Lake, context: ModelContext) -> Path:
-    """One folder per state of code, declaration and data; what is not of the current one is of no use."""
+    """Return the folder of this state of code, declaration and data; results of other states are removed."""
     tables = [context.spine.table, *(view.key for view in context.views)]
     # How to decide is no part of it: trainings and measurements are the same under every policy.
     declared = model.model_dump_json(exclude={"retraining"})

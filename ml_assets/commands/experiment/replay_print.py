@@ -12,7 +12,7 @@ from ml_assets.retraining.replay.report import best_policies, describe_best, sho
 
 
 def print_replay(console: Console, model: str, metric: str, lived: Sequence[LivedPolicy]) -> None:
-    """A row per policy within 80 columns, ``*`` at the best; then what the best one saved."""
+    """Print a row per policy within 80 columns, ``*`` at the best; then what the best policy saved."""
     best = best_policies(lived)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=True)
     table.add_column("policy", overflow="fold")

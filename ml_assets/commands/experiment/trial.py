@@ -47,7 +47,7 @@ class Trial:
 
 
 def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int) -> Trial:
-    """Declaration to holdout metrics on a seeded sample of ``rows`` labelled rows.
+    """Take a model from declaration to holdout metrics on a seeded sample of ``rows`` labelled rows.
 
     A table that the lake does not hold is read from its source, through its contract.
 
@@ -107,7 +107,7 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
 
 
 def as_json(trial: Trial) -> dict:
-    """The trial as one object."""
+    """Return the trial as a JSON object."""
     return {
         "model": trial.model,
         "rows": trial.rows,
@@ -118,7 +118,7 @@ def as_json(trial: Trial) -> dict:
 
 
 def print_trial(console: Console, trial: Trial) -> None:
-    """Two short tables."""
+    """Print the trial as two short tables."""
     parts = ", ".join(f"{count:,} {part}" for part, count in trial.rows.items())
     console.print(f"{trial.model} tried in {trial.seconds:.1f} s on {parts} rows; nothing was registered")
     metrics = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -169,7 +169,7 @@ def _gated(source: Source) -> pl.LazyFrame:
 
 
 def _sample(table: pl.LazyFrame, context: ModelContext, rows: int) -> pl.DataFrame:
-    """Labelled rows, seeded, over the whole history: the split needs all of its parts."""
+    """Draw labelled rows, seeded, over the whole history: the split needs all of its parts."""
     wanted = list(dict.fromkeys([context.spine.partition, context.spine.time, *context.columns]))
     wanted += [name for view in context.views for name in view.spine_columns if name not in wanted]
     label = context.spec.label

@@ -48,7 +48,8 @@ class ModelStatus(BaseModel):
 def project_status(
     declared: DeclaredProject, lake: Lake, registry: Registry, records: RunRecords, now: datetime
 ) -> tuple[list[ModelStatus], list[str]]:
-    """What is known about each model of a project, and what is wrong that keeps others from being known."""
+    """Return the status of each model of a project, and the problems that keep the status of others from being
+    known."""
     statuses, wrong = [], [fault.message for fault in declared.faults]
     for model in declared.models.values():
         try:
@@ -63,7 +64,7 @@ def project_status(
 def model_status(
     model: DeclaredModel, spine: DeclaredSpine, lake: Lake, registry: Registry, records: RunRecords, now: datetime
 ) -> ModelStatus:
-    """What is known about one model at ``now``, which freshness is counted to."""
+    """Return the status of one model at ``now``, the moment that freshness is measured to."""
     champion, away = _champion(lake, registry, model.name)
     if champion is None and away is None and lake.exists(f"{model.name}/predictions"):
         where = without_secrets(registry.tracking_uri)
@@ -100,7 +101,7 @@ def model_status(
 
 
 def _champion(lake: Lake, registry: Registry, model: str) -> tuple[RegisteredVersion | None, str | None]:
-    """The version that serves, and why that cannot be told, if so."""
+    """Return the version that serves, and why it is unknown, if it is."""
     try:
         Decisions(lake, registry, model).settle()
         return registry.champion(model), None
@@ -132,7 +133,7 @@ def _next_step(served: bool, decision: DecisionRecord | None, records: RunRecord
 
 
 def print_status(statuses: Sequence[ModelStatus], as_json: bool) -> None:
-    """A few lines per model, or one JSON list."""
+    """Print a few lines per model, or one JSON list."""
     from rich.console import Console
 
     if as_json:

@@ -32,7 +32,7 @@ class ModelSummary:
 
 
 def summarise(lake: Lake, model: str, partition: str, metric: str, sources: list[str]) -> ModelSummary:
-    """Rows, quarantine, strongest drift, estimated and realised performance and champion version, per drop."""
+    """Return rows, quarantine, strongest drift, estimated and realised performance and champion version, per drop."""
     if not lake.exists(f"{model}/predictions"):
         return ModelSummary(model, pl.DataFrame(), pl.DataFrame(), rows_left_out(lake, sources, []))
     scored = lake.scan(f"{model}/predictions").group_by(partition).agg(
@@ -64,7 +64,8 @@ def summarise(lake: Lake, model: str, partition: str, metric: str, sources: list
 
 
 def rows_left_out(lake: Lake, sources: list[str], scored: list[str]) -> pl.DataFrame:
-    """Rows of sources that are in no scored drop: `source`, `place` and `rows` (null where they are not counted)."""
+    """Return the rows of sources that are in no scored drop: `source`, `place` and `rows` (null where they are not
+    counted)."""
     schema = {"source": pl.String, "place": pl.String, "rows": pl.Int64}
     left_out = [
         lake.scan(f"{name}/placement").select(pl.lit(name).alias("source"), "place", "rows").collect()
@@ -120,7 +121,8 @@ def _performance(lake: Lake, model: str, partition: str, metric: str, kind: str)
 
 
 def _reported(lake: Lake, key: str, *texts: str, **others: type[pl.DataType]) -> pl.LazyFrame:
-    """These columns of a report; without rows before anything was monitored, as with answers that nobody asked for."""
+    """Return these columns of a report; without rows before anything was monitored, as with answers that nobody
+    requested."""
     schema = dict.fromkeys(texts, pl.String) | others
     return lake.scan(key).select(list(schema)) if lake.exists(key) else pl.LazyFrame(schema=schema)
 
@@ -132,7 +134,7 @@ def _quarantined(lake: Lake, sources: list[str]) -> pl.LazyFrame:
 
 
 def _holdout(lake: Lake, model: str) -> pl.DataFrame:
-    """The newest training's metrics, model and baseline side by side."""
+    """Return the newest training's metrics, model and baseline side by side."""
     table = lake.scan(f"{model}/evaluation").filter(pl.col("subject").is_in(["model", "baseline"])).collect()
     newest = table.filter(pl.col("_as_of") == pl.col("_as_of").max())
     if "model_version" in newest.columns:
@@ -142,7 +144,8 @@ def _holdout(lake: Lake, model: str) -> pl.DataFrame:
 
 
 def print_summary(summaries: list[ModelSummary], as_json: bool) -> None:
-    """Tables for people, or one JSON object: per model its ``drops``, ``holdout`` metrics and rows ``left_out``."""
+    """Print tables for people, or one JSON object: per model its ``drops``, ``holdout`` metrics and rows
+    ``left_out``."""
     from rich.console import Console
 
     if as_json:

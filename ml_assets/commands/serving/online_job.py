@@ -56,7 +56,7 @@ def build_online(
 
 
 def print_built(console: Console, built: Sequence[BuiltView]) -> None:
-    """One line per view."""
+    """Print one line per view."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("view", "entities", "moments", "as of", "seconds", "agrees"):
         justify = "right" if heading in ("entities", "moments", "seconds") else "left"
@@ -68,12 +68,13 @@ def print_built(console: Console, built: Sequence[BuiltView]) -> None:
 
 
 def as_json(built: Sequence[BuiltView]) -> str:
-    """The same as one JSON object."""
+    """Return the built views as one JSON object."""
     return json.dumps({"views": [asdict(view) for view in built]}, indent=2)
 
 
 def _known(definitions: dg.Definitions, use_case: str, views: Sequence[str]) -> list[str]:
-    """The wanted views of the job, all of them unless some are named."""
+    """Return the named views, or all views of the use case that are kept online; raises ValueError for an
+    unknown view."""
     specs = definitions.resolve_all_asset_specs()
     kept = sorted(spec.key.path[-1] for spec in specs if spec.group_name == use_case and spec.key.path[0] == "online")
     if not kept:

@@ -27,7 +27,7 @@ def declarations(
     names: Sequence[str],
     trained: Mapping[str, ModelInputs | None] | None = None,
 ) -> Declarations:
-    """Of each model what its requests hold and where its features come from, and the views that take facts.
+    """Describe what requests hold and where features come from, for each model, and the views that take facts.
 
     A model that is not declared, or whose views are not all online, is told why it takes features only.
 
@@ -55,7 +55,8 @@ def declarations(
 
 
 def champion_inputs(registry: Registry, names: Sequence[str]) -> dict[str, ModelInputs | None]:
-    """What the champion of each model was trained on; nothing of a model without one."""
+    """Return the inputs that the champion of each model was trained on, by model; models without a champion are left
+    out."""
     champions = {name: registry.champion(name) for name in names}
     return {
         name: registry.inputs(name, champion.version) for name, champion in champions.items() if champion is not None
@@ -89,7 +90,7 @@ def _spec(view: DeclaredView) -> FeatureViewSpec:
 
 
 def _contract(project: DeclaredProject, spine: DeclaredSpine) -> dict:
-    """The columns of the contract that the spine's table keeps, by name; empty where there is none."""
+    """Return the columns of the contract that the spine's table keeps, by name; empty where there is none."""
     from ml_assets.quality.contracts import load_contract
 
     reference = spine.contract
@@ -116,7 +117,7 @@ def _kind(name: str, dtype: pl.DataType) -> FieldKind:
 
 
 def _limits(dtype: pl.DataType, column) -> dict:
-    """What a contract says of a column, as far as it can be told of a value alone."""
+    """Return the limits that a contract sets on a column, as far as they concern a value alone."""
     if column is None:
         return {}
     limits = {"nullable": column.nullable or not column.required, "description": column.description or ""}
@@ -139,5 +140,5 @@ def _limit(dtype: pl.DataType, rule: str, statistics: dict) -> Iterator[tuple[st
 
 
 def _beside(dtype: pl.DataType, bound: float, towards: int) -> float:
-    """The next value of the column's type that lies inside an open bound."""
+    """Return the next value of the column's type that lies inside an open bound."""
     return bound + towards if dtype.is_integer() else math.nextafter(bound, towards * math.inf)

@@ -68,7 +68,7 @@ def gather_served(
 
 
 def as_json(model: str, gathered: Sequence[GatheredDrop]) -> str:
-    """The drops as one JSON object."""
+    """Return the drops as one JSON object."""
     drops = [
         {
             **drop.skew.model_dump(exclude={"model", "rows"}),
@@ -82,7 +82,7 @@ def as_json(model: str, gathered: Sequence[GatheredDrop]) -> str:
 
 
 def as_table(gathered: Sequence[GatheredDrop]) -> str:
-    """One line per drop."""
+    """Return the drops as a table of text, one line per drop."""
     lines = [f"{'drop':<12}{'rows':>9}{'compared':>10}{'values':>9}{'differing':>11}  worst feature"]
     for drop in gathered:
         skew = drop.skew

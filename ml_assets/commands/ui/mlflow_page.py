@@ -13,7 +13,7 @@ WAIT_SECONDS = 60
 
 
 def training_page(registry: Registry, server: str) -> str:
-    """The address of the experiment's runs, in the mode for machine learning: MLflow begins in another."""
+    """Return the address of the experiment's runs, in the mode for machine learning: MLflow begins in another."""
     return f"{server.rstrip('/')}/#/experiments/{registry.experiment_id}/runs?workflowType=machine_learning"
 
 

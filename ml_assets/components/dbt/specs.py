@@ -48,7 +48,7 @@ class DbtModel:
 
 
 def dbt_specs(project: DbtProject) -> dict[str, DbtModel]:
-    """All models and sources of the project, by dbt unique id."""
+    """Return all models and sources of the project, by dbt unique id."""
     cached = project.state / f"specs-{_state(project)}.json"
     if not cached.exists():
         specs = {uid: asdict(spec) for uid, spec in _translate(project).items()}
@@ -60,7 +60,7 @@ def dbt_specs(project: DbtProject) -> dict[str, DbtModel]:
 
 
 def _state(project: DbtProject) -> str:
-    """The state of the project and of what translates it."""
+    """Return the state of the project and of the code that translates it."""
     translators = f"{project.fingerprint()} {version('dagster-dbt')} {__version__}"
     return hashlib.sha256(translators.encode()).hexdigest()[:16]
 

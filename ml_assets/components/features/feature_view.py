@@ -72,7 +72,7 @@ def _feature_asset(view: FeatureView, spine: Spine, group: str) -> dg.AssetsDefi
 
 
 def _tables(view: DeclaredView, spine: DeclaredSpine) -> list[str]:
-    """The tables that the view's features are computed from."""
+    """Return the tables that the view's features are computed from."""
     return list(dict.fromkeys(table for table in (spine.table, view.table) if table))
 
 
@@ -95,7 +95,7 @@ def _asset_spec(view: FeatureView, spine: Spine, group: str) -> dg.AssetSpec:
 
 
 def describe_stored(view: DeclaredView, spine: DeclaredSpine) -> dict[str, str]:
-    """The columns of the view's table: which row to predict they are of, and its features."""
+    """Describe the columns of the view's table: which row to predict they are of, and its features."""
     keys = dict.fromkeys(view.spine_entity, "Key of the entity.")
     return keys | {spine.time: "Prediction time: what is known later is in no feature."} | describe_features(view)
 

@@ -80,7 +80,7 @@ def _asset_spec(view: DeclaredView, online: OnlineSpec, owners: list[str], group
 
 
 def _table(view: FeatureViewSpec) -> str:
-    """The table of a view that is kept online: one of request features only is not."""
+    """Return the table of a view that is kept online; a view of request features only has none and is not kept."""
     if view.table is None:
         raise ValueError(f"feature view {view.name} has no table: nothing of it can be kept ready for requests")
     return view.table
@@ -116,7 +116,7 @@ def _build(
 
 
 def _newest(view: FeatureViewSpec, table: pl.LazyFrame, started: datetime) -> datetime:
-    """When the newest fact of the table was known, but not later than the run began."""
+    """Return when the newest fact of the table was known, but not later than the run began."""
     if view.known_at is None:
         return started
     newest = table.select(pl.col(view.known_at).max()).collect().item()

@@ -20,7 +20,7 @@ class Spine(DeclaredSpine, dg.Component, dg.Resolvable):
 
 
 def find_spine(context: dg.ComponentLoadContext, name: str) -> Spine:
-    """The spine declared under ``name``; raises ValueError naming the ones there are."""
+    """Find the spine declared under ``name``; raises ValueError naming the spines that exist."""
     spines = {spine.name: spine for spine in context.component_tree.get_all_components(of_type=Spine)}
     if name not in spines:
         raise ValueError(f"spine: {name!r} is not declared; there are {', '.join(sorted(spines)) or 'none'}")

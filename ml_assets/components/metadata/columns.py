@@ -93,7 +93,7 @@ SERVED_ANSWERS = SCORES | {
 
 
 def describe_probabilities(columns: list[str]) -> dict[str, str]:
-    """The columns of a multiclass model's probabilities."""
+    """Describe the columns of a multiclass model's probabilities."""
     return {
         name: f"Probability of class {name.removeprefix(PROBABILITY)}."
         for name in columns
@@ -102,7 +102,7 @@ def describe_probabilities(columns: list[str]) -> dict[str, str]:
 
 
 def described(columns: list[str], *more: Mapping[str, str]) -> dict[str, str]:
-    """A description of each column that has one; of several the last."""
+    """Return the description of each column that has one; where several mappings describe it, the last counts."""
     known: dict[str, str] = {**OF_EVERY_TABLE, **describe_probabilities(columns)}
     for words in more:
         known |= {name: text for name, text in words.items() if text}

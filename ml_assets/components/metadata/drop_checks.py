@@ -10,7 +10,8 @@ from ml_assets.dagster_internals import AssetCheckEvaluationTargetMaterializatio
 def results_by_drop(
     context: dg.AssetExecutionContext, results: Mapping[str, dg.AssetCheckResult]
 ) -> Iterator[dg.Output | dg.AssetCheckEvaluation]:
-    """What a step yields for one check, after the materialization: Dagster's own result is for one partition.
+    """Yield the result of one check for each drop, after the materialization: Dagster's own result is for one
+    partition.
 
     Args:
         results: the check's result by drop; each names its asset and its check.

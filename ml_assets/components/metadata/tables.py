@@ -17,7 +17,7 @@ Metadata = Mapping[str, Any]
 def table_metadata(
     written: TableVersion, frame: pl.DataFrame | pl.LazyFrame, described: Mapping[str, str] | None = None
 ) -> Metadata:
-    """Row count, lake version and column schema of a table just written: what an asset tells last."""
+    """Return row count, lake version and column schema of a table just written, as metadata of its asset."""
     return {
         "dagster/row_count": written.rows,
         "table_version": written.version,
@@ -26,7 +26,7 @@ def table_metadata(
 
 
 def column_schema(schema: pl.Schema, described: Mapping[str, str]) -> dg.TableSchema:
-    """Columns with their types and what they mean: as described, or as in every table of the platform."""
+    """Return columns with their types and what they mean: as described, or as in every table of the platform."""
     words = describe_columns(schema.names(), described)
     return dg.TableSchema(
         columns=[
@@ -36,19 +36,19 @@ def column_schema(schema: pl.Schema, described: Mapping[str, str]) -> dg.TableSc
 
 
 def data_version(written: TableVersion) -> dg.DataVersion:
-    """The version of a table in the lake, as Dagster's data version of the asset."""
+    """Return the version of a table in the lake, as Dagster's data version of the asset."""
     return dg.DataVersion(str(written.version))
 
 
 def inline_png(png: bytes, title: str) -> dg.MetadataValue:
-    """A picture shown in the UI, carried by the metadata itself."""
+    """Return a picture for the UI that is carried by the metadata itself."""
     from base64 import b64encode
 
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{b64encode(png).decode()})")
 
 
 def markdown(frame: pl.DataFrame) -> dg.MetadataValue:
-    """A small frame as a table in the UI."""
+    """Return a small frame as a table for the UI."""
     if frame.is_empty():
         return dg.MetadataValue.text("none")
     with pl.Config(
@@ -64,7 +64,7 @@ def markdown(frame: pl.DataFrame) -> dg.MetadataValue:
 
 
 def record_metadata(record: object) -> Metadata:
-    """A record's scalars, and its whole as JSON, for the UI."""
+    """Return a record's scalars, and the whole record as JSON, for the UI."""
     content = TypeAdapter(type(record)).dump_python(record, mode="json")
     scalars = {name: value for name, value in content.items() if isinstance(value, str | int | float | bool)}
     return {**scalars, "record": dg.MetadataValue.json(content)}

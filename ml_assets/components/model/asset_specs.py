@@ -34,10 +34,10 @@ def model_asset_spec(
 
 
 def model_asset_key(model: ModelContext, asset: str) -> dg.AssetKey:
-    """The key of one of the model's assets."""
+    """Return the key of one of the model's assets."""
     return dg.AssetKey([model.spec.name, asset])
 
 
 def watching_stage(model: ModelContext) -> str:
-    """The stage of what monitors: with the predictions that it reads."""
+    """Return the stage of the assets that monitor: that of the predictions that they read."""
     return SERVED if model.watches_served else SCORING

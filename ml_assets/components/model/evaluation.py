@@ -73,7 +73,7 @@ def _asset_specs(model: ModelContext) -> list[dg.AssetSpec]:
 
 
 def _check_specs(model: ModelContext) -> list[dg.AssetCheckSpec]:
-    """The checks of every model, and those of what a declaration promises beyond scores."""
+    """Return the checks of every model, and those of what a declaration promises beyond scores."""
     texts = {
         NO_SUSPICION: "No feature predicts the outcome almost alone; one that does has probably seen it.",
         BEATS_BASELINE: "The challenger is better than the naive baseline, by a paired bootstrap.",

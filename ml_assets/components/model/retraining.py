@@ -67,7 +67,8 @@ def _decision_metadata(decision: DecisionRecord) -> Metadata:
 
 
 def failed_gates(context: dg.AssetExecutionContext, drop: str) -> list[str]:
-    """Blocking checks upstream of this asset whose latest execution, on this drop if cut, failed: ``asset:check``."""
+    """Return the blocking checks upstream whose latest execution failed, on this drop if they are cut:
+    ``asset:check``."""
     graph, storage = context.job_def.asset_layer.asset_graph, context.instance.event_log_storage
     upstream = graph.get_ancestor_asset_keys(context.asset_key)
     gates = [graph.get(key) for key in graph.asset_check_keys if key.asset_key in upstream]

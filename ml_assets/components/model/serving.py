@@ -94,7 +94,7 @@ def _asset_spec(model: ModelContext) -> dg.AssetSpec:
 
 
 def _log_metadata(model: ModelContext, compacted: int | None) -> Metadata:
-    """How many files of the log were compacted; None if there is no log."""
+    """Return how many files of the log were compacted, as metadata; None if there is no log."""
     if compacted is None:
         return {"log": f"{model.key(LOG)} is not there yet: nothing was asked"}
     return {"log_files_compacted": compacted}

@@ -22,7 +22,7 @@ class PlainText(ResolutionContext):
 
 
 def with_plain_text(context: ComponentDeclLoadContext) -> ComponentDeclLoadContext:
-    """The context, resolving templates only."""
+    """Return the context of a file whose values stay plain text: only its templates are resolved."""
     given = context.resolution_context
     if isinstance(given, PlainText):
         return context

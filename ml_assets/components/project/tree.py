@@ -81,7 +81,7 @@ class Placed:
     where: Callable[[Path], str]
 
     def error(self, *messages: str) -> DeclarationError:
-        """The error for messages that each begin with the path of a field and a colon."""
+        """Return the error for messages that each begin with the path of a field and a colon."""
         text = "\n".join(problem_of(message).describe(self.where) for message in messages)
         return DeclarationError(text, {self.use_case: text})
 
@@ -90,7 +90,7 @@ class ProjectTree(dg.ComponentTree):
     """Dagster's tree of declarations; its errors about them are one line each."""
 
     def placed(self) -> Iterator[Placed]:
-        """Every component of the project with the place of its declaration."""
+        """Yield every component of the project with the place of its declaration."""
         for loc, decl in self._component_decl_tree().items():
             if isinstance(decl, YamlDecl | ComponentLoaderDecl):
                 context = decl.context
@@ -141,7 +141,7 @@ class ProjectTree(dg.ComponentTree):
             raise self._in_use_case(error, text) from None
 
     def _get_filesystem_decl(self) -> ComponentDecl:
-        """What the folders under ``defs/`` declare, without those that are left out."""
+        """Return what the folders under ``defs/`` declare, without those that are left out."""
         loc = ComponentPath.from_path(self.defs_module_path)
         if not self.left_out or self.state_tracker.get_cache_data(loc).component_decl is not None:
             return super()._get_filesystem_decl()
@@ -173,14 +173,14 @@ class ProjectTree(dg.ComponentTree):
         return self.__dict__.get("_home") or Home.under(self.project_root / ".ml_assets")
 
     def keep_state_in(self, home: Home) -> None:
-        """Say where state lies, for what is declared to name it; to be called before anything is loaded."""
+        """Set where state lies, for declarations that name it; to be called before anything is loaded."""
         self.__dict__["_home"] = home
 
     def _use_case_of(self, file: File) -> str | None:
         return file.relative_to(self.defs_module_path).parts[0] if file.is_relative_to(self.defs_module_path) else None
 
     def _in_use_case(self, error: Exception, text: str) -> DeclarationError:
-        """The fault of the use case whose file was being imported."""
+        """Return the error of the use case whose file was being imported."""
         files = [File(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
         if isinstance(error, SyntaxError) and error.filename:
             files.append(File(error.filename))
@@ -206,7 +206,7 @@ class ProjectTree(dg.ComponentTree):
         return str(path.relative_to(self.project_root) if path.is_relative_to(self.project_root) else path)
 
     def _unknown_types(self) -> Iterator[tuple[str | None, str]]:
-        """A line for each component of this package that is declared and does not exist, and its use case."""
+        """Yield a line for each component of this package that is declared and does not exist, and its use case."""
         for file in sorted(self.defs_module_path.rglob("defs.yaml")):
             for document in parse_yamls_with_source_position(file.read_text(encoding="utf-8"), str(file)):
                 named = str(document.value.get("type", ""))
@@ -225,20 +225,20 @@ def home_of(context: dg.ComponentLoadContext) -> Home:
 
 
 def _required(part: Part | None, what: str) -> Part:
-    """What Dagster knows of every declaration in a file."""
+    """Return a part that Dagster keeps of every declaration in a file; raises LookupError if it is None."""
     if part is None:
         raise LookupError(f"Dagster keeps no {what} of a declaration that it has read")
     return part
 
 
 def declarations_of(tree: dg.ComponentTree, kind: type[Declared]) -> list[Declared]:
-    """Every component of a project that declares what `kind` declares; no other is loaded."""
+    """Return every component of a project that declares what `kind` declares; no other is loaded."""
     components: Any = tree.get_all_components(of_type=cast("Any", kind))
     return list(components)
 
 
 def by_use_case(lines: Sequence[tuple[str | None, str]]) -> dict[str, str] | None:
-    """The lines of each use case together; None if one lies in none."""
+    """Join the lines of each use case; None if a line belongs to none."""
     together: dict[str, list[str]] = {}
     for use_case, text in lines:
         if use_case is None:

@@ -72,7 +72,8 @@ class ScaffoldedFolder:
         return ".".join((*parts, "contract"))
 
     def declared(self) -> "ExistingDeclarations":
-        """What the project declares already; other use cases that cannot be read are left out, with a word of each.
+        """Read what the project declares already; other use cases that cannot be read are left out, with a word of
+        each.
 
         Raises:
             DeclarationError: something in this use case, or in none, cannot be read.

@@ -34,5 +34,5 @@ def source_asset_spec(
 
 
 def source_asset_key(source: DeclaredSource, table: str) -> dg.AssetKey:
-    """The key of one of the source's tables."""
+    """Return the key of one of the source's tables."""
     return dg.AssetKey([source.name, table])

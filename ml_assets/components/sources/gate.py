@@ -79,7 +79,7 @@ def _check_specs(source: DeclaredSource) -> list[dg.AssetCheckSpec]:
 def _validated(
     source: DeclaredSource, judged: JudgedDeliveries, written: TableVersion, described: Described
 ) -> Iterator[dg.MaterializeResult | dg.AssetMaterialization]:
-    """The materialization of the drops of the run, and of those that come into use with them."""
+    """Yield the materialization of the drops of the run, and of those that come into use with them."""
     rows = {drop: gate.result.validated for drop, gate in judged.gates.items()}
     metadata = {
         "rows_by_drop": {drop: rows[drop].height for drop in judged.outcome.published},
@@ -110,7 +110,7 @@ def _quarantine(
 def _shown_checks(
     instance: dg.DagsterInstance, source: DeclaredSource, lake: Lake, judged: JudgedDeliveries
 ) -> Mapping[str, Measurements]:
-    """The checks of each drop of the run, and of drops that it has released or completed."""
+    """Return the checks of each drop of the run, and of drops that it has released or completed."""
     shown = {drop: judged.measured[drop] for drop in sorted({*judged.drops, *judged.released})}
     if source.drops.grain == WHOLE:
         return shown

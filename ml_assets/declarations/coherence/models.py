@@ -21,7 +21,7 @@ from ml_assets.training.tasks import find_task, listed
 
 
 def model_problems(tables: DeclaredTables, model: DeclaredModel) -> Iterator[str]:
-    """What a model says of its spine and its views that is not so, and features that would be the label."""
+    """Yield where a model contradicts its spine and its views, and features that would give away the label."""
     spine = tables.named(DeclaredSpine, model.spine)
     views = [tables.named(DeclaredView, name) for name in model.features]
     columns = tables.columns(spine.table)
@@ -67,7 +67,7 @@ def _outcome_problems(model: DeclaredModel, features: list[str], carried: list[s
 
 
 def _unrequestable(spine: DeclaredSpine, views: Sequence[DeclaredView], columns: Columns | None) -> Iterator[str]:
-    """Columns that a server would have to be given and no request can hold, of a model that can be served."""
+    """Yield a problem for each column that requests have to give and cannot hold, of a model that can be served."""
     if offline_views(views) or columns is None:
         return
     for name in requested_columns(spine, views):
@@ -82,7 +82,7 @@ def _unrequestable(spine: DeclaredSpine, views: Sequence[DeclaredView], columns:
 
 
 def _no_row_to_train_on(model: DeclaredModel, spine: DeclaredSpine) -> Iterator[str]:
-    """Whether the declared drops are too few. Drops without an end become enough one day, so they are never too few."""
+    """Yield a problem if the declared drops are too few to train on; drops without an end become enough one day."""
     drops, split = spine.drops, model.split
     if drops.start is None or drops.end is None:
         return
@@ -96,7 +96,7 @@ def _no_row_to_train_on(model: DeclaredModel, spine: DeclaredSpine) -> Iterator[
 
 
 def _leaks(model: DeclaredModel, spine: DeclaredSpine, view: DeclaredView) -> Iterator[str]:
-    """Features that read the outcome where it is not known yet."""
+    """Yield a problem for each feature that reads the outcome before it is known."""
     outcome = {model.label.column, model.label.known_at}
     if model.label.column in view.feature_names:
         yield f"label.column: {model.label.column!r} is also a feature, of view {view.name}: rename or remove it"

@@ -19,7 +19,7 @@ from ml_assets.sources.drops.spec import Drops
 
 
 def problems_among(tables: DeclaredTables, placed: PlacedDeclaration) -> Iterator[str]:
-    """What is wrong with a declaration, each text beginning with the field."""
+    """Yield what is wrong with a declaration, each text beginning with the field."""
     declared = placed.declaration
     if isinstance(declared, DeclaredSource):
         yield from _same_name(declared.name, tables.all(DeclaredSource))
@@ -43,7 +43,7 @@ def _same_name(name: str, declared: list) -> Iterator[str]:
 
 
 def _drops_apart(tables: DeclaredTables, placed: PlacedDeclaration) -> Iterator[str]:
-    """The jobs of a use case work on drops of one kind: its tables and features are cut alike."""
+    """Yield a problem if a declaration is cut into other drops than its use case: jobs work on drops of one kind."""
     own = _cut_as(tables, placed)
     others = (other for other in tables.placed if other.use_case == placed.use_case)
     first = next(((other, cut) for other in others if (cut := _cut_as(tables, other))), None)
@@ -65,7 +65,7 @@ def _drops_apart(tables: DeclaredTables, placed: PlacedDeclaration) -> Iterator[
 
 
 def _cut_as(tables: DeclaredTables, placed: PlacedDeclaration) -> tuple[str, Drops] | None:
-    """How the assets of a declaration are cut, and the field that says so; None where they are not."""
+    """Return the drops of a declaration's assets, and the field that declares them; None where they are not cut."""
     declared = placed.declaration
     if isinstance(declared, DeclaredView | DeclaredModel):
         spine = tables.named(DeclaredSpine, declared.spine)

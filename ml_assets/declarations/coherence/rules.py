@@ -8,7 +8,7 @@ from ml_assets.declarations.coherence.tables import Columns
 
 
 def missing_columns(columns: Columns | None, table: str, field: str, names: Iterable[str]) -> Iterator[str]:
-    """Columns that a table lacks; none of a table whose columns are unknown."""
+    """Yield a problem if a table lacks columns; none for a table whose columns are unknown."""
     if columns is not None:
         for name in names:
             if name not in columns:
@@ -18,14 +18,14 @@ def missing_columns(columns: Columns | None, table: str, field: str, names: Iter
 def wrong_type(
     columns: Columns | None, field: str, name: str, dtypes: tuple[type[pl.DataType], ...], wanted: str
 ) -> Iterator[str]:
-    """A column whose declared type is none of some."""
+    """Yield a problem if a column's declared type is none of the given types."""
     dtype = (columns or {}).get(name)
     if dtype is not None and not isinstance(dtype, dtypes):
         yield f"{field}: column {name!r} is {dtype}, it must be {wanted}"
 
 
 def no_moment(columns: Columns | None, field: str, name: str) -> Iterator[str]:
-    """A column that is to hold moments and holds something else, or times without a zone."""
+    """Yield a problem if a column that is to hold moments holds something else, or times without a zone."""
     yield from wrong_type(columns, field, name, (pl.Datetime,), "a moment (Datetime)")
     dtype = (columns or {}).get(name)
     if isinstance(dtype, pl.Datetime) and dtype.time_zone is None:
@@ -34,7 +34,8 @@ def no_moment(columns: Columns | None, field: str, name: str) -> Iterator[str]:
 
 
 def message_of(field: str, check: Callable[[], object]) -> Iterator[str]:
-    """The message of a check that fails; after a field that ends with a dot it names a field below."""
+    """Yield the message of a check that fails, after the field; a field that ends with a dot stands for a field below
+    it."""
     try:
         check()
     except ValueError as error:

@@ -13,7 +13,7 @@ from ml_assets.sources.values.moments import misfit
 
 
 def source_problems(tables: DeclaredTables, source: DeclaredSource) -> Iterator[str]:
-    """What a source says of its contract that is not so."""
+    """Yield where a source contradicts its contract."""
     try:
         columns = tables.contract_columns(source.contract)
     except ValueError as error:

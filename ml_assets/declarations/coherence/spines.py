@@ -9,7 +9,7 @@ from ml_assets.declarations.specs import DeclaredSpine
 
 
 def spine_problems(tables: DeclaredTables, spine: DeclaredSpine) -> Iterator[str]:
-    """What a spine says of its table that is not so."""
+    """Yield where a spine contradicts its table."""
     if unknown := tables.unknown_table(spine.table):
         yield f"table: {unknown}"
     columns = tables.columns(spine.table)

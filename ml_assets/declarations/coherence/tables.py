@@ -46,19 +46,19 @@ class DeclaredTables:
         self.contract_columns = lru_cache(maxsize=None)(_contract_columns)
 
     def all(self, kind: type[Named]) -> list[Named]:
-        """Every declaration of a kind."""
+        """Return every declaration of a kind."""
         return [placed.declaration for placed in self.placed if isinstance(placed.declaration, kind)]
 
     def named(self, kind: type[Named], name: str) -> Named:
-        """The declaration of a kind and a name, which exists."""
+        """Return the declaration of a kind and a name, which exists."""
         return next(declared for declared in self.all(kind) if declared.name == name)
 
     def source_of(self, table: str) -> DeclaredSource | None:
-        """The source whose validated rows a table holds."""
+        """Return the source whose validated rows a table holds."""
         return next((source for source in self.all(DeclaredSource) if source.table(VALIDATED) == table), None)
 
     def columns(self, table: str) -> Columns | None:
-        """The columns of a table; None where neither a contract nor documentation says."""
+        """Return the columns of a table; None where neither a contract nor documentation names them."""
         source = self.source_of(table)
         if source is not None:
             try:
@@ -69,7 +69,7 @@ class DeclaredTables:
         return None if names is None else dict.fromkeys(names)
 
     def unknown_table(self, table: str) -> str | None:
-        """What is wrong where no asset has the key of a table: the tables that there are."""
+        """Return a message with the tables that exist if no asset has the key of a table; else None."""
         if table in self._documented:
             return None
         tables = sorted(key for key in self._documented if not key.endswith(("/raw", "/quarantine")))

@@ -11,7 +11,7 @@ from ml_assets.features.expressions import columns_read
 
 
 def view_problems(tables: DeclaredTables, view: DeclaredView) -> Iterator[str]:
-    """What a feature view says of its table and its spine that is not so."""
+    """Yield where a feature view contradicts its table and its spine."""
     wrong = list(_no_sql(view))
     yield from wrong
     spine = tables.named(DeclaredSpine, view.spine)
@@ -37,7 +37,7 @@ def view_problems(tables: DeclaredTables, view: DeclaredView) -> Iterator[str]:
 
 
 def expressions(view: DeclaredView) -> Iterator[tuple[str, str]]:
-    """Every SQL expression of a view, with the field that holds it."""
+    """Yield every SQL expression of a view, with the field that holds it."""
     yield from _table_expressions(view)
     yield from ((f"request.{feature}", text) for feature, text in view.request.items())
 

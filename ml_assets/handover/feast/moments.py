@@ -29,7 +29,7 @@ class NothingKnown(ValueError):
 def values_over(
     view: FeatureViewSpec, table: pl.LazyFrame, *, since: datetime, as_of: datetime, until: datetime
 ) -> tuple[pl.DataFrame, timedelta | None]:
-    """The values of every entity of the table at every moment of a period at which they may change.
+    """Return the values of every entity of the table at every moment of a period at which they may change.
 
     Facts known after ``as_of`` are left out; at ``until`` every value becomes null. A static table has one row an
     entity, at ``since``.
@@ -67,7 +67,7 @@ def values_over(
 
 
 def key_columns(view: FeatureViewSpec) -> list[str]:
-    """The columns that tell one entity's rows from another's."""
+    """Return the columns that tell one entity's rows from another's."""
     return view.spine_entity or [EVERYTHING]
 
 
@@ -77,16 +77,16 @@ def _known(view: FeatureViewSpec, table: pl.LazyFrame, as_of: datetime) -> pl.Da
 
 
 def _mean_gap(rows: pl.DataFrame, period: timedelta) -> timedelta:
-    """As long as the rows of an entity lie apart on average, so that saying values again at most doubles the rows.
+    """Return how far the rows of an entity lie apart on average: repeating values so often at most doubles the rows.
 
-    Whole seconds of less than a day, or whole days: Feast's DuckDB store takes no others.
+    The distance is whole seconds below a day, or whole days: Feast's DuckDB store takes no others.
     """
     gap = period * rows[ENTITY].n_unique() / rows.height
     return timedelta(days=gap.days + 1) if gap >= _DAY else min(timedelta(seconds=gap // _SECOND + 1), _DAY)
 
 
 def _repeated(rows: pl.DataFrame, begin: int, end: int, step: timedelta) -> pl.DataFrame:
-    """With the values that hold at each step from the beginning of the period."""
+    """Add rows with the values that hold at each step from the beginning of the period."""
     times = pl.int_range(begin, end, step // timedelta(microseconds=1), eager=True).alias(VALID_FROM)
     grid = rows.select(pl.col(ENTITY).unique()).join(times.to_frame(), how="cross").sort(VALID_FROM)
     rows = rows.sort(VALID_FROM)

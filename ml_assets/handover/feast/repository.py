@@ -49,7 +49,7 @@ class Repository:
 
 
 def last_known(views: Sequence[ViewInLake]) -> datetime:
-    """When the newest fact of all views was known; raises ValueError where there is none."""
+    """Return when the newest fact of all views was known; raises ValueError where there is none."""
     known = [
         view.table.select(pl.col(view.spec.known_at).max()).collect().item()
         for view in views
@@ -112,7 +112,7 @@ def _write_view(
 
 
 def _refuse_other_types(view: FeatureViewSpec, schema: pl.Schema, before: Sequence[WrittenView]) -> None:
-    """A Feast entity is shared by views, so that its key is of one type."""
+    """Refuse a view whose key has another type than in the views before it: a Feast entity is shared by views."""
     for other in before:
         for key in {*key_columns(view)} & {*key_columns(other.spec)}:
             if schema[key] != other.schema[key]:

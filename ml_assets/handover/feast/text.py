@@ -30,7 +30,7 @@ class WrittenView:
 
 
 def render_settings(name: str) -> str:
-    """feature_store.yaml: everything in local files."""
+    """Render feature_store.yaml, with everything in local files."""
     return f"""project: {name}
 provider: local
 registry: data/registry.db
@@ -45,7 +45,7 @@ entity_key_serialization_version: 3
 
 
 def render_definitions(name: str, views: Sequence[WrittenView]) -> str:
-    """features.py: entities, file sources and feature views."""
+    """Render features.py: entities, file sources and feature views."""
     used = sorted({_TYPES[type(dtype)] for view in views for c, dtype in view.schema.items() if c != EVENT_TIME})
     kinds = {key: view.schema[key] for view in views for key in key_columns(view.spec)}
     entities = [
@@ -105,7 +105,7 @@ def _written(age: timedelta) -> str:
 
 
 def _described(view: FeatureViewSpec) -> dict[str, str]:
-    """What each stored feature is, in the declaration's own words."""
+    """Describe each stored feature in the declaration's own words."""
     summarised = {
         name: f"{function} of {'the rows' if view.aggregates[base].of == ALL_ROWS else view.aggregates[base].of}"
         f" over {window}"
@@ -120,7 +120,7 @@ def _described(view: FeatureViewSpec) -> dict[str, str]:
 
 
 def _variable(name: str, suffix: str) -> str:
-    """A column may bear any name; what Python cannot take is spelled by its code point."""
+    """Return a Python name for a column: characters that Python cannot take are spelled by their code point."""
     plain = re.sub(r"\W", lambda match: f"_{ord(match.group()):x}_", name, flags=re.ASCII)
     return f"{'_' if plain[0].isdigit() else ''}{plain}_{suffix}"
 
@@ -128,7 +128,7 @@ def _variable(name: str, suffix: str) -> str:
 def render_readme(
     name: str, views: Sequence[WrittenView], left_out: Mapping[str, str], *, since: datetime, as_of: datetime
 ) -> str:
-    """Markdown: the commands, the period, and what is not in it."""
+    """Render the README in Markdown: the commands, the period, and what is left out."""
     until = min((view.until for view in views if view.max_row_age is not None), default=as_of + timedelta(days=1))
     listed = [
         f"| {v.spec.name} | {', '.join(key_columns(v.spec))} | {len(stored_features(v.spec))} | {v.rows:,} |"
@@ -163,5 +163,5 @@ def render_readme(
 
 
 def _plain(moment: datetime) -> str:
-    """As `feast materialize` reads it: UTC, without a zone."""
+    """Return a moment as `feast materialize` reads it: UTC, without a zone."""
     return moment.replace(tzinfo=None).isoformat()

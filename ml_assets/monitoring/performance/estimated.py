@@ -31,8 +31,8 @@ def estimate_performance(
     earlier: pl.DataFrame | None = None,
     record: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Performance of ``analysis`` estimated without its labels; ``estimators`` has the methods and their limits,
-    ``record`` says where the bands come from.
+    """Estimate the performance of ``analysis`` without its labels; ``estimators`` has the methods and their limits,
+    ``record`` describes where the bands come from.
 
     Args:
         reference: out-of-sample rows with ``label`` (binary: 0/1 or Boolean; rows without one are left out),

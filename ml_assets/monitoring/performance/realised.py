@@ -30,7 +30,7 @@ def realise_performance(
     more: Sequence[str] = (),
     coverage: float | None = None,
 ) -> pl.DataFrame:
-    """Performance of the rows of ``analysis`` whose ``label`` is known.
+    """Measure the performance of the rows of ``analysis`` whose ``label`` is known.
 
     Args:
         analysis: ``probability``, ``prediction``, ``time``, and ``label`` (0/1 or Boolean, null where

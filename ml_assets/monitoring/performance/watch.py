@@ -23,7 +23,7 @@ def watch_performance(
     earlier: pl.DataFrame | None = None,
     record: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Estimated and realised performance of a model's rows, one below the other.
+    """Measure estimated and realised performance of a model's rows, one below the other.
 
     Args:
         reference: predictions of the holdout, as ``ml_assets.training.predictions.scored`` has them, with labels.

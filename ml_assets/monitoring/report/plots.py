@@ -21,7 +21,7 @@ MOST_CATEGORIES = 12
 
 
 def plot_drift(drift: pl.DataFrame, order: Sequence[str] | None = None) -> bytes:
-    """Heat map of PSI: features (at most 30) by chunk, and the whole period on the right.
+    """Draw a heat map of PSI: features (at most 30) by chunk, and the whole period on the right.
 
     Colours go by the logarithm of PSI, from a tenth of the threshold to the greatest value, so that much drift and very
     much differ; values above the threshold are written out.
@@ -70,7 +70,7 @@ def plot_drift(drift: pl.DataFrame, order: Sequence[str] | None = None) -> bytes
 
 
 def plot_performance(performance: pl.DataFrame, metric: str) -> bytes:
-    """``metric`` over the chunks: estimated with its band, realised where known, and its limit.
+    """Draw ``metric`` over the chunks: estimated with its band, realised where known, and its limit.
 
     ``performance`` holds the rows of ``estimate_performance``, of ``realise_performance``, or both.
     """
@@ -102,7 +102,7 @@ def plot_performance(performance: pl.DataFrame, metric: str) -> bytes:
 
 
 def plot_distribution(reference: pl.Series, analysis: pl.Series, feature: str) -> bytes:
-    """Shares of rows of one feature, reference against analysis: 20 bins of a number, or its main categories.
+    """Draw the shares of rows of one feature, reference against analysis: 20 bins of a number, or its main categories.
 
     The bins span the 1 to 99 % quantiles of both; what lies beyond is counted in the outer bins.
     """
@@ -112,7 +112,7 @@ def plot_distribution(reference: pl.Series, analysis: pl.Series, feature: str) -
 
 
 def plot_distributions(reference: pl.DataFrame, analysis: pl.DataFrame, features: Sequence[str]) -> bytes:
-    """Several features as ``plot_distribution`` draws one, two in a row."""
+    """Draw several features as ``plot_distribution`` draws one, two in a row."""
     from matplotlib.figure import Figure
 
     rows = (len(features) + 1) // 2

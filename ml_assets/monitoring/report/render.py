@@ -69,7 +69,8 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 
 def _feature_rows(drift: pl.DataFrame, importance: pl.DataFrame | None) -> list[dict]:
-    """Per feature, by impact: PSI of the period, chunks above the threshold, the greatest of each other method."""
+    """Return a row per feature, by impact: PSI of the period, chunks above the threshold, the greatest of each other
+    method."""
     chunks = drift.filter(scope="chunk")
     psi = chunks.filter(method="psi").group_by("feature").agg(worst=pl.col("value").max(), over=pl.col("alert").sum())
     others = (
@@ -87,7 +88,7 @@ def _feature_rows(drift: pl.DataFrame, importance: pl.DataFrame | None) -> list[
 
 
 def _misses(performance: pl.DataFrame) -> list[dict]:
-    """Metrics whose realised value of the period lies outside the band of its estimate."""
+    """Return the metrics whose realised value of the period lies outside the band of its estimate."""
     period = performance.filter(scope="period")
     realised = period.filter(kind="realised").select("metric", realised="value")
     both = period.filter(kind="estimated").join(realised, on="metric")
@@ -95,7 +96,8 @@ def _misses(performance: pl.DataFrame) -> list[dict]:
 
 
 def _record(before: pl.DataFrame | None, spec: MonitoringSpec) -> list[dict]:
-    """Per metric, how far estimates of earlier periods were off: their number, the mean and the greatest error."""
+    """Return per metric how far estimates of earlier periods were off: their number, the mean and the greatest
+    error."""
     if before is None or before.is_empty():
         return []
     errors = past_errors(before, spec.min_chunk_rows).filter(scope="period")
@@ -106,7 +108,7 @@ def _record(before: pl.DataFrame | None, spec: MonitoringSpec) -> list[dict]:
 
 
 def _metric_rows(performance: pl.DataFrame) -> list[dict]:
-    """Per kind and metric: the period's value, its band, its limit, and the values of the chunks in order."""
+    """Return per kind and metric the period's value, its band, its limit, and the values of the chunks in order."""
     ordered = performance.sort("chunk_start")
     chunks = (
         ordered.filter(scope="chunk")

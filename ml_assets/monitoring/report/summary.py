@@ -63,7 +63,8 @@ class PerformanceSummary:
 
 
 def is_sustained(alerts: Sequence[bool], spec: MonitoringSpec) -> bool:
-    """Do ``spec.breaches`` of the last ``spec.of_last`` chunks alert, the latest among them? Oldest first."""
+    """Return whether ``spec.breaches`` of the last ``spec.of_last`` chunks alert, the latest among them; ``alerts`` has
+    the oldest first."""
     return bool(alerts) and alerts[-1] and sum(alerts[-spec.of_last :]) >= spec.breaches
 
 

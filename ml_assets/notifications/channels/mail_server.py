@@ -27,7 +27,7 @@ class MailServer:
 
 
 def mail_server(url: str) -> MailServer | None:
-    """The server that `smtp://user:password@host:port` or `smtps://...` means; None if the URL means none.
+    """Return the server that `smtp://user:password@host:port` or `smtps://...` means; None if the URL means none.
 
     User and password may be left out together; special characters in them are percent-encoded.
     """
@@ -46,7 +46,7 @@ def mail_server(url: str) -> MailServer | None:
 
 
 def hand_in(server: MailServer, message: EmailMessage, timeout_s: float) -> None:
-    """Hand `message` to the server for all its addresses, encrypted if the server can.
+    """Send `message` through the server to all its addresses, encrypted if the server can.
 
     A password goes over the network only encrypted. `timeout_s` bounds each wait for the server, in seconds.
 

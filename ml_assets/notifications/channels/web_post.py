@@ -15,7 +15,7 @@ _PASSING = (408, 429)
 
 
 def is_web_address(url: str) -> bool:
-    """Whether this is an http or https URL with a host, no user name, and only characters that may be sent."""
+    """Return whether this is an http or https URL with a host, no user name, and only characters that may be sent."""
     # urlsplit drops line breaks silently and says the rest only in errors that repeat the URL.
     if not (url.isascii() and url.isprintable()) or " " in url:
         return False
@@ -41,7 +41,7 @@ def declared_url(variables: Mapping[str, str], name: str) -> str | None:
 
 
 def post_json(url: str, content: dict[str, Any], timeout_s: float) -> None:
-    """POST `content`; a redirect counts as a refusal, since it would carry the notice elsewhere or lose it.
+    """Send `content` by POST; a redirect counts as a refusal, since it would carry the notice elsewhere or lose it.
 
     `timeout_s` bounds each wait for the receiver, in seconds.
 
@@ -62,7 +62,7 @@ def post_json(url: str, content: dict[str, Any], timeout_s: float) -> None:
 
 
 def _opener() -> request.OpenerDirector:
-    """Speaks http and https only and follows no redirect, unlike urllib's own."""
+    """Make an opener that takes http and https only and follows no redirect, unlike urllib's own."""
     opener = request.OpenerDirector()
     for handler in (
         request.ProxyHandler,

@@ -19,7 +19,7 @@ class PushError(ValueError):
 
 
 def read_rows(view: FeatureViewSpec, rows: Sequence[Mapping[str, Any]], schema: Schema) -> pl.DataFrame:
-    """JSON objects as rows of the view's table.
+    """Read JSON objects as rows of the view's table.
 
     Args:
         rows: column -> value, for every column of `view.table_columns` and no other. A moment is ISO 8601 text with

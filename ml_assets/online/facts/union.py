@@ -45,7 +45,8 @@ def union_facts(table: pl.LazyFrame | None, pushed: pl.LazyFrame | None, view: F
 
 
 def typed(pushed: pl.LazyFrame, types: Mapping[str, pl.DataType]) -> pl.LazyFrame:
-    """Pushed rows in the types of the view's table; null in a column that the view did not read when they were."""
+    """Cast pushed rows to the types of the view's table; a column that the view did not read when they were pushed is
+    null."""
     there = pushed.collect_schema()
     return pushed.select(
         (pl.col(name) if name in there else pl.lit(None)).cast(dtype).alias(name) for name, dtype in types.items()

@@ -56,7 +56,7 @@ def _keys_as_spine(view: FeatureViewSpec) -> dict[str, pl.Expr]:
 
 
 def _change_moments(view: FeatureViewSpec, facts: pl.DataFrame, since: pl.DataFrame, until: int | None) -> pl.DataFrame:
-    """ENTITY and VALID_FROM: the first moment, those of facts to come, and those when a fact is too old."""
+    """Return ENTITY and VALID_FROM: the first moment, those of facts to come, and those when a fact is too old."""
     begins = since.select(ENTITY, pl.col(SINCE).alias(VALID_FROM))
     if view.known_at is None:
         return begins.sort(ENTITY)
@@ -91,7 +91,7 @@ def _values(view: FeatureViewSpec, facts: pl.DataFrame, moments: pl.DataFrame) -
 
 
 def _newest(view: FeatureViewSpec, facts: pl.DataFrame, moments: pl.DataFrame) -> pl.DataFrame:
-    """KNOWN_AT of each moment: when the newest fact was known that is still within the look-back."""
+    """Return KNOWN_AT of each moment: when the newest fact was known that is still within the look-back."""
     if view.known_at is None:
         return pl.DataFrame({KNOWN_AT: pl.Series([None] * moments.height, dtype=pl.Int64)})
     known = facts.select(ENTITY, pl.col(view.known_at).to_physical().alias(KNOWN_AT)).unique().sort(KNOWN_AT)

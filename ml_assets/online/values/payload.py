@@ -43,7 +43,7 @@ def _taken(view: str, column: pl.Series) -> pl.Series:
 
 
 def encode_moments(view: FeatureViewSpec, moments: pl.DataFrame) -> pl.DataFrame:
-    """ENTITY, VALID_FROM and the encoded KNOWN_AT and values; without moments at which nothing changes.
+    """Return ENTITY, VALID_FROM and the encoded KNOWN_AT and values; without moments at which nothing changes.
 
     Args:
         moments: as `build_moments` gives them.

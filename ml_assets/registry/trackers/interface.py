@@ -160,7 +160,7 @@ class Tracker(ABC):
         """Add to a run that has ended, such as an evaluation made in a later step."""
 
     def version_registered(self, version: RegisteredVersion) -> None:  # noqa: B027 - a tracker may do without
-        """Note that a model of a run became a version in the registry."""
+        """Record that a model of a run became a version in the registry."""
 
     def alias_moved(self, model: str, alias: str, version: str | None) -> None:  # noqa: B027 - likewise
-        """Note that an alias, such as champion, points to another version; None where it was taken away."""
+        """Record that an alias, such as champion, points to another version; None where it was taken away."""

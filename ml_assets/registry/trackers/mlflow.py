@@ -124,7 +124,7 @@ class MlflowRun(TrackedRun):
 
 
 def _now() -> int:
-    """When the metric was written down, in ms, as MLflow does for the run itself; no result depends on it."""
+    """Return when the metric was written down, in ms, as MLflow does for the run itself; no result depends on it."""
     return int(time.time() * 1000)
 
 

@@ -74,7 +74,7 @@ class TrainingRun:
         self._each(lambda run: run.log_table(name, rows))
 
     def log_trials(self, read: Callable[[], Sequence[SearchTrial]]) -> None:
-        """Hand on the trials of a search.
+        """Log the trials of a search.
 
         Args:
             read: reads the trials; called only if a tracker keeps them.

@@ -150,7 +150,7 @@ class ReplayMeasures:
     def monitored(
         self, champion: Candidate, periods: Sequence[Period], counted: set[str]
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Drift and performance of the last two periods that the champion served, as known at their ends.
+        """Measure drift and performance of the last two periods that the champion served, as known at their ends.
 
         What a policy does not count is left empty.
         """
@@ -174,7 +174,7 @@ class ReplayMeasures:
         return self.store.frame(f"drift-{_name(champion, period)}", measure)
 
     def _performance(self, champion: Candidate, served: Sequence[Period]) -> pl.DataFrame:
-        """Of the last period; what was served before it is what estimates also learn from."""
+        """Measure the performance of the last period; estimates also learn from what was served before it."""
         from ml_assets.monitoring.performance.watch import watch_performance
 
         h, period = self.history, served[-1]

@@ -94,7 +94,7 @@ def render_replay(model: str, metric: str, lived: Sequence[LivedPolicy]) -> str:
 
 
 def plot_timeline(metric: str, lived: Sequence[LivedPolicy]) -> bytes:
-    """PNG: ``metric`` by period with its interval, a line per policy; large markers are retrains.
+    """Draw ``metric`` by period with its interval as a PNG, a line per policy; large markers are retrains.
 
     Policies that lived the same periods share a line. The lines stand a little apart, so that equal values show.
     """

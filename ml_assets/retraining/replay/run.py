@@ -31,7 +31,7 @@ def replay(
     workers: int = 1,
     on_training: OnStep = lambda _: None,
 ) -> list[LivedPolicy]:
-    """Live ``periods`` under each policy: score, monitor, decide, retrain, promote, knowing only what was known then.
+    """Replay ``periods`` under each policy: score, monitor, decide, retrain, promote, knowing only what was known then.
 
     The first champion is trained as of the first period's start. A retraining takes the period's end as its cut-off, as
     the sensor does. What two policies would train or measure alike is worked out once.
@@ -129,7 +129,7 @@ def _first_champion(measures: ReplayMeasures, period: Period) -> Candidate:
 
 
 def _is_worse(value: float, limits: LearntLimits, policy: RetrainingSpec, model: ModelSpec) -> bool:
-    """Say whether a value is worse than on the reference by more than the policy tolerates."""
+    """Return whether a value is worse than on the reference by more than the policy tolerates."""
     sign = find_metric(model.optimised_metric).sign
     return bool(sign * value < sign * limits.reference - tolerance(limits.reference, policy, model.task))
 

@@ -45,7 +45,7 @@ def infer_texts(
     moments: Mapping[str, Day] | None = None,
     fixed: Collection[str] = (),
 ) -> InferredTexts:
-    """Tell types and formats of all columns of texts, and moments that are kept as numbers, dates or without a zone.
+    """Infer types and formats of all columns of texts, and moments that are kept as numbers, dates or without a zone.
 
     Args:
         zone: of the clock that wrote times without an offset.

@@ -7,7 +7,7 @@ from ml_assets.training.promotion.records import PromotionEvidence
 
 
 def latency_evidence(measured: Latency, spec: ServingSpec) -> list[PromotionEvidence]:
-    """Hold the challenger's latency against the declared limits."""
+    """Compare the challenger's latency with the declared limits."""
     source = f"{measured.requests} single rows in turn, from JSON to JSON in one process: at most"
     return [
         _evidence("p95_ms", measured.p95_ms, spec.p95_ms, source),

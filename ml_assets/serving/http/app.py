@@ -90,7 +90,7 @@ class Server:
         self._observation.tell_versions()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Answer an ASGI request: predictions and pushes here, all other routes by Starlette."""
         if scope["type"] == "http" and scope["method"] == "POST":
             endpoint = self._endpoints.find(scope["path"])
             if endpoint is not None:
@@ -125,7 +125,7 @@ class Server:
             await _keep(self._keeping, exchange.response, seconds)
 
     async def _answer(self, exchange: Exchange) -> bytes:
-        """Only now that its body is whole does a request take the place of another."""
+        """Answer a request whose body is whole; raises BadRequest if too many are being answered."""
         if self._answering >= self._limits.waiting:
             raise BadRequest("too many requests at once: try again", 503)
         self._answering += 1

@@ -51,7 +51,7 @@ class PushHandler:
         return orjson.dumps({"view": name, "rows": done.rows, "entities": done.entities, "seq": done.seq})
 
     def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:
-        """Never called: no model is asked."""
+        """Raise NotImplementedError: a push is answered at once, without a model."""
         raise NotImplementedError
 
     def _read(self, exchange: Exchange) -> tuple[list[dict], int]:

@@ -18,7 +18,7 @@ class Together:
         self._waiting: dict[Predictor, list[tuple[np.ndarray, asyncio.Future[Answer]]]] = {}
 
     async def predict(self, predictor: Predictor, matrix: np.ndarray) -> Answer:
-        """As `Predictor.predict`."""
+        """Predict as `Predictor.predict` does."""
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         if not self._waiting:

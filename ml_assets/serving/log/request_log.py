@@ -101,7 +101,7 @@ def answer_types(model: TrainedModel) -> dict[str, pl.DataType]:
 
 
 def log_frame(answered: Sequence[Answered], schemas: Mapping[str, LogSchema]) -> pl.DataFrame:
-    """Answers of one model as rows of its log.
+    """Return answers of one model as rows of its log.
 
     Args:
         schemas: types by version of the model; a column that only some of them have is null for the others.

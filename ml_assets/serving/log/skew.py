@@ -77,7 +77,7 @@ class Skew:
 
     @classmethod
     def together(cls, parts: Sequence["Skew"]) -> "Skew":
-        """Comparisons of different answers as one."""
+        """Join comparisons of different answers into one."""
         differing = [pl.DataFrame(schema=DIFFERING), *(part.differing for part in parts)]
         return cls(
             differing=pl.concat(differing).sort("requested_at", "request_id", "row", "view"),
@@ -102,7 +102,7 @@ class Skew:
 
 
 def sample_answers(log: pl.DataFrame, key: Sequence[str], rows: int, seed: int) -> pl.DataFrame:
-    """At most `rows` answers of a log that somebody was given and whose features can be computed again.
+    """Draw at most `rows` answers of a log that somebody was given and whose features can be computed again.
 
     Those of requests that gave features instead of keys cannot. The sample does not depend on the order of the log.
 

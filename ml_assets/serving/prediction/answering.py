@@ -25,7 +25,7 @@ class Question:
     contributions: bool = False
 
     def predict(self) -> PredictionResponse:
-        """Ask each version about its rows."""
+        """Let each version predict its rows."""
         return self.finish([part.served.predictor.predict(part.matrix) for part in self.response.parts])
 
     def finish(self, answers: Sequence[Answer]) -> PredictionResponse:

@@ -18,7 +18,7 @@ class FeatureRows:
     rows: Sequence[Mapping[str, Any]]
 
     def encode(self, predictor: Predictor) -> np.ndarray:
-        """As `RowEncoder.encode_rows`."""
+        """Encode rows as `RowEncoder.encode_rows` does."""
         return predictor.encode_rows(self.rows)
 
     def by_row(self) -> Sequence[Mapping[str, Any]]:
@@ -33,7 +33,7 @@ class FeatureColumns:
     columns: Mapping[str, Sequence[Any] | np.ndarray]
 
     def encode(self, predictor: Predictor) -> np.ndarray:
-        """As `RowEncoder.encode_columns`."""
+        """Encode columns as `RowEncoder.encode_columns` does."""
         return predictor.encode_columns(self.columns)
 
     def by_row(self) -> Sequence[Mapping[str, Any]]:

@@ -77,7 +77,7 @@ def feature_type(feature: FeatureEncoding) -> Any:
 
 
 def output_fields(outputs: Mapping[str, str]) -> dict[str, Any]:
-    """Types of a prediction's columns, by their datatypes in the Open Inference Protocol."""
+    """Return the types of a prediction's columns, by their datatypes in the Open Inference Protocol."""
     return {name: _OUTPUTS[datatype] for name, datatype in outputs.items()}
 
 

@@ -124,7 +124,8 @@ def _response(model: DescribedModel, views: list[str]) -> type[BaseModel]:
 
 
 def _contributions(model: DescribedModel) -> type[BaseModel]:
-    """Base and features add up to the margin; of several classes each has its own."""
+    """Return the type of a row's contributions, whose base and features add up to the margin; several classes have one
+    each."""
     features = record(f"{model.name}_contributing", dict.fromkeys((feature.name for feature in model.features), float))
     margin = record(f"{model.name}_margin", {"base": float, "features": features})
     classes = [name.removeprefix(PROBABILITY) for name in model.outputs if name.startswith(PROBABILITY)]

@@ -70,7 +70,7 @@ class Shadow(Generic[Job]):
         return self._waiting.qsize()
 
     def put(self, job: Job) -> bool:
-        """Hand a job over; False if it was dropped."""
+        """Queue a job; returns False if it was dropped."""
         if not self._closed:
             try:
                 self._waiting.put_nowait(job)

@@ -166,7 +166,7 @@ class Champions:
 
 
 def require_known_answers(predictor: Predictor) -> None:
-    """Ask about the rows whose scores are known; a version registered without any passes.
+    """Check the scores of the rows whose scores are known; a version registered without any passes.
 
     Raises:
         ValueError: a row is not taken, or its score is another.

@@ -75,7 +75,7 @@ class CsvFile:
         return self._unescaped(table, list(null_values)) if self._dialect.escape else table
 
     def _check_rows(self, data: bytes) -> None:
-        """Polars fills short rows with nulls, so a file cut off in the middle of a line would pass."""
+        """Refuse rows that are too short: Polars fills them with nulls, so a file cut off within a line would pass."""
         delimiter, quote, end = (
             sign.encode() for sign in (self._dialect.delimiter, self._dialect.quote, self._line_end)
         )

@@ -8,7 +8,7 @@ from ml_assets.sources.drops.spec import Drops
 
 
 def drop_end(drop: str, drops: Drops) -> datetime:
-    """The first moment after a drop, such as 2013-02-01 UTC for the month ``2013-01``.
+    """Return the first moment after a drop, such as 2013-02-01 UTC for the month ``2013-01``.
 
     Raises:
         ValueError: the rows are not cut into drops.
@@ -17,5 +17,5 @@ def drop_end(drop: str, drops: Drops) -> datetime:
 
 
 def drop_at(moment: datetime, drops: Drops) -> str:
-    """Name of the drop that a moment lies in, counted in UTC; ``whole`` where rows are not cut."""
+    """Return the name of the drop that a moment lies in, counted in UTC; ``whole`` where rows are not cut."""
     return WHOLE if drops.grain == WHOLE else grains.name_at(drops.grain, moment.astimezone(UTC))

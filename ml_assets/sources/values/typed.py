@@ -95,7 +95,7 @@ def _parsed_datetime(texts: pl.Series, dtype: pl.Datetime) -> tuple[pl.Series, p
 
 
 def _converted(values: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series | None]:
-    """As `_parsed`, of values with a type of their own."""
+    """Convert values with a type of their own, as `_parsed` does texts."""
     given = values.dtype
     if given == pl.Null:
         return values.cast(dtype), None

@@ -97,7 +97,7 @@ def evaluate(
 
 
 def read_interval(metrics: pl.DataFrame, subject: str, metric: str) -> Interval:
-    """One interval out of ``Evaluation.metrics`` or the table it was stored in (one evaluation's rows).
+    """Read one interval out of ``Evaluation.metrics`` or the table it was stored in (one evaluation's rows).
 
     Raises:
         ValueError: the frame holds not exactly one such row.

@@ -45,7 +45,7 @@ def importance_unit(model: TrainedModel) -> str:
 
 
 def contributions(model: TrainedModel, frame: pl.DataFrame) -> np.ndarray:
-    """SHAP values of boosted trees, of shape (rows, features + 1) or (rows, classes, features + 1).
+    """Return SHAP values of boosted trees, of shape (rows, features + 1) or (rows, classes, features + 1).
 
     The last column is the bias. A row sums to the log-odds of its score, before any calibration, or to its value.
 

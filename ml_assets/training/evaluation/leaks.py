@@ -71,7 +71,8 @@ def _bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _rates(bins: np.ndarray, taught: np.ndarray, count: int) -> np.ndarray:
-    """Mean of each column of ``taught`` in each bin, drawn towards the overall mean; shape (bins, columns)."""
+    """Return the mean of each column of ``taught`` in each bin, drawn towards the overall mean; shape (bins,
+    columns)."""
     rows = np.bincount(bins, minlength=count)[:, None]
     sums = np.stack([np.bincount(bins, weights=column, minlength=count) for column in taught.T], axis=1)
     return (sums + PRIOR_ROWS * taught.mean(axis=0)) / (rows + PRIOR_ROWS)

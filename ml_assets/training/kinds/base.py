@@ -134,7 +134,7 @@ class ModelKind(ABC):
     # Fit and score
 
     def bind(self, request: FitRequest, train: Examples, validation: Examples) -> Any:  # noqa: ARG002
-        """Bring rows into the library's own form, once for any number of fits; by default they stay as they are."""
+        """Convert rows to the library's own form, once for any number of fits; by default they stay as they are."""
         return train, validation
 
     @abstractmethod

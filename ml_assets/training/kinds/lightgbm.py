@@ -166,7 +166,7 @@ class LightGBMKind(ModelKind):
 
 
 def _names(encoding: Encoding) -> list[str]:
-    """LightGBM's text format takes no punctuation in a name."""
+    """Return the features' names, numbered where they hold punctuation, which LightGBM's text format does not take."""
     return encoding.numbered_unless(re.compile(r"\w+", re.ASCII))
 
 

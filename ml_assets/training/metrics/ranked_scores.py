@@ -107,7 +107,8 @@ def _rank_metrics(ranked: RankedScores, weights: np.ndarray, names: Sequence[str
 
 
 def _calibration_error(weights: np.ndarray, excess: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """``excess`` is outcome minus score, summed per distinct score; ``below`` the running sum of weights."""
+    """Compute the calibration error. ``excess`` is outcome minus score, summed per distinct score; ``below`` the
+    running sum of weights."""
     excess_below = np.cumsum(excess, axis=1)
     inner = below[:, -1:] * np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
     position = np.stack([np.searchsorted(row, edges) for row, edges in zip(below, inner, strict=True)])

@@ -65,7 +65,8 @@ class PromotionRecord(PromotionDecision):
 def record_promotion(
     decision: PromotionDecision, *, run_id: str, as_of: str, basis: str, decided_at: datetime
 ) -> PromotionRecord:
-    """Give a decision its identity: a digest of all that it states, what it rests on, and the run that decided."""
+    """Make the record of a decision, identified by a digest of all that it states, what it rests on, and the run that
+    decided."""
     content = "\n".join([run_id, as_of, basis, decided_at.isoformat(), decision.model_dump_json()])
     return PromotionRecord(
         id=hashlib.sha256(content.encode()).hexdigest()[:16],

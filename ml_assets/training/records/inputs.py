@@ -39,7 +39,8 @@ class ModelInputs(BaseModel):
         return feature_meanings(self.views)
 
     def apart_from(self, others: "ModelInputs") -> list[str]:
-        """Why scores of a version with ``others`` cannot be held against the same outcomes; empty if they can."""
+        """Return why scores of a version with ``others`` cannot be held against the same outcomes; empty if
+        they can."""
         pairs = {
             "the task": (others.task, self.task),
             "the label": (others.label.column, self.label.column),
@@ -63,7 +64,7 @@ class ModelInputs(BaseModel):
 
 
 def feature_meanings(views: Iterable[FeatureViewSpec]) -> dict[str, str]:
-    """Feature -> a text that is the same exactly if the feature means the same."""
+    """Return for each feature a text that is the same exactly if the feature means the same."""
     return {name: text for view in views for name, text in _meanings(view).items()}
 
 

@@ -92,7 +92,7 @@ def search_parameters(
 
 
 def finished_trials(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    """Trials that ended, one per index, in order."""
+    """Return the trials that ended, one per index, in order."""
     from optuna.trial import TrialState
 
     ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
@@ -101,7 +101,7 @@ def finished_trials(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
 
 
 def search_history(storage: str, study: str) -> pl.DataFrame:
-    """One row per ended trial of a study.
+    """Return one row per ended trial of a study.
 
     Columns: trial (from 0), state (complete or pruned), value (null if pruned), rounds, seconds, one per
     parameter, best_so_far.

@@ -32,5 +32,5 @@ def _create_tables(url: str) -> None:
 
 
 def _as_template(url: str) -> str:
-    """Optuna takes braces in a URL for a placeholder; those of a path are meant."""
+    """Escape braces in a URL, which Optuna takes for placeholders."""
     return url.replace("{", "{{").replace("}", "}}")

@@ -89,7 +89,7 @@ class ModelSpec(Declared):
 
     @model_validator(mode="after")
     def _filled_in(self) -> Self:
-        """Defaults that depend on task and kind."""
+        """Fill in the defaults that depend on task and kind."""
         self.metric = self.optimised_metric
         if "metric" not in self.promotion.model_fields_set:
             promoted_by = find_task(self.task).promoted_by or self.metric

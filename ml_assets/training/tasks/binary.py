@@ -45,13 +45,13 @@ class Binary(Task):
         return dtype == pl.Boolean or dtype.is_integer()
 
     def suits(self, dtype: pl.DataType, distinct: pl.Series | None) -> bool | None:
-        """Suit booleans, and whole numbers that are all 0 or 1."""
+        """Return whether the labels are booleans, or whole numbers that are all 0 or 1."""
         if not dtype.is_integer():
             return dtype == pl.Boolean
         return None if distinct is None else distinct.is_in([0, 1]).all()
 
     def check_labels(self, part: str, label: pl.Series, where: str) -> None:
-        """Demand 0 and 1, both of them."""
+        """Raise ValueError unless the labels are 0 and 1, with both present."""
         values = label.cast(pl.Int64).unique().sort().to_list()
         if not set(values) <= {0, 1}:
             raise ValueError(f"{where} has labels {values[:10]} in column {label.name}: a binary label is 0 or 1")
@@ -127,7 +127,7 @@ class Binary(Task):
         return _zero_or_one(frame, what, columns.label)
 
     def check_reference(self, known: pl.DataFrame, columns: ScoredColumns) -> None:
-        """Demand both classes."""
+        """Raise ValueError unless the reference has both classes."""
         if known[columns.label].n_unique() < 2:
             raise ValueError(
                 f"reference: {known.height} rows with a known {columns.label!r} hold fewer than two classes, "

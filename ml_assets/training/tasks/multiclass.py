@@ -42,17 +42,17 @@ class Multiclass(Task):
     estimated = ("accuracy", "macro_f1")
 
     def takes(self, dtype: pl.DataType) -> bool:
-        """Take text, booleans and whole numbers."""
+        """Return whether the type is text, boolean or whole numbers."""
         return dtype == pl.Boolean or dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum)
 
     def suits(self, dtype: pl.DataType, distinct: pl.Series | None) -> bool | None:
-        """Suit text, and whole numbers of which there are few."""
+        """Return whether the labels are text, or whole numbers of which there are few."""
         if not dtype.is_integer():
             return dtype == pl.String
         return None if distinct is None else len(distinct) <= _FEW_NUMBERS
 
     def check_labels(self, part: str, label: pl.Series, where: str) -> None:
-        """Demand two classes at least, and 200 at most."""
+        """Raise ValueError unless there are at least two classes, and at most 200."""
         if label.n_unique() < 2:
             raise ValueError(f"{where} has only labels of class {label[0]}: make split.{part} longer, two are needed")
         if label.n_unique() > _MOST_CLASSES:
@@ -62,7 +62,7 @@ class Multiclass(Task):
             )
 
     def check_parts(self, parts: Mapping[str, pl.Series]) -> None:
-        """Demand that validation and holdout have no class that training lacks."""
+        """Raise ValueError if validation or holdout has a class that training lacks."""
         known = parts["train"].cast(pl.String).unique()
         for name in ("validation", "holdout"):
             seen = parts[name].cast(pl.String).unique()

@@ -39,15 +39,15 @@ class Regression(Task):
     estimated = ("mae", "rmse")
 
     def takes(self, dtype: pl.DataType) -> bool:
-        """Take numbers."""
+        """Return whether the type is numeric."""
         return dtype.is_numeric()
 
     def suits(self, dtype: pl.DataType, distinct: pl.Series | None) -> bool:
-        """Suit whatever the tasks before it do not."""
+        """Return True: regression takes every label that the tasks before it do not."""
         return True
 
     def check_labels(self, part: str, label: pl.Series, where: str) -> None:
-        """Demand finite numbers that vary."""
+        """Raise ValueError unless the labels are finite numbers that vary."""
         strange = label.len() - label.cast(pl.Float64).is_finite().sum()
         if strange:
             raise ValueError(f"{where} has {strange} labels in column {label.name} that are no finite numbers")

@@ -123,10 +123,10 @@ class Task(ABC):
 
     @abstractmethod
     def takes(self, dtype: pl.DataType) -> bool:
-        """Say whether a column of this type can be the label."""
+        """Return whether a column of this type can be the label."""
 
     def suits(self, dtype: pl.DataType, distinct: pl.Series | None) -> bool | None:
-        """Say whether a column is most likely a label of this task, for a declaration that names none.
+        """Return whether a column is most likely a label of this task, for a declaration that names none.
 
         Args:
             distinct: the column's values, each once and without null; None where no row is at hand.

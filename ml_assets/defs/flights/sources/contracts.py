@@ -12,12 +12,12 @@ DAY = 24 * 60
 
 
 def minute_of_day(clock: str) -> pl.Expr:
-    """Minutes after midnight of a column that writes 5:17 as 517; 2400 is midnight at the end of the day."""
+    """Return the minutes after midnight of a column that writes 5:17 as 517; 2400 is midnight at the end of the day."""
     return pl.col(clock) // 100 * 60 + pl.col(clock) % 100
 
 
 def is_local_hour(moment: str) -> pl.Expr:
-    """Whether a moment in UTC is the full hour that year, month, day and hour name in New York."""
+    """Return whether a moment in UTC is the full hour that year, month, day and hour name in New York."""
     local = pl.col(moment).dt.convert_time_zone(NEW_YORK).dt
     parts = {"year": local.year(), "month": local.month(), "day": local.day(), "hour": local.hour()}
     full = pl.col(moment).dt.truncate("1h") == pl.col(moment)

@@ -18,7 +18,7 @@ _HEADROOM = 31
 
 
 def split(values: np.ndarray) -> Limbs:
-    """Hold int64 or finite float64 values as limbs below 2**30 in magnitude."""
+    """Split int64 or finite float64 values into limbs below 2**30 in magnitude."""
     if values.dtype == np.int64:
         if values.min(initial=0) >= -_MASK and values.max(initial=0) <= _MASK:
             return _nonzero({0: values})
@@ -70,7 +70,7 @@ def square(limbs: Limbs) -> Limbs:
 
 
 def scaled_difference(left: Limbs, factor: np.ndarray, right: Limbs) -> Limbs:
-    """factor * left - right for normal limbs and factors below 2**31; normal."""
+    """Return factor * left - right for normal limbs and factors below 2**31; normal."""
     total = {place: limb * factor for place, limb in left.items()}
     for place, limb in right.items():
         total[place] = total.get(place, 0) - limb
@@ -91,7 +91,7 @@ def to_float(limbs: Limbs, size: int) -> tuple[np.ndarray, int]:
 
 
 def to_int(limbs: Limbs, size: int) -> np.ndarray:
-    """Normal limbs of whole numbers as int64.
+    """Return normal limbs of whole numbers as int64.
 
     Raises:
         OverflowError: a value is beyond int64.

@@ -65,7 +65,7 @@ def _share_of_reference(column: pl.Series) -> pl.Expr:
 
 
 def _errors(learned: pl.DataFrame, frames: dict[str, pl.DataFrame], columns: list[str]) -> dict[str, pl.DataFrame]:
-    """CHUNK, value (mean error of a chunk's rows) and its standard error, per frame."""
+    """Return CHUNK, value (mean error of a chunk's rows) and its standard error, per frame."""
     with nml.calls(METHOD):
         calculator = nml.load().DataReconstructionDriftCalculator(
             column_names=columns, timestamp_column_name=CHUNK, chunker=nml.run_chunker(CHUNK)

@@ -69,7 +69,7 @@ _EMPTY = pl.DataFrame(schema={**MEASURED, "method": pl.String})
 
 
 def _coded(reference: pl.DataFrame, analysis: pl.DataFrame, text: list[str]) -> list[pl.Expr]:
-    """Categories as integers over one vocabulary: the counts are the same, and sorting is cheap."""
+    """Encode categories as integers over one vocabulary: the counts are the same, and sorting is cheap."""
     vocabulary = {name: pl.concat([reference[name], analysis[name]]).drop_nulls().unique().sort() for name in text}
     return [pl.col(name).cast(pl.Enum(values)).to_physical().alias(name) for name, values in vocabulary.items()]
 
@@ -94,7 +94,7 @@ def _calculator(columns: list[str], categorical: list[str], spec: MonitoringSpec
 
 
 def _long(result: Any) -> pl.DataFrame:
-    """NannyML's wide table (column levels: feature, method, property), one row per chunk and method."""
+    """Turn NannyML's wide table (column levels: feature, method, property) into one row per chunk and method."""
     keys = result[("chunk", "chunk", "key")].to_numpy(dtype="int64")
     pairs = dict.fromkeys(column[:2] for column in result.columns if column[0] != "chunk")
     return pl.concat(

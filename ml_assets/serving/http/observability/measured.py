@@ -31,7 +31,7 @@ class Buckets:
         self.total += value
 
     def cumulative(self) -> list[tuple[str, float]]:
-        """Upper bounds with how many values lie below."""
+        """Return each upper bound with how many values lie below it."""
         bounds, below = [], 0
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
             below += count

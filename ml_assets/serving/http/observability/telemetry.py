@@ -107,7 +107,7 @@ class TextLines(logging.Formatter):
 
 
 def logging_settings(form: str) -> dict[str, Any]:
-    """Settings for ``logging.config.dictConfig``: everything to standard error.
+    """Return settings for ``logging.config.dictConfig``: everything to standard error.
 
     As JSON every request has its line. Text is for a person at a terminal, who is shown the requests that failed.
 
