@@ -63,5 +63,5 @@ def local_path(address: str) -> Path | None:
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL as it may be shown: without the user and password that stand before its host."""
+    """Return a URL without its user and password, as it may be shown."""
     return re.sub(r"(?<=://)[^/@\s]*@", "", url)

@@ -90,7 +90,7 @@ class Runner:
 
 
 def run_key(planned: PlannedRun, code: str, sources: str, before: str, models: Iterable[str] = ()) -> str:
-    """Identify a run: what it does, with which code, on which deliveries, after which other run.
+    """Return the key that identifies a run: what it does, with which code, on which deliveries, after which other run.
 
     Args:
         models: names that tell which models it is for.

@@ -18,7 +18,8 @@ from rich.progress import (
 
 @contextmanager
 def run_progress(console: Console, title: str, steps: int) -> Iterator["StepProgress"]:
-    """Show one run: a live bar on a terminal, a line per step elsewhere; a summary line at its end."""
+    """Show the progress of a run: a live bar on a terminal, a line per step elsewhere, and a summary line at
+    its end."""
     started = time.monotonic()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn())
     with Progress(

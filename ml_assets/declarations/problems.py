@@ -55,7 +55,7 @@ class FieldProblem:
 
 
 def problems_of(error: ValueError, declared: type[BaseModel], given: Mapping[str, Any] | None) -> list[FieldProblem]:
-    """Return what an error found while a component was made says about its declaration.
+    """Return the problems of a declaration that an error describes, raised while its component was made.
 
     Args:
         declared: the component's class.

@@ -155,7 +155,7 @@ def _members(folder: File) -> Iterator[File]:
 
 
 def _without_twins(declared: ProjectDeclarations) -> ProjectDeclarations:
-    """Return what bears one name twice is not known: neither is meant."""
+    """Return the declarations without those that share a kind and a name, which become faults instead."""
     named: dict[tuple[type, str], list[Declaration]] = {}
     for declaration in declared.declarations:
         name = getattr(declaration.spec, "name", None)

@@ -11,7 +11,7 @@ from ml_assets.declarations.problems import problems_of
 
 
 def blame(error: BaseException, project: Path) -> str | None:
-    """Return what is wrong in the project's own Python, one line each: `file:line: Kind: message`.
+    """Return what is wrong in the project's own Python code, one line each: `file:line: Kind: message`.
 
     The line is the deepest of the project's that led to the error. None where no line of the project did, or where
     the platform failed at something that it does not refuse: that is a fault of its own.

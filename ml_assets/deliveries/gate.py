@@ -59,7 +59,7 @@ class JudgedDeliveries:
 def judge_deliveries(
     source: DeclaredSource, lake: Lake, contract: "Contract", drops: Sequence[str]
 ) -> JudgedDeliveries:
-    """Judge the raw rows of some drops, and those of drops that wait for one of them: they may go on now."""
+    """Judge the raw rows of some drops, and those of drops that wait for one of them and may come into use now."""
     withheld, in_use = read_withheld(source, lake), lake.partitions(source.table("validated"), DROP)
     judged = sorted({*drops, *waiting(withheld)})
     raw = {drop: lake.scan(source.table("raw")).filter(pl.col(DROP) == drop).collect() for drop in judged}
@@ -177,5 +177,5 @@ def broken_drops(
 
 
 def _hashes(source: DeclaredSource, lake: Lake) -> dict[str, str]:
-    """Drop -> content hash of its raw rows."""
+    """Return the content hash of the raw rows of each drop."""
     return dict(lake.scan(source.table("raw")).select(DROP, CONTENT_HASH).unique().collect().iter_rows())

@@ -131,7 +131,7 @@ def _refuse_gaps(keys: pl.DataFrame, tables: ViewTables, rows: int, time: str) -
 
 
 def refuse_homonyms(view: FeatureViewSpec, columns: Sequence[str]) -> None:
-    """Raise FeatureError if a feature bears the name of one of the spine's columns and is something else."""
+    """Raise FeatureError if a feature has the name of one of the spine's columns and is something else."""
     for name in view.feature_names:
         if name in columns and view.request.get(name) != name:
             raise FeatureError(

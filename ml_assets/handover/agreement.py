@@ -85,8 +85,8 @@ def _allowed(model: TrainedModel, own: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _calibrated_ends(calibration: Calibration, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Calibrate the ends of scores: curves rise, so a class is least likely where its own score is least and all others
-    most."""
+    """Calibrate the ends of scores; a class is least likely where its own score is least and all others are
+    greatest."""
     if low.ndim == 1:
         return calibration.curves[0].correct(low), calibration.curves[0].correct(high)
     low, high = (

@@ -9,7 +9,8 @@ from pathlib import Path
 
 @contextmanager
 def whole_directory(output: Path) -> Iterator[Path]:
-    """Give an empty directory beside ``output`` that becomes it at the end, and is removed where that fails.
+    """Yield an empty directory beside ``output`` that becomes ``output`` at the end, and is removed if an error is
+    raised.
 
     Raises:
         ValueError: there is something at ``output`` that is no empty directory.

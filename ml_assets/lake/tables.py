@@ -96,7 +96,7 @@ class Lake:
         )
 
     def compact(self, key: str) -> int:
-        """Let few large files hold what many small ones did; rows stay as they are, appends go on meanwhile.
+        """Merge many small files into few large ones; rows stay as they are, and appends may go on meanwhile.
 
         Files that have not been needed for a week are deleted, and with them versions of the table from before.
 

@@ -167,7 +167,7 @@ class ModelContext:
 
     def spine_rows(self, lake: Lake, drops: list[str], before: datetime | None = None) -> pl.DataFrame:
         """Return the spine rows of some drops, numbered by ROW, with the columns that the model's rows carry and its
-        views read; if `before` is given, only rows with an earlier prediction time."""
+        views read; if `before` is given, only rows whose prediction time is earlier, or missing."""
         read = [column for view in self.views for column in view.spine_columns]
         rows = self.spine.scan(lake, drops, [*self.columns, *read])
         if before is not None:

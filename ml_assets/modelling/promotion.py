@@ -71,7 +71,7 @@ class _ChallengerEvidence:
     skew: "Sequence[PromotionEvidence] | None"
 
     def basis(self, model: ModelContext) -> list:
-        """Return all evidence, with the rules that it is held against."""
+        """Return all evidence, with the rules that it is measured by."""
         skew = [item.model_dump(mode="json") for item in self.skew or ()]
         baseline = dataclasses.asdict(self.over_baseline)
         declared = {"floors": model.spec.floors, "promotion": model.spec.promotion, "serving": model.serving}

@@ -88,7 +88,7 @@ def _reported(lake: Lake, model: ModelContext, report: str, drops: Sequence[str]
 def circumstances_of(
     lake: Lake, registry: "Registry", model: ModelContext, drop: str, version: str, gates: Sequence[str]
 ) -> Circumstances:
-    """Gather what a decision knows beside the measurements, at the end of a drop."""
+    """Gather what a decision takes into account beside the measurements, at the end of a drop."""
     now, label = drop_end(drop, model.spine.drops), model.spec.label
     trainings = lake.scan(model.key("model")).select(AS_OF, "version", "record").collect()
     records = {trained: record for _, trained, record in trainings.iter_rows()}
@@ -116,7 +116,7 @@ def circumstances_of(
 
 
 def add_new_decisions(lake: Lake, model: ModelContext, records: Sequence[DecisionRecord]) -> None:
-    """Add the decisions that say something else than the last on their drop, or rest on other evidence."""
+    """Add the decisions that differ from the last one on their drop, or rest on other evidence."""
     stands = {record.drop: record.id for record in read_decisions(lake, model.spec.name)}
     new = [record for record in records if stands.get(record.drop) != record.id]
     if new:

@@ -27,7 +27,7 @@ def load() -> ModuleType:
 
 @contextmanager
 def calls(doing: str) -> Iterator[None]:
-    """Run NannyML silently. ``doing`` says what for, in the message of an error.
+    """Run NannyML silently. ``doing`` names the purpose in the message of an error.
 
     NannyML logs many failures and goes on with NaN, and warns about every short list of chunks; inside this
     context nothing is printed, and whatever it logs as an error is raised.

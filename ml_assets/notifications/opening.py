@@ -32,7 +32,7 @@ def open_channels(variables: Mapping[str, str]) -> list[Channel]:
 
 
 def describe_channels(variables: Mapping[str, str]) -> list[Variable]:
-    """Describe the variables of every channel; what they hold is masked."""
+    """Describe the variables of every channel; their values are masked."""
     described = {name: text for key in CHANNELS.names() for name, text in CHANNELS.get(key).variables.items()}
     return [
         Variable(name, "secret", None, text, MASK if variables.get(name, "").strip() else None)

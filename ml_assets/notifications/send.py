@@ -55,5 +55,5 @@ def _failure(channel: Channel, notice: Notice, sleep: Callable[[float], None]) -
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Return whether another attempt could help; a fault that no channel knows of is given the chance."""
+    """Return whether another attempt could help; a fault that no channel knows gets another attempt."""
     return error.again if isinstance(error, NotSent) else isinstance(error, Exception)

@@ -126,7 +126,7 @@ def _since(column: Any) -> Any:
 
 
 def _failure(error: Exception) -> str:
-    """Return where a module fails, in its own or what it imports of one's own, and with what, in one line."""
+    """Return where a module, or one of the project that it imports, fails, and with which error, in one line."""
     frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     own = [(f, n) for f, n in frames if "site-packages" not in f and Path(f).exists() and f != __file__]
     file, line = own[-1] if own else ("an unknown line", 0)

@@ -45,12 +45,12 @@ class DropGate:
 
 
 def is_placed_by_file(source: SourceSpec) -> bool:
-    """Return whether a file's name says which drop its rows belong to, and a column can tell whether that is so."""
+    """Return whether a file's name decides which drop its rows belong to, and a column can confirm it."""
     return source.drops.grain != WHOLE and source.cut_by is None and source.drops.column is not None
 
 
 def has_keys_across_drops(source: SourceSpec) -> bool:
-    """Return whether a key may stand in one drop only."""
+    """Return whether a key may occur in one drop only."""
     return source.drops.grain != WHOLE and source.key_scope == "source"
 
 

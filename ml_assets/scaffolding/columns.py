@@ -116,7 +116,7 @@ def _kept(values: pl.Series) -> pl.Series | str:
 
 
 def _candidates(given: pl.DataType) -> list[pl.DataType]:
-    """Return the types to declare for one that is delivered, the best first; none where a table cannot hold it."""
+    """Return the types to declare for a delivered type, the best first; none where a table cannot hold it."""
     if isinstance(given, pl.Datetime):
         return [pl.Datetime("us", "UTC" if given.time_zone else None)]
     if given.is_integer():
@@ -134,5 +134,5 @@ def _candidates(given: pl.DataType) -> list[pl.DataType]:
 
 
 def is_code(name: str) -> bool:
-    """Return whether a column's name says that its numbers are names."""
+    """Return whether a column's name marks its numbers as codes."""
     return re.search(r"(^|_)(id|code|key|number|no|nr)$", name.lower()) is not None

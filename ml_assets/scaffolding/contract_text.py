@@ -105,7 +105,7 @@ def _quoted(text: str) -> str:
 
 
 def _attributes(names: list[str]) -> dict[str, str]:
-    """Return column -> a Python name for it, the same wherever it is one that Pandera takes for a field."""
+    """Return for each column a Python name that Pandera takes for a field: the column's own name where possible."""
     import pandera.polars as pa
 
     taken: dict[str, str] = {}

@@ -69,7 +69,7 @@ class ExistingDeclarations:
         return self.sources.get(table.removesuffix(VALIDATED)) if table.endswith(VALIDATED) else None
 
     def columns_of(self, table: str) -> list[Column]:
-        """Return the columns of a source's validated rows, by its contract; empty where no contract tells.
+        """Return the columns of a source's validated rows, by its contract; empty where it has no contract.
 
         Raises:
             ScaffoldError: the contract does not load.

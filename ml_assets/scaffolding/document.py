@@ -139,7 +139,7 @@ def _default(field: FieldInfo) -> Any:
 
 
 def _placeholder(annotation: Any) -> Any:
-    """Return what stands, commented out, for a required field inside of an optional one."""
+    """Return the commented-out text for a required field inside of an optional one."""
     if allowed := _choices(annotation):
         return [allowed[0]] if get_origin(_bare(annotation)) is list else allowed[0]
     kinds: dict[Any, Any] = {int: 0, float: 0.0, bool: False, list: [], dict: {}}

@@ -113,7 +113,7 @@ def _with_roles(columns: list[Column], wanted: Wanted) -> list[Column]:
 
 
 def _origin(rows: int, without: Mapping[str, str], nameless: list[str]) -> str:
-    """Return what the contract says about where it comes from, and which columns are not in it."""
+    """Return the contract's remark about where the rows come from, and which columns are not in it."""
     unnamed = f" Left out, as the header does not name them: {', '.join(nameless)}." if nameless else ""
     return (
         f"Inferred from {rows} rows: correct it where the sample is not the whole truth.{_left_out(without)}{unnamed}"
@@ -148,7 +148,8 @@ def _left_out(without: Mapping[str, str]) -> str:
 
 
 def _infer_texts(wanted: Wanted, sample: Sample) -> InferredTexts:
-    """Return what the sample's texts stand for, and times without a zone as moments, as far as they can be declared."""
+    """Return the sample's texts in the types that they write, and times without a zone as moments, as far as they can
+    be declared."""
     moments: dict[str, Day] = {wanted.known_at: "end"} if wanted.known_at else {}
     moments |= {} if wanted.timestamp is None or wanted.timestamp in moments else {wanted.timestamp: "start"}
     # The rows of a query are cut into drops by the database, which knows no formats of ours.

@@ -45,7 +45,7 @@ class NewSpine:
 def infer_spine(
     declared: ExistingDeclarations, name: str = "", table: str = "", key: list[str] | None = None, timestamp: str = ""
 ) -> NewSpine:
-    """Return one prediction per row of a source, at the moment that its timestamp says.
+    """Return a spine with one prediction per row of a source, at the moment of its timestamp column.
 
     Args:
         name: of the spine; by default the source's.

@@ -89,7 +89,8 @@ class Predictor:
         return {column.name: column.to_list() for column in score_columns(self.model, corrected)}
 
     def _checked_plain_columns(self) -> PlainColumns:
-        """Return what answers a few rows by plain Python, or by frames where the task has columns of its own."""
+        """Return a function that answers a few rows in plain Python, or by frames where the task has columns of its
+        own."""
         form = find_task(self.model.task).learned_as
         plain = plain_columns(form, self.model, self.model.calibration.curves if self.model.calibration else ())
         scores = self.model.raw_scores(self._probes())

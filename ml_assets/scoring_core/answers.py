@@ -111,7 +111,7 @@ def class_columns(model: AnsweringModel, score: np.ndarray, chosen: np.ndarray) 
 
 
 def plain_columns(form: str, model: AnsweringModel, curves: Sequence[Correction]) -> PlainColumns:
-    """Return what calibrates a few scores and turns them into what `columns` makes of them.
+    """Return a function that calibrates a few scores and makes of them what `columns` makes.
 
     An array of one number costs as much as one of a thousand: a dozen steps over it take longer than the trees.
 

@@ -54,12 +54,12 @@ def correct_all(curves: Sequence[Correction], score: np.ndarray) -> np.ndarray:
 
 
 def corrector(curve: Correction) -> Callable[[float], float]:
-    """Return what corrects one score: an array of one number costs as much as one of a thousand."""
+    """Return a function that corrects one score: an array of one number costs as much as one of a thousand."""
     return _stairs(curve.x, curve.y) if curve.x else _sigmoid(curve)
 
 
 def share(row: list[float]) -> list[float]:
-    """Scale the corrected scores of a row's classes to a sum of one, alike if no class is left likely."""
+    """Scale the corrected scores of a row's classes to a sum of one; all are equal if no class is left likely."""
     total = sum(row)
     return [value / total for value in row] if total > 0 else [1 / len(row)] * len(row)
 

@@ -67,7 +67,7 @@ class StoredModel:
         )
 
     def encoder(self) -> RowEncoder:
-        """Return what encodes rows for the estimator."""
+        """Return the encoder of rows for the estimator."""
         return RowEncoder(self.features)
 
     def answers(self, score: np.ndarray) -> list[dict[str, Any]]:

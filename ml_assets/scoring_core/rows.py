@@ -143,7 +143,7 @@ def infinite_features(matrix: np.ndarray, features: Sequence[Feature]) -> list[s
 
 
 def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    """Return what takes the values of a row in this order."""
+    """Return a function that takes the values of a row in this order."""
     if len(names) == 1:
         return lambda row: (row[names[0]],)
     return itemgetter(*names)

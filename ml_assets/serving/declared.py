@@ -12,7 +12,7 @@ FieldKind = Literal["integer", "number", "boolean", "text", "moment", "date"]
 
 
 def request_kind(dtype: pl.DataType) -> FieldKind | None:
-    """Return what a request holds for a column of this type; None where it can hold no such value."""
+    """Return the kind of field that a request has for a column of this type; None where it can hold no such value."""
     kinds: dict[FieldKind, bool] = {
         "integer": dtype.is_integer() and dtype not in (pl.Int128, pl.UInt128),
         "number": dtype.is_float(),

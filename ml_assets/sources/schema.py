@@ -22,7 +22,8 @@ class DropSchema(dict[str, pl.DataType]):
 
 
 def columns_that_begin(schema: Schema) -> dict[str, str | None]:
-    """Return the columns that some drop may lack -> the first drop that has it, or None where any drop may lack it."""
+    """Return the columns that some drop may lack, each with the first drop that has it, or None where any may
+    lack it."""
     return schema.begins if isinstance(schema, DropSchema) else {}
 
 

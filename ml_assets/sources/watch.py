@@ -24,7 +24,7 @@ UNREAD = "unread:"
 def watch(
     spec: SourceSpec, schema: Schema, before: Mapping[str, str], now: float, settle: float = SETTLE
 ) -> dict[str, str]:
-    """Return drop -> token of every declared drop that the source holds, in order; a changed token may be a correction.
+    """Return the token of every declared drop that the source holds, in order; a changed token may be a correction.
 
     No row is read of files that drops do not share. What they share is looked into only if it is not as it was
     `before`: a file by its date and size, a Delta table by its version, a query by `Where.changed`. While its drops
@@ -62,7 +62,7 @@ def due_drops(
     ingested: Mapping[str, str],
     now: float,
 ) -> dict[str, str]:
-    """Return the drops to ingest -> content hash: those not ingested yet, and those whose content was corrected.
+    """Return the content hash of the drops to ingest: those not ingested yet, and those whose content was corrected.
 
     A period that is not over at `now` is not due: more of it may come. Only these drops are read: those not
     ingested, and those whose token is not that of `before`. One that cannot be read is due as well, so that the

@@ -161,12 +161,12 @@ def predict(model: TrainedModel, frame: pl.DataFrame) -> np.ndarray:
 
 
 def calibrated(model: TrainedModel, score: np.ndarray) -> np.ndarray:
-    """Return what the estimator says, corrected where the model is calibrated."""
+    """Return the estimator's scores, corrected where the model is calibrated."""
     return score if model.calibration is None else calibrate(model.calibration, score)
 
 
 def _type_name(dtype: pl.DataType) -> str:
-    """Return the name of a type; a category is text, as the lake knows no other form of it."""
+    """Return the name of a type; a category counts as text, since the lake has no other form of it."""
     return "String" if dtype in (pl.Categorical, pl.Enum) else str(dtype)
 
 

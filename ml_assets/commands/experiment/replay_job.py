@@ -74,7 +74,7 @@ def run_replay(
 
 
 def _folder(home: Home, code: str, model: MLModel, lake: Lake, context: ModelContext) -> Path:
-    """Return the folder of this state of code, declaration and data; results of other states are removed."""
+    """Return the folder for the results of this state of code, declaration and data."""
     tables = [context.spine.table, *(view.key for view in context.views)]
     # How to decide is no part of it: trainings and measurements are the same under every policy.
     declared = model.model_dump_json(exclude={"retraining"})

@@ -138,7 +138,7 @@ class MainJob:
         return key
 
     def _decided(self, lived: PlannedRun) -> list[PlannedRun]:
-        """Return the trainings that the decisions on the drop just lived through ask for."""
+        """Return the trainings that the decisions on the latest drop ask for."""
         lake = Lake(self.home.lake)
         return [
             plan_retraining(self.use_case, model.name, decision.as_of, decision.id)

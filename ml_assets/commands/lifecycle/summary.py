@@ -91,7 +91,7 @@ def rows_left_out(lake: Lake, sources: list[str], scored: list[str]) -> pl.DataF
 def show_summary(
     home: Home, declared: DeclaredProject, use_case: str, models: Sequence[str] = (), as_json: bool = False
 ) -> None:
-    """Print what the lake says about the models of a use case, drop by drop.
+    """Print what the lake records about the models of a use case, drop by drop.
 
     Args:
         models: those to show; empty for all.

@@ -22,7 +22,7 @@ COLUMN_SCHEMA = "dagster/column_schema"
 
 
 def check_coherence(tree: ProjectTree, specs: Sequence[dg.AssetSpec], passed: Path) -> None:
-    """Raise DeclarationError with a line for each thing that one declaration says of another and that is not so.
+    """Raise DeclarationError with a line for each point in which declarations contradict each other.
 
     Args:
         specs: every asset of the project.

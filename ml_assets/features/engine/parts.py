@@ -112,7 +112,7 @@ def _divide(
     rows_in_memory: int,
     folder: Path,
 ) -> Iterator[_Part]:
-    """Write both sides to files by a hash of the entity, and hand them out file by file."""
+    """Write both sides to files by a hash of the entity, and yield them file by file."""
     if not view.entity:
         yield _Part(spine, facts)
         return

@@ -67,7 +67,7 @@ def values_over(
 
 
 def key_columns(view: FeatureViewSpec) -> list[str]:
-    """Return the columns that tell one entity's rows from another's."""
+    """Return the columns that identify an entity's rows."""
     return view.spine_entity or [EVERYTHING]
 
 

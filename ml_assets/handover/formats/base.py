@@ -58,7 +58,7 @@ class HandoverFormat(ABC):
 
     @abstractmethod
     def readme(self, candidate: HandoverCandidate, difference: float) -> str:
-        """Return the Markdown that says how to use the package and how far it was tried."""
+        """Return the Markdown that explains how to use the package and how far it was tested."""
 
 
 HANDOVER_FORMATS: Extensions[type[HandoverFormat]] = Extensions(

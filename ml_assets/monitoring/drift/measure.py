@@ -138,7 +138,7 @@ def _sample(reference: pl.DataFrame, spec: MonitoringSpec) -> pl.DataFrame:
 
 
 def _table(values: pl.DataFrame, chunks: pl.DataFrame, whole: pl.DataFrame, spec: MonitoringSpec) -> pl.DataFrame:
-    """Add the chunks' times and rows; a chunk without rows stands there with null values."""
+    """Add the chunks' times and rows; a chunk without rows has null values."""
     by_chunk = chunks.join(values.filter(pl.col(CHUNK).is_not_null()).select("feature", "method").unique(), how="cross")
     of_period = whole.join(values.filter(pl.col(CHUNK).is_null()).select("feature", "method").unique(), how="cross")
     grid = pl.concat([by_chunk.with_columns(scope=pl.lit("chunk")), of_period.with_columns(scope=pl.lit("period"))])

@@ -47,7 +47,7 @@ def performance_table(
     spec: MonitoringSpec,
     more_floors: dict[str, float] | None = None,
 ) -> pl.DataFrame:
-    """Add times, rows, thresholds and alerts; a chunk without rows stands there with null values."""
+    """Add times, rows, thresholds and alerts; a chunk without rows has null values."""
     below, above = (_limit(limits) for limits in (spec.floors | (more_floors or {}), spec.ceilings))
     if "missing" not in spans.columns:
         spans = spans.with_columns(missing=pl.lit(None, pl.Int64))

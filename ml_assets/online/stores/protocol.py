@@ -206,4 +206,4 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the connections, when nobody uses the store any more."""
+        """Release the connections, when nobody uses the store any more."""

@@ -225,7 +225,7 @@ class RedisStore(OnlineStore):
             raise StoreUnavailable(f"online store {self._url}: {error}") from error
 
     def _committed(self, view: str, change: Callable[[Any], Any]) -> Any:
-        """Let `change` read and write as if alone, again and again until nobody wrote in between."""
+        """Run `change`, which reads and writes, again and again until nobody else wrote in between."""
         # No back-off, as somebody's write was done each time: a retry library would add to every push for nothing.
         for _ in range(_COMMIT_ATTEMPTS):
             with self._reached(), self._redis.pipeline() as pipe:

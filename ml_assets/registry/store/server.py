@@ -57,7 +57,7 @@ class AnsweringClient:
         return request
 
     def _look(self) -> None:
-        """Raise RegistryAway unless the server answers, whatever the answer."""
+        """Raise RegistryAway unless the server answers; any answer counts."""
         import requests
 
         if self._looked is None or time.monotonic() - self._looked > SURE_SECONDS:

@@ -30,7 +30,7 @@ class MlflowTracker(Tracker):
         self.connection = MlflowConnection(place.tracking_uri, place.artifact_root, place.experiment)
 
     def create(self, name: str, origin: RunOrigin, tags: Mapping[str, str]) -> RunStart:
-        """Create a run, which gives it the id by which every tracker knows it."""
+        """Create a run; its id identifies it for every tracker."""
         client, experiment = self.connection.client, self.connection.experiment_id
         run = client.create_run(experiment, run_name=name, tags={**_origin_tags(origin), **tags})
         return RunStart(run.info.run_id, name, origin, tags)

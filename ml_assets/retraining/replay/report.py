@@ -141,7 +141,7 @@ def _draw(axes: "Axes", policy: LivedPolicy, label: str, number: int, apart: flo
 
 
 def _shared_lines(lived: Sequence[LivedPolicy]) -> list[tuple[list[str], LivedPolicy]]:
-    """Group policies that lived the same periods: their names, and one of them; reasons may differ, deeds do not."""
+    """Group policies that acted alike in every period: their names, and one of them; reasons may differ."""
     lines: dict[tuple, tuple[list[str], LivedPolicy]] = {}
     for policy in lived:
         deeds = tuple(

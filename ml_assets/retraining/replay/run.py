@@ -58,7 +58,7 @@ def replay_steps(periods: Sequence[Period], policies: Sequence[str]) -> int:
 
 
 def certain_trainings(periods: Sequence[Period], policies: Iterable[RetrainingSpec]) -> list[datetime]:
-    """Return the cut-offs of which it is known beforehand that a replay will train as of them.
+    """Return the cut-offs of the trainings that a replay will need in any case.
 
     The first champion's is one. The others are, if a policy goes by an age that a champion always has by a period's
     end, and neither its cooldown nor too few labels can hold it back.

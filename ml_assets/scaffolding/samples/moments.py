@@ -32,7 +32,7 @@ Format = tuple[ColumnFormat | None, str | None]
 
 
 def moment_format(given: pl.Series, dtype: pl.DataType, zone: str, day: Day | None) -> Format:
-    """Return how dates or moments are written that the reader would not take for such; and what had to be assumed.
+    """Return the format of dates or moments that the reader would not recognize, and what had to be assumed.
 
     Args:
         dtype: what the values become otherwise.
@@ -108,7 +108,7 @@ def _written(values: pl.Series, zone: str, day: Day | None) -> Format:
 
 
 def _day_first(values: pl.Series, pattern: str) -> str:
-    """Return what to say where the month may as well come first."""
+    """Return a note where the month may as well come first."""
     swapped = re.sub("%[dm]", lambda match: {"%d": "%m", "%m": "%d"}[match[0]], pattern)
     is_other = pattern.startswith("%d") and swapped != pattern
     if is_other and _fits(values, ColumnFormat(format=swapped, time_zone="UTC"), MOMENT):
@@ -117,7 +117,7 @@ def _day_first(values: pl.Series, pattern: str) -> str:
 
 
 def _fits(values: pl.Series, declared: ColumnFormat, dtype: pl.DataType) -> bool:
-    """Return whether every value is a date or moment of this form, of a year that people live in."""
+    """Return whether every value is a date or moment of this form, in a plausible year."""
     first = values.drop_nulls().head(1)
     if not _all_read(first, declared, dtype):
         return False

@@ -74,7 +74,7 @@ def _is_number(values: pl.Series, dialect: CsvDialect) -> bool:
 
 
 def unit_sign(values: pl.Series, dialect: CsvDialect) -> str:
-    """Return the one sign that stands at every value, if the values are numbers without it."""
+    """Return the one sign that every value has, if the values are numbers without it."""
     values = values.drop_nulls()
     if values.is_empty():
         return ""

@@ -100,7 +100,7 @@ def read_history(source: SourceSpec, columns: list[str]) -> pl.DataFrame | None:
 
 
 def grain_of(names: list[str]) -> GrainName:
-    """Return the grain whose drops bear such names.
+    """Return the grain whose drops have such names.
 
     Raises:
         ScaffoldError: there is none.
@@ -115,7 +115,7 @@ def grain_of(names: list[str]) -> GrainName:
 
 
 def file_format_of(path: str) -> str | None:
-    """Return the format of what a local folder holds; None where the declaration can tell or nobody can."""
+    """Return the format of the files in a local folder; None where the declaration decides or it is unknown."""
     folder = Path(path)
     if not folder.is_dir():
         return None

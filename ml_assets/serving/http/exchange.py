@@ -65,7 +65,7 @@ class Exchange:
         return None if value is None else value.decode("latin-1")
 
     def require_json(self) -> None:
-        """Raise BadRequest (415) for a body that does not say that it is JSON."""
+        """Raise BadRequest (415) for a body that is not declared as JSON."""
         kind = (self.header(b"content-type") or "").partition(";")[0].strip()
         if kind != "application/json":
             raise BadRequest(f"content-type must be application/json, not {kind[:60]!r}", 415)
@@ -75,7 +75,7 @@ class Handler(Protocol):
     """Answers the requests of a route. Its methods may run on another thread than the event loop's."""
 
     def begin(self, exchange: Exchange) -> Question | bytes:
-        """Read a request, or answer it if no model is asked; raises BadRequest."""
+        """Read a request into a question, or answer it if no model is needed; raises BadRequest."""
         ...
 
     def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:

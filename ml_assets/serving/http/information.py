@@ -56,7 +56,7 @@ class Information:
         self._description: tuple[list[tuple[str, str]], bytes] | None = None
 
     def routes(self, posts: Sequence[str]) -> list[Route]:
-        """Make the routes; those that take POST are among them, so that another method is told which one it must be.
+        """Make the routes; those that take POST are among them, so that another method is refused with the right one.
 
         Args:
             posts: paths that are answered elsewhere.

@@ -209,7 +209,7 @@ class RequestLog:
         return room
 
     def close(self) -> None:
-        """Write what is left and end the thread; what the lake does not take now is dropped, which the log tells."""
+        """Write what is left and end the thread; what the lake does not take now is dropped and logged."""
         with self._counting:
             self._closing.set()
         self._thread.join()

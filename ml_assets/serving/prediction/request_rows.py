@@ -50,7 +50,7 @@ class RowReader:
     """Reads rows with certain fields."""
 
     def __init__(self, fields: Sequence[RequestField]) -> None:
-        """Compile what the fields say.
+        """Compile readers of the fields.
 
         Raises:
             ValueError: a field has a type that a request cannot hold, or a pattern that is no regular expression.
@@ -60,7 +60,7 @@ class RowReader:
         self._reads = [(field.name, field.nullable, _reader(field)) for field in fields]
 
     def read(self, rows: Any, *, most: int) -> list[dict[str, Any]]:
-        """Parse rows to what their columns hold: whole numbers and others, text, truths, dates, moments in UTC.
+        """Parse rows to the types of their columns: integers, floats, text, booleans, dates, moments in UTC.
 
         Args:
             rows: what stands in the request.
@@ -112,7 +112,7 @@ def integer_bounds(field: RequestField) -> tuple[int, int]:
 
 
 def read_moment(value: Any) -> datetime:
-    """Parse a moment of a request, in UTC; raises ValueError saying what it must be."""
+    """Parse a moment of a request, in UTC; raises ValueError with the format that it must have."""
     wanted = "a moment in ISO 8601 with its zone, such as 2013-10-05T12:00:00Z"
     if type(value) is not str:
         raise ValueError(wanted)

@@ -112,7 +112,7 @@ class RequestProtocol(ABC):
 
     @abstractmethod
     def write(self, response: PredictionResponse) -> bytes:
-        """Render a response; raises BadRequest where the request wants what it does not have."""
+        """Render a response; raises BadRequest where the request wants what the response does not have."""
 
     def describe(self, model: DescribedModel) -> Interface | None:  # noqa: ARG002
         """Describe requests about a model; None where the model takes none by this protocol."""

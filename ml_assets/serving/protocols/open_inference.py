@@ -131,7 +131,7 @@ def _length(text: str, body: bytes) -> int:
 
 
 def _binary_size(name: str, tensor: Mapping[str, Any], available: int) -> int | None:
-    """Return the bytes that the tensor takes behind the header; None if its values stand in the header."""
+    """Return the bytes that the tensor takes behind the header; None if its values are in the header."""
     parameters = tensor.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise BadRequest(f"inputs.{name}: parameters must be an object")

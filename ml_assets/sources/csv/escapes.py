@@ -8,7 +8,7 @@ STAND_INS = "\U000ff0f0\U000ff0f1\U000ff0f2\U000ff0f3\U000ff0f4"
 
 
 def escapable(dialect: CsvDialect) -> list[str]:
-    """Return what an escape may stand before; itself first, so that of two the second escapes nothing."""
+    """Return the characters that may be escaped, the escape itself first, so that of two the second escapes nothing."""
     return [sign for sign in (dialect.escape, dialect.quote, dialect.delimiter, "\n", "\r") if sign]
 
 
@@ -22,6 +22,6 @@ def without_escapes(data: bytes, dialect: CsvDialect) -> bytes:
 
 
 def restored(names: list[str], dialect: CsvDialect) -> list[str]:
-    """Return the names with the characters that stand-ins stand for."""
+    """Return the names with their escaped characters in place of the stand-ins."""
     table = str.maketrans(dict(zip(STAND_INS, escapable(dialect), strict=False)))
     return [name.translate(table) for name in names] if dialect.escape else names

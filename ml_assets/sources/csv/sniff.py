@@ -16,7 +16,7 @@ _NAMED = re.compile(rb"sep=([,;\t|])\r?[\n\r]", re.IGNORECASE)
 
 
 def sniff_dialect(data: bytes) -> CsvDialect:
-    """Return the dialect of a file, as far as it is not in how numbers and truth are written.
+    """Infer the dialect of a file, but for how numbers and booleans are written.
 
     Of what DuckDB finds, RFC 4180, and the usual delimiters with backslashes, the first is taken by which the file can
     be read, with more than one column if there is such; if by none, RFC 4180, by which the reader says what is wrong.
@@ -44,7 +44,7 @@ def sniff_dialect(data: bytes) -> CsvDialect:
 
 
 def describe_dialect(dialect: CsvDialect) -> str:
-    """Return what was inferred, for a comment; empty where the file is as RFC 4180 says."""
+    """Describe what was inferred, for a comment; empty where the file follows RFC 4180."""
     differences = dialect.model_dump(exclude_defaults=True)
     if not differences:
         return ""
@@ -77,7 +77,7 @@ def _single_byte(data: bytes) -> str:
 
 
 def _sniffed(text: bytes, plain: CsvDialect) -> list[CsvDialect]:
-    """Return what DuckDB finds in the first megabyte, or nothing."""
+    """Return the dialect that DuckDB infers from the first megabyte, or nothing."""
     import duckdb
 
     start = text[:_SNIFFED_BYTES]

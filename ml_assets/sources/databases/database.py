@@ -135,7 +135,7 @@ def _parsed(text: str, form: re.Match[str]) -> "URL":
 
 
 def _secrets(form: re.Match[str]) -> set[str]:
-    """Return what a URL keeps secret, as it is written and as it is meant."""
+    """Return the secret parts of a URL, as they are written and as they are decoded."""
     settings = (setting.partition("=") for setting in (form["settings"] or "").split("&"))
     hidden = [form["password"], *(value for name, _, value in settings if "pass" in name)]
     return {words for secret in hidden if secret for words in (secret, unquote(secret))}

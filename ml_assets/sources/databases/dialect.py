@@ -37,7 +37,7 @@ class Dialect:
         return self.quote + name.replace(self.quote, self.quote * 2) + self.quote
 
     def moment(self, name: str) -> str:
-        """Return what stands for the moment of a column in comparisons."""
+        """Return the expression by which moments of a column are compared."""
         quoted = self.column(name)
         return quoted if self.compares else self.seconds.format(quoted)
 
@@ -62,7 +62,7 @@ class Dialect:
         return f"{missing} OR {self.beyond.format(self.column(name))}" if self.beyond else missing
 
     def real(self, name: str) -> str:
-        """Return what to add to a condition so that it holds of moments of the calendar alone."""
+        """Return the clause that restricts a condition to moments of the calendar."""
         return f" AND NOT ({self.beyond.format(self.column(name))})" if self.beyond else ""
 
     def literal(self, dtype: pl.DataType, moment: datetime) -> str:

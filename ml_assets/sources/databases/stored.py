@@ -37,7 +37,7 @@ class StoredColumn:
         return f"{self.type}: {self.reading.reason}" if self.reading.sql is None else None
 
     def expression(self, quoted: str) -> str:
-        """Return what to select in place of the column.
+        """Return the expression to select in place of the column.
 
         Raises:
             DeliveryFault: its type is left out.

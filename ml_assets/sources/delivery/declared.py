@@ -52,7 +52,7 @@ def declared_frame(
 
 
 def empty_frame(spec: SourceSpec, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """Return what `declared_frame` makes of no rows."""
+    """Return the frame that `declared_frame` makes of no rows."""
     return pl.DataFrame(schema=dict(schema) | ({UNREAD: pl.String} if _may_lose(spec) else {}))
 
 
@@ -61,7 +61,7 @@ def _may_lose(spec: SourceSpec) -> bool:
 
 
 def cutting_column(spec: SourceSpec, values: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """Return the column that rows are cut by: a time that goes to quarantine lies in a drop all the same."""
+    """Return the column that rows are cut into drops by; a row whose time goes to quarantine lies in a drop as well."""
     declared = spec.columns.get(values.name, ColumnFormat())
     nearest = {field: "earliest" for field in ("ambiguous", "missing") if getattr(declared, field) == "quarantine"}
     near = declared.model_copy(update=nearest)

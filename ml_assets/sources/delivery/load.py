@@ -57,7 +57,7 @@ def load(spec: SourceSpec, names: Sequence[str] | None, schema: Schema, columns:
 
 
 def load_starts(spec: SourceSpec, schema: Schema) -> pl.Series:
-    """Return the start of each row's drop, as `starts_of` tells it, of the place that all drops share.
+    """Return the start of each row's drop, as `starts_of` does, of the place that all drops share.
 
     Raises:
         DeliveryFault: as `load` and `starts_of` do.
@@ -67,7 +67,7 @@ def load_starts(spec: SourceSpec, schema: Schema) -> pl.Series:
 
 
 def starts_of(spec: SourceSpec, table: pl.DataFrame, schema: Schema) -> pl.Series:
-    """Return the start of each row's drop, as `period_starts` tells it, by the column that the table is cut by.
+    """Return the start of each row's drop, as `period_starts` does, by the column that the table is cut by.
 
     Raises:
         DeliveryFault: the contract has no such column, or a value of it is of the wrong type.

@@ -145,7 +145,7 @@ def _check_declared(spec: SourceSpec, names: list[str]) -> None:
 
 @contextmanager
 def blaming(spec: SourceSpec, names: list[str]) -> Iterator[None]:
-    """Raise SourceError, which names the source and the drops, for whatever fault is found inside."""
+    """Raise SourceError, which names the source and the drops, for any fault that is raised inside."""
     try:
         yield
     except DeliveryFault as fault:

@@ -48,7 +48,7 @@ def _moment(wall_clock: datetime, drops: Drops, dtype: pl.DataType) -> datetime:
 
 
 def check_cuttable(column: str, dtype: pl.DataType, drops: Drops) -> None:
-    """Raise DeliveryFault if a column of this type cannot tell which drop a row belongs to."""
+    """Raise DeliveryFault if a column of this type cannot decide which drop a row belongs to."""
     if dtype == pl.Datetime or (dtype == pl.Date and drops.grain != "hourly"):
         return
     raise DeliveryFault(
@@ -74,7 +74,7 @@ def period_starts(moments: pl.Series, drops: Drops) -> pl.Series:
 
 
 def check_placed(drops: Drops, rows: int, unknown: int) -> None:
-    """Raise DeliveryFault if no row tells its drop; some that do not are counted, and the others go on."""
+    """Raise DeliveryFault if none of the delivered rows belongs to a drop."""
     if rows and rows == unknown:
         raise DeliveryFault(
             "wrong type",

@@ -46,7 +46,7 @@ GRAINS: dict[str, Grain] = {
 
 
 def is_name(grain: str, name: str) -> bool:
-    """Return whether a drop of this grain can bear the name."""
+    """Return whether the name fits a drop of this grain."""
     if grain == WHOLE:
         return name == WHOLE
     try:

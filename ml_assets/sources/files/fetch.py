@@ -70,7 +70,7 @@ def is_web_server(filesystem: Any) -> bool:
 
 @contextmanager
 def reaching(address: str) -> Iterator[None]:
-    """Raise DeliveryFault, with the address, for whatever goes wrong inside."""
+    """Raise DeliveryFault, with the address, for any error inside."""
     try:
         yield
     except FileNotFoundError as error:

@@ -32,7 +32,7 @@ def parquet_files(address: str) -> tuple[list[str], bool]:
 
 
 def parquet_infos(filesystem: Any, path: str) -> dict[str, dict[str, Any]]:
-    """Return path -> what fsspec knows of it: the file itself, or every Parquet file below the folder."""
+    """Return fsspec's information by path: of the file itself, or of every Parquet file below the folder."""
     files = filesystem.find(path, detail=True)
     if list(files) == [path]:
         return files
@@ -59,7 +59,7 @@ def held_partitions(address: str, candidates: list[str] | None) -> list[str]:
 
 
 def listed_partitions(filesystem: Any, path: str) -> dict[str, dict[str, Any]]:
-    """Return the name that stands in place of `{partition}` -> what fsspec knows of that file."""
+    """Return fsspec's information of each file by the name that its path has in place of `{partition}`."""
     pattern = re.compile(re.escape(path).replace(re.escape(PARTITION), "(.+)", 1))
     files = filesystem.glob(path.replace(PARTITION, "*"), detail=True)
     matches = ((pattern.fullmatch(file), info) for file, info in files.items())

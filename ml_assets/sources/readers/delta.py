@@ -80,7 +80,8 @@ def _version(address: str) -> str | None:
 
 
 def _digests_of_files(address: str, names: Sequence[str], drops: Drops) -> dict[str, str]:
-    """Return drop -> a text that changes when the table's files that may hold rows of it do, by their statistics."""
+    """Return for each drop a text that changes when the table's files that may hold its rows do, by their
+    statistics."""
     from deltalake import DeltaTable
 
     with reading(address, "Delta table"):

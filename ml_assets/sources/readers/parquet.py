@@ -38,7 +38,7 @@ class ParquetReader(SourceReader):
         return bool(parquet_files(locate(spec.where))[0])
 
     def sample(self, spec: SourceSpec, names: Sequence[str] | None) -> SampledRows:
-        """Return all rows; files whose columns or types differ are refused: no contract says yet what they become."""
+        """Return all rows; files whose columns or types differ are refused, since no contract unites them yet."""
         requests = [LoadRequest(spec, [name], {}, []) for name in names or [""]]
         return SampledRows([all_columns(lambda part: _load(part.address, part, ()), request) for request in requests])
 

@@ -41,7 +41,7 @@ class SourceReader(ABC):
     takes_partitions: bool = True
 
     def check(self, spec: SourceSpec) -> None:
-        """Refuse a declaration that says something which rows of this format do not have.
+        """Refuse a declaration that describes something which rows of this format do not have.
 
         Raises:
             ValueError: which field is wrong, and what to do.
@@ -106,7 +106,7 @@ class SourceReader(ABC):
         return file_token(locate(spec.where), now, settle)
 
     def drop_states(self, spec: SourceSpec, schema: Schema) -> Mapping[str, str] | None:
-        """Return drop -> a text that changes when rows of it do; None where that is not known drop by drop.
+        """Return for each drop a text that changes when its rows do; None where that is not known drop by drop.
 
         It is called for a source whose drops share one place, when `state` is not what it was.
 
@@ -145,7 +145,7 @@ class SourceReader(ABC):
         return SampledRows([all_columns(self.load, LoadRequest(spec, [name], {}, [])) for name in names or [WHOLE]])
 
     def recognizes(self, folder: Path) -> bool:
-        """Return whether a local folder, whose name tells no format, holds rows of this one."""
+        """Return whether a local folder, whose name reveals no format, holds rows of this format."""
         del folder
         return False
 

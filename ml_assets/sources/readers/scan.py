@@ -54,7 +54,7 @@ def collect(scan: Scan, request: LoadRequest, optional: Collection[str]) -> Tabl
 def _only(
     frame: pl.LazyFrame, stored: pl.Schema, names: Sequence[str], drops: Drops, schema: Mapping[str, pl.DataType]
 ) -> pl.LazyFrame:
-    """Return the rows that lie in the drops, or of which the stored type does not say."""
+    """Return the rows that lie in the drops, or whose drop the stored type does not reveal."""
     column, declared = drops.cut_column, schema.get(drops.cut_column)
     if declared is None or column not in stored:
         return frame
@@ -81,7 +81,7 @@ def _between(value: pl.Expr, span: Span, literal: Callable[[datetime], pl.Expr])
 
 @contextmanager
 def reading(address: str, what: str) -> Iterator[None]:
-    """Raise DeliveryFault for whatever goes wrong inside.
+    """Raise DeliveryFault for any error inside.
 
     Args:
         what: the kind of thing that lies at the address, such as "Parquet file".

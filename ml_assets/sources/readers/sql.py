@@ -62,7 +62,7 @@ class SqlReader(SourceReader):
         return _state(spec) if spec.drops.grain == WHOLE or spec.where.changed else ""
 
     def drop_states(self, spec: SourceSpec, schema: Schema) -> dict[str, str]:
-        """Return declared drop that has rows -> a text that changes when they do, as far as `Where.changed` tells.
+        """Return for each declared drop with rows a text that changes when they do, as far as `Where.changed` shows it.
 
         Raises:
             DeliveryFault: the query fails, or no row tells its drop.
@@ -129,7 +129,7 @@ class SqlReader(SourceReader):
 
 
 def _state(spec: SourceSpec) -> str | None:
-    """Return a text that changes when rows of the query do, as far as `Where.changed` tells; None without rows.
+    """Return a text that changes when rows of the query do, as far as `Where.changed` shows it; None without rows.
 
     With `Where.changed` it is its maximum, which an index gives without counting rows.
     """

@@ -25,7 +25,8 @@ _PER_SECOND = {"ms": 10**3, "us": 10**6}
 
 
 def number_of_text(texts: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
-    """Return texts as numbers, null where the type does not hold one; and what they would become by force."""
+    """Return texts as numbers, null where the type does not hold the number; and the numbers after a forced
+    conversion."""
     forced = texts.cast(dtype, strict=False)
     if dtype.is_float():
         changed = _changed_by_float(texts, forced)
@@ -37,7 +38,8 @@ def number_of_text(texts: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.
 
 
 def number_of_number(values: pl.Series, dtype: pl.DataType) -> tuple[pl.Series, pl.Series]:
-    """Return each number in another number's type, null where that does not hold it; and what it would be forced to."""
+    """Return numbers in another type, null where it does not hold the number; and the numbers after a forced
+    conversion."""
     if values.dtype.is_decimal():
         texts = values.cast(pl.String)
         whole = texts.str.replace(_ZEROS_AFTER_POINT, "") if dtype.is_integer() else texts
@@ -93,7 +95,7 @@ def in_calendar(moments: pl.Series) -> pl.Series:
 
 
 def has_finer(texts: pl.Series, unit: str) -> pl.Series:
-    """Return whether a text tells more of a second than the unit holds."""
+    """Return whether a text has more digits of a second than the unit holds."""
     return texts.str.contains(_FRACTION_BEYOND[unit])
 
 
@@ -117,7 +119,7 @@ def _changed_by_float(texts: pl.Series, forced: pl.Series) -> pl.Series:
 
 
 def _differs(digits: pl.Series, numbers: pl.Series) -> pl.Series:
-    """Return whether a number, which is whole, is another than its digits say."""
+    """Return whether whole numbers differ from the digits of their texts."""
     whole = digits.str.replace(_ZEROS_AFTER_POINT, "")
     written, is_now = whole.cast(pl.Int128, strict=False), numbers.cast(pl.Int128, strict=False)
     differs = (written != is_now).fill_null(True)

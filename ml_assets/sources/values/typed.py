@@ -137,7 +137,7 @@ def _no_such_conversion(values: pl.Series, dtype: pl.DataType) -> DeliveryFault:
 
 
 def _shown(values: pl.Series, place: int) -> str:
-    """Return a value as a person would write it, also where Python has no word for it."""
+    """Return a value as a person would write it, also where Python has no literal for it."""
     if _is_impossible(values, place):
         return "a moment that no calendar has, such as infinity or 0000-00-00,"
     if values.dtype in (pl.Date, pl.Datetime, pl.Time):

@@ -54,12 +54,13 @@ def fit_calibration(method: Literal["isotonic", "sigmoid"], outcome: np.ndarray,
 
 
 def calibrate(calibration: Calibration, score: np.ndarray) -> np.ndarray:
-    """Return corrected scores of the same shape; the classes of a row sum to one, alike if no class is left likely."""
+    """Return corrected scores of the same shape; the classes of a row sum to one, and are equal if no class is left
+    likely."""
     return curves.correct_all(calibration.curves, score)
 
 
 def trusted_scores(outcome: np.ndarray, score: np.ndarray) -> RankedScores:
-    """Return what a calibration error is about: the positive class, or of several classes the one called."""
+    """Return the scores that a calibration error is about: of the positive class, or of the class called."""
     if score.ndim == 1:
         return rank_scores(outcome, score)
     return rank_scores(score.argmax(axis=1) == outcome, np.minimum(score.max(axis=1), 1.0))

@@ -18,7 +18,7 @@ def fit_baseline(
     metric: str | None = None,
     classes: Sequence[str] | None = None,
 ) -> Baseline | ClassBaseline:
-    """Learn the overall rate and, if asked, one per value of a column, smoothed towards the overall rate.
+    """Learn the overall rate and, if requested, one rate per value of a column, smoothed towards the overall rate.
 
     A value's rate is ``(rows * own + 20 * overall) / (rows + 20)``. For a binary label the rate is the share of
     positives, for several classes the share of each. For a number it is what a constant would best be under

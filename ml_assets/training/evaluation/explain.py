@@ -38,7 +38,7 @@ def explain(model: TrainedModel, frame: pl.DataFrame, *, rows: int = 2_000, seed
 
 
 def importance_unit(model: TrainedModel) -> str:
-    """Return what ``explain`` measures, for an axis."""
+    """Return the unit of what ``explain`` measures, for an axis."""
     if not model.model_kind.has_contributions:
         return "mean |change of the score| when shuffled"
     return f"mean |SHAP value|, {find_task(model.task).importance_unit}"

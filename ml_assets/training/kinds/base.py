@@ -124,7 +124,7 @@ class ModelKind(ABC):
         """Raise ValueError if one of these parameters is not known; may import the library."""
 
     def reserved_parameters(self) -> dict[str, str]:
-        """Return the parameters that cannot be declared -> the field of the declaration that sets each."""
+        """Return the parameters that cannot be declared, each with the field of the declaration that sets it."""
         return dict(RESERVED_PARAMETERS)
 
     @abstractmethod

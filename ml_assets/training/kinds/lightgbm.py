@@ -68,7 +68,7 @@ class LightGBMKind(ModelKind):
         }
 
     def bind(self, request: FitRequest, train: Examples, validation: Examples) -> Datasets:
-        """Bin training and validation rows alike."""
+        """Bin validation rows by the bins of the training rows."""
         import lightgbm as lgb
 
         encoding = request.encoding

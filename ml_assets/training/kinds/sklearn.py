@@ -49,7 +49,7 @@ class SklearnKind(ModelKind):
         return self.declared.partition(":")[2]
 
     def check_task(self, task: str) -> None:
-        """Raise ValueError if the estimator's name says that it is for another task."""
+        """Raise ValueError if the estimator's name marks it as one for another task."""
         if self.declared.endswith("Regressor" if find_task(task).calibratable else "Classifier"):
             raise ValueError(f"kind: {self.declared} does not fit the task {task}")
 

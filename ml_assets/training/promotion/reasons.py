@@ -16,7 +16,7 @@ def promotion_reason(
     metric: str,
     compared_on: str,
 ) -> str:
-    """Return why a challenger is promoted or refused, one sentence and what to do.
+    """Return why a challenger is promoted or refused, in one sentence, and what to do.
 
     Args:
         broken: the first rule that it breaks; None if it keeps all.

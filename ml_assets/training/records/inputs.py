@@ -25,7 +25,7 @@ class ModelInputs(BaseModel):
 
     @classmethod
     def read(cls, directory: Path) -> Self | None:
-        """Return what lies beside a model; None for a version registered without it."""
+        """Read what a version was trained on, stored beside the model; None for a version registered without it."""
         path = directory / INPUTS_FILE
         return cls.model_validate_json(path.read_text()) if path.is_file() else None
 

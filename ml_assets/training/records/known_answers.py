@@ -27,7 +27,7 @@ class KnownAnswers(BaseModel):
 
     @classmethod
     def read(cls, directory: Path) -> Self | None:
-        """Return what lies beside a model; None for a model registered without it."""
+        """Read the known answers stored beside a model; None for a model registered without them."""
         path = directory / KNOWN_FILE
         return cls.model_validate_json(path.read_text()) if path.is_file() else None
 
@@ -58,7 +58,7 @@ class KnownAnswers(BaseModel):
 
 
 def plain_rows(frame: pl.DataFrame, encoding: Encoding) -> list[dict[str, Any]]:
-    """Return rows with every feature as JSON knows it: numbers, booleans, text, null."""
+    """Return rows with every feature in the types of JSON: numbers, booleans, text, null."""
     columns = [_plain(pl.col(feature.name), frame.schema[feature.name]) for feature in encoding.features]
     return frame.select(columns).to_dicts()
 

@@ -127,7 +127,7 @@ def search_history(storage: str, study: str) -> pl.DataFrame:
 
 
 def _fingerprint(request: FitRequest, rows: tuple, search: SearchSpec) -> str:
-    """Return the digest of a study, without the number of trials: more of them go on with the same study."""
+    """Return the digest of a study, without the number of trials, so that more trials continue the same study."""
     declared = {
         "encoding": request.encoding.model_dump(),
         "search": search.model_dump(exclude={"trials"}),

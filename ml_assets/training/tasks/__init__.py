@@ -63,7 +63,7 @@ def estimable_metrics() -> list[str]:
 
 
 def find_metric(name: str) -> Metric:
-    """Return which way a metric of any task is better.
+    """Find a metric of any task by its name.
 
     Raises:
         ValueError: no task has it.

@@ -41,7 +41,7 @@ class Binary(Task):
     estimated = ("roc_auc", "f1")
 
     def takes(self, dtype: pl.DataType) -> bool:
-        """Take booleans and whole numbers."""
+        """Return whether the type is boolean or whole numbers."""
         return dtype == pl.Boolean or dtype.is_integer()
 
     def suits(self, dtype: pl.DataType, distinct: pl.Series | None) -> bool | None:

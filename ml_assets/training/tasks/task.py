@@ -154,7 +154,7 @@ class Task(ABC):
         """Raise ValueError unless the labels of train, validation and holdout go together."""
 
     def classes_of(self, label: pl.Series) -> tuple[str, ...] | None:
-        """Return the classes that training labels hold, as text; None of a task without classes."""
+        """Return the classes that training labels hold, as text; None for a task without classes."""
         return None
 
     @abstractmethod
@@ -180,7 +180,7 @@ class Task(ABC):
         """Return the columns that calibrated scores become: ``score``, ``prediction``, and what the task adds."""
 
     def read_scores(self, frame: pl.DataFrame, classes: Sequence[str] | None) -> np.ndarray:
-        """Return what ``predict`` gave, out of a scored frame: shape (rows,), or (rows, classes)."""
+        """Read the scores that ``predict`` gave out of a scored frame: shape (rows,), or (rows, classes)."""
         from ml_assets.training.tasks.columns import SCORE
 
         return frame[SCORE].to_numpy()
@@ -190,7 +190,7 @@ class Task(ABC):
         return None
 
     def summarise_predictions(self, prediction: pl.Series) -> dict[str, Any]:
-        """Return what is worth telling of scored rows beside their mean score: a number or a small table by name."""
+        """Summarise scored rows beside their mean score: a number or a small table by name."""
         return {}
 
     # Evaluation
@@ -207,7 +207,7 @@ class Task(ABC):
 
     @abstractmethod
     def slice_measures(self) -> dict[str, pl.Expr]:
-        """Return what is measured of one value of a slice column, by name: aggregations of ``slice_columns``."""
+        """Return the measures of one value of a slice column, by name: aggregations of ``slice_columns``."""
 
     def plots(self, model: Scorer, outcome: np.ndarray, score: np.ndarray) -> dict[str, bytes]:
         """Draw the scores of the holdout: PNG bytes by name."""

@@ -90,7 +90,8 @@ class FeatureStatistic(DriftStatistic):
 
     @abstractmethod
     def compare(self, reference: pl.Series, chunk: pl.Series) -> float | None:
-        """Return how far the values of a chunk are from the reference's, both without nulls; None if it cannot tell."""
+        """Return how far the values of a chunk are from the reference's, both without nulls; None if that is
+        undefined."""
 
     def measure(self, frames: DriftFrames, features: Features) -> pl.DataFrame:
         """Compare feature by feature and chunk by chunk."""

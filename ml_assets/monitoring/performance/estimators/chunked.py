@@ -37,7 +37,7 @@ def estimate_chunks(
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Lend NumPy's global generator, which NannyML resamples with, a seed, and restore its state afterwards."""
+    """Seed NumPy's global generator, which NannyML resamples with, and restore its state afterwards."""
     import numpy as np
 
     state = np.random.get_state()
