@@ -12,7 +12,7 @@ partitioned files (``=``) takes for something else; no spelling of an address pr
 
 
 def require_fit(path: str | Path, use: str) -> None:
-    """Refuse a path that state cannot lie in.
+    """Raise ValueError for a path that databases or tables would read as something else.
 
     Args:
         use: what it is for, such as ``ML_ASSETS_HOME``.

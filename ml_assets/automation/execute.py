@@ -31,7 +31,8 @@ class Runner:
     left_out: frozenset[str] = frozenset()
 
     def key_of(self, planned: PlannedRun, sources: str, before: str, models: Iterable[str] = ()) -> str:
-        """Identify a run with the code of the project that the definitions come from; arguments as of `run_key`."""
+        """Return the key of a run with the code of the project that the definitions come from; arguments as of
+        `run_key`."""
         return run_key(planned, code_fingerprint(tree_of(self.definitions).project_root), sources, before, models)
 
     def is_done(self, run_key: str) -> bool:

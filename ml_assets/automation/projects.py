@@ -39,7 +39,7 @@ def declared_models(definitions: dg.Definitions) -> dict[str, MLModel]:
 
 
 def find_model(definitions: dg.Definitions, name: str) -> MLModel:
-    """Return the declared model; raise ValueError naming those there are."""
+    """Return the declared model; raises ValueError with the names of the models that exist."""
     models = declared_models(definitions)
     if name not in models:
         raise ValueError(f"no model {name!r} is declared; there are {', '.join(sorted(models)) or 'none'}")

@@ -56,7 +56,7 @@ class Session:
         return current_project(self.settings.project)
 
     def open_home(self) -> Home:
-        """Return the home as it is, for what only reads: nothing is made."""
+        """Return the home as it is, for commands that only read: no folder is made."""
         from ml_assets.training.kinds.base import check_installed_kinds
 
         check_installed_kinds()
@@ -65,14 +65,14 @@ class Session:
         return home
 
     def prepare_home(self) -> Home:
-        """Return the home, made if need be."""
+        """Return the home; its folders are made if they do not exist."""
         home = self.open_home()
         home.prepare()
         return home
 
     @contextmanager
     def borrow_home(self) -> Iterator[Home]:
-        """Open the home if there is one, else one that is gone afterwards: for what must leave no trace."""
+        """Open the home if it exists, else a temporary one: for commands that must leave no trace."""
         home = self.open_home()
         if home.root.exists():
             yield home

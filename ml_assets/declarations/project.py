@@ -48,7 +48,7 @@ class DeclaredProject:
         return sorted({use_case for use_case, _ in self.placed} | {fault.use_case for fault in self.faults})
 
     def model(self, name: str) -> DeclaredModel:
-        """Return the model of a name; raises ValueError naming those there are."""
+        """Return the model of a name; raises ValueError with the names of the models that exist."""
         if name not in self.models:
             raise ValueError(f"no model {name!r} is declared; there are {', '.join(sorted(self.models)) or 'none'}")
         return self.models[name]
@@ -114,7 +114,7 @@ class UseCase:
         return sorted((spec for spec in self.specs if isinstance(spec, DeclaredModel)), key=lambda model: model.name)
 
     def choose_models(self, names: Iterable[str] = ()) -> list[DeclaredModel]:
-        """Return the models of some names, or all; raises ValueError naming those there are."""
+        """Return the models of some names, or all; raises ValueError with the names of the models that exist."""
         declared = {model.name: model for model in self.models}
         unknown = [name for name in names if name not in declared]
         if unknown:

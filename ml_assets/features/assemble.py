@@ -38,7 +38,7 @@ def join_features(
     drop: str | None = None,
     carried: Sequence[str] | None = None,
 ) -> pl.DataFrame:
-    """Put the features of each view beside the spine's rows, in the spine's order.
+    """Join the features of each view to the spine's rows, in the spine's order.
 
     Request features are evaluated on the row itself; what a view's entity and the time determine is looked up by them
     among the rows stored for the row's drop.
@@ -96,7 +96,7 @@ _STORED = "__stored__"
 
 
 def _own_rows(stored: pl.LazyFrame, view: FeatureViewSpec) -> pl.LazyFrame | None:
-    """Select what this very declaration has stored; None if it can be nothing."""
+    """Select what this very declaration has stored; None if it cannot have stored anything."""
     wanted = {*view.spine_entity, *stored_features(view), DECLARATION}
     if not wanted <= {*stored.collect_schema().names()}:
         return None

@@ -61,7 +61,7 @@ def _draw(height: int) -> pl.Series:
 
 
 def _with_inputs(stored: pl.DataFrame, digests: dict[str, str], partition: str) -> pl.DataFrame:
-    """Put the digest of its drop's inputs beside each row to store: the two are written in one commit."""
+    """Add the digest of its drop's inputs to each row to store: the two are written in one commit."""
     of_drop = pl.col(partition).replace_strict(digests, default=None, return_dtype=pl.String)
     return stored.with_columns(of_drop.alias(INPUTS))
 

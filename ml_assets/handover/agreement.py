@@ -26,7 +26,7 @@ class Disagreement(ValueError):
 
 
 def check_answers(model: TrainedModel, rows: pl.DataFrame, folder: Path) -> float:
-    """Let the package's own ``score.py`` answer the rows, in a process of its own, and compare.
+    """Run the package's own ``score.py`` on the rows, in a process of its own, and compare the answers.
 
     A calibration may be steep, so that what is allowed is what it makes of scores within the tolerance. What follows
     from a score, such as a class or an interval, must follow from it as it does in the model.

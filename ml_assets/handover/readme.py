@@ -10,5 +10,5 @@ category knows. `model.json` holds threshold, classes, calibration and intervals
 
 
 def describe_answer(model: TrainedModel) -> str:
-    """Return in words what a model answers to a row."""
+    """Describe in words what a model answers for a row."""
     return find_task(model.task).answers + (" and its interval" if model.intervals else "")

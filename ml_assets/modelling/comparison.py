@@ -31,7 +31,7 @@ def compare_versions(
     champion: "TrainedModel",
     named: str,
 ) -> Comparison:
-    """Let the champion score the challenger's holdout by the features that it was trained on itself.
+    """Compare on the challenger's holdout, which the champion scores by the features that it was trained on.
 
     Where these cannot be had any more, the scores that it has given before are taken: those of its own holdout and its
     predictions, on the rows that the challenger's holdout has too.

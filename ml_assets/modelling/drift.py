@@ -26,7 +26,7 @@ class DropDrift:
 
 
 def measure_drop(lake: Lake, model: ModelContext, drop: str) -> DropDrift:
-    """Measure the drift of a drop; of one without predictions there is none."""
+    """Measure the drift of a drop; a drop without predictions has none."""
     from ml_assets.monitoring.drift.measure import measure_drift, no_drift
 
     rows = scored_rows(lake, model, drop)

@@ -45,7 +45,7 @@ def decide_on_challenger(
 
 
 def _annotate(registry: "Registry", trained: TrainedVersion, decision: "PromotionRecord") -> None:
-    """Show the decision where MLflow shows the version and its run."""
+    """Add the decision to the version and its run, where MLflow shows it."""
     answer = "promote" if decision.promote else "keep"
     registry.annotate(
         decision.model,

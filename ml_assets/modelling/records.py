@@ -69,7 +69,7 @@ def replace_as_of(
 
 
 def read_version(lake: Lake, key: str, trained: TrainedVersion) -> pl.DataFrame:
-    """Read what was stored about a version; in a table from before versions had a column, about its training."""
+    """Read the record of a version; in a table from before versions had a column, that of its training."""
     rows = lake.scan(key)
     own = pl.col(AS_OF) == trained.as_of
     if VERSION in rows.collect_schema():

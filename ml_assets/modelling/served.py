@@ -80,7 +80,7 @@ def gather_answers(
     known: "dict[str, KnownFacts]",
     drop: str,
 ) -> ServedDrop:
-    """Gather what was answered about the rows of a drop, and compute a sample again from what the server knew."""
+    """Gather the answers about the rows of a drop, and recompute a sample from the facts that the server had."""
     from ml_assets.serving.log.served import answers_of, as_predictions, describe_traffic
     from ml_assets.serving.log.skew import Skew, find_skew, sample_answers
 

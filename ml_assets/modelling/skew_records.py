@@ -15,7 +15,7 @@ SKEW = "serving_skew"
 
 
 def store_skew(lake: Lake, model: ModelContext, records: Sequence["SkewRecord"]) -> None:
-    """Keep the records of some drops in place of those from before."""
+    """Store the records of some drops in place of earlier ones."""
     rows = [
         {model.spine.partition: record.drop, **record.model_dump(), "record": record.model_dump_json()}
         for record in records

@@ -51,7 +51,7 @@ def tune(
 def train_challenger(
     lake: Lake, registry: "Registry", model: ModelContext, as_of: str, origin: RunOrigin, studies: str
 ) -> tuple[TrainedVersion, int]:
-    """Fit with the tuned parameters, log the run, register the version and let it be the challenger.
+    """Fit with the tuned parameters, log the run, register the version and make it the challenger.
 
     Args:
         studies: SQLAlchemy URL of the Optuna studies, whose trials trackers may keep.

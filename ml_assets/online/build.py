@@ -32,7 +32,7 @@ def build_view(
     table_version: int | None = None,
     chunk: int = CHUNK,
 ) -> Build:
-    """Compute the values of all entities of a view and let them be read in place of those of the build before.
+    """Compute the values of all entities of a view and publish them in place of the build before.
 
     Readers see the old build until the new one is whole. Facts that are pushed meanwhile are in both.
 

@@ -155,7 +155,7 @@ def _keys_elsewhere(frame: pl.DataFrame, key: Sequence[str], validated: Sequence
 
 
 def _has_key(frame: pl.DataFrame, held: pl.DataFrame, key: Sequence[str]) -> pl.Series:
-    """Return a Boolean per row of the frame, in its order."""
+    """Return for each row of the frame, in order, whether its key is among the given keys."""
     marked = held.select(key).unique().with_columns(pl.lit(True).alias(DROP))
     joined = frame.select(key).join(marked, on=list(key), how="left", maintain_order="left")
     return joined[DROP].fill_null(False)

@@ -6,13 +6,13 @@ import polars as pl
 
 
 def shares_key(columns: Sequence[str], frame: pl.DataFrame) -> pl.Series:
-    """Return a Boolean per row: another row has the same values in all of these columns, none of them null."""
+    """Return for each row whether another row has the same values in all of these columns, none of them null."""
     known = frame.select(pl.all_horizontal(pl.col(columns).is_not_null())).to_series()
     return frame.select(columns).is_duplicated() & known
 
 
 def repeated(columns: Sequence[str], frame: pl.DataFrame) -> pl.Series:
-    """Return a Boolean per row: an earlier row is the same in every column of the frame.
+    """Return for each row whether an earlier row is the same in every column of the frame.
 
     The first of them stays good: a row that is delivered twice is still one fact.
     """
@@ -20,7 +20,7 @@ def repeated(columns: Sequence[str], frame: pl.DataFrame) -> pl.Series:
 
 
 def conflicting(columns: Sequence[str], frame: pl.DataFrame) -> pl.Series:
-    """Return a Boolean per row: another row has the same key and differs in some other column.
+    """Return for each row whether another row has the same key and differs in some other column.
 
     All of them are bad, the first too: nothing in the delivery tells which is right.
     """
@@ -28,7 +28,7 @@ def conflicting(columns: Sequence[str], frame: pl.DataFrame) -> pl.Series:
 
 
 def _among_sharers(columns: Sequence[str], frame: pl.DataFrame, verdict: pl.Expr) -> pl.Series:
-    """Return the verdict where a key is shared, False elsewhere; there are few such rows, if any."""
+    """Return the verdict where a key is shared, False elsewhere; few rows share one, if any."""
     sharers = shares_key(columns, frame)
     if not sharers.any():
         return sharers

@@ -107,7 +107,7 @@ def _stated(
 
 
 def _unique_sets(schema: Any, key_columns: list[str]) -> list[tuple[str, ...]]:
-    """Return the declared key, and what the contract itself declares unique, each once."""
+    """Return the declared key, and the sets of columns that the contract declares unique, each once."""
     declared = schema.unique or []
     sets = [declared] if declared and isinstance(declared[0], str) else declared
     single = [[name] for name, column in schema.columns.items() if column.unique]

@@ -33,7 +33,7 @@ class Decisions:
         self._model = model
 
     def standing(self, challenger: RegisteredVersion, as_of: str, basis: str) -> PromotionRecord | None:
-        """Return the decision on a challenger that nothing has made out of date; None where a new decision is due.
+        """Return the decision on a challenger that is still up to date; None where a new decision is due.
 
         A promotion stands for good: going back from it, and forth again, are roll-backs. A refusal stands while it
         rests on the same basis and the champion that it was compared with serves, unless it was for a latency, which
@@ -60,7 +60,7 @@ class Decisions:
     def add(
         self, decision: PromotionDecision, *, run_id: str, as_of: str, basis: str = "", decided_at: datetime
     ) -> PromotionRecord:
-        """Write a decision down and carry it out; return it, or what came of it where another was faster.
+        """Store a decision and carry it out; returns it, or the outcome where another process was faster.
 
         Args:
             run_id: the MLflow run that trained the challenger.
@@ -72,7 +72,7 @@ class Decisions:
         return made[-1]
 
     def settle(self) -> None:
-        """Carry out what was decided last to change, if that has not been done.
+        """Carry out the last decision to change, if that has not been done.
 
         Only a decision about the champion that still serves is carried out: any other is marked as overtaken, and is to
         be made again.
@@ -92,7 +92,7 @@ class Decisions:
         registry.settle(name, last.id)
 
     def pending(self) -> PromotionRecord | None:
-        """Return the decision to change that was written down and not carried out to its end; None if all were."""
+        """Return the stored decision to change that was not carried out to its end; None if all were."""
         every = read_decisions(self._lake, self._model)
         made = [record for record in every if record.promote or record.rule == OVERTAKEN]
         if not made or not made[-1].promote or not made[-1].id:

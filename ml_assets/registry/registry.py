@@ -59,7 +59,7 @@ class Registry(ModelVersions):
         return training_run(self._mlflow, self._listeners, name, origin, tags or {})
 
     def resumed_run(self, run_id: str) -> TrainingRun:
-        """Write more into a run that has ended, such as an evaluation made in a later step."""
+        """Resume a run that has ended, to log more, such as an evaluation made in a later step."""
         return resumed_run(self._mlflow, self._listeners, run_id)
 
     def close_stale_runs(self, dagster_run_ids: Iterable[str]) -> int:

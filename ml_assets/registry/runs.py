@@ -32,7 +32,7 @@ def training_run(
 
 
 def resumed_run(mlflow: MlflowTracker, listeners: Mapping[str, Tracker], run_id: str) -> TrainingRun:
-    """Add to a run that has ended, in every tracker."""
+    """Resume a run that has ended, in every tracker."""
     return TrainingRun(mlflow.resume(run_id), listeners, lambda tracker: tracker.resume(run_id))
 
 

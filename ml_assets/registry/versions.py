@@ -62,7 +62,7 @@ class ModelVersions:
         self._announce(name, version, lambda tracker: tracker.alias_moved(name, alias, version))
 
     def delete_alias(self, name: str, alias: str) -> None:
-        """Take an alias away; nothing happens if it is not set."""
+        """Delete an alias; nothing happens if it is not set."""
         version = self._aliases(name).get(alias)
         if version is not None:
             self._connection.client.delete_registered_model_alias(name, alias)
@@ -84,7 +84,7 @@ class ModelVersions:
             self.delete_alias(name, CHALLENGER)
 
     def find_earlier(self, name: str, to: str | None = None) -> tuple[str, str]:
-        """Find the version that a roll-back lets serve again: by default what the champion replaced.
+        """Find the version to roll back to: by default the one that the champion replaced.
 
         Returns:
             The version that serves, and the one to serve again.
@@ -107,7 +107,8 @@ class ModelVersions:
         return reigning.version, to
 
     def serve_again(self, name: str, version: str, *, as_of: datetime) -> None:
-        """Let an earlier version serve from ``as_of`` on; decisions to retrain count their cooldown from then."""
+        """Make an earlier version the champion from ``as_of`` on; decisions to retrain count their cooldown
+        from then."""
         self._connection.client.set_registered_model_tag(name, _ROLLED_BACK, as_of.isoformat())
         self.set_alias(name, CHAMPION, version)
 
@@ -143,7 +144,7 @@ class ModelVersions:
         return self.find(name, CHAMPION)
 
     def challenger(self, name: str) -> RegisteredVersion | None:
-        """Return the version that may come to serve, or None."""
+        """Return the version that is the challenger, or None."""
         return self.find(name, CHALLENGER)
 
     def version(self, name: str, version: str) -> RegisteredVersion:

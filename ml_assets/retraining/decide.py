@@ -69,7 +69,7 @@ def decide(evidence: Sequence[Evidence], policy: RetrainingSpec) -> Decision:
 
 
 def decide_on_nothing() -> Decision:
-    """Return the decision on a drop of which no row was scored: what was measured before it has been decided on."""
+    """Return the decision on a drop without scored rows: earlier measurements have been decided on before."""
     return Decision(retrain=False, rule=NOTHING_SCORED, reason="wait: no row of the drop was scored")
 
 

@@ -104,7 +104,7 @@ def _describe(dtype: pl.DataType) -> str:
 
 
 def check_column(option: str, name: str, columns: list[Column]) -> Column:
-    """Return the column of this name; raises ScaffoldError naming those there are."""
+    """Return the column of this name; raises ScaffoldError with the names of the columns that exist."""
     for column in columns:
         if column.name == name:
             return column
@@ -112,7 +112,7 @@ def check_column(option: str, name: str, columns: list[Column]) -> Column:
 
 
 def check_moment(option: str, column: Column, table: str) -> Column:
-    """Return the column if it holds moments; raises ScaffoldError saying what to do."""
+    """Return the column if it holds moments; raises ScaffoldError with what to do if not."""
     if column.is_moment:
         return column
     raise ScaffoldError(
@@ -123,7 +123,7 @@ def check_moment(option: str, column: Column, table: str) -> Column:
 
 
 def only(option: str, what: str, names: list[str]) -> str:
-    """Return the only one; raises ScaffoldError where there is none or a choice."""
+    """Return the only item; raises ScaffoldError where there is none or a choice."""
     if len(names) == 1:
         return names[0]
     if names:

@@ -16,7 +16,7 @@ def find_label(columns: list[Column]) -> Column | None:
 
 
 def the_label(columns: list[Column], table: str) -> Column:
-    """Return the same; raise ScaffoldError naming the columns where it cannot be inferred."""
+    """Return the label as `find_label` does; raises ScaffoldError with the columns where it cannot be inferred."""
     if label := find_label(columns):
         return label
     truths = [column for column in columns if column.dtype == pl.Boolean]

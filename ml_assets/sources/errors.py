@@ -37,7 +37,7 @@ class DeliveryFault(Exception):
 
 
 def check_columns(columns: Iterable[str], delivered: Sequence[str], optional: Collection[str] = ()) -> tuple[str, ...]:
-    """Return the names that were delivered beyond `columns`.
+    """Return the delivered names beyond `columns`.
 
     Raises:
         DeliveryFault: one of `columns` was not delivered, and is not `optional`.

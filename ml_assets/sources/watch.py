@@ -107,7 +107,7 @@ def _drops_of_shared_place(spec: SourceSpec, schema: Schema, before: Mapping[str
 
 
 def _tokens(spec: SourceSpec, schema: Schema, state: str) -> dict[str, str]:
-    """Return each drop's own token where there is one, and the state of all that they were found in."""
+    """Return each drop's own token if it has one, and the state of the place that they lie in."""
     with blaming(spec, ["all"]):
         states = spec.reader.drop_states(spec, schema)
     if states is None:

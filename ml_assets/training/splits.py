@@ -204,7 +204,7 @@ def _check_columns(schema: pl.Schema, spine: SpineSpec, label: LabelSpec, as_of:
 
 
 def _check_rows(name: str, part: pl.DataFrame, split: SplitSpec, bounds: Bounds, dropped: dict[str, int]) -> str:
-    """Raise if a part has too few rows; returns the part in words."""
+    """Raise ValueError if a part has too few rows; returns a description of the part."""
     start, end = getattr(bounds, f"{name}_start"), getattr(bounds, f"{name}_end")
     where = f"the {name} part (prediction time {start or 'beginning'} to {end})"
     if part.height < split.min_rows:

@@ -45,7 +45,7 @@ def _kept_column(column: pl.Series) -> pl.Series:
 
 
 def _kept_type(given: pl.DataType) -> pl.DataType | None:
-    """Return the type to read a column as; None where it stays."""
+    """Return the type to cast a column to; None where its type stays."""
     if isinstance(given, pl.Decimal):
         return pl.Float64() if given.scale else pl.Int64()
     if given in (pl.UInt64, pl.Int128, pl.UInt128, pl.UInt32):

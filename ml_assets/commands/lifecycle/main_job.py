@@ -45,7 +45,7 @@ class MainJob:
     loaded: dg.Definitions | None = None
 
     def live(self, train_as_of: str, since: str = "", until: str = "", as_json: bool = False) -> None:
-        """Run what has not been run yet, in order, and show the summary.
+        """Execute the runs that have not been run yet, in order, and show the summary.
 
         A drop that fails ends it, unless every source that is cut into drops declares ``after_failure: continue``:
         then the later drops are lived through without it, and it is tried again the next time.

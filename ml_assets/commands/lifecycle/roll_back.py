@@ -17,7 +17,8 @@ from ml_assets.training.promotion.records import OVERTAKEN, ROLLED_BACK, Promoti
 def roll_back(
     home: Home, registry: Registry, model: str, to: str | None, now: datetime, channels: Sequence[Channel] = ()
 ) -> str:
-    """Roll back and say what happened, in one line. It counts from the end of the last drop that was scored.
+    """Roll back and print what happened, in one line. The roll-back counts from the end of the last drop that was
+    scored.
 
     Args:
         channels: to which a notice of it is sent.

@@ -81,7 +81,7 @@ def _values_metadata(performance: pl.DataFrame) -> Metadata:
 
 
 def _report_metadata(lake: Lake, model: ModelContext, measured: Mapping[str, DropPerformance]) -> Metadata:
-    """Write the report of each drop; its address, and the timeline of the last drop."""
+    """Write the report of each drop; returns the address and the timeline of the last drop as metadata."""
     from ml_assets.monitoring.report.plots import plot_performance
 
     metric, last = model.spec.optimised_metric, list(measured)[-1]

@@ -60,7 +60,7 @@ def _fingerprint(declared: Sequence[Placed], specs: Sequence[dg.AssetSpec]) -> s
 
 
 def _code_of(package: str) -> bytes:
-    """Digest of a package that holds contracts: one may be made of other modules' classes and checks."""
+    """Digest a package that holds contracts, since a contract may be made of other modules' classes and checks."""
     digest, package_spec = hashlib.sha256(), importlib.util.find_spec(package)
     if package_spec is None:
         return b"none"

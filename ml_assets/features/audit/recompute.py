@@ -58,7 +58,7 @@ class EntityHistory:
         return self.rows.slice(start, end - start)
 
     def last_known(self, moment: int, within: str | None) -> pl.DataFrame:
-        """Select those of the known rows that were known last: several if they share their moment."""
+        """Select the known rows that became known last: several if they share their moment."""
         end = bisect_right(self.moments, moment)
         known = self.known(moment, within)
         return known if known.is_empty() else known.tail(end - bisect_left(self.moments, self.moments[end - 1]))

@@ -34,7 +34,8 @@ class Extent:
 
 
 def time_ranges(sides: list[tuple[pl.LazyFrame, str]], rows_in_memory: int) -> Iterator[tuple[datetime, datetime]]:
-    """Yield first and last moment of ranges, in order, that hold all rows: halved until few enough, or a moment.
+    """Yield the first and last moment of ranges, in order, that cover all rows: halved until they are small or one
+    moment.
 
     Args:
         sides: frames, each with the column of its moments.

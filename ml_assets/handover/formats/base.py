@@ -46,7 +46,7 @@ class HandoverFormat(ABC):
 
     @abstractmethod
     def write(self, candidate: HandoverCandidate, folder: Path) -> float:
-        """Write the model into an empty folder, then let what was written score the holdout rows.
+        """Write the model into an empty folder, then score the holdout rows with what was written.
 
         Returns:
             The largest difference between a score of the package and the model's own.

@@ -33,7 +33,7 @@ class BentoMLService(HandoverFormat):
     """``service.py`` and ``bentofile.yaml`` around the library's own file."""
 
     def write(self, candidate: HandoverCandidate, folder: Path) -> float:
-        """Write the folder and let the ``score.py`` of its service answer the holdout rows."""
+        """Write the folder and score the holdout rows with the ``score.py`` of its service."""
         needed = write_native_scorer(candidate.model, folder)
         (folder / "requirements.txt").write_text("\n".join([_BENTOML, *needed, ""]))
         (folder / "name.txt").write_text(f"{candidate.name}\n")
@@ -45,7 +45,7 @@ class BentoMLService(HandoverFormat):
         return check_answers(candidate.model, candidate.rows, folder)
 
     def readme(self, candidate: HandoverCandidate, difference: float) -> str:
-        """Show how the service is started and called."""
+        """Describe how the service is started and called."""
         return _README.format(
             name=candidate.name, version=candidate.version, answer=describe_answer(candidate.model), features=FEATURES,
             rows=candidate.rows.height, difference=difference,

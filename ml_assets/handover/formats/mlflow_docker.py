@@ -42,7 +42,7 @@ class MLflowImage(HandoverFormat):
         return _check(candidate, folder / MODEL_FOLDER)
 
     def readme(self, candidate: HandoverCandidate, difference: float) -> str:
-        """Show how the container is built and started."""
+        """Describe how the container is built and started."""
         return _README.format(
             name=candidate.name, version=candidate.version, folder=MODEL_FOLDER, rows=candidate.rows.height,
             difference=difference,

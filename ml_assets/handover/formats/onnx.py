@@ -25,13 +25,13 @@ class OnnxDirectory(HandoverFormat):
     takes_every_kind = False
 
     def write(self, candidate: HandoverCandidate, folder: Path) -> float:
-        """Write the directory and let its ``score.py`` answer the holdout rows."""
+        """Write the directory and score the holdout rows with its ``score.py``."""
         needed = write_onnx_scorer(candidate.model, folder)
         (folder / "requirements.txt").write_text("\n".join([*needed, ""]))
         return check_answers(candidate.model, candidate.rows, folder)
 
     def readme(self, candidate: HandoverCandidate, difference: float) -> str:
-        """Show the script and the graph's input and output."""
+        """Describe the script and the graph's input and output."""
         return _README.format(
             name=candidate.name, version=candidate.version, answer=describe_answer(candidate.model),
             width=len(candidate.model.features), features=FEATURES, rows=candidate.rows.height, difference=difference,

@@ -18,7 +18,7 @@ class Verdict:
 
 
 def judge(drift: DriftSummary | None, performance: PerformanceSummary | None) -> Verdict:
-    """Weigh performance first: drift that does no harm is no reason to act."""
+    """Judge performance first, then drift: drift that does no harm is no reason to act."""
     if drift and not drift.rows:
         return Verdict(
             "ok",

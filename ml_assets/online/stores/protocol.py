@@ -175,7 +175,7 @@ class OnlineStore(ABC):
         schema: bytes,
         reapply: Callable[[Snapshot], Sequence[EntityMoments]],
     ) -> None:
-        """Let a staged build be read from now on, in one step.
+        """Publish a staged build, in one step: it is read from now on.
 
         Args:
             unseen: encoded values of an entity without facts.
@@ -188,13 +188,13 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def snapshot(self, view: str, entities: Sequence[str]) -> Snapshot:
-        """Return what is known of some entities; raises NoBuild."""
+        """Return the facts that the store has of some entities; raises NoBuild."""
 
     @abstractmethod
     def apply(
         self, snapshot: Snapshot, rows: Sequence[NewRow], arrived_at: int, changes: Sequence[EntityMoments]
     ) -> int | None:
-        """Keep pushed facts and let their entities' new values be read, both or neither.
+        """Store pushed facts and publish their entities' new values, both or neither.
 
         Returns:
             The number of the last fact; None, with nothing changed, if the snapshot is not what is so any more.

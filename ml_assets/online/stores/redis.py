@@ -267,7 +267,7 @@ class RedisStore(OnlineStore):
             self._keep(pipe, number, change.entity, kept)
 
     def _clear(self, view: str, number: int) -> None:
-        """Remove what builds that are read no more have left, also those of a process that was killed."""
+        """Remove what is left of builds that are read no more, also those of a process that was killed."""
         with self._reached():
             for each in sorted(int(each) for each in self._redis.smembers(_key("builds", view))):
                 if each >= number:

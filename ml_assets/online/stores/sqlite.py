@@ -254,7 +254,7 @@ class SqliteStore(OnlineStore):
             db.executemany("INSERT INTO moments VALUES (?, ?, ?, ?)", rows)
 
     def _clear(self, view: str) -> None:
-        """Remove what builds that are read no more have left, also those of a process that was killed."""
+        """Remove what is left of builds that are read no more, also those of a process that was killed."""
         with self._writing() as db:
             for (number,) in self._query("SELECT number FROM builds WHERE view = ? AND state = ?", [view, _OLD]):
                 db.execute("DELETE FROM moments WHERE number = ?", [number])

@@ -29,7 +29,7 @@ class Build(BaseModel):
     max_known_at: datetime | None = Field(default=None, description="When the newest of its facts was known.")
 
     def is_of(self, declaration: str) -> bool:
-        """Return whether a declaration made it, see `declaration_of`."""
+        """Return whether a declaration made the build, see `declaration_of`."""
         return self.build.endswith(f"@{declaration}")
 
     @property

@@ -39,14 +39,14 @@ def ensure_tracking_store(tracking_uri: str, artifact_root: str | None) -> None:
 
 
 def create_tables(url: str, artifact_root: str) -> None:
-    """Let MLflow create its tables in an SQLite file, and its first experiment with files below `artifact_root`."""
+    """Create MLflow's tables in an SQLite file, and its first experiment with files below `artifact_root`."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     SqlAlchemyStore(url, artifact_root).engine.dispose()
 
 
 def _follow(path: Path, root: Path) -> None:
-    """Let every address in the database begin with the folder in which the files lie now."""
+    """Change every address in the database to the folder in which the files lie now."""
     with closing(sqlite3.connect(path, timeout=60)) as connection:
         before = _root_before(connection)
         if before is None or before == root:

@@ -153,11 +153,11 @@ class Tracker(ABC):
 
     @abstractmethod
     def start(self, run: RunStart) -> TrackedRun:
-        """Begin to keep a run."""
+        """Start to track a run."""
 
     @abstractmethod
     def resume(self, run_id: str) -> TrackedRun:
-        """Add to a run that has ended, such as an evaluation made in a later step."""
+        """Resume a run that has ended, to log more, such as an evaluation made in a later step."""
 
     def version_registered(self, version: RegisteredVersion) -> None:  # noqa: B027 - a tracker may do without
         """Record that a model of a run became a version in the registry."""

@@ -36,11 +36,11 @@ class MlflowTracker(Tracker):
         return RunStart(run.info.run_id, name, origin, tags)
 
     def start(self, run: RunStart) -> "MlflowRun":
-        """Write into a run that `create` made."""
+        """Start to write into a run that `create` made."""
         return MlflowRun(self.connection.client, run.run_id, self.connection.experiment_id)
 
     def resume(self, run_id: str) -> "MlflowRun":
-        """Write more into a run that has ended."""
+        """Resume a run that has ended, to write more."""
         client = self.connection.client
         return MlflowRun(client, run_id, client.get_run(run_id).info.experiment_id)
 

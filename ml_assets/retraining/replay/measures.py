@@ -57,7 +57,8 @@ class ReplayMeasures:
         return self._promotions[key]
 
     def _challenge(self, challenger: Candidate, champion: Candidate | None) -> PromotionDecision:
-        """Compare on the newest labelled window: the champion has learned nothing that late."""
+        """Compare candidate and champion on the newest labelled window, which is too late for the champion to have
+        learned from."""
         model, rows, over = self.history.model, challenger.reference, None
         if champion is not None:
             over = compare_with_champion(

@@ -75,7 +75,7 @@ def certain_trainings(periods: Sequence[Period], policies: Iterable[RetrainingSp
 
 
 def _train_ahead(measures: ReplayMeasures, moments: Sequence[datetime], workers: int, on_training: OnStep) -> None:
-    """Make the candidates of ``moments`` side by side; those already there cost nothing."""
+    """Train the candidates of ``moments`` side by side; existing ones cost nothing."""
     if workers < 2 or len(moments) < 2:
         return
 

@@ -28,7 +28,7 @@ class ReplayStore:
         return sqlite_url(self.folder / "studies.db")
 
     def candidate(self, as_of: datetime, make: Callable[[], Candidate]) -> Candidate:
-        """Return the training as of a moment, made if it is not there yet."""
+        """Return the training as of a moment, which is made if it does not exist yet."""
         folder = self.folder / f"candidate-{as_of:%Y%m%dT%H%M%S}"
         if not (folder / DONE).exists():
             made = make()
@@ -50,7 +50,7 @@ class ReplayStore:
         )
 
     def frame(self, name: str, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
-        """Return a table by name, made if it is not there yet."""
+        """Return a table by name, which is made if it does not exist yet."""
         path = self.folder / f"{name}.parquet"
         if not path.exists():
             unplaced = path.with_suffix(".part")

@@ -56,7 +56,7 @@ def moment_format(given: pl.Series, dtype: pl.DataType, zone: str, day: Day | No
 
 
 def _dated(pattern: str | None, zone: str, day: Day | None, assumed: str = "") -> Format:
-    """Return a date, or the moment that it shall be."""
+    """Return the format of dates, or of the moments that dates shall become; and what had to be assumed."""
     if day is None:
         return (ColumnFormat(format=pattern) if pattern else None), assumed or None
     why = f"the {day} of the day in {zone} is assumed, as there is no time"
@@ -64,7 +64,7 @@ def _dated(pattern: str | None, zone: str, day: Day | None, assumed: str = "") -
 
 
 def _counted(given: pl.Series, zone: str, day: Day | None) -> Format:
-    """Return numbers since 1970, or years."""
+    """Return the format of numbers that count since 1970, or are years; and what had to be assumed."""
     if day is None and not _MOMENT_NAME.search(given.name.lower()):
         return None, None
     for name, microseconds in EPOCHS.items():

@@ -51,7 +51,7 @@ def _becomes(values: pl.Series, dtype: pl.DataType, dialect: CsvDialect, unit: s
 
 
 def with_style(dialect: CsvDialect, columns: list[pl.Series]) -> tuple[CsvDialect, str]:
-    """Return the dialect with the style by which most columns are numbers, the plain one if others give no more.
+    """Return the dialect with the style in which most columns are numbers, by default the plain style.
 
     And what had to be assumed, where another style does as well.
     """
@@ -86,7 +86,7 @@ def unit_sign(values: pl.Series, dialect: CsvDialect) -> str:
 
 
 def with_truth(dialect: CsvDialect, columns: Collection[pl.Series]) -> CsvDialect:
-    """Return the dialect with the pairs of words that are the only texts of a column."""
+    """Return the dialect with the pairs of words for true and false that are the only texts of a column."""
     words: dict[str, list[str]] = {"true_values": [], "false_values": []}
     for true, false in TRUTH:
         for values in columns:

@@ -94,13 +94,13 @@ def _typed(given: pl.Series, dtype: pl.DataType, dialect: CsvDialect, form: Colu
 
 
 def _loses(given: pl.Series, form: ColumnFormat) -> bool:
-    """Return whether the clock showed a time of the sample twice or never."""
+    """Return whether the clock showed a time of the sample twice or never, so that its moment is unknown."""
     moments = as_moments(given, MOMENT, form)
     return bool((moments.ambiguous | moments.missing).any())
 
 
 def _distinct(texts: pl.Series) -> pl.Series:
-    """Return the values without those that commonly mean none."""
+    """Return the distinct values without those that commonly mean 'no value'."""
     values = texts.drop_nulls().unique(maintain_order=True)
     return values.filter(~values.is_in(COMMON_NULLS))
 

@@ -16,7 +16,7 @@ def latency_evidence(measured: Latency, spec: ServingSpec) -> list[PromotionEvid
 
 
 def skew_evidence(record: SkewRecord) -> list[PromotionEvidence]:
-    """Report whether the last responses were right: the best model is wrong on features that are."""
+    """Report whether the latest served features were right: the best model errs on wrong features."""
     most = f", most of {record.worst_feature}" if record.worst_feature else ""
     source = f"{record.rows} answers about {record.drop}, computed again: values that differ{most}; at most"
     return [_evidence("values_differing", record.differing, 0, source)]

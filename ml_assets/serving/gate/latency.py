@@ -59,7 +59,7 @@ class _Alone:
 def measure_latency(
     model: TrainedModel, rows: pl.DataFrame, *, requests: int = 1000, clock: Callable[[], float] = time.perf_counter
 ) -> Latency:
-    """Let a version answer single rows one after the other, in this process, as the server does it.
+    """Measure how long a version takes for single rows one after the other, in this process, as in the server.
 
     What is measured is the server's own code: JSON is read, the features are checked and encoded, the model is asked,
     JSON is written. The network and the look-up of online features, which every version shares, are not in it.

@@ -54,7 +54,7 @@ class BodyReader:
             self._late.discard(task)
 
     async def give_up_late(self) -> None:
-        """Look for bodies that are late, for ever."""
+        """Cancel the reading of bodies that are late, until the server ends."""
         while True:
             await asyncio.sleep(min(1.0, self._seconds / 4))
             latest = time.monotonic() - self._seconds

@@ -31,7 +31,7 @@ class Endpoints:
         self.routes = [endpoint.route for _, endpoint in self._declared]
 
     def remember(self, names: Iterable[str]) -> None:
-        """Look up the paths of models and views beforehand that are requested all the time."""
+        """Look up the paths of models and views beforehand, as they are requested all the time."""
         for name in ("", *names):
             for segments, endpoint in self._declared:
                 if "{version}" not in segments:

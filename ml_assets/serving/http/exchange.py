@@ -44,7 +44,7 @@ class Exchange:
     __slots__ = ("at", "body", "endpoint", "headers", "reply_headers", "request_id", "response", "served")
 
     def __init__(self, endpoint: Endpoint, headers: Mapping[bytes, bytes], request_id: str, at: int) -> None:
-        """Begin.
+        """Begin the exchange of a request.
 
         Args:
             headers: of the request, names in lower case.
@@ -60,7 +60,7 @@ class Exchange:
         self.reply_headers: list[tuple[bytes, bytes]] = []
 
     def header(self, name: bytes) -> str | None:
-        """Return a header of the request; None if it is not there."""
+        """Return a header of the request; None if it is missing."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
@@ -79,7 +79,7 @@ class Handler(Protocol):
         ...
 
     def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:
-        """Render the response of a request that began with a question; raises BadRequest."""
+        """Render the response of a request that `begin` read into a question; raises BadRequest."""
         ...
 
 

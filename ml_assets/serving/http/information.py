@@ -152,17 +152,17 @@ async def _asset(request: Request) -> Response:
 
 
 def json_response(content: Any) -> Response:
-    """Render JSON."""
+    """Render a value as a JSON response."""
     return Response(orjson.dumps(content), media_type="application/json")
 
 
 def refusal_body(error: BadRequest) -> bytes:
-    """Render why a request is refused."""
+    """Render the body that states why a request is refused."""
     return orjson.dumps({"error": str(error)})
 
 
 def refusal(error: BadRequest) -> Response:
-    """Refuse a request."""
+    """Render the response that refuses a request."""
     return Response(refusal_body(error), status_code=error.status, media_type="application/json")
 
 

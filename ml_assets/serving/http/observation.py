@@ -51,7 +51,7 @@ class Observation:
         )
 
     def got(self, route: str, name: str | None, status: int, seconds: float) -> str:
-        """Count a request for information; gives the model that it was about, empty for none.
+        """Count a request for information; returns the model that it was about, empty for none.
 
         Args:
             name: model that the path names; None if it names none.
@@ -68,7 +68,7 @@ class Observation:
             self._tracing.record(finished)
 
     def tell_versions(self) -> None:
-        """Show which versions serve, are tried and were refused."""
+        """Publish which versions serve, are tried and were refused."""
         gauges = {name: values for name, (_, values) in self.measured.gauges.items()}
         for served in self._champions:
             challenger = self._champions.challenger(served.name)

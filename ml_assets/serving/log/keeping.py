@@ -49,7 +49,7 @@ class Keeping:
             }
 
     def keep(self, response: PredictionResponse, seconds: float) -> None:
-        """Take the rows of a response, without waiting for anything.
+        """Queue the rows of a response for the log, without waiting.
 
         Args:
             seconds: from the request to the response.

@@ -44,7 +44,7 @@ class KnownFacts:
 
 
 def stored_values(requests: pl.DataFrame, facts: KnownFacts, time: str) -> pl.DataFrame:
-    """Compute what a store without fault would have given.
+    """Compute the values that a store without faults would have given.
 
     The facts of an answer are those of the build's version of the table that were known by the moment of the build,
     and those that were pushed up to LAST_SEQ; what arrived later does not count, however early it was known.
@@ -78,7 +78,7 @@ def stored_values(requests: pl.DataFrame, facts: KnownFacts, time: str) -> pl.Da
 
 
 def of_declaration(builds: pl.Series, view: FeatureViewSpec) -> pl.Series:
-    """Return which builds, by their ids, a declaration of a view has made; null for null."""
+    """Return for each build, by its id, whether a declaration of a view made it; null for null."""
     return builds.str.ends_with(f"@{declaration_of(view)}")
 
 

@@ -195,7 +195,7 @@ class RequestLog:
         self._thread.start()
 
     def put(self, answered: Answered) -> bool:
-        """Take an answer, at once; False if there is no room for it, which is counted in `dropped`."""
+        """Queue an answer, at once; returns False if there is no room for it, which is counted in `dropped`."""
         versions = self._schemas.setdefault(answered.model, {})
         if answered.version not in versions:
             versions[answered.version] = self._schema_of(answered.model, answered.version)
@@ -257,7 +257,7 @@ class RequestLog:
         self._waiting[model] = _Waiting()
 
     def _frame(self, key: str, model: str, rows: list[Answered]) -> pl.DataFrame | None:
-        """Return the answers as rows, without those whose values cannot be: another try would not help them."""
+        """Return the answers as rows, without those whose values do not fit: another attempt would not help them."""
         try:
             versions = dict.fromkeys(each.version for each in rows)
             return log_frame(rows, {version: self._schemas[model][version] for version in versions})

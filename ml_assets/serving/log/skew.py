@@ -87,7 +87,7 @@ class Skew:
         )
 
     def record(self, model: str, drop: str) -> SkewRecord:
-        """Return the comparison as it is stored."""
+        """Return the record in which the comparison is stored."""
         counts = self.differing.group_by("view", "feature").len().sort(-pl.col("len").cast(pl.Int64), "view", "feature")
         worst = None if counts.is_empty() else ".".join(counts.row(0)[:2])
         return SkewRecord(
@@ -195,7 +195,8 @@ def _view_values(
 
 
 def _gather_requests(answers: pl.DataFrame, view: str, time: str, spine: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """Gather what the requests gave, in the types of the spine, when they were made, and what was read of a view."""
+    """Return the requests' columns in the types of the spine, their moments, and the builds that were read of a
+    view."""
     given = [
         (pl.col(GIVEN + name) if GIVEN + name in answers.columns else pl.lit(None)).cast(dtype).alias(name)
         for name, dtype in spine.items()

@@ -91,7 +91,7 @@ class Answering:
         return self._choosing.named(model, version) if model else self._choosing.only()
 
     def ask(self, request: PredictionRequest, champion: Served, request_id: str, at: int) -> Question:
-        """Validate a request and gather its features.
+        """Validate a request and gather its features into a question.
 
         Args:
             champion: what `find` gives for its model and version.

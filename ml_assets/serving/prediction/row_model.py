@@ -22,7 +22,7 @@ class RowModel:
     """Every version of one declared model: what is read of a request, and its features."""
 
     def __init__(self, declared: ServedModel, store: OnlineStore | None) -> None:
-        """Compile the declaration.
+        """Compile the features of a declared model.
 
         Args:
             store: holds the features of the views with a table; None where there is no such view.
@@ -38,7 +38,7 @@ class RowModel:
         self._names = {*self._computed.names, *(self._stored.names if self._stored else ())}
 
     def features(self, rows: Sequence[Mapping[str, Any]], at: int) -> tuple[list[dict[str, Any]], Sequence[Fetched]]:
-        """Compute the features of rows by name; gives what was looked up too.
+        """Compute the features of rows by name; returns what was looked up too.
 
         Args:
             rows: as `read` gives them.
@@ -66,7 +66,7 @@ class RowModel:
         return RowModel(self.declared.model_copy(update={"views": views}), self._store)
 
     def lacking(self, trained: TrainedModel) -> list[str]:
-        """Return those of a version's features that are not given here, or mean something else."""
+        """Return the features of a version that cannot be given here, or mean something else."""
         names = trained.features
         if trained.inputs is None:
             return [name for name in names if name not in self._names]

@@ -37,7 +37,7 @@ class Closed(BaseModel):
 def record(
     name: str, required: Mapping[str, Any], *, base: type[BaseModel] = Closed, **optional: tuple[Any, Any]
 ) -> type[BaseModel]:
-    """Make the model of an object.
+    """Make the model of an object with these fields.
 
     Args:
         required: field -> its type, or its type and description.

@@ -78,7 +78,7 @@ class _Invocation(RootModel):
 
 
 def _alone(name: str, form: str, content: Any) -> type[BaseModel]:
-    """Make the model of an object with this form and none of the others."""
+    """Make the model of an object that has this form and none of the others."""
     others: list[JsonValue] = [{"required": [other]} for other in FORMS if other != form]
 
     class Alone(Open):

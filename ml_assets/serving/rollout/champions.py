@@ -89,7 +89,7 @@ class Champions:
         return self._challengers.get(name)
 
     def refresh(self) -> list[Served]:
-        """Let champions that are new since the last look take over, and challengers come and go.
+        """Replace champions that are out of date, and load new challengers and drop old ones.
 
         Returns:
             The champions that are new.

@@ -84,7 +84,7 @@ class CsvDialect(BaseModel):
 
 
 def undecodable(data: bytes, encoding: str, error: UnicodeError) -> DeliveryFault:
-    """Return the fault of a file whose bytes are no text in the encoding."""
+    """Return the fault of a file whose bytes cannot be decoded as text."""
     start = getattr(error, "start", 0)
     line = data.count(b"\n", 0, start) + 1
     named = "UTF-8" if encoding == "utf-8" else encoding

@@ -13,7 +13,7 @@ def escapable(dialect: CsvDialect) -> list[str]:
 
 
 def without_escapes(data: bytes, dialect: CsvDialect) -> bytes:
-    """Return the file with a stand-in for each escaped character."""
+    """Replace each escaped character of the file by a stand-in."""
     if any(stand_in.encode() in data for stand_in in STAND_INS):
         raise unparsable("the file holds private characters of Unicode beside escapes")
     for stand_in, sign in zip(STAND_INS, escapable(dialect), strict=False):

@@ -17,7 +17,7 @@ UNREAD = "_unread"
 def declared_column(
     spec: SourceSpec, values: pl.Series, dtype: pl.DataType, rows: pl.Series | None = None
 ) -> tuple[pl.Series, pl.Series | None]:
-    """Return the column in the declared dtype, and why values of it are null that were delivered, where there are such.
+    """Return the column in the declared dtype, and why delivered values of it became null, if some did.
 
     Args:
         rows: 1-based numbers of these rows in the delivered file; by default they are its first rows.

@@ -90,7 +90,7 @@ def drop_names(starts: pl.Series, drops: Drops) -> list[str]:
 
 
 def lies_outside(moments: pl.Series, name: str, drops: Drops) -> pl.Series:
-    """Return a Boolean per row: the date or moment lies in another drop than `name`; False where there is none.
+    """Return for each row whether its date or moment lies in another drop than `name`; False where it has none.
 
     Raises:
         DeliveryFault: the type tells no drops.

@@ -99,7 +99,7 @@ def names_between(grain: str, start: str, end: str) -> list[str]:
 
 
 def stretches(grain: str, names: Sequence[str]) -> list[list[str]]:
-    """Return the names in order, in lists of such as follow one another without a gap."""
+    """Group the names, in order, into lists of drops that follow one another without a gap."""
     runs: list[list[str]] = []
     for name in sorted(names):
         if runs and grain != WHOLE and following(grain, runs[-1][-1]) == name:

@@ -54,7 +54,7 @@ def exists(address: str) -> bool:
 
 
 def filesystem_of(address: str) -> tuple[Any, str]:
-    """Return fsspec's file system for the address, and the path in it, without what was listed of it before."""
+    """Return fsspec's file system for the address, and the path in it; earlier listings of it are forgotten."""
     from fsspec.core import url_to_fs
 
     filesystem, path = url_to_fs(address)

@@ -151,7 +151,7 @@ class SourceReader(ABC):
 
 
 def in_key_order(spec: SourceSpec, table: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows sorted, by the keys first: the same rows in another order are no other delivery."""
+    """Return the rows sorted, by the keys first, so that rows in another order count as the same delivery."""
     return table.sort([*(name for name in spec.key_columns if name in table.columns), *table.columns])
 
 

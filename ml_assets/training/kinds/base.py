@@ -197,7 +197,7 @@ class ModelKind(ABC):
         """
 
     def requirements(self) -> list[str]:
-        """Return what an environment needs to load and score an estimator, pinned to the installed versions."""
+        """Return the packages that an environment needs to load and score an estimator, at the installed versions."""
         return pinned("numpy", *self.packages)
 
     # Server and hand-over
@@ -228,7 +228,8 @@ class ModelKind(ABC):
         )
 
     def write_scorer_files(self, folder: Path) -> None:
-        """Write what `scorer_module` needs beside the file that `save` wrote into the folder of a hand-over package."""
+        """Write the files that `scorer_module` needs beside the one that `save` wrote into the folder of a hand-over
+        package."""
 
 
 MODEL_KINDS: Extensions[type[ModelKind]] = Extensions(

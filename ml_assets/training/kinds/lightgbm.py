@@ -44,7 +44,8 @@ class LightGBMKind(ModelKind):
     scorer_module = scorer.__name__
 
     def reserved_parameters(self) -> dict[str, str]:
-        """Return the shared ones and LightGBM's other names for rounds, threads, metric, classes and the quantile."""
+        """Return the reserved parameters of all kinds and LightGBM's other names for rounds, threads, metric, classes
+        and the quantile."""
         return super().reserved_parameters() | {
             "n_estimators": "training.max_rounds",
             "num_iterations": "training.max_rounds",
@@ -56,7 +57,7 @@ class LightGBMKind(ModelKind):
         }
 
     def default_space(self) -> dict[str, ParameterRange]:
-        """Return a space that suits tabular data of 10^4 to 10^7 rows; each bound is a value people deploy."""
+        """Return a space that suits tabular data of 10^4 to 10^7 rows; each bound is a value used in practice."""
         return {
             "learning_rate": ParameterRange(low=0.03, high=0.3, log=True),
             "num_leaves": ParameterRange(low=8, high=128, integer=True, log=True),
@@ -181,7 +182,8 @@ def _objective(request: FitRequest) -> dict[str, Any]:
 
 
 def _measuring(request: FitRequest) -> Any:
-    """Measure what ranks rows: LightGBM's own ROC AUC is off where scores are tied, and it has no other such metric."""
+    """Make the metric that LightGBM watches: its own ROC AUC is off where scores are tied, and others it does
+    not have."""
     task = find_task(request.task)
     dtype = np.int64 if task.learned_as == MULTICLASS else np.float64
 

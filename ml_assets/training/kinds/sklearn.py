@@ -40,7 +40,7 @@ class SklearnKind(ModelKind):
 
     @classmethod
     def usage(cls) -> str:
-        """Show a path."""
+        """Describe how to name an estimator, for the message about an unknown kind."""
         return "sklearn: and the path of an estimator, such as sklearn:sklearn.linear_model.Ridge"
 
     @property
@@ -213,7 +213,7 @@ _SPACES = {
 
 
 def _objective(request: FitRequest) -> dict[str, Any]:
-    """Set what histogram trees aim at; other estimators have an aim of their own."""
+    """Set the loss of histogram trees; other estimators keep their own."""
     if request.learned_as != REGRESSION or not request.kind.endswith("HistGradientBoostingRegressor"):
         return {}
     if request.metric in PINBALL:

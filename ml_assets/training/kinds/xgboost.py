@@ -62,12 +62,12 @@ class XGBoostKind(ModelKind):
         require_version("XGBoost", ("xgboost-cpu", "xgboost"), (3, 2), "2.x scores categories wrongly")
 
     def reserved_parameters(self) -> dict[str, str]:
-        """Return the shared ones and those that name rounds, classes and the quantile."""
+        """Return the reserved parameters of all kinds and those that name rounds, classes and the quantile."""
         own = {"n_estimators": "training.max_rounds", "num_class": "task", "quantile_alpha": "metric"}
         return super().reserved_parameters() | own
 
     def default_space(self) -> dict[str, ParameterRange]:
-        """Return a space that suits tabular data of 10^4 to 10^7 rows; each bound is a value people deploy."""
+        """Return a space that suits tabular data of 10^4 to 10^7 rows; each bound is a value used in practice."""
         return {
             "learning_rate": ParameterRange(low=0.03, high=0.3, log=True),
             "max_depth": ParameterRange(low=3, high=8, integer=True),
@@ -156,11 +156,11 @@ class XGBoostKind(ModelKind):
         return encoding.numbered_unless(re.compile(r"[^\[\]<]+"))
 
     def save(self, estimator: "xgb.Booster", path: Path) -> None:
-        """Write UBJSON."""
+        """Write the booster as UBJSON."""
         estimator.save_model(path)
 
     def load(self, path: Path, encoding: Encoding) -> "xgb.Booster":
-        """Read UBJSON; ValueError if its features are not those of the encoding."""
+        """Read the booster from UBJSON; ValueError if its features are not those of the encoding."""
         import xgboost as xgb
 
         booster = xgb.Booster(model_file=path)

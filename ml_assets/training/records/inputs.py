@@ -30,7 +30,7 @@ class ModelInputs(BaseModel):
         return cls.model_validate_json(path.read_text()) if path.is_file() else None
 
     def write(self, directory: Path) -> None:
-        """Put it beside a model."""
+        """Write the inputs beside a model."""
         (directory / INPUTS_FILE).write_text(self.model_dump_json(indent=1))
 
     @property

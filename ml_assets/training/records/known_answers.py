@@ -32,11 +32,11 @@ class KnownAnswers(BaseModel):
         return cls.model_validate_json(path.read_text()) if path.is_file() else None
 
     def write(self, directory: Path) -> None:
-        """Put it beside a model."""
+        """Write the known answers beside a model."""
         (directory / KNOWN_FILE).write_text(self.model_dump_json(indent=1))
 
     def require(self, scores: np.ndarray | Sequence, *, within: float) -> None:
-        """Compare with the scores that are given now.
+        """Raise an error unless the scores given now equal the known ones.
 
         Args:
             scores: shape (rows,) or (rows, classes).

@@ -34,7 +34,7 @@ def durations(*fields: str) -> Any:
 
 
 def filled(*fields: str) -> Any:
-    """Validate that fields name something."""
+    """Validate that fields are not empty."""
 
     def check(value: list | dict) -> list | dict:
         if not value:

@@ -30,7 +30,8 @@ class ClassBaseline(BaseModel):
 
 
 def fit_rates(train: pl.DataFrame, outcome: pl.Expr, by: str | None = None, quantile: float | None = None) -> Baseline:
-    """Learn a usual number: the mean of ``outcome``, or a quantile of it, of all rows and of each value of ``by``."""
+    """Learn a constant to predict: the mean of ``outcome``, or a quantile of it, of all rows and of each value of
+    ``by``."""
     usual = outcome.mean() if quantile is None else outcome.quantile(quantile, "linear")
     mass = outcome.sum() if quantile is None else usual * pl.len()
     rate = train.select(usual).item()

@@ -135,7 +135,7 @@ class Binary(Task):
             )
 
     def realised(self, rows: pl.DataFrame, columns: ScoredColumns, names: Sequence[str]) -> dict[str, float | None]:
-        """Measure the probabilities, but F1 of the prediction that was made, whatever the threshold then was."""
+        """Measure the probabilities, and F1 of the predictions that were made, whatever the threshold was then."""
         values = super().realised(rows, columns, [name for name in names if name != "f1"])
         if "f1" in names:
             values["f1"] = _f1(rows[columns.label], rows[columns.prediction])
@@ -162,7 +162,7 @@ def _zero_or_one(frame: pl.DataFrame, what: str, column: str) -> pl.DataFrame:
 
 
 def _f1(label: pl.Series, prediction: pl.Series) -> float | None:
-    """Return the harmonic mean of precision and recall; None if nothing is, or is predicted, positive."""
+    """Return the harmonic mean of precision and recall; None if no row is positive or called positive."""
     named = int(label.sum()) + int(prediction.sum())
     return 2 * int((label & prediction).sum()) / named if named else None
 

@@ -59,7 +59,7 @@ class Regression(Task):
         return label.cast(pl.Float64).to_numpy()
 
     def pair(self, outcome: np.ndarray, score: np.ndarray, threshold: float | None = None) -> Measurable:
-        """Put known beside predicted numbers."""
+        """Pair known with predicted numbers."""
         return compare_values(outcome, score)
 
     def score_columns(self, model: Scorer, score: np.ndarray) -> list[pl.Series]:
@@ -107,7 +107,7 @@ class Regression(Task):
         return _finite(frame, what, columns.label)
 
     def measurable(self, rows: pl.DataFrame, columns: ScoredColumns) -> Measurable:
-        """Measure the prediction, which is typed."""
+        """Pair known labels with the typed predictions."""
         return self.pair(self.outcomes(rows[columns.label], None), rows[columns.prediction].to_numpy())
 
 

@@ -169,7 +169,7 @@ class Task(ABC):
 
     @abstractmethod
     def pair(self, outcome: np.ndarray, score: np.ndarray, threshold: float | None = None) -> Measurable:
-        """Put outcomes beside what ``predict`` gave for the same rows, ready for ``measure`` and ``bootstrap``."""
+        """Pair outcomes with what ``predict`` gave for the same rows, ready for ``measure`` and ``bootstrap``."""
 
     def choose_threshold(self, outcome: np.ndarray, score: np.ndarray) -> float | None:
         """Return the score from which a row is called positive; None of a task without a positive class."""

@@ -39,12 +39,12 @@ def prefix_sums(limbs: Limbs) -> Limbs:
 
 
 def between(prefixes: Limbs, start: np.ndarray, end: np.ndarray) -> Limbs:
-    """Sum the values from `start` up to, not including, `end`: differences of prefix sums, normal."""
+    """Sum the values from `start` up to, not including, `end`: normal differences of prefix sums."""
     return normal({place: prefix[end] - prefix[start] for place, prefix in prefixes.items()})
 
 
 def normal(limbs: Limbs) -> Limbs:
-    """Carry, so that every limb but the highest is in [0, 2**30) and the highest bears the sign."""
+    """Normalize limbs: every limb but the highest is in [0, 2**30), and the highest has the sign."""
     carried: Limbs = {}
     carry: np.ndarray | None = None
     for place in range(min(limbs, default=0), max(limbs, default=-1) + 1):
@@ -57,7 +57,7 @@ def normal(limbs: Limbs) -> Limbs:
 
 
 def square(limbs: Limbs) -> Limbs:
-    """Square values with limbs below 2**31 in magnitude, as `split` and `normal` give; normal."""
+    """Square values with limbs below 2**31 in magnitude, as `split` and `normal` give them; the result is normal."""
     places = sorted(limbs)
     total: Limbs = {}
     for i, low in enumerate(places):

@@ -13,7 +13,7 @@ _FIELDS = {"value": "value", "lower": "lower_confidence_boundary", "upper": "upp
 def estimate_chunks(
     estimator, reference: pl.DataFrame, analysis: pl.DataFrame, metrics: Mapping[str, str], seed: int
 ) -> pl.DataFrame:
-    """Fit once, estimate twice.
+    """Fit an estimator once, and estimate the chunks and the whole period with it.
 
     Args:
         estimator: what NannyML offers, made inside ``nml.calls``, with ``nml.run_chunker(CHUNK)``.

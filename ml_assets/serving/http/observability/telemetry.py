@@ -48,7 +48,7 @@ def request_id(given: str) -> str:
 
 
 def telling(status: int) -> bool:
-    """Return whether a request with this status has a line."""
+    """Return whether a request with this status is logged."""
     return access.isEnabledFor(_level(status))
 
 

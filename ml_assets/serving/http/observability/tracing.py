@@ -40,7 +40,7 @@ class Tracing:
         self._tracer = self._provider.get_tracer("ml_assets.serving")
 
     def record(self, finished: Finished) -> None:
-        """Take the span of a request; it is sent later."""
+        """Record the span of a request, which is sent later."""
         ended = self._clock()
         span = self._tracer.start_span(
             f"{finished.method} {finished.route}",
@@ -54,7 +54,7 @@ class Tracing:
         span.end(end_time=ended)
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send the spans that are left."""
         self._provider.shutdown()
 
 
