@@ -64,7 +64,7 @@ GRACE = timedelta(seconds=30)
 """Dagster makes a lost run again within some seconds of its failure, unless the news of it went with its daemon."""
 
 MOST_REPORTS = 5
-"""Times that the failure of one run is told before it is given up."""
+"""Times that the failure of one run is reported before the run is given up."""
 
 _LOOKED_AT = timedelta(days=1)  # what is older is history, which nobody waits for
 
@@ -73,8 +73,8 @@ def ask_again_for_retries(instance: dg.DagsterInstance, now: datetime) -> list[s
     """Report failed runs once more that Dagster was to retry and did not; returns their ids.
 
     A daemon that is killed between a run's failure and the making of its successor never comes back to it, and
-    whatever waits for the successor would wait for ever. Told twice of one failure, Dagster still makes one successor.
-    A run that is still not made again after some reports is marked as one that will not be.
+    whatever waits for the successor would wait for ever. A failure that is reported twice still has one successor.
+    A run that is still not retried after MOST_REPORTS reports is marked as one that will not be.
     """
     promised = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "true"}, updated_after=now - _LOOKED_AT

@@ -40,7 +40,7 @@ class Reached:
 def correction_sensor(use_case: str, views: Sequence[Reached], every_seconds: int) -> dg.SensorDefinition:
     """Build the sensor that makes features of a use case again for drops that a change of another drop reaches.
 
-    A drop's own changes are none of its business: conditions follow them, past the gates.
+    It ignores a drop's own changes: conditions follow them, past the gates.
     """
     cut = [reached for reached in views if reached.spine.drops.grain != WHOLE]
 

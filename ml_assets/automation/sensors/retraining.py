@@ -74,7 +74,7 @@ def _request(context: dg.SensorEvaluationContext, model: MLModel, decision: Deci
 def attempts_of(records: Iterable[dg.RunRecord]) -> list[Attempt]:
     """Return the attempts that some runs are. A lost run and the one that Dagster makes of it are the same attempt.
 
-    A run that was made but never handed over is none: asked for again under its run key, it is handed over.
+    A run that was made but never launched is none: requested again under its run key, it is launched.
     """
     handed_over = [record for record in records if record.dagster_run.status != dg.DagsterRunStatus.NOT_STARTED]
     return [_attempt(record) for record in handed_over if AUTO_RETRY_RUN_ID_TAG not in record.dagster_run.tags]

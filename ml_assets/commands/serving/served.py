@@ -29,7 +29,7 @@ def declarations(
 ) -> Declarations:
     """Describe what requests hold and where features come from, for each model, and the views that take facts.
 
-    A model that is not declared, or whose views are not all online, is told why it takes features only.
+    A model that is not declared, or whose views are not all online, takes features only; ``unready`` has the reason.
 
     Args:
         names: the models that are served.

@@ -53,7 +53,7 @@ def _becomes(values: pl.Series, dtype: pl.DataType, dialect: CsvDialect, unit: s
 def with_style(dialect: CsvDialect, columns: list[pl.Series]) -> tuple[CsvDialect, str]:
     """Return the dialect with the style in which most columns are numbers, by default the plain style.
 
-    And what had to be assumed, where another style does as well.
+    The second value describes what had to be assumed, where another style fits as well.
     """
     styles = list(STYLES)
     if dialect.delimiter == ",":  # where the comma divides fields, a comma in a number divides thousands

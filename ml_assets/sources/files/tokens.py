@@ -15,7 +15,7 @@ _ABSENT = (403, 404, 410)
 
 
 def file_token(address: str, now: float, settle: float) -> str | None:
-    """Return a text that changes when the file's bytes may have changed, without reading the file.
+    """Return a text that changes when the file's bytes may have changed, mostly without reading the file.
 
     A local file's size and modification time, else whatever the protocol says of entity tag, modification
     time and size. Of a file of which it says nothing the bytes are fetched and hashed. Of a folder it covers
