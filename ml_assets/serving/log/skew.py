@@ -104,7 +104,7 @@ class Skew:
 def sample_answers(log: pl.DataFrame, key: Sequence[str], rows: int, seed: int) -> pl.DataFrame:
     """Draw at most `rows` answers of a log that somebody was given and whose features can be computed again.
 
-    Features of requests that gave them instead of keys cannot be computed again. The sample does not depend on the order of the log.
+    Where a request gave features instead of keys, they cannot. The sample does not depend on the order of the log.
 
     Args:
         log: rows of a request log.
