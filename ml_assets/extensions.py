@@ -1,5 +1,6 @@
 """Implementations of one interface by name: the built-in ones, and those that installed packages add."""
 
+import logging
 from collections.abc import Mapping
 from functools import cached_property
 from importlib import import_module
@@ -7,6 +8,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
 
 
 class ExtensionError(ValueError):
@@ -27,10 +30,33 @@ class Extensions(Generic[T]):
         self.noun = noun
         self._built_in = {name: EntryPoint(name, address, group) for name, address in built_in.items()}
         self._loaded: dict[str, T] = {}
+        self._left_out: set[str] = set()
 
     def names(self) -> list[str]:
         """Return every name that can be used, built-in ones first, then alphabetically."""
         return list(dict.fromkeys([*self._built_in, *sorted(self._installed), *self._loaded]))
+
+    def built_in_names(self) -> list[str]:
+        """Return the names that come with the platform."""
+        return list(self._built_in)
+
+    def loadable(self) -> dict[str, T]:
+        """Return every implementation by its name, for what looks through all of them.
+
+        An installed one that cannot be loaded is left out with an error in the log: it concerns those who name it,
+        and they are told by `get`.
+        """
+        implementations: dict[str, T] = {}
+        for name in self.names():
+            try:
+                implementations[name] = self.get(name)
+            except ExtensionError as error:
+                if name in self._built_in:
+                    raise
+                if name not in self._left_out:
+                    _logger.error("%s; it is left out", error)
+                    self._left_out.add(name)
+        return implementations
 
     def register(self, name: str, implementation: T) -> None:
         """Add an implementation in this process.
@@ -65,9 +91,10 @@ class Extensions(Generic[T]):
             )
         try:
             return getattr(import_module(entry_point.module), entry_point.attr)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # whatever the module of another package raises while it is imported
             raise ExtensionError(
-                f"{self.noun} '{name}' cannot be loaded from '{entry_point.value}' ({_origin(entry_point)}): {error}"
+                f"{self.noun} '{name}' cannot be loaded from '{entry_point.value}' ({_origin(entry_point)}): "
+                f"{type(error).__name__}: {error}"
             ) from error
 
     @cached_property

@@ -98,14 +98,23 @@ def _load(within: Path, settings: Settings, left_out: Mapping[str, str]) -> dg.D
             resources={
                 "lake": LakeResource(root=home.lake),
                 "registry": RegistryResource(
-                    tracking_uri=home.mlflow, artifacts=home.mlflow_artifacts, trackers=list(home.trackers)
+                    tracking_uri=_address("ML_ASSETS_MLFLOW", settings.mlflow, home.mlflow),
+                    artifacts=home.mlflow_artifacts,
+                    trackers=list(home.trackers),
                 ),
-                "studies": StudiesResource(url=home.studies),
-                "online_store": OnlineStoreResource(url=home.online_store),
+                "studies": StudiesResource(url=_address("ML_ASSETS_STUDIES", settings.studies, home.studies)),
+                "online_store": OnlineStoreResource(
+                    url=_address("ONLINE_STORE_URL", settings.online_store, home.online_store)
+                ),
                 "as_of": AsOf.configure_at_launch(),
             },
         ),
     )
+
+
+def _address(variable: str, declared: str | None, own: str) -> str:
+    """Return what a resource is configured with: Dagster keeps and shows it, so a variable's name, not its password."""
+    return own if declared is None else dg.EnvVar(variable)
 
 
 def check_trackers(names: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -34,9 +34,7 @@ def _channel_variables() -> tuple[tuple[str, SecretStr], ...]:
 class Settings(BaseSettings):
     """What the environment says. An empty variable is one that is not set."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, case_sensitive=True, populate_by_name=True
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, case_sensitive=True)
 
     project: Path | None = Field(
         default=None,
@@ -152,7 +150,7 @@ class Settings(BaseSettings):
     otel_service_name: str = Field(
         default="ml-assets", validation_alias="OTEL_SERVICE_NAME", description="name of the server in its spans"
     )
-    channel_variables: tuple[tuple[str, SecretStr], ...] = Field(default_factory=_channel_variables, init=False)
+    _channel_variables: tuple[tuple[str, SecretStr], ...] = PrivateAttr(default_factory=_channel_variables)
 
     def __hash__(self) -> int:
         return hash(tuple(getattr(self, name) for name in type(self).model_fields))
@@ -160,7 +158,7 @@ class Settings(BaseSettings):
     @field_validator("begun", "trackers", mode="before")
     @classmethod
     def _separate(cls, value: Any) -> Any:
-        return tuple(name for name in value.split(",") if name) if isinstance(value, str) else value
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
     @field_validator("otel_disabled", mode="before")
     @classmethod
@@ -180,7 +178,7 @@ class Settings(BaseSettings):
     @property
     def notifications(self) -> dict[str, str]:
         """The variables of notification channels, secrets in clear."""
-        return {name: value.get_secret_value() for name, value in self.channel_variables}
+        return {name: value.get_secret_value() for name, value in self._channel_variables}
 
     def watches(self, use_case: str) -> bool:
         """Return whether the drops of a use case are looked for from the start."""

@@ -49,6 +49,29 @@ def test_an_implementation_that_cannot_be_loaded_is_named_with_its_address() -> 
         _shapes().get("broken")
 
 
+def test_whatever_a_module_raises_when_it_is_imported_is_told_with_its_package(site: Path) -> None:
+    (site / "misspelt.py").write_text("def circle(:\n")
+    _install(site, "shapes_extra", "circle = misspelt:circle")
+    message = r"'circle' cannot be loaded from 'misspelt:circle' \(package shapes_extra\): SyntaxError: "
+    with pytest.raises(ExtensionError, match=message):
+        _shapes().get("circle")
+
+
+def test_an_installed_one_that_cannot_be_loaded_is_left_out_of_all_and_logged_once(
+    site: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _install(site, "shapes_extra", "square = math:tau\ncircle = no_such_module:circle")
+    shapes = Extensions(GROUP, "shape", {"round": "math:pi"})
+    assert list(shapes.loadable()) == list(shapes.loadable()) == ["round", "square"]
+    (record,) = caplog.records
+    assert "shape 'circle' cannot be loaded from 'no_such_module:circle'" in record.getMessage()
+
+
+def test_a_built_in_one_that_cannot_be_loaded_is_an_error_of_all() -> None:
+    with pytest.raises(ExtensionError, match="shape 'broken' cannot be loaded"):
+        _shapes().loadable()
+
+
 @pytest.mark.parametrize("package", [["one", "two"], ["one"]], ids=["two packages", "a package and the platform"])
 def test_a_name_that_two_bear_is_refused(site: Path, package: list[str]) -> None:
     name = "square" if len(package) == 2 else "round"

@@ -8,20 +8,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
+from dagster._core.remote_representation.external_data import RepositorySnap
 from typer.testing import CliRunner
 
 import ml_assets
 from ml_assets.cli import app
 from ml_assets.home import Home
 from ml_assets.notifications.opening import describe_channels
-from ml_assets.project import check_trackers
+from ml_assets.project import check_trackers, load_current
 from ml_assets.settings import MASK, Settings, SettingsError, describe_settings, read_settings
 
 PACKAGE = Path(ml_assets.__file__).parent
 README = (PACKAGE.parent / "README.md").read_text()
 GATES = {"settings.py", "environment.py"}
-EDGES = {"commands/session.py": "the command line", "project.py": "Dagster", "commands/serving/serve.py": "a server"}
+EDGES = {
+    "commands/session.py": "the command line",
+    "project.py": "Dagster",
+    "commands/serving/serve.py": "a server",
+    "components/project/tree.py": "a tree that Dagster made",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +81,28 @@ def test_without_variables_everything_has_its_default(tmp_path):
     assert (settings.executor, settings.sensor_seconds, settings.look_seconds) == ("in_process", 30, 5.0)
     assert settings.watches("shop")
     assert Home.of(settings, tmp_path) == Home.under(tmp_path / ".ml_assets")
+
+
+def test_a_variable_of_the_name_of_a_field_is_somebody_elses(environment):
+    for field in Settings.model_fields:
+        environment.setenv(field, "in_process")
+    assert read_settings().model_fields_set == set()
+
+
+def test_names_are_separated_by_commas_and_spaces(environment):
+    environment.setenv("ML_ASSETS_BEGUN", "flights, digits ,")
+    assert read_settings().begun == ("flights", "digits")
+
+
+def test_dagster_is_not_given_an_address_that_may_hold_a_password(environment, unused_home):
+    environment.setenv("ML_ASSETS_HOME", str(unused_home))
+    variables = ["ML_ASSETS_STUDIES", "ML_ASSETS_MLFLOW", "ONLINE_STORE_URL"]
+    for variable in variables:
+        environment.setenv(variable, "postgresql://me:s3cret@db/state")
+    repository = load_current(read_settings()).get_repository_def()
+    kept = dg.serialize_value(RepositorySnap.from_def(repository))
+    assert "s3cret" not in kept
+    assert all(variable in kept for variable in variables)
 
 
 def test_an_empty_variable_is_one_that_is_not_set(environment):
@@ -167,7 +196,7 @@ def test_the_command_shows_each_variable_with_its_value_and_default(environment)
 
 def test_every_setting_has_a_variable_and_a_description():
     described = describe_settings(Settings())
-    assert len(described) == len(Settings.model_fields) - 1, "all but the variables of channels"
+    assert len(described) == len(Settings.model_fields)
     assert [one.name for one in described if not one.description] == []
 
 

@@ -10,12 +10,21 @@ from ml_assets.automation.lifecycle import PlannedRun
 from ml_assets.automation.projects import tree_of
 from ml_assets.automation.run_tags import CLI, DECISION, LAUNCHED_BY, RANGE_END, RANGE_START, RUN_KEY
 from ml_assets.code_version import code_fingerprint
+from ml_assets.quality.message import BrokenDrop
 
 Listener = Callable[[dg.DagsterEvent], None]
 
 
 class RunFailed(RuntimeError):
-    """A run ended in failure; the message is that of the step that failed first."""
+    """A run ended in failure; the message is that of the step that failed first.
+
+    Attributes:
+        for_its_data: every step that failed did so because a gate turned a drop away.
+    """
+
+    def __init__(self, message: str, *, for_its_data: bool = False) -> None:
+        super().__init__(message)
+        self.for_its_data = for_its_data
 
 
 @dataclass(frozen=True)
@@ -45,14 +54,14 @@ class Runner:
         from ml_assets.dagster_internals import MAX_RETRIES_TAG, make_new_run_id
 
         run_id = make_new_run_id()
-        failures: list[str] = []
+        failures: list[dg.DagsterEvent] = []
 
         def hear(entry: dg.EventLogEntry) -> None:
             event = entry.dagster_event
             if event is None:
                 return
             if event.is_step_failure:
-                failures.append(root_cause(event))
+                failures.append(event)
             listener(event)
 
         self.instance.add_event_listener(run_id, hear)
@@ -72,7 +81,10 @@ class Runner:
             raise_on_error=False,
         )
         if not result.success:
-            raise RunFailed(f"{planned.title}: {failures[0] if failures else 'the run failed before its first step'}")
+            first = root_cause(failures[0]) if failures else "the run failed before its first step"
+            raise RunFailed(
+                f"{planned.title}: {first}", for_its_data=bool(failures) and all(map(_is_broken_drop, failures))
+            )
 
     def steps_of(self, planned: PlannedRun) -> int:
         """Count the steps of the run."""
@@ -99,6 +111,11 @@ def run_key(planned: PlannedRun, code: str, sources: str, before: str, models: I
     what = [planned.job, *planned.drops, planned.as_of, planned.model, planned.decision, *models]
     parts = [*what, code, sources, before]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+def _is_broken_drop(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error
+    return error is not None and BrokenDrop.__name__ in (error.cls_name, error.cause and error.cause.cls_name)
 
 
 def root_cause(event: dg.DagsterEvent) -> str:

@@ -32,6 +32,7 @@ EXIT_CODES = {
     "ml_assets.handover.agreement.Disagreement": ExitCode.FAILED,
     "ml_assets.handover.feast.moments.NothingKnown": ExitCode.FAILED,
     "builtins.UnicodeError": ExitCode.FAILED,
+    "json.decoder.JSONDecodeError": ExitCode.FAILED,
     # State: no such version, no champion yet, a table that was not made.
     "builtins.LookupError": ExitCode.FAILED,
     "builtins.RuntimeError": ExitCode.FAILED,

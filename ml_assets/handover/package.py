@@ -24,14 +24,15 @@ def package_model(candidate: HandoverCandidate, form: str, output: Path) -> Pack
     """Write a directory in a format; it appears whole, after it has scored as the model does.
 
     Raises:
-        ValueError: there is no such format, no holdout row, something at ``output``, the format cannot take the model,
-            or the package scores otherwise.
+        ValueError: there is no such format, something at ``output``, or the format cannot take the model.
+        LookupError: there is no holdout row.
+        Disagreement: the package scores otherwise.
     """
     if form not in HANDOVER_FORMATS.names():
         raise ValueError(f"format {form}: must be one of {', '.join(HANDOVER_FORMATS.names())}")
     named = f"version {candidate.version} of {candidate.name}"
     if candidate.rows.is_empty():
-        raise ValueError(f"{named} has no holdout rows in the lake to try the package on: evaluate it first")
+        raise LookupError(f"{named} has no holdout rows in the lake to try the package on: evaluate it first")
     written = HANDOVER_FORMATS.get(form)()
     try:
         with whole_directory(output) as folder:
@@ -40,12 +41,12 @@ def package_model(candidate: HandoverCandidate, form: str, output: Path) -> Pack
     except HandoverUnsupported as error:
         raise ValueError(f"{named}: {error}; {_for_every_kind()}") from error
     except Disagreement as error:
-        raise ValueError(f"{named} is not handed over as {form}: {error}") from error
+        raise Disagreement(f"{named} is not handed over as {form}: {error}") from error
     return Packaged(
         str(output), candidate.name, candidate.version, form, rows=candidate.rows.height, difference=difference
     )
 
 
 def _for_every_kind() -> str:
-    able = [name for name in HANDOVER_FORMATS.names() if HANDOVER_FORMATS.get(name).takes_every_kind]
+    able = [name for name, written in HANDOVER_FORMATS.loadable().items() if written.takes_every_kind]
     return f"{' and '.join(able)} take every kind"

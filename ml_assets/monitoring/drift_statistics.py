@@ -29,9 +29,9 @@ DRIFT_STATISTICS: "Extensions[DriftStatistic]" = Extensions(
 
 def declarable(what: str) -> list[str]:
     """Return the names of the statistics that can be declared for ``numeric`` or ``text`` features."""
-    return [name for name in DRIFT_STATISTICS.names() if getattr(DRIFT_STATISTICS.get(name), what)]
+    return [name for name, statistic in DRIFT_STATISTICS.loadable().items() if getattr(statistic, what)]
 
 
 def with_own_threshold() -> list[str]:
     """Return the names of the statistics whose threshold can be declared, in the order of the alphabet."""
-    return sorted(name for name in DRIFT_STATISTICS.names() if DRIFT_STATISTICS.get(name).takes_threshold)
+    return sorted(name for name, statistic in DRIFT_STATISTICS.loadable().items() if statistic.takes_threshold)

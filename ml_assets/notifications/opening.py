@@ -24,16 +24,16 @@ def open_channels(variables: Mapping[str, str]) -> list[Channel]:
     Raises:
         ValueError: a declaration is malformed or incomplete; the message names the variable and never its value.
     """
-    kinds = [CHANNELS.get(name) for name in CHANNELS.names()]
     declared = [
-        kind.from_variables({name: variables.get(name, "").strip() for name in kind.variables}) for kind in kinds
+        kind.from_variables({name: variables.get(name, "").strip() for name in kind.variables})
+        for kind in CHANNELS.loadable().values()
     ]
     return [LogChannel(), *(channel for channel in declared if channel is not None)]
 
 
 def describe_channels(variables: Mapping[str, str]) -> list[Variable]:
     """Describe the variables of every channel; their values are masked."""
-    described = {name: text for key in CHANNELS.names() for name, text in CHANNELS.get(key).variables.items()}
+    described = {name: text for kind in CHANNELS.loadable().values() for name, text in kind.variables.items()}
     return [
         Variable(name, "secret", None, text, MASK if variables.get(name, "").strip() else None)
         for name, text in described.items()

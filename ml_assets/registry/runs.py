@@ -18,9 +18,10 @@ def training_run(
 ) -> Iterator[TrainingRun]:
     """Open a run in every tracker and close it: FINISHED, FAILED on an error, KILLED on an interrupt."""
     begun = mlflow.create(name, origin, tags)
-    run = TrainingRun(mlflow.start(begun), listeners, lambda tracker: tracker.start(begun))
+    run = TrainingRun(mlflow.start(begun))
     status: RunStatus = "KILLED"
     try:
+        run.begin(listeners, lambda tracker: tracker.start(begun))
         run.log_json("declaration.json", origin.declaration)
         yield run
         status = "FINISHED"
@@ -33,7 +34,9 @@ def training_run(
 
 def resumed_run(mlflow: MlflowTracker, listeners: Mapping[str, Tracker], run_id: str) -> TrainingRun:
     """Resume a run that has ended, in every tracker."""
-    return TrainingRun(mlflow.resume(run_id), listeners, lambda tracker: tracker.resume(run_id))
+    run = TrainingRun(mlflow.resume(run_id))
+    run.begin(listeners, lambda tracker: tracker.resume(run_id))
+    return run
 
 
 def close_stale_runs(connection: MlflowConnection, dagster_run_ids: Iterable[str]) -> int:

@@ -142,21 +142,24 @@ def test_other_bytes_of_the_last_drop_run_that_drop_again(shop, planned_only):
     shop.deliver(APRIL)
 
 
-@pytest.mark.parametrize("goes_on", [True, False])
-def test_a_failed_drop_ends_the_run_unless_sources_are_declared_to_go_on(shop, monkeypatch, capfd, goes_on):
+@pytest.mark.parametrize(("declared", "for_its_data"), [(True, True), (True, False), (False, True)])
+def test_a_failed_drop_ends_the_run_unless_a_gate_turned_it_away_and_sources_are_declared_to_go_on(
+    shop, monkeypatch, capfd, declared, for_its_data
+):
     tried = []
 
     def fail_in_april(_, planned, *__):
         tried.append(planned.drops)
         if planned.drops == (APRIL,):
-            raise RunFailed(f"{planned.title}: step orders__raw: broken")
+            raise RunFailed(f"{planned.title}: step orders__gate: broken", for_its_data=for_its_data)
 
     monkeypatch.setattr(Runner, "run", fail_in_april)
     monkeypatch.setattr(Runner, "is_done", lambda _, __: False)
     monkeypatch.setattr(MainJob, "_drops", lambda _: [*HISTORY, APRIL, "2024-05"])
     monkeypatch.setattr(MainJob, "_delivered", lambda *_: "")
-    monkeypatch.setattr(MainJob, "_goes_on_after_failure", goes_on)
-    with pytest.raises(RunFailed, match=r"^2024-04: ingest, score, monitor: step orders__raw: broken$"):
+    monkeypatch.setattr(MainJob, "_goes_on", declared)
+    goes_on = declared and for_its_data
+    with pytest.raises(RunFailed, match=r"^2024-04: ingest, score, monitor: step orders__gate: broken$"):
         shop.live()
     assert tried == [tuple(HISTORY), (), (APRIL,), *([("2024-05",)] if goes_on else [])]
     assert bool(capfd.readouterr().out) == goes_on, "the summary shows what there is"
@@ -197,6 +200,7 @@ def test_a_bad_drop_ends_the_lifecycle_with_the_reason_and_what_was_there_stays(
     assert str(caught.value).startswith("2024-05: ingest, score, monitor: step orders__raw: ")
     assert "source 'orders', drop '2024-05', column 'amount': missing column" in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert not caught.value.for_its_data, "no gate has looked at it"
     assert shop.runs()[-1] == ("shop_drop", dg.DagsterRunStatus.FAILURE)
     assert shop.lake.scan("returns/predictions").collect().equals(predictions)
     _, told = capfd.readouterr()
@@ -210,8 +214,9 @@ def test_impossible_rows_are_told_and_end_the_lifecycle_before_anything_is_score
     bad.write_csv(shop.delivered / "2024-05.csv")
     with pytest.raises(
         RunFailed, match=r"step orders__gate: .*orders/validated.*contract|step orders__gate: .*contract"
-    ):
+    ) as caught:
         shop.live()
+    assert caught.value.for_its_data
     _, told = capfd.readouterr()
     told = " ".join(told.split())
     assert "✗ check orders/validated:contract failed: observed 0.00967" in told
@@ -374,8 +379,8 @@ def test_a_roll_back_counts_from_the_last_decision(shop):
         with pytest.raises(LookupError, match="replaced none"):
             roll_back(shop.home, registry, "returns", None, datetime(2024, 7, 1, tzinfo=UTC))
         return
-    told = roll_back(shop.home, registry, "returns", "1", datetime(2024, 7, 1, tzinfo=UTC))
-    assert told == f"returns: version 1 serves again instead of version {reigning}, from 2024-06-01 on"
+    notice = roll_back(shop.home, registry, "returns", "1", datetime(2024, 7, 1, tzinfo=UTC))
+    assert notice.headline == f"returns: version 1 serves again instead of version {reigning}, from 2024-06-01 on"
     assert registry.rolled_back_at("returns") == datetime(2024, 6, 1, tzinfo=UTC)
 
 

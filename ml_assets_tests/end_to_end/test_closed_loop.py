@@ -100,7 +100,8 @@ class World:
     def rebuild(self, as_of):
         """Build the online features of every view for somewhat more than the time until the next build."""
         lasting = OnlineSpec(max_age="8d")
-        assets = [online_asset(view, lasting, [], "flights") for view in self.context().views if view.table]
+        views = [view for view in self.context().views if view.table]
+        assets = [online_asset(view, lasting, [], "flights", f"sqlite:///{self.home}/online.db") for view in views]
         built = self.materialize(assets, as_of)
         assert all(check.passed for check in built.get_asset_check_evaluations())
 

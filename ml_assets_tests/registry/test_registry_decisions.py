@@ -258,8 +258,8 @@ def test_a_roll_back_that_is_killed_and_typed_again_goes_back_once(world, kill_b
         roll_back.roll_back(home, registry, name, to, NOW)
     monkeypatch.undo()
     monkeypatch.setattr(roll_back, "read_decisions", lambda *_: [SimpleNamespace(as_of=MOMENT)])
-    line = roll_back.roll_back(home, registry, name, to, NOW)
-    assert line == f"{name}: version 2 serves again instead of version 3, from 2024-05-01 on"
+    notice = roll_back.roll_back(home, registry, name, to, NOW)
+    assert notice.headline == f"{name}: version 2 serves again instead of version 3, from 2024-05-01 on"
     assert champion_of(registry, name) == "2"
     assert [one.rule for one in read_decisions(lake, name)].count("rolled_back") == 1
     if to is None:

@@ -113,3 +113,21 @@ def test_features_may_bear_names_that_a_library_does_not_take(registry, kind):
     told = np.asarray(asked.predict(pd.DataFrame(loaded.encoding.encode(fresh), columns=loaded.columns)))
     told = told[:, 1] if told.ndim == 2 else told
     np.testing.assert_allclose(told, predict(known, fresh), rtol=0, atol=1e-6)
+
+
+def test_an_estimator_that_lies_in_a_project_is_logged_and_comes_back(registry, tmp_path, monkeypatch):
+    (tmp_path / "own_estimators.py").write_text(
+        "from sklearn.linear_model import Ridge\n\n\nclass Steeper(Ridge):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    model = fit_model(
+        rows(0), rows(1), features=["a", "kind"], label="regression", parameters={},
+        training=TrainingSpec(threads=1), metric="mae", seed=0, task="regression",
+        kind="sklearn:own_estimators.Steeper",
+    )  # fmt: skip
+    with registry.training_run("train own", RunOrigin()) as run:
+        logged = run.log_model("own", model, rows(1))
+    version = registry.register("own", logged).version
+    np.testing.assert_array_equal(predict(registry.load("own", version=version), rows(2)), predict(model, rows(2)))
+    with pytest.raises(ValueError, match="no installed distribution holds the package own_estimators"):
+        model.model_kind.requirements()

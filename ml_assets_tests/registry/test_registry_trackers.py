@@ -293,3 +293,57 @@ def test_an_error_of_mlflow_is_an_error(store, trackers):
 def test_a_tracker_must_be_known(tmp_path):
     with pytest.raises(ExtensionError, match=r"unknown tracker 'lines': known are mlflow; .* 'ml_assets.trackers'"):
         registry_in(tmp_path, "m", "lines")
+
+
+class InterruptedAtStart(LinesTracker):
+    def start(self, run):  # noqa: ARG002
+        raise KeyboardInterrupt
+
+
+class InterruptedAtEnd(LinesTracker):
+    def start(self, run):
+        class Run(LinesRun):
+            def end(self, status):  # noqa: ARG002
+                raise KeyboardInterrupt
+
+        return Run(self.place, run.run_id)
+
+
+@pytest.mark.parametrize(
+    ("tracker", "status"), [(InterruptedAtStart, "KILLED"), (InterruptedAtEnd, "FINISHED")], ids=["start", "end"]
+)
+def test_an_interrupt_while_a_tracker_is_called_leaves_no_run_open(store, trackers, tracker, status):
+    trackers(slow=tracker)
+    registry = registry_in(store, f"interrupted_{status}", "slow")
+    with pytest.raises(KeyboardInterrupt), registry.training_run("m", ORIGIN) as run:
+        run.log_parameters({"max_depth": 3})
+    (kept,) = client_of(registry).search_runs([registry.experiment_id])
+    assert kept.info.status == status
+
+
+def test_trials_that_cannot_be_read_cost_the_tracker_and_not_the_training(store, trackers):
+    trackers(lines=LinesTracker)
+    registry = registry_in(store, "no_trials", "lines")
+
+    def read():
+        raise ConnectionError("studies are away")
+
+    with registry.training_run("m", ORIGIN) as run:
+        run.log_trials(read)
+    kept = client_of(registry).get_run(run.run_id)
+    assert kept.info.status == "FINISHED"
+    assert kept.data.tags["tracker_failed.lines"] == "ConnectionError: studies are away"
+
+
+class NoKey(LinesTracker):
+    def __init__(self, place):  # noqa: ARG002
+        raise PermissionError("no key")
+
+
+def test_a_tracker_that_cannot_be_opened_is_left_out(store, trackers, caplog):
+    trackers(no_key=NoKey, lines=LinesTracker)
+    registry = registry_in(store, "no_key", "no_key", "lines")
+    with registry.training_run("m", ORIGIN) as run:
+        run.log_parameters({"max_depth": 3})
+    assert seen(registry, "parameters") == {"max_depth": "3"}
+    assert "tracker no_key failed and is left out from here on" in caplog.text

@@ -71,9 +71,11 @@ def rollback(
 
     from ml_assets.commands.lifecycle.roll_back import roll_back
     from ml_assets.notifications.opening import open_channels
+    from ml_assets.notifications.send import notify
 
     session = session_of(context)
     home = session.open_home()
+    notice = roll_back(home, session.open_registry(home), model, to or None, datetime.now(UTC))
+    typer.echo(notice.headline)
     # The first channel is the log; the command line says it itself.
-    channels = open_channels(session.settings.notifications)[1:]
-    typer.echo(roll_back(home, session.open_registry(home), model, to or None, datetime.now(UTC), channels))
+    notify(open_channels(session.settings.notifications)[1:], notice)

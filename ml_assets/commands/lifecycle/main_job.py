@@ -47,8 +47,9 @@ class MainJob:
     def live(self, train_as_of: str, since: str = "", until: str = "", as_json: bool = False) -> None:
         """Execute the runs that have not been run yet, in order, and show the summary.
 
-        A drop that fails ends it, unless every source that is cut into drops declares ``after_failure: continue``:
-        then the later drops are lived through without it, and it is tried again the next time.
+        A drop that fails ends it, unless a gate turned it away and every source that is cut into drops declares
+        ``after_failure: continue``: then the later drops are lived through without it, and it is tried again the next
+        time.
 
         Raises:
             ValueError: no such use case, no such model in it, or nothing to train on.
@@ -68,7 +69,7 @@ class MainJob:
                 try:
                     before = self._run_once(console, runner, planned, before)
                 except RunFailed as error:
-                    if planned.job != drop_job(self.use_case) or not self._goes_on_after_failure:
+                    if not (planned.job == drop_job(self.use_case) and error.for_its_data and self._goes_on):
                         raise
                     failed.append(str(error))
                     continue
@@ -79,7 +80,7 @@ class MainJob:
             raise RunFailed("\n".join(failed))
 
     @property
-    def _goes_on_after_failure(self) -> bool:
+    def _goes_on(self) -> bool:
         return all(source.after_failure == "continue" for source in self._declared.cut_sources)
 
     @cached_property

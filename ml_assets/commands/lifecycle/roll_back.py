@@ -1,27 +1,20 @@
-"""An earlier champion serves again, and people are told."""
+"""An earlier champion serves again."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from ml_assets.home import Home
 from ml_assets.lake import Lake
-from ml_assets.notifications.channel import Channel
 from ml_assets.notifications.notice import Notice
-from ml_assets.notifications.send import notify
 from ml_assets.registry.decisions import Decisions
 from ml_assets.registry.registry import Registry
 from ml_assets.retraining.decide import read_decisions
 from ml_assets.training.promotion.records import OVERTAKEN, ROLLED_BACK, PromotionRecord, roll_back_decision
 
 
-def roll_back(
-    home: Home, registry: Registry, model: str, to: str | None, now: datetime, channels: Sequence[Channel] = ()
-) -> str:
-    """Roll back and print what happened, in one line. The roll-back counts from the end of the last drop that was
-    scored.
+def roll_back(home: Home, registry: Registry, model: str, to: str | None, now: datetime) -> Notice:
+    """Roll back and return what happened. It counts from the end of the last drop that was scored.
 
     Args:
-        channels: to which a notice of it is sent.
         now: when it is decided, in UTC; nothing but the record of it depends on that.
 
     Raises:
@@ -51,9 +44,7 @@ def roll_back(
         if made.rule == OVERTAKEN:
             raise ValueError(made.reason)
     line = f"{model}: version {serves} serves again instead of version {served}, from {as_of:%Y-%m-%d} on"
-    facts = {"model": model, "champion": serves, "before": served}
-    notify(channels, Notice("rollback", line, line, facts))
-    return line
+    return Notice("rollback", line, line, {"model": model, "champion": serves, "before": served})
 
 
 def _is_wanted(decision: PromotionRecord, to: str | None) -> bool:

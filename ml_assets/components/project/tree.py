@@ -31,6 +31,7 @@ from ml_assets.dagster_internals import (
 from ml_assets.declarations.problems import DeclarationError, FieldProblem, Path, problem_of, problems_of
 from ml_assets.declarations.user_code import blame
 from ml_assets.home import Home
+from ml_assets.settings import read_settings
 
 _LINE = "_ml_assets_line"
 
@@ -219,9 +220,13 @@ class ProjectTree(dg.ComponentTree):
 
 
 def home_of(context: dg.ComponentLoadContext) -> Home:
-    """Return where the state of the project lies that a component is loaded for."""
+    """Return where the state of the project lies that a component is loaded for.
+
+    Where the components are loaded by Dagster's own functions instead of `ml_assets.project`, nobody has read the
+    settings before: then this is the edge that does.
+    """
     tree = context.component_tree
-    return tree.home if isinstance(tree, ProjectTree) else Home.under(context.project_root / ".ml_assets")
+    return tree.home if isinstance(tree, ProjectTree) else Home.of(read_settings(), context.project_root)
 
 
 def _required(part: Part | None, what: str) -> Part:

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,14 @@ class TrainingRun:
     and a tag ``tracker_failed.<name>`` of the run in MLflow.
     """
 
-    def __init__(
-        self, kept: MlflowRun, trackers: Mapping[str, Tracker], begin: Callable[[Tracker], TrackedRun]
-    ) -> None:
+    def __init__(self, kept: MlflowRun) -> None:
         self.run_id = kept.run_id
         self._kept = kept
-        begun = Listening(trackers, self._note).call(begin)
-        self._listening = Listening(begun, self._note)
+        self._listening: Listening[TrackedRun] = Listening({}, self._note)
+
+    def begin(self, trackers: Mapping[str, Tracker], begin: Callable[[Tracker], TrackedRun]) -> None:
+        """Let other trackers follow the run from now on."""
+        self._listening = Listening(Listening(trackers, self._note).call(begin), self._note)
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Record parameters; a run keeps the first value of each."""
@@ -79,9 +81,8 @@ class TrainingRun:
         Args:
             read: reads the trials; called only if a tracker keeps them.
         """
-        if any(run.keeps_trials for run in self._listening.active):
-            trials = read()
-            self._listening.call(lambda run: run.log_trials(trials) if run.keeps_trials else None)
+        read_once = cache(read)
+        self._listening.call(lambda run: run.log_trials(read_once()) if run.keeps_trials else None)
 
     def log_model(self, name: str, model: TrainedModel, example: pl.DataFrame) -> LoggedModel:
         """Store a model in its library's own format, with signature, input example and encoding.
@@ -98,8 +99,10 @@ class TrainingRun:
 
     def end(self, status: RunStatus) -> None:
         """Close the run in every tracker, in MLflow last."""
-        self._listening.call(lambda run: run.end(status))
-        self._kept.end(status)
+        try:
+            self._listening.call(lambda run: run.end(status))
+        finally:
+            self._kept.end(status)
 
     def _each(self, log: Callable[[TrackedRun], None]) -> None:
         log(self._kept)

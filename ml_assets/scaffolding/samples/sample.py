@@ -119,7 +119,7 @@ def file_format_of(path: str) -> str | None:
     folder = Path(path)
     if not folder.is_dir():
         return None
-    return next((name for name in READERS.names() if READERS.get(name).recognizes(folder)), None)
+    return next((name for name, reader in READERS.loadable().items() if reader.recognizes(folder)), None)
 
 
 def _first_middle_last(names: list[str]) -> list[str]:

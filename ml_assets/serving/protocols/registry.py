@@ -16,5 +16,5 @@ REQUEST_PROTOCOLS: Extensions[type[RequestProtocol]] = Extensions(
 
 def http_protocols(limits: ProtocolLimits) -> list[RequestProtocol]:
     """Make every protocol that HTTP carries."""
-    made = [REQUEST_PROTOCOLS.get(name)(limits) for name in REQUEST_PROTOCOLS.names()]
+    made = [protocol(limits) for protocol in REQUEST_PROTOCOLS.loadable().values()]
     return [protocol for protocol in made if protocol.http is not None]

@@ -222,7 +222,7 @@ class ModelKind(ABC):
         Raises:
             OnnxUnsupported: the kind, or this estimator, has no conversion.
         """
-        able = [name for name in MODEL_KINDS.names() if MODEL_KINDS.get(name).to_onnx is not ModelKind.to_onnx]
+        able = [name for name, kind in MODEL_KINDS.loadable().items() if kind.to_onnx is not ModelKind.to_onnx]
         raise OnnxUnsupported(
             f"a model of kind {self.declared} cannot be written as ONNX: only {' and '.join(able)} can"
         )
@@ -256,8 +256,11 @@ def find_kind(declared: str) -> ModelKind:
 
 
 def check_installed_kinds() -> None:
-    """Raise `ml_assets.requirements.WrongVersion` if a kind's library is absent or would give wrong results."""
-    for name in MODEL_KINDS.names():
+    """Raise `ml_assets.requirements.WrongVersion` if a built-in kind's library is absent or would give wrong results.
+
+    That of another package is looked at when a declaration names its kind.
+    """
+    for name in MODEL_KINDS.built_in_names():
         MODEL_KINDS.get(name).check_installed()
 
 
@@ -265,11 +268,12 @@ def check_installed_kinds() -> None:
 def _instance(kind: type[ModelKind], declared: str) -> ModelKind:
     if not kind.accepts(declared):
         raise ValueError(_unknown(declared))
+    kind.check_installed()
     return kind(declared)
 
 
 def _unknown(declared: str) -> str:
-    usages = sorted((MODEL_KINDS.get(name).usage() for name in MODEL_KINDS.names()), key=lambda usage: ":" in usage)
+    usages = sorted((kind.usage() for kind in MODEL_KINDS.loadable().values()), key=lambda usage: ":" in usage)
     return f"there is no kind {declared!r}: choose {', '.join(usages[:-1])}, or {usages[-1]}"
 
 

@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,14 +151,33 @@ class SklearnKind(ModelKind):
             serialization_format="skops",
             skops_trusted_types=trusted,
             pyfunc_predict_fn="predict_proba" if probabilities else "predict",
-            pip_requirements=self.requirements(),
+            pip_requirements=[*super().requirements(), *pinned(*self._own_distributions())],
             **about,
         )
 
     def requirements(self) -> list[str]:
-        """Add the package of an estimator that is not scikit-learn's own."""
-        own = self.path.partition(".")[0]
-        return super().requirements() if own == "sklearn" else [*super().requirements(), *pinned(own)]
+        """Add the package of an estimator that is not scikit-learn's own.
+
+        Raises:
+            ValueError: no installed distribution holds it, as one that lies in a project.
+        """
+        own = self._own_distributions()
+        if not own and self._package != "sklearn":
+            raise ValueError(
+                f"{self.declared}: no installed distribution holds the package {self._package}, so no other "
+                "environment can install it; make it one"
+            )
+        return [*super().requirements(), *pinned(*own)]
+
+    @property
+    def _package(self) -> str:
+        return self.path.partition(".")[0]
+
+    def _own_distributions(self) -> list[str]:
+        """Return the distributions of an estimator that is not scikit-learn's own; none of a project's module."""
+        if self._package == "sklearn":
+            return []
+        return sorted(set(packages_distributions().get(self._package, ())))
 
     def write_scorer_files(self, folder: Path) -> None:
         """Write the types that the estimator's file may make objects of."""

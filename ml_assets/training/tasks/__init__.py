@@ -40,8 +40,8 @@ def suggest_task(dtype: "pl.DataType", values: "pl.Series | None") -> str | None
     """
     distinct = None if values is None else values.drop_nulls().unique()
     distinct = None if distinct is None or distinct.is_empty() else distinct
-    for name in TASKS.names():
-        suits = TASKS.get(name).suits(dtype, distinct)
+    for name, task in TASKS.loadable().items():
+        suits = task.suits(dtype, distinct)
         if suits is not False:
             return name if suits else None
     return None
@@ -49,17 +49,17 @@ def suggest_task(dtype: "pl.DataType", values: "pl.Series | None") -> str | None
 
 def tasks_where(holds: str) -> list[str]:
     """Return the names of the tasks with a true attribute ``holds``, such as ``calibratable``."""
-    return [name for name in TASKS.names() if getattr(TASKS.get(name), holds)]
+    return [name for name, task in TASKS.loadable().items() if getattr(task, holds)]
 
 
 def all_metrics() -> dict[str, Metric]:
     """Return the metrics of every task, by name."""
-    return {name: metric for task in TASKS.names() for name, metric in TASKS.get(task).metrics.items()}
+    return {name: metric for task in TASKS.loadable().values() for name, metric in task.metrics.items()}
 
 
 def estimable_metrics() -> list[str]:
     """Return the metrics of every task that can be estimated before labels are known."""
-    return list(dict.fromkeys(metric for task in TASKS.names() for metric in TASKS.get(task).estimable))
+    return list(dict.fromkeys(metric for task in TASKS.loadable().values() for metric in task.estimable))
 
 
 def find_metric(name: str) -> Metric:
