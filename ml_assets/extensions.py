@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Mapping
 from functools import cached_property
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
+
+_CLASS, _INSTANCE = "a class", "an instance of a class"
 
 
 class ExtensionError(ValueError):
@@ -23,11 +24,17 @@ class Extensions(Generic[T]):
         group: entry point group under which an installed package adds its own, such as `ml_assets.model_kinds`.
         noun: what one implementation is called in messages, such as `model kind`.
         built_in: `module:attribute` of each implementation that comes with the platform, by name.
+        interface: `module:Class` that what a package adds has to extend, imported with the first one; empty for none.
+        takes_classes: whether subclasses of the interface are registered, or instances of them.
     """
 
-    def __init__(self, group: str, noun: str, built_in: Mapping[str, str]) -> None:
+    def __init__(
+        self, group: str, noun: str, built_in: Mapping[str, str], interface: str = "", *, takes_classes: bool = False
+    ) -> None:
         self.group = group
         self.noun = noun
+        self._interface = interface
+        self._takes_classes = takes_classes
         self._built_in = {name: EntryPoint(name, address, group) for name, address in built_in.items()}
         self._loaded: dict[str, T] = {}
         self._left_out: set[str] = set()
@@ -89,13 +96,31 @@ class Extensions(Generic[T]):
                 f"unknown {self.noun} '{name}': known are {', '.join(self.names())}; "
                 f"an installed package adds one by an entry point of the group '{self.group}'"
             )
+        failure = f"{self.noun} '{name}' cannot be loaded from '{entry_point.value}' ({_origin(entry_point)})"
+        if not entry_point.attr:
+            raise ExtensionError(f"{failure}: it names a module; write module:attribute")
         try:
-            return getattr(import_module(entry_point.module), entry_point.attr)
+            implementation = entry_point.load()
         except Exception as error:  # whatever the module of another package raises while it is imported
-            raise ExtensionError(
-                f"{self.noun} '{name}' cannot be loaded from '{entry_point.value}' ({_origin(entry_point)}): "
-                f"{type(error).__name__}: {error}"
-            ) from error
+            raise ExtensionError(f"{failure}: {type(error).__name__}: {error}") from error
+        misfit = None if entry_point.dist is None else self._misfit(implementation)
+        if misfit is not None:
+            raise ExtensionError(f"{failure}: {misfit}")
+        return implementation
+
+    def _misfit(self, implementation: Any) -> str | None:
+        """Return in what an implementation is not what the extension point takes, if so."""
+        if not self._interface:
+            return None
+        interface = EntryPoint("", self._interface, "").load()
+        wanted = self._interface.replace(":", ".")
+        is_class = isinstance(implementation, type)
+        if not (issubclass(implementation, interface) if is_class else isinstance(implementation, interface)):
+            return f"it does not extend {wanted}"
+        if is_class != self._takes_classes:
+            return f"it is {_CLASS if is_class else _INSTANCE}; register {_CLASS if self._takes_classes else _INSTANCE}"
+        lacking = sorted(getattr(implementation, "__abstractmethods__", ()))
+        return f"it lacks {', '.join(lacking)}, which {wanted} asks for" if is_class and lacking else None
 
     @cached_property
     def _installed(self) -> dict[str, EntryPoint]:

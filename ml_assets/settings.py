@@ -21,6 +21,9 @@ CHANNEL_VARIABLES = ("ML_ASSETS_NOTIFY_", "ML_ASSETS_SMTP")
 
 MASK = "**********"
 
+LAKE_SCHEMES = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "http", "https", "hdfs", "file", "memory")
+"""Schemes of the URLs at which Delta Lake keeps tables."""
+
 
 class SettingsError(ValueError):
     """A variable holds a value that it must not have: a line per variable, each beginning with the variable's name."""
@@ -160,6 +163,22 @@ class Settings(BaseSettings):
     def _separate(cls, value: Any) -> Any:
         return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
+    @field_validator("lake")
+    @classmethod
+    def _known_store(cls, value: str | None) -> str | None:
+        scheme, separator, _ = (value or "").partition("://")
+        # What Delta Lake does not know it takes for an empty place.
+        if separator and scheme.lower() not in LAKE_SCHEMES:
+            raise ValueError(f"a lake is a folder or a URL of {', '.join(LAKE_SCHEMES)}")
+        return value
+
+    @field_validator("mlflow")
+    @classmethod
+    def _is_no_folder(cls, value: str | None) -> str | None:
+        if value is not None and (value.startswith("file:") or ":" not in value) and value != "databricks":
+            raise ValueError("no registry can lie in a folder; name a URL, such as http://host:5000")
+        return value
+
     @field_validator("otel_disabled", mode="before")
     @classmethod
     def _disabled(cls, value: Any) -> bool:
@@ -231,11 +250,15 @@ def _described(settings: Settings) -> Iterator[Variable]:
 
 
 def _fault(variable: str | int, message: str, value: Any) -> str:
+    from ml_assets.addresses import without_secrets
+
     info = _fields_by_variable().get(str(variable))
     choices = get_args(info.annotation) if info is not None and _is_choice(info) else ()
     if choices:
         return f"{variable} is {value!r}; choose from {', '.join(choices)}"
-    return f"{variable} is {value!r}: {message[0].lower()}{message[1:]}"
+    shown = without_secrets(value) if isinstance(value, str) else value
+    message = message.removeprefix("Value error, ")
+    return f"{variable} is {shown!r}: {message[0].lower()}{message[1:]}"
 
 
 def _fields_by_variable() -> Mapping[str, FieldInfo]:

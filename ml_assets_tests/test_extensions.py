@@ -89,3 +89,46 @@ def test_what_is_registered_in_the_process_can_be_used_and_removed() -> None:
         shapes.register("oval", 2.0)
     shapes.unregister("oval")
     assert "oval" not in shapes.names()
+
+
+def _numbers(takes_classes: bool) -> Extensions:
+    return Extensions(GROUP, "number", {}, "numbers:Number", takes_classes=takes_classes)
+
+
+@pytest.mark.parametrize(
+    ("takes_classes", "address", "message"),
+    [
+        (True, "fractions:Fraction", None),
+        (False, "math:pi", None),
+        (True, "math:pi", "it is an instance of a class; register a class"),
+        (False, "fractions:Fraction", "it is a class; register an instance of a class"),
+        (False, "math:floor", "it does not extend numbers.Number"),
+        (True, "pathlib:Path", "it does not extend numbers.Number"),
+        (True, "numbers:Rational", "it lacks __abs__, __add__, .*, numerator, which numbers.Number asks for"),
+        (True, "fractions", "it names a module; write module:attribute"),
+    ],
+)
+def test_what_a_package_adds_has_to_be_what_the_extension_point_takes(
+    site: Path, takes_classes: bool, address: str, message: str | None
+) -> None:
+    _install(site, "one", f"some = {address}")
+    numbers = _numbers(takes_classes)
+    if message is None:
+        assert numbers.get("some") is not None
+        return
+    with pytest.raises(ExtensionError, match=rf"^number 'some' cannot be loaded from '{address}' \(package one\): "):
+        numbers.get("some")
+    with pytest.raises(ExtensionError, match=message):
+        numbers.get("some")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [("def shape(:", "SyntaxError: "), ("raise RuntimeError('no licence')", "RuntimeError: no licence")],
+)
+def test_a_module_that_does_not_import_is_named_with_its_package(site: Path, source: str, message: str) -> None:
+    name = f"faulty_shapes_{message[0].lower()}"
+    (site / f"{name}.py").write_text(source)
+    _install(site, "one", f"square = {name}:SHAPE")
+    with pytest.raises(ExtensionError, match=rf"'{name}:SHAPE' \(package one\): {message}"):
+        _shapes().get("square")

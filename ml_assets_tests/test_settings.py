@@ -129,6 +129,16 @@ def test_an_empty_variable_is_one_that_is_not_set(environment):
             "ML_ASSETS_SENSOR_SECONDS is '0': input should be greater.* 1",
         ),
         ("ML_ASSETS_LOOK_SECONDS", "nan", "ML_ASSETS_LOOK_SECONDS is 'nan': input should be a finite number"),
+        (
+            "ML_ASSETS_LAKE",
+            "ftp://me:secret@host/lake",
+            "ML_ASSETS_LAKE is 'ftp://host/lake': a lake is a folder or a URL of s3, s3a, gs, .*",
+        ),
+        (
+            "ML_ASSETS_MLFLOW",
+            "mlruns",
+            "ML_ASSETS_MLFLOW is 'mlruns': no registry can lie in a folder; name a URL, such as http://host:5000",
+        ),
         ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "-1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES is '-1': .*"),
     ],
 )

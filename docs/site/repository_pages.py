@@ -4,6 +4,8 @@ import posixpath
 import re
 from pathlib import Path, PurePosixPath
 
+import api_pages
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
     "README.md": "index.md",
@@ -13,6 +15,7 @@ DOCUMENTS = {
     "SECURITY.md": "security.md",
     "benchmarks/README.md": "benchmarks.md",
 }
+API = api_pages.pages()
 LINK = re.compile(r"\[([^\[\]]*)\]\(([^)\s]+)\)")
 
 
@@ -22,7 +25,10 @@ def pages() -> dict[str, str]:
 
 
 def fit(text: str, folder: PurePosixPath) -> str:
-    """Point the links of a document in a folder of the repository at pages; those to code become its name alone."""
+    """Point the links of a document in a folder of the repository at pages, those to modules at the API's.
+
+    Links to other code become its name alone.
+    """
     return LINK.sub(lambda link: _fit_link(link, folder), text)
 
 
@@ -33,4 +39,8 @@ def _fit_link(link: re.Match[str], folder: PurePosixPath) -> str:
         return link[0]
     place = posixpath.normpath(folder / path)
     page = DOCUMENTS.get(place) or (place.removeprefix("docs/") if place.startswith("docs/") else None)
+    module = place.removesuffix(".py").replace("/", ".")
+    package = f"api/{module.rpartition('.')[0]}.md"
+    if page is None and place.endswith(".py") and package in API:
+        return f"[{label}]({package}#{module})"
     return f"[{label}]({page}{'#' + anchor if anchor else ''})" if page else label

@@ -39,7 +39,7 @@ def package_model(candidate: HandoverCandidate, form: str, output: Path) -> Pack
             difference = written.write(candidate, folder)
             (folder / "README.md").write_text(written.readme(candidate, difference), encoding="utf-8")
     except HandoverUnsupported as error:
-        raise ValueError(f"{named}: {error}; {_for_every_kind()}") from error
+        raise ValueError(f"{named}: {error}; {_others(candidate, form)}") from error
     except Disagreement as error:
         raise Disagreement(f"{named} is not handed over as {form}: {error}") from error
     return Packaged(
@@ -47,6 +47,8 @@ def package_model(candidate: HandoverCandidate, form: str, output: Path) -> Pack
     )
 
 
-def _for_every_kind() -> str:
-    able = [name for name, written in HANDOVER_FORMATS.loadable().items() if written.takes_every_kind]
-    return f"{' and '.join(able)} take every kind"
+def _others(candidate: HandoverCandidate, form: str) -> str:
+    """Return what people are told of the formats that take a model which this one does not."""
+    kind = candidate.model.model_kind
+    able = [name for name, each in HANDOVER_FORMATS.loadable().items() if name != form and each.takes(kind)]
+    return f"choose {' or '.join(able)}" if able else "no other format takes it"

@@ -24,6 +24,7 @@ DRIFT_STATISTICS: "Extensions[DriftStatistic]" = Extensions(
         "l_infinity": f"{_HERE}.univariate:L_INFINITY",
         RECONSTRUCTION: f"{_HERE}.reconstruction:STATISTIC",
     },
+    "ml_assets.monitoring.drift.statistics.statistic:DriftStatistic",
 )
 
 

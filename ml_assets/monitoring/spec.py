@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.durations import check_duration
-from ml_assets.monitoring.drift_statistics import declarable, with_own_threshold
+from ml_assets.monitoring.drift_statistics import DRIFT_STATISTICS, declarable, with_own_threshold
 from ml_assets.training.metrics.metric import OF_CLASSES, OF_PROBABILITIES, OF_VALUES
 from ml_assets.training.tasks import all_metrics, estimable_metrics, find_task, listed
 
@@ -112,6 +112,8 @@ class MonitoringSpec(BaseModel):
             raise ValueError(f"psi_floor: {self.psi_floor} is a share between 0 and 0.1")
         if self.psi_threshold <= 0:
             raise ValueError(f"psi_threshold: {self.psi_threshold} must be above 0")
+        for name in {*self.continuous_methods, *self.categorical_methods}.intersection(DRIFT_STATISTICS.names()):
+            DRIFT_STATISTICS.get(name)  # one that cannot be loaded says why
         _known("continuous_methods", self.continuous_methods, declarable("numeric"))
         _known("categorical_methods", self.categorical_methods, declarable("text"))
         _known("method_thresholds", self.method_thresholds, with_own_threshold())

@@ -29,6 +29,9 @@ def write_model_files(
 
     Args:
         example: rows with the model's features; the first few are kept.
+
+    Raises:
+        ValueError: the model's kind writes the estimator where it would not be found again.
     """
     import pandas as pd
 
@@ -44,6 +47,11 @@ def write_model_files(
         signature=_signature(model),
         input_example=pd.DataFrame(encoded, columns=pd.Index(model.columns)),
     )
+    if not (directory / model.model_kind.file_name).is_file():
+        raise ValueError(
+            f"kind {model.kind}: save_mlflow wrote no {model.model_kind.file_name} into the model's directory, "
+            "where load would look for it"
+        )
     save_record(model, directory)
     known_answers(model, example.head(_EXAMPLE_ROWS)).write(directory)
     if model.inputs is not None:

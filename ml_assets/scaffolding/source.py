@@ -91,12 +91,14 @@ def infer_source(name: str, module: str, wanted: Wanted, sample: Sample) -> NewS
         "csv": describe_dialect(inferred.dialect) if sample.dialect else "",
         "columns": _assumed(inferred),
         "contract": f"In contract.py, beside this file.{_left_out(without)}",
-        "impossible_moments": f"Some of {', '.join(sample.impossible)} are in no calendar, such as infinity.",
+        "impossible_moments": f"Some of {', '.join(sample.impossible)} are in no calendar, such as infinity."
+        if sample.impossible
+        else "",
         "key_columns": key_note,
-        "key_scope": "Each file of the sample has a key once, and others have it again.",
+        "key_scope": "Each file of the sample has a key once, and others have it again." if values["key_scope"] else "",
         "drops": drops_note,
         "infinite": f"The sample has such in {', '.join(infinite)}." if infinite else "",
-        "required": "Those without a gap in the sample.",
+        "required": "Those without a gap in the sample." if values["required"] else "",
     }
     origin = _origin(rows.height, without, [column for column in sample.unnamed if column not in key])
     contract = render_contract(name, columns, key, origin)

@@ -19,6 +19,7 @@ READERS: "Extensions[SourceReader]" = Extensions(
         "delta": "ml_assets.sources.readers.delta:DELTA",
         "sql": "ml_assets.sources.readers.sql:SQL",
     },
+    "ml_assets.sources.readers.reader:SourceReader",
 )
 """Name of a format -> its reader. A path that ends with a dot and the name is taken for a file of the format."""
 

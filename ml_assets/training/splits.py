@@ -211,7 +211,8 @@ def _check_rows(name: str, part: pl.DataFrame, split: SplitSpec, bounds: Bounds,
         left_out = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
         raise ValueError(
             f"{where} has {part.height} rows with a known label, fewer than split.min_rows = {split.min_rows}"
-            f" (left out: {left_out or 'nothing'}): change split.{_DECLARED.get(name, name)}, split.gap or the cut-off"
+            f" (left out: {left_out or 'nothing'}): change split.{_DECLARED.get(name, name)}, split.gap,"
+            " split.min_rows or the cut-off"
         )
     return where
 

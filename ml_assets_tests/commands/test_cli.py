@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from ml_assets import cli
 from ml_assets.commands.exits import ExitCode
 from ml_assets.commands.init.project import create_project
+from ml_assets.commands.lifecycle.status import print_status
 from ml_assets.commands.ui import programs
 from ml_assets.registry.registry import Registry
 
@@ -149,6 +150,11 @@ def test_a_project_elsewhere_is_named_and_keeps_its_state_in_its_own_folder(tmp_
 
 
 @pytest.mark.timeout(60)
+def test_the_status_of_a_project_without_models_says_so(capsys):
+    print_status([], as_json=False)
+    assert capsys.readouterr().out == "no model is declared\n"
+
+
 def test_the_status_of_an_empty_home_says_what_to_do(run):
     told = json.loads(run("status", "--json").stdout)
     assert sorted((model["model"], model["champion"], model["freshness"]) for model in told) == [

@@ -94,6 +94,14 @@ def test_an_unknown_model_is_an_error_that_names_those_there_are(shop):
         MainJob(shop.home, "shop", ("loans",)).live(CUT_OFF)
 
 
+def test_a_source_that_has_delivered_nothing_is_named_with_its_place(shop, monkeypatch):
+    monkeypatch.setattr("ml_assets.commands.lifecycle.main_job.list_drops", lambda *_: [])
+    told = r"no drop that is over has been delivered of orders \(.*\.csv\)"
+    with pytest.raises(ValueError, match=told):
+        shop.live()
+    assert shop.runs() == []
+
+
 def test_a_cut_off_before_the_first_drop_is_an_error(shop):
     with pytest.raises(ValueError, match="nothing to train on: no drop of shop lies before 2023-01-01"):
         shop.live("2023-01-01")

@@ -115,8 +115,8 @@ def test_the_table_shows_every_value_and_fits_a_terminal(summary, capsys, monkey
     assert april.split() == ["2024-04", "3", "3", "hour", "0.300", "0.750", "0.700", "1"]
     may = next(line for line in printed.splitlines() if line.strip().startswith("2024-05"))
     assert may.split() == ["2024-05", "2", "0", "price", "1.500", "0.650", "–", "2"]
-    assert "make ui" in printed
-    assert "make mlflow" in printed
+    assert "ml-assets ui" in printed
+    assert "ml-assets mlflow" in printed
 
 
 def test_a_model_that_scored_nothing_says_so(tmp_path, capsys):

@@ -64,12 +64,13 @@ def test_links_of_a_document_fit_its_place_on_the_site(made_from_code):
     fit = made_from_code("repository_pages").fit
     text = (
         "[guide](docs/serving.md#tls) ![graph](docs/graph.png) [words](CHANGELOG.md#top) "
-        "[code](ml_assets/lake/delta.py) "
+        "[code](ml_assets/lake/delta.py) [toy](ml_assets_tests/lake/toy.py) "
         "[`ext`](ml_assets/extensions.py) [there](https://example.org/x.md) [here](#start)"
     )
     assert fit(text, PurePosixPath()) == (
-        "[guide](serving.md#tls) ![graph](graph.png) [words](changelog.md#top) code "
-        "`ext` [there](https://example.org/x.md) [here](#start)"
+        "[guide](serving.md#tls) ![graph](graph.png) [words](changelog.md#top) "
+        "[code](api/ml_assets.lake.md#ml_assets.lake.delta) toy "
+        "[`ext`](api/ml_assets.md#ml_assets.extensions) [there](https://example.org/x.md) [here](#start)"
     )
     assert fit("[start](../README.md)", PurePosixPath("benchmarks")) == "[start](index.md)"
 

@@ -60,6 +60,8 @@ def test_what_is_written_loads_as_it_is(scaffold, shop):
     assert [name for name in declared if "__pycache__" not in name] == [
         "shop/orders/contract.py", "shop/orders/defs.yaml", "shop/returns/defs.yaml", "shop/row/defs.yaml",
     ]  # fmt: skip
+    written = (shop / "corner_shop/defs/shop/orders/defs.yaml").read_text()
+    assert [note for note in ("Some of ", "others have it again") if note in written] == []
     status, said = scaffold("check", "defs")
     assert (status, "All definitions loaded successfully" in said) == (0, True), said
 

@@ -12,6 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from ml_assets.handover.formats.base import HANDOVER_FORMATS, HandoverCandidate, HandoverFormat
 from ml_assets.handover.package import package_model
+from ml_assets.registry.model_files import write_model_files
 from ml_assets.registry.records import RunOrigin
 from ml_assets.registry.registry import Registry
 from ml_assets.scoring.predictor import Predictor
@@ -124,8 +125,25 @@ def test_it_is_handed_over_without_the_platform_and_without_its_own_package(mode
     written = package_model(candidate, "bentoml", tmp_path / "service")
     assert (written.rows, written.difference) == (300, 0)
     assert "nearest_kind" not in (tmp_path / "service/score.py").read_text()
-    with pytest.raises(ValueError, match="a model of kind nearest cannot be written as ONNX: only xgboost can"):
+    told = "a model of kind nearest cannot be written as ONNX: only xgboost can; choose bentoml or mlflow-docker"
+    with pytest.raises(ValueError, match=told):
         package_model(candidate, "onnx", tmp_path / "graph")
+
+
+def test_a_kind_that_scores_with_the_platform_alone_is_pointed_to_the_formats_that_take_it(
+    model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(MODEL_KINDS.get("nearest"), "scorer_module", None)
+    told = "a model of kind nearest cannot score without the platform; choose mlflow-docker"
+    with pytest.raises(ValueError, match=told):
+        package_model(HandoverCandidate("late", "1", model, rows(2), tmp_path), "bentoml", tmp_path / "service")
+
+
+def test_a_kind_that_writes_no_file_to_load_from_is_refused_when_it_is_logged(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(MODEL_KINDS.get("nearest"), "save_mlflow", lambda *_, **__: (tmp_path / "files").mkdir())
+    with pytest.raises(ValueError, match=r"kind nearest: save_mlflow wrote no model\.npz into the model's directory"):
+        write_model_files(model, rows(1), tmp_path / "files", model_id="m", run_id="r")
+    assert list((tmp_path / "files").iterdir()) == []
 
 
 class Listing(HandoverFormat):

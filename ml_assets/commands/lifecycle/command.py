@@ -56,7 +56,8 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     declared = session.read_declarations()
     registry, records = session.open_registry(home), open_run_records(home)
     statuses, wrong = project_status(declared, Lake(home.lake), registry, records, datetime.now(UTC))
-    print_status(statuses, as_json)
+    if statuses or as_json or not wrong:
+        print_status(statuses, as_json)
     if wrong:
         raise (DeclarationError if declared.faults else LookupError)("\n".join(wrong))
 

@@ -7,6 +7,7 @@ from functools import cached_property
 import dagster as dg
 from rich.console import Console
 
+from ml_assets.addresses import without_secrets
 from ml_assets.automation.execute import RunFailed, Runner
 from ml_assets.automation.jobs import drop_job, ingest_job
 from ml_assets.automation.lifecycle import PlannedRun, plan_lifecycle, plan_retraining
@@ -26,6 +27,7 @@ from ml_assets.resources import RegistryResource
 from ml_assets.retraining.decide import read_decisions
 from ml_assets.sources.delivery.read import fingerprint, list_drops
 from ml_assets.sources.drops.grains import WHOLE
+from ml_assets.sources.files.fetch import locate
 from ml_assets.sources.schema import DropSchema
 from ml_assets.sources.spec import SourceSpec
 
@@ -109,8 +111,16 @@ class MainJob:
         return grains[0]
 
     def _drops(self) -> list[str]:
-        """List the drops that are over and that every source cut into drops has delivered."""
-        held = [set(list_drops(source, _schema(source))) & _ended(source) for source in self._declared.cut_sources]
+        """List the drops that are over and that every source cut into drops has delivered.
+
+        Raises:
+            ValueError: a source has delivered none.
+        """
+        sources = self._declared.cut_sources
+        held = [set(list_drops(source, _schema(source))) & _ended(source) for source in sources]
+        without = [f"{each.name} ({_place(each)})" for each, drops in zip(sources, held, strict=True) if not drops]
+        if without:
+            raise ValueError(f"nothing to train on: no drop that is over has been delivered of {', '.join(without)}")
         return sorted(set.intersection(*held)) if held else []
 
     def _tidy_up(self, console: Console, instance: dg.DagsterInstance) -> None:
@@ -161,6 +171,11 @@ def _ended(source: SourceSpec) -> set[str]:
     """Return the names of the drops that are over, of a source that is cut into drops."""
     partitions = partitions_of(source.drops)
     return set() if partitions is None else set(partitions.get_partition_keys())
+
+
+def _place(source: SourceSpec) -> str:
+    """Return where a source's rows are looked for, as it may be shown."""
+    return without_secrets(source.where.connection or locate(source.where))
 
 
 def _schema(source: SourceSpec) -> DropSchema:

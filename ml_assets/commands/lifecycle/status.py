@@ -129,7 +129,11 @@ def _next_step(served: bool, decision: DecisionRecord | None, records: RunRecord
         return "retrained; wait for the next drop"
     if any(status not in FINISHED for status in runs):
         return "retraining now"
-    return f"retraining failed {len(runs)} times" if runs else "retrain, by the sensor of `make ui` or `ml-assets run`"
+    return (
+        f"retraining failed {len(runs)} times"
+        if runs
+        else "retrain, by the sensor of `ml-assets ui` or `ml-assets run`"
+    )
 
 
 def print_status(statuses: Sequence[ModelStatus], as_json: bool) -> None:
@@ -140,11 +144,14 @@ def print_status(statuses: Sequence[ModelStatus], as_json: bool) -> None:
         print(json.dumps([status.model_dump() for status in statuses], indent=2))  # noqa: T201 - data for a program
         return
     console = Console(highlight=False)
+    if not statuses:
+        console.print("no model is declared")
     for status in statuses:
         unknown = "champion unknown" if status.registry_away else "no champion"
         version = f"version {status.champion}" if status.champion else unknown
         age = "" if status.champion_age_days is None else f", cut-off {status.champion_age_days:.0f} days old"
-        console.print(f"[bold]{status.model}[/]  {version}{age}, {status.freshness}")
+        freshness = "" if status.freshness == "none" else f", {status.freshness}"
+        console.print(f"[bold]{status.model}[/]  {version}{age}{freshness}")
         if status.last_drop:
             limit = "" if status.limit is None else f" (limit {status.limit:.3f})"
             console.print(

@@ -165,7 +165,7 @@ def print_summary(summaries: list[ModelSummary], as_json: bool) -> None:
     left_out = pl.concat([summary.left_out for summary in summaries]).unique(maintain_order=True) if summaries else None
     if left_out is not None and left_out.height:
         console.print(_table(left_out, "Rows that are in no scored drop", {}))
-    console.print("Look closer: [bold]make ui[/] opens Dagster, [bold]make mlflow[/] MLflow.")
+    console.print("Look closer: [bold]ml-assets ui[/] opens Dagster, [bold]ml-assets mlflow[/] MLflow.")
 
 
 def _table(frame: pl.DataFrame, title: str, headings: dict[str, str]):

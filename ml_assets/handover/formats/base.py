@@ -3,12 +3,12 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import polars as pl
 
 from ml_assets.extensions import Extensions
 from ml_assets.training.fit import TrainedModel
+from ml_assets.training.kinds.base import ModelKind
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,10 @@ class HandoverFormat(ABC):
         triton = "my_package.triton:TritonRepository"
     """
 
-    takes_every_kind: ClassVar[bool] = True
-    """Whether a model of any built-in kind can be written."""
+    @classmethod
+    def takes(cls, kind: ModelKind) -> bool:  # noqa: ARG003
+        """Return whether models of a kind can be written, as a rule; by default those of all."""
+        return True
 
     @abstractmethod
     def write(self, candidate: HandoverCandidate, folder: Path) -> float:
@@ -69,4 +71,6 @@ HANDOVER_FORMATS: Extensions[type[HandoverFormat]] = Extensions(
         "onnx": "ml_assets.handover.formats.onnx:OnnxDirectory",
         "mlflow-docker": "ml_assets.handover.formats.mlflow_docker:MLflowImage",
     },
+    "ml_assets.handover.formats.base:HandoverFormat",
+    takes_classes=True,
 )

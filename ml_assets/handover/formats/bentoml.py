@@ -6,6 +6,7 @@ from ml_assets.handover.agreement import check_answers
 from ml_assets.handover.formats.base import HandoverCandidate, HandoverFormat
 from ml_assets.handover.formats.scorer_files import BUNDLE, write_native_scorer
 from ml_assets.handover.readme import FEATURES, describe_answer
+from ml_assets.training.kinds.base import ModelKind
 
 _BENTOFILE = """service: "service:Model"
 description: "{name}, version {version}"
@@ -31,6 +32,11 @@ this folder. Nothing of the platform is needed.
 
 class BentoMLService(HandoverFormat):
     """``service.py`` and ``bentofile.yaml`` around the library's own file."""
+
+    @classmethod
+    def takes(cls, kind: ModelKind) -> bool:
+        """Return whether the kind has a module that scores without the platform."""
+        return kind.scorer_module is not None
 
     def write(self, candidate: HandoverCandidate, folder: Path) -> float:
         """Write the folder and score the holdout rows with the ``score.py`` of its service."""

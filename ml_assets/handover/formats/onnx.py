@@ -6,6 +6,7 @@ from ml_assets.handover.agreement import check_answers
 from ml_assets.handover.formats.base import HandoverCandidate, HandoverFormat
 from ml_assets.handover.formats.scorer_files import write_onnx_scorer
 from ml_assets.handover.readme import FEATURES, describe_answer
+from ml_assets.training.kinds.base import ModelKind
 
 _README = """# {name}, version {version}, as ONNX
 
@@ -22,7 +23,10 @@ answers each line, a JSON object, with {answer}. `model.onnx` takes encoded rows
 class OnnxDirectory(HandoverFormat):
     """``model.onnx`` for ONNX Runtime, with what encodes rows before it and calibrates scores behind it."""
 
-    takes_every_kind = False
+    @classmethod
+    def takes(cls, kind: ModelKind) -> bool:
+        """Return whether the kind writes ONNX."""
+        return type(kind).to_onnx is not ModelKind.to_onnx
 
     def write(self, candidate: HandoverCandidate, folder: Path) -> float:
         """Write the directory and score the holdout rows with its ``score.py``."""

@@ -9,7 +9,11 @@ from ml_assets.registry.trackers.listening import Listening
 MLFLOW = "mlflow"
 
 TRACKERS: Extensions[type[Tracker]] = Extensions(
-    "ml_assets.trackers", "tracker", {MLFLOW: "ml_assets.registry.trackers.mlflow:MlflowTracker"}
+    "ml_assets.trackers",
+    "tracker",
+    {MLFLOW: "ml_assets.registry.trackers.mlflow:MlflowTracker"},
+    "ml_assets.registry.trackers.interface:Tracker",
+    takes_classes=True,
 )
 
 

@@ -11,6 +11,8 @@ REQUEST_PROTOCOLS: Extensions[type[RequestProtocol]] = Extensions(
         "open_inference": "ml_assets.serving.protocols.open_inference:OpenInference",
         "mlflow_scoring": "ml_assets.serving.protocols.mlflow_scoring:MlflowScoring",
     },
+    "ml_assets.serving.protocols.adapter:RequestProtocol",
+    takes_classes=True,
 )
 
 

@@ -89,7 +89,7 @@ class ModelKind(ABC):
     """The declared kind, or what stands before its colon."""
 
     file_name: ClassVar[str]
-    """Name of an estimator's file, the one that the library's MLflow flavour gives it."""
+    """Name of an estimator's file, as the library's MLflow flavour names it in the model's directory."""
 
     packages: ClassVar[Sequence[str]]
     """Distributions that an estimator needs beside NumPy to be loaded and to score."""
@@ -187,7 +187,10 @@ class ModelKind(ABC):
 
     @abstractmethod
     def save_mlflow(self, mlflow: Any, estimator: Any, directory: Path, *, probabilities: bool, **about: Any) -> None:
-        """Write an MLflow model directory in the library's flavour.
+        """Write an MLflow model directory in the library's flavour, in which `file_name` is what `load` reads.
+
+        A library without a flavour is written by ``mlflow.pyfunc.save_model`` with a ``loader_module``, and `save` puts
+        the estimator's file beside it.
 
         Args:
             mlflow: the imported module.
@@ -240,6 +243,8 @@ MODEL_KINDS: Extensions[type[ModelKind]] = Extensions(
         "lightgbm": "ml_assets.training.kinds.lightgbm:LightGBMKind",
         "sklearn": "ml_assets.training.kinds.sklearn:SklearnKind",
     },
+    "ml_assets.training.kinds.base:ModelKind",
+    takes_classes=True,
 )
 
 

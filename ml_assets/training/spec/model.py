@@ -31,8 +31,8 @@ class ModelSpec(Declared):
     )
     kind: str = Field(
         default=DEFAULT_KIND,
-        description="What learns: xgboost, lightgbm, or sklearn: and the path of an estimator, such as"
-        " sklearn:sklearn.linear_model.Ridge.",
+        description="What learns: xgboost, lightgbm, sklearn: and the path of an estimator, such as"
+        " sklearn:sklearn.linear_model.Ridge, or what an installed package adds.",
     )
     spine: SpineSpec = Field(description="The rows to predict.")
     label: LabelSpec = Field(description="The outcome to predict.")
@@ -125,7 +125,10 @@ class ModelSpec(Declared):
     @model_validator(mode="after")
     def _fits_kind(self) -> Self:
         kind = find_kind(self.kind)
-        kind.check_task(self.task)
+        try:
+            kind.check_task(self.task)
+        except ValueError as error:
+            raise ValueError(f"kind: {str(error).removeprefix('kind: ')}") from error
         reserved = kind.reserved_parameters()
         for field, names in (("search.space", self.search.space), ("training.parameters", self.training.parameters)):
             for name in names:

@@ -20,6 +20,7 @@ TASKS: Extensions[Task] = Extensions(
         MULTICLASS: "ml_assets.training.tasks.multiclass:TASK",
         REGRESSION: "ml_assets.training.tasks.regression:TASK",
     },
+    "ml_assets.training.tasks.task:Task",
 )
 
 

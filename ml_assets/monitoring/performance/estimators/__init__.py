@@ -10,4 +10,5 @@ ESTIMATORS: Extensions[PerformanceEstimator] = Extensions(
         "confidence": "ml_assets.monitoring.performance.estimators.confidence:ESTIMATOR",
         "loss": "ml_assets.monitoring.performance.estimators.loss:ESTIMATOR",
     },
+    "ml_assets.monitoring.performance.estimators.estimator:PerformanceEstimator",
 )

@@ -22,7 +22,7 @@ class NearestNeighbours(ModelKind):
 
     def check_task(self, task):
         if task != "binary":
-            raise ValueError(f"kind: {self.declared} does not fit the task {task}")
+            raise ValueError(f"{self.declared} does not fit the task {task}")
 
     def reserved_parameters(self):
         return super().reserved_parameters() | {"metric": "metric"}
