@@ -169,7 +169,7 @@ def stored(shop, key: str, as_of: str = FIRST) -> pl.DataFrame:
 
 
 def test_it_is_tried(shop):
-    definitions = SimpleNamespace(component_tree=shop.tree)
+    definitions = SimpleNamespace(component_tree=ProjectTree.for_project(shop.folder))
     trial = try_model(definitions, shop.lake, find_model(definitions, "grade"), rows=1_000)
     assert list(trial.metrics) == ["right_grade", "mae"]
     own, naive = trial.metrics["right_grade"]

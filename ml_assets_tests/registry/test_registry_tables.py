@@ -7,10 +7,12 @@ from ml_assets.registry.store import database
 
 
 def contents(path: Path) -> list[str]:
-    """What the database holds, but for the moments at which it was created."""
+    """What the database holds, but for the moments of its creation and the order that MLflow lists constraints in."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE experiments SET creation_time = 0, last_update_time = 0")
-        return sorted(connection.iterdump())
+        return sorted(
+            "".join(sorted(line.strip(" \t,") for line in each.splitlines())) for each in connection.iterdump()
+        )
 
 
 def test_the_copied_tables_of_the_tests_are_those_that_mlflow_creates(tmp_path, tracking_tables):

@@ -280,5 +280,5 @@ def test_a_file_with_objects_of_other_types_is_refused(tmp_path):
     smuggled = Ridge().fit([[1.0]], [1.0])
     smuggled.extra = IntervalSpec()
     skops.io.dump(smuggled, tmp_path / "model.skops")
-    with pytest.raises(ValueError, match=r"ml_assets\.training\.spec\.IntervalSpec.*has no use for"):
+    with pytest.raises(ValueError, match=r"ml_assets\.training\.spec\.learning\.IntervalSpec.*has no use for"):
         load_model(tmp_path)
