@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from ml_assets.automation.projects import find_model
 from ml_assets.commands.experiment.trial import try_model
+from ml_assets.components.project.tree import ProjectTree
 from ml_assets.training.metrics.measure import refuse_unknown
 from ml_assets.training.metrics.metric import DOWN, UP, Metric
 from ml_assets.training.spec import ModelSpec

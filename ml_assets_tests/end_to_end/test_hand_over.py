@@ -91,12 +91,11 @@ def _has_facts(view: FeatureView, rows: pl.DataFrame, facts: pl.LazyFrame) -> pl
     """Whether anything of a row's entity was known at its moment."""
     entity = [pl.col(own).alias(ours) for own, ours in zip(view.entity, view.spine_entity, strict=True)]
     moment = pl.lit(None, MOMENT) if view.known_at is None else pl.col(view.known_at).cast(MOMENT)
-    first = facts.select(*entity, first=moment).group_by(view.spine_entity).agg(pl.col("first").min(), there=True)
-    of_rows = rows.join(first.collect(), on=[*view.spine_entity], how="left", maintain_order="left")
-    return of_rows.select(
-        pl.col("there").fill_null(False)
-        & (pl.col("first") <= pl.col("event_timestamp")).fill_null(view.known_at is None)
-    ).to_series()
+    every, by = pl.lit(1).alias("every"), ["every", *view.spine_entity]
+    first = facts.select(every, *entity, first=moment).group_by(by).agg(pl.col("first").min(), there=True)
+    of_rows = rows.with_columns(every).join(first.collect(), on=by, how="left", maintain_order="left")
+    in_time = (pl.col("first") <= pl.col("event_timestamp")).fill_null(view.known_at is None)
+    return of_rows.select(pl.col("there").fill_null(False) & in_time).to_series()
 
 
 def _same(name: str, ours: pl.Series, theirs: pl.Series) -> int:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from ml_assets.cli import app
 from ml_assets.home import Home
 from ml_assets.lake import Lake
+from ml_assets.project import load_current
 from ml_assets.registry.records import RunOrigin
 from ml_assets.registry.registry import Registry
 from ml_assets.settings import read_settings
@@ -36,7 +37,9 @@ def home(tmp_path_factory, models, other):
 
 
 def run(home, *arguments: object):
+    load_current.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("ML_ASSETS_PROJECT", raising=False)
         patch.setenv("ML_ASSETS_HOME", str(home))
         patch.setenv("DAGSTER_HOME", "")
         return CliRunner().invoke(app, list(map(str, arguments)))
