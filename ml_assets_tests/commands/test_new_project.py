@@ -169,3 +169,12 @@ def test_an_example_with_tables_brings_its_sql(tmp_path):
     }
     assert shipped == {path.relative_to(tmp_path / "bakery") for path in written if path.suffix == ".sql"}
     assert not any("ml_assets.defs" in path.read_text() for path in written)
+
+
+def test_what_a_build_left_beside_the_sources_is_not_the_installed_platform(tmp_path, monkeypatch):
+    left = tmp_path / "ml_assets.egg-info"
+    left.mkdir()
+    (left / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: ml_assets\nVersion: 0.0.1\n")
+    source = uv_source()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert uv_source() == source

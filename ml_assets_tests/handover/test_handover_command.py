@@ -1,12 +1,17 @@
 """What is handed over is found in registry and lake."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from ml_assets.cli import app
+from ml_assets.code_version import PACKAGE
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.project import load_current
@@ -73,10 +78,18 @@ def test_what_is_not_there_is_one_line(home, tmp_path, arguments, why, code):
     assert (done.exit_code, done.stderr.strip()) == (code, why)
 
 
+def started(home, *arguments: object) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ML_ASSETS", "DAGSTER"))}
+    return subprocess.run(
+        [Path(sys.executable).parent / "ml-assets", *map(str, arguments)], cwd=PACKAGE.parent,
+        env={**kept, "ML_ASSETS_HOME": str(home)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
 def test_a_use_case_without_views_is_told(home, tmp_path):
-    done = run(home, "feast-export", "fish", "--output", tmp_path / "out")
-    assert done.exit_code == 1
+    done = started(home, "feast-export", "fish", "--output", tmp_path / "out")
+    assert done.returncode == 1
     assert "no feature view is declared under defs/fish; there are some of digits, flights" in done.stderr
-    done = run(home, "feast-export", "flights", "--output", tmp_path / "out")
-    assert done.exit_code == 1
+    done = started(home, "feast-export", "flights", "--output", tmp_path / "out")
+    assert done.returncode == 1
     assert "is not in the lake" in done.stderr

@@ -165,7 +165,7 @@ def test_what_is_there_is_never_touched(models, candidate, tmp_path):
 
 def test_without_holdout_rows_nothing_can_be_tried(models, rows, candidate, tmp_path):
     none = dataclasses.replace(candidate(models["late"]), rows=rows.clear())
-    with pytest.raises(ValueError, match="version 3 of late has no holdout rows in the lake to try the package on"):
+    with pytest.raises(LookupError, match="version 3 of late has no holdout rows in the lake to try the package on"):
         package_model(none, "onnx", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

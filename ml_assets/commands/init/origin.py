@@ -1,7 +1,7 @@
 """Where the installed platform came from, so that a new project can be resolved against the same."""
 
 import json
-from importlib.metadata import Distribution, distribution
+from importlib.metadata import Distribution, distribution, distributions
 from urllib.parse import unquote, urlparse
 
 PLATFORM = "ml_assets"
@@ -18,12 +18,18 @@ def uv_source(platform: Distribution | None = None) -> str:
     It is empty for a platform that came from an index, where uv finds it by name. PEP 610 says how an installer
     records the origin.
     """
-    recorded = (platform or distribution(PLATFORM)).read_text("direct_url.json")
+    recorded = (platform or _installed()).read_text("direct_url.json")
     if recorded is None:
         return ""
     origin = json.loads(recorded)
     fields = ", ".join(f"{key} = {json.dumps(value)}" for key, value in _fields(origin).items())
     return f"{_TABLE}{PLATFORM} = {{ {fields} }}\n"
+
+
+def _installed() -> Distribution:
+    """Return the installed platform: what an installer wrote, before what a build left beside the sources."""
+    installed = [each for each in distributions(name=PLATFORM) if each.read_text("INSTALLER") is not None]
+    return installed[0] if installed else distribution(PLATFORM)
 
 
 def _fields(origin: dict) -> dict[str, str | bool]:
