@@ -31,9 +31,13 @@ def test_the_page_is_opened_when_the_server_answers(monkeypatch, last):
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch):
+    asked = []
+
     def call(*_, **__):
+        asked.append(1)
         raise AWAY
 
     monkeypatch.setattr("urllib.request.urlopen", call)
     monkeypatch.setattr(mlflow_page, "WAIT_SECONDS", 0)
     mlflow_page._wait_for("http://here")
+    assert asked == [1]

@@ -23,11 +23,6 @@ class Listening(Generic[Listener]):
         self._listeners = dict(listeners)
         self._note = note
 
-    @property
-    def active(self) -> list[Listener]:
-        """Those that have not failed."""
-        return list(self._listeners.values())
-
     def call(self, act: Callable[[Listener], Result]) -> dict[str, Result]:
         """Call every listener; return the results of those that did not fail."""
         results: dict[str, Result] = {}
