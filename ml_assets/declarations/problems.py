@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 Path = tuple[str | int, ...]
 
@@ -112,12 +113,17 @@ def _fields_at(declared: type[BaseModel], path: Path) -> Iterator[str]:
     """Yield the fields of the model that a path leads to."""
     model: Any = declared
     for part in path:
-        if isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
-            model = model.model_fields[part].annotation
+        if isinstance(model, type) and issubclass(model, BaseModel) and part in (fields := fields_of(model)):
+            model = fields[str(part)].annotation
         else:
             model = getattr(model, "__args__", (None,))[-1]
         model = next((part for part in getattr(model, "__args__", ()) if _is_model(part)), model)
-    yield from model.model_fields if _is_model(model) else ()
+    yield from fields_of(model) if _is_model(model) else ()
+
+
+def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the fields of a declared model by the names that are written for them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _is_model(annotation: Any) -> bool:

@@ -1,9 +1,9 @@
 """Everything that can be declared, field by field: what a component adds to these is Dagster's."""
 
-from typing import Literal
+from typing import Literal, Self
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.freshness import Freshness
@@ -12,8 +12,11 @@ from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.online.spec import OnlineSpec
 from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.serving.spec import ServingSpec
+from ml_assets.sources.drops.grains import GRAINS, WHOLE
 from ml_assets.sources.drops.spec import Drops
-from ml_assets.sources.spec import SourceSpec
+from ml_assets.sources.spec import DROP, SourceSpec
+from ml_assets.spines.rows import MadeSpine
+from ml_assets.spines.spec import MADE, PREDICTION_AT, CalendarSpec, EntitiesSpec
 from ml_assets.training.spec import ModelSpec, SpineSpec
 
 
@@ -26,16 +29,103 @@ class DeclaredSource(SourceSpec):
 
 
 class DeclaredSpine(SpineSpec):
-    """Rows to predict: entity keys and prediction time, cut into drops."""
+    """Rows to predict, cut into drops: those of a table, or every entity of one at the moments of a calendar."""
 
     name: str = Field(description="Name by which feature views and models refer to it.")
-    partition: str = Field(description="Column of the table that names the drop a row belongs to.")
+    table: str = Field(
+        default="",
+        description="Asset key of the table with one row per prediction, parts joined by '/'. Absent: the rows are "
+        f"made, of `entities` and `every`, and stored as <name>/{MADE}.",
+    )
+    key: list[str] = Field(
+        default_factory=list,
+        description="Columns that together identify a row. Of made rows: the entity's key and `time`, to be left out.",
+    )
+    time: str = Field(
+        default="",
+        description="Column with the prediction time: the moment the score is needed. Of made rows: its name, "
+        f"{PREDICTION_AT} where none is given.",
+    )
+    partition: str = Field(
+        default="",
+        description="Column of the table that names the drop a row belongs to. Of made rows: its name, "
+        f"{DROP} where none is given.",
+    )
+    entities: EntitiesSpec | None = Field(
+        default=None, description="Whom or what to predict at every moment of `every`; absent: `table` has the rows."
+    )
+    every: CalendarSpec | None = Field(
+        default=None, description="When each entity is predicted that is active then; absent: `table` has the rows."
+    )
+    follows: str = Field(
+        default="",
+        description="Table whose drops say which periods have come, of made rows; absent: `entities.table`, which has "
+        "to be cut into the same drops then.",
+    )
     drops: Drops = Field(description="How the rows are cut into drops: the same as the source they come from.")
     contract: str = Field(
         default="",
         description="Pandera model of the table, as `package.module:Class`: what a request to the server may hold; a"
         " column that it lacks may hold anything. The validated table of a source has the source's.",
     )
+
+    @model_validator(mode="after")
+    def _read_or_made(self) -> Self:
+        if self.entities is None and self.every is None:
+            self._check_read()
+            return self
+        table = f"{self.name}/{MADE}"
+        if self.table not in ("", table):
+            raise ValueError(
+                "table: is given beside `entities` and `every`: either a table has the rows, or they are made"
+            )
+        if self.entities is None or self.every is None:
+            raise ValueError(f"{'entities' if self.entities is None else 'every'}: is missing, to have the rows made")
+        if self.drops.grain == WHOLE:
+            raise ValueError(f"drops: a calendar has no end: declare a grain, one of {', '.join(GRAINS)}")
+        self.table, self.time = table, self.time or PREDICTION_AT
+        self.partition = self.partition or DROP
+        key = [*self.entities.key, self.time]
+        if self.key not in ([], key):
+            raise ValueError(f"key: is that of made rows, {', '.join(key)}: leave it out")
+        self.key = key
+        self._check_names(self.entities)
+        return self
+
+    def _check_read(self) -> None:
+        missing = [name for name in ("table", "key", "time", "partition") if not getattr(self, name)]
+        if "table" in missing:
+            made = "have them made of `entities` and `every`"
+            raise ValueError(f"table: is missing: name the table of the rows, or {made}")
+        if missing:
+            raise ValueError(f"{missing[0]}: is missing")
+        if self.follows:
+            raise ValueError("follows: belongs to made rows, of `entities` and `every`")
+
+    def _check_names(self, entities: EntitiesSpec) -> None:
+        named = [self.time, self.partition]
+        taken = {*entities.key, *entities.columns} & {*named}
+        if taken or self.time == self.partition:
+            column = min(taken, default=self.time)
+            field = "time" if column == self.time else "partition"
+            raise ValueError(f"{field}: {column!r} is also the name of another column of the rows: give another")
+
+    @property
+    def made(self) -> MadeSpine | None:
+        """How the rows are made; None where a table has them."""
+        if self.entities is None or self.every is None:
+            return None
+        return MadeSpine(self.name, self.entities, self.every, self.drops, self.time, self.partition)
+
+    @property
+    def entity(self) -> list[str]:
+        """The columns that identify what a row is about: the key, of made rows without their moment."""
+        return self.key if self.entities is None else self.entities.key
+
+    @property
+    def comes_with(self) -> str:
+        """The table whose drops say which periods of made rows have come; empty where a table has the rows."""
+        return "" if self.entities is None else self.follows or self.entities.table
 
     def rows(self, lake: Lake, drops: list[str], columns: list[str]) -> pl.DataFrame:
         """Return the spine's rows of some drops: partition, time and the given columns."""

@@ -78,7 +78,7 @@ def _as_trained(
     drops = reference[model.spine.partition].unique().sort().to_list()
     if why := own.lacking(lake, drops):
         return reference, why
-    keys = [*model.spec.spine.key, model.spine.time]
+    keys = model.spec.spine.row
     rows = own.rows(lake, drops).select(*dict.fromkeys([*keys, *champion.features]))
     if why := champion.encoding.misfits(rows.schema):
         return reference, why
@@ -94,7 +94,7 @@ def _scored_before(
     """Return the scores that a version gave to rows of the holdout before, in its own holdout or as the champion."""
     from ml_assets.training.tasks.columns import SCORE, probability_column
 
-    keys = [*model.spec.spine.key, model.spine.time]
+    keys = model.spec.spine.row
     stored = [lake.scan(model.key(table)) for table in ("reference", "predictions") if lake.exists(model.key(table))]
     answer = [SCORE] if champion.classes is None else [SCORE, *map(probability_column, champion.classes)]
     parts = [

@@ -62,7 +62,7 @@ def score_drops(
         rows = rows_to_score(lake, own, fitted, version, those)
         unseen |= fitted.encoding.unseen(rows)
         fresh = _score(lake, own, fitted, version, rows, scored_at)
-        parts.append(keep_made(fresh, made, [model.spine.partition, model.spine.time, *model.spec.spine.key]))
+        parts.append(keep_made(fresh, made, [model.spine.partition, *model.spec.spine.row]))
     return ScoredDrops(pl.concat(parts, how="diagonal"), champion.version, task, unseen)
 
 
@@ -107,7 +107,8 @@ def _score(
     from ml_assets.training.predictions.scored import score_columns
 
     stored = [view for view in model.views if lake.exists(view.key)]
-    return rows.select(model.spine.partition, model.spine.time, *model.spec.spine.key).with_columns(
+    columns = dict.fromkeys([model.spine.partition, model.spine.time, *model.spec.spine.key])
+    return rows.select(*columns).with_columns(
         *score_columns(fitted, predict(fitted, rows)),
         pl.lit(version).alias(VERSION),
         pl.lit(json.dumps({view.key: lake.version(view.key) for view in stored})).alias("feature_versions"),

@@ -52,7 +52,7 @@ def scored_rows(lake: Lake, model: ModelContext, drop: str, known_in: str | None
     """
     from ml_assets.training.tasks.columns import LOWER, UPPER
 
-    spec, key = model.spec, [*model.spec.spine.key, model.spine.time]
+    spec, key = model.spec, model.spec.spine.row
     stored = lake.scan(model.watched).filter(pl.col(model.spine.partition) == drop)
     answer = [SCORE, PREDICTION, cs.starts_with(PROBABILITY), VERSION]
     if spec.intervals is not None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from ml_assets.declarations.problems import fields_of
 from ml_assets.scaffolding.errors import ScaffoldError
 
 WIDTH = 110
@@ -53,11 +54,11 @@ def render_comment(text: str) -> str:
 def _fields(
     model: type[BaseModel], values: Mapping[str, Any], notes: dict[str, str], path: str, *, active: bool
 ) -> list[str]:
-    unknown = sorted(set(values) - set(model.model_fields))
+    unknown = sorted(set(values) - set(fields_of(model)))
     if unknown:
         raise ScaffoldError(f"{path or model.__name__} has no field {', '.join(unknown)}")
     lines: list[str] = []
-    for name, field in model.model_fields.items():
+    for name, field in fields_of(model).items():
         here = f"{path}{name}"
         depth = here.count(".") + 1
         for text in (_explanation(field), notes.get(here)):
@@ -150,7 +151,7 @@ def _placeholder(annotation: Any) -> Any:
 def _given(value: Any) -> dict[str, Any]:
     """Return a nested value as a mapping of the fields that differ from the model's defaults or have none."""
     if isinstance(value, BaseModel):
-        return value.model_dump(exclude_defaults=True)
+        return value.model_dump(exclude_defaults=True, by_alias=True)
     return dict(value)
 
 

@@ -16,10 +16,13 @@ from rich.table import Table
 from ml_assets.addresses import sqlite_url
 from ml_assets.automation.projects import spine_of, tree_of
 from ml_assets.components.features.feature_view import FeatureView
+from ml_assets.components.features.spine import Spine
 from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.sources.source import Source
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
+from ml_assets.sources.spec import DROP
+from ml_assets.spines.rows import MadeSpine, make_rows
 
 TRIALS = 3
 """Most parameter sets that a trial run searches through."""
@@ -63,7 +66,9 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
     began = time.perf_counter()
     views = {view.name: view for view in tree_of(definitions).get_all_components(of_type=FeatureView)}
     context = ModelContext.of(model, spine_of(definitions, model), [views[name] for name in model.features], "")
-    spec, tables = context.spec, _Tables(lake, tree_of(definitions).get_all_components(of_type=Source))
+    tree = tree_of(definitions)
+    tables = _Tables(lake, tree.get_all_components(of_type=Source), tree.get_all_components(of_type=Spine))
+    spec = context.spec
     search = spec.search.model_copy(update={"trials": min(TRIALS, spec.search.trials)})
     spec = spec.model_copy(update={"search": search})
     sample = _sample(tables.scan(context.spine.table), context, rows)
@@ -139,10 +144,11 @@ def print_trial(console: Console, trial: Trial) -> None:
 
 @dataclass(frozen=True)
 class _Tables:
-    """Tables by asset key, from the lake or, where it has none, straight from their source."""
+    """Tables by asset key, from the lake or, where it has none, straight from their source, or made as a spine is."""
 
     lake: Lake
     sources: Sequence[Source]
+    spines: Sequence[Spine]
 
     def scan(self, key: str) -> pl.LazyFrame:
         if self.lake.exists(key):
@@ -150,7 +156,20 @@ class _Tables:
         for source in self.sources:
             if key == source.table("validated"):
                 return _gated(source)
+        for spine in self.spines:
+            if key == spine.table and spine.made is not None:
+                return self._made(spine, spine.made)
         raise ValueError(f"table {key} is not in the lake {self.lake.root} and no source's: materialize {key} first")
+
+    def _made(self, spine: Spine, made: MadeSpine) -> pl.LazyFrame:
+        """Make the rows of every drop that has come, in memory."""
+        followed = self.scan(spine.comes_with)
+        column = next((name for name in (DROP, spine.partition) if name in followed.collect_schema()), None)
+        if column is None:
+            raise ValueError(f"{spine.comes_with} does not say which drops have come: materialize {spine.table} first")
+        come = followed.select(pl.col(column).unique()).collect().to_series().sort().to_list()
+        with tempfile.TemporaryDirectory(prefix="ml_assets-spine-") as folder:
+            return make_rows(made, self.scan(made.entities.table), come, Path(folder)).rows.collect().lazy()
 
 
 def _gated(source: Source) -> pl.LazyFrame:

@@ -59,6 +59,9 @@ class DeclaredTables:
 
     def columns(self, table: str) -> Columns | None:
         """Return the columns of a table; None where neither a contract nor documentation names them."""
+        made = next((spine for spine in self.all(DeclaredSpine) if spine.made and spine.table == table), None)
+        if made is not None:
+            return self._columns_made(made)
         source = self.source_of(table)
         if source is not None:
             try:
@@ -67,6 +70,15 @@ class DeclaredTables:
                 return None  # a problem of the source's declaration
         names = self._documented.get(table)
         return None if names is None else dict.fromkeys(names)
+
+    def _columns_made(self, spine: DeclaredSpine) -> Columns | None:
+        """Return the columns of a spine's made rows, those of the entity with their types in its table."""
+        if spine.entities is None:
+            return None
+        of_entity = self.columns(spine.entities.table) or {}
+        carried = dict.fromkeys([*spine.entities.key, *spine.entities.columns])
+        moment = {spine.time: pl.Datetime("us", "UTC")}
+        return {spine.partition: pl.String(), **{name: of_entity.get(name) for name in carried}, **moment}
 
     def unknown_table(self, table: str) -> str | None:
         """Return a message with the tables that exist if no asset has the key of a table; else None."""

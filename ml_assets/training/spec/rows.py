@@ -18,6 +18,11 @@ class SpineSpec(Declared):
 
     _not_empty = filled("key")
 
+    @property
+    def row(self) -> list[str]:
+        """The columns by which a stored row is found again: the key, and the time where the key lacks it."""
+        return list(dict.fromkeys([*self.key, self.time]))
+
     @field_validator("key")
     @classmethod
     def _distinct(cls, key: list[str]) -> list[str]:

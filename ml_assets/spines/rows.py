@@ -1,0 +1,106 @@
+"""The rows of a made spine, written to files one moment after the other: only one moment's rows are at work at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from ml_assets.sources.drops.cut import spans
+from ml_assets.sources.drops.spec import Drops
+from ml_assets.spines.calendar import moments_between
+from ml_assets.spines.entities import active_at, entity_versions, refuse_overlaps
+from ml_assets.spines.spec import CalendarSpec, EntitiesSpec
+
+_MOMENT = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True)
+class MadeSpine:
+    """What the rows of a made spine are, and how their columns are called.
+
+    Attributes:
+        time: column with the moment of the calendar.
+        partition: column with the name of the drop that the moment lies in.
+    """
+
+    name: str
+    entities: EntitiesSpec
+    every: CalendarSpec
+    drops: Drops
+    time: str
+    partition: str
+
+    def moments_of(self, drop: str) -> list[datetime]:
+        """List the moments of the calendar, in UTC, that lie in a drop, as its time zone has it."""
+        (span,) = spans([drop], self.drops, _MOMENT)
+        if span.upper is None:
+            raise ValueError(f"spine {self.name}: drop {drop} has no end")
+        return moments_between(self.every.cron, self.every.time_zone, span.lower, span.upper)
+
+
+@dataclass(frozen=True)
+class MadeRows:
+    """The rows of some drops.
+
+    Attributes:
+        rows: drop, key, time, then the carried columns; lazily from files.
+        by_drop: drop -> its rows.
+        moments: how many moments of the calendar lie in the drops.
+        left_out: why a row of the table of entities can never count -> how many.
+    """
+
+    rows: pl.LazyFrame
+    by_drop: dict[str, int]
+    moments: int
+    left_out: dict[str, int]
+
+
+def make_rows(spine: MadeSpine, table: pl.LazyFrame, drops: Sequence[str], folder: Path) -> MadeRows:
+    """Write the rows of some drops: each entity that is active, at each moment of the calendar in them.
+
+    An entity is active at t if its row has `from` <= t and `until` is null or t < `until`; the row is the last one
+    known at t where the table has a `known_at`.
+
+    Args:
+        table: the table of entities.
+        folder: an empty folder for the rows, and for the table's own columns that are read.
+
+    Raises:
+        ValueError: the table lacks a column, or has an entity twice at a moment.
+    """
+    versions = entity_versions(spine.name, spine.entities, table)
+    refuse_overlaps(spine.name, spine.entities, versions)
+    # Sorted once, not once for each moment.
+    versions.sink_ipc(folder / "versions.arrow")
+    versions, made = pl.scan_ipc(folder / "versions.arrow"), folder / "rows"
+    by_drop, moments = {}, 0
+    _rows_at(spine, versions.clear(), drops[0], datetime.fromtimestamp(0, UTC)).sink_ipc(
+        made / "none.arrow", mkdir=True
+    )
+    for drop in drops:
+        files = []
+        for moment in spine.moments_of(drop):
+            files.append(made / f"{moments:06}.arrow")
+            _rows_at(spine, versions, drop, moment).sink_ipc(files[-1])
+            moments += 1
+        by_drop[drop] = sum(pl.scan_ipc(file).select(pl.len()).collect().item() for file in files)
+    return MadeRows(pl.scan_ipc(made), by_drop, moments, _left_out(spine.entities, table))
+
+
+def _rows_at(spine: MadeSpine, versions: pl.LazyFrame, drop: str, moment: datetime) -> pl.LazyFrame:
+    at = pl.lit(moment, _MOMENT)
+    return versions.filter(active_at(spine.name, spine.entities, at)).select(
+        pl.lit(drop, pl.String).alias(spine.partition),
+        *spine.entities.key,
+        at.alias(spine.time),
+        *spine.entities.columns,
+    )
+
+
+def _left_out(entities: EntitiesSpec, table: pl.LazyFrame) -> dict[str, int]:
+    """Count the rows of the table that can never count, by the column that they have no value of."""
+    needed = [*entities.key, *(name for name in (entities.from_, entities.known_at) if name is not None)]
+    nulls = table.select(pl.col(list(dict.fromkeys(needed))).null_count()).collect(engine="streaming")
+    return {f"without {name}": count for name, count in nulls.row(0, named=True).items() if count}
