@@ -245,3 +245,24 @@ def test_fingerprint_of_a_shared_file_that_cannot_be_read_follows_its_bytes(orde
     before = fingerprint(spec, ["2024-01"], orders_schema)
     orders(content=b"id,amount,shop,at\ntwo,9.5,Oslo,2024-01-31T22:59:59Z\n", drops=MONTHLY)
     assert fingerprint(spec, ["2024-01"], orders_schema) != before
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_columns_that_are_lined_up_are_read_as_if_one_blank_lay_between(orders, end):
+    lines = ["   id  amount   at      ", "    1    9.50   20240115", "   20  129.00   20240229"]
+    spec = orders(
+        content=end.join([*lines, ""]).encode(),
+        csv={"delimiter": " ", "quote": "", "aligned": True},
+        columns={"at": {"format": "%Y%m%d", "time_zone": "UTC", "day": "end"}},
+    )
+    schema = {"id": pl.Int64(), "amount": pl.Float64(), "at": pl.Datetime("us", "UTC")}
+    frame = read_drops(spec, None, schema)["whole"].frame
+    assert frame.select("id", "amount", "at").rows() == [
+        (1, 9.5, datetime(2024, 1, 16, tzinfo=UTC)),
+        (20, 129.0, datetime(2024, 3, 1, tzinfo=UTC)),
+    ]
+
+
+def test_columns_that_are_lined_up_have_no_quotes(orders):
+    with pytest.raises(ValueError, match="aligned: columns that are lined up have neither quotes nor escapes"):
+        orders(csv={"delimiter": " ", "aligned": True})

@@ -31,6 +31,11 @@ class CsvDialect(BaseModel):
         description="Character before a quote, a delimiter, a line end or itself inside of a field, such as a "
         "backslash; empty where a quote is doubled instead.",
     )
+    aligned: bool = Field(
+        default=False,
+        description="Whether the columns are lined up: several delimiters in a row are one, and those at the beginning "
+        "or the end of a line none. It needs `quote: ''`, and no value may be missing.",
+    )
     encoding: str = Field(
         default="utf-8", description="Encoding of the texts, by Python's name, such as cp1252, latin-1 or utf-16."
     )
@@ -53,6 +58,8 @@ class CsvDialect(BaseModel):
         signs = [sign for sign in (self.delimiter, self.quote, self.escape) if sign]
         if len(set(signs)) < len(signs):
             raise ValueError("delimiter, quote and escape must differ; leave `escape` out where quotes are doubled")
+        if self.aligned and (self.quote or self.escape):
+            raise ValueError("aligned: columns that are lined up have neither quotes nor escapes: declare `quote: ''`")
         if self.skip_lines < 0:
             raise ValueError(f"skip_lines: {self.skip_lines} must be 0 or more")
         if len(self.decimal) != 1 or len(self.thousands) > 1 or self.decimal == self.thousands:
@@ -64,6 +71,12 @@ class CsvDialect(BaseModel):
             raise ValueError(f"false_values: {min(both)!r} is in true_values too")
         _check_encoding(self.encoding)
         return self
+
+    def without_alignment(self, data: bytes) -> bytes:
+        """Return the text with one delimiter between two fields, and none at either end of a line."""
+        delimiter = re.escape(self.delimiter.encode())
+        one = re.sub(delimiter + b"{2,}", self.delimiter.encode(), data)
+        return re.sub(b"(?<![^\r\n])" + delimiter + b"|" + delimiter + b"(?![^\r\n])", b"", one)
 
     @property
     def is_utf8(self) -> bool:

@@ -113,6 +113,8 @@ def open_csv(data: bytes, dialect: CsvDialect | None = None, header: Sequence[st
     if not data or data.isspace():
         raise DeliveryFault("empty drop", "the file is empty", "have it delivered again")
     data = dialect.decode(data)
+    if dialect.aligned:
+        data = dialect.without_alignment(data)
     if dialect.escape:
         data = without_escapes(data, dialect)
     start = start_of(data, dialect)
