@@ -121,7 +121,7 @@ class ModelContext:
         """Spine columns that the model's rows carry: key, entities, slices, label and when it was known."""
         entities = [column for view in self.views for column in view.spine_entity]
         label = self.spec.label
-        named = [*self.spine.key, *self.spine.columns, *entities, *self.spec.slices]
+        named = [*self.spine.key, *self.spine.columns, *entities, *self.spec.slices, *self.spec.baseline.series]
         return list(dict.fromkeys([*named, label.column, label.known_at]))
 
     def described(self, *more: Mapping[str, str]) -> dict[str, str]:

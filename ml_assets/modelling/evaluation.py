@@ -95,22 +95,14 @@ def log_evaluation(lake: Lake, registry: "Registry", model: ModelContext, evalua
 def _measure(
     model: ModelContext, fitted: "TrainedModel", train: pl.DataFrame, holdout: pl.DataFrame, score: np.ndarray
 ) -> "Evaluation":
-    from ml_assets.training.evaluation.baseline import fit_baseline, predict_baseline
+    from ml_assets.training.evaluation.baseline import score_baseline
     from ml_assets.training.evaluation.evaluate import evaluate
 
     spec, label = model.spec, model.spec.label.column
-    baseline = fit_baseline(
-        train,
-        label=label,
-        by=spec.baseline.by,
-        task=spec.task,
-        metric=spec.promotion.metric,
-        classes=fitted.classes,
-    )
     return evaluate(
         holdout,
         score,
-        predict_baseline(baseline, holdout),
+        score_baseline(train, holdout, spec, fitted.classes),
         label=label,
         time=model.spine.time,
         threshold=fitted.threshold,

@@ -57,7 +57,7 @@ def fit_as_of(
     Raises:
         ValueError: a part of the split has too few rows.
     """
-    from ml_assets.training.evaluation.baseline import fit_baseline, predict_baseline
+    from ml_assets.training.evaluation.baseline import score_baseline
     from ml_assets.training.fit import fit_model
     from ml_assets.training.search.search import search_parameters
     from ml_assets.training.splits import split_for_model
@@ -85,16 +85,8 @@ def fit_as_of(
         intervals=spec.intervals,
         **shared,
     )
-    baseline = fit_baseline(
-        split.train,
-        label=label,
-        by=spec.baseline.by,
-        task=spec.task,
-        metric=spec.promotion.metric,
-        classes=model.classes,
-    )
     reference = scored(split.holdout, model)
-    return FittedCandidate(split, model, reference, predict_baseline(baseline, reference))
+    return FittedCandidate(split, model, reference, score_baseline(split.train, reference, spec, model.classes))
 
 
 def train_candidate(
@@ -111,10 +103,11 @@ def train_candidate(
     reference, model = fitted.reference, fitted.model
     task = find_task(spec.task)
     outcome = task.outcomes(reference[spec.label.column], model.classes)
-    own = task.pair(outcome, task.read_scores(reference, model.classes), model.threshold)
+    own = task.beside(task.pair(outcome, task.read_scores(reference, model.classes), model.threshold), reference)
+    naive = task.beside(task.pair(outcome, fitted.baseline_score, model.threshold), reference)
     # Floors need values alone; an interval is needed of one metric's difference only.
     resampled = bootstrap(
-        {MODEL: own, BASELINE: task.pair(outcome, fitted.baseline_score, model.threshold)},
+        {MODEL: own, BASELINE: naive},
         resamples=spec.evaluation.resamples,
         seed=spec.seed,
         metrics=[spec.promotion.metric],

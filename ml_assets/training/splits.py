@@ -4,14 +4,16 @@ A model with intervals learns them from the newest rows of the validation part, 
 stopping: the calibration rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
 from ml_assets.durations import parse_duration
+from ml_assets.training.evaluation.seasonal import Seasons, add_naive, add_naive_error, naive_errors
 from ml_assets.training.spec import LabelSpec, ModelSpec, SpineSpec, SplitSpec
 from ml_assets.training.tasks import BINARY, Task, find_task
+from ml_assets.training.tasks.columns import NAIVE, NAIVE_ERROR
 
 _PART = "__part"
 PARTS = ("train", "validation", "calibration", "holdout")
@@ -57,6 +59,13 @@ class Split:
     def rows(self) -> dict[str, int]:
         """Rows per part."""
         return {part: getattr(self, part).height for part in PARTS}
+
+    @property
+    def without_season(self) -> dict[str, int]:
+        """Rows of the holdout without a seasonal naive forecast, and without an error that scales rmsse; nothing where
+        no season is declared."""
+        columns = [name for name in (NAIVE, NAIVE_ERROR) if name in self.holdout.columns]
+        return {f"holdout_without_{name}": self.holdout[name].null_count() for name in columns}
 
 
 def split_bounds(split: SplitSpec, as_of: datetime, calibration_share: float = 0.0) -> Bounds:
@@ -137,7 +146,20 @@ def split_by_time(
 
 
 def split_for_model(frame: pl.DataFrame | pl.LazyFrame, spec: ModelSpec, as_of: datetime) -> Split:
-    """Split as a model declares it; see ``split_by_time``."""
+    """Split as a model declares it; see ``split_by_time``.
+
+    With ``baseline.seasonal`` the parts have the columns ``NAIVE`` and ``NAIVE_ERROR`` too, see ``evaluation.seasonal``.
+    """
+    seasons = Seasons.of(spec)
+    if seasons is None:
+        return _split(frame, spec, as_of)
+    rows = add_naive(frame.lazy().collect(), seasons)
+    split = _split(rows, spec, as_of)
+    errors = naive_errors(split.train, rows, seasons)
+    return replace(split, **{part: add_naive_error(getattr(split, part), errors) for part in PARTS})
+
+
+def _split(frame: pl.DataFrame | pl.LazyFrame, spec: ModelSpec, as_of: datetime) -> Split:
     return split_by_time(
         frame,
         spine=spec.spine,

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,6 +59,22 @@ def test_the_paired_difference_is_positive_for_the_better_model_whichever_way_th
         found = measured.improvement("good", "bad", metric, 0.95)
         assert found.estimate == pytest.approx(abs(oracle(label, good) - oracle(label, bad)))
         assert 0 < found.low < found.estimate < found.high
+
+
+def test_forecast_metrics_by_hand():
+    # Errors 1, -2, 0, 3; scales 2, 1, unknown, 3: (1/4 + 4 + 1) / 3 of the three rows that have one.
+    label, value = np.array([3.0, 0.0, 5.0, 4.0]), np.array([2.0, 2.0, 5.0, 1.0])
+    scores = replace(compare_values(label, value), scale=np.array([2.0, 1.0, np.nan, 3.0]))
+    found = scores.weigh(np.array([[1.0, 1, 1, 1], [2.0, 0, 1, 0], [0.0, 0, 1, 0]]), ["wape", "rmsse"])
+    assert found["wape"] == pytest.approx([6 / 12, 2 * 1 / (2 * 3 + 5), 0])
+    assert found["rmsse"][:2] == pytest.approx([(5.25 / 3) ** 0.5, 0.5])
+    assert np.isnan(found["rmsse"][2])
+
+
+def test_forecast_metrics_that_are_undefined_are_not_a_number():
+    found = measure(compare_values(np.zeros(2), np.ones(2)), ["wape", "rmsse"])
+    assert np.isnan(found["wape"])
+    assert np.isnan(found["rmsse"])
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
 from ml_assets.sources.spec import DROP
 from ml_assets.spines.rows import MadeSpine, make_rows
+from ml_assets.training.evaluation.seasonal import Seasons
 
 TRIALS = 3
 """Most parameter sets that a trial run searches through."""
@@ -188,7 +189,10 @@ def _gated(source: Source) -> pl.LazyFrame:
 
 
 def _sample(table: pl.LazyFrame, context: ModelContext, rows: int) -> pl.DataFrame:
-    """Draw labelled rows, seeded, over the whole history: the split needs all of its parts."""
+    """Draw labelled rows, seeded, over the whole history: the split needs all of its parts.
+
+    Where the baseline is seasonal, whole series are drawn, at least one: what a series was a season earlier is in it.
+    """
     wanted = list(dict.fromkeys([context.spine.partition, context.spine.time, *context.columns]))
     wanted += [name for view in context.views for name in view.spine_columns if name not in wanted]
     label = context.spec.label
@@ -199,7 +203,16 @@ def _sample(table: pl.LazyFrame, context: ModelContext, rows: int) -> pl.DataFra
     ).collect()
     if known.is_empty():
         raise ValueError(f"{context.spine.table} has no row with a label {label.column} that is known")
+    seasons = Seasons.of(context.spec)
+    if seasons is not None:
+        return _whole_series(known, list(seasons.series), rows, context.spec.seed).sort(context.spine.time)
     return known.sample(min(rows, known.height), seed=context.spec.seed).sort(context.spine.time)
+
+
+def _whole_series(known: pl.DataFrame, series: list[str], rows: int, seed: int) -> pl.DataFrame:
+    sizes = known.group_by(series, maintain_order=True).len().sample(fraction=1, shuffle=True, seed=seed)
+    drawn = sizes.filter((pl.col("len").cum_sum() <= rows) | (pl.int_range(pl.len()) == 0))
+    return known.join(drawn.select(series), on=series, how="semi", nulls_equal=True)
 
 
 def _latest_cut_off(sample: pl.DataFrame, context: ModelContext) -> datetime:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from ml_assets.lake.records import NUMBER, RECORD
 from ml_assets.retraining.decide import DecisionRecord
 from ml_assets.training.promotion.records import PromotionRecord
-from ml_assets.training.tasks.columns import PROBABILITY
+from ml_assets.training.tasks.columns import NAIVE, NAIVE_ERROR, PROBABILITY
 
 OF_EVERY_TABLE = {
     "_as_of": "Moment that the training looked from: nothing known later was used.",
@@ -25,7 +25,13 @@ SCORES = {
     "upper": "Upper end of the prediction interval.",
 }
 
-TRAINING_SET = {
+FORECASTS = {
+    NAIVE: "Label of the row's series one season earlier, or as many as it takes for it to be known; null for none.",
+    NAIVE_ERROR: "Root mean squared difference of the series' training labels to those one season earlier: the unit of "
+    "rmsse; null for none.",
+}
+
+TRAINING_SET = FORECASTS | {
     "split": "Part that the row belongs to: train, validation, calibration (of intervals) or holdout, in time's order."
 }
 

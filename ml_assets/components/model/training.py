@@ -111,6 +111,7 @@ def _training_set_metadata(lake: Lake, model: ModelContext, built: TrainingSet) 
         **{f"{part}_rows": count for part, count in built.split.rows.items()},
         **{f"left_out_{reason}": count for reason, count in built.split.dropped.items()},
         "left_out_after_cut_off": model.rows_from(lake, built.as_of),
+        **built.split.without_season,
         "table_versions_read": {key: lake.version(key) for key in _upstream(model)},
     }
 

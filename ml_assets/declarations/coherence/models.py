@@ -29,6 +29,7 @@ def model_problems(tables: DeclaredTables, model: DeclaredModel) -> Iterator[str
     yield from missing("label.column", [model.label.column])
     yield from missing("label.known_at", [model.label.known_at])
     yield from missing("slices", model.slices)
+    yield from missing("baseline.series", model.baseline.series)
     yield from wrong_type(columns, "label.known_at", model.label.known_at, (pl.Datetime,), "a moment (Datetime)")
     yield from _no_row_to_train_on(model, spine)
     dtype = (columns or {}).get(model.label.column)

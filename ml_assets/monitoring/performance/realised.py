@@ -10,7 +10,7 @@ from ml_assets.monitoring.performance.table import chunk_spans, performance_tabl
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.training.calibration.intervals import covered_share
 from ml_assets.training.tasks import BINARY, Task, find_task
-from ml_assets.training.tasks.columns import LOWER, UPPER, ScoredColumns
+from ml_assets.training.tasks.columns import LOWER, NAIVE_ERROR, UPPER, ScoredColumns
 
 INTERVAL_COVERAGE = "interval_coverage"
 """Share of known labels between the ends of their intervals, these included."""
@@ -34,7 +34,7 @@ def realise_performance(
 
     Args:
         analysis: ``probability``, ``prediction``, ``time``, and ``label`` (0/1 or Boolean, null where
-            unknown), as for ``estimate_performance``.
+            unknown), as for ``estimate_performance``; of forecasts ``NAIVE_ERROR`` too, by which rmsse is scaled.
         more: metrics measured beside those of every evaluation, such as pinball losses.
         coverage: least share of labels that intervals must hold; where given, ``analysis`` has ``lower`` and ``upper``,
             and interval_coverage is measured beside.
@@ -51,7 +51,8 @@ def realise_performance(
     """
     of, columns = find_task(task), ScoredColumns(label, probability, prediction, classes)
     ends = [LOWER, UPPER] if coverage is not None else []
-    needed = [*columns.predicted, label, *ends]
+    scale = [NAIVE_ERROR] if NAIVE_ERROR in analysis.columns else []
+    needed = [*columns.predicted, label, *ends, *scale]
     analysis = of.typed_scores(checked(analysis, "analysis", time, needed), "analysis", columns)
     chunks, numbered = cut(analysis, time, spec.chunk, period)
     known = of.typed_labels(numbered.drop_nulls(label), "analysis", columns)

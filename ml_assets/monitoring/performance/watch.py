@@ -8,6 +8,7 @@ import polars as pl
 from ml_assets.monitoring.performance.estimated import estimate_performance
 from ml_assets.monitoring.performance.realised import realise_performance
 from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.training.evaluation.seasonal import scale_as_reference
 from ml_assets.training.spec import ModelSpec
 from ml_assets.training.tasks import find_task
 from ml_assets.training.tasks.columns import LOWER, PREDICTION, SCORE
@@ -47,5 +48,6 @@ def watch_performance(
     # A version that was trained before intervals were declared has none.
     ends = LOWER in analysis.columns and not analysis[LOWER].has_nulls()
     coverage = model.intervals.least if model.intervals is not None and ends else None
+    analysis = scale_as_reference(analysis, reference, model)
     realised = realise_performance(analysis, more=model.extra_metrics, coverage=coverage, **about)
     return pl.concat([estimated, realised])

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from ml_assets.training.spec import ModelSpec
 from ml_assets.training.tasks import BINARY, find_task
 from ml_assets.training.tasks.baselines import Baseline, ClassBaseline
+from ml_assets.training.tasks.columns import NAIVE
 
 
 def fit_baseline(
@@ -42,6 +44,41 @@ def predict_baseline(baseline: Baseline | ClassBaseline, frame: pl.DataFrame) ->
     """
     if isinstance(baseline, ClassBaseline):
         return _predict_classes(baseline, frame)
+    rate = _predict_rates(baseline, frame)
+    if baseline.column is None:
+        return rate
+    own = frame[baseline.column].cast(pl.Float64)
+    return np.where(own.is_null(), rate, own.to_numpy())
+
+
+def score_baseline(
+    train: pl.DataFrame, rows: pl.DataFrame, spec: ModelSpec, classes: Sequence[str] | None
+) -> np.ndarray:
+    """Return the naive predictions of some rows as a model declares them, learned from its training rows.
+
+    Raises:
+        ValueError: a column is missing, or no row has a label whole seasons earlier.
+    """
+    baseline = fit_baseline(
+        train,
+        label=spec.label.column,
+        by=spec.baseline.by,
+        task=spec.task,
+        metric=spec.promotion.metric,
+        classes=classes,
+    )
+    if spec.baseline.seasonal is not None and isinstance(baseline, Baseline):
+        if rows[NAIVE].null_count() == rows.height:
+            raise ValueError(
+                f"baseline.seasonal: none of {rows.height} rows has a label of its series that was known and lies"
+                f" {spec.baseline.seasonal}, or a multiple of it, earlier: declare a season after which the rows' times"
+                " come again, and by baseline.series what makes a series"
+            )
+        baseline = baseline.model_copy(update={"column": NAIVE})
+    return predict_baseline(baseline, rows)
+
+
+def _predict_rates(baseline: Baseline, frame: pl.DataFrame) -> np.ndarray:
     if baseline.by is None:
         return np.full(frame.height, baseline.rate)
     value = frame[baseline.by].cast(pl.String)

@@ -10,6 +10,7 @@ from ml_assets.durations import parse_duration
 from ml_assets.training.metrics.bootstrap import Interval, bootstrap
 from ml_assets.training.spec import EvaluationSpec
 from ml_assets.training.tasks import BINARY, find_task
+from ml_assets.training.tasks.columns import NAIVE_ERROR
 
 MODEL, BASELINE, IMPROVEMENT = "model", "baseline", "improvement"
 
@@ -24,7 +25,7 @@ class Evaluation:
 
     ``slices`` has one row per value of each slice column: slice, value (text, null kept), rows, and by task
     prevalence, mean_score, roc_auc (null when only one class occurs), brier; or accuracy, mean_score, log_loss; or
-    mean_label, mean_score, mae, rmse.
+    mean_label, mean_score, mae, rmse, and of forecasts wape and rmsse.
 
     ``prevalence`` and ``threshold`` are those of a binary task, else None.
     """
@@ -74,8 +75,9 @@ def evaluate(
     of = find_task(task)
     outcome = of.outcomes(frame[label], classes)
     names = of.measured_with(metrics)
+    scores = {MODEL: score, BASELINE: baseline_score}
     measured = bootstrap(
-        {MODEL: of.pair(outcome, score, threshold), BASELINE: of.pair(outcome, baseline_score, threshold)},
+        {subject: of.beside(of.pair(outcome, own, threshold), frame) for subject, own in scores.items()},
         resamples=evaluation.resamples,
         seed=seed,
         metrics=names,
@@ -132,8 +134,9 @@ def measure_slices(
         raise ValueError(f"slices {missing} are not columns of the training set: add them to spine.columns")
     of = find_task(task)
     columns = of.slice_columns(of.outcomes(frame[label], classes), score)
-    scored = frame.select(*(pl.Series(name, it) for name, it in columns.items()), *dict.fromkeys(slices))
-    measures = of.slice_measures()
+    errors = [NAIVE_ERROR] if NAIVE_ERROR in frame.columns else []
+    scored = frame.select(*(pl.Series(name, it) for name, it in columns.items()), *dict.fromkeys([*slices, *errors]))
+    measures = of.slice_measures() | (of.forecast_measures() if errors else {})
     text, whole, number = pl.String(), pl.Int64(), pl.Float64()
     schema = pl.Schema({"slice": text, "value": text, "rows": whole, **dict.fromkeys(measures, number)})
     parts = [

@@ -33,5 +33,8 @@ OF_PROBABILITIES = {
 OF_CLASSES = {"log_loss": DOWN, "roc_auc_ovr": UP, "macro_f1": UP, "accuracy": UP, "calibration_error": DOWN}
 """Metrics of probabilities for several classes."""
 
-OF_VALUES = {"mae": DOWN, "rmse": DOWN, "r2": UP, **dict.fromkeys(PINBALL, DOWN)}
+OF_FORECASTS = {"wape": DOWN, "rmsse": DOWN}
+"""Metrics of forecasts of many series, whose sizes differ."""
+
+OF_VALUES = {"mae": DOWN, "rmse": DOWN, "r2": UP, **OF_FORECASTS, **dict.fromkeys(PINBALL, DOWN)}
 """Metrics of a predicted number."""

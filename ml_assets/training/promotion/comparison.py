@@ -35,6 +35,7 @@ def compare_on_same_rows(
     champion_threshold: float | None = 0.5,
     blocks: np.ndarray | None = None,
     task: str = BINARY,
+    rows: pl.DataFrame | None = None,
 ) -> Interval:
     """Bootstrap the paired difference of challenger minus champion in ``promotion.metric``; positive means a better
     challenger.
@@ -44,13 +45,15 @@ def compare_on_same_rows(
             rows, in this order, and of the same order of classes (see ``classes.align_classes``).
         challenger_threshold, champion_threshold: matter for f1 only.
         blocks: rows resampled together, see ``evaluate.time_blocks``.
+        rows: these n rows, where the metric reads more of them.
     """
     of = find_task(task)
+    pairs = {
+        "challenger": of.pair(label, challenger_score, challenger_threshold),
+        "champion": of.pair(label, champion_score, champion_threshold),
+    }
     measured = bootstrap(
-        {
-            "challenger": of.pair(label, challenger_score, challenger_threshold),
-            "champion": of.pair(label, champion_score, champion_threshold),
-        },
+        pairs if rows is None else {name: of.beside(scores, rows) for name, scores in pairs.items()},
         resamples=promotion.resamples,
         seed=seed,
         metrics=[promotion.metric],
@@ -97,4 +100,5 @@ def compare_with_champion(
         champion_threshold=champion.threshold,
         blocks=time_blocks(reference[spec.spine.time], spec.evaluation.block),
         task=spec.task,
+        rows=reference,
     )

@@ -15,6 +15,20 @@ class BaselineSpec(Declared):
         " the share of positives, the share of each class, or the usual value: the median where promotion.metric"
         " is mae, the quantile where it is a pinball loss, else the mean.",
     )
+    seasonal: str | None = Field(
+        default=None,
+        description="Length of a season, such as '7d' or '364d': the seasonal naive forecast is predicted, the label of"
+        " the same series one season earlier, or as many seasons earlier as it takes for it to be known at the"
+        " prediction time. Whole days are counted on the clock of the spine's time zone. Rows of a series without such"
+        " a label get the rate. Declared, wape and rmsse are measured too; for the task regression.",
+    )
+    series: list[str] = Field(
+        default_factory=list,
+        description="Columns that name a row's series, such as [store, item]; by default the spine's key without the"
+        " horizon.",
+    )
+
+    _are_durations = durations("seasonal")
 
 
 class EvaluationSpec(Declared):
@@ -34,6 +48,10 @@ class EvaluationSpec(Declared):
     )
     quantiles: list[float] = Field(
         default_factory=list, description="Quantiles, such as 0.9, whose pinball loss a regression measures too."
+    )
+    metrics: list[str] = Field(
+        default_factory=list,
+        description="Metrics of the task to measure beside those of every evaluation, such as [wape].",
     )
     calibration_limit: float = Field(
         default=0.05, description="Calibration error allowed on the holdout where calibration is declared."

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from ml_assets.training.kinds.base import DEFAULT_KIND, find_kind
+from ml_assets.training.metrics.metric import OF_FORECASTS
 from ml_assets.training.spec.declared import Declared, filled, within
 from ml_assets.training.spec.judging import BaselineSpec, EvaluationSpec, PromotionSpec
 from ml_assets.training.spec.learning import IntervalSpec, SearchSpec, TrainingSpec, default_space
@@ -59,7 +60,7 @@ class ModelSpec(Declared):
     floors: dict[str, float] = Field(
         default_factory=dict,
         description="Worst holdout value allowed per metric: a minimum, or a maximum for log_loss, brier,"
-        " calibration_error, mae, rmse and the pinball losses.",
+        " calibration_error, mae, rmse, wape, rmsse and the pinball losses.",
     )
     promotion: PromotionSpec = Field(default_factory=PromotionSpec, description="Champion against challenger.")
     seed: int = Field(default=0, description="Seed of every random choice: sample, search, fit, bootstrap.")
@@ -106,6 +107,7 @@ class ModelSpec(Declared):
             ("metric", [self.optimised_metric], of.optimised),
             ("promotion.metric", [self.promotion.metric], of.metrics),
             ("floors", self.floors, of.metrics),
+            ("evaluation.metrics", self.evaluation.metrics, of.metrics),
         ):
             strange = [name for name in names if name not in allowed]
             if strange:
@@ -116,6 +118,7 @@ class ModelSpec(Declared):
             ("intervals", self.intervals is not None, "has_intervals"),
             ("evaluation.quantiles", bool(self.evaluation.quantiles), "has_quantiles"),
             ("calibration", self.calibration is not None, "calibratable"),
+            ("baseline.seasonal", self.baseline.seasonal is not None, "forecasts"),
         ):
             if given and not getattr(of, needed):
                 fitting = " or ".join(tasks_where(needed))
@@ -151,13 +154,23 @@ class ModelSpec(Declared):
         """The metrics that the declaration names beside those of every evaluation, such as pinball losses."""
         optional = find_task(self.task).optional_metrics
         named = [*(f"pinball_{quantile:g}" for quantile in self.evaluation.quantiles), self.optimised_metric]
-        return [name for name in dict.fromkeys([*named, self.promotion.metric, *self.floors]) if name in optional]
+        named += [self.promotion.metric, *self.floors, *self.evaluation.metrics]
+        forecast = OF_FORECASTS if self.baseline.seasonal is not None else ()
+        return [name for name in dict.fromkeys([*named, *forecast]) if name in optional]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for field, names in (("features", self.features), ("slices", self.slices)):
             if len(set(names)) < len(names):
                 raise ValueError(f"{field}: names something twice: {names}")
+        if self.baseline.seasonal is None:
+            if self.baseline.series:
+                raise ValueError("baseline.series: belongs to baseline.seasonal, the length of a season: declare it")
+            if "rmsse" in self.extra_metrics:
+                raise ValueError(
+                    "baseline.seasonal: is missing, and rmsse is measured in errors of the seasonal naive forecast:"
+                    " declare the length of a season, such as 7d"
+                )
         fixed = sorted(set(self.search.space) & set(self.training.parameters))
         if fixed:
             raise ValueError(f"training.parameters: {fixed} are in search.space too: keep one of the two")

@@ -14,6 +14,7 @@ class Baseline(BaseModel):
     rate: float = Field(description="Share of positives, or the usual value, among all training rows.")
     by: str | None = Field(default=None, description="Column whose values have rates of their own.")
     rates: dict[str, float] = Field(default_factory=dict, description="Value as text -> its smoothed rate.")
+    column: str | None = Field(default=None, description="Column that holds the prediction of the rows that have one.")
 
 
 class ClassBaseline(BaseModel):

@@ -10,6 +10,8 @@ from ml_assets.scoring_core.answers import LOWER, PREDICTION, PROBABILITY, SCORE
 
 __all__ = [
     "LOWER",
+    "NAIVE",
+    "NAIVE_ERROR",
     "PREDICTION",
     "PROBABILITY",
     "SCORE",
@@ -19,6 +21,12 @@ __all__ = [
     "probability_column",
     "scored_classes",
 ]
+
+NAIVE = "seasonal_naive"
+"""The label of a row's series one season earlier, or as many as it takes for it to be known at the row's time."""
+
+NAIVE_ERROR = "seasonal_naive_error"
+"""Root mean squared error over the training rows of a series of what was one season earlier: the scale of rmsse."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 # ruff: noqa: ARG002 - a task takes what others need
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from ml_assets.training.metrics.concordance import concordance
 from ml_assets.training.metrics.measure import Measurable
 from ml_assets.training.metrics.metric import PINBALL
 from ml_assets.training.tasks.baselines import Baseline, fit_rates
-from ml_assets.training.tasks.columns import ScoredColumns, as_series
+from ml_assets.training.tasks.columns import NAIVE_ERROR, ScoredColumns, as_series
 from ml_assets.training.tasks.task import Scorer, Task
 
 _LABEL, _SCORE = "__label", "__score"
@@ -31,6 +32,7 @@ class Regression(Task):
     optimised = ("mae", "rmse", *PINBALL)
     leak_metric = "concordance"
     has_intervals = True
+    forecasts = True
     relative_drop = True
     answers = "the value"
     importance_unit = "unit of the label"
@@ -62,6 +64,12 @@ class Regression(Task):
         """Pair known with predicted numbers."""
         return compare_values(outcome, score)
 
+    def beside(self, scores: Measurable, rows: pl.DataFrame) -> Measurable:
+        """Add the scale of rmsse, where the rows have one."""
+        if NAIVE_ERROR not in rows.columns or not isinstance(scores, ComparedValues):
+            return scores
+        return replace(scores, scale=rows[NAIVE_ERROR].cast(pl.Float64).fill_null(float("nan")).to_numpy())
+
     def score_columns(self, model: Scorer, score: np.ndarray) -> list[pl.Series]:
         """Return ``score`` and ``prediction``, both the value, and with intervals ``lower`` and ``upper``."""
         return as_series(answers.columns(self.learned_as, model, score))
@@ -87,6 +95,15 @@ class Regression(Task):
             "rmse": ((score - label) ** 2).mean().sqrt(),
         }
 
+    def forecast_measures(self) -> dict[str, pl.Expr]:
+        """Measure WAPE and RMSSE; null where no label differs from 0, or no row has a scale."""
+        error = pl.col(_SCORE) - pl.col(_LABEL)
+        size = pl.col(_LABEL).abs().sum()
+        return {
+            "wape": pl.when(size > 0).then(error.abs().sum() / size),
+            "rmsse": ((error / pl.col(NAIVE_ERROR)) ** 2).mean().sqrt(),
+        }
+
     def plots(self, model: Scorer, outcome: np.ndarray, score: np.ndarray) -> dict[str, bytes]:
         """Draw the residuals."""
         from ml_assets.training.plots import plot_residuals
@@ -108,7 +125,8 @@ class Regression(Task):
 
     def measurable(self, rows: pl.DataFrame, columns: ScoredColumns) -> Measurable:
         """Pair known labels with the typed predictions."""
-        return self.pair(self.outcomes(rows[columns.label], None), rows[columns.prediction].to_numpy())
+        paired = self.pair(self.outcomes(rows[columns.label], None), rows[columns.prediction].to_numpy())
+        return self.beside(paired, rows)
 
 
 def _finite(frame: pl.DataFrame, what: str, column: str) -> pl.DataFrame:

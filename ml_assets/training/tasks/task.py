@@ -75,6 +75,7 @@ class Task(ABC):
         has_positive: there is a positive class, a score from which it is called, and a share of rows that have it.
         calibratable: scores are probabilities, which can be calibrated.
         has_intervals: predictions can have a lower and an upper end.
+        forecasts: labels of one series come at regular moments, so that an earlier one is a forecast of a later one.
         relative_drop: a fall of a metric is tolerated as a share of the metric, as it has the label's unit.
         answers: what a prediction holds, in words.
         importance_unit: the unit of SHAP values.
@@ -96,6 +97,7 @@ class Task(ABC):
     has_positive: ClassVar[bool] = False
     calibratable: ClassVar[bool] = False
     has_intervals: ClassVar[bool] = False
+    forecasts: ClassVar[bool] = False
     relative_drop: ClassVar[bool] = False
     answers: ClassVar[str]
     importance_unit: ClassVar[str] = "log-odds"
@@ -171,6 +173,14 @@ class Task(ABC):
     def pair(self, outcome: np.ndarray, score: np.ndarray, threshold: float | None = None) -> Measurable:
         """Pair outcomes with what ``predict`` gave for the same rows, ready for ``measure`` and ``bootstrap``."""
 
+    def beside(self, scores: Measurable, rows: pl.DataFrame) -> Measurable:
+        """Add to paired scores what metrics read of their rows beside outcome and score; by default nothing.
+
+        Args:
+            rows: a frame of the same rows in the same order, with what columns it has.
+        """
+        return scores
+
     def choose_threshold(self, outcome: np.ndarray, score: np.ndarray) -> float | None:
         """Return the score from which a row is called positive; None of a task without a positive class."""
         return None
@@ -208,6 +218,10 @@ class Task(ABC):
     @abstractmethod
     def slice_measures(self) -> dict[str, pl.Expr]:
         """Return the measures of one value of a slice column, by name: aggregations of ``slice_columns``."""
+
+    def forecast_measures(self) -> dict[str, pl.Expr]:
+        """Return the measures of slices of rows that have ``NAIVE_ERROR``, which they read beside ``slice_columns``."""
+        return {}
 
     def plots(self, model: Scorer, outcome: np.ndarray, score: np.ndarray) -> dict[str, bytes]:
         """Draw the scores of the holdout: PNG bytes by name."""
