@@ -148,7 +148,7 @@ def split_by_time(
 def split_for_model(frame: pl.DataFrame | pl.LazyFrame, spec: ModelSpec, as_of: datetime) -> Split:
     """Split as a model declares it; see ``split_by_time``.
 
-    With ``baseline.seasonal`` the parts have the columns ``NAIVE`` and ``NAIVE_ERROR`` too, see ``evaluation.seasonal``.
+    With ``baseline.seasonal`` the parts have the columns ``NAIVE`` and ``NAIVE_ERROR`` too: ``evaluation.seasonal``.
     """
     seasons = Seasons.of(spec)
     if seasons is None:
