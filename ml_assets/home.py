@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 DAGSTER_SETTINGS = Path(__file__).parent / "dagster.yaml"
 """Dagster's settings in every home, as they come with the platform."""
 
+OPENMP = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Idle OpenMP threads would otherwise spin on cores that other libraries' threads need."""
+
 # Appended to dagster.yaml in the home alone: the project's own is also read by tools that run without a home.
 EVENT_STORAGE = """
 event_log_storage:
@@ -112,6 +115,5 @@ class Home:
     def enter(self) -> None:
         """Set the environment so that the tools of this process use the folders of the home; writes nothing."""
         turn_telemetry_off()
-        # Idle OpenMP threads would otherwise spin on cores that other libraries' threads need.
-        set_defaults({"OMP_WAIT_POLICY": "PASSIVE"})
+        set_defaults(OPENMP)
         hand_down(ML_ASSETS_HOME=str(self.root), DAGSTER_HOME=str(self.dagster))

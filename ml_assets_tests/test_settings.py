@@ -28,6 +28,7 @@ EDGES = {
     "project.py": "Dagster",
     "commands/serving/serve.py": "a server",
     "components/project/tree.py": "a tree that Dagster made",
+    "public/opening.py": "a notebook or a script",
 }
 
 

@@ -1,5 +1,7 @@
 """What the current project declares, for commands that only look."""
 
+import sys
+
 from ml_assets.code_version import current_project
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.declarations.python_files import NeedsDagster
@@ -16,7 +18,10 @@ def read_current(settings: Settings) -> DeclaredProject:
         DeclarationError: something is wrong in a project that only Dagster can read.
     """
     try:
-        declared = read_declarations(current_project(settings.project))
+        project = current_project(settings.project)
+        if "dagster" in sys.modules:  # nothing would be gained
+            raise NeedsDagster(project.package)
+        declared = read_declarations(project)
     except NeedsDagster:
         from ml_assets.automation.projects import declared_in
         from ml_assets.project import load_current

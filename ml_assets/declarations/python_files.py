@@ -3,9 +3,10 @@
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
@@ -34,27 +35,60 @@ def read_python_file(module: str, package: str) -> list[tuple[BaseModel, int]]:
         NeedsDagster: it, or what it imports, uses Dagster.
         Exception: whatever the module raises.
     """
+    loaded = "dagster" in sys.modules
     with _reading(package) as declared:
         importlib.import_module(module)
-        if "dagster" in sys.modules:
+        if "dagster" in sys.modules and (not loaded or _use_dagster(_own_modules(_root_of(package)).values())):
             raise NeedsDagster(module)
         return list(declared)
 
 
 @contextmanager
 def _reading(package: str) -> Iterator[list[tuple[BaseModel, int]]]:
-    """Replace what ``ml_assets`` offers by stand-ins; modules imported meanwhile are forgotten afterwards."""
+    """Replace what ``ml_assets`` offers by stand-ins; the project's own modules are imported anew meanwhile, and
+    afterwards are what they were."""
     global _declared
-    before = set(sys.modules)
+    root = _root_of(package)
+    before = _forget(root)
     _declared = []
     try:
         yield _declared
     finally:
         _declared = None
-        root = package if package.startswith("ml_assets.") else package.partition(".")[0]
-        for name in set(sys.modules) - before:
-            if name == root or name.startswith(f"{root}."):
-                del sys.modules[name]
+        _forget(root)
+        sys.modules.update(before)
+
+
+def _root_of(package: str) -> str:
+    """Return the package whose modules are the project's own."""
+    return package if package.startswith("ml_assets.") else package.partition(".")[0]
+
+
+def _own_modules(root: str) -> dict[str, ModuleType]:
+    return {name: module for name, module in sys.modules.items() if name == root or name.startswith(f"{root}.")}
+
+
+def _forget(root: str) -> dict[str, ModuleType]:
+    """Take a package and all below it out of the imported modules; return them."""
+    own = _own_modules(root)
+    for name in own:
+        del sys.modules[name]
+    return own
+
+
+def _use_dagster(modules: Iterable[ModuleType]) -> bool:
+    """Return whether a module has something of Dagster in its namespace."""
+    return any(_is_of_dagster(value) for module in modules for value in vars(module).values())
+
+
+def _is_of_dagster(value: Any) -> bool:
+    homes = (value.__name__,) if isinstance(value, ModuleType) else (_home(value), _home(type(value)))
+    return any(home.partition(".")[0] == "dagster" for home in homes)
+
+
+def _home(value: Any) -> str:
+    home = getattr(value, "__module__", None)
+    return home if isinstance(home, str) else ""
 
 
 def _note(module: str, *specs: BaseModel) -> None:

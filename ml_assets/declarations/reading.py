@@ -56,10 +56,10 @@ def read_declarations(project: DeclaringProject) -> ProjectDeclarations:
     """Return every declaration of a project; one that is wrong is a fault, and the others are read all the same.
 
     Raises:
-        NeedsDagster: there is something that only Dagster can read, or Dagster is loaded and nothing would be gained.
+        NeedsDagster: there is something that only Dagster can read.
     """
     root = project.folder / project.package / "defs"
-    if "dagster" in sys.modules or not root.is_dir():
+    if not root.is_dir():
         raise NeedsDagster(str(root))
     # A project need not be installed to be read from its own folder.
     if str(project.folder) not in sys.path:

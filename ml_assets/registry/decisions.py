@@ -99,6 +99,17 @@ class Decisions:
             return None
         return None if self._registry.settled(self._model) == made[-1].id else made[-1]
 
+    def serving_version(self) -> str | None:
+        """Return the version that serves, or will once the last decision is carried out; None if there is none.
+
+        Nothing is changed.
+        """
+        last = self.pending()
+        if last is not None and not self._obstacle(last):
+            return last.challenger
+        champion = self._registry.champion(self._model)
+        return None if champion is None else champion.version
+
     def _obstacle(self, decision: PromotionRecord) -> str:
         """Return why a decision cannot be carried out; empty if it can."""
         if self._registry.run_of(self._model, decision.challenger) != decision.run_id:

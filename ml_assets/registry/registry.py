@@ -12,7 +12,7 @@ from ml_assets.registry.runs import close_stale_runs, resumed_run, training_run
 from ml_assets.registry.store.quiet_mlflow import import_mlflow
 from ml_assets.registry.trackers.interface import TrackingPlace
 from ml_assets.registry.trackers.known import open_listeners
-from ml_assets.registry.trackers.mlflow import MlflowTracker
+from ml_assets.registry.trackers.mlflow import MlflowTracker, origin_of
 from ml_assets.registry.trackers.training_run import TrainingRun
 from ml_assets.registry.versions import ModelVersions
 from ml_assets.training.fit import TrainedModel, load_model
@@ -106,6 +106,11 @@ class Registry(ModelVersions):
         """
         with self.files(self.version(name, version)) as folder:
             return ModelInputs.read(folder)
+
+    def origin(self, run_id: str) -> RunOrigin:
+        """Return where a training run came from, without the declaration; what its tags do not say is null."""
+        local = self._connection.local
+        return origin_of(local.run_tags(run_id) if local is not None else self._client.get_run(run_id).data.tags)
 
     @contextmanager
     def files(self, version: RegisteredVersion) -> Iterator[Path]:

@@ -29,6 +29,7 @@ from ml_assets.dagster_internals import (
     parse_yamls_with_source_position,
 )
 from ml_assets.declarations.problems import DeclarationError, FieldProblem, Path, problem_of, problems_of
+from ml_assets.declarations.project import DeclaredProject
 from ml_assets.declarations.user_code import blame
 from ml_assets.home import Home
 from ml_assets.settings import read_settings
@@ -217,6 +218,20 @@ class ProjectTree(dg.ComponentTree):
                     there = ", ".join(ml_assets.COMPONENTS)
                     text = f"{self._shown(file)}:{line}: type: {package} has no component {name!r}; there are {there}"
                     yield self._use_case_of(file), text
+
+
+def read_tree(within: File, home: Home | None = None) -> DeclaredProject:
+    """Read what the project that a path lies in declares; no definitions are made.
+
+    Raises:
+        DeclarationError: a declaration is wrong.
+    """
+    tree = ProjectTree.for_project(within)
+    if home is not None:
+        tree.keep_state_in(home)
+    return DeclaredProject(
+        [(placed.use_case, placed.component) for placed in tree.placed() if isinstance(placed.component, BaseModel)]
+    )
 
 
 def home_of(context: dg.ComponentLoadContext) -> Home:

@@ -2,8 +2,8 @@
 
 MLflow takes longer to import than all else that a command or a server does to find its champion. Only MLflow writes
 into the file; of its tables these are read: ``registered_models``, ``registered_model_aliases``,
-``registered_model_tags``, ``model_versions`` and ``model_version_tags``. Another database, and a server, are read
-through MLflow, which knows their addresses, credentials and schemas.
+``registered_model_tags``, ``model_versions``, ``model_version_tags``, and ``tags``, those of runs. Another database,
+and a server, are read through MLflow, which knows their addresses, credentials and schemas.
 """
 
 import sqlite3
@@ -73,6 +73,11 @@ class LocalStore:
             )
             for number, run_id, source in rows
         ]
+
+    def run_tags(self, run_id: str) -> dict[str, str]:
+        """Return the tags of a run; empty if there is none of that id."""
+        with self._open() as query:
+            return dict(query("SELECT key, value FROM tags WHERE run_uuid = ?", run_id))
 
     @contextmanager
     def _open(self) -> Iterator[Any]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 DAGSTER_RUN = "dagster_run_id"
 """Tag of a run: the Dagster run that it is made in."""
+_TABLES, _CHANGED, _PLATFORM = "table_versions", "code_changed", "ml_assets_version"
+_SOURCE, _COMMIT = "mlflow.source.name", "mlflow.source.git.commit"
 
 
 class MlflowTracker(Tracker):
@@ -129,14 +131,26 @@ def _now() -> int:
 
 
 def _origin_tags(origin: RunOrigin) -> dict[str, str]:
-    tags = {"table_versions": json.dumps(origin.table_versions, sort_keys=True)}
+    tags = {_TABLES: json.dumps(origin.table_versions, sort_keys=True)}
     if origin.dagster_run_id is not None:
         tags[DAGSTER_RUN] = origin.dagster_run_id
     if origin.source is not None:
-        tags |= {"mlflow.source.name": origin.source, "mlflow.source.type": "JOB"}
+        tags |= {_SOURCE: origin.source, "mlflow.source.type": "JOB"}
     if origin.code_commit is not None:
-        tags["mlflow.source.git.commit"] = origin.code_commit
-        tags["code_changed"] = str(origin.code_changed).lower()
+        tags[_COMMIT] = origin.code_commit
+        tags[_CHANGED] = str(origin.code_changed).lower()
     if origin.platform is not None:
-        tags["ml_assets_version"] = origin.platform
+        tags[_PLATFORM] = origin.platform
     return tags
+
+
+def origin_of(tags: Mapping[str, str]) -> RunOrigin:
+    """Read an origin, but for the declaration, from the tags of a run."""
+    return RunOrigin(
+        dagster_run_id=tags.get(DAGSTER_RUN),
+        code_commit=tags.get(_COMMIT),
+        code_changed=tags.get(_CHANGED) == "true",
+        platform=tags.get(_PLATFORM),
+        table_versions=json.loads(tags.get(_TABLES, "{}")),
+        source=tags.get(_SOURCE),
+    )

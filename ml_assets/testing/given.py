@@ -1,0 +1,133 @@
+"""A project over tables that a test gives."""
+
+from collections.abc import Mapping
+from typing import Any, overload
+
+import polars as pl
+
+from ml_assets.declarations.specs import DeclaredSource
+from ml_assets.public.project import Project
+from ml_assets.public.rows import Moment, Rows, as_moment
+from ml_assets.public.tables import OF_SOURCE
+from ml_assets.public.unknown import unknown_name
+from ml_assets.sources.spec import DROP
+from ml_assets.testing.frames import FramesLake
+from ml_assets.testing.typed import typed, with_moments_in
+from ml_assets.testing.verdict import ContractVerdict, drops_of, judge
+
+
+class GivenProject:
+    """A project's declarations over tables in memory, as `ml_assets.testing.project` opens it.
+
+    Every method but `given` answers a question; none writes anything, and a project with a table given is a new one, so
+    that tests share what they begin with.
+
+    Args:
+        project: the declarations, over a lake of frames.
+        lake: that lake.
+    """
+
+    def __init__(self, project: Project, lake: FramesLake) -> None:
+        self.project = project
+        self._lake = lake
+
+    def given(self, table: str, rows: Rows) -> "GivenProject":
+        """Return the project with the rows of one more table, or with other rows of it.
+
+        Args:
+            table: asset key, such as ``orders/validated``.
+            rows: a frame or dictionaries. Columns that a contract declares have its types, and are without values
+                where the rows lack them; texts are read as dates and moments, UTC where they name no zone.
+
+        Raises:
+            UnknownName: nothing that is declared reads or writes such a table.
+            ValueError: a value does not fit its column's type.
+        """
+        known = self.project.declared_tables
+        if table not in known:
+            raise unknown_name("table", table, known, self.project.faults)
+        lake = FramesLake(self._lake.root, {**self._lake.tables, table: self._typed(table, rows)})
+        return GivenProject(self.project.over(lake), lake)
+
+    @overload
+    def features(self, of: str, rows: Rows, /) -> pl.DataFrame: ...
+    @overload
+    def features(self, of: str, /, *, at: Moment, **row: Any) -> dict[str, Any]: ...
+
+    def features(
+        self, of: str, rows: Rows | None = None, /, *, at: Moment | None = None, **row: Any
+    ) -> pl.DataFrame | dict[str, Any]:
+        """Compute the features of a view or a model from the given tables.
+
+        Args:
+            of: name of a feature view or a model.
+            rows: rows to compute them for, with their times; or else one row:
+            at: its moment; UTC where it names no zone.
+            row: its columns, by name.
+
+        Returns:
+            Of rows these rows with their features; of one row its features alone, by name.
+
+        Raises:
+            UnknownName: neither a view nor a model has this name.
+            ValueError: a column that the features are made of is missing.
+            TableMissing: a table that they are made of was not given.
+        """
+        views = self.project.views_behind(of)
+        spine = self.project.spines[views[0].spine]
+        if rows is not None:
+            return self.project.features(of, self._typed(spine.table, rows, fill=False))
+        if at is None:
+            raise ValueError(f"features of {of} are those of a moment: give at=..., or rows")
+        needed = [name for view in views for name in view.spine_columns if name != spine.time]
+        missing = [name for name in dict.fromkeys(needed) if name not in row]
+        if missing:
+            listed = ", ".join(f"{name}=..." for name in missing)
+            raise ValueError(f"features of {of} are made of {', '.join(missing)} too: give {listed}")
+        frame = self._typed(spine.table, [{**row, spine.time: as_moment(at)}], fill=False)
+        computed = self.project.features(of, frame)
+        return computed.select(name for view in views for name in view.feature_names).row(0, named=True)
+
+    def verdict(self, source: str, rows: Rows, *, drop: str | None = None) -> ContractVerdict:
+        """Judge rows as the gate of a source does: which go on, which go to quarantine, and for which rule.
+
+        Rows given of ``<source>/validated`` are those of other drops, whose keys must not come again.
+
+        Args:
+            source: name of a source.
+            rows: rows of one drop, with the contract's columns.
+            drop: name of the drop; by default the one that the first row lies in.
+
+        Raises:
+            UnknownName: no source has this name.
+            ContractError: the rows lack a column.
+            ValueError: a value does not fit its column's type.
+        """
+        declared = self.project.sources[source]
+        return judge(declared, rows, drop, self._lake.tables.get(declared.table("validated")))
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{key} ({frame.height} rows)" for key, frame in sorted(self._lake.tables.items()))
+        return f"project {self.project.folder.name}, given {given or 'no table'}"
+
+    def _typed(self, table: str, rows: Rows, *, fill: bool = True) -> pl.DataFrame:
+        """Return rows in the types that the table has, as far as they are declared."""
+        source = self._source_of(table)
+        frame = typed(rows, self._types(table, source), what=f"rows of {table}", fill=fill)
+        moments = [view.known_at for view in self.project.views.values() if view.table == table and view.known_at]
+        moments += [spine.time for spine in self.project.spines.values() if spine.table == table]
+        frame = with_moments_in(frame, list(dict.fromkeys(moments)))
+        if fill and source is not None and DROP not in frame.columns:
+            frame = frame.with_columns(pl.Series(DROP, drops_of(source, frame), dtype=pl.String))
+        return frame
+
+    def _source_of(self, table: str) -> DeclaredSource | None:
+        named = (source for source in self.project.sources.values() if table in map(source.table, OF_SOURCE))
+        return next(named, None)
+
+    def _types(self, table: str, source: DeclaredSource | None) -> Mapping[str, pl.DataType]:
+        from ml_assets.quality.contracts import contract_schema, load_contract
+
+        declared = [spine.contract for spine in self.project.spines.values() if spine.table == table and spine.contract]
+        contract = source.contract if source is not None else next(iter(declared), None)
+        return {} if contract is None else contract_schema(load_contract(contract))
