@@ -15,6 +15,8 @@ DOCUMENTS = [
     "SECURITY.md",
     "docs/glossary.md",
     "docs/your-own-model.md",
+    "docs/from-python.md",
+    "docs/testing-your-declarations.md",
 ]
 ARCHITECTURE = (PROJECT / "ARCHITECTURE.md").read_text()
 
