@@ -1,5 +1,6 @@
-"""The rows to predict, inferred from the one source that has a prediction time."""
+"""The rows to predict, inferred from the one source that has a prediction time, or from that of the entities."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,15 +32,20 @@ class NewSpine:
 
     @property
     def values(self) -> dict[str, Any]:
-        cut = {name: getattr(self.drops, name) for name in ("grain", "start", "end")}
         return {
             "name": self.name,
             "table": self.table,
             "key": self.key,
             "time": self.time,
             "partition": DROP,
-            "drops": {name: value for name, value in cut.items() if value is not None},
+            "drops": _drops_declared(self.drops),
         }
+
+
+def _drops_declared(drops: Drops) -> dict[str, str]:
+    """Return the fields of a source's drops that are those of a spine too."""
+    cut = {name: getattr(drops, name) for name in ("grain", "start", "end")}
+    return {name: value for name, value in cut.items() if value is not None}
 
 
 def infer_spine(
@@ -64,6 +70,52 @@ def infer_spine(
     return NewSpine(
         name or source.name, source.name + VALIDATED, list(key or source.key_columns), time.name, source.drops
     )
+
+
+def infer_made_spine(
+    declared: ExistingDeclarations,
+    name: str,
+    cron: str,
+    time_zone: str = "UTC",
+    table: str = "",
+    key: Sequence[str] = (),
+    timestamp: str = "",
+) -> dict[str, Any]:
+    """Return the declaration of a spine with each entity of a source at every moment of a cron expression.
+
+    A source with a key of its own for each row has an entity in several rows: the last one known counts. Entities of a
+    source that comes whole follow the only source that is cut.
+
+    Args:
+        table: the source of the entities; by default the only source that is cut into drops.
+        key: columns of the entity; by default the source's key.
+        timestamp: column of the moment from which an entity is active; by default the one that drops are cut by, or the
+            only moment.
+
+    Raises:
+        ScaffoldError: it cannot be inferred; the message names the option to give.
+    """
+    source = _source(declared, table)
+    columns = declared.columns_of(source.name + VALIDATED)
+    for column in key:
+        check_column("--key", column, columns)
+    entities: dict[str, Any] = {"table": source.name + VALIDATED, "key": list(key or source.key_columns)}
+    begin = _begin(source, columns, timestamp)
+    if begin:
+        entities["from"] = begin
+    if {*entities["key"]} != {*source.key_columns}:
+        if not begin:
+            raise ScaffoldError(
+                f"--timestamp is missing: when a row of {source.name} is known; one of {named(columns)}"
+            )
+        entities["known_at"] = begin
+    spine: dict[str, Any] = {"name": name, "entities": entities, "every": {"cron": cron, "time_zone": time_zone}}
+    followed = source
+    if source.drops.grain == WHOLE:
+        cut = [each for each in declared.here("source") if declared.sources[each].drops.grain != WHOLE]
+        followed = declared.sources[only("table", "source with drops", cut)]
+        spine["follows"] = followed.name + VALIDATED
+    return spine | {"drops": _drops_declared(followed.drops)}
 
 
 def find_or_infer_spine(
@@ -99,6 +151,15 @@ def _source(declared: ExistingDeclarations, table: str) -> SourceSpec:
     here = declared.here("source")
     cut = [name for name in here if declared.sources[name].drops.grain != WHOLE]
     return declared.sources[only("table", "source with drops" if cut else "source", cut or here)]
+
+
+def _begin(source: SourceSpec, columns: list[Column], timestamp: str) -> str:
+    """Return the column of the moment from which an entity is active; empty where none tells."""
+    if timestamp or source.drops.column:
+        column = check_column("--timestamp", timestamp or source.drops.column or "", columns)
+        return check_moment("--timestamp", column, source.name).name
+    moments = [column.name for column in columns if column.is_moment and not column.nullable and not column.role]
+    return moments[0] if len(moments) == 1 else ""
 
 
 def _time(source: SourceSpec, columns: list[Column]) -> Column:

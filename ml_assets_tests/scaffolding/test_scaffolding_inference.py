@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
+import yaml
 
+from ml_assets.declarations.specs import DeclaredSpine
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.declared import ExistingDeclarations
@@ -14,7 +16,7 @@ from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.model import LabelColumns, check_no_leak, infer_label, infer_model
 from ml_assets.scaffolding.samples.sample import Sample, grain_of, read_history, read_sample
 from ml_assets.scaffolding.source import infer_source, template_source
-from ml_assets.scaffolding.spine import find_or_infer_spine, infer_spine
+from ml_assets.scaffolding.spine import find_or_infer_spine, infer_made_spine, infer_spine
 from ml_assets.scaffolding.tables import infer_tables
 from ml_assets.scaffolding.view import infer_view
 from ml_assets.scaffolding.wanted import Wanted
@@ -270,6 +272,38 @@ def test_the_rows_to_predict_are_those_of_the_source_with_drops(declared):
         infer_spine(declared, table="parcel")
     with pytest.raises(ScaffoldError, match="--timestamp: column 'km' of parcels is a Float64"):
         infer_spine(declared, timestamp="km")
+
+
+def made_spine(declared, **given):
+    values = infer_made_spine(declared, "mornings", "0 6 * * *", "Europe/Paris", **given)
+    spine = DeclaredSpine.model_validate(values)
+    assert yaml.safe_load(render_document("ml_assets.Spine", DeclaredSpine, values))["attributes"] == values
+    return spine
+
+
+def test_entities_with_a_row_each_are_active_from_their_timestamp(declared):
+    spine = made_spine(declared)
+    assert (spine.entities.table, spine.entities.key) == ("parcels/validated", ["id"])
+    assert (spine.entities.from_, spine.entities.known_at, spine.follows) == ("sent_at", None, "")
+    assert (spine.every.cron, spine.every.time_zone) == ("0 6 * * *", "Europe/Paris")
+    assert (spine.drops.grain, spine.drops.start) == ("monthly", "2024-01")
+
+
+def test_entities_with_several_rows_are_as_the_last_known_one_says(declared):
+    spine = made_spine(declared, key=["courier"], timestamp="arrived_at")
+    assert (spine.entities.key, spine.entities.from_, spine.entities.known_at) == (
+        ["courier"],
+        "arrived_at",
+        "arrived_at",
+    )
+    with pytest.raises(ScaffoldError, match="--timestamp: column 'km' of parcels is a Float64"):
+        made_spine(declared, key=["courier"], timestamp="km")
+
+
+def test_entities_that_come_whole_follow_the_source_that_is_cut(declared):
+    spine = made_spine(declared, table="couriers")
+    assert (spine.entities.table, spine.entities.from_) == ("couriers/validated", None)
+    assert (spine.follows, spine.drops.start) == ("parcels/validated", "2024-01")
 
 
 def view(declared, name="made", **given):

@@ -48,13 +48,17 @@ class SpineScaffolder(dg.Scaffolder[SpineParams]):
         return SpineParams
 
     def scaffold(self, request: dg.ScaffoldRequest[SpineParams]) -> None:
-        from ml_assets.scaffolding.spine import infer_spine
+        from ml_assets.scaffolding.spine import infer_made_spine, infer_spine
 
         with ScaffoldedFolder(request) as folder:
             folder.check()
             given = request.params
-            spine = infer_spine(folder.declared(), folder.name, given.table, given.key, given.timestamp)
-            folder.add("Spine", spine.values)
+            rows = {"table": given.table, "key": given.key, "timestamp": given.timestamp}
+            if given.cron:
+                values = infer_made_spine(folder.declared(), folder.name, given.cron, given.time_zone, **rows)
+            else:
+                values = infer_spine(folder.declared(), folder.name, **rows).values
+            folder.add("Spine", values)
 
 
 class FeatureViewScaffolder(dg.Scaffolder[FeatureViewParams]):

@@ -32,9 +32,13 @@ class SpineParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    table: str = Field(default="", description="Source whose rows are predicted.")
+    table: str = Field(default="", description="Source whose rows, or entities, are predicted.")
     key: list[str] = Field(default=[], description="Column of the key; may be given several times.")
-    timestamp: str = Field(default="", description="Column of the prediction time.")
+    timestamp: str = Field(
+        default="", description="Column of the prediction time, or of the moment from which an entity is active."
+    )
+    cron: str = Field(default="", description="Predict every entity at these moments, such as '0 6 * * mon'.")
+    time_zone: str = Field(default="UTC", description="Time zone of the cron expression.")
 
 
 class FeatureViewParams(BaseModel):
