@@ -20,10 +20,8 @@ def offline_views(views: Sequence[DeclaredView]) -> list[str]:
 
 
 def read_of_request(view: FeatureViewSpec) -> list[str]:
-    """Return the columns that a view's request features read of the spine.
+    """Return the columns that a view's request and calendar features read of the spine.
 
     Of a view without a table these are all that it reads: its keys tell apart stored rows, and it has none.
     """
-    from ml_assets.features.expressions import columns_read
-
-    return columns_read(view.name, view.request.values())
+    return view.row_columns

@@ -152,7 +152,7 @@ class DeclaredView(FeatureViewSpec):
         return f"features/{self.name}"
 
     def facts(self, lake: Lake) -> pl.LazyFrame | None:
-        """Return the table that the view reads; None for a view of request features only."""
+        """Return the table that the view reads; None for a view of features of the row only."""
         return None if self.table is None else lake.scan(self.table)
 
 

@@ -1,5 +1,6 @@
 """What a team declares about an aggregate of a feature view."""
 
+from datetime import timedelta
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -30,6 +31,11 @@ class AggregateSpec(BaseModel):
         default=None,
         description="Windows of this aggregate, such as ['3h', '7d']; the view's own windows when absent.",
     )
+    offset: str | None = Field(
+        default=None,
+        description="How long before the prediction time t the windows end, a duration such as 364d: rows with "
+        "t - offset - window < known_at <= t - offset. Absent: they end at t.",
+    )
 
     # Dagster resolves a nested model from YAML only if its annotations are plain: limits are validators.
     @field_validator("functions", "windows")
@@ -45,6 +51,18 @@ class AggregateSpec(BaseModel):
         for window in windows or []:
             parse_duration(window)
         return windows
+
+    @field_validator("offset")
+    @classmethod
+    def _is_a_duration(cls, offset: str | None) -> str | None:
+        if offset is not None:
+            parse_duration(offset)
+        return offset
+
+    @property
+    def ends_before(self) -> timedelta:
+        """How long before the prediction time the windows end."""
+        return parse_duration(self.offset) if self.offset else timedelta(0)
 
     @model_validator(mode="after")
     def _rows_can_only_be_counted(self) -> Self:

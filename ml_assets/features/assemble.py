@@ -7,7 +7,7 @@ import polars as pl
 
 from ml_assets.features.engine.parts import compute_features_in_parts
 from ml_assets.features.errors import FeatureError
-from ml_assets.features.expressions import evaluate
+from ml_assets.features.row.features import row_features
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import DECLARATION, row_declaration, stored_features, stored_rows, stored_view
 
@@ -40,8 +40,8 @@ def join_features(
 ) -> pl.DataFrame:
     """Join the features of each view to the spine's rows, in the spine's order.
 
-    Request features are evaluated on the row itself; what a view's entity and the time determine is looked up by them
-    among the rows stored for the row's drop.
+    Request and calendar features are computed from the row itself; what a view's entity and the time determine is
+    looked up by them among the rows stored for the row's drop; derived features are computed from all these.
 
     Args:
         spine: rows with every view's `spine_columns` and the time column; rows may repeat.
@@ -63,10 +63,10 @@ def join_features(
     for tables in views:
         view = tables.view
         refuse_homonyms(view, carried)
-        if kept := [name for name in stored_features(view) if name not in carried]:
-            parts.append(_stored_values(spine, tables, by).select(kept))
-        own = {name: text for name, text in view.request.items() if name not in carried}
-        parts.append(evaluate(view.name, spine, own))
+        kept = stored_features(view)
+        of_table = _stored_values(spine, tables, by).select(kept) if kept else pl.DataFrame()
+        own = row_features(view, spine, of_table, time)
+        parts += [of_table, own.select(name for name in own.columns if name not in carried)]
     return pl.concat([part for part in parts if part.width], how="horizontal")
 
 

@@ -35,7 +35,7 @@ def compute_to_files(
     """Compute the features of a spine's rows.
 
     Args:
-        events: the view's table; None for a view of request features only.
+        events: the view's table; None for a view of features of the row only.
         folder: an empty folder for what is to be stored, as large as that.
         partition: the spine's column that names a row's drop.
         time: the spine's column of prediction times.

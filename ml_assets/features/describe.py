@@ -1,5 +1,8 @@
 """Features in words."""
 
+from ml_assets.features.aggregates import AggregateSpec
+from ml_assets.features.calendar import CalendarSpec
+from ml_assets.features.lags import LagSpec
 from ml_assets.features.spec import FeatureViewSpec
 
 
@@ -9,10 +12,27 @@ def describe_features(view: FeatureViewSpec) -> dict[str, str]:
     entity = ", ".join(view.entity) or "the table"
     return {
         **{name: f"{sql}, of the last row known of {entity}{old}." for name, sql in view.latest.items()},
+        **{name: f"{spec.of}, of the last row known of {entity} {_before(spec)}." for name, spec in view.lags.items()},
         **{
-            name: f"{function} of {of[base]} over {window}, of {entity}."
+            name: f"{function} of {of[base]} over {window}{_ending(view.aggregates[base])}, of {entity}."
             for name, (base, function, window) in view.aggregate_features.items()
         },
         **{name: f"{sql}, of the row of {entity}." for name, sql in view.lookups.items()},
         **{name: f"{sql}, of the row to predict." for name, sql in view.request.items()},
+        **{name: f"{part} of {_moment(view.calendar[base])}." for name, (base, part) in view.calendar_features.items()},
+        **{name: f"{sql}, of features of the same row." for name, sql in view.derived.items()},
     }
+
+
+def _before(lag: LagSpec) -> str:
+    return f"{lag.offset} before" + (f", at most {lag.ttl} old then" if lag.ttl else "")
+
+
+def _ending(aggregate: AggregateSpec) -> str:
+    return f" that end {aggregate.offset} before" if aggregate.offset else ""
+
+
+def _moment(calendar: CalendarSpec) -> str:
+    region = f" ({calendar.subdivision})" if calendar.subdivision else ""
+    country = f", holidays of {calendar.country}{region}" if calendar.country else ""
+    return f"{calendar.at or 'the prediction time'} in {calendar.time_zone}{country}"

@@ -1,6 +1,6 @@
 """Declared SQL expressions: parsed, evaluated, and held to one row each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -38,8 +38,16 @@ def columns_read(view: str, texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name for text in texts for name in parse(view, text).meta.root_names()))
 
 
-def evaluate(view: str, frame: pl.DataFrame, expressions: Mapping[str, str]) -> pl.DataFrame:
+def evaluate(
+    view: str,
+    frame: pl.DataFrame,
+    expressions: Mapping[str, str],
+    parser: Callable[[str, str], pl.Expr] = parse,
+) -> pl.DataFrame:
     """Evaluate named expressions on every row of `frame`: one column per expression, as many rows as `frame`.
+
+    Args:
+        parser: turns an expression of the named view into a Polars one.
 
     Raises:
         FeatureError: an expression is invalid, fails, or gives a row a value that depends on other rows
@@ -47,7 +55,7 @@ def evaluate(view: str, frame: pl.DataFrame, expressions: Mapping[str, str]) -> 
     """
     if not expressions:
         return pl.DataFrame()
-    parsed = {name: parse(view, text).alias(name) for name, text in expressions.items()}
+    parsed = {name: parser(view, text).alias(name) for name, text in expressions.items()}
     values = pl.DataFrame([_evaluate_expression(view, frame, expressions[name], expr) for name, expr in parsed.items()])
     if frame.height:
         _refuse_across_rows(view, frame, values, expressions, list(parsed.values()))

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.durations import Duration, parse_duration
 from ml_assets.features.aggregates import ALL_ROWS, AggregateFunction, AggregateSpec
+from ml_assets.features.calendar import CalendarPart, CalendarSpec
+from ml_assets.features.lags import LagSpec
 from ml_assets.freshness import Freshness
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
@@ -39,7 +41,7 @@ class FeatureViewSpec(BaseModel):
     table: str | None = Field(
         default=None,
         description="Asset key of the table in the lake, such as `orders` or `shop/validated`. "
-        "Absent: the view has request features only.",
+        "Absent: the view has features of the row to predict only.",
     )
     known_at: str | None = Field(
         default=None,
@@ -61,6 +63,11 @@ class FeatureViewSpec(BaseModel):
         description="How old the last known row may be for `latest` (known_at > t - ttl); older gives null. "
         "Absent: any age.",
     )
+    lags: dict[str, LagSpec] = Field(
+        default_factory=dict,
+        description="Feature -> a value of the entity's last row as it was known some time before t. Ties are broken "
+        "as for `latest`.",
+    )
     windows: list[Duration] = Field(
         default_factory=list,
         description="Windows of the aggregates, such as ['3h', '28d']: rows with t - window < known_at <= t.",
@@ -77,6 +84,16 @@ class FeatureViewSpec(BaseModel):
         default_factory=dict,
         description="Feature -> Polars SQL expression over the spine row, such as `EXTRACT(hour FROM due)`.",
     )
+    calendar: dict[str, CalendarSpec] = Field(
+        default_factory=dict,
+        description="Base name -> the calendar of a moment of the spine row. Each gives features named "
+        "`<base>_<part>`.",
+    )
+    derived: dict[str, str] = Field(
+        default_factory=dict,
+        description="Feature -> Polars SQL expression over other features of this view, row by row, such as "
+        "`units_sum_7d / units_sum_28d`. A division by zero, and whatever is not finite, gives null.",
+    )
     freshness: Freshness = Field(default_factory=Freshness, description="How old the latest materialization may be.")
 
     @property
@@ -89,8 +106,24 @@ class FeatureViewSpec(BaseModel):
 
     @property
     def feature_names(self) -> list[str]:
-        """Every feature, in the order of the columns computed: latest, aggregates, lookups, request."""
-        return [*self.latest, *self.aggregate_features, *self.lookups, *self.request]
+        """Every feature, in the order of the columns computed: those of the table, then those of the row."""
+        return [*self.table_features, *self.row_features]
+
+    @property
+    def table_features(self) -> list[str]:
+        """The features that table, entity and moment determine: latest, lags, aggregates, lookups."""
+        return [*self.latest, *self.lags, *self.aggregate_features, *self.lookups]
+
+    @property
+    def row_features(self) -> list[str]:
+        """The features that the row to predict determines, beside what those of the table give: request, calendar,
+        derived."""
+        return [*self.request, *self.calendar_features, *self.derived]
+
+    @property
+    def calendar_features(self) -> dict[str, tuple[str, CalendarPart]]:
+        """Feature -> (base name, part), in declared order."""
+        return {f"{base}_{part}": (base, part) for base, spec in self.calendar.items() for part in spec.parts}
 
     @property
     def spine_entity(self) -> list[str]:
@@ -99,10 +132,16 @@ class FeatureViewSpec(BaseModel):
 
     @property
     def spine_columns(self) -> list[str]:
-        """Columns the spine must have beside its time column: the keys, then what request features read."""
+        """Columns the spine must have beside its time column: the keys, then what features of the row read."""
+        return list(dict.fromkeys([*self.spine_entity, *self.row_columns]))
+
+    @property
+    def row_columns(self) -> list[str]:
+        """Columns that request and calendar features read of a spine row."""
         from ml_assets.features.expressions import columns_read
 
-        return list(dict.fromkeys([*self.spine_entity, *columns_read(self.name, self.request.values())]))
+        moments = [spec.at for spec in self.calendar.values() if spec.at]
+        return list(dict.fromkeys([*columns_read(self.name, self.request.values()), *moments]))
 
     @property
     def table_columns(self) -> list[str]:
@@ -116,17 +155,42 @@ class FeatureViewSpec(BaseModel):
     def table_expressions(self) -> list[str]:
         """Every SQL expression that is evaluated on table rows."""
         summarised = [spec.of for spec in self.aggregates.values() if spec.of != ALL_ROWS]
-        return [*self.latest.values(), *self.order_by, *summarised, *self.lookups.values()]
+        lagged = [spec.of for spec in self.lags.values()]
+        return [*self.latest.values(), *self.order_by, *summarised, *self.lookups.values(), *lagged]
 
     @property
     def look_back(self) -> timedelta | None:
         """How far before a prediction time rows can matter: `known_at > t - look_back`.
 
-        None when every earlier row can matter (`latest` without ttl, a static table, no table).
+        None when every earlier row can matter (`latest` or a lag without ttl, a static table, no table).
         """
-        if self.known_at is None or (self.latest and self.ttl is None):
+        if self.known_at is None or self.last_row_before is not None:
             return None
         return self.longest_span
+
+    @property
+    def last_row_before(self) -> timedelta | None:
+        """How long before a prediction time rows end of which the last matters however old it is: the longest offset of
+        what has no ttl; None where all has one."""
+        offsets = [timedelta(0)] if self.latest and self.ttl is None else []
+        return max([*offsets, *(spec.ends_before for spec in self.lags.values() if spec.ttl is None)], default=None)
+
+    @property
+    def ages(self) -> set[timedelta]:
+        """The ages at which a row enters or leaves what features see, beside its own moment."""
+        ages = {parse_duration(self.ttl)} if self.ttl else set()
+        for spec in self.lags.values():
+            ages |= {spec.ends_before} | ({spec.ends_before + parse_duration(spec.ttl)} if spec.ttl else set())
+        for base, _, window in self.aggregate_features.values():
+            before = self.aggregates[base].ends_before
+            ages |= {before, before + parse_duration(window)}
+        return ages - {timedelta(0)}
+
+    @property
+    def youngest_age(self) -> timedelta:
+        """The age from which on a row is seen by any feature."""
+        offsets = [spec.ends_before for spec in (*self.lags.values(), *self.aggregates.values())]
+        return timedelta(0) if self.latest else min(offsets, default=timedelta(0))
 
     @property
     def known_at_column(self) -> str:
@@ -141,9 +205,8 @@ class FeatureViewSpec(BaseModel):
 
     @property
     def longest_span(self) -> timedelta:
-        """The longest of the windows and the ttl; zero if there is none."""
-        spans = [window for _, _, window in self.aggregate_features.values()]
-        return max((parse_duration(span) for span in [*spans, *([self.ttl] if self.ttl else [])]), default=timedelta(0))
+        """The age at which a row matters no more, but for the last one where it matters for ever."""
+        return max(self.ages, default=timedelta(0))
 
     def windows_of(self, base: str) -> list[str]:
         """Return the windows of an aggregate."""
@@ -151,7 +214,14 @@ class FeatureViewSpec(BaseModel):
 
     def _first(self, features: list[str]) -> str:
         """Return the field that declares the first of some features."""
-        fields = {"latest": self.latest, "lookups": self.lookups, "request": self.request}
+        fields = {
+            "latest": self.latest,
+            "lags": self.lags,
+            "lookups": self.lookups,
+            "request": self.request,
+            "calendar": self.calendar_features,
+            "derived": self.derived,
+        }
         return next((field for field, declared in fields.items() if {*features} & {*declared}), "aggregates")
 
     def _aggregate_parts(self) -> list[tuple[str, AggregateFunction, str]]:
@@ -164,28 +234,35 @@ class FeatureViewSpec(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = [*self._time_problems(), *self._key_problems(), *self._name_problems()]
+        problems = [
+            *self._time_problems(),
+            *self._key_problems(),
+            *self._name_problems(),
+            *self._derived_problems(),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
     def _time_problems(self) -> list[str]:
-        from_table = bool(self.latest or self.aggregates or self.lookups)
+        over_time = bool(self.latest or self.lags or self.aggregates)
+        from_table = bool(over_time or self.lookups)
         without_windows = [base for base in self.aggregates if not self.windows_of(base)]
         rules = {
-            "latest: no feature is declared; give latest, aggregates, lookups or request": not (
-                from_table or self.request
+            "latest: no feature is declared; give latest, lags, aggregates, lookups, request or calendar": not (
+                from_table or self.request or self.calendar
             ),
-            "table: is needed by latest, aggregates and lookups": from_table and self.table is None,
+            "table: is needed by latest, lags, aggregates and lookups": from_table and self.table is None,
             "table: is given but nothing reads it": self.table is not None and not from_table,
-            "known_at: is needed by latest, aggregates, windows and ttl": self.known_at is None
-            and bool(self.latest or self.aggregates or self.windows or self.ttl),
-            "known_at: is given but the view has no latest and no aggregates": self.known_at is not None
-            and not (self.latest or self.aggregates),
+            "known_at: is needed by latest, lags, aggregates, windows and ttl": self.known_at is None
+            and bool(over_time or self.windows or self.ttl),
+            "known_at: is given but the view has no latest, no lags and no aggregates": self.known_at is not None
+            and not over_time,
             "lookups: read a static table; with known_at use latest": bool(self.lookups) and self.known_at is not None,
             "entity: is needed by lookups": bool(self.lookups) and not self.entity,
-            "latest: is missing, and ttl and order_by belong to it": bool(self.ttl or self.order_by)
-            and not self.latest,
+            "latest: is missing, and ttl belongs to it": bool(self.ttl) and not self.latest,
+            "latest: is missing, and order_by belongs to it or to lags": bool(self.order_by)
+            and not (self.latest or self.lags),
             f"windows: are missing, and aggregates {without_windows} have none of their own": bool(without_windows),
             "windows: are given but no aggregate uses them": bool(self.windows)
             and all(spec.windows for spec in self.aggregates.values()),
@@ -202,11 +279,11 @@ class FeatureViewSpec(BaseModel):
 
     def _name_problems(self) -> list[str]:
         aggregates = [f"{base}_{function}_{window}" for base, function, window in self._aggregate_parts()]
-        names = [*self.latest, *aggregates, *self.lookups, *self.request]
+        calendar = [f"{base}_{part}" for base, spec in self.calendar.items() for part in spec.parts]
+        names = [*self.latest, *self.lags, *aggregates, *self.lookups, *self.request, *calendar, *self.derived]
         keys = sorted(set(names) & {*self.entity, *self.spine_entity})
-        clocks = [
-            text for text in [*self.table_expressions, *self.request.values()] if _CLOCK.search(_QUOTED.sub("", text))
-        ]
+        texts = [*self.table_expressions, *self.request.values(), *self.derived.values()]
+        clocks = [text for text in texts if _CLOCK.search(_QUOTED.sub("", text))]
         problems = (
             [f"{self._first(_repeated(names))}: features {_repeated(names)} are declared twice"]
             if _repeated(names)
@@ -217,6 +294,13 @@ class FeatureViewSpec(BaseModel):
             [f"request: {clocks} read the clock: a feature depends on the prediction time only"] if clocks else []
         )
         return problems
+
+    def _derived_problems(self) -> list[str]:
+        if not self.derived:
+            return []
+        from ml_assets.features.derived import derived_problems
+
+        return derived_problems(self.name, self.derived, [n for n in self.feature_names if n not in self.derived])
 
 
 def _repeated(names: list[str]) -> list[str]:

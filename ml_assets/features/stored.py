@@ -1,4 +1,4 @@
-"""The part of a view that is kept: what its entity and the moment determine, which request features are no part of."""
+"""The part of a view that is kept: what its entity and the moment determine, unlike features of the row to predict."""
 
 import hashlib
 
@@ -10,21 +10,24 @@ from ml_assets.features.spec import FeatureViewSpec
 DECLARATION = "_declaration"
 """Column of a table of stored features: which declaration computed the row."""
 
+_OF_ROW = {"request", "calendar", "derived"}
+_LATER = ("lags",)
+
 
 def stored_features(view: FeatureViewSpec) -> list[str]:
     """List the features that are kept, in the order of the values of a stored moment."""
-    return [*view.latest, *view.aggregate_features, *view.lookups]
+    return view.table_features
 
 
 def stored_view(view: FeatureViewSpec) -> FeatureViewSpec:
-    """Return the view without request features, which are computed from each request.
+    """Return the view without request, calendar and derived features, which are computed from each request.
 
     Raises:
         ValueError: the view has no table, so there is nothing to keep.
     """
     if view.table is None:
-        raise ValueError(f"feature view {view.name!r} has request features only: there is nothing to keep")
-    kept = {name: getattr(view, name) for name in FeatureViewSpec.model_fields if name != "request"}
+        raise ValueError(f"feature view {view.name!r} has features of the row only: there is nothing to keep")
+    kept = {name: getattr(view, name) for name in FeatureViewSpec.model_fields if name not in _OF_ROW}
     return FeatureViewSpec(**kept)
 
 
@@ -32,8 +35,13 @@ def declaration_of(view: FeatureViewSpec) -> str:
     """Digest the declaration of stored values: the same text exactly if two declarations mean the same values of the
     same facts, in the same order."""
     meant = ("entity", "table", "known_at", "latest", "order_by", "ttl", "windows", "aggregates", "lookups")
-    declared = view.model_dump(include=set(meant))
-    return _digest([declared[name] for name in meant])
+    declared = view.model_dump(include={*meant, *_LATER})
+    for aggregate in declared["aggregates"].values():
+        if aggregate["offset"] is None:
+            del aggregate["offset"]
+    # What came later counts where it is used, so that the digests of all other declarations stay as they are.
+    further = {name: declared[name] for name in _LATER if declared[name]}
+    return _digest([*(declared[name] for name in meant), *([further] if further else [])])
 
 
 def row_declaration(view: FeatureViewSpec) -> str:

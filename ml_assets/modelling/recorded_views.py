@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
-from ml_assets.features.expressions import columns_read
+from ml_assets.features.row.features import computable
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features
 from ml_assets.lake import Lake
@@ -61,12 +61,20 @@ def features_without_columns(view: DeclaredView, spine: DeclaredSpine, columns: 
     of_spine = columns.of(spine.table, spine.partition)
     gone = [column for column in view.spine_columns if column not in of_spine]
     if gone:
-        read = [name for name, text in view.request.items() if {*columns_read(view.name, [text])} & {*gone}]
-        return [*(kept if {*gone} & {*view.spine_entity} else []), *read], f"{spine.table} has no {', '.join(gone)}"
+        keyless = bool({*gone} & {*view.spine_entity})
+        lost = _lost(view, of_spine, of_table=not keyless)
+        return [*(kept if keyless else []), *lost], f"{spine.table} has no {', '.join(gone)}"
     if table is None:
         return [], ""
+    of_table = [*kept, *_lost(view, of_spine, of_table=False)]
     if not columns.lake.exists(table):
-        return kept, f"there is no table {table}"
+        return of_table, f"there is no table {table}"
     there = columns.of(table, DROP)
     gone = [column for column in view.table_columns if column not in there]
-    return (kept, f"{table} has no {', '.join(gone)}") if gone else ([], "")
+    return (of_table, f"{table} has no {', '.join(gone)}") if gone else ([], "")
+
+
+def _lost(view: DeclaredView, of_spine: set[str], *, of_table: bool) -> list[str]:
+    """Return the features of the row that cannot be computed."""
+    left = computable(view, of_spine, of_table=of_table).feature_names
+    return [name for name in view.feature_names if name not in left]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ml_assets.declarations.specs import DeclaredView
-from ml_assets.features.expressions import columns_read
+from ml_assets.features.row.features import computable
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of
 from ml_assets.lake import Lake
@@ -113,13 +113,8 @@ def gather_answers(
 
 
 def _recomputable(own: ModelContext, spine: dict[str, pl.DataType]) -> list[FeatureViewSpec]:
-    """Return the views that a version was trained on, without request features of columns that the spine lacks now."""
-    return [
-        view.model_copy(
-            update={"request": {n: t for n, t in view.request.items() if {*columns_read(view.name, [t])} <= {*spine}}}
-        )
-        for view in own.views
-    ]
+    """Return the views that a version was trained on, without features of columns that the spine lacks now."""
+    return [computable(view, spine) for view in own.views]
 
 
 def _of_same_declaration(known: "dict[str, KnownFacts]", own: ModelContext) -> "dict[str, KnownFacts]":

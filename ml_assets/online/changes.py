@@ -20,7 +20,7 @@ def changed_moments(view: FeatureViewSpec, snapshot: Snapshot, new: Sequence[New
     Before the first of an entity's new facts was known its values stay as they are.
 
     Args:
-        view: without request features.
+        view: of stored features only.
         snapshot: of the entities of the new facts.
 
     Raises:

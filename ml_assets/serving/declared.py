@@ -50,6 +50,10 @@ class ServedModel(BaseModel):
     time: str = Field(description="The spine's time column: a request is made at this moment.")
     fields: list[RequestField] = Field(description="What a request gives: key, entities, and what features read.")
     views: list[FeatureViewSpec] = Field(description="The views that the model's features come from.")
+    stored_types: dict[str, str] = Field(
+        default_factory=dict,
+        description="Stored feature -> name of its Polars type, where derived features may read it.",
+    )
     serving: ServingSpec = Field(default_factory=ServingSpec, description="How it is served.")
 
 

@@ -198,7 +198,7 @@ WRONG = [
      "named like a SQL word needs double quotes"),
     (PICKED, "[mean]", "[median]", ":19: aggregates.returns.functions.0: 'median' is not allowed; choose from mean, "
      "sum, count, min, max, std"),
-    (PICKED, "{price: amount}", "{price: amount}\n  online: {}", ":8: online: the view has request features only: "
+    (PICKED, "{price: amount}", "{price: amount}\n  online: {}", ":8: online: the view has features of the row only: "
      "there is nothing to keep ready for requests"),
     (PICKED, "known_at: settled_at", "known_at: settled_at\n  online: {max_age: 12h}", ":17: online.freshness.fail: a "
      "build is made anew when it is 24h old, but its values expire after 12h: fail earlier, or let max_age be longer"),

@@ -160,14 +160,14 @@ def test_a_repository_is_written_whole_and_says_what_it_lacks(many_sales, tmp_pa
     as_of = BEGIN + timedelta(hours=16)
     written = exported(many_sales, tmp_path / "shop", as_of)
     assert set(written.rows) == {"sales", "history", "all_shops", "shops"}
-    assert written.left_out == {"asked": "it has request features only, which are computed from each request"}
+    assert written.left_out == {"asked": "it has features of the row only, which are computed from each request"}
     assert written.rows["shops"] == 2
     found = {str(p.relative_to(tmp_path / "shop")) for p in (tmp_path / "shop").rglob("*") if p.is_file()}
     assert found == {"README.md", "feature_store.yaml", "features.py", *(f"data/{v}.parquet" for v in written.rows)}
     readme = (tmp_path / "shop" / "README.md").read_text()
     assert "feast materialize 2024-05-01T10:00:00 2024-05-02T02:00:00\n" in readme
     assert "become null from 2024-05-02T05:00:00+00:00" in readme
-    assert "- request features of `history`: asked_hour." in readme
+    assert "- features of the row of `history`: asked_hour." in readme
     compile((tmp_path / "shop" / "features.py").read_text(), "features.py", "exec")
     with pytest.raises(ValueError, match="is there already"):
         exported(many_sales, tmp_path / "shop", as_of)

@@ -61,6 +61,19 @@ VIEWS = {
             aggregates=SUMMARIES, **BASE,
         ),
         FeatureViewSpec(name="last", entity=["shop"], latest={"only_pieces": "pieces", "large": "amount > 10"}, **BASE),
+        FeatureViewSpec(
+            name="earlier", entity=["shop"], order_by=["receipt"], windows=["2m"],
+            aggregates=SUMMARIES | {"before": {"of": "amount", "functions": ["sum", "max"], "offset": "3m"}},
+            lags={
+                "amount_ago": {"of": "amount", "offset": "2m"},
+                "pieces_ago": {"of": "pieces", "offset": "5m", "ttl": "1m"},
+            },
+            **BASE,
+        ),
+        FeatureViewSpec(
+            name="long_ago", entity=["shop", "till"], spine_keys={"till": "counter"}, windows=["3m"],
+            aggregates={"before": {"of": "amount", "functions": ["sum", "min"], "offset": "2m"}}, **BASE,
+        ),
         FeatureViewSpec(name="all", windows=["5m"], aggregates=SUMMARIES, **BASE),
         FeatureViewSpec(name="all_ever", latest={"newest": "amount"}, order_by=["receipt", "pieces"], **BASE),
     )
@@ -93,7 +106,12 @@ def frame(facts) -> pl.DataFrame:
 
 def interesting_times(view, facts, begin, end) -> list[int]:
     """Every moment at which something may change, and those just before, within the life of a build."""
-    ages = [timedelta(0)] + [parse_duration(window) for _, _, window in view.aggregate_features.values()]
+    ages = [timedelta(0)]
+    for base, _, window in view.aggregate_features.values():
+        before = parse_duration(view.aggregates[base].offset) if view.aggregates[base].offset else timedelta(0)
+        ages += [before, before + parse_duration(window)]
+    for lag in view.lags.values():
+        ages += [parse_duration(lag.offset), parse_duration(lag.offset) + parse_duration(lag.ttl or "1s")]
     ages += [parse_duration(view.ttl)] if view.ttl else []
     edges = {one[2] + age for one in facts for age in ages if one[2] is not None} | {begin, end}
     near = {microseconds(edge) + odd for edge in edges for odd in (-1, 0, 1)}

@@ -9,8 +9,10 @@ from ml_assets.declarations.project import DeclaredProject
 from ml_assets.declarations.requested import offline_views, read_of_request, requested_columns
 from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.features.stored import stored_view
 from ml_assets.lake import Lake
 from ml_assets.lake.tables import TableMissing
+from ml_assets.online.values.unseen import unseen_values
 from ml_assets.registry.registry import Registry
 from ml_assets.serving.declared import Declarations, FieldKind, OnlineView, RequestField, ServedModel, request_kind
 from ml_assets.serving.spec import ServingSpec
@@ -81,8 +83,26 @@ def _served_model(project: DeclaredProject, lake: Lake, name: str, trained: Mode
         time=spine.time,
         fields=_fields(list(columns), schema, contract),
         views=[_spec(view) for view in views],
+        stored_types=_stored_types(lake, [*views, *(trained.views if trained else ())]),
         serving=model.serving or ServingSpec(),
     )
+
+
+def _stored_types(lake: Lake, views: Sequence[FeatureViewSpec]) -> dict[str, str]:
+    """Return the types that the store gives features in which views with derived features may read."""
+    types: dict[str, str] = {}
+    for view in views:
+        if not view.derived or view.table is None:
+            continue
+        values = unseen_values(stored_view(view), lake.scan(view.table).collect_schema())
+        types |= {name: str(_kept_as(dtype)) for name, dtype in values.schema.items()}
+    return types
+
+
+def _kept_as(dtype: pl.DataType) -> pl.DataType:
+    if dtype.is_decimal() or dtype == pl.Null:
+        return pl.Float64()
+    return pl.String() if isinstance(dtype, pl.Categorical | pl.Enum) else dtype
 
 
 def _spec(view: DeclaredView) -> FeatureViewSpec:

@@ -80,7 +80,7 @@ def _asset_spec(view: DeclaredView, online: OnlineSpec, owners: list[str], group
 
 
 def _table(view: FeatureViewSpec) -> str:
-    """Return the table of a view that is kept online; a view of request features only has none and is not kept."""
+    """Return the table of a view that is kept online; a view of features of the row only has none and is not kept."""
     if view.table is None:
         raise ValueError(f"feature view {view.name} has no table: nothing of it can be kept ready for requests")
     return view.table

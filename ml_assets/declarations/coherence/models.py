@@ -105,7 +105,7 @@ def _leaks(model: DeclaredModel, spine: DeclaredSpine, view: DeclaredView) -> It
     # A row of the spine's own table that counts as known at its prediction time, or always.
     own = view.table == spine.table and view.known_at in (spine.time, None)
     for field, text in expressions(view):
-        if field.startswith("request.") or own:
+        if field.startswith(("request.", "calendar.")) or own:
             for name in sorted(outcome & set(columns_read(view.name, [text]))):
                 yield (
                     f"label.column: feature view {view.name} reads {name!r} in {field}, at a time when the outcome is "

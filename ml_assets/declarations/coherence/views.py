@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from functools import partial
 
+import polars as pl
+
 from ml_assets.declarations.coherence.rules import message_of, missing_columns, no_moment
-from ml_assets.declarations.coherence.tables import DeclaredTables
+from ml_assets.declarations.coherence.tables import Columns, DeclaredTables
 from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
 from ml_assets.durations import parse_duration
 from ml_assets.features.expressions import columns_read
+from ml_assets.features.row.holidays import country_problem
 
 
 def view_problems(tables: DeclaredTables, view: DeclaredView) -> Iterator[str]:
@@ -20,6 +23,7 @@ def view_problems(tables: DeclaredTables, view: DeclaredView) -> Iterator[str]:
     if not wrong:
         for feature, text in view.request.items():
             yield from of_spine(f"request.{feature}", columns_read(view.name, [text]))
+    yield from _calendar_problems(tables.columns(spine.table), spine, view)
     yield from _online_problems(view)
     if view.table is None:
         return
@@ -37,23 +41,40 @@ def view_problems(tables: DeclaredTables, view: DeclaredView) -> Iterator[str]:
 
 
 def expressions(view: DeclaredView) -> Iterator[tuple[str, str]]:
-    """Yield every SQL expression of a view, with the field that holds it."""
+    """Yield every SQL expression of a view over table or spine, with the field that holds it."""
     yield from _table_expressions(view)
     yield from ((f"request.{feature}", text) for feature, text in view.request.items())
+    yield from ((f"calendar.{base}.at", f'"{spec.at}"') for base, spec in view.calendar.items() if spec.at)
 
 
 def _table_expressions(view: DeclaredView) -> Iterator[tuple[str, str]]:
     for field in ("latest", "lookups"):
         yield from ((f"{field}.{feature}", text) for feature, text in getattr(view, field).items())
     yield from ((f"aggregates.{base}.of", spec.of) for base, spec in view.aggregates.items() if spec.of != "*")
+    yield from ((f"lags.{feature}.of", spec.of) for feature, spec in view.lags.items())
     yield from (("order_by", text) for text in view.order_by)
+
+
+def _calendar_problems(columns: Columns | None, spine: DeclaredSpine, view: DeclaredView) -> Iterator[str]:
+    for base, spec in view.calendar.items():
+        if problem := country_problem(spec):
+            yield f"calendar.{base}.{problem}"
+        if spec.at is None:
+            continue
+        field, name = f"calendar.{base}.at", spec.at
+        yield from missing_columns(columns, f"{spine.table} of spine {spine.name}", field, [name])
+        dtype = (columns or {}).get(name)
+        moment = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
+        if dtype is not None and not moment and (dtype != pl.Date or "hour" in spec.parts):
+            wanted = "a moment with its zone" if "hour" in spec.parts else "a moment with its zone or a date"
+            yield f"{field}: column {name!r} of {spine.table} is {dtype}, not {wanted}"
 
 
 def _online_problems(view: DeclaredView) -> Iterator[str]:
     if view.online is None:
         return
     if view.table is None:
-        yield "online: the view has request features only: there is nothing to keep ready for requests"
+        yield "online: the view has features of the row only: there is nothing to keep ready for requests"
     elif view.known_at is not None and view.online.freshness.fail_after > parse_duration(view.online.max_age):
         yield (
             f"online.freshness.fail: a build is made anew when it is {view.online.freshness.fail} old, but its values "

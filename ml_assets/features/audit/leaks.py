@@ -63,7 +63,7 @@ def find_leaks(
     stored, sample = stored[drawn], spine[drawn]
     moments = sample[time].to_physical()
     recomputed = {
-        row: recompute(view, sample[row], history, moments[row])
+        row: recompute(view, sample[row], history, moments[row], stored.schema)
         for mine, history in _histories(view, sample, events)
         for row in mine
     }

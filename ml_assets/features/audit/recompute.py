@@ -3,6 +3,7 @@
 Shares nothing with the engine but the reading of the declaration, so that each can be checked with the other.
 """
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import polars as pl
 
 from ml_assets.durations import parse_duration
 from ml_assets.features.aggregates import ALL_ROWS, AggregateFunction
+from ml_assets.features.audit.plain_calendar import plain_calendar
+from ml_assets.features.derived import parse_derived
 from ml_assets.features.expressions import parse
 from ml_assets.features.spec import FeatureViewSpec
 
@@ -78,22 +81,47 @@ class PlainFeatures:
     magnitudes: dict[str, float]
 
 
-def recompute(view: FeatureViewSpec, row: pl.DataFrame, history: EntityHistory, moment: int) -> PlainFeatures:
-    """Compute the features of one spine row (a frame of height 1) at `moment` (microseconds)."""
-    latest = _latest(view, history, moment) if view.latest else {}
+def recompute(
+    view: FeatureViewSpec,
+    row: pl.DataFrame,
+    history: EntityHistory,
+    moment: int,
+    types: Mapping[str, pl.DataType] | None = None,
+) -> PlainFeatures:
+    """Compute the features of one spine row (a frame of height 1) at `moment` (microseconds).
+
+    Args:
+        types: of features that derived ones read, which a null does not tell.
+    """
+    latest = _last_row(view, history.last_known(moment, view.ttl), view.latest) if view.latest else {}
+    for name, lag in view.lags.items():
+        latest |= _last_row(view, history.last_known(moment - _ticks(lag.offset), lag.ttl), {name: lag.of})
     summaries = _summaries(view, history, moment)
     lookups = _first_row(view, history.rows, view.lookups)
-    return PlainFeatures(
-        latest | summaries.values | lookups | _first_row(view, row, view.request), summaries.magnitudes
-    )
+    own = _first_row(view, row, view.request) | plain_calendar(view, row, moment)
+    values = latest | summaries.values | lookups | own
+    return PlainFeatures(values | _derived(view, values, types or {}), summaries.magnitudes)
 
 
-def _latest(view: FeatureViewSpec, history: EntityHistory, moment: int) -> dict[str, Any]:
-    last = history.last_known(moment, view.ttl)
-    ranks = {str(i): text for i, text in enumerate([*view.order_by, *view.latest.values()])}
+def _ticks(duration: str | None) -> int:
+    return 0 if duration is None else parse_duration(duration) // timedelta(microseconds=1)
+
+
+def _last_row(view: FeatureViewSpec, last: pl.DataFrame, wanted: Mapping[str, str]) -> dict[str, Any]:
+    texts = [*view.order_by, *view.latest.values(), *(lag.of for lag in view.lags.values())]
+    ranks = {str(i): text for i, text in enumerate(texts)}
     ranked = last.select(parse(view.name, text).alias(rank) for rank, text in ranks.items())
     ranked = ranked.with_row_index("row")
-    return _first_row(view, last[ranked.sort(*ranks, nulls_last=False)["row"].tail(1)], view.latest)
+    return _first_row(view, last[ranked.sort(*ranks, nulls_last=False)["row"].tail(1)], wanted)
+
+
+def _derived(view: FeatureViewSpec, values: Mapping[str, Any], types: Mapping[str, pl.DataType]) -> dict[str, Any]:
+    """Evaluate derived features on one row; what is not finite is null."""
+    row = pl.DataFrame([pl.Series(name, [value], types.get(name), strict=False) for name, value in values.items()])
+    derived = {
+        name: row.select(parse_derived(view.name, text).alias(name)).item() for name, text in view.derived.items()
+    }
+    return {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in derived.items()}
 
 
 def _first_row(view: FeatureViewSpec, rows: pl.DataFrame, expressions: Mapping[str, str]) -> dict[str, Any]:
@@ -106,12 +134,13 @@ def _first_row(view: FeatureViewSpec, rows: pl.DataFrame, expressions: Mapping[s
 
 def _summaries(view: FeatureViewSpec, history: EntityHistory, moment: int) -> PlainFeatures:
     texts = {base: "TRUE" if spec.of == ALL_ROWS else spec.of for base, spec in view.aggregates.items()}
-    windows = dict.fromkeys(window for _, _, window in view.aggregate_features.values())
-    observed = {w: _observed(view, history.known(moment, w), texts) for w in windows}
+    windows = dict.fromkeys((view.aggregates[b].offset, window) for b, _, window in view.aggregate_features.values())
+    observed = {(o, w): _observed(view, history.known(moment - _ticks(o), w), texts) for o, w in windows}
     summaries = PlainFeatures({}, {})
     for name, (base, function, window) in view.aggregate_features.items():
-        summaries.values[name] = _summary(observed[window][base], function)
-        summaries.magnitudes[name] = _magnitude(observed[window][base], function)
+        values = observed[view.aggregates[base].offset, window][base]
+        summaries.values[name] = _summary(values, function)
+        summaries.magnitudes[name] = _magnitude(values, function)
     return summaries
 
 

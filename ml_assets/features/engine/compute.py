@@ -3,12 +3,12 @@
 import polars as pl
 
 from ml_assets.features.engine.checks import check_spine, check_table
-from ml_assets.features.engine.latest import latest_features
+from ml_assets.features.engine.latest import last_row_features
 from ml_assets.features.engine.lookups import lookup_features
 from ml_assets.features.engine.timeline import build_timeline
 from ml_assets.features.engine.windows.summaries import window_features
 from ml_assets.features.errors import FeatureError
-from ml_assets.features.expressions import evaluate
+from ml_assets.features.row.features import row_features
 from ml_assets.features.spec import FeatureViewSpec
 
 
@@ -22,10 +22,10 @@ def compute_features(
     """Compute a view's features for every row of a spine, from nothing that was not known at the row's time.
 
     `latest` sees the last row with known_at <= t (and known_at > t - ttl), a window of length w the rows with
-    t - w < known_at <= t. Rows with a null known_at or key are ignored. An entity that is null or never seen
-    gets nulls, and 0 where rows or values are counted. The result does not depend on the order of the rows of
-    `events`, nor on rows that are out of reach: any scan that holds `known_at > first time - view.look_back`
-    gives the same.
+    t - w < known_at <= t; both as of t - offset where an offset is declared. Rows with a null known_at or key are
+    ignored. An entity that is null or never seen gets nulls, and 0 where rows or values are counted. The result does
+    not depend on the order of the rows of `events`, nor on rows that are out of reach: any scan that holds
+    `known_at > first time - view.look_back` gives the same.
 
     Args:
         view: what to compute.
@@ -42,19 +42,20 @@ def compute_features(
             or a static table has several rows for an entity.
     """
     check_spine(view, spine, time)
-    features = [
-        spine.select(*view.spine_entity, time),
-        *_table_features(view, spine, events, time),
-        evaluate(view.name, spine, view.request),
-    ]
-    computed = pl.concat([part for part in features if part.width], how="horizontal")
-    return computed.with_columns(
-        pl.col(name).cast(pl.Float64) for name in _decimals(computed.select(view.feature_names))
+    of_table = _as_taken(_beside(_table_features(view, spine, events, time)))
+    own = _as_taken(row_features(view, spine, of_table, time))
+    return _beside([spine.select(*view.spine_entity, time), of_table, own]).select(
+        *view.spine_entity, time, *view.feature_names
     )
 
 
-def _decimals(features: pl.DataFrame) -> list[str]:
-    return [name for name, dtype in features.schema.items() if dtype.is_decimal()]
+def _beside(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    there = [part for part in parts if part.width]
+    return pl.concat(there, how="horizontal") if there else pl.DataFrame()
+
+
+def _as_taken(features: pl.DataFrame) -> pl.DataFrame:
+    return features.with_columns(pl.col(n).cast(pl.Float64) for n, kind in features.schema.items() if kind.is_decimal())
 
 
 def _table_features(
@@ -69,4 +70,4 @@ def _table_features(
     if view.known_at is None:
         return [lookup_features(view, spine, table.select(view.table_columns).collect())]
     timeline = build_timeline(view, spine, table, time)
-    return [latest_features(view, timeline), timeline.to_spine(window_features(view, timeline))]
+    return [last_row_features(view, timeline), timeline.to_spine(window_features(view, timeline))]

@@ -1,4 +1,4 @@
-"""The entity's last known row."""
+"""The entity's last known row, at the prediction time or some time before."""
 
 from datetime import timedelta
 
@@ -11,8 +11,8 @@ from ml_assets.features.expressions import evaluate
 from ml_assets.features.spec import FeatureViewSpec
 
 
-def latest_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:
-    """Compute the view's `latest` features: one row per spine row, types as the expressions give them.
+def last_row_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:
+    """Compute the view's `latest` features and lags: one row per spine row, types as the expressions give them.
 
     The last row wins as a whole, nulls included. Among rows of one entity with the same known_at the largest
     in `order_by` wins, then the largest in the features themselves: the order in which rows are stored never
@@ -21,17 +21,30 @@ def latest_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:
     Raises:
         FeatureError: an expression fails.
     """
-    if not view.latest:
+    if not view.latest and not view.lags:
         return pl.DataFrame()
     ranks = {f"__rank_{i}__": text for i, text in enumerate(view.order_by)}
-    values = evaluate(view.name, timeline.events, {**ranks, **view.latest})
+    lags = {name: spec.of for name, spec in view.lags.items()}
+    values = evaluate(view.name, timeline.events, {**ranks, **view.latest, **lags})
     order = order_ties(values, timeline.order, timeline.event_keys)
-    age = parse_duration(view.ttl) if view.ttl else None
-    start, end = timeline.known_before(age), timeline.known_before(timedelta(0))
+    parts = []
+    if view.latest:
+        parts.append(_last_row(values.select(*view.latest), order, timeline, timedelta(0), view.ttl))
+    for name, spec in view.lags.items():
+        parts.append(_last_row(values.select(name), order, timeline, spec.ends_before, spec.ttl))
+    return pl.concat(parts, how="horizontal")
+
+
+def _last_row(
+    values: pl.DataFrame, order: pl.Series, timeline: Timeline, before: timedelta, ttl: str | None
+) -> pl.DataFrame:
+    """Take the values of each spine row's last event that was known `before` its time."""
+    start = timeline.known_before(before + parse_duration(ttl) if ttl else None)
+    end = timeline.known_before(before)
     # Row numbers are gathered all the way to the spine, so that the values move only once.
     last = pl.Series(end - 1).set(pl.Series(end <= start), None)
     of_spine = order.gather(last).gather(timeline.moment_of_row)
-    return values.select(pl.col(*view.latest).gather(of_spine))
+    return values.select(pl.all().gather(of_spine))
 
 
 def order_ties(values: pl.DataFrame, order: pl.Series, keys: np.ndarray) -> pl.Series:

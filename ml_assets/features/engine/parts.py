@@ -160,7 +160,8 @@ def _matters_after(view: FeatureViewSpec, moment: datetime) -> pl.Expr:
     """Select the rows known up to a moment that can matter later."""
     known_at = pl.col(view.known_at_column)
     recent = known_at > moment - view.longest_span
-    if view.look_back is not None:
+    before = view.last_row_before
+    if before is None:
         return recent
-    last = known_at.max().over(view.entity) if view.entity else known_at.max()
-    return recent | (known_at == last)
+    last = known_at.filter(known_at <= moment - before).max()
+    return recent | (known_at == (last.over(view.entity) if view.entity else last)).fill_null(False)

@@ -102,7 +102,7 @@ def _write_view(
     view: ViewInLake, folder: Path, before: Sequence[WrittenView], *, since: datetime, as_of: datetime
 ) -> WrittenView:
     if view.table is None:
-        raise NotForFeast("it has request features only, which are computed from each request")
+        raise NotForFeast("it has features of the row only, which are computed from each request")
     until = as_of + view.max_age
     rows, max_row_age = values_over(view.spec, view.table, since=since, as_of=as_of, until=until)
     rows = _typed(view.spec, rows)

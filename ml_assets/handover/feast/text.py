@@ -108,12 +108,17 @@ def _described(view: FeatureViewSpec) -> dict[str, str]:
     """Describe each stored feature in the declaration's own words."""
     summarised = {
         name: f"{function} of {'the rows' if view.aggregates[base].of == ALL_ROWS else view.aggregates[base].of}"
-        f" over {window}"
+        f" over {window}{f', {offset} before' if (offset := view.aggregates[base].offset) else ''}"
         for name, (base, function, window) in view.aggregate_features.items()
+    }
+    lagged = {
+        name: f"{spec.of} of the last row {spec.offset} before" + (f", at most {spec.ttl} old then" if spec.ttl else "")
+        for name, spec in view.lags.items()
     }
     aged = f", at most {view.ttl} old" if view.ttl else ""
     return {
         **{name: f"{text} of the last row{aged}" for name, text in view.latest.items()},
+        **lagged,
         **summarised,
         **dict(view.lookups),
     }
@@ -135,8 +140,9 @@ def render_readme(
         for v in views
     ]
     without = [f"- `{view}`: {reason}." for view, reason in left_out.items()]
-    request = [f"- request features of `{v.spec.name}`: {', '.join(v.spec.request)}." for v in views if v.spec.request]
-    missing, keyless = [*without, *request], [view for view in views if not view.spec.entity]
+    of_row = {v.spec.name: [n for n in v.spec.feature_names if n not in stored_features(v.spec)] for v in views}
+    computed = [f"- features of the row of `{name}`: {', '.join(names)}." for name, names in of_row.items() if names]
+    missing, keyless = [*without, *computed], [view for view in views if not view.spec.entity]
     return "\n".join(
         [
             f"# {name} in Feast",

@@ -1,6 +1,7 @@
 """The facts behind a view's values: those of the table, those that were pushed, each counted once."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 import polars as pl
 
@@ -83,11 +84,8 @@ def reachable_facts(
 
 
 def _last_or_within(view: FeatureViewSpec, known_at: pl.Expr, facts: pl.LazyFrame, now: pl.Expr) -> pl.LazyFrame:
-    from ml_assets.durations import parse_duration
-
-    windows = [parse_duration(window) for _, _, window in view.aggregate_features.values()]
-    oldest = now - max(windows) if windows else now
-    last = facts.filter(known_at <= now)
+    oldest = now - view.longest_span
+    last = facts.filter(known_at <= now - (view.last_row_before or timedelta(0)))
     if not view.entity:
         newest = last.select(known_at.max().alias("__last__"))
         joined = facts.join(newest, how="cross")

@@ -1,4 +1,4 @@
-"""The schedule of an entity's values: with no new facts they change only when a fact leaves a window.
+"""The schedule of an entity's values: with no new facts they change only when a fact enters or leaves a window.
 
 Between two such moments every feature is constant, so that the values at the moments are the values at any time.
 """
@@ -9,7 +9,6 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from ml_assets.durations import parse_duration
 from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features
@@ -30,7 +29,7 @@ def build_moments(
     """Compute the values of entities at every moment at which they may change, a chunk of entities at a time.
 
     Args:
-        view: without request features.
+        view: of stored features only.
         facts: `view.table_columns` and ENTITY, in any order: whatever is within the look-back of the moments.
         since: ENTITY and SINCE (Int64, microseconds): the first moment wanted of each entity.
         until: the end of the schedule, microseconds, itself outside; None for a static table.
@@ -61,9 +60,7 @@ def _change_moments(view: FeatureViewSpec, facts: pl.DataFrame, since: pl.DataFr
     if view.known_at is None:
         return begins.sort(ENTITY)
     known = facts.select(ENTITY, pl.col(view.known_at).to_physical().alias(VALID_FROM)).unique()
-    ages = {parse_duration(window) for _, _, window in view.aggregate_features.values()}
-    ages |= {parse_duration(view.ttl)} if view.ttl else set()
-    shifts = [0, *sorted(age // timedelta(microseconds=1) for age in ages)]
+    shifts = [0, *sorted(age // timedelta(microseconds=1) for age in view.ages)]
     changed = pl.concat(known.with_columns(pl.col(VALID_FROM) + shift) for shift in shifts)
     changed = changed.join(since, on=ENTITY).filter(pl.col(VALID_FROM) > pl.col(SINCE)).drop(SINCE)
     return pl.concat([begins, changed]).filter(pl.col(VALID_FROM) < until).unique().sort(ENTITY, VALID_FROM)
@@ -91,12 +88,13 @@ def _values(view: FeatureViewSpec, facts: pl.DataFrame, moments: pl.DataFrame) -
 
 
 def _newest(view: FeatureViewSpec, facts: pl.DataFrame, moments: pl.DataFrame) -> pl.DataFrame:
-    """Return KNOWN_AT of each moment: when the newest fact was known that is still within the look-back."""
+    """Return KNOWN_AT of each moment: when the newest fact was known that is within what features see."""
     if view.known_at is None:
         return pl.DataFrame({KNOWN_AT: pl.Series([None] * moments.height, dtype=pl.Int64)})
     known = facts.select(ENTITY, pl.col(view.known_at).to_physical().alias(KNOWN_AT)).unique().sort(KNOWN_AT)
     requested = moments.select(ENTITY, VALID_FROM).with_row_index("__row__").sort(VALID_FROM)
-    matched = requested.join_asof(known, left_on=VALID_FROM, right_on=KNOWN_AT, by=ENTITY, check_sortedness=False).sort(
+    seen = requested.with_columns(__until__=pl.col(VALID_FROM) - view.youngest_age // timedelta(microseconds=1))
+    matched = seen.join_asof(known, left_on="__until__", right_on=KNOWN_AT, by=ENTITY, check_sortedness=False).sort(
         "__row__"
     )
     if view.look_back is None:

@@ -15,7 +15,7 @@ def unseen_values(view: FeatureViewSpec, schema: pl.Schema) -> pl.DataFrame:
     """Compute the features of an entity without facts: one row of the view's stored features.
 
     Args:
-        view: without request features.
+        view: of stored features only.
         schema: of the view's table.
     """
     keys = {named: schema[key] for key, named in zip(view.entity, view.spine_entity, strict=True)}

@@ -50,7 +50,7 @@ class Answered:
         role: champion, canary or shadow.
         requested_at: microseconds since the epoch, UTC: the moment the features were asked as of.
         latency: seconds from the request to its answer.
-        given: entity keys and what request features read; empty where only features were given.
+        given: entity keys and what features of the row read; empty where only features were given.
         features: every feature by name, null None, before encoding.
         answer: what `score_columns` names, by column.
         versions: view -> build and last sequence number behind its stored values.

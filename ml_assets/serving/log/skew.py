@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.features.engine.checks import MOMENT
-from ml_assets.features.expressions import evaluate
+from ml_assets.features.row.features import computable, row_features
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.serving.log.known_facts import BUILD, LAST_SEQ, LIVE, KnownFacts, of_declaration, stored_values
 from ml_assets.serving.log.request_log import FEATURE, GIVEN
@@ -132,7 +132,8 @@ def find_skew(
 
     For stored features these facts are told by `stored_values`; where no build was there, or it was too old, they
     must be null. What a build of another declaration of the view has given cannot be computed again, and is not
-    compared. Request features are computed from what the request gave, scores from the features as logged.
+    compared, nor is what is derived from it. Features of the row are computed from what the request gave, scores from
+    the features as logged.
     Integers, booleans and text must be equal, floats within RELATIVE, scores within SCORE_TOLERANCE.
 
     Args:
@@ -182,12 +183,14 @@ def _view_values(
     requests = _gather_requests(answers, view.name, time, spine)
     nowhere = pl.Series([False] * answers.height, dtype=pl.Boolean)
     stored = pl.DataFrame({LIVE: nowhere}) if facts is None else stored_values(requests, facts, time)
-    for column in [*stored.drop(LIVE), *evaluate(view.name, requests, view.request)]:
+    of_row = computable(view, requests.columns, of_table=False).row_features
+    of_table = stored.drop(LIVE)
+    for column in [*of_table, *row_features(view, requests, of_table, time)]:
         having = [version for version, model in models.items() if column.name in model.features]
         if having:
             served = answers[FEATURE + column.name].alias(column.name)
             wanted = answers["model_version"].is_in(having)
-            if column.name in view.request:
+            if column.name in of_row:
                 yield _Values(view.name, served, column, _same(served, column), wanted, nowhere)
             else:
                 ours = of_declaration(requests[BUILD], view).fill_null(True)

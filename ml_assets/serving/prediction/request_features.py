@@ -47,7 +47,13 @@ class RequestFeatures:
                     groups.setdefault(read, {})[name] = expression
         types = {**schema, time: MOMENT}
         self._groups = [_Group({column: types[column] for column in read}, named) for read, named in groups.items()]
+        self._types = types
         self.names = [*self._copied, *(name for group in self._groups for name in group.names)]
+
+    def types(self) -> dict[str, pl.DataType]:
+        """Return the Polars types of the features, by name."""
+        copied = {name: self._types[column] for name, column in self._copied.items()}
+        return copied | {name: dtype for group in self._groups for name, dtype in group.types().items()}
 
     def compute(self, rows: Sequence[Mapping[str, Any]], at: int) -> list[dict[str, Any]]:
         """Compute the features of each row.
@@ -78,6 +84,9 @@ class _Group:
         self._signed = any(dtype.is_float() for dtype in columns.values())
         self._remembered: dict[tuple, dict[str, Any]] = {}
         self._writing = threading.Lock()
+
+    def types(self) -> dict[str, pl.DataType]:
+        return dict(pl.DataFrame(schema=dict(self._types)).select(self._expressions).schema)
 
     def values(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         keys = [self._key(row) for row in rows]

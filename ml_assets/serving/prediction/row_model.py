@@ -3,15 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ml_assets.features.expressions import columns_read
+import polars as pl
+
+from ml_assets.features.row.features import computable, only_of_row
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of
 from ml_assets.online.lookup import Fetched, OnlineFeatures
 from ml_assets.online.stores.protocol import OnlineStore, StoreUnavailable
 from ml_assets.serving.declared import ServedModel
 from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.prediction.calendar_features import CalendarFeatures
+from ml_assets.serving.prediction.derived_features import DerivedFeatures
 from ml_assets.serving.prediction.request_features import RequestFeatures
-from ml_assets.serving.prediction.request_rows import RowReader
+from ml_assets.serving.prediction.request_rows import RowReader, polars_type
 from ml_assets.training.fit import TrainedModel
 from ml_assets.training.records.inputs import ModelInputs, feature_meanings
 
@@ -33,9 +37,13 @@ class RowModel:
         self.declared = declared
         self._store = store
         self.read = RowReader(declared.fields).read
-        self._computed = RequestFeatures(declared.views, RowReader(declared.fields).schema, declared.time)
+        schema = RowReader(declared.fields).schema
+        self._computed = RequestFeatures(declared.views, schema, declared.time)
+        self._calendars = CalendarFeatures(declared.views, schema, declared.time)
         self._stored = OnlineFeatures(store, declared.views) if store is not None else None
-        self._names = {*self._computed.names, *(self._stored.names if self._stored else ())}
+        self._derived = DerivedFeatures(declared.views, self._types() if any(v.derived for v in declared.views) else {})
+        own = [*self._computed.names, *self._calendars.types, *self._derived.names]
+        self._names = {*own, *(self._stored.names if self._stored else ())}
 
     def features(self, rows: Sequence[Mapping[str, Any]], at: int) -> tuple[list[dict[str, Any]], Sequence[Fetched]]:
         """Compute the features of rows by name; returns what was looked up too.
@@ -48,15 +56,24 @@ class RowModel:
             BadRequest: an expression cannot be evaluated on a row, or the store is out of reach (503).
         """
         computed = self._computed.compute(rows, at)
-        if self._stored is None:
-            return computed, [_NOTHING] * len(rows)
-        try:
-            fetched = self._stored.fetch(rows, at)
-        except StoreUnavailable as error:
-            raise BadRequest(f"the features cannot be looked up, try again: {error}", 503) from error
+        self._calendars.add(computed, rows, at)
+        fetched = self._fetch(rows, at)
         for own, stored in zip(computed, fetched, strict=True):
             own.update(stored.values)
+        self._derived.add(computed)
         return computed, fetched
+
+    def _types(self) -> dict[str, pl.DataType]:
+        stored = {name: polars_type(dtype) for name, dtype in self.declared.stored_types.items()}
+        return {**stored, **self._computed.types(), **self._calendars.types}
+
+    def _fetch(self, rows: Sequence[Mapping[str, Any]], at: int) -> Sequence[Fetched]:
+        if self._stored is None:
+            return [_NOTHING] * len(rows)
+        try:
+            return self._stored.fetch(rows, at)
+        except StoreUnavailable as error:
+            raise BadRequest(f"the features cannot be looked up, try again: {error}", 503) from error
 
     def trained_on(self, inputs: ModelInputs | None) -> "RowModel":
         """Make the model of the features that a version was trained on, as far as requests and store give them."""
@@ -80,10 +97,9 @@ def _as_trained(declared: ServedModel, views: Sequence[FeatureViewSpec]) -> list
     stored = {view.name: declaration_of(view) for view in declared.views if view.table is not None}
     own = []
     for view in views:
-        request = {name: text for name, text in view.request.items() if {*columns_read(view.name, [text])} <= fields}
         keyed = {*view.spine_entity} <= fields
         if view.table is not None and keyed and stored.get(view.name) == declaration_of(view):
-            own.append(view.model_copy(update={"request": request}))
-        elif request:
-            own.append(FeatureViewSpec(name=view.name, description=view.description, request=request))
+            own.append(computable(view, fields))
+        elif rest := only_of_row(computable(view, fields, of_table=False)):
+            own.append(rest)
     return own

@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_assets.features.derived import derived_from
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features
 from ml_assets.training.spec import LabelSpec, SpineSpec
@@ -71,13 +72,25 @@ def feature_meanings(views: Iterable[FeatureViewSpec]) -> dict[str, str]:
 def _meanings(view: FeatureViewSpec) -> dict[str, str]:
     """Return what each feature of a view means; the view's name is no part of it."""
     stored = {name: _stored_meaning(view, name) for name in stored_features(view)}
-    return stored | {name: f"request {text}" for name, text in view.request.items()}
+    request = {name: f"request {text}" for name, text in view.request.items()}
+    calendar = {
+        name: f"calendar {part} {view.calendar[base].model_dump(exclude={'parts'})}"
+        for name, (base, part) in view.calendar_features.items()
+    }
+    known = stored | request | calendar
+    return known | {
+        name: f"derived {text} {[known[read] for read in derived_from(view.name, {name: text})[name]]}"
+        for name, text in view.derived.items()
+    }
 
 
 def _stored_meaning(view: FeatureViewSpec, name: str) -> str:
     if name in view.aggregate_features:
         base, function, window = view.aggregate_features[name]
-        own = [view.aggregates[base].of, function, window]
+        offset = view.aggregates[base].offset
+        own = [view.aggregates[base].of, function, window, *([offset] if offset else [])]
+    elif name in view.lags:
+        own = [view.lags[name].model_dump(), view.order_by]
     else:
         own = [view.latest.get(name) or view.lookups.get(name), view.ttl, view.order_by]
     return f"{view.table} {view.entity} {view.spine_entity} {view.known_at} {own}"

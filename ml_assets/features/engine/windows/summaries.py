@@ -1,4 +1,4 @@
-"""Summaries over windows that end at the prediction time."""
+"""Summaries over windows that end at the prediction time, or a declared offset before it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +36,9 @@ def window_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:
     for base, spec in view.aggregates.items():
         where = f"feature view {view.name!r}, aggregate {base!r}: `{spec.of}`"
         observations = observe(where, values[base].gather(timeline.order), spec.functions)
-        windows = {w: _window(timeline, observations, parse_duration(w)) for w in view.windows_of(base)}
+        windows = {
+            w: _window(timeline, observations, parse_duration(w), spec.ends_before) for w in view.windows_of(base)
+        }
         for function in spec.functions:
             for name, window in windows.items():
                 columns.append(_summarise(where, function, window).alias(f"{base}_{function}_{name}"))
@@ -60,8 +62,8 @@ class _Window:
         return exact.between(self.observations.sums, self.start, self.end)
 
 
-def _window(timeline: Timeline, observations: Observations, length: timedelta) -> _Window:
-    start, end = timeline.known_before(length), timeline.known_before(timedelta(0))
+def _window(timeline: Timeline, observations: Observations, length: timedelta, before: timedelta) -> _Window:
+    start, end = timeline.known_before(before + length), timeline.known_before(before)
     return _Window(observations, observations.places(start), observations.places(end))
 
 
