@@ -24,6 +24,16 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
+def format_duration(length: timedelta) -> str:
+    """Write a positive length of whole seconds as ``parse_duration`` reads it, in the largest of days, hours, minutes
+    and seconds that leaves no fraction."""
+    seconds = int(length.total_seconds())
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
 def check_duration(field: str, text: str | None) -> None:
     """Raise ValueError, beginning with the field's name, unless the text is a duration or there is none."""
     if text is None:

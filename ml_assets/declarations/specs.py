@@ -1,10 +1,12 @@
 """Everything that can be declared, field by field: what a component adds to these is Dagster's."""
 
+from datetime import timedelta
 from typing import Literal, Self
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ml_assets.durations import parse_duration
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.freshness import Freshness
 from ml_assets.lake import Lake
@@ -16,7 +18,7 @@ from ml_assets.sources.drops.grains import GRAINS, WHOLE
 from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.spec import DROP, SourceSpec
 from ml_assets.spines.rows import MadeSpine
-from ml_assets.spines.spec import MADE, PREDICTION_AT, CalendarSpec, EntitiesSpec
+from ml_assets.spines.spec import HORIZON, MADE, PREDICTION_AT, TARGET_AT, CalendarSpec, EntitiesSpec
 from ml_assets.training.spec import ModelSpec, SpineSpec
 
 
@@ -83,9 +85,11 @@ class DeclaredSpine(SpineSpec):
             raise ValueError(f"{'entities' if self.entities is None else 'every'}: is missing, to have the rows made")
         if self.drops.grain == WHOLE:
             raise ValueError(f"drops: a calendar has no end: declare a grain, one of {', '.join(GRAINS)}")
-        self.table, self.time = table, self.time or PREDICTION_AT
+        if self.time_zone not in ("UTC", self.every.time_zone):
+            raise ValueError("time_zone: is that of `every`, of made rows: leave it out")
+        self.table, self.time, self.time_zone = table, self.time or PREDICTION_AT, self.every.time_zone
         self.partition = self.partition or DROP
-        key = [*self.entities.key, self.time]
+        key = [*self.entities.key, self.time, *([HORIZON] if self.horizons else [])]
         if self.key not in ([], key):
             raise ValueError(f"key: is that of made rows, {', '.join(key)}: leave it out")
         self.key = key
@@ -99,6 +103,8 @@ class DeclaredSpine(SpineSpec):
             raise ValueError(f"table: is missing: name the table of the rows, or {made}")
         if missing:
             raise ValueError(f"{missing[0]}: is missing")
+        if self.horizons:
+            raise ValueError("horizons: belong to made rows, of `entities` and `every`")
         if self.follows:
             raise ValueError("follows: belongs to made rows, of `entities` and `every`")
 
@@ -109,18 +115,51 @@ class DeclaredSpine(SpineSpec):
             column = min(taken, default=self.time)
             field = "time" if column == self.time else "partition"
             raise ValueError(f"{field}: {column!r} is also the name of another column of the rows: give another")
+        reserved = {HORIZON, TARGET_AT} & {*named, *entities.key, *entities.columns} if self.horizons else set()
+        if reserved:
+            raise ValueError(
+                f"horizons: give the rows a column {min(reserved)!r}, and another column of theirs bears that name"
+            )
 
     @property
     def made(self) -> MadeSpine | None:
         """How the rows are made; None where a table has them."""
         if self.entities is None or self.every is None:
             return None
-        return MadeSpine(self.name, self.entities, self.every, self.drops, self.time, self.partition)
+        horizons = tuple(parse_duration(text) for text in self.horizons)
+        return MadeSpine(self.name, self.entities, self.every, self.drops, self.time, self.partition, horizons)
 
     @property
     def entity(self) -> list[str]:
         """The columns that identify what a row is about: the key, of made rows without their moment."""
         return self.key if self.entities is None else self.entities.key
+
+    @property
+    def target_at(self) -> str | None:
+        """Column with the moment that a row looks ahead to, of a spine with horizons; None of one without."""
+        return TARGET_AT if self.horizons else None
+
+    def with_horizon(self, horizon: str | None) -> Self:
+        """Return the spine with the rows of one horizon alone; as it is for None.
+
+        Raises:
+            ValueError: the spine lacks the horizon.
+        """
+        if horizon is None:
+            return self
+        length = parse_duration(horizon)
+        same = [text for text in self.horizons if parse_duration(text) == length]
+        if not same:
+            there = ", ".join(self.horizons) or "none"
+            raise ValueError(f"{horizon} is no horizon of spine {self.name}; there are {there}")
+        return self.model_copy(update={"horizons": same})
+
+    def rows_ahead(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Return the rows of the spine's table that look as far ahead as the spine's horizons."""
+        if not self.horizons:
+            return rows
+        seconds = [parse_duration(text) // timedelta(seconds=1) for text in self.horizons]
+        return rows.filter(pl.col(HORIZON).is_in(seconds))
 
     @property
     def comes_with(self) -> str:
@@ -134,7 +173,8 @@ class DeclaredSpine(SpineSpec):
     def scan(self, lake: Lake, drops: list[str], columns: list[str]) -> pl.LazyFrame:
         """Return what ``rows`` gives, lazily."""
         wanted = list(dict.fromkeys([self.partition, self.time, *columns]))
-        return lake.scan(self.table).filter(pl.col(self.partition).is_in(drops)).select(wanted)
+        rows = lake.scan(self.table).filter(pl.col(self.partition).is_in(drops))
+        return self.rows_ahead(rows).select(wanted)
 
 
 class DeclaredView(FeatureViewSpec):

@@ -66,6 +66,7 @@ class ModelContext:
             contracts: table -> contract, of the tables that have one.
             folder: a folder in the project that declares it.
         """
+        spine = spine.with_horizon(declared.horizon)
         rows = SpineSpec(**spine.model_dump(include=set(SpineSpec.model_fields)))
         own = {name: getattr(declared, name) for name in ModelSpec.model_fields if name != "spine"}
         names = ("monitoring", "retraining", "freshness", "serving", "after_correction")
@@ -121,7 +122,8 @@ class ModelContext:
         """Spine columns that the model's rows carry: key, entities, slices, label and when it was known."""
         entities = [column for view in self.views for column in view.spine_entity]
         label = self.spec.label
-        named = [*self.spine.key, *self.spine.columns, *entities, *self.spec.slices, *self.spec.baseline.series]
+        named = [*self.spine.key, *self.spine.ahead, *self.spine.columns, *entities, *self.spec.slices]
+        named += self.spec.baseline.series
         return list(dict.fromkeys([*named, label.column, label.known_at]))
 
     def described(self, *more: Mapping[str, str]) -> dict[str, str]:
@@ -176,7 +178,7 @@ class ModelContext:
 
     def rows_from(self, lake: Lake, moment: datetime) -> int:
         """Count the rows of the spine's table whose prediction times lie at the moment or later."""
-        later = lake.scan(self.spine.table).filter(pl.col(self.spine.time) >= moment)
+        later = self.spine.rows_ahead(lake.scan(self.spine.table)).filter(pl.col(self.spine.time) >= moment)
         return later.select(pl.len()).collect().item()
 
     def featured(self, lake: Lake, spine_rows: pl.DataFrame, drops: list[str]) -> pl.DataFrame:

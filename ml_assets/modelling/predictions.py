@@ -107,7 +107,7 @@ def _score(
     from ml_assets.training.predictions.scored import score_columns
 
     stored = [view for view in model.views if lake.exists(view.key)]
-    columns = dict.fromkeys([model.spine.partition, model.spine.time, *model.spec.spine.key])
+    columns = dict.fromkeys([model.spine.partition, model.spine.time, *model.spec.spine.key, *model.spine.ahead])
     return rows.select(*columns).with_columns(
         *score_columns(fitted, predict(fitted, rows)),
         pl.lit(version).alias(VERSION),

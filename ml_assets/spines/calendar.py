@@ -48,6 +48,19 @@ def moments_between(cron: str, time_zone: str, start: datetime, end: datetime) -
     return sorted(moment for moment in found if start <= moment < end)
 
 
+def ahead(moment: datetime, length: timedelta, time_zone: str) -> datetime:
+    """Return the moment that lies a length of time ahead, in UTC.
+
+    Whole days are days on the clock of the zone: a week after Monday at six is Monday at six, whatever the clocks did
+    in between. Any other length is time that passes.
+    """
+    if length % _DAY:
+        return (moment + length).astimezone(UTC)
+    zone = ZoneInfo(time_zone)
+    wall = moment.astimezone(zone).replace(tzinfo=None) + length
+    return _the_one(wall, zone)
+
+
 def _wall_clock(cron: str, start: datetime, end: datetime) -> Iterator[datetime]:
     """Yield the wall-clock times of the expression after `start` and before `end`."""
     from croniter import CroniterBadDateError, croniter

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
 from ml_assets.sources.drops.cut import spans
 from ml_assets.sources.drops.spec import Drops
-from ml_assets.spines.calendar import moments_between
+from ml_assets.spines.calendar import ahead, moments_between
 from ml_assets.spines.entities import active_at, entity_versions, refuse_overlaps
-from ml_assets.spines.spec import CalendarSpec, EntitiesSpec
+from ml_assets.spines.spec import HORIZON, TARGET_AT, CalendarSpec, EntitiesSpec
 
 _MOMENT = pl.Datetime("us", "UTC")
 
@@ -23,6 +23,7 @@ class MadeSpine:
     Attributes:
         time: column with the moment of the calendar.
         partition: column with the name of the drop that the moment lies in.
+        horizons: how far ahead an entity is predicted at a moment, a row each; none: one row, which looks nowhere.
     """
 
     name: str
@@ -31,6 +32,14 @@ class MadeSpine:
     drops: Drops
     time: str
     partition: str
+    horizons: tuple[timedelta, ...] = ()
+
+    def horizons_at(self, moment: datetime) -> pl.LazyFrame:
+        """Return HORIZON and TARGET_AT of the rows of one entity at a moment of the calendar, a row each."""
+        seconds = [length // timedelta(seconds=1) for length in self.horizons]
+        targets = [ahead(moment, length, self.every.time_zone) for length in self.horizons]
+        schema = {HORIZON: pl.Int64(), TARGET_AT: _MOMENT}
+        return pl.LazyFrame({HORIZON: seconds, TARGET_AT: targets}, schema=schema)
 
     def moments_of(self, drop: str) -> list[datetime]:
         """List the moments of the calendar, in UTC, that lie in a drop, as its time zone has it."""
@@ -45,7 +54,7 @@ class MadeRows:
     """The rows of some drops.
 
     Attributes:
-        rows: drop, key, time, then the carried columns; lazily from files.
+        rows: drop, key, time, with horizons HORIZON and TARGET_AT, then the carried columns; lazily from files.
         by_drop: drop -> its rows.
         moments: how many moments of the calendar lie in the drops.
         left_out: why a row of the table of entities can never count -> how many.
@@ -91,10 +100,14 @@ def make_rows(spine: MadeSpine, table: pl.LazyFrame, drops: Sequence[str], folde
 
 def _rows_at(spine: MadeSpine, versions: pl.LazyFrame, drop: str, moment: datetime) -> pl.LazyFrame:
     at = pl.lit(moment, _MOMENT)
-    return versions.filter(active_at(spine.name, spine.entities, at)).select(
+    active = versions.filter(active_at(spine.name, spine.entities, at))
+    if spine.horizons:
+        active = active.join(spine.horizons_at(moment), how="cross")
+    return active.select(
         pl.lit(drop, pl.String).alias(spine.partition),
         *spine.entities.key,
         at.alias(spine.time),
+        *((HORIZON, TARGET_AT) if spine.horizons else ()),
         *spine.entities.columns,
     )
 

@@ -9,6 +9,10 @@ MADE = "rows"
 """Last part of the asset key of a made spine's table: ``<spine>/rows``."""
 PREDICTION_AT = "prediction_at"
 """Column of a made spine with the moment of the calendar, where `time` names no other."""
+HORIZON = "horizon"
+"""Column of rows with horizons: how far ahead a row looks, in seconds."""
+TARGET_AT = "target_at"
+"""Column of rows with horizons: the moment that a row looks ahead to."""
 
 
 class CalendarSpec(BaseModel):

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 from ml_assets.monitoring.performance.realised import realise_performance
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.training.evaluation.baseline import score_baseline
-from ml_assets.training.evaluation.evaluate import evaluate, read_interval
+from ml_assets.training.evaluation.evaluate import evaluate, measure_slices, read_interval
 from ml_assets.training.evaluation.seasonal import (
     Seasons,
     add_naive,
@@ -307,3 +307,26 @@ def test_forecasts_are_measured_by_wape_and_rmsse():
     assert declare().extra_metrics == ["wape", "rmsse"]
     assert declare(baseline={}).extra_metrics == []
     assert declare(baseline={}, evaluation={"metrics": ["wape", "mae"]}).extra_metrics == ["wape"]
+
+
+def test_a_season_of_rows_that_look_ahead_is_counted_from_the_moment_they_look_ahead_to():
+    spine = {"table": "t", "key": ["shop", "at", "horizon"], "time": "at", "horizons": ["1d", "9d"]}
+    found = Seasons.of(declare(spine=spine | {"time_zone": "Europe/Paris"}))
+    assert found == seasons(moment="target_at", time_zone="Europe/Paris")
+    rows = rows_of([("a", day, ahead, 0, float(day + ahead)) for ahead in (1, 9) for day in range(30)])
+    naive = add_naive(rows, seasons())
+    # One day ahead a week earlier is known, nine days ahead two weeks earlier.
+    last = naive.filter(pl.col("at") == START + 29 * DAY).sort("target_at")
+    assert last.select("units", NAIVE).rows() == [(30.0, 23.0), (38.0, 24.0)]
+
+
+def test_slices_by_horizon_are_named_and_ordered_by_its_length():
+    days = [28, 1, 7, 1]
+    frame = pl.DataFrame({"horizon": [day * 86_400 for day in days], "units": [1.0, 2.0, 3.0, 6.0]})
+    frame = frame.with_columns(pl.Series(NAIVE_ERROR, [2.0, 1.0, None, 2.0]))
+    found = measure_slices(frame, np.array([2.0, 4.0, 3.0, 5.0]), label="units", slices=["horizon"], task="regression")
+    assert found.select("slice", "value", "rows", "mae", "wape", "rmsse").rows() == [
+        ("horizon", "1d", 2, 1.5, 3 / 8, pytest.approx(((4 + 0.25) / 2) ** 0.5)),
+        ("horizon", "7d", 1, 0.0, 0.0, None),
+        ("horizon", "28d", 1, 1.0, 1.0, 0.5),
+    ]

@@ -72,7 +72,7 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
     spec = context.spec
     search = spec.search.model_copy(update={"trials": min(TRIALS, spec.search.trials)})
     spec = spec.model_copy(update={"search": search})
-    sample = _sample(tables.scan(context.spine.table), context, rows)
+    sample = _sample(context.spine.rows_ahead(tables.scan(context.spine.table)), context, rows)
     featured = _with_features(sample, context, tables)
     with tempfile.TemporaryDirectory() as folder:
         as_of = _latest_cut_off(sample, context)

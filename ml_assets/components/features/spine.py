@@ -7,6 +7,7 @@ import dagster as dg
 
 from ml_assets.components.conditions import follow_inputs
 from ml_assets.components.declared import declaration_version, use_case
+from ml_assets.components.metadata.columns import AHEAD
 from ml_assets.components.metadata.tables import data_version, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
 from ml_assets.components.scaffolders.components import SpineScaffolder
@@ -81,4 +82,4 @@ def _described(made: MadeSpine) -> dict[str, str]:
     keys = dict.fromkeys(made.entities.key, "Key of the entity.")
     carried = dict.fromkeys(made.entities.columns, f"As the last row of {made.entities.table} known by then has it.")
     moment = {made.time: "Prediction time: the moment of the calendar. What is known later is in no feature."}
-    return {made.partition: "The drop that the moment lies in.", **keys, **moment, **carried}
+    return {made.partition: "The drop that the moment lies in.", **keys, **moment, **AHEAD, **carried}

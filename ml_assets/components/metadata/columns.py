@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from ml_assets.lake.records import NUMBER, RECORD
 from ml_assets.retraining.decide import DecisionRecord
+from ml_assets.spines.spec import HORIZON, TARGET_AT
 from ml_assets.training.promotion.records import PromotionRecord
 from ml_assets.training.tasks.columns import NAIVE, NAIVE_ERROR, PROBABILITY
 
@@ -16,6 +17,11 @@ OF_EVERY_TABLE = {
     "record": "The whole record as JSON.",
 }
 
+AHEAD = {
+    HORIZON: "How far ahead the row looks, in seconds.",
+    TARGET_AT: "The moment that the row looks ahead to, UTC.",
+}
+
 RAW_COLUMNS = {"_content_hash": "SHA-256 of the drop as it was delivered."}
 
 SCORES = {
@@ -25,7 +31,7 @@ SCORES = {
     "upper": "Upper end of the prediction interval.",
 }
 
-FORECASTS = {
+FORECASTS = AHEAD | {
     NAIVE: "Label of the row's series one season earlier, or as many as it takes for it to be known; null for none.",
     NAIVE_ERROR: "Root mean squared difference of the series' training labels to those one season earlier: the unit of "
     "rmsse; null for none.",
@@ -35,12 +41,16 @@ TRAINING_SET = FORECASTS | {
     "split": "Part that the row belongs to: train, validation, calibration (of intervals) or holdout, in time's order."
 }
 
-PREDICTIONS = SCORES | {
-    "feature_versions": "Table version of each feature view that was read, as JSON.",
-    "scored_at": "When the run that scored began, UTC.",
-    "features_corrected": "Whether the features are others now than those that the row was scored with.",
-    "features_hash": "Digest of the features that the row was scored with.",
-}
+PREDICTIONS = (
+    SCORES
+    | AHEAD
+    | {
+        "feature_versions": "Table version of each feature view that was read, as JSON.",
+        "scored_at": "When the run that scored began, UTC.",
+        "features_corrected": "Whether the features are others now than those that the row was scored with.",
+        "features_hash": "Digest of the features that the row was scored with.",
+    }
+)
 
 EVALUATION = {
     "subject": "model, baseline, improvement (the paired difference, positive for a better model), or one slice.",

@@ -28,6 +28,7 @@ def model_problems(tables: DeclaredTables, model: DeclaredModel) -> Iterator[str
     missing = partial(missing_columns, columns, f"{spine.table} of spine {spine.name}")
     yield from missing("label.column", [model.label.column])
     yield from missing("label.known_at", [model.label.known_at])
+    yield from message_of("horizon", lambda: spine.with_horizon(model.horizon))
     yield from missing("slices", model.slices)
     yield from missing("baseline.series", model.baseline.series)
     yield from wrong_type(columns, "label.known_at", model.label.known_at, (pl.Datetime,), "a moment (Datetime)")

@@ -9,6 +9,7 @@ import polars as pl
 
 from ml_assets.declarations.specs import DeclaredModel, DeclaredSource, DeclaredSpine, DeclaredView
 from ml_assets.sources.spec import DROP
+from ml_assets.spines.spec import HORIZON, TARGET_AT
 
 if TYPE_CHECKING:
     from ml_assets.sources.schema import DropSchema
@@ -78,7 +79,8 @@ class DeclaredTables:
         of_entity = self.columns(spine.entities.table) or {}
         carried = dict.fromkeys([*spine.entities.key, *spine.entities.columns])
         moment = {spine.time: pl.Datetime("us", "UTC")}
-        return {spine.partition: pl.String(), **{name: of_entity.get(name) for name in carried}, **moment}
+        ahead = {HORIZON: pl.Int64(), TARGET_AT: pl.Datetime("us", "UTC")} if spine.horizons else {}
+        return {spine.partition: pl.String(), **{name: of_entity.get(name) for name in carried}, **moment, **ahead}
 
     def unknown_table(self, table: str) -> str | None:
         """Return a message with the tables that exist if no asset has the key of a table; else None."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
 
-from ml_assets.durations import parse_duration
+from ml_assets.durations import format_duration, parse_duration
+from ml_assets.spines.spec import HORIZON
 from ml_assets.training.metrics.bootstrap import Interval, bootstrap
 from ml_assets.training.spec import EvaluationSpec
 from ml_assets.training.tasks import BINARY, find_task
@@ -140,14 +142,28 @@ def measure_slices(
     text, whole, number = pl.String(), pl.Int64(), pl.Float64()
     schema = pl.Schema({"slice": text, "value": text, "rows": whole, **dict.fromkeys(measures, number)})
     parts = [
-        scored.group_by(pl.col(name).cast(pl.String).alias("value"))
+        scored.group_by(_value(name).alias("value"))
         .agg(rows=pl.len(), **measures)
         .sort("value")
-        .select(pl.lit(name).alias("slice"), "value", "rows", *measures)
+        .select(pl.lit(name).alias("slice"), _text(name, scored), "rows", *measures)
         .cast(schema)
         for name in slices
     ]
     return pl.concat([pl.DataFrame(schema=schema), *parts])
+
+
+def _value(name: str) -> pl.Expr:
+    """Return what rows of a slice share: text, whose order they are shown in, and of a horizon its length."""
+    return pl.col(name) if name == HORIZON else pl.col(name).cast(pl.String)
+
+
+def _text(name: str, scored: pl.DataFrame) -> pl.Expr:
+    """Return the value as people read it: a horizon as 7d."""
+    if name != HORIZON or not scored.schema[name].is_integer():
+        return pl.col("value").cast(pl.String)
+    lengths = scored[name].unique().drop_nulls().to_list()
+    words = {seconds: format_duration(timedelta(seconds=seconds)) for seconds in lengths}
+    return pl.col("value").replace_strict(words, default=None, return_dtype=pl.String)
 
 
 def _row(subject: str, metric: str, interval: Interval) -> dict[str, str | float | int]:

@@ -45,12 +45,13 @@ class Seasons:
         if baseline.seasonal is None:
             return None
         return cls(
-            series=tuple(baseline.series or [name for name in spine.key if name != spine.time]),
+            series=tuple(baseline.series or spine.series),
             time=spine.time,
-            moment=spine.time,
+            moment=next(iter(spine.ahead), spine.time),
             label=spec.label.column,
             known_at=spec.label.known_at,
             length=parse_duration(baseline.seasonal),
+            time_zone=spine.time_zone,
         )
 
 

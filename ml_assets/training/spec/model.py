@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ml_assets.training.kinds.base import DEFAULT_KIND, find_kind
 from ml_assets.training.metrics.metric import OF_FORECASTS
-from ml_assets.training.spec.declared import Declared, filled, within
+from ml_assets.training.spec.declared import Declared, durations, filled, within
 from ml_assets.training.spec.judging import BaselineSpec, EvaluationSpec, PromotionSpec
 from ml_assets.training.spec.learning import IntervalSpec, SearchSpec, TrainingSpec, default_space
 from ml_assets.training.spec.rows import LabelSpec, SpineSpec, SplitSpec
@@ -36,6 +36,10 @@ class ModelSpec(Declared):
         " sklearn:sklearn.linear_model.Ridge, or what an installed package adds.",
     )
     spine: SpineSpec = Field(description="The rows to predict.")
+    horizon: str | None = Field(
+        default=None,
+        description="The one horizon of the spine that the model predicts, such as 7d; absent: all that it has.",
+    )
     label: LabelSpec = Field(description="The outcome to predict.")
     features: list[str] = Field(description="Names of the feature views joined to the spine.")
     slices: list[str] = Field(default_factory=list, description="Columns whose values are also measured one by one.")
@@ -66,6 +70,7 @@ class ModelSpec(Declared):
     seed: int = Field(default=0, description="Seed of every random choice: sample, search, fit, bootstrap.")
 
     _not_empty = filled("features")
+    _are_durations = durations("horizon")
     _not_negative = within("seed", low=0)
 
     @field_validator("name")

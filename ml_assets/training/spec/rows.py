@@ -1,7 +1,11 @@
 """What a user declares about the rows of a model, its label, and how they are split."""
 
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
 from pydantic import Field, field_validator
 
+from ml_assets.durations import parse_duration
+from ml_assets.spines.spec import HORIZON, TARGET_AT
 from ml_assets.training.spec.declared import Declared, durations, filled, within
 
 
@@ -16,12 +20,50 @@ class SpineSpec(Declared):
         description="Further columns carried along untouched (entity keys for joins, slices).",
     )
 
+    horizons: list[str] = Field(
+        default_factory=list,
+        description="How far ahead an entity is predicted at each moment, such as [1d, 7d, 28d], of made rows: a row"
+        f" each, with the columns {HORIZON}, in seconds, and {TARGET_AT}, the moment that the row looks ahead to. Whole"
+        " days are days on the clock of the time zone.",
+    )
+    time_zone: str = Field(
+        default="UTC",
+        description="IANA zone on whose clock the days of baseline.seasonal are counted; of made rows that of `every`.",
+    )
+
     _not_empty = filled("key")
+
+    @property
+    def series(self) -> list[str]:
+        """The columns that name the series a row belongs to: the key without time and horizon."""
+        return [name for name in self.key if name not in (self.time, HORIZON)]
+
+    @property
+    def ahead(self) -> list[str]:
+        """The column with the moment that a row looks ahead to, where there are horizons."""
+        return [TARGET_AT] if self.horizons else []
 
     @property
     def row(self) -> list[str]:
         """The columns by which a stored row is found again: the key, and the time where the key lacks it."""
         return list(dict.fromkeys([*self.key, self.time]))
+
+    @field_validator("horizons")
+    @classmethod
+    def _lengths(cls, horizons: list[str]) -> list[str]:
+        lengths = [parse_duration(text) for text in horizons]
+        if len(set(lengths)) < len(lengths):
+            raise ValueError(f"names something twice: {horizons}")
+        return horizons
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_zone(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{zone!r} is no IANA time zone such as America/New_York") from error
+        return zone
 
     @field_validator("key")
     @classmethod
