@@ -5,8 +5,9 @@ Whatever needs a value is passed it. No other module reads the environment.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -20,6 +21,11 @@ CHANNEL_VARIABLES = ("ML_ASSETS_NOTIFY_", "ML_ASSETS_SMTP")
 """How the variables of notification channels begin; each channel describes its own."""
 
 MASK = "**********"
+
+_OURS, _NEAR = "ML_ASSETS_", 0.7
+"""How our variables begin, and how alike two are of which one is taken for the other, misspelt."""
+_READ_ELSEWHERE = ("ML_ASSETS_DBT_SCRATCH",)
+"""Variables that a process of ours is given and that no setting describes."""
 
 LAKE_SCHEMES = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "http", "https", "hdfs", "file", "memory")
 """Schemes of the URLs at which Delta Lake keeps tables."""
@@ -231,6 +237,21 @@ class Variable:
     default: str | None
     description: str
     value: str | None
+
+
+def unread_variables(more: Collection[str] = ()) -> dict[str, str | None]:
+    """Return the variables of the environment that look like ours and that nothing reads, each with the nearest of
+    those that are read; None where none is near.
+
+    Args:
+        more: variables that are read beside the settings, such as those of notification channels.
+    """
+    read = {*_fields_by_variable(), *_READ_ELSEWHERE, *more}
+    unread = sorted(name for name, value in os.environ.items() if value and name.startswith(_OURS) and name not in read)
+    # What all of them begin with says nothing.
+    parts = {name.removeprefix(_OURS): name for name in read if name.startswith(_OURS)}
+    near = {name: get_close_matches(name.removeprefix(_OURS), parts, n=1, cutoff=_NEAR) for name in unread}
+    return {name: parts[found[0]] if found else None for name, found in near.items()}
 
 
 def describe_settings(settings: Settings) -> list[Variable]:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import ml_assets
 from ml_assets.cli import app
 from ml_assets.home import Home
-from ml_assets.notifications.opening import describe_channels
+from ml_assets.notifications.opening import CHANNELS, describe_channels
 from ml_assets.project import check_trackers, load_current
 from ml_assets.settings import MASK, Settings, SettingsError, describe_settings, read_settings
 
@@ -169,10 +169,10 @@ def test_help_does_not_need_right_values(environment):
 
 
 SECRETS = {
-    "ML_ASSETS_API_KEYS": "s3cret",
+    "ML_ASSETS_API_KEYS": "5" * 64,
     "ML_ASSETS_NOTIFY_WEBHOOK": "https://hooks.example/s3cret",
     "ML_ASSETS_SMTP": "smtp://bot:s3cret@mail.example",
-    "ML_ASSETS_STUDIES": "postgresql://me:s3cret@host/studies",
+    "ML_ASSETS_STUDIES": "mysql+pymysql://me:s3cret@host/studies",
     "ML_ASSETS_MLFLOW": "https://me:s3cret@mlflow.example",
     "ONLINE_STORE_URL": "redis://:s3cret@cache:6379/0",
 }
@@ -185,8 +185,9 @@ def test_secrets_are_masked_wherever_settings_are_shown(environment, arguments):
     settings = read_settings()
     assert "s3cret" not in repr(settings) + str(settings)
     shown = CliRunner().invoke(app, arguments)
-    assert shown.exit_code == 0
+    assert shown.exit_code == 0, shown.output
     assert "s3cret" not in shown.output
+    assert "5" * 64 not in shown.output
     assert "redis://cache:6379/0" in shown.output
     assert MASK in shown.output
 
@@ -205,6 +206,69 @@ def test_the_command_shows_each_variable_with_its_value_and_default(environment)
     assert "ML_ASSETS_NOTIFY_EMAIL" in shown
 
 
+WRONG = {
+    "ML_ASSETS_API_KEYS": ("s3cret", "ML_ASSETS_API_KEYS: entry 1 is no SHA-256 in hex: give the digests of the keys"),
+    "ML_ASSETS_NOTIFY_SLACK": ("hooks/s3cret", "ML_ASSETS_NOTIFY_SLACK is malformed: write an http or https URL"),
+    "ML_ASSETS_NOTIFY_EMAIL": ("me@example.org", "ML_ASSETS_SMTP is missing: ML_ASSETS_NOTIFY_EMAIL needs it"),
+    "ML_ASSETS_TRACKERS": ("nobody", "ML_ASSETS_TRACKERS: unknown tracker 'nobody': known are mlflow"),
+    "ONLINE_STORE_URL": (
+        "memcached://:s3cret@host",
+        "ONLINE_STORE_URL: online store 'memcached://host': write sqlite:",
+    ),
+    "ML_ASSETS_STUDIES": ("studies", "ML_ASSETS_STUDIES is no SQLAlchemy URL, such as postgresql+psycopg:"),
+}
+
+
+@pytest.mark.parametrize("arguments", [["settings"], ["settings", "--json"]])
+def test_what_would_be_refused_later_is_said_when_settings_are_shown(environment, arguments):
+    for name, (value, _) in WRONG.items():
+        environment.setenv(name, value)
+    shown = CliRunner().invoke(app, arguments)
+    assert shown.exit_code == 2
+    lines = shown.stderr.splitlines()
+    assert len(lines) == len(WRONG)
+    for _, message in WRONG.values():
+        assert [line for line in lines if line.startswith(f"error: {message}")], message
+    assert "s3cret" not in shown.output
+    assert "ML_ASSETS_EXECUTOR" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite://", "ONLINE_STORE_URL: online store 'sqlite://': names no file; write sqlite:///path"),
+        ("online.db", "ONLINE_STORE_URL: online store 'online.db': write sqlite:///path for a file"),
+    ],
+)
+def test_an_online_store_without_a_place_is_refused_when_settings_are_shown(environment, url, message):
+    environment.setenv("ONLINE_STORE_URL", url)
+    assert CliRunner().invoke(app, ["settings"]).stderr.startswith(f"error: {message}")
+
+
+def test_a_driver_that_is_not_installed_is_named_when_settings_are_shown(environment):
+    environment.setenv("ML_ASSETS_STUDIES", "oracle://me:s3cret@host/studies")
+    shown = CliRunner().invoke(app, ["settings"])
+    assert shown.stderr.startswith("error: ML_ASSETS_STUDIES names a database whose driver cannot be loaded: No module")
+    assert "s3cret" not in shown.output
+
+
+def test_every_command_warns_of_a_misspelt_variable_and_names_the_nearest(environment, unused_home):
+    environment.setenv("ML_ASSETS_HOME", str(unused_home))
+    environment.setenv("ML_ASSETS_EXECUTER", "multiprocess")
+    environment.setenv("ML_ASSETS_NOTIFY_SLAK", "https://hooks.example")
+    environment.setenv("ML_ASSETS_OF_SOMEBODY_ELSE", "1")
+    environment.setenv("ML_ASSETS_HOMES", "")
+    warnings = [
+        "warning: ML_ASSETS_EXECUTER is read by nothing: did you mean ML_ASSETS_EXECUTOR?",
+        "warning: ML_ASSETS_NOTIFY_SLAK is read by nothing: did you mean ML_ASSETS_NOTIFY_SLACK?",
+    ]
+    done = CliRunner().invoke(app, ["status"])
+    assert done.stderr.splitlines() == warnings
+    shown = CliRunner().invoke(app, ["settings"])
+    assert shown.exit_code == 0
+    assert shown.stderr.splitlines() == [*warnings, "warning: ML_ASSETS_OF_SOMEBODY_ELSE is read by nothing"]
+
+
 def test_every_setting_has_a_variable_and_a_description():
     described = describe_settings(Settings())
     assert len(described) == len(Settings.model_fields)
@@ -213,7 +277,7 @@ def test_every_setting_has_a_variable_and_a_description():
 
 def test_the_table_in_the_readme_is_that_of_the_settings():
     rows = re.findall(r"^\| `([A-Z_]+)` \| (.*) \| (.*) \|$", README, flags=re.MULTILINE)
-    variables = [*describe_settings(Settings()), *describe_channels({})]
+    variables = [*describe_settings(Settings()), *describe_channels({}, CHANNELS.built_in_names())]
     assert rows == [(one.name, f"`{one.default}`" if one.default else "", one.description) for one in variables]
 
 

@@ -1,6 +1,6 @@
 """The reference of settings: every environment variable that is read, as the settings themselves describe it."""
 
-from ml_assets.notifications.opening import describe_channels
+from ml_assets.notifications.opening import CHANNELS, describe_channels
 from ml_assets.settings import Settings, Variable, describe_settings
 
 ABOUT = """# Settings
@@ -11,7 +11,8 @@ value that a variable must not have is refused by a line that begins with its na
 
 def render() -> str:
     """Return the page's Markdown."""
-    rows = [_row(variable) for variable in [*describe_settings(Settings()), *describe_channels({})]]
+    shipped = describe_channels({}, CHANNELS.built_in_names())
+    rows = [_row(variable) for variable in [*describe_settings(Settings()), *shipped]]
     return "\n".join([f"{ABOUT}\n", "| variable | type | default | what |", "|---|---|---|---|", *rows])
 
 

@@ -72,3 +72,9 @@ def print_errors(messages: Iterable[str]) -> None:
     """Print each line of some messages to standard error."""
     for line in (line for message in messages for line in message.splitlines()):
         typer.secho(f"error: {line}", fg=typer.colors.RED, err=True)
+
+
+def print_warnings(messages: Iterable[str]) -> None:
+    """Print messages that stop nothing to standard error, a line each."""
+    for message in messages:
+        typer.secho(f"warning: {message}", fg=typer.colors.YELLOW, err=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ml_assets.code_version import DeclaringProject, current_project
-from ml_assets.commands.exits import print_errors
+from ml_assets.commands.exits import print_errors, print_warnings
 from ml_assets.environment import hand_down
 from ml_assets.home import Home
 
@@ -41,9 +41,11 @@ class Session:
         Raises:
             SettingsError: a variable has a value that it must not have.
         """
+        from ml_assets.commands.settings_check import misspelt_variables
         from ml_assets.settings import read_settings
 
         settings = read_settings()
+        print_warnings(misspelt_variables())
         project = self._named or settings.project
         if project is None:
             return settings

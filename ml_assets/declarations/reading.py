@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ml_assets.code_version import DeclaringProject
+from ml_assets.declarations.contract_names import contract_fault
 from ml_assets.declarations.problems import DeclarationError, FieldProblem, Path, problems_of
 from ml_assets.declarations.python_files import NeedsDagster, module_of, read_python_file
 from ml_assets.declarations.specs import SPECS, name_of
@@ -117,10 +118,17 @@ class _Reader:
 
         spec = SPECS[named.removeprefix(_PREFIX)]
         try:
-            self.declared.declarations.append(Declaration(spec.model_validate(attributes), use_case, where))
+            self._add(Declaration(spec.model_validate(attributes), use_case, where))
         except ValidationError as error:
             for problem in problems_of(error, spec, None):
                 self._fault(use_case, problem.describe(where))
+
+    def _add(self, declaration: Declaration) -> None:
+        """Add a declaration; a contract that is not there is a fault, and hides neither it nor those that name it."""
+        self.declared.declarations.append(declaration)
+        contract = getattr(declaration.spec, "contract", "")
+        if wrong := contract and contract_fault(contract):
+            self._fault(declaration.use_case, declaration.describe(wrong, ("contract",)))
 
     def _read_python(self, file: File, use_case: str) -> None:
         package = f"{self._project.package}.defs"
@@ -137,7 +145,7 @@ class _Reader:
         shown = file.relative_to(self._project.folder)
         for spec, line in declared:
             where = _always(f"{shown}:{line}: {name_of(spec)}")
-            self.declared.declarations.append(Declaration(spec, use_case, where))
+            self._add(Declaration(spec, use_case, where))
 
     def _fault(self, use_case: str, message: str) -> None:
         self.declared.faults.append(Fault(use_case, message))

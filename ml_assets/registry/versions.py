@@ -98,8 +98,10 @@ class ModelVersions:
             raise LookupError(f"model {name} has no champion, so there is nothing to roll back")
         to = to or reigning.tags.get(_REPLACED)
         known = [item.version for item in self.versions(name)]
+        others = [version for version in known if version != reigning.version]
         if to is None:
-            raise LookupError(f"version {reigning.version} of {name} replaced none: name one of {', '.join(known)}")
+            advice = f": name one of {', '.join(others)}" if others else ", and there is no other to go back to"
+            raise LookupError(f"version {reigning.version} of {name} replaced none{advice}")
         if to not in known:
             raise LookupError(f"model {name} has no version {to}: there are {', '.join(known)}")
         if to == reigning.version:

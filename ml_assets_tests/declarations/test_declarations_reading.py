@@ -128,3 +128,49 @@ def test_what_only_dagster_can_read_is_left_to_it(make, files):
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert "NeedsDagster" in done.stderr
+
+
+SOURCE = """\
+type: ml_assets.Source
+attributes:
+  name: orders
+  description: Orders.
+  where: {{path: orders.csv}}
+  contract: {contract}
+  key_columns: [id]
+"""
+CONTRACTS = """\
+import pandera.polars as pa
+
+if True:
+    class Orders(pa.DataFrameModel): ...
+
+Carts = type("Carts", (Orders,), {})
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "fault"),
+    [
+        ("contracts:Orders", None),
+        ("contracts:Carts", None),
+        ("contracts:pa", None),  # no contract, which only importing it tells
+        ("contracts:Order", "module shop.contracts has no Order; did you mean Orders?"),
+        ("contracts:Nothing", "module shop.contracts has no Nothing"),
+        ("contract:Orders", "there is no module shop.contract; write the contract as 'package.module:Class'"),
+        ("no.such.contracts:Orders", "there is no module shop.no.such.contracts; write the contract as"),
+    ],
+)
+def test_a_contract_that_is_not_there_is_told_without_importing_any(make, named, fault):
+    folder = make(
+        "shop", orders__defs_yaml=SOURCE.format(contract=f"shop.{named}"), spine__defs_yaml=SPINE.format(name="orders")
+    )
+    (folder / "shop/contracts.py").write_text(CONTRACTS)
+    told = read(folder)
+    assert [spec["name"] for _, _, spec, _ in told["declared"]] == ["orders", "orders"]
+    if fault is None:
+        assert told["faults"] == []
+    else:
+        ((use_case, message),) = told["faults"]
+        assert use_case == "orders"
+        assert message.startswith(f"shop/defs/orders/defs.yaml:6: contract: 'shop.{named}': {fault}")

@@ -68,3 +68,9 @@ def test_its_variable_is_described_and_masked():
     described = {one.name: one for one in describe_channels({PAGER: "117"})}
     assert described[PAGER].description == "number that is paged"
     assert "117" not in repr(described)
+
+
+def test_documents_list_the_channels_that_ship_whatever_is_installed_beside_them():
+    shipped = [one.name for one in describe_channels({}, CHANNELS.built_in_names())]
+    assert PAGER not in shipped
+    assert "ML_ASSETS_NOTIFY_WEBHOOK" in shipped

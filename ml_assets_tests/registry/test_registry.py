@@ -279,7 +279,10 @@ def test_a_roll_back_that_cannot_be_says_why(registry, model):
     with pytest.raises(LookupError, match="fixed has no champion"):
         registry.find_earlier("fixed")
     registry.promote("fixed", "1")
-    with pytest.raises(LookupError, match="version 1 of fixed replaced none: name one of 1"):
+    with pytest.raises(LookupError, match=r"version 1 of fixed replaced none, and there is no other to go back to$"):
+        registry.find_earlier("fixed")
+    register(registry, model, "fixed")
+    with pytest.raises(LookupError, match=r"version 1 of fixed replaced none: name one of 2$"):
         registry.find_earlier("fixed")
     with pytest.raises(LookupError, match="no version 7"):
         registry.find_earlier("fixed", "7")

@@ -19,6 +19,7 @@ from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.components.features.spine import Spine
 from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.sources.source import Source
+from ml_assets.declarations.specs import DeclaredSource
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
 from ml_assets.sources.spec import DROP
@@ -40,6 +41,7 @@ class Trial:
         metrics: metric -> value of the model and of the naive baseline on the holdout.
         suspects: feature, value, limit, suspicious: those that predict best alone, in `measure`.
         seconds: wall time.
+        tables: a line for each table that was read: from the lake or from its source.
     """
 
     model: str
@@ -48,6 +50,7 @@ class Trial:
     suspects: pl.DataFrame
     measure: str
     seconds: float
+    tables: tuple[str, ...] = ()
 
 
 def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int) -> Trial:
@@ -69,7 +72,7 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
     context = ModelContext.of(model, spine_of(definitions, model), [views[name] for name in model.features], "")
     tree = tree_of(definitions)
     tables = _Tables(lake, tree.get_all_components(of_type=Source), tree.get_all_components(of_type=Spine))
-    spec = context.spec
+    spec, read = context.spec, [view.table for view in context.views if view.table is not None]
     search = spec.search.model_copy(update={"trials": min(TRIALS, spec.search.trials)})
     spec = spec.model_copy(update={"search": search})
     sample = _sample(context.spine.rows_ahead(tables.scan(context.spine.table)), context, rows)
@@ -109,6 +112,7 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
         suspects=suspects.head(SHOWN).rename({task.leak_metric: "value"}),
         measure=task.leak_metric,
         seconds=time.perf_counter() - began,
+        tables=tuple(tables.describe(key) for key in dict.fromkeys([context.spine.table, *read])),
     )
 
 
@@ -120,6 +124,7 @@ def as_json(trial: Trial) -> dict:
         "metrics": {name: {"model": own, "baseline": base} for name, (own, base) in trial.metrics.items()},
         "suspects": trial.suspects.with_columns(measure=pl.lit(trial.measure)).to_dicts(),
         "seconds": round(trial.seconds, 3),
+        "tables": list(trial.tables),
     }
 
 
@@ -127,6 +132,8 @@ def print_trial(console: Console, trial: Trial) -> None:
     """Print the trial as two short tables."""
     parts = ", ".join(f"{count:,} {part}" for part, count in trial.rows.items())
     console.print(f"{trial.model} tried in {trial.seconds:.1f} s on {parts} rows; nothing was registered")
+    for table in trial.tables:
+        console.print(table)
     metrics = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("metric", "model", "baseline"):
         metrics.add_column(heading, justify="left" if heading == "metric" else "right")
@@ -148,7 +155,7 @@ class _Tables:
     """Tables by asset key, from the lake or, where it has none, straight from their source, or made as a spine is."""
 
     lake: Lake
-    sources: Sequence[Source]
+    sources: Sequence[DeclaredSource]
     spines: Sequence[Spine]
 
     def scan(self, key: str) -> pl.LazyFrame:
@@ -162,6 +169,14 @@ class _Tables:
                 return self._made(spine, spine.made)
         raise ValueError(f"table {key} is not in the lake {self.lake.root} and no source's: materialize {key} first")
 
+    def describe(self, key: str) -> str:
+        """Return where the rows of a table were read, and whether its source, of which they came, has any now."""
+        if not self.lake.exists(key):
+            return f"{key}: from its source, nothing of it is in the lake"
+        text = f"{key}: from the lake, version {self.lake.version(key)}"
+        source = next((source for source in self.sources if key == source.table("validated")), None)
+        return text if source is None else text + _state_of(source)
+
     def _made(self, spine: Spine, made: MadeSpine) -> pl.LazyFrame:
         """Make the rows of every drop that has come, in memory."""
         followed = self.scan(spine.comes_with)
@@ -173,7 +188,17 @@ class _Tables:
             return make_rows(made, self.scan(made.entities.table), come, Path(folder)).rows.collect().lazy()
 
 
-def _gated(source: Source) -> pl.LazyFrame:
+def _state_of(source: DeclaredSource) -> str:
+    from ml_assets.sources.delivery.read import holds_anything
+    from ml_assets.sources.errors import SourceError
+
+    try:
+        return "" if holds_anything(source) else f"; its source {source.name} holds nothing now"
+    except SourceError as error:
+        return f"; its source cannot be looked at: {error}"
+
+
+def _gated(source: DeclaredSource) -> pl.LazyFrame:
     from ml_assets.quality.contracts import contract_schema, load_contract
     from ml_assets.quality.drop_gate import gate_drop
     from ml_assets.sources.delivery.read import read_drops

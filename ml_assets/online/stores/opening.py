@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ml_assets.addresses import without_secrets
+from ml_assets.addresses import sqlite_path, without_secrets
 from ml_assets.extensions import Extensions
 from ml_assets.online.stores.protocol import OnlineStore
 
@@ -29,10 +29,21 @@ def open_store(url: str) -> OnlineStore:
     Raises:
         ValueError: no such kind of store, or what it needs is not installed.
     """
+    return _kind_of(url)(url)
+
+
+def check_store_address(url: str) -> None:
+    """Raise ValueError for an address that no kind of store can be opened at; nothing is opened or made."""
+    _kind_of(url)
+    if url.startswith("sqlite:") and sqlite_path(url) is None:
+        raise ValueError(f"online store {url!r}: names no file; write sqlite:///path")
+
+
+def _kind_of(url: str) -> OpenStore:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in ONLINE_STORES.names():
         raise ValueError(
             f"online store {without_secrets(url)!r}: write sqlite:///path for a file, or redis://host:port/number for "
             f"a Redis server; known schemes are {', '.join(ONLINE_STORES.names())}"
         )
-    return ONLINE_STORES.get(scheme)(url)
+    return ONLINE_STORES.get(scheme)

@@ -55,6 +55,18 @@ def read_drops(spec: SourceSpec, partitions: list[str] | None, schema: Schema) -
     return {drop.name: drop for drop in drops}
 
 
+def holds_anything(spec: SourceSpec) -> bool:
+    """Return whether anything is delivered at a source's place; no row is read.
+
+    Raises:
+        SourceError: the place cannot be reached.
+    """
+    with blaming(spec, ["all"]):
+        if spec.where.file_per_drop:
+            return bool(held_partitions(locate(spec.where), spec.drops.names))
+        return spec.reader.exists(spec)
+
+
 def list_drops(spec: SourceSpec, schema: Schema) -> list[str]:
     """Return the names of the declared drops that the source holds now, sorted; empty when its file is not there.
 

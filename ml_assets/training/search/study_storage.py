@@ -23,6 +23,19 @@ def open_storage(url: str) -> "optuna.storages.RDBStorage":
     return optuna.storages.RDBStorage(_as_template(url), engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}})
 
 
+def check_studies_address(url: str) -> None:
+    """Raise ValueError for a URL that is none of SQLAlchemy's, or whose database needs what is not installed."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    try:
+        make_url(url).get_dialect().import_dbapi()
+    except ArgumentError:
+        raise ValueError("is no SQLAlchemy URL, such as postgresql+psycopg://user:password@host/name") from None
+    except (NoSuchModuleError, ImportError) as error:
+        raise ValueError(f"names a database whose driver cannot be loaded: {error}") from None
+
+
 def _create_tables(url: str) -> None:
     import optuna
 
