@@ -119,12 +119,14 @@ class ModelContext:
 
     @property
     def columns(self) -> list[str]:
-        """Spine columns that the model's rows carry: key, entities, slices, label and when it was known."""
+        """Spine columns that the model's rows carry: key, entities, slices, label and when it was known, and what
+        training and measuring read beside, such as payoffs, where that is no feature."""
         entities = [column for view in self.views for column in view.spine_entity]
         label = self.spec.label
         named = [*self.spine.key, *self.spine.ahead, *self.spine.columns, *entities, *self.spec.slices]
         named += self.spec.baseline.series
-        return list(dict.fromkeys([*named, label.column, label.known_at]))
+        read = [column for column in self.spec.row_columns if column not in self.features]
+        return list(dict.fromkeys([*named, label.column, label.known_at, *read]))
 
     def described(self, *more: Mapping[str, str]) -> dict[str, str]:
         """Describe the columns that the model's tables have of spine and views, and those in ``more``."""

@@ -1,6 +1,6 @@
 """How good a challenger is: measured on the untouched holdout, beside a naive baseline."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ml_assets.registry.registry import Registry
     from ml_assets.training.evaluation.evaluate import Evaluation
     from ml_assets.training.fit import TrainedModel
+    from ml_assets.training.metrics.ranked_scores import RankedScores
+
+RARE = 0.05
+"""Share of positives below which the calibration error of all rows is small whatever the scores."""
 
 IMPORTANCE = "importance"
 """Subject of the evaluation's rows that hold, as metric and value, a feature and its share of all importances."""
@@ -112,6 +116,7 @@ def _measure(
         task=spec.task,
         classes=fitted.classes,
         metrics=spec.extra_metrics,
+        payoff=spec.payoff,
     )
 
 
@@ -139,24 +144,45 @@ def _long(slices: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class CalibrationMeasurement:
-    """Observed calibration error, the error by chance alone, and the limit that follows from it and the declared."""
+    """Observed calibration error, the error by chance alone, and the limit that follows from it and the declared.
+
+    ``of_positives`` is the same for positive_calibration_error, where positives are rare.
+    """
 
     observed: float
     by_chance: float
     limit: float
+    of_positives: "CalibrationMeasurement | None" = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether no error is beyond its limit."""
+        return self.observed <= self.limit and (self.of_positives is None or self.of_positives.passed)
 
 
 def measure_calibration(model: ModelContext, evaluated: ChallengerEvaluation) -> CalibrationMeasurement:
-    """Measure how far probabilities are from frequencies on the holdout."""
-    from ml_assets.training.calibration.probabilities import chance_error, trusted_scores
-    from ml_assets.training.metrics.measure import measure
+    """Measure how far probabilities are from frequencies on the holdout, where positives are rare also among the rows
+    that hold them."""
+    from ml_assets.training.calibration.probabilities import trusted_scores
+    from ml_assets.training.metrics.metric import CALIBRATION, POSITIVE_CALIBRATION
 
-    spec = model.spec
+    spec, prevalence = model.spec, evaluated.measured.prevalence
     label = evaluated.holdout[spec.label.column]
     trusted = trusted_scores(find_task(spec.task).outcomes(label, evaluated.fitted.classes), evaluated.score)
-    observed = measure(trusted, ["calibration_error"])["calibration_error"]
-    chance = chance_error(trusted, seed=spec.seed)
-    return CalibrationMeasurement(observed, chance, max(spec.evaluation.calibration_limit, chance))
+    limits = spec.evaluation
+    measured = _calibration(trusted, CALIBRATION, limits.calibration_limit, spec.seed)
+    if prevalence is None or prevalence >= RARE:
+        return measured
+    of_positives = _calibration(trusted, POSITIVE_CALIBRATION, limits.positive_calibration_limit, spec.seed)
+    return replace(measured, of_positives=of_positives)
+
+
+def _calibration(trusted: "RankedScores", metric: str, declared: float, seed: int) -> CalibrationMeasurement:
+    from ml_assets.training.calibration.probabilities import chance_error
+    from ml_assets.training.metrics.measure import measure
+
+    chance = chance_error(trusted, metric=metric, seed=seed)
+    return CalibrationMeasurement(measure(trusted, [metric])[metric], chance, max(declared, chance))
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def write_report(lake: Lake, model: ModelContext, measured: DropPerformance, tim
         spec=model.monitoring,
         before=measured.before,
         importance=importance,
-        plots={f"{model.spec.optimised_metric} by week": timeline, **_drift_plots(measured, drift, order)},
+        plots={f"{model.spec.watched_metric} by week": timeline, **_drift_plots(measured, drift, order)},
     )
     address = f"{lake.uri(model.key('reports'))}/{drop}.html"
     with cast("OpenFile", fsspec.open(address, "w", encoding="utf-8", auto_mkdir=True)) as file:

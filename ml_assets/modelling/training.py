@@ -44,6 +44,7 @@ def tune(
         storage=storage,
         task=spec.task,
         kind=spec.kind,
+        time=model.spine.time,
         on_trial=on_trial,
     )
 
@@ -101,6 +102,8 @@ def _fit(model: ModelContext, parts: "dict[str, pl.DataFrame]", tuned: "TunedPar
         kind=spec.kind,
         calibration=spec.calibration,
         intervals=spec.intervals,
+        payoff=spec.payoff,
+        time=model.spine.time,
     )
     return dataclasses.replace(fitted, inputs=model.inputs)
 
@@ -108,7 +111,8 @@ def _fit(model: ModelContext, parts: "dict[str, pl.DataFrame]", tuned: "TunedPar
 def _log_fit(
     run: "TrainingRun", lake: Lake, model: ModelContext, fitted: "TrainedModel", parts: "dict[str, pl.DataFrame]"
 ) -> None:
-    run.log_parameters(fitted.parameters | {"trees": fitted.best_iteration + 1})
+    correction = {"negatives_kept": fitted.negatives_kept} if fitted.negatives_kept < 1 else {}
+    run.log_parameters(fitted.parameters | {"trees": fitted.best_iteration + 1} | correction)
     run.log_curve(f"validation_{model.spec.optimised_metric}", fitted.history)
     key = model.key("training_set")
     for used_for, part in (("training", "train"), ("validation", "validation")):
@@ -123,14 +127,20 @@ def _register(
     as_of: str,
     parts: "dict[str, pl.DataFrame]",
 ) -> RegisteredVersion:
+    from ml_assets.training.sampling.negatives import describe_correction
+
     spec, train, validation = model.spec, parts["train"], parts["validation"]
     logged = run.log_model(spec.name, fitted, train.head(5))
     text = f"Trained as of {as_of[:10]} on {train.height:,} rows, stopped on {validation.height:,}."
+    tags = {"as_of": as_of, "task": spec.task, "kind": spec.kind, "metric": spec.optimised_metric}
+    if fitted.negatives_kept < 1:
+        text += f" {describe_correction(fitted.negatives_kept)}"
+        tags["negatives_kept"] = f"{fitted.negatives_kept:.6g}"
     run.describe(f"{spec.description} {text}")
     return registry.register(
         spec.name,
         logged,
         description=text,
-        tags={"as_of": as_of, "task": spec.task, "kind": spec.kind, "metric": spec.optimised_metric},
+        tags=tags,
         about=spec.description,
     )

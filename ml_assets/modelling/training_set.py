@@ -12,6 +12,7 @@ from ml_assets.modelling.context import ROW, ModelContext
 from ml_assets.modelling.records import AS_OF, replace_as_of
 from ml_assets.sources.drops.moments import drop_at
 from ml_assets.training.splits import PARTS
+from ml_assets.training.tasks import find_task
 
 if TYPE_CHECKING:
     from ml_assets.registry.registry import Registry
@@ -59,6 +60,15 @@ def read_part(lake: Lake, model: ModelContext, as_of: str, part: str) -> pl.Data
     """
     rows = lake.scan(model.key("training_set")).filter(pl.col(AS_OF) == as_of, pl.col(SPLIT) == part)
     return rows.drop(AS_OF, SPLIT).sort(model.spine.time, *model.spec.spine.key).collect()
+
+
+def count_positives(model: ModelContext, built: TrainingSet) -> dict[str, int]:
+    """Count the positive rows of each part that has rows; nothing of a task without a positive class."""
+    task, label = find_task(model.spec.task), model.spec.label.column
+    if not task.has_positive:
+        return {}
+    parts = {part: getattr(built.split, part) for part in PARTS}
+    return {name: int(task.outcomes(rows[label], None).sum()) for name, rows in parts.items() if rows.height}
 
 
 def count_late_labels(model: ModelContext, built: TrainingSet) -> int:

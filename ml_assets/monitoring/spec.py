@@ -6,11 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.durations import check_duration
 from ml_assets.monitoring.drift_statistics import DRIFT_STATISTICS, declarable, with_own_threshold
-from ml_assets.training.metrics.metric import OF_CLASSES, OF_PROBABILITIES, OF_VALUES
+from ml_assets.training.metrics.metric import OF_CLASSES, OF_PROBABILITIES, OF_VALUES, TOP_PATTERNS
 from ml_assets.training.tasks import all_metrics, estimable_metrics, find_task, listed
 
 _BUILT_IN = {**OF_PROBABILITIES, **OF_CLASSES, **OF_VALUES}
-_HIGHER = listed(name for name, metric in _BUILT_IN.items() if metric.greater_is_better)
+_ON_DEMAND = f"value, {', '.join(TOP_PATTERNS)} where the model measures them"
+_HIGHER = listed(name for name, metric in _BUILT_IN.items() if metric.greater_is_better) + f", {_ON_DEMAND}"
 _LOWER = listed(name for name, metric in _BUILT_IN.items() if not metric.greater_is_better)
 
 _LEAST = {
@@ -118,8 +119,8 @@ class MonitoringSpec(BaseModel):
         _known("categorical_methods", self.categorical_methods, declarable("text"))
         _known("method_thresholds", self.method_thresholds, with_own_threshold())
         metrics = all_metrics()
-        _known("floors", self.floors, [name for name, metric in metrics.items() if metric.greater_is_better])
-        _known("ceilings", self.ceilings, [name for name, metric in metrics.items() if not metric.greater_is_better])
+        _known("floors", self.floors, metrics.where(greater_is_better=True))
+        _known("ceilings", self.ceilings, metrics.where(greater_is_better=False))
         _known("estimated_metrics", self.estimated_metrics or (), estimable_metrics())
         if self.breaches > self.of_last:
             raise ValueError(f"breaches: {self.breaches} of the last {self.of_last} chunks can never happen")
@@ -139,6 +140,6 @@ class MonitoringSpec(BaseModel):
 
 
 def _known(field: str, given: Iterable[str], allowed: Collection[str]) -> None:
-    unknown = sorted(set(given) - set(allowed))
+    unknown = sorted(name for name in set(given) if name not in allowed)
     if unknown:
         raise ValueError(f"{field}: {', '.join(unknown)} cannot be given here; choose from {listed(allowed)}")

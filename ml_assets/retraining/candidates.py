@@ -70,6 +70,7 @@ def fit_as_of(
         "training": spec.training,
         "metric": spec.optimised_metric,
         "seed": seed,
+        "time": spec.spine.time,
     }
     shared |= {"task": spec.task, "kind": spec.kind}
     tuned = search_parameters(
@@ -83,6 +84,7 @@ def fit_as_of(
         parameters=parameters,
         calibration=spec.calibration,
         intervals=spec.intervals,
+        payoff=spec.payoff,
         **shared,
     )
     reference = scored(split.holdout, model)
@@ -93,7 +95,7 @@ def train_candidate(
     rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: datetime, studies: str
 ) -> Candidate:
     """Split, search, fit and evaluate as of a moment; arguments and errors are those of ``fit_as_of``."""
-    from ml_assets.training.evaluation.evaluate import BASELINE, MODEL, time_blocks
+    from ml_assets.training.evaluation.evaluate import BASELINE, MODEL, beside_baseline, time_blocks
     from ml_assets.training.metrics.bootstrap import bootstrap
     from ml_assets.training.metrics.measure import measure
     from ml_assets.training.tasks import find_task
@@ -103,11 +105,11 @@ def train_candidate(
     reference, model = fitted.reference, fitted.model
     task = find_task(spec.task)
     outcome = task.outcomes(reference[spec.label.column], model.classes)
-    own = task.beside(task.pair(outcome, task.read_scores(reference, model.classes), model.threshold), reference)
-    naive = task.beside(task.pair(outcome, fitted.baseline_score, model.threshold), reference)
+    scores = task.read_scores(reference, model.classes), fitted.baseline_score
+    subjects = beside_baseline(task, outcome, *scores, model.threshold, reference, spec.payoff)
     # Floors need values alone; an interval is needed of one metric's difference only.
     resampled = bootstrap(
-        {MODEL: own, BASELINE: naive},
+        subjects,
         resamples=spec.evaluation.resamples,
         seed=spec.seed,
         metrics=[spec.promotion.metric],
@@ -117,7 +119,7 @@ def train_candidate(
         as_of=as_of,
         model=model,
         reference=reference,
-        values=measure(own, task.measured_with(spec.extra_metrics)),
+        values=measure(subjects[MODEL], task.measured_with(spec.extra_metrics)),
         over_baseline=resampled.improvement(MODEL, BASELINE, spec.promotion.metric, spec.evaluation.confidence),
         trained_rows=fitted.split.train.height,
         seconds=time.perf_counter() - began,

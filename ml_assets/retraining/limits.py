@@ -26,7 +26,9 @@ from ml_assets.monitoring.inputs import plain, typed
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
 from ml_assets.training.metrics.measure import measure, measure_weighted
+from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.tasks import BINARY, find_metric, find_task
+from ml_assets.training.tasks.columns import decided_from
 
 CALIBRATION = "calibration_error"
 NO_LIMIT = 1e9
@@ -72,9 +74,10 @@ def chunk_chance(rate: float, breaches: int, of_last: int) -> float:
     return (low + high) / 2
 
 
-def tolerance(reference: float, retraining: RetrainingSpec, task: str) -> float:
-    """Return how far the metric may be worse than on the reference; a share of it where it has the label's unit."""
-    return retraining.max_drop * (abs(reference) if find_task(task).relative_drop else 1)
+def tolerance(reference: float, retraining: RetrainingSpec, task: str, metric: str) -> float:
+    """Return how far the metric may be worse than on the reference; a share of it where it has a unit."""
+    relative = find_task(task).relative_drop or find_metric(metric).relative
+    return retraining.max_drop * (abs(reference) if relative else 1)
 
 
 def learn_limits(
@@ -87,12 +90,14 @@ def learn_limits(
     monitoring: MonitoringSpec,
     retraining: RetrainingSpec,
     task: str = BINARY,
+    payoff: Payoff | None = None,
 ) -> LearntLimits:
     """Learn limits for chunks of ``monitoring.chunk`` from chunks resampled of the reference's days.
 
     Args:
         reference: out-of-sample rows, as ``ml_assets.training.predictions.scored`` has them: features, ``time``,
             ``label`` (rows where it is null are left out) and scores.
+        payoff: what decisions bring; needed by the metric value, which is measured of the decisions that were made.
 
     Raises:
         ValueError: the reference has fewer than 5 days, which is too little to resample.
@@ -104,7 +109,9 @@ def learn_limits(
     day = _days(known, time)
     of = find_task(task)
     classes = of.read_classes(known)
-    ranked = of.pair(of.outcomes(known[label], classes), of.read_scores(known, classes))
+    threshold = None if payoff is None else decided_from(known)
+    paired = of.pair(of.outcomes(known[label], classes), of.read_scores(known, classes), threshold)
+    ranked = of.beside(paired, known, payoff)
     rng = np.random.default_rng(monitoring.seed)
     calibrated = CALIBRATION in of.metrics
     metrics = [metric, CALIBRATION] if calibrated else [metric]
@@ -113,7 +120,7 @@ def learn_limits(
     drift = _resample_drift_share(reference, features, time, days, monitoring, retraining.resamples, rng)
     sign = find_metric(metric).sign
     noise = sign * np.nanquantile(sign * resampled[metric], chance)
-    tolerated = whole[metric] - sign * tolerance(whole[metric], retraining, task)
+    tolerated = whole[metric] - sign * tolerance(whole[metric], retraining, task, metric)
     worst = min(noise, tolerated) if sign > 0 else max(noise, tolerated)
     if retraining.floor is not None:
         worst = max(worst, retraining.floor) if sign > 0 else min(worst, retraining.floor)

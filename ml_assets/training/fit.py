@@ -13,8 +13,11 @@ from ml_assets.training.calibration.intervals import Intervals, fit_intervals
 from ml_assets.training.calibration.probabilities import Calibration, calibrate, fit_calibration
 from ml_assets.training.encoding import Encoding
 from ml_assets.training.kinds.base import DEFAULT_KIND, FitRequest, ModelKind, find_kind
+from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.records.inputs import ModelInputs
 from ml_assets.training.records.known_answers import KnownAnswers
+from ml_assets.training.sampling.learned_rows import RowChoice
+from ml_assets.training.sampling.negatives import prior_correction
 from ml_assets.training.spec import IntervalSpec, TrainingSpec
 from ml_assets.training.tasks import BINARY, find_task
 
@@ -29,7 +32,8 @@ class TrainedModel:
     ``estimator`` is what its kind fitted, of boosted trees only those up to the best round; ``threshold`` is the
     probability from which an outcome is called positive, None unless the task is binary; ``best_iteration`` counts
     from 0; ``history`` is the validation metric after each round. ``classes`` gives the order of a multiclass model's
-    probabilities, as text; ``label_type`` is the Polars name of the label's type. ``known`` is what a registered
+    probabilities, as text; ``label_type`` is the Polars name of the label's type. ``negatives_kept`` is the share of
+    the train part's negatives that it was fitted on, which ``calibration`` makes up for. ``known`` is what a registered
     version said about a few rows, ``inputs`` where its features, rows and label come from.
     """
 
@@ -46,6 +50,7 @@ class TrainedModel:
     label_type: str = "Boolean"
     calibration: Calibration | None = None
     intervals: Intervals | None = None
+    negatives_kept: float = 1.0
     known: KnownAnswers | None = None
     inputs: ModelInputs | None = None
 
@@ -89,9 +94,14 @@ def fit_model(
     kind: str = DEFAULT_KIND,
     calibration: Literal["isotonic", "sigmoid"] | None = None,
     intervals: IntervalSpec | None = None,
+    payoff: Payoff | None = None,
+    time: str | None = None,
 ) -> TrainedModel:
     """Fit on ``train``; stop, calibrate, and choose the threshold on ``validation``; learn intervals from ``unseen``.
     Vocabularies and classes come from ``train`` alone.
+
+    Where ``training`` leaves negatives out, probabilities are corrected to those of all rows: by the calibration where
+    one is declared, which learns from validation rows that are all there, else by the share alone.
 
     Args:
         unseen: rows by which nothing of the model was chosen, neither its parameters nor its rounds; needed by
@@ -101,18 +111,23 @@ def fit_model(
         parameters: parameters of the kind, such as those of a search.
         metric: what early stopping watches, one of those that the task calls optimised.
         calibration: isotonic or sigmoid; None leaves the probabilities as they are.
+        payoff: what decisions bring; the threshold is the one that brings most.
+        time: column with the prediction time, needed by ``training.half_life``.
 
     Raises:
         ValueError: a feature is missing or of a type a model cannot take, validation has a class that training
-            has not, or intervals have no rows to learn from.
+            has not, a weight or payoff is no number, the kind takes no weights, or intervals have no rows to learn
+            from.
     """
     if intervals is not None and (unseen is None or unseen.is_empty()):
         raise ValueError("intervals learn from rows that chose nothing of the model: give them as unseen")
-    encoding = Encoding.learn(train, features)
-    of = find_task(task)
+    of, learner = find_task(task), find_kind(kind)
     classes = of.classes_of(train[label])
-    request = FitRequest(kind, task, metric, len(classes or ()), encoding, training, seed)
-    learner, known = find_kind(kind), encoding.encode(validation)
+    chosen = RowChoice(of, learner, training, label, time, metric, seed).choose(train, validation, classes)
+    train = chosen.rows
+    encoding = Encoding.learn(train, features)
+    request = FitRequest(kind, task, metric, len(classes or ()), encoding, training, seed, chosen.weights)
+    known = encoding.encode(validation)
     data = learner.bind(
         request,
         (encoding.encode(train), of.targets(train[label], classes)),
@@ -121,13 +136,15 @@ def fit_model(
     fitted = learner.fit(request, data, parameters, training.max_rounds)
     outcome = of.outcomes(validation[label], classes)
     score = learner.predict(fitted.estimator, known, request.classes)
-    correction = None if calibration is None else fit_calibration(calibration, outcome, score)
+    correction = None if chosen.kept == 1 else prior_correction(chosen.kept)
+    if calibration is not None:
+        correction = fit_calibration(calibration, outcome, score)
     if correction is not None:
         score = calibrate(correction, score)
     model = TrainedModel(
         estimator=fitted.estimator,
         encoding=encoding,
-        threshold=of.choose_threshold(outcome, score),
+        threshold=of.choose_threshold(outcome, score, None if payoff is None else payoff.of_rows(validation)),
         best_iteration=fitted.best_iteration,
         parameters=dict(parameters),
         metric=metric,
@@ -137,6 +154,7 @@ def fit_model(
         classes=classes,
         label_type=_type_name(train.schema[label]),
         calibration=correction,
+        negatives_kept=chosen.kept,
     )
     if intervals is None or unseen is None:
         return model
@@ -192,6 +210,7 @@ def save_record(model: TrainedModel, directory: Path) -> None:
         "label_type": model.label_type,
         "calibration": model.calibration and model.calibration.model_dump(),
         "intervals": model.intervals and model.intervals.model_dump(),
+        "negatives_kept": model.negatives_kept,
     }
     (directory / RECORD_FILE).write_text(json.dumps(record, indent=1))
 

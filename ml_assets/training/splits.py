@@ -11,6 +11,7 @@ import polars as pl
 
 from ml_assets.durations import parse_duration
 from ml_assets.training.evaluation.seasonal import Seasons, add_naive, add_naive_error, naive_errors
+from ml_assets.training.sampling.groups import OTHER_SIDE, keep_one_side
 from ml_assets.training.spec import LabelSpec, ModelSpec, SpineSpec, SplitSpec
 from ml_assets.training.tasks import BINARY, Task, find_task
 from ml_assets.training.tasks.columns import NAIVE, NAIVE_ERROR
@@ -45,7 +46,8 @@ class Split:
     ``dropped`` counts rows by reason: ``no_label`` (null label or null known_at), ``label_not_known``
     (known after the cut-off), ``too_old`` (before the training history), ``in_gap``, ``label_too_late``
     (inside a part, but known only after the next part began: a sign that the gap is too short),
-    ``after_holdout``.
+    ``after_holdout``, and where a split by groups is declared ``other_side`` (of an entity whose rows another part
+    keeps).
     """
 
     train: pl.DataFrame
@@ -106,6 +108,7 @@ def split_by_time(
     as_of: datetime,
     task: str = BINARY,
     calibration_share: float = 0.0,
+    seed: int = 0,
 ) -> Split:
     """Cut a training set into train, validation, calibration and holdout that share neither rows nor knowledge.
 
@@ -119,6 +122,7 @@ def split_by_time(
             regression.
         as_of: the training cut-off; with a time zone exactly if the time column has one.
         calibration_share: of the validation part's time, 0 to 1; its newest rows are kept for intervals.
+        seed: of the draw by which entities of a split by groups are given to a part.
 
     Raises:
         ValueError: a column is missing or of the wrong type, a part has too few rows or a single class or value,
@@ -126,16 +130,18 @@ def split_by_time(
     """
     of, lazy = find_task(task), frame.lazy()
     schema = lazy.collect_schema()
-    _check_columns(schema, spine, label, as_of, of)
+    _check_columns(schema, spine, label, split.group, as_of, of)
     if as_of.tzinfo is not None:
         as_of = as_of.astimezone(UTC)
     bounds = split_bounds(split, as_of, calibration_share)
     at, known = _moment(spine.time, schema), _moment(label.known_at, schema)
     marked = lazy.with_columns(_part(bounds, at, known, pl.col(label.column), as_of).alias(_PART)).collect()
+    if split.group:
+        marked = keep_one_side(marked, split, _PART, seed)
     counts = dict(marked.group_by(_PART).len().iter_rows())
     order = [spine.time, *spine.key]
     parts = {name: marked.filter(pl.col(_PART) == name).drop(_PART).sort(order) for name in PARTS}
-    dropped = {reason: counts.get(reason, 0) for reason in _OUTSIDE}
+    dropped = {reason: counts.get(reason, 0) for reason in (*_OUTSIDE, *([OTHER_SIDE] if split.group else []))}
     for name, part in parts.items():
         if name == "calibration" and not calibration_share:
             continue
@@ -168,6 +174,7 @@ def _split(frame: pl.DataFrame | pl.LazyFrame, spec: ModelSpec, as_of: datetime)
         as_of=as_of,
         task=spec.task,
         calibration_share=spec.calibration_share,
+        seed=spec.seed,
     )
 
 
@@ -211,11 +218,15 @@ def _part(bounds: Bounds, at: pl.Expr, known: pl.Expr, label: pl.Expr, as_of: da
     )
 
 
-def _check_columns(schema: pl.Schema, spine: SpineSpec, label: LabelSpec, as_of: datetime, task: Task) -> None:
-    needed = [*spine.key, spine.time, label.column, label.known_at]
+def _check_columns(
+    schema: pl.Schema, spine: SpineSpec, label: LabelSpec, group: list[str], as_of: datetime, task: Task
+) -> None:
+    needed = [*spine.key, spine.time, label.column, label.known_at, *group]
     missing = [name for name in needed if name not in schema]
     if missing:
-        raise ValueError(f"training set lacks the columns {missing}: check spine and label in the model's declaration")
+        raise ValueError(
+            f"training set lacks the columns {missing}: check spine, label and split.group in the model's declaration"
+        )
     for name in (spine.time, label.known_at):
         dtype = schema[name]
         if not isinstance(dtype, pl.Datetime):

@@ -89,7 +89,7 @@ def test_the_best_value_is_what_scikit_learn_measures_for_a_plain_fit(undisturbe
     from sklearn.metrics import roc_auc_score
 
     from ml_assets.training.encoding import Encoding
-    from ml_assets.training.sampling import sample_rows
+    from ml_assets.training.sampling.seeded import sample_rows
 
     found, _, _ = undisturbed
     sample, validation = sample_rows(rows(0), 1_000, 5), rows(1)

@@ -66,8 +66,8 @@ def replay(
     declared = find_model(definitions, model)
     lived = run_replay(definitions, home, declared, first, last, policies.split(","), console)
     if html is not None:
-        html.write_text(render_replay(model, declared.optimised_metric, lived), encoding="utf-8")
+        html.write_text(render_replay(model, declared.watched_metric, lived), encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps(to_json(model, declared.optimised_metric, lived), indent=2))
+        typer.echo(json.dumps(to_json(model, declared.watched_metric, lived), indent=2))
     else:
-        print_replay(console, model, declared.optimised_metric, lived)
+        print_replay(console, model, declared.watched_metric, lived)

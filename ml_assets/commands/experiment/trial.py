@@ -94,6 +94,7 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
         task=spec.task,
         classes=fitted.model.classes,
         metrics=spec.extra_metrics,
+        payoff=spec.payoff,
     )
     suspects = suspicious_features(
         fitted.split.train,

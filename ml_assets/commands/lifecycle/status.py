@@ -72,7 +72,7 @@ def model_status(
             f"{model.name} was scored before, and the registry {where} knows no champion of it: put a copy of it back, "
             "or see ML_ASSETS_MLFLOW"
         )
-    drops = summarise(lake, model.name, spine.partition, model.optimised_metric, []).drops
+    drops = summarise(lake, model.name, spine.partition, model.watched_metric, []).drops
     last = drops.row(-1, named=True) if drops.height else {}
     decisions = read_decisions(lake, model.name)
     decision = decisions[-1] if decisions else None
@@ -89,7 +89,7 @@ def model_status(
         last_drop=last.get("drop"),
         strongest_drift=last.get("strongest_drift"),
         psi=last.get("psi"),
-        metric=model.optimised_metric,
+        metric=model.watched_metric,
         estimated=last.get("estimated"),
         realised=last.get("realised"),
         limit=limit,

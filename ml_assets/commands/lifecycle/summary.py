@@ -103,7 +103,7 @@ def show_summary(
     sources = [source.name for source in own.cut_sources]
     print_summary(
         [
-            summarise(lake, model.name, declared.spine_of(model).partition, model.optimised_metric, sources)
+            summarise(lake, model.name, declared.spine_of(model).partition, model.watched_metric, sources)
             for model in own.choose_models(models)
         ],
         as_json,

@@ -78,7 +78,7 @@ def _check_specs(model: ModelContext) -> list[dg.AssetCheckSpec]:
         NO_SUSPICION: "No feature predicts the outcome almost alone; one that does has probably seen it.",
         BEATS_BASELINE: "The challenger is better than the naive baseline, by a paired bootstrap.",
     }
-    if model.spec.calibration is not None:
+    if model.spec.promises_probabilities:
         texts[CALIBRATED] = (
             "On the holdout, outcomes are as frequent as the probabilities say, but for a declared error."
         )
@@ -111,7 +111,7 @@ def _check_results(model: ModelContext, evaluated: ChallengerEvaluation) -> Iter
     key = model_asset_key(model, "evaluation")
     yield _suspicion(key, evaluated.suspects, model.spec.evaluation.leak_limit)
     yield _beats_baseline(key, evaluated.measured.metrics, model.spec.promotion.metric)
-    if model.spec.calibration is not None:
+    if model.spec.promises_probabilities:
         yield _calibrated(key, model, measure_calibration(model, evaluated))
     if model.spec.intervals is not None:
         yield _covered(key, model.spec.intervals.coverage, measure_coverage(model, evaluated))
@@ -121,16 +121,27 @@ def _calibrated(key: dg.AssetKey, model: ModelContext, measured: CalibrationMeas
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=CALIBRATED,
-        passed=measured.observed <= measured.limit,
+        passed=measured.passed,
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={
             "observed": measured.observed,
             "threshold": measured.limit,
             "declared_limit": model.spec.evaluation.calibration_limit,
             "error_by_chance_alone": measured.by_chance,
-            "method": model.spec.calibration,
+            "method": model.spec.calibration or "none",
+            **_where_the_positives_are(measured.of_positives),
         },
     )
+
+
+def _where_the_positives_are(measured: CalibrationMeasurement | None) -> Metadata:
+    if measured is None:
+        return {}
+    return {
+        "positive_calibration_error": measured.observed,
+        "positive_calibration_limit": measured.limit,
+        "positive_error_by_chance_alone": measured.by_chance,
+    }
 
 
 def _covered(key: dg.AssetKey, declared: float, measured: CoverageMeasurement) -> dg.AssetCheckResult:

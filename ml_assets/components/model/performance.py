@@ -84,7 +84,7 @@ def _report_metadata(lake: Lake, model: ModelContext, measured: Mapping[str, Dro
     """Write the report of each drop; returns the address and the timeline of the last drop as metadata."""
     from ml_assets.monitoring.report.plots import plot_performance
 
-    metric, last = model.spec.optimised_metric, list(measured)[-1]
+    metric, last = model.spec.watched_metric, list(measured)[-1]
     timelines = {drop: plot_performance(of_drop.performance, metric) for drop, of_drop in measured.items()}
     reports = {drop: write_report(lake, model, of_drop, timelines[drop]) for drop, of_drop in measured.items()}
     return {"reports": reports, "timeline": inline_png(timelines[last], f"{metric} by week, {last}")}

@@ -26,11 +26,15 @@ from ml_assets.modelling.training_set import (
     build_training_set,
     changes_since_champion,
     count_late_labels,
+    count_positives,
     recompute_sample,
     store_training_set,
 )
 from ml_assets.registry.records import RunOrigin
 from ml_assets.resources import AsOf, LakeResource, RegistryResource, StudiesResource
+
+FEW_POSITIVES = 30
+"""Positive rows of a part below which what is measured on it says little."""
 
 LABELS_IN_TIME = "labels_known_in_time"
 AS_THE_CHAMPION = "declared_as_the_champion"
@@ -110,10 +114,17 @@ def _training_set_metadata(lake: Lake, model: ModelContext, built: TrainingSet) 
         "as_of": built.as_of.isoformat(),
         **{f"{part}_rows": count for part, count in built.split.rows.items()},
         **{f"left_out_{reason}": count for reason, count in built.split.dropped.items()},
+        **_positives(count_positives(model, built)),
         "left_out_after_cut_off": model.rows_from(lake, built.as_of),
         **built.split.without_season,
         "table_versions_read": {key: lake.version(key) for key in _upstream(model)},
     }
+
+
+def _positives(counts: dict[str, int]) -> Metadata:
+    few = [f"{part} holds {count}" for part, count in counts.items() if count < FEW_POSITIVES]
+    advice = f"{', '.join(few)}: metrics, calibration and threshold are uncertain there; make that part longer"
+    return {f"{part}_positives": count for part, count in counts.items()} | ({"few_positives": advice} if few else {})
 
 
 def _labels_in_time(late: int) -> dg.AssetCheckResult:

@@ -17,6 +17,7 @@ from ml_assets.features.expressions import columns_read
 from ml_assets.serving.declared import request_kind
 from ml_assets.sources.drops.grains import drop_start
 from ml_assets.training.kinds.base import find_kind
+from ml_assets.training.metrics.metric import VALUE
 from ml_assets.training.tasks import find_task, listed
 
 
@@ -31,6 +32,9 @@ def model_problems(tables: DeclaredTables, model: DeclaredModel) -> Iterator[str
     yield from message_of("horizon", lambda: spine.with_horizon(model.horizon))
     yield from missing("slices", model.slices)
     yield from missing("baseline.series", model.baseline.series)
+    features = {name for view in views for name in view.feature_names}
+    for field, names in _row_columns(model):
+        yield from missing(field, [name for name in names if name not in features])
     yield from wrong_type(columns, "label.known_at", model.label.known_at, (pl.Datetime,), "a moment (Datetime)")
     yield from _no_row_to_train_on(model, spine)
     dtype = (columns or {}).get(model.label.column)
@@ -57,6 +61,8 @@ def _outcome_problems(model: DeclaredModel, features: list[str], carried: list[s
         yield f"monitoring.exclude: {', '.join(strange)} is no feature; there are {', '.join(features)}"
     yield from message_of("monitoring.", lambda: model.monitoring.estimated(model.task))
     fitting = find_task(model.task).metrics
+    if VALUE in model.monitoring.floors and model.payoff is None:
+        yield f"monitoring.floors: {VALUE} needs payoffs: declare `payoff`"
     for field in ("floors", "ceilings"):
         unfit = [name for name in getattr(model.monitoring, field) if name not in fitting]
         if unfit:
@@ -66,6 +72,20 @@ def _outcome_problems(model: DeclaredModel, features: list[str], carried: list[s
             )
     names = [*model.search.space, *model.training.parameters]
     yield from message_of("kind", lambda: find_kind(model.kind).check_parameters(names))
+    if model.training.weighted:
+        yield from message_of("kind", lambda: find_kind(model.kind).check_weights())
+    unknown = [name for name in model.training.monotone if name not in features]
+    if unknown:
+        yield f"training.monotone: {', '.join(unknown)} is no feature; there are {', '.join(features)}"
+
+
+def _row_columns(model: DeclaredModel) -> Iterator[tuple[str, list[str]]]:
+    """Yield the fields that name columns of the row, with the columns."""
+    if model.payoff is not None:
+        yield "payoff", model.payoff.columns
+    if model.training.weight is not None:
+        yield "training.weight", [model.training.weight]
+    yield "split.group", model.split.group
 
 
 def _unrequestable(spine: DeclaredSpine, views: Sequence[DeclaredView], columns: Columns | None) -> Iterator[str]:

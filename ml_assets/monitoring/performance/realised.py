@@ -9,6 +9,7 @@ from ml_assets.monitoring.inputs import checked
 from ml_assets.monitoring.performance.table import chunk_spans, performance_table
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.training.calibration.intervals import covered_share
+from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.tasks import BINARY, Task, find_task
 from ml_assets.training.tasks.columns import LOWER, NAIVE_ERROR, UPPER, ScoredColumns
 
@@ -29,6 +30,7 @@ def realise_performance(
     classes: Sequence[str] = (),
     more: Sequence[str] = (),
     coverage: float | None = None,
+    payoff: Payoff | None = None,
 ) -> pl.DataFrame:
     """Measure the performance of the rows of ``analysis`` whose ``label`` is known.
 
@@ -38,6 +40,7 @@ def realise_performance(
         more: metrics measured beside those of every evaluation, such as pinball losses.
         coverage: least share of labels that intervals must hold; where given, ``analysis`` has ``lower`` and ``upper``,
             and interval_coverage is measured beside.
+        payoff: what decisions bring; needed by the metric value, of rows whose label is known.
 
     Returns:
         The columns of ``estimate_performance`` with kind ``realised``, lower and upper null, rows counting labelled
@@ -49,10 +52,10 @@ def realise_performance(
     Raises:
         ValueError: as ``estimate_performance``. A period without any label is no error: its values are null.
     """
-    of, columns = find_task(task), ScoredColumns(label, probability, prediction, classes)
+    of, columns = find_task(task), ScoredColumns(label, probability, prediction, classes, payoff)
     ends = [LOWER, UPPER] if coverage is not None else []
     scale = [NAIVE_ERROR] if NAIVE_ERROR in analysis.columns else []
-    needed = [*columns.predicted, label, *ends, *scale]
+    needed = [*columns.predicted, label, *ends, *scale, *(payoff.columns if payoff else ())]
     analysis = of.typed_scores(checked(analysis, "analysis", time, needed), "analysis", columns)
     chunks, numbered = cut(analysis, time, spec.chunk, period)
     known = of.typed_labels(numbered.drop_nulls(label), "analysis", columns)

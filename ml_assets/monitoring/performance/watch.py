@@ -49,5 +49,8 @@ def watch_performance(
     ends = LOWER in analysis.columns and not analysis[LOWER].has_nulls()
     coverage = model.intervals.least if model.intervals is not None and ends else None
     analysis = scale_as_reference(analysis, reference, model)
-    realised = realise_performance(analysis, more=model.extra_metrics, coverage=coverage, **about)
+    task = find_task(model.task)
+    limited = [name for name in (*spec.floors, *spec.ceilings) if task.is_optional(name)]
+    more = list(dict.fromkeys([*model.extra_metrics, *limited]))
+    realised = realise_performance(analysis, more=more, coverage=coverage, payoff=model.payoff, **about)
     return pl.concat([estimated, realised])

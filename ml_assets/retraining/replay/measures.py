@@ -86,8 +86,9 @@ class ReplayMeasures:
                 features=self.history.features,
                 time=model.spine.time,
                 label=model.label.column,
-                metric=model.optimised_metric,
+                metric=model.watched_metric,
                 task=model.task,
+                payoff=model.payoff_for(model.watched_metric),
                 monitoring=self.history.monitoring,
                 retraining=policy,
             )
@@ -108,15 +109,16 @@ class ReplayMeasures:
             rows = self.rows(champion, period).drop_nulls(model.label.column)
             classes = champion.model.classes
             task = find_task(model.task)
-            ranked = task.pair(task.outcomes(rows[model.label.column], classes), task.read_scores(rows, classes))
+            outcome, score = task.outcomes(rows[model.label.column], classes), task.read_scores(rows, classes)
+            ranked = task.pair(outcome, score, champion.model.threshold)
             drawn = bootstrap(
-                {"": ranked},
+                {"": task.beside(ranked, rows, model.payoff_for(model.watched_metric))},
                 resamples=RESAMPLES,
                 seed=model.seed,
-                metrics=[model.optimised_metric],
+                metrics=[model.watched_metric],
                 blocks=time_blocks(rows[model.spine.time], model.evaluation.block),
             )
-            self._samples[key] = drawn.estimates["", model.optimised_metric], drawn.samples["", model.optimised_metric]
+            self._samples[key] = drawn.estimates["", model.watched_metric], drawn.samples["", model.watched_metric]
         return self._samples[key]
 
     def evidence(
@@ -136,7 +138,7 @@ class ReplayMeasures:
             drift=drift,
             performance=performance,
             limits=limits,
-            metric=h.model.optimised_metric,
+            metric=h.model.watched_metric,
             circumstances=Circumstances(
                 as_of=now,
                 trained_as_of=champion.as_of,

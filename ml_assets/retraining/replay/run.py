@@ -47,7 +47,7 @@ def replay(
     measures = ReplayMeasures(history, store)
     _train_ahead(measures, certain_trainings(periods, policies.values()), workers, on_training)
     lived = [_live(measures, name, policy, periods, on_step) for name, policy in policies.items()]
-    sign = find_metric(history.model.optimised_metric).sign
+    sign = find_metric(history.model.watched_metric).sign
     best = max(sign * policy.mean for policy in lived)
     return [replace(policy, regret=best - sign * policy.mean) for policy in lived]
 
@@ -130,8 +130,9 @@ def _first_champion(measures: ReplayMeasures, period: Period) -> Candidate:
 
 def _is_worse(value: float, limits: LearntLimits, policy: RetrainingSpec, model: ModelSpec) -> bool:
     """Return whether a value is worse than on the reference by more than the policy tolerates."""
-    sign = find_metric(model.optimised_metric).sign
-    return bool(sign * value < sign * limits.reference - tolerance(limits.reference, policy, model.task))
+    sign = find_metric(model.watched_metric).sign
+    tolerated = tolerance(limits.reference, policy, model.task, model.watched_metric)
+    return bool(sign * value < sign * limits.reference - tolerated)
 
 
 def _band(drawn: np.ndarray) -> tuple[float, float]:

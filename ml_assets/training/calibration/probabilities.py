@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.scoring_core import curves
+from ml_assets.training.metrics.metric import CALIBRATION
 from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores
 
 
@@ -29,7 +30,9 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    method: Literal["isotonic", "sigmoid"] = Field(description="How the curves were learned.")
+    method: Literal["isotonic", "sigmoid", "prior"] = Field(
+        description="How the curves were learned; prior makes up for negatives that training left out, and no more."
+    )
     curves: tuple[Curve, ...] = Field(description="One, or one for each class in the order of the classes.")
 
 
@@ -66,7 +69,9 @@ def trusted_scores(outcome: np.ndarray, score: np.ndarray) -> RankedScores:
     return rank_scores(score.argmax(axis=1) == outcome, np.minimum(score.max(axis=1), 1.0))
 
 
-def chance_error(trusted: RankedScores, *, seed: int, resamples: int = 200, confidence: float = 0.95) -> float:
+def chance_error(
+    trusted: RankedScores, *, seed: int, metric: str = CALIBRATION, resamples: int = 200, confidence: float = 0.95
+) -> float:
     """Return the calibration error that perfect scores stay below with this confidence, on as many rows.
 
     Labels are drawn from the scores themselves: few rows have an error though the scores are right (Broecker and
@@ -78,7 +83,7 @@ def chance_error(trusted: RankedScores, *, seed: int, resamples: int = 200, conf
     for _ in range(resamples):
         drawn = (rng.random(len(trusted.score)) < trusted.score).astype(np.float64)
         perfect = RankedScores(np.arange(len(drawn)), drawn, trusted.score, trusted.starts, trusted.threshold)
-        errors.append(perfect.weigh(ones, ["calibration_error"])["calibration_error"][0])
+        errors.append(perfect.weigh(ones, [metric])[metric][0])
     return float(np.quantile(errors, confidence))
 
 

@@ -10,8 +10,10 @@ import polars as pl
 from ml_assets.durations import format_duration, parse_duration
 from ml_assets.spines.spec import HORIZON
 from ml_assets.training.metrics.bootstrap import Interval, bootstrap
+from ml_assets.training.metrics.measure import Measurable
+from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.spec import EvaluationSpec
-from ml_assets.training.tasks import BINARY, find_task
+from ml_assets.training.tasks import BINARY, Task, find_task
 from ml_assets.training.tasks.columns import NAIVE_ERROR
 
 MODEL, BASELINE, IMPROVEMENT = "model", "baseline", "improvement"
@@ -59,6 +61,7 @@ def evaluate(
     task: str = BINARY,
     classes: Sequence[str] | None = None,
     metrics: Sequence[str] = (),
+    payoff: Payoff | None = None,
 ) -> Evaluation:
     """Measure scores against known labels.
 
@@ -69,17 +72,18 @@ def evaluate(
         threshold: probability from which a row counts as called positive; of a binary task alone.
         classes: order of the classes in the scores of a multiclass task.
         metrics: those measured beside the task's own metrics.
+        payoff: what decisions bring. The baseline's are then by the threshold that would have brought it most on these
+            very rows, so that beating it takes more than to be the only one that knows what pays.
 
     Raises:
-        ValueError: a slice column is missing, a label is none of the classes, or there are too few rows of one
-            class for an interval.
+        ValueError: a slice column is missing, a label is none of the classes, a payoff is no number, or there are too
+            few rows of one class for an interval.
     """
     of = find_task(task)
     outcome = of.outcomes(frame[label], classes)
     names = of.measured_with(metrics)
-    scores = {MODEL: score, BASELINE: baseline_score}
     measured = bootstrap(
-        {subject: of.beside(of.pair(outcome, own, threshold), frame) for subject, own in scores.items()},
+        beside_baseline(of, outcome, score, baseline_score, threshold, frame, payoff),
         resamples=evaluation.resamples,
         seed=seed,
         metrics=names,
@@ -98,6 +102,23 @@ def evaluate(
         metrics=pl.DataFrame(rows).with_columns(rows=pl.lit(frame.height, pl.Int64)),
         slices=measure_slices(frame, score, label=label, slices=slices, task=task, classes=classes),
     )
+
+
+def beside_baseline(
+    task: Task,
+    outcome: np.ndarray,
+    score: np.ndarray,
+    baseline_score: np.ndarray,
+    threshold: float | None,
+    rows: pl.DataFrame,
+    payoff: Payoff | None,
+) -> dict[str, Measurable]:
+    """Pair model and baseline with the outcomes and what else their rows hold; see ``evaluate``."""
+    of_baseline = threshold
+    if payoff is not None:
+        of_baseline = task.choose_threshold(outcome, baseline_score, payoff.of_rows(rows))
+    pairs = {MODEL: task.pair(outcome, score, threshold), BASELINE: task.pair(outcome, baseline_score, of_baseline)}
+    return {subject: task.beside(scores, rows, payoff) for subject, scores in pairs.items()}
 
 
 def read_interval(metrics: pl.DataFrame, subject: str, metric: str) -> Interval:

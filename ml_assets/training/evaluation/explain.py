@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from ml_assets.training.fit import TrainedModel
-from ml_assets.training.sampling import sample_rows
+from ml_assets.training.sampling.seeded import sample_rows
 from ml_assets.training.tasks import find_task
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from ml_assets.training.encoding import Encoding
-from ml_assets.training.sampling import sample_rows
+from ml_assets.training.sampling.seeded import sample_rows
 from ml_assets.training.tasks import BINARY, find_task
 from ml_assets.training.tasks.baselines import PRIOR_ROWS
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ml_assets.extensions import Extensions
 from ml_assets.training.kinds.parameters import RESERVED_PARAMETERS, ParameterRange
-from ml_assets.training.tasks import find_task
+from ml_assets.training.tasks import MULTICLASS, REGRESSION, find_task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,9 +31,22 @@ FewRowsScorer = Callable[["np.ndarray"], list]
 
 DEFAULT_KIND = "xgboost"
 
+_DIRECTIONS = {"increasing": 1, "decreasing": -1}
+
 
 class OnnxUnsupported(ValueError):
     """A model that cannot be written as ONNX."""
+
+
+@dataclass(frozen=True)
+class FitWeights:
+    """How much rows count, float64 of shape (rows,): training rows in the fit, validation rows in the metric.
+
+    None stands for rows that count alike.
+    """
+
+    train: "np.ndarray | None" = None
+    validation: "np.ndarray | None" = None
 
 
 @dataclass(frozen=True)
@@ -47,11 +60,28 @@ class FitRequest:
     encoding: "Encoding"
     training: "TrainingSpec"
     seed: int
+    weights: FitWeights = FitWeights()
 
     @property
     def learned_as(self) -> str:
         """The form of the task that libraries know: binary, multiclass or regression."""
         return find_task(self.task).learned_as
+
+    @property
+    def monotone(self) -> list[int]:
+        """The direction of each feature, in their order: 1 increasing, -1 decreasing, 0 either.
+
+        Raises:
+            ValueError: a declared feature is none of the model's, or is a category.
+        """
+        declared = self.training.monotone
+        able = {feature.name for feature in self.encoding.features if feature.kind != "category"}
+        if strange := sorted(set(declared) - able):
+            raise ValueError(
+                f"training.monotone: {', '.join(strange)} is no numeric or boolean feature of the model, which has"
+                f" {', '.join(sorted(able))}"
+            )
+        return [_DIRECTIONS.get(declared.get(name, ""), 0) for name in self.encoding.names]
 
 
 @dataclass(frozen=True)
@@ -127,6 +157,41 @@ class ModelKind(ABC):
         """Return the parameters that cannot be declared, each with the field of the declaration that sets it."""
         return dict(RESERVED_PARAMETERS)
 
+    @property
+    def takes_weights(self) -> bool:
+        """Whether `fit` heeds ``request.weights``; may import the library."""
+        return False
+
+    def check_weights(self) -> None:
+        """Raise ValueError unless the kind learns from rows that count differently; may import the library."""
+        if not self.takes_weights:
+            raise ValueError(
+                f"training.weight, training.half_life: a model of kind {self.declared} takes no weights of rows: leave"
+                " them out, or choose another kind"
+            )
+
+    @property
+    def monotone_parameter(self) -> str | None:
+        """The library's parameter that `fit` sets to ``request.monotone``; None if the kind keeps no score monotone."""
+        return None
+
+    def check_monotone(self, task: str, metric: str) -> None:
+        """Raise ValueError unless the kind keeps the score of such a model monotone in a feature."""
+        if self.monotone_parameter is None:
+            able = sorted(name for name, kind in MODEL_KINDS.loadable().items() if kind(name).monotone_parameter)
+            raise ValueError(
+                f"training.monotone: a model of kind {self.declared} cannot be kept monotone; {', '.join(able)} and"
+                " scikit-learn's HistGradientBoosting can"
+            )
+        learned_as = find_task(task).learned_as
+        if learned_as == MULTICLASS:
+            raise ValueError("training.monotone: is for tasks with one score, not for the probabilities of classes")
+        if learned_as == REGRESSION and metric != "rmse":
+            raise ValueError(
+                f"training.monotone: needs metric: rmse, not {metric}: trees for a median or a quantile set their"
+                " leaves anew after each split, which breaks the order"
+            )
+
     @abstractmethod
     def default_space(self) -> dict[str, ParameterRange]:
         """Return the search space of a declaration that has none; ValueError if it must be declared."""
@@ -146,7 +211,11 @@ class ModelKind(ABC):
         max_rounds: int,
         on_round: OnRound | None = None,
     ) -> FitResult:
-        """Fit on the training rows of what `bind` returned, watching the metric on the validation rows."""
+        """Fit on the training rows of what `bind` returned, watching the metric on the validation rows.
+
+        A kind that takes weights counts rows by ``request.weights``; one with a `monotone_parameter` keeps the score
+        monotone as ``request.monotone`` says.
+        """
 
     @abstractmethod
     def predict(self, estimator: Any, matrix: "np.ndarray", classes: int) -> "np.ndarray":

@@ -56,6 +56,16 @@ class LightGBMKind(ModelKind):
             "num_class": "task",
         }
 
+    @property
+    def takes_weights(self) -> bool:
+        """LightGBM does."""
+        return True
+
+    @property
+    def monotone_parameter(self) -> str:
+        """LightGBM's name for the constraints."""
+        return "monotone_constraints"
+
     def default_space(self) -> dict[str, ParameterRange]:
         """Return a space that suits tabular data of 10^4 to 10^7 rows; each bound is a value used in practice."""
         return {
@@ -76,13 +86,21 @@ class LightGBMKind(ModelKind):
         binned = lgb.Dataset(
             train[0],
             label=train[1],
+            weight=request.weights.train,
             feature_name=_names(encoding),
             categorical_feature=[at for at, feature in enumerate(encoding.features) if feature.kind == "category"],
             # Filtered features would depend on the least rows of a leaf, which a search changes from fit to fit.
             params={"max_bin": request.training.max_bin, "feature_pre_filter": False, "verbosity": -1},
             free_raw_data=False,
         )
-        return Datasets(binned, lgb.Dataset(validation[0], label=validation[1], reference=binned, free_raw_data=False))
+        known = lgb.Dataset(
+            validation[0],
+            label=validation[1],
+            weight=request.weights.validation,
+            reference=binned,
+            free_raw_data=False,
+        )
+        return Datasets(binned, known)
 
     def fit(
         self,
@@ -109,6 +127,8 @@ class LightGBMKind(ModelKind):
             "num_threads": training.threads,
             "verbosity": -1,
         }
+        if training.monotone:
+            fixed[self.monotone_parameter] = request.monotone
         history: dict[str, dict[str, list[float]]] = {}
         callbacks = [
             lgb.early_stopping(training.early_stopping_rounds, verbose=False),
@@ -189,6 +209,6 @@ def _measuring(request: FitRequest) -> Any:
 
     def measured(score: np.ndarray, data: "lgb.Dataset") -> tuple[str, float, bool]:
         scores = task.pair(np.asarray(data.get_label(), dtype=dtype), score)
-        return request.metric, measure(scores, [request.metric])[request.metric], True
+        return request.metric, measure(scores, [request.metric], request.weights.validation)[request.metric], True
 
     return measured

@@ -61,6 +61,19 @@ class SklearnKind(ModelKind):
         if unknown:
             raise ValueError(f"{self.declared} has no parameters {unknown}; it has {', '.join(sorted(known))}")
 
+    @property
+    def takes_weights(self) -> bool:
+        """Whether the estimator's ``fit`` has a ``sample_weight``."""
+        from sklearn.utils.validation import has_fit_parameter
+
+        return has_fit_parameter(self.estimator_class(), "sample_weight")
+
+    @property
+    def monotone_parameter(self) -> str | None:
+        """The parameter of histogram trees; other estimators have none."""
+        name = self.path.rpartition(".")[2]
+        return "monotonic_cst" if name.startswith("HistGradientBoosting") else None
+
     def default_space(self) -> dict[str, ParameterRange]:
         """Return the space of a well-known estimator; ValueError for any other."""
         name = re.sub(r"(Classifier|Regressor)$", "", self.declared.rpartition(".")[2])
@@ -83,9 +96,9 @@ class SklearnKind(ModelKind):
         estimator: Any = self.make_estimator(request, {**request.training.parameters, **parameters})
         # Histogram trees and linear algebra have threads of their own, which n_jobs does not reach.
         with threadpool_limits(request.training.threads or None):
-            estimator.fit(features, target)
+            estimator.fit(features, target, **_fit_weights(estimator, request.weights.train))
         scores = find_task(request.task).pair(outcome, self.predict(estimator, known, request.classes))
-        return FitResult(estimator, 0, [measure(scores, [request.metric])[request.metric]])
+        return FitResult(estimator, 0, [measure(scores, [request.metric], request.weights.validation)[request.metric]])
 
     def make_estimator(self, request: FitRequest, parameters: Mapping[str, Any]) -> "BaseEstimator":
         """Return an unfitted estimator with seed and threads set.
@@ -109,6 +122,8 @@ class SklearnKind(ModelKind):
             for at, feature in enumerate(request.encoding.features)
             if feature.kind == "category" and len(feature.vocabulary) <= _MOST_CATEGORIES
         ]
+        if request.training.monotone and self.monotone_parameter:
+            own[self.monotone_parameter] = request.monotone
         estimator.set_params(**{name: value for name, value in own.items() if name in known} | dict(parameters))
         if request.learned_as != REGRESSION and not hasattr(estimator, "predict_proba"):
             raise ValueError(f"{self.declared} gives no probabilities: choose an estimator with predict_proba")
@@ -239,6 +254,14 @@ def _objective(request: FitRequest) -> dict[str, Any]:
     if request.metric in PINBALL:
         return {"loss": "quantile", "quantile": PINBALL[request.metric]}
     return {"loss": "absolute_error" if request.metric == "mae" else "squared_error"}
+
+
+def _fit_weights(estimator: Any, weights: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return the argument that weighs rows; in a pipeline it is for the last step."""
+    if weights is None:
+        return {}
+    last = f"{estimator.steps[-1][0]}__" if hasattr(estimator, "steps") else ""
+    return {f"{last}sample_weight": weights}
 
 
 def _prepared(estimator: "BaseEstimator", encoding: Encoding) -> "BaseEstimator":

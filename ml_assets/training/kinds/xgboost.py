@@ -66,6 +66,16 @@ class XGBoostKind(ModelKind):
         own = {"n_estimators": "training.max_rounds", "num_class": "task", "quantile_alpha": "metric"}
         return super().reserved_parameters() | own
 
+    @property
+    def takes_weights(self) -> bool:
+        """XGBoost does, in the fit and in its metrics."""
+        return True
+
+    @property
+    def monotone_parameter(self) -> str:
+        """XGBoost's name for the constraints."""
+        return "monotone_constraints"
+
     def default_space(self) -> dict[str, ParameterRange]:
         """Return a space that suits tabular data of 10^4 to 10^7 rows; each bound is a value used in practice."""
         return {
@@ -92,8 +102,10 @@ class XGBoostKind(ModelKind):
             "enable_categorical": True,
         }
         return Matrices(
-            train=xgb.QuantileDMatrix(train[0], label=train[1], max_bin=request.training.max_bin, **shared),
-            validation=xgb.DMatrix(validation[0], label=validation[1], **shared),
+            train=xgb.QuantileDMatrix(
+                train[0], label=train[1], weight=request.weights.train, max_bin=request.training.max_bin, **shared
+            ),
+            validation=xgb.DMatrix(validation[0], label=validation[1], weight=request.weights.validation, **shared),
         )
 
     def fit(
@@ -117,6 +129,8 @@ class XGBoostKind(ModelKind):
             "seed": request.seed,
             "verbosity": 1,
         }
+        if training.monotone:
+            fixed[self.monotone_parameter] = f"({','.join(map(str, request.monotone))})"
         if training.threads:
             fixed["nthread"] = training.threads
         stop = EarlyStopping(

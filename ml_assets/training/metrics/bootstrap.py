@@ -72,8 +72,9 @@ def bootstrap(
     Raises:
         ValueError: subjects differ in their rows or labels, or blocks has another length.
     """
-    known = {name: metric for scores in subjects.values() for name, metric in scores.metrics.items()}
-    metrics = list(known) if metrics is None else metrics
+    of_all = [scores.metrics for scores in subjects.values()]
+    metrics = list(dict.fromkeys(name for known in of_all for name in known)) if metrics is None else metrics
+    known = {name: known[name] for known in of_all for name in metrics if name in known}
     rows = _common_rows(subjects)
     draw = _row_draw(rows) if blocks is None else _block_draw(np.asarray(blocks), rows)
     rng = np.random.default_rng(seed)

@@ -33,14 +33,16 @@ class Measurable(Protocol):
         ...
 
 
-def measure(scores: Measurable, names: Sequence[str] | None = None) -> dict[str, float]:
-    """Measure the named metrics, by default all, of the rows as they are.
+def measure(
+    scores: Measurable, names: Sequence[str] | None = None, weights: np.ndarray | None = None
+) -> dict[str, float]:
+    """Measure the named metrics, by default all that are listed, of the rows as they are, or each with its weight.
 
     A value is NaN where a class is absent and the metric needs both.
     """
-    ones = np.ones((1, len(scores.labels())))
+    row = np.ones((1, len(scores.labels()))) if weights is None else np.asarray(weights, dtype=np.float64)[None]
     wanted = list(scores.metrics) if names is None else names
-    return {name: float(values[0]) for name, values in scores.weigh(ones, wanted).items()}
+    return {name: float(values[0]) for name, values in scores.weigh(row, wanted).items()}
 
 
 def measure_weighted(scores: Measurable, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:

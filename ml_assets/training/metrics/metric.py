@@ -1,13 +1,23 @@
 """Which metrics there are for what is built in, and which way each is better."""
 
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Metric:
-    """Which way is better."""
+    """Which way is better, and what a value depends on.
+
+    Attributes:
+        greater_is_better: of two values the greater one is the better.
+        relative: a fall is tolerated as a share of the value, which has a unit of its own or no upper end.
+        by_order: it depends on the order of the scores alone, not on how high they are.
+    """
 
     greater_is_better: bool
+    relative: bool = False
+    by_order: bool = False
 
     @property
     def sign(self) -> int:
@@ -15,22 +25,123 @@ class Metric:
         return 1 if self.greater_is_better else -1
 
 
-UP, DOWN = Metric(True), Metric(False)
+class OpenMetrics(Mapping[str, Metric]):
+    """Metrics by name, and others beside them that are known by their names without being listed.
+
+    Attributes:
+        more: the metric of a name that is not listed; None if there is none.
+        patterns: the names of these in words, each with its metric.
+    """
+
+    def __init__(
+        self, listed: Mapping[str, Metric], more: Callable[[str], Metric | None], patterns: Mapping[str, Metric]
+    ) -> None:
+        self._listed = dict(listed)
+        self.more = more
+        self.patterns = patterns
+
+    def __getitem__(self, name: str) -> Metric:
+        metric = self._listed.get(name) or self.more(name)
+        if metric is None:
+            raise KeyError(name)
+        return metric
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+    def where(self, *, greater_is_better: bool) -> "OpenMetrics":
+        """Return those of which more, or less, is better."""
+
+        def fits(metric: Metric | None) -> bool:
+            return metric is not None and metric.greater_is_better == greater_is_better
+
+        listed, patterns = (
+            {name: metric for name, metric in named.items() if fits(metric)} for named in (self, self.patterns)
+        )
+        return OpenMetrics(listed, lambda name: metric if fits(metric := self.more(name)) else None, patterns)
+
+
+UP, DOWN, BY_ORDER = Metric(True), Metric(False), Metric(True, by_order=True)
+
+TOP_PATTERNS = ("precision_at_<k>", "recall_at_<k>", "lift_at_<k>")
+_TOP = re.compile(r"(precision|recall|lift)_at_(?:([1-9]\d*)|(\d+(?:\.\d+)?)pct)")
+
+
+@dataclass(frozen=True)
+class TopOfList:
+    """A measure of the rows with the highest scores: of so many rows, or of a share of all.
+
+    Attributes:
+        measure: precision, recall or lift.
+        rows: how many rows; None where a share is given.
+        share: of all rows, above 0 and below 1.
+    """
+
+    measure: str
+    rows: int | None = None
+    share: float | None = None
+
+    @classmethod
+    def parse(cls, name: str) -> "TopOfList | None":
+        """Read a name such as precision_at_100 or recall_at_5pct; None if it is none."""
+        match = _TOP.fullmatch(name)
+        if match is None:
+            return None
+        if match[2]:
+            return cls(match[1], rows=int(match[2]))
+        share = float(match[3]) / 100
+        return cls(match[1], share=share) if 0 < share < 1 else None
+
+
+def top_names(at: float) -> list[str]:
+    """Return the metrics of the top of a list that ends at a number of rows, or below 1 at a share of all rows."""
+    end = f"{at:.0f}" if at >= 1 else f"{100 * at:.6g}pct"
+    return [pattern.replace("<k>", end) for pattern in TOP_PATTERNS]
+
+
+def top_metric(name: str) -> Metric | None:
+    """Return the metric that a name of a top of a list stands for; None if it is none."""
+    top = TopOfList.parse(name)
+    return None if top is None else Metric(True, relative=top.measure == "lift", by_order=True)
+
 
 PINBALL = {f"pinball_{percent / 100:g}": percent / 100 for percent in range(1, 100)}
 """Pinball losses: name -> quantile."""
 
-OF_PROBABILITIES = {
-    "roc_auc": UP,
-    "average_precision": UP,
-    "log_loss": DOWN,
-    "brier": DOWN,
-    "calibration_error": DOWN,
-    "f1": UP,
-}
-"""Metrics of a probability for a binary outcome."""
+VALUE = "value"
+"""What decisions bring per thousand rows, by declared payoffs."""
 
-OF_CLASSES = {"log_loss": DOWN, "roc_auc_ovr": UP, "macro_f1": UP, "accuracy": UP, "calibration_error": DOWN}
+CALIBRATION = "calibration_error"
+"""How far frequencies are from what the scores say."""
+
+POSITIVE_CALIBRATION = "positive_calibration_error"
+"""How far the number of positives is from what the scores say, where the positives are."""
+
+_ON_DEMAND = {VALUE: Metric(True, relative=True), POSITIVE_CALIBRATION: DOWN}
+
+
+def _more_of_probabilities(name: str) -> Metric | None:
+    return _ON_DEMAND.get(name) or top_metric(name)
+
+
+OF_PROBABILITIES = OpenMetrics(
+    {
+        "roc_auc": BY_ORDER,
+        "average_precision": BY_ORDER,
+        "log_loss": DOWN,
+        "brier": DOWN,
+        "calibration_error": DOWN,
+        "f1": UP,
+    },
+    _more_of_probabilities,
+    _ON_DEMAND | {pattern: top_metric(pattern.replace("<k>", "1")) or UP for pattern in TOP_PATTERNS},
+)
+"""Metrics of a probability for a binary outcome; those on demand are measured only where a declaration names them."""
+
+OF_CLASSES = {"log_loss": DOWN, "roc_auc_ovr": BY_ORDER, "macro_f1": UP, "accuracy": UP, "calibration_error": DOWN}
 """Metrics of probabilities for several classes."""
 
 OF_FORECASTS = {"wape": DOWN, "rmsse": DOWN}

@@ -7,7 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from ml_assets.training.metrics.measure import refuse_unknown
-from ml_assets.training.metrics.metric import OF_PROBABILITIES, Metric
+from ml_assets.training.metrics.metric import OF_PROBABILITIES, POSITIVE_CALIBRATION, VALUE, Metric, TopOfList
+from ml_assets.training.metrics.payoffs import PER_ROWS, Payoffs
+from ml_assets.training.metrics.top_of_list import measure_top
 
 CALIBRATION_BINS = 10
 
@@ -17,7 +19,8 @@ class RankedScores:
     """Labels and scores sorted once, ready to be measured under any row weights.
 
     ``order`` sorts the rows by score; ``label`` and ``score`` are sorted, float64 of shape (n,);
-    ``starts`` are the first positions of the g distinct scores.
+    ``starts`` are the first positions of the g distinct scores. ``payoffs``, in row order, are what decisions by
+    ``threshold`` bring.
     """
 
     metrics: ClassVar[Mapping[str, Metric]] = OF_PROBABILITIES
@@ -27,6 +30,7 @@ class RankedScores:
     score: np.ndarray
     starts: np.ndarray
     threshold: float
+    payoffs: Payoffs | None = None
 
     def labels(self) -> np.ndarray:
         """Return the labels in the row order given to ``rank_scores``."""
@@ -47,22 +51,43 @@ class RankedScores:
           EMNLP 2015. A group of tied scores that straddles an edge is shared between its bins in proportion,
           so row order does not matter.
         - f1: harmonic mean of precision and recall of ``score >= threshold``.
+        - positive_calibration_error: the calibration error where the positives are, as a share of their number. Ten
+          bins along the score hold the same sum of scores, so that each should hold a tenth of the positives; the
+          error is the sum over bins of abs(positives - sum of scores) over the sum of all scores. Where one row in a
+          thousand is positive, nine of ten bins of equal mass hold next to none, and calibration_error says nothing.
+        - precision_at_100, recall_at_5pct, lift_at_5pct ...: see ``measure_top``.
+        - value: what decisions by ``score >= threshold`` bring per thousand rows.
 
         Args:
             weights: shape (b, n), row order as given to ``rank_scores``; counts of a resample, or any weights >= 0.
 
         Returns:
             Per name an array of shape (b,); NaN where it is undefined.
+
+        Raises:
+            ValueError: a metric is not known, or there are no payoffs for a value.
         """
         refuse_unknown(names, self.metrics)
         sorted_weights = weights[:, self.order]
         results = {}
         with np.errstate(invalid="ignore", divide="ignore"):
-            if {"roc_auc", "average_precision", "calibration_error"} & set(names):
+            if not set(names) <= _OF_ROWS:
                 results |= _rank_metrics(self, sorted_weights, names)
             if {"log_loss", "brier", "f1"} & set(names):
                 results |= _row_metrics(self, sorted_weights)
+            if VALUE in names:
+                results[VALUE] = PER_ROWS * (weights @ self._earned()) / weights.sum(axis=1)
         return {name: results[name] for name in names}
+
+    def _earned(self) -> np.ndarray:
+        if self.payoffs is None:
+            raise ValueError(f"the metric {VALUE} needs payoffs: declare `payoff`")
+        called = np.empty(len(self.score), dtype=bool)
+        called[self.order] = self.score >= self.threshold
+        return self.payoffs.earned(self.labels(), called)
+
+
+_OF_ROWS = {"log_loss", "brier", "f1", VALUE}
 
 
 def rank_scores(label: np.ndarray, score: np.ndarray, threshold: float = 0.5) -> RankedScores:
@@ -100,15 +125,23 @@ def _rank_metrics(ranked: RankedScores, weights: np.ndarray, names: Sequence[str
         hits, called = positives - positive_below + positive, total - below + weights
         precision = np.divide(hits, called, out=np.zeros_like(called), where=called > 0)
         results["average_precision"] = np.einsum("bg,bg->b", positive, precision) / positives[:, 0]
-    if "calibration_error" in names:
-        scores = ranked.score[ranked.starts]
-        results["calibration_error"] = _calibration_error(weights, positive - weights * scores, below)
+    if {"calibration_error", POSITIVE_CALIBRATION} & set(names):
+        expected = weights * ranked.score[ranked.starts]
+        masses = {"calibration_error": (weights, below), POSITIVE_CALIBRATION: (expected, np.cumsum(expected, axis=1))}
+        results |= {
+            name: _calibration_error(mass, positive - expected, running)
+            for name, (mass, running) in masses.items()
+            if name in names
+        }
+    tops = {name: top for name in names if (top := TopOfList.parse(name)) is not None}
+    if tops:
+        results |= dict(zip(tops, measure_top(positive, weights, list(tops.values())), strict=True))
     return results
 
 
 def _calibration_error(weights: np.ndarray, excess: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Compute the calibration error. ``excess`` is outcome minus score, summed per distinct score; ``below`` the
-    running sum of weights."""
+    """Compute the error over bins of equal mass. ``excess`` is outcome minus score, summed per distinct score;
+    ``weights`` its mass, ``below`` the running sum of that."""
     excess_below = np.cumsum(excess, axis=1)
     inner = below[:, -1:] * np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
     position = np.stack([np.searchsorted(row, edges) for row, edges in zip(below, inner, strict=True)])

@@ -7,6 +7,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.training.metrics.bootstrap import Interval, bootstrap
+from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.spec import ModelSpec, PromotionSpec
 from ml_assets.training.tasks import BINARY, find_task
 from ml_assets.training.tasks.classes import align_classes
@@ -36,6 +37,7 @@ def compare_on_same_rows(
     blocks: np.ndarray | None = None,
     task: str = BINARY,
     rows: pl.DataFrame | None = None,
+    payoff: Payoff | None = None,
 ) -> Interval:
     """Bootstrap the paired difference of challenger minus champion in ``promotion.metric``; positive means a better
     challenger.
@@ -43,9 +45,10 @@ def compare_on_same_rows(
     Args:
         label: outcomes of shape (n,): 0/1 or boolean, numbers, or positions of classes; both scores are of these n
             rows, in this order, and of the same order of classes (see ``classes.align_classes``).
-        challenger_threshold, champion_threshold: matter for f1 only.
+        challenger_threshold, champion_threshold: matter for f1 and value only.
         blocks: rows resampled together, see ``evaluate.time_blocks``.
         rows: these n rows, where the metric reads more of them.
+        payoff: what decisions about them bring; needed by value.
     """
     of = find_task(task)
     pairs = {
@@ -53,7 +56,7 @@ def compare_on_same_rows(
         "champion": of.pair(label, champion_score, champion_threshold),
     }
     measured = bootstrap(
-        pairs if rows is None else {name: of.beside(scores, rows) for name, scores in pairs.items()},
+        pairs if rows is None else {name: of.beside(scores, rows, payoff) for name, scores in pairs.items()},
         resamples=promotion.resamples,
         seed=seed,
         metrics=[promotion.metric],
@@ -101,4 +104,5 @@ def compare_with_champion(
         blocks=time_blocks(reference[spec.spine.time], spec.evaluation.block),
         task=spec.task,
         rows=reference,
+        payoff=spec.payoff_for(spec.promotion.metric),
     )

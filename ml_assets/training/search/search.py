@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.training.encoding import Encoding
 from ml_assets.training.kinds.base import DEFAULT_KIND, FitRequest, OnRound, find_kind
-from ml_assets.training.sampling import sample_rows
+from ml_assets.training.sampling.learned_rows import RowChoice
 from ml_assets.training.search.study_storage import open_storage
 from ml_assets.training.spec import ParameterRange, SearchSpec, TrainingSpec
 from ml_assets.training.tasks import BINARY, find_metric, find_task
@@ -58,10 +58,12 @@ def search_parameters(
     on_trial: OnTrial | None = None,
     task: str = BINARY,
     kind: str = DEFAULT_KIND,
+    time: str | None = None,
 ) -> TunedParameters:
     """Search with the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) and median pruning.
 
-    Each trial fits on a seeded sample of ``train`` and is scored on ``validation``. A trial enters the
+    Each trial fits on a seeded sample of ``train``, in which rare classes stay (see ``sampling.seeded``), and is scored
+    on ``validation``. A trial enters the
     storage when it has ended, so one that a kill interrupts leaves nothing behind; its sampler is seeded
     by the trial's index, so a search that was interrupted, or run by two processes at once, tries what an
     undisturbed one tries.
@@ -69,22 +71,24 @@ def search_parameters(
     Args:
         model: prefix of the study's name.
         storage: SQLAlchemy URL of the Optuna storage, such as ``sqlite:////folder/optuna.db``.
+        time: column with the prediction time, needed by ``training.half_life``.
         on_trial: called after each trial with trials done, trials in total, best value so far.
 
     Raises:
-        ValueError: a feature cannot be encoded, or no trial ran to its end.
+        ValueError: a feature cannot be encoded, a weight is no number, or no trial ran to its end.
     """
-    sample = sample_rows(train, search.rows, seed)
-    encoding = Encoding.learn(sample, features)
-    of = find_task(task)
+    of, learner = find_task(task), find_kind(kind)
     classes = of.classes_of(train[label])
-    request = FitRequest(kind, task, metric, len(classes or ()), encoding, training, seed)
-    rows = tuple((encoding.encode(part), of.targets(part[label], classes)) for part in (sample, validation))
+    choice = RowChoice(of, learner, training, label, time, metric, seed)
+    chosen = choice.choose(train, validation, classes, search.rows)
+    encoding = Encoding.learn(chosen.rows, features)
+    request = FitRequest(kind, task, metric, len(classes or ()), encoding, training, seed, chosen.weights)
+    rows = tuple((encoding.encode(part), of.targets(part[label], classes)) for part in (chosen.rows, validation))
     fingerprint = _fingerprint(request, rows, search)
     study = _open_study(f"{model}-{fingerprint[:12]}", storage, metric)
     data = None
     while len(finished := finished_trials(study)) < search.trials:
-        data = data or find_kind(kind).bind(request, *rows)
+        data = data or learner.bind(request, *rows)
         study.add_trial(_next_trial(finished, request, data, search))
         if on_trial is not None:
             on_trial(len(finished) + 1, search.trials, study.best_value if _has_best(study) else float("nan"))
@@ -131,7 +135,7 @@ def _fingerprint(request: FitRequest, rows: tuple, search: SearchSpec) -> str:
     declared = {
         "encoding": request.encoding.model_dump(),
         "search": search.model_dump(exclude={"trials"}),
-        "training": request.training.model_dump(exclude={"max_rounds", "threads"}),
+        "training": _declared(request.training),
         "metric": request.metric,
         "seed": request.seed,
     }
@@ -141,7 +145,17 @@ def _fingerprint(request: FitRequest, rows: tuple, search: SearchSpec) -> str:
     for matrix, label in rows:
         digest.update(np.ascontiguousarray(matrix).data)
         digest.update(np.ascontiguousarray(label).data)
+    for weights in (request.weights.train, request.weights.validation):
+        if weights is not None:
+            digest.update(np.ascontiguousarray(weights).data)
     return digest.hexdigest()
+
+
+def _declared(training: TrainingSpec) -> dict[str, Any]:
+    """Return what a study depends on; what rows count for is left out where it is not declared, as it is in studies
+    from before that could be."""
+    optional = {name for name in ("weight", "half_life", "negatives", "monotone") if not getattr(training, name)}
+    return training.model_dump(exclude={"max_rounds", "threads"} | optional)
 
 
 def _direction(metric: str) -> Literal["maximize", "minimize"]:

@@ -56,12 +56,39 @@ class EvaluationSpec(Declared):
     calibration_limit: float = Field(
         default=0.05, description="Calibration error allowed on the holdout where calibration is declared."
     )
+    positive_calibration_limit: float = Field(
+        default=0.2,
+        description="The same for positive_calibration_error, a share of the positives, which is looked at too where"
+        " fewer than one row in twenty is positive: there the calibration error of all rows is small whatever the"
+        " scores.",
+    )
+    top: list[float] = Field(
+        default_factory=list,
+        description="Ends of the list of highest scores for those who act on its top: a number of rows such as 100, or"
+        " below 1 a share of the rows such as 0.05. Each adds precision, recall and lift of a binary task:"
+        " precision_at_100, recall_at_100, lift_at_100, or precision_at_5pct and so on.",
+    )
+    watched: str | None = Field(
+        default=None,
+        description="Metric that retraining's evidence and the replay go by, such as value; left out, the metric that"
+        " the search optimises.",
+    )
 
     _are_durations = durations("block")
     _share = within("confidence", low=0.5, high=0.999)
     _limit = within("leak_limit", low=0.5, high=1.0)
     _error = within("calibration_limit", low=0.0, high=1.0)
     _enough = within("resamples", low=100)
+
+    _positives = within("positive_calibration_limit", low=0.0)
+
+    @field_validator("top")
+    @classmethod
+    def _ends(cls, top: list[float]) -> list[float]:
+        strange = [at for at in top if at <= 0 or (at >= 1 and not float(at).is_integer())]
+        if strange:
+            raise ValueError(f"{strange} are no ends of a list: give whole numbers of rows, or shares below 1")
+        return top
 
     @field_validator("quantiles")
     @classmethod

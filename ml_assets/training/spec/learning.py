@@ -1,12 +1,12 @@
 """What a user declares about search, final fit and prediction intervals."""
 
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ml_assets.training.kinds.base import DEFAULT_KIND, find_kind
 from ml_assets.training.kinds.parameters import RESERVED_PARAMETERS, ParameterRange
-from ml_assets.training.spec.declared import Declared, filled, within
+from ml_assets.training.spec.declared import Declared, durations, filled, within
 
 
 def default_space(kind: str = DEFAULT_KIND) -> dict[str, ParameterRange]:
@@ -21,7 +21,9 @@ class SearchSpec(Declared):
     rows: int = Field(
         default=60_000,
         description="Training rows a trial sees: a seeded sample over the whole training period, because"
-        " parameters found on the newest rows alone would be tuned to one season.",
+        " parameters found on the newest rows alone would be tuned to one season. A class of under 5 %"
+        " of the rows, of which it would hold fewer than 1,000, stays in with all of its rows, up to its equal part of"
+        " the sample, and rows are weighted so that they stand for all.",
     )
     max_rounds: int = Field(default=150, description="Boosting rounds a trial may use at most.")
     pruning: bool = Field(default=True, description="Stop trials that fall behind the median of earlier ones.")
@@ -54,10 +56,40 @@ class TrainingSpec(Declared):
     parameters: dict[str, str | bool | int | float] = Field(
         default_factory=dict, description="Parameters held fixed, in search and final fit alike."
     )
+    weight: str | None = Field(
+        default=None,
+        description="Column of the row with how much it counts, 0 or more, in search, final fit, and the validation"
+        " metric that these go by. Calibration, threshold, evaluation and monitoring count every row once: declare"
+        " `calibration` where the weight depends on the outcome and scores shall be probabilities.",
+    )
+    half_life: str | None = Field(
+        default=None,
+        description="Age, such as 180d, by which a training row counts half as much as a new one, counted back from the"
+        " cut-off; the validation rows, which are new, count alike.",
+    )
+    negatives: float | None = Field(
+        default=None,
+        description="Share of the train part's negative rows that are learned from, above 0 and below 1: a seeded"
+        " sample beside all positives, for a binary task of many rows and few positives. Probabilities are corrected,"
+        " so that they are those among all rows; validation and holdout keep all of theirs.",
+    )
+    monotone: dict[str, Literal["increasing", "decreasing"]] = Field(
+        default_factory=dict,
+        description="Feature -> direction in which the score may move with it, other features equal: increasing or"
+        " decreasing. For numbers and booleans, XGBoost, LightGBM and HistGradientBoosting, and tasks with one score.",
+    )
 
     _positive = within("max_rounds", "early_stopping_rounds", low=1)
     _bins = within("max_bin", low=2)
     _cores = within("threads", low=0)
+    _are_durations = durations("half_life")
+
+    @field_validator("negatives")
+    @classmethod
+    def _is_share(cls, share: float | None) -> float | None:
+        if share is not None and not 0 < share < 1:
+            raise ValueError(f"{share} is no share above 0 and below 1; leave it out to learn from all negatives")
+        return share
 
     @model_validator(mode="after")
     def _not_reserved(self) -> Self:
@@ -65,6 +97,11 @@ class TrainingSpec(Declared):
             if name in RESERVED_PARAMETERS:
                 raise ValueError(f"parameters.{name}: is set by {RESERVED_PARAMETERS[name]}: leave it out")
         return self
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows count differently."""
+        return self.weight is not None or self.half_life is not None
 
 
 class IntervalSpec(Declared):

@@ -6,7 +6,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from ml_assets.training.kinds.base import DEFAULT_KIND, find_kind
-from ml_assets.training.metrics.metric import OF_FORECASTS
+from ml_assets.training.metrics.metric import OF_FORECASTS, VALUE, top_names
+from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.spec.declared import Declared, durations, filled, within
 from ml_assets.training.spec.judging import BaselineSpec, EvaluationSpec, PromotionSpec
 from ml_assets.training.spec.learning import IntervalSpec, SearchSpec, TrainingSpec, default_space
@@ -61,10 +62,16 @@ class ModelSpec(Declared):
     intervals: IntervalSpec | None = Field(
         default=None, description="Give each prediction of a regression a lower and an upper end."
     )
+    payoff: Payoff | None = Field(
+        default=None,
+        description="What each outcome of a decision brings: true_positive, false_positive, false_negative and"
+        " true_negative, each a number or a column of the row. Gives the metric value, what decisions bring per"
+        " thousand rows, and the threshold that makes most of it on the validation rows; for the binary task.",
+    )
     floors: dict[str, float] = Field(
         default_factory=dict,
         description="Worst holdout value allowed per metric: a minimum, or a maximum for log_loss, brier,"
-        " calibration_error, mae, rmse, wape, rmsse and the pinball losses.",
+        " calibration_error, positive_calibration_error, mae, rmse, wape, rmsse and the pinball losses.",
     )
     promotion: PromotionSpec = Field(default_factory=PromotionSpec, description="Champion against challenger.")
     seed: int = Field(default=0, description="Seed of every random choice: sample, search, fit, bootstrap.")
@@ -113,13 +120,19 @@ class ModelSpec(Declared):
             ("promotion.metric", [self.promotion.metric], of.metrics),
             ("floors", self.floors, of.metrics),
             ("evaluation.metrics", self.evaluation.metrics, of.metrics),
+            ("evaluation.watched", [self.watched_metric], of.metrics),
         ):
             strange = [name for name in names if name not in allowed]
             if strange:
                 raise ValueError(
                     f"{field}: {', '.join(strange)} does not fit the task {self.task}; choose from {listed(allowed)}"
                 )
+            if VALUE in names and self.payoff is None:
+                raise ValueError(f"{field}: {VALUE} needs payoffs: declare `payoff`")
         for field, given, needed in (
+            ("payoff", self.payoff is not None, "has_payoff"),
+            ("evaluation.top", bool(self.evaluation.top), "has_positive"),
+            ("training.negatives", self.training.negatives is not None, "has_positive"),
             ("intervals", self.intervals is not None, "has_intervals"),
             ("evaluation.quantiles", bool(self.evaluation.quantiles), "has_quantiles"),
             ("calibration", self.calibration is not None, "calibratable"),
@@ -142,12 +155,36 @@ class ModelSpec(Declared):
             for name in names:
                 if name in reserved:
                     raise ValueError(f"{field}.{name}: is set by {reserved[name]}: leave it out")
+        if self.training.monotone:
+            kind.check_monotone(self.task, self.optimised_metric)
+            if kind.monotone_parameter in {*self.search.space, *self.training.parameters}:
+                raise ValueError(f"training.monotone: sets {kind.monotone_parameter}, which is declared too: keep one")
         return self
 
     @property
     def optimised_metric(self) -> str:
         """The metric that the search optimises: the declared one, or the task's own."""
         return self.metric or find_task(self.task).optimised[0]
+
+    @property
+    def watched_metric(self) -> str:
+        """The metric that evidence and replay go by."""
+        return self.evaluation.watched or self.optimised_metric
+
+    def payoff_for(self, metric: str) -> Payoff | None:
+        """Return the payoffs where a metric is about them: rows from before they were declared may lack them."""
+        return self.payoff if metric == VALUE else None
+
+    @property
+    def promises_probabilities(self) -> bool:
+        """Whether scores are corrected to be probabilities, which the holdout then shows."""
+        return self.calibration is not None or self.training.negatives is not None
+
+    @property
+    def row_columns(self) -> list[str]:
+        """Columns of the row that training and measuring read beside label and features."""
+        weight = [self.training.weight] if self.training.weight else []
+        return list(dict.fromkeys([*(self.payoff.columns if self.payoff else ()), *weight, *self.split.group]))
 
     @property
     def calibration_share(self) -> float:
@@ -157,11 +194,17 @@ class ModelSpec(Declared):
     @property
     def extra_metrics(self) -> list[str]:
         """The metrics that the declaration names beside those of every evaluation, such as pinball losses."""
-        optional = find_task(self.task).optional_metrics
-        named = [*(f"pinball_{quantile:g}" for quantile in self.evaluation.quantiles), self.optimised_metric]
-        named += [self.promotion.metric, *self.floors, *self.evaluation.metrics]
-        forecast = OF_FORECASTS if self.baseline.seasonal is not None else ()
-        return [name for name in dict.fromkeys([*named, *forecast]) if name in optional]
+        named = [
+            *([VALUE] if self.payoff else []),
+            *(name for at in self.evaluation.top for name in top_names(at)),
+            *(f"pinball_{quantile:g}" for quantile in self.evaluation.quantiles),
+            *(self.optimised_metric, self.promotion.metric, self.watched_metric),
+            *self.floors,
+            *self.evaluation.metrics,
+            *(OF_FORECASTS if self.baseline.seasonal is not None else ()),
+        ]
+        task = find_task(self.task)
+        return [name for name in dict.fromkeys(named) if task.is_optional(name)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -95,7 +95,19 @@ class SplitSpec(Declared):
     train: str | None = Field(
         default=None, description="Most history to train on, such as '180d'; null takes all there is."
     )
+    group: list[str] = Field(
+        default_factory=list,
+        description="Columns that name an entity whose rows shall all lie on one side, such as [customer_id]. Of an"
+        " entity with rows in several parts one part keeps its rows and the others leave theirs out; how many is"
+        " counted as other_side. A row with a null in one of them belongs to no entity and stays.",
+    )
+    group_train: float = Field(
+        default=0.6,
+        description="Share, above 0 and below 1, of the entities with rows in several parts whose rows train keeps;"
+        " validation and holdout keep those of the others, half each. The draw is seeded and goes by the entity alone.",
+    )
     min_rows: int = Field(default=100, description="Rows with a label that each part must have at least.")
 
     _are_durations = durations("validation", "holdout", "gap", "train")
     _enough = within("min_rows", low=2)
+    _share = within("group_train", low=0.01, high=0.99)

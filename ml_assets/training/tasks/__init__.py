@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ml_assets.extensions import Extensions
-from ml_assets.training.metrics.metric import PINBALL, Metric
+from ml_assets.training.metrics.metric import PINBALL, Metric, OpenMetrics
 from ml_assets.training.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -53,9 +53,15 @@ def tasks_where(holds: str) -> list[str]:
     return [name for name, task in TASKS.loadable().items() if getattr(task, holds)]
 
 
-def all_metrics() -> dict[str, Metric]:
+def all_metrics() -> OpenMetrics:
     """Return the metrics of every task, by name."""
-    return {name: metric for task in TASKS.loadable().values() for name, metric in task.metrics.items()}
+    of_tasks = [task.metrics for task in TASKS.loadable().values()]
+    more = [metrics for metrics in of_tasks if isinstance(metrics, OpenMetrics)]
+    return OpenMetrics(
+        {name: metric for metrics in of_tasks for name, metric in metrics.items()},
+        lambda name: next((metrics[name] for metrics in more if name in metrics), None),
+        {pattern: metric for metrics in more for pattern, metric in metrics.patterns.items()},
+    )
 
 
 def estimable_metrics() -> list[str]:
@@ -76,7 +82,8 @@ def find_metric(name: str) -> Metric:
 
 
 def listed(metrics: Iterable[str]) -> str:
-    """Write metrics as words, the pinball losses as one."""
-    metrics = list(metrics)
-    names = [name for name in metrics if name not in PINBALL]
-    return ", ".join([*names, "pinball_0.01 to pinball_0.99"] if any(m in PINBALL for m in metrics) else names)
+    """Write metrics as words, the pinball losses as one, and those that a mapping knows without listing them."""
+    every = list(metrics)
+    names = [name for name in every if name not in PINBALL]
+    names += metrics.patterns if isinstance(metrics, OpenMetrics) else ()
+    return ", ".join([*names, "pinball_0.01 to pinball_0.99"] if any(m in PINBALL for m in every) else names)

@@ -2,6 +2,7 @@
 
 # ruff: noqa: ARG002 - a task takes what others need
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,6 +10,9 @@ import polars as pl
 
 from ml_assets.scoring_core import answers
 from ml_assets.training.metrics.measure import Measurable
+from ml_assets.training.metrics.metric import VALUE
+from ml_assets.training.metrics.payoff import Payoff
+from ml_assets.training.metrics.payoffs import Payoffs, best_value_threshold
 from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores
 from ml_assets.training.tasks.baselines import Baseline, fit_rates
 from ml_assets.training.tasks.columns import ScoredColumns, as_series
@@ -30,6 +34,7 @@ class Binary(Task):
     promoted_by = "roc_auc"
     leak_metric = "roc_auc"
     has_positive = True
+    has_payoff = True
     calibratable = True
     answers = "the probability and whether it reaches the threshold"
     estimator = "confidence"
@@ -66,13 +71,23 @@ class Binary(Task):
         """Return 0 and 1 as float32."""
         return label.cast(pl.Float32).to_numpy()
 
-    def pair(self, outcome: np.ndarray, score: np.ndarray, threshold: float | None = None) -> Measurable:
+    def pair(self, outcome: np.ndarray, score: np.ndarray, threshold: float | None = None) -> RankedScores:
         """Rank the rows by their score; without a threshold a row is called positive from 0.5 on."""
         return rank_scores(outcome, score, 0.5 if threshold is None else threshold)
 
-    def choose_threshold(self, outcome: np.ndarray, score: np.ndarray) -> float:
-        """Choose the threshold with the highest F1."""
-        return best_f1_threshold(outcome, score)
+    def beside(self, scores: Measurable, rows: pl.DataFrame, payoff: Payoff | None = None) -> Measurable:
+        """Add what the decisions bring, where that is declared."""
+        if payoff is None or not isinstance(scores, RankedScores):
+            return scores
+        return replace(scores, payoffs=payoff.of_rows(rows))
+
+    def choose_threshold(self, outcome: np.ndarray, score: np.ndarray, payoffs: Payoffs | None = None) -> float:
+        """Choose the threshold whose decisions bring most; without payoffs that with the highest F1."""
+        return best_f1_threshold(outcome, score) if payoffs is None else best_value_threshold(outcome, score, payoffs)
+
+    def strata(self, label: pl.Series, classes: Sequence[str] | None) -> np.ndarray:
+        """Return 0 and 1."""
+        return label.cast(pl.Int64).to_numpy()
 
     def score_columns(self, model: Scorer, score: np.ndarray) -> list[pl.Series]:
         """Return ``score``, the probability, and ``prediction``, whether it reaches the threshold."""
@@ -135,10 +150,14 @@ class Binary(Task):
             )
 
     def realised(self, rows: pl.DataFrame, columns: ScoredColumns, names: Sequence[str]) -> dict[str, float | None]:
-        """Measure the probabilities, and F1 of the predictions that were made, whatever the threshold was then."""
-        values = super().realised(rows, columns, [name for name in names if name != "f1"])
+        """Measure the probabilities, and F1 and value of the predictions that were made, whatever the threshold was
+        then."""
+        values = super().realised(rows, columns, [name for name in names if name not in ("f1", VALUE)])
+        label, prediction = rows[columns.label], rows[columns.prediction]
         if "f1" in names:
-            values["f1"] = _f1(rows[columns.label], rows[columns.prediction])
+            values["f1"] = _f1(label, prediction)
+        if VALUE in names and columns.payoff is not None:
+            values[VALUE] = columns.payoff.of_rows(rows).value(label.to_numpy(), prediction.to_numpy())
         return values
 
 

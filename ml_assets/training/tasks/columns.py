@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import polars as pl
 
 from ml_assets.scoring_core.answers import LOWER, PREDICTION, PROBABILITY, SCORE, UPPER, probability_column
+from ml_assets.training.metrics.payoff import Payoff
+from ml_assets.training.metrics.payoffs import NEVER
 
 __all__ = [
     "LOWER",
@@ -18,6 +21,7 @@ __all__ = [
     "UPPER",
     "ScoredColumns",
     "as_series",
+    "decided_from",
     "probability_column",
     "scored_classes",
 ]
@@ -36,12 +40,14 @@ class ScoredColumns:
     Attributes:
         probability: the column of the score: the probability of the positive class or the value.
         classes: order of the classes of a model that has some, whose probabilities are ``probability_<class>``.
+        payoff: what decisions bring, where that is declared.
     """
 
     label: str
     probability: str = SCORE
     prediction: str = PREDICTION
     classes: Sequence[str] = ()
+    payoff: Payoff | None = None
 
     @property
     def class_probabilities(self) -> list[str]:
@@ -61,6 +67,12 @@ def scored_classes(frame: pl.DataFrame) -> tuple[str, ...]:
     """
     own = [name for name in frame.columns if name.startswith(PROBABILITY) and frame[name].null_count() < frame.height]
     return tuple(name.removeprefix(PROBABILITY) for name in own)
+
+
+def decided_from(scored: pl.DataFrame) -> float:
+    """Return a threshold that gives the predictions of one version's rows: the least score called positive."""
+    least = scored.filter(pl.col(PREDICTION).cast(pl.Boolean))[SCORE].min()
+    return NEVER if least is None else cast("float", least)
 
 
 def as_series(

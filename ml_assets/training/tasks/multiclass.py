@@ -81,6 +81,10 @@ class Multiclass(Task):
         """Return positions of classes as int64."""
         return class_codes(label, classes or ())
 
+    def strata(self, label: pl.Series, classes: Sequence[str] | None) -> np.ndarray:
+        """Return positions of classes."""
+        return class_codes(label, classes or ())
+
     def pair(self, outcome: np.ndarray, score: np.ndarray, threshold: float | None = None) -> Measurable:
         """Rank the rows by the probability of each class."""
         return rank_classes(outcome, score)

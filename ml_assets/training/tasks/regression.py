@@ -13,6 +13,7 @@ from ml_assets.training.metrics.compared_values import ComparedValues, compare_v
 from ml_assets.training.metrics.concordance import concordance
 from ml_assets.training.metrics.measure import Measurable
 from ml_assets.training.metrics.metric import PINBALL
+from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.tasks.baselines import Baseline, fit_rates
 from ml_assets.training.tasks.columns import NAIVE_ERROR, ScoredColumns, as_series
 from ml_assets.training.tasks.task import Scorer, Task
@@ -64,7 +65,7 @@ class Regression(Task):
         """Pair known with predicted numbers."""
         return compare_values(outcome, score)
 
-    def beside(self, scores: Measurable, rows: pl.DataFrame) -> Measurable:
+    def beside(self, scores: Measurable, rows: pl.DataFrame, payoff: Payoff | None = None) -> Measurable:
         """Add the scale of rmsse, where the rows have one."""
         if NAIVE_ERROR not in rows.columns or not isinstance(scores, ComparedValues):
             return scores

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ml_assets.training.calibration.intervals import Intervals
     from ml_assets.training.calibration.probabilities import Calibration
     from ml_assets.training.metrics.measure import Measurable
+    from ml_assets.training.metrics.payoff import Payoff
+    from ml_assets.training.metrics.payoffs import Payoffs
     from ml_assets.training.tasks.baselines import Baseline, ClassBaseline
     from ml_assets.training.tasks.columns import ScoredColumns
 
@@ -74,6 +76,7 @@ class Task(ABC):
         leak_metric: name of what ``leak_strength`` measures.
         has_positive: there is a positive class, a score from which it is called, and a share of rows that have it.
         calibratable: scores are probabilities, which can be calibrated.
+        has_payoff: decisions can have declared payoffs.
         has_intervals: predictions can have a lower and an upper end.
         forecasts: labels of one series come at regular moments, so that an earlier one is a forecast of a later one.
         relative_drop: a fall of a metric is tolerated as a share of the metric, as it has the label's unit.
@@ -96,6 +99,7 @@ class Task(ABC):
     leak_metric: ClassVar[str]
     has_positive: ClassVar[bool] = False
     calibratable: ClassVar[bool] = False
+    has_payoff: ClassVar[bool] = False
     has_intervals: ClassVar[bool] = False
     forecasts: ClassVar[bool] = False
     relative_drop: ClassVar[bool] = False
@@ -112,10 +116,9 @@ class Task(ABC):
         """Whether pinball losses fit."""
         return any(name in self.metrics for name in PINBALL)
 
-    @property
-    def optional_metrics(self) -> tuple[str, ...]:
-        """The metrics that are measured only where a declaration names them."""
-        return tuple(name for name in self.metrics if name not in self.measured)
+    def is_optional(self, metric: str) -> bool:
+        """Return whether a metric fits and is measured only where a declaration names it."""
+        return metric in self.metrics and metric not in self.measured
 
     def measured_with(self, more: Iterable[str] = ()) -> tuple[str, ...]:
         """Return the metrics of every evaluation, and those of ``more`` that are not among them."""
@@ -173,16 +176,22 @@ class Task(ABC):
     def pair(self, outcome: np.ndarray, score: np.ndarray, threshold: float | None = None) -> Measurable:
         """Pair outcomes with what ``predict`` gave for the same rows, ready for ``measure`` and ``bootstrap``."""
 
-    def beside(self, scores: Measurable, rows: pl.DataFrame) -> Measurable:
+    def beside(self, scores: Measurable, rows: pl.DataFrame, payoff: Payoff | None = None) -> Measurable:
         """Add to paired scores what metrics read of their rows beside outcome and score; by default nothing.
 
         Args:
             rows: a frame of the same rows in the same order, with what columns it has.
+            payoff: what decisions about these rows bring, where that is declared.
         """
         return scores
 
-    def choose_threshold(self, outcome: np.ndarray, score: np.ndarray) -> float | None:
+    def choose_threshold(self, outcome: np.ndarray, score: np.ndarray, payoffs: Payoffs | None = None) -> float | None:
         """Return the score from which a row is called positive; None of a task without a positive class."""
+        return None
+
+    def strata(self, label: pl.Series, classes: Sequence[str] | None) -> np.ndarray | None:
+        """Return each row's class as a whole number from 0, shape (rows,), for a sample that keeps rare classes; None
+        of a task whose samples need not."""
         return None
 
     @abstractmethod

@@ -1,0 +1,60 @@
+"""How much each row counts in training: a declared column, and less the older it is."""
+
+import numpy as np
+import polars as pl
+
+from ml_assets.durations import parse_duration
+from ml_assets.training.metrics.payoffs import describe_row, finite_column
+from ml_assets.training.spec import TrainingSpec
+
+
+def declared_weights(frame: pl.DataFrame, training: TrainingSpec, part: str) -> np.ndarray | None:
+    """Return the declared weight of each row, float64 of shape (rows,); None where none is declared.
+
+    Raises:
+        ValueError: the column is missing, or a weight is null, no finite number or below zero, or all are zero.
+    """
+    if training.weight is None:
+        return None
+    field = f"training.weight, {part} part"
+    values = finite_column(frame, training.weight, field)
+    if (values < 0).any():
+        raise ValueError(
+            f"{field}: {(values < 0).sum()} of {frame.height} values of column {training.weight!r} are below zero, the"
+            f" first in the row {describe_row(frame, int(np.argmax(values < 0)))}"
+        )
+    if not values.any():
+        raise ValueError(f"{field}: column {training.weight!r} holds zeros alone: no row would count")
+    return values
+
+
+def decay(time: pl.Series, half_life: str | None) -> np.ndarray | None:
+    """Return the weight by age, float64 of shape (rows,): half for every ``half_life``; None without one.
+
+    Ages are counted from the newest row. Counted from the training's cut-off all weights are smaller by one factor,
+    which scaling takes away.
+    """
+    if half_life is None:
+        return None
+    at = time.dt.epoch("us").to_numpy()
+    halves = (at.max() - at) / (parse_duration(half_life).total_seconds() * 1e6)
+    return 0.5**halves
+
+
+def scaled(*factors: np.ndarray | None, stands_for: np.ndarray | None = None) -> np.ndarray | None:
+    """Return the product of the factors that there are, scaled to a mean of 1; None if there are none.
+
+    Scaled, weights change what rows count beside one another and nothing of what a parameter such as the least weight
+    of a leaf means.
+
+    Args:
+        stands_for: how many rows each row of a sample stands for; it multiplies the weights, whose mean over all these
+            is then 1.
+    """
+    given = [factor for factor in factors if factor is not None]
+    if not given:
+        return stands_for
+    product = np.prod(given, axis=0)
+    if stands_for is None:
+        return product / product.mean()
+    return product * stands_for * (stands_for.sum() / (product * stands_for).sum())
