@@ -96,6 +96,7 @@ class ModelCard(_CardPart):
     slices: tuple[SliceMeasure, ...] = Field(description="Parts of the holdout by the declared columns.")
     threshold: float | None = Field(description="Score from which a row is called positive; null without such.")
     calibration: str | None = Field(description="How scores were calibrated; null if they were not.")
+    negatives_kept: float = Field(default=1.0, description="Share of the training negatives learned from.")
     interval_coverage: float | None = Field(description="Share of outcomes that intervals are made to hold.")
     importance: tuple[FeatureImportance, ...] = Field(description="The most important feature first.")
     importance_unit: str = Field(description="What importance is the share of.")

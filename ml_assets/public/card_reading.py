@@ -65,6 +65,7 @@ def read_card(
         slices=slices,
         threshold=trained.threshold,
         calibration=trained.calibration and trained.calibration.method,
+        negatives_kept=trained.negatives_kept,
         interval_coverage=trained.intervals and trained.intervals.coverage,
         importance=_importance(measured, own),
         importance_unit=importance_unit(trained),

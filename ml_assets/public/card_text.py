@@ -67,9 +67,13 @@ def _metrics(card: "ModelCard") -> Iterator[str]:
 
 
 def _scores(card: "ModelCard") -> Iterator[str]:
+    from ml_assets.training.sampling.negatives import describe_correction
+
     if card.threshold is not None:
         yield f"A row is called positive from a score of {shown(card.threshold)}."
     yield f"Calibration: {card.calibration or 'none'}."
+    if card.negatives_kept < 1:
+        yield describe_correction(card.negatives_kept)
     if card.interval_coverage is not None:
         yield f"Intervals are made to hold {card.interval_coverage:.0%} of outcomes."
 
