@@ -17,6 +17,7 @@ COMPONENTS = {
     "DbtTables": "dbt.tables",
     "FeatureView": "features.feature_view",
     "MLModel": "model.ml_model",
+    "Outcome": "features.outcome",
     "Source": "sources.source",
     "Spine": "features.spine",
 }

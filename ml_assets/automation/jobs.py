@@ -8,6 +8,7 @@ import dagster as dg
 from ml_assets.components.stages import (
     FEATURE,
     ONLINE,
+    OUTCOME,
     SCORING,
     SERVED,
     SOURCE,
@@ -18,7 +19,7 @@ from ml_assets.components.stages import (
     TRAINING,
 )
 
-PER_DROP = {SOURCE, STATIC_TABLE, TABLE, FEATURE}
+PER_DROP = {SOURCE, STATIC_TABLE, TABLE, FEATURE, OUTCOME}
 
 
 def ingest_job(use_case: str) -> str:

@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import BaseModel
 
+from ml_assets.components.features.outcome import Outcome
 from ml_assets.components.features.spine import Spine
 from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.project.tree import ProjectTree
@@ -50,3 +51,8 @@ def spine_of(definitions: dg.Definitions, model: MLModel) -> Spine:
     """Return the spine that a model names."""
     spines = tree_of(definitions).get_all_components(of_type=Spine)
     return next(spine for spine in spines if spine.name == model.spine)
+
+
+def outcomes_in(definitions: dg.Definitions) -> list[Outcome]:
+    """Return every declared outcome."""
+    return list(tree_of(definitions).get_all_components(of_type=Outcome))

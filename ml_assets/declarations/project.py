@@ -8,7 +8,15 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from ml_assets.declarations.reading import Fault
-from ml_assets.declarations.specs import DeclaredModel, DeclaredSource, DeclaredSpine, DeclaredView, name_of
+from ml_assets.declarations.specs import (
+    DeclaredModel,
+    DeclaredOutcome,
+    DeclaredSource,
+    DeclaredSpine,
+    DeclaredView,
+    find_outcome,
+    name_of,
+)
 from ml_assets.sources.drops.grains import WHOLE
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -39,6 +47,10 @@ class DeclaredProject:
         return self._named(DeclaredView)
 
     @cached_property
+    def outcomes(self) -> Mapping[str, DeclaredOutcome]:
+        return self._named(DeclaredOutcome)
+
+    @cached_property
     def models(self) -> Mapping[str, DeclaredModel]:
         return self._named(DeclaredModel)
 
@@ -67,6 +79,10 @@ class DeclaredProject:
             there = ", ".join(sorted(self.views)) or "none"
             raise ValueError(f"model {model.name}: features: {', '.join(unknown)} is not declared; there are {there}")
         return [self.views[name] for name in model.features]
+
+    def outcome_of(self, model: DeclaredModel) -> DeclaredOutcome | None:
+        """Return the outcome that is a model's label, if one is; raises ValueError where it is not declared."""
+        return find_outcome(model, self.outcomes.values())
 
     def only(self, use_case: str) -> "UseCase":
         """Return one use case.

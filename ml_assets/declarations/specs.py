@@ -1,5 +1,6 @@
 """Everything that can be declared, field by field: what a component adds to these is Dagster's."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Literal, Self
 
@@ -12,6 +13,8 @@ from ml_assets.freshness import Freshness
 from ml_assets.lake import Lake
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.online.spec import OnlineSpec
+from ml_assets.outcomes.spec import OutcomeSpec
+from ml_assets.outcomes.stored import with_labels
 from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.sources.drops.grains import GRAINS, WHOLE
@@ -196,6 +199,46 @@ class DeclaredView(FeatureViewSpec):
         return None if self.table is None else lake.scan(self.table)
 
 
+class DeclaredOutcome(OutcomeSpec):
+    """What comes of each row of a spine within a window after it."""
+
+    spine: str = Field(description="Name of the spine whose rows the outcome is of.")
+
+    @property
+    def key(self) -> str:
+        """The asset key of the stored outcomes."""
+        return f"outcomes/{self.name}"
+
+    @property
+    def plain(self) -> OutcomeSpec:
+        """The outcome as it is recorded with what was trained on it."""
+        return OutcomeSpec(**{name: getattr(self, name) for name in OutcomeSpec.model_fields})
+
+    def row(self, spine: DeclaredSpine) -> list[str]:
+        """Return the columns by which a stored outcome is found again: one row for each entity and moment of a drop."""
+        horizon = [] if spine.target_at is None else [HORIZON, spine.target_at]
+        return list(dict.fromkeys([spine.partition, *self.spine_entity, spine.time, *horizon]))
+
+    def beside(self, lake: Lake, rows: pl.LazyFrame, spine: DeclaredSpine) -> pl.LazyFrame:
+        """Add label and moment to rows of the spine: null where nothing is stored as it is declared now."""
+        stored = lake.scan(self.key) if lake.exists(self.key) else None
+        return with_labels(self, rows, stored, self.row(spine))
+
+
+def find_outcome(model: ModelSpec, outcomes: Iterable[DeclaredOutcome]) -> DeclaredOutcome | None:
+    """Return the outcome that is a model's label; None for a label of two columns.
+
+    Raises:
+        ValueError: it is not among those declared.
+    """
+    name = model.label.outcome
+    declared = {outcome.name: outcome for outcome in outcomes}
+    if name is not None and name not in declared:
+        there = ", ".join(sorted(declared)) or "none"
+        raise ValueError(f"label.outcome: {name!r} is not declared; there are {there}")
+    return None if name is None else declared[name]
+
+
 class DeclaredModel(ModelSpec):
     """A model: tuned, trained, evaluated, promoted, scored and watched."""
 
@@ -241,6 +284,7 @@ SPECS: dict[str, type[BaseModel]] = {
     "DbtTables": DeclaredDbtTables,
     "FeatureView": DeclaredView,
     "MLModel": DeclaredModel,
+    "Outcome": DeclaredOutcome,
     "Source": DeclaredSource,
     "Spine": DeclaredSpine,
 }

@@ -9,6 +9,9 @@ from ml_assets.durations import parse_duration
 
 AggregateFunction = Literal["mean", "sum", "count", "min", "max", "std"]
 
+PositionFunction = Literal["first", "last"]
+"""What the engine also takes of a window, for declarations other than a feature view's: the value at either end."""
+
 ALL_ROWS = "*"
 
 

@@ -1,6 +1,6 @@
 """A declared model with what its assets need: its spine, its views, its keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Protocol
 
 import polars as pl
 
-from ml_assets.declarations.specs import DeclaredModel, DeclaredSpine, DeclaredView
+from ml_assets.declarations.specs import DeclaredModel, DeclaredOutcome, DeclaredSpine, DeclaredView, find_outcome
 from ml_assets.features.assemble import ViewTables, join_features
 from ml_assets.features.describe import describe_features
 from ml_assets.features.spec import FeatureViewSpec
@@ -49,6 +49,8 @@ class ModelContext:
     contracts: Mapping[str, str]
     folder: Path | None = None
     """The project's; None for the one that the working directory lies in."""
+    outcome: DeclaredOutcome | None = None
+    """What the label is, where it is a declared outcome; None where the spine's table has it."""
 
     @classmethod
     def of(
@@ -59,12 +61,17 @@ class ModelContext:
         group: str,
         contracts: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        outcomes: Iterable[DeclaredOutcome] = (),
     ) -> "ModelContext":
         """Make the context of a declared model from the spine and the views that it names.
 
         Args:
             contracts: table -> contract, of the tables that have one.
             folder: a folder in the project that declares it.
+            outcomes: those that are declared, of which one may be the label.
+
+        Raises:
+            ValueError: the label is an outcome that is not among them, or one of another spine.
         """
         spine = spine.with_horizon(declared.horizon)
         rows = SpineSpec(**spine.model_dump(include=set(SpineSpec.model_fields)))
@@ -78,8 +85,14 @@ class ModelContext:
             group=group,
             contracts=contracts or {},
             folder=folder,
+            outcome=_outcome_of(declared, outcomes),
             **watched,
         )
+
+    @property
+    def label_table(self) -> str:
+        """The asset key of the table that holds the label."""
+        return self.spine.table if self.outcome is None else self.outcome.key
 
     @property
     def contract(self) -> str:
@@ -150,7 +163,10 @@ class ModelContext:
         """Where the model's rows, label and features come from as it is declared."""
         fields = FeatureViewSpec.model_fields
         views = tuple(FeatureViewSpec(**{name: getattr(view, name) for name in fields}) for view in self.views)
-        return ModelInputs(spine=self.spec.spine, label=self.spec.label, task=self.spec.task, views=views)
+        outcome = None if self.outcome is None else self.outcome.plain
+        return ModelInputs(
+            spine=self.spec.spine, label=self.spec.label, task=self.spec.task, views=views, outcome=outcome
+        )
 
     def trained_on(self, inputs: ModelInputs | None) -> "ModelContext":
         """Return the model with the views that one of its versions was trained on; those declared now for a version
@@ -173,10 +189,28 @@ class ModelContext:
         """Return the spine rows of some drops, numbered by ROW, with the columns that the model's rows carry and its
         views read; if `before` is given, only rows whose prediction time is earlier, or missing."""
         read = [column for view in self.views for column in view.spine_columns]
-        rows = self.spine.scan(lake, drops, [*self.columns, *read])
+        rows = self.labelled(lake, drops, [*self.columns, *read])
         if before is not None:
             rows = rows.filter((pl.col(self.spine.time) < before).fill_null(True))
         return rows.collect().with_row_index(ROW)
+
+    def labelled(self, lake: Lake, drops: list[str], columns: Sequence[str]) -> pl.LazyFrame:
+        """Return columns of the spine's rows of some drops, the label and the moment at which it is known among them.
+
+        A label that is an outcome is null, as is its moment, where the outcome has not been computed.
+        """
+        if self.outcome is None:
+            return self.spine.scan(lake, drops, [*columns])
+        own = [name for name in columns if name not in (self.spec.label.column, self.spec.label.known_at)]
+        rows = self.spine.scan(lake, drops, [*own, *self.outcome.row(self.spine)])
+        wanted = dict.fromkeys([self.spine.partition, self.spine.time, *columns])
+        return self.outcome.beside(lake, rows, self.spine).select(*wanted)
+
+    def known_labels(self, lake: Lake, moment: datetime) -> pl.LazyFrame:
+        """Return label and moment of all rows whose label was known by a moment."""
+        label = self.spec.label
+        labels = self.labelled(lake, self.drops(lake), [label.column, label.known_at])
+        return labels.filter(pl.col(label.known_at) <= moment, pl.col(label.column).is_not_null())
 
     def rows_from(self, lake: Lake, moment: datetime) -> int:
         """Count the rows of the spine's table whose prediction times lie at the moment or later."""
@@ -206,3 +240,12 @@ class ModelContext:
     def moment(self, lake: Lake, as_of: Moment) -> datetime:
         """Return the moment that a training looks from."""
         return as_of.resolve(drop_end(self.drops(lake)[-1], self.spine.drops))
+
+
+def _outcome_of(declared: DeclaredModel, outcomes: Iterable[DeclaredOutcome]) -> DeclaredOutcome | None:
+    outcome = find_outcome(declared, outcomes)
+    if outcome is not None and outcome.spine != declared.spine:
+        raise ValueError(
+            f"label.outcome: {outcome.name} is of the spine {outcome.spine}, and the model's is {declared.spine}"
+        )
+    return outcome

@@ -90,7 +90,7 @@ def circumstances_of(
     lake: Lake, registry: "Registry", model: ModelContext, drop: str, version: str, gates: Sequence[str]
 ) -> Circumstances:
     """Gather what a decision takes into account beside the measurements, at the end of a drop."""
-    now, label = drop_end(drop, model.spine.drops), model.spec.label
+    now = drop_end(drop, model.spine.drops)
     trainings = lake.scan(model.key("model")).select(AS_OF, "version", "record").collect()
     records = {trained: record for _, trained, record in trainings.iter_rows()}
     if version not in records:
@@ -104,8 +104,8 @@ def circumstances_of(
     before = [moment for moment in [*looked_from, *([rolled_back] if rolled_back else [])] if moment <= now]
     # A drop from before every training is judged as of the first one: no label is newer than that.
     last = max(before, default=min(looked_from))
-    known = lake.scan(model.spine.table).filter(pl.col(label.known_at) <= now, pl.col(label.column).is_not_null())
-    counts = known.select(all=pl.len(), new=(pl.col(label.known_at) > last).sum()).collect().row(0, named=True)
+    new = (pl.col(model.spec.label.known_at) > last).sum()
+    counts = model.known_labels(lake, now).select(all=pl.len(), new=new).collect().row(0, named=True)
     return Circumstances(
         as_of=now,
         trained_as_of=datetime.fromisoformat(champion.as_of),

@@ -41,6 +41,8 @@ def build_training_set(lake: Lake, model: ModelContext, as_of: datetime) -> Trai
     """Join and split what was known at the training cut-off."""
     from ml_assets.training.splits import split_for_model
 
+    if not lake.exists(model.label_table):
+        raise ValueError(f"{model.label_table} is not there, which has the label: materialize it first")
     drops = [drop for drop in model.drops(lake) if drop <= drop_at(as_of, model.spine.drops)]
     spine_rows = model.spine_rows(lake, drops, before=as_of)
     split = split_for_model(model.featured(lake, spine_rows, drops), model.spec, as_of)

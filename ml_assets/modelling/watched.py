@@ -14,6 +14,7 @@ from ml_assets.training.tasks.columns import PREDICTION, PROBABILITY, SCORE
 
 if TYPE_CHECKING:
     from ml_assets.registry.registry import Registry
+    from ml_assets.training.records.inputs import ModelInputs
 
 NO_VERSION = "none"
 """What stands for the version in reports on a drop of which no row was scored."""
@@ -30,19 +31,29 @@ def as_predicted(lake: Lake, registry: "Registry", model: ModelContext, drop: st
     inputs = None if versions.is_empty() else registry.inputs(model.spec.name, versions[-1])
     if inputs is None:
         return model
-    own, label = model.trained_on(inputs), inputs.label
+    own = model.trained_on(inputs)
     why = [] if model.watches_served else own.lacking(lake, [drop])
     if inputs.task != model.spec.task:
         why = [*why, f"it was trained for the task {inputs.task}, and {model.spec.task} is declared now"]
-    there = lake.scan(model.spine.table).collect_schema()
-    if gone := [column for column in (label.column, label.known_at) if column not in there]:
-        why = [*why, f"{model.spine.table} has no {', '.join(gone)} for its label"]
+    why = [*why, *_label_gone(lake, own, inputs)]
     if why:
         raise ValueError(
             f"what version {versions[-1]} of {model.spec.name} has predicted of {drop} cannot be watched: "
             f"{'; '.join(why)}. Declare it again, or train and promote a version of what is declared now"
         )
-    return replace(own, spec=model.spec.model_copy(update={"label": label}))
+    outcome = own.outcome if inputs.label.outcome else None
+    return replace(own, spec=model.spec.model_copy(update={"label": inputs.label}), outcome=outcome)
+
+
+def _label_gone(lake: Lake, model: ModelContext, inputs: "ModelInputs") -> list[str]:
+    """Return why the label that a version was trained on cannot be had any more; empty if it can."""
+    label = inputs.label
+    if label.outcome is not None:
+        declared = model.outcome is not None and model.outcome.name == label.outcome
+        return [] if declared else [f"the outcome {label.outcome} is not its label any more"]
+    there = lake.scan(model.spine.table).collect_schema()
+    gone = [column for column in (label.column, label.known_at) if column not in there]
+    return [f"{model.spine.table} has no {', '.join(gone)} for its label"] if gone else []
 
 
 def scored_rows(lake: Lake, model: ModelContext, drop: str, known_in: str | None = None) -> pl.DataFrame:
@@ -91,7 +102,7 @@ def _served(
     if served.is_empty():
         raise ValueError(f"{model.watched} holds nothing of {drop}: nothing was served that could be monitored")
     busiest = served.group_by(VERSION).len().sort("len", VERSION)[VERSION][-1]
-    rows = model.spine.rows(lake, [drop], model.columns)
+    rows = model.labelled(lake, [drop], model.columns).collect()
     of_answer = {model.spine.time, *own} - {*model.spec.spine.key}
     return rows.drop(of_answer, strict=False), served.filter(pl.col(VERSION) == busiest)
 

@@ -222,7 +222,8 @@ class Project:
         if spine.contract:
             contracts[spine.table] = spine.contract
         use_case = self._declared.use_case_of(declared)
-        return ModelContext.of(declared, spine, views, use_case, contracts, self.folder)
+        outcomes = self._declared.outcomes.values()
+        return ModelContext.of(declared, spine, views, use_case, contracts, self.folder, outcomes)
 
     @cached_property
     def registry(self) -> "Registry":

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 from rich.console import Console
 
-from ml_assets.automation.projects import spine_of, tree_of
+from ml_assets.automation.projects import outcomes_in, spine_of, tree_of
 from ml_assets.code_version import code_fingerprint
 from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.components.model.ml_model import MLModel
@@ -45,7 +45,8 @@ def run_replay(
         raise ValueError(f"unknown policies {', '.join(unknown)}: choose from {', '.join(known)}")
     lake = Lake(home.lake)
     views = {v.name: v for v in tree_of(definitions).get_all_components(of_type=FeatureView)}
-    context = ModelContext.of(model, spine_of(definitions, model), [views[name] for name in model.features], "")
+    own = [views[name] for name in model.features]
+    context = ModelContext.of(model, spine_of(definitions, model), own, "", outcomes=outcomes_in(definitions))
     drops = context.drops(lake)
     chosen = [drop for drop in drops if first <= drop <= last]
     if not chosen or chosen[0] == drops[0]:
@@ -75,7 +76,7 @@ def run_replay(
 
 def _folder(home: Home, code: str, model: MLModel, lake: Lake, context: ModelContext) -> Path:
     """Return the folder for the results of this state of code, declaration and data."""
-    tables = [context.spine.table, *(view.key for view in context.views)]
+    tables = [context.spine.table, context.label_table, *(view.key for view in context.views)]
     # How to decide is no part of it: trainings and measurements are the same under every policy.
     declared = model.model_dump_json(exclude={"retraining"})
     state = "\n".join([code, declared, *(f"{table} {lake.version(table)}" for table in tables)])

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ml_assets.addresses import sqlite_url
-from ml_assets.automation.projects import spine_of, tree_of
+from ml_assets.automation.projects import outcomes_in, spine_of, tree_of
 from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.components.features.spine import Spine
 from ml_assets.components.model.ml_model import MLModel
@@ -22,6 +22,8 @@ from ml_assets.components.sources.source import Source
 from ml_assets.declarations.specs import DeclaredSource
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
+from ml_assets.outcomes.complete import complete_until
+from ml_assets.outcomes.compute import OutcomeTimes, compute_outcomes
 from ml_assets.sources.spec import DROP
 from ml_assets.spines.rows import MadeSpine, make_rows
 from ml_assets.training.evaluation.seasonal import Seasons
@@ -69,13 +71,14 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
 
     began = time.perf_counter()
     views = {view.name: view for view in tree_of(definitions).get_all_components(of_type=FeatureView)}
-    context = ModelContext.of(model, spine_of(definitions, model), [views[name] for name in model.features], "")
+    own = [views[name] for name in model.features]
+    context = ModelContext.of(model, spine_of(definitions, model), own, "", outcomes=outcomes_in(definitions))
     tree = tree_of(definitions)
     tables = _Tables(lake, tree.get_all_components(of_type=Source), tree.get_all_components(of_type=Spine))
     spec, read = context.spec, [view.table for view in context.views if view.table is not None]
     search = spec.search.model_copy(update={"trials": min(TRIALS, spec.search.trials)})
     spec = spec.model_copy(update={"search": search})
-    sample = _sample(context.spine.rows_ahead(tables.scan(context.spine.table)), context, rows)
+    sample = _sample(context.spine.rows_ahead(tables.labelled(context)), context, rows)
     featured = _with_features(sample, context, tables)
     with tempfile.TemporaryDirectory() as folder:
         as_of = _latest_cut_off(sample, context)
@@ -177,6 +180,20 @@ class _Tables:
         text = f"{key}: from the lake, version {self.lake.version(key)}"
         source = next((source for source in self.sources if key == source.table("validated")), None)
         return text if source is None else text + _state_of(source)
+
+    def labelled(self, context: ModelContext) -> pl.LazyFrame:
+        """Return the spine's rows with their labels; an outcome that the lake does not hold is computed in memory."""
+        rows, outcome = self.scan(context.spine.table), context.outcome
+        if outcome is None:
+            return rows
+        if self.lake.exists(outcome.key):
+            return outcome.beside(self.lake, rows, context.spine)
+        facts = self.scan(outcome.table)
+        drops = next((source.drops for source in self.sources if source.table("validated") == outcome.table), None)
+        times = OutcomeTimes(context.spine.time, context.spine.target_at)
+        collected = rows.collect()
+        computed = compute_outcomes(outcome, collected, facts, times, complete_until(outcome, facts, drops))
+        return collected.hstack(computed.select(outcome.name, outcome.known_at_column)).lazy()
 
     def _made(self, spine: Spine, made: MadeSpine) -> pl.LazyFrame:
         """Make the rows of every drop that has come, in memory."""

@@ -9,6 +9,7 @@ from ml_assets.training.promotion.records import PromotionRecord
 from ml_assets.training.tasks.columns import NAIVE, NAIVE_ERROR, PROBABILITY
 
 OF_EVERY_TABLE = {
+    "_complete_until": "Moment up to which the facts were complete that the row was computed from.",
     "_as_of": "Moment that the training looked from: nothing known later was used.",
     "_declaration": "Digest of the declaration that the row was made by.",
     "_drop": "Name of the drop that the row was delivered in.",

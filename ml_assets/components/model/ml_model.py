@@ -4,6 +4,7 @@ import dagster as dg
 
 from ml_assets.components.declared import use_case
 from ml_assets.components.features.feature_view import FeatureView
+from ml_assets.components.features.outcome import Outcome
 from ml_assets.components.features.spine import find_spine
 from ml_assets.components.scaffolders.components import MLModelScaffolder
 from ml_assets.components.sources.source import Source
@@ -54,4 +55,5 @@ class MLModel(DeclaredModel, dg.Component, dg.Resolvable):
         if spine.contract:
             contracts[spine.table] = spine.contract
         views = [declared[name] for name in self.features]
-        return ModelContext.of(self, spine, views, use_case(context), contracts, context.project_root)
+        outcomes = context.component_tree.get_all_components(of_type=Outcome) if self.label.outcome else ()
+        return ModelContext.of(self, spine, views, use_case(context), contracts, context.project_root, outcomes)

@@ -59,13 +59,17 @@ def _asset_spec(model: ModelContext) -> dg.AssetSpec:
         model,
         "performance_report",
         watching_stage(model),
-        [model.watched, model.key("reference"), model.key("drift_report")],
+        [model.watched, model.key("reference"), model.key("drift_report"), *_outcome(model)],
         "The champion's performance on a drop: estimated without its labels, and realised where labels "
         "are known; with one HTML report per drop.",
         kinds={"nannyml", "delta"},
         partitions_def=partitions_of(model.spine.drops),
         automation_condition=FOLLOW_DROPS,
     )
+
+
+def _outcome(model: ModelContext) -> list[str]:
+    return [] if model.outcome is None else [model.outcome.key]
 
 
 def _label_metadata(performance: pl.DataFrame) -> Metadata:

@@ -81,7 +81,7 @@ def _training_set(model: ModelContext) -> dg.AssetsDefinition:
 
 
 def _upstream(model: ModelContext) -> list[str]:
-    return [model.spine.table, *(view.key for view in model.views)]
+    return list(dict.fromkeys([model.spine.table, model.label_table, *(view.key for view in model.views)]))
 
 
 def _training_set_checks(model: ModelContext) -> list[dg.AssetCheckSpec]:

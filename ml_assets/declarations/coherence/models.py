@@ -6,11 +6,12 @@ from functools import partial
 
 import polars as pl
 
+from ml_assets.declarations.coherence.outcomes import label_type
 from ml_assets.declarations.coherence.rules import message_of, missing_columns, wrong_type
 from ml_assets.declarations.coherence.tables import Columns, DeclaredTables
 from ml_assets.declarations.coherence.views import expressions
 from ml_assets.declarations.requested import offline_views, requested_columns
-from ml_assets.declarations.specs import DeclaredModel, DeclaredSpine, DeclaredView
+from ml_assets.declarations.specs import DeclaredModel, DeclaredOutcome, DeclaredSpine, DeclaredView
 from ml_assets.durations import parse_duration
 from ml_assets.features.assemble import refuse_homonyms, refuse_twins
 from ml_assets.features.expressions import columns_read
@@ -27,19 +28,14 @@ def model_problems(tables: DeclaredTables, model: DeclaredModel) -> Iterator[str
     views = [tables.named(DeclaredView, name) for name in model.features]
     columns = tables.columns(spine.table)
     missing = partial(missing_columns, columns, f"{spine.table} of spine {spine.name}")
-    yield from missing("label.column", [model.label.column])
-    yield from missing("label.known_at", [model.label.known_at])
+    yield from _label_problems(tables, model, spine, columns)
     yield from message_of("horizon", lambda: spine.with_horizon(model.horizon))
     yield from missing("slices", model.slices)
     yield from missing("baseline.series", model.baseline.series)
     features = {name for view in views for name in view.feature_names}
     for field, names in _row_columns(model):
         yield from missing(field, [name for name in names if name not in features])
-    yield from wrong_type(columns, "label.known_at", model.label.known_at, (pl.Datetime,), "a moment (Datetime)")
     yield from _no_row_to_train_on(model, spine)
-    dtype = (columns or {}).get(model.label.column)
-    if dtype is not None:
-        yield from message_of("label.column", lambda: find_task(model.task).check_label_type(model.label.column, dtype))
     elsewhere = [view.name for view in views if view.spine != model.spine]
     if elsewhere:
         yield f"features: {elsewhere} are computed for another spine than {model.spine}"
@@ -50,6 +46,24 @@ def model_problems(tables: DeclaredTables, model: DeclaredModel) -> Iterator[str
         yield from _leaks(model, spine, view)
     yield from _unrequestable(spine, views, columns)
     yield from _outcome_problems(model, [name for view in views for name in view.feature_names], carried)
+
+
+def _label_problems(
+    tables: DeclaredTables, model: DeclaredModel, spine: DeclaredSpine, columns: Columns | None
+) -> Iterator[str]:
+    label, missing = model.label, partial(missing_columns, columns, f"{spine.table} of spine {spine.name}")
+    if label.outcome is not None:
+        outcome = tables.named(DeclaredOutcome, label.outcome)
+        if outcome.spine != model.spine:
+            yield f"label.outcome: {outcome.name} is of the spine {outcome.spine}, and the model's is {model.spine}"
+        dtype, field = label_type(tables, outcome), "label.outcome"
+    else:
+        yield from missing("label.column", [label.column])
+        yield from missing("label.known_at", [label.known_at])
+        yield from wrong_type(columns, "label.known_at", label.known_at, (pl.Datetime,), "a moment (Datetime)")
+        dtype, field = (columns or {}).get(label.column), "label.column"
+    if dtype is not None:
+        yield from message_of(field, lambda: find_task(model.task).check_label_type(label.column, dtype))
 
 
 def _outcome_problems(model: DeclaredModel, features: list[str], carried: list[str]) -> Iterator[str]:
@@ -117,14 +131,18 @@ def _no_row_to_train_on(model: DeclaredModel, spine: DeclaredSpine) -> Iterator[
         )
 
 
+def _label_tables(model: DeclaredModel, spine: DeclaredSpine) -> list[str]:
+    return [spine.table] if model.label.outcome is None else [f"outcomes/{model.label.outcome}"]
+
+
 def _leaks(model: DeclaredModel, spine: DeclaredSpine, view: DeclaredView) -> Iterator[str]:
     """Yield a problem for each feature that reads the outcome before it is known."""
     outcome = {model.label.column, model.label.known_at}
     if model.label.column in view.feature_names:
         yield f"label.column: {model.label.column!r} is also a feature, of view {view.name}: rename or remove it"
         return
-    # A row of the spine's own table that counts as known at its prediction time, or always.
-    own = view.table == spine.table and view.known_at in (spine.time, None)
+    # A row of the table that holds the label, which counts as known at its prediction time, or always.
+    own = view.table in _label_tables(model, spine) and view.known_at in (spine.time, None)
     for field, text in expressions(view):
         if field.startswith(("request.", "calendar.")) or own:
             for name in sorted(outcome & set(columns_read(view.name, [text]))):

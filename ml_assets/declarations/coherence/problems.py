@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ml_assets.declarations.coherence.models import model_problems
+from ml_assets.declarations.coherence.outcomes import outcome_problems
 from ml_assets.declarations.coherence.sources import source_problems
 from ml_assets.declarations.coherence.spines import spine_problems
 from ml_assets.declarations.coherence.tables import DeclaredTables, PlacedDeclaration
@@ -10,6 +11,7 @@ from ml_assets.declarations.coherence.views import view_problems
 from ml_assets.declarations.specs import (
     DeclaredDbtTables,
     DeclaredModel,
+    DeclaredOutcome,
     DeclaredSource,
     DeclaredSpine,
     DeclaredView,
@@ -30,6 +32,9 @@ def problems_among(tables: DeclaredTables, placed: PlacedDeclaration) -> Iterato
     elif isinstance(declared, DeclaredView):
         yield from _same_name(declared.name, tables.all(DeclaredView))
         yield from view_problems(tables, declared)
+    elif isinstance(declared, DeclaredOutcome):
+        yield from _same_name(declared.name, tables.all(DeclaredOutcome))
+        yield from outcome_problems(tables, declared)
     elif isinstance(declared, DeclaredModel):
         yield from _same_name(declared.name, tables.all(DeclaredModel))
         yield from model_problems(tables, declared)
@@ -67,7 +72,7 @@ def _drops_apart(tables: DeclaredTables, placed: PlacedDeclaration) -> Iterator[
 def _cut_as(tables: DeclaredTables, placed: PlacedDeclaration) -> tuple[str, Drops] | None:
     """Return the drops of a declaration's assets, and the field that declares them; None where they are not cut."""
     declared = placed.declaration
-    if isinstance(declared, DeclaredView | DeclaredModel):
+    if isinstance(declared, DeclaredView | DeclaredOutcome | DeclaredModel):
         spine = tables.named(DeclaredSpine, declared.spine)
         if any(other.declaration is spine and other.use_case == placed.use_case for other in tables.placed):
             return None  # a problem of the spine

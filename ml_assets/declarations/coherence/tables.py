@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
-from ml_assets.declarations.specs import DeclaredModel, DeclaredSource, DeclaredSpine, DeclaredView
+from ml_assets.declarations.specs import DeclaredModel, DeclaredOutcome, DeclaredSource, DeclaredSpine, DeclaredView
 from ml_assets.sources.spec import DROP
 from ml_assets.spines.spec import HORIZON, TARGET_AT
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 Columns = Mapping[str, pl.DataType | None]
 """Column -> its type, None where nobody declares it."""
 
-CHECKED = (DeclaredSource, DeclaredSpine, DeclaredView, DeclaredModel)
+CHECKED = (DeclaredSource, DeclaredSpine, DeclaredView, DeclaredOutcome, DeclaredModel)
 """Declarations that name tables and columns."""
 
 VALIDATED = "validated"
 
-Named = TypeVar("Named", DeclaredSource, DeclaredSpine, DeclaredView, DeclaredModel)
+Named = TypeVar("Named", DeclaredSource, DeclaredSpine, DeclaredView, DeclaredOutcome, DeclaredModel)
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,9 @@ class DeclaredTables:
         made = next((spine for spine in self.all(DeclaredSpine) if spine.made and spine.table == table), None)
         if made is not None:
             return self._columns_made(made)
+        outcome = next((outcome for outcome in self.all(DeclaredOutcome) if outcome.key == table), None)
+        if outcome is not None:
+            return self._columns_of_outcome(outcome)
         source = self.source_of(table)
         if source is not None:
             try:
@@ -82,12 +85,21 @@ class DeclaredTables:
         ahead = {HORIZON: pl.Int64(), TARGET_AT: pl.Datetime("us", "UTC")} if spine.horizons else {}
         return {spine.partition: pl.String(), **{name: of_entity.get(name) for name in carried}, **moment, **ahead}
 
+    def _columns_of_outcome(self, outcome: DeclaredOutcome) -> Columns | None:
+        """Return the columns of stored outcomes, with the types of their moments."""
+        spine = next((spine for spine in self.all(DeclaredSpine) if spine.name == outcome.spine), None)
+        if spine is None:
+            return None
+        of_spine, moment = self.columns(spine.table) or {}, pl.Datetime("us", "UTC")
+        keys = {name: of_spine.get(name) for name in outcome.row(spine)}
+        return {**keys, **dict.fromkeys([*outcome.columns, outcome.name]), outcome.known_at_column: moment}
+
     def unknown_table(self, table: str) -> str | None:
         """Return a message with the tables that exist if no asset has the key of a table; else None."""
         if table in self._documented:
             return None
         tables = sorted(key for key in self._documented if not key.endswith(("/raw", "/quarantine")))
-        made = {*(model.name for model in self.all(DeclaredModel)), "features", "online"}
+        made = {*(model.name for model in self.all(DeclaredModel)), "features", "online", "outcomes"}
         there = [key for key in tables if key.partition("/")[0] not in made]
         return f"no asset {table!r} is declared; there are {', '.join(there) or 'none'}"
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml_assets.features.derived import derived_from
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features
+from ml_assets.outcomes.spec import OutcomeSpec
 from ml_assets.training.spec import LabelSpec, SpineSpec
 
 INPUTS_FILE = "inputs.json"
@@ -23,6 +24,9 @@ class ModelInputs(BaseModel):
     label: LabelSpec = Field(description="The outcome.")
     task: str = Field(description="What kind of outcome it is.")
     views: tuple[FeatureViewSpec, ...] = Field(description="The views of its features, as they were declared.")
+    outcome: OutcomeSpec | None = Field(
+        default=None, description="The outcome that is the label, as it was declared; absent: the spine's table has it."
+    )
 
     @classmethod
     def read(cls, directory: Path) -> Self | None:
@@ -46,6 +50,7 @@ class ModelInputs(BaseModel):
             "the task": (others.task, self.task),
             "the label": (others.label.column, self.label.column),
             "when the label is known": (others.label.known_at, self.label.known_at),
+            "the outcome": (_meaning(others.outcome), _meaning(self.outcome)),
             "the spine's table": (others.spine.table, self.spine.table),
             "the spine's key": (", ".join(others.spine.key), ", ".join(self.spine.key)),
             "the spine's time": (others.spine.time, self.spine.time),
@@ -62,6 +67,10 @@ class ModelInputs(BaseModel):
         }
         lines = [f"features {', '.join(names)} are {what}" for what, names in changes.items() if names]
         return [*self.apart_from(others), *lines]
+
+
+def _meaning(outcome: OutcomeSpec | None) -> str:
+    return "a column" if outcome is None else outcome.meaning
 
 
 def feature_meanings(views: Iterable[FeatureViewSpec]) -> dict[str, str]:

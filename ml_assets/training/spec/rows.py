@@ -1,10 +1,12 @@
 """What a user declares about the rows of a model, its label, and how they are split."""
 
+from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ml_assets.durations import parse_duration
+from ml_assets.outcomes.spec import known_at_of
 from ml_assets.spines.spec import HORIZON, TARGET_AT
 from ml_assets.training.spec.declared import Declared, durations, filled, within
 
@@ -77,10 +79,34 @@ class LabelSpec(Declared):
     """The outcome to predict."""
 
     column: str = Field(
+        default="",
         description="Column of the spine table with the outcome: boolean or 0/1 (binary), text or whole numbers"
-        " (multiclass), a number (regression); null = none yet."
+        " (multiclass), a number (regression); null = none yet.",
     )
-    known_at: str = Field(description="Column of the spine table with the moment the outcome was known.")
+    known_at: str = Field(
+        default="", description="Column of the spine table with the moment the outcome was known; goes with `column`."
+    )
+    outcome: str | None = Field(
+        default=None,
+        description="Name of a declared outcome of the same spine, instead of `column` and `known_at`, which then are"
+        " its own: `churned` and `churned_known_at`.",
+    )
+
+    @model_validator(mode="after")
+    def _either_way(self) -> Self:
+        if self.outcome is None:
+            if missing := [name for name in ("column", "known_at") if not getattr(self, name)]:
+                raise ValueError(f"{missing[0]}: is missing; declare `column` and `known_at`, or `outcome` instead")
+            return self
+        # A label that is read back has them all.
+        own = {"column": self.outcome, "known_at": known_at_of(self.outcome)}
+        for name, value in own.items():
+            if getattr(self, name) not in ("", value):
+                raise ValueError(
+                    f"{name}: is that of the outcome {self.outcome}: declare `outcome`, or `column` and `known_at`"
+                )
+            setattr(self, name, value)
+        return self
 
 
 class SplitSpec(Declared):

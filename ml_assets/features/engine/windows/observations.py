@@ -1,12 +1,13 @@
 """The values that windows summarise: one expression over the known rows, without the missing ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import polars as pl
 
-from ml_assets.features.aggregates import AggregateFunction
+from ml_assets.features.aggregates import AggregateFunction, PositionFunction
 from ml_assets.features.engine.windows import exact
 from ml_assets.features.errors import FeatureError
 
@@ -20,11 +21,13 @@ class Observations:
 
     Attributes:
         values: int64 or float64; integers, booleans and times as int64.
+        present: the same values as they are in the column, for `first` and `last`.
         dtype: the type that `min` and `max` give back.
         offsets: int64, how many values come from the first 0, 1, ... n rows; None if every row has one.
     """
 
     values: np.ndarray
+    present: pl.Series
     dtype: pl.DataType
     offsets: np.ndarray | None
 
@@ -43,7 +46,7 @@ class Observations:
         return rows if self.offsets is None else self.offsets[rows]
 
 
-def observe(where: str, series: pl.Series, functions: list[AggregateFunction]) -> Observations:
+def observe(where: str, series: pl.Series, functions: Sequence[AggregateFunction | PositionFunction]) -> Observations:
     """Take the non-missing values of a column: null and, as in XGBoost and pandas, NaN count as missing.
 
     Args:
@@ -58,19 +61,22 @@ def observe(where: str, series: pl.Series, functions: list[AggregateFunction]) -
     if series.dtype.is_float() or series.dtype.is_decimal() or series.dtype == pl.Null:
         series = series.cast(pl.Float64).fill_nan(None)
     present = series.is_not_null()
-    values = _numbers(series.drop_nulls())
+    seen = series.drop_nulls()
+    values = _numbers(seen)
     if values.dtype == np.float64 and np.isinf(values).any():
         raise FeatureError(
             f"{where} is infinite in {int(np.isinf(values).sum())} of {len(series)} known rows; "
             "if it divides, divide by NULLIF(..., 0), which gives null instead"
         )
     offsets = None if present.all() else np.concatenate([[0], np.cumsum(present.to_numpy())])
-    return Observations(values, dtype, offsets)
+    return Observations(values, seen, dtype, offsets)
 
 
-def _result_type(where: str, dtype: pl.DataType, functions: list[AggregateFunction]) -> pl.DataType:
+def _result_type(
+    where: str, dtype: pl.DataType, functions: Sequence[AggregateFunction | PositionFunction]
+) -> pl.DataType:
     number = dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)
-    allowed = {"count"} | (_NEEDS_NUMBERS if number else set())
+    allowed = {"count", "first", "last"} | (_NEEDS_NUMBERS if number else set())
     allowed |= _NEEDS_ORDER if number or dtype.is_temporal() else set()
     if refused := [function for function in functions if function not in allowed]:
         raise FeatureError(f"{where} is {dtype}, of which there is no {', '.join(refused)}: cast it to a number")

@@ -1,6 +1,6 @@
 """Summaries over windows that end at the prediction time, or a declared offset before it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 
 from ml_assets.durations import parse_duration
-from ml_assets.features.aggregates import ALL_ROWS, AggregateFunction
+from ml_assets.features.aggregates import ALL_ROWS, AggregateFunction, PositionFunction
+from ml_assets.features.engine.latest import order_ties
 from ml_assets.features.engine.timeline import Timeline
 from ml_assets.features.engine.windows import exact
 from ml_assets.features.engine.windows.extremes import range_extremes
@@ -35,7 +36,8 @@ def window_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:
     columns = []
     for base, spec in view.aggregates.items():
         where = f"feature view {view.name!r}, aggregate {base!r}: `{spec.of}`"
-        observations = observe(where, values[base].gather(timeline.order), spec.functions)
+        order = _order(timeline, values[base], spec.functions)
+        observations = observe(where, values[base].gather(order), spec.functions)
         windows = {
             w: _window(timeline, observations, parse_duration(w), spec.ends_before) for w in view.windows_of(base)
         }
@@ -43,6 +45,15 @@ def window_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:
             for name, window in windows.items():
                 columns.append(_summarise(where, function, window).alias(f"{base}_{function}_{name}"))
     return pl.DataFrame(columns)
+
+
+def _order(
+    timeline: Timeline, values: pl.Series, functions: Sequence[AggregateFunction | PositionFunction]
+) -> pl.Series:
+    """Return the rows by entity and moment; where their place counts, values of one moment from the smallest."""
+    if not {*functions} & {"first", "last"}:
+        return timeline.order
+    return order_ties(values.to_frame(), timeline.order, timeline.event_keys)
 
 
 @dataclass(frozen=True)
@@ -67,11 +78,13 @@ def _window(timeline: Timeline, observations: Observations, length: timedelta, b
     return _Window(observations, observations.places(start), observations.places(end))
 
 
-def _summarise(where: str, function: AggregateFunction, window: _Window) -> pl.Series:
+def _summarise(where: str, function: AggregateFunction | PositionFunction, window: _Window) -> pl.Series:
     try:
         values = _SUMMARIES[function](window)
     except OverflowError as error:
         raise FeatureError(f"{where}: {error}; cast it to DOUBLE") from error
+    if function in ("first", "last"):
+        return values
     needed = {"count": 0, "std": 2}.get(function, 1)
     return values.set(pl.Series(window.count < needed), None)
 
@@ -116,11 +129,27 @@ def _extreme(window: _Window, pick: np.ufunc) -> pl.Series:
     return pl.Series(extremes).cast(window.observations.dtype)
 
 
-_SUMMARIES: dict[AggregateFunction, Callable[[_Window], pl.Series]] = {
+def _first(window: _Window) -> pl.Series:
+    return _at(window, window.start)
+
+
+def _last(window: _Window) -> pl.Series:
+    return _at(window, window.end - 1)
+
+
+def _at(window: _Window, places: np.ndarray) -> pl.Series:
+    """Return the values at some places, null where the window is empty."""
+    there = pl.Series(places).set(pl.Series(window.count < 1), None)
+    return window.observations.present.gather(there)
+
+
+_SUMMARIES: dict[AggregateFunction | PositionFunction, Callable[[_Window], pl.Series]] = {
     "count": _count,
     "sum": _sum,
     "mean": _mean,
     "std": _std,
     "min": _min,
     "max": _max,
+    "first": _first,
+    "last": _last,
 }

@@ -1,0 +1,97 @@
+"""Facts that became known only after a label had settled: not used, and counted."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import polars as pl
+
+from ml_assets.features.engine.keys import ComparedKeys, compare_keys
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.outcomes.spec import OutcomeSpec
+from ml_assets.outcomes.windows import END, HAPPENED_AT, KNOWN_AT, window_view
+
+MOMENT_NUMBER = "__moment__"
+"""Column of the number of an entity and window that a fact was too late for."""
+
+_LATE = "__late__"
+
+
+@dataclass(frozen=True)
+class LateFacts:
+    """The rows of a spine by whether a fact of their window came too late.
+
+    The engine takes a fact from the moment at which it happened. Where one of a window was not known in time, the
+    window is computed from its own facts instead: each entity and moment as an entity of its own.
+
+    Attributes:
+        moments: the distinct entities and window ends that a fact was too late for, numbered, with the count of such
+            facts.
+    """
+
+    outcome: OutcomeSpec
+    spine: pl.LazyFrame
+    facts: pl.LazyFrame
+    keys: ComparedKeys
+    moments: pl.DataFrame
+
+    @classmethod
+    def find(cls, outcome: OutcomeSpec, spine: pl.LazyFrame, facts: pl.LazyFrame) -> "LateFacts":
+        """Look for facts that were too late for a row.
+
+        Args:
+            spine: the rows, with END.
+            facts: as `facts_of` selects them.
+        """
+        keys = compare_keys(window_view(outcome), spine.collect_schema(), facts.collect_schema())
+        rows = spine.select(END, *keys.of_spine)
+        if outcome.known_at is None:
+            moments = rows.head(0).with_columns(pl.lit(0).alias(_LATE))
+        else:
+            suspects = facts.filter(pl.col(KNOWN_AT) > pl.col(HAPPENED_AT) + outcome.delay)
+            pairs = _within(outcome, rows.unique(), suspects, keys).filter(~_in_time(outcome))
+            moments = pairs.group_by(END, *keys.names).len(_LATE)
+        found = moments.sort(END, *keys.names).with_row_index(MOMENT_NUMBER).collect(engine="streaming")
+        return cls(outcome, spine, facts, keys, found)
+
+    @property
+    def too_late(self) -> int:
+        """How many facts were too late, once for each entity and window."""
+        return int(self.moments[_LATE].sum())
+
+    @property
+    def untouched(self) -> pl.LazyFrame:
+        """The rows that no fact was too late for."""
+        return self._joined("anti") if self.moments.height else self.spine
+
+    @property
+    def touched(self) -> pl.LazyFrame:
+        """The other rows, with the number of their entity and window."""
+        return self._joined("inner")
+
+    @cached_property
+    def known_in_time(self) -> pl.LazyFrame:
+        """The facts of each of `moments` that were known in time."""
+        moments = self.moments.lazy().drop(_LATE)
+        return _within(self.outcome, moments, self.facts, self.keys).filter(_in_time(self.outcome)).drop(END)
+
+    def view(self, view: FeatureViewSpec) -> FeatureViewSpec:
+        """Return the view over the facts by moment instead of by entity."""
+        return view.model_copy(update={"entity": [MOMENT_NUMBER], "spine_keys": {}})
+
+    def _joined(self, how: str) -> pl.LazyFrame:
+        own = self.spine.with_columns(self.keys.of_spine)
+        moments = self.moments.lazy().drop(_LATE)
+        return own.join(moments, on=[END, *self.keys.names], how=how).drop(self.keys.names)  # pyright: ignore[reportArgumentType]
+
+
+def _in_time(outcome: OutcomeSpec) -> pl.Expr:
+    return pl.col(KNOWN_AT) <= pl.col(END) + outcome.delay
+
+
+def _within(outcome: OutcomeSpec, moments: pl.LazyFrame, facts: pl.LazyFrame, keys: ComparedKeys) -> pl.LazyFrame:
+    """Pair windows with the facts in them."""
+    begin = pl.col(END) - outcome.length
+    if not keys.names:
+        return moments.join_where(facts, begin < pl.col(HAPPENED_AT), pl.col(END) >= pl.col(HAPPENED_AT))
+    paired = moments.join(facts.with_columns(keys.of_table), on=keys.names)
+    return paired.filter(pl.col(HAPPENED_AT).is_between(begin, pl.col(END), closed="right"))
