@@ -141,6 +141,26 @@ class ModelContext:
         read = [column for column in self.spec.row_columns if column not in self.features]
         return list(dict.fromkeys([*named, label.column, label.known_at, *read]))
 
+    @property
+    def bystanders(self) -> list[str]:
+        """Columns of the model's rows that are no outcome and must not tell it unless they are features."""
+        entities = [column for view in self.views for column in view.spine_entity]
+        named = [self.spine.partition, *self.spine.key, *self.spine.columns, *entities, *self.spec.slices]
+        label = self.spec.label
+        return [column for column in dict.fromkeys(named) if column not in (label.column, label.known_at)]
+
+    @property
+    def own_columns(self) -> list[str]:
+        """Columns of the model's rows that say something of the row itself: entities that are not the row's key, and
+        request features."""
+        entities = [name for view in self.views for name in view.spine_entity if [name] != list(self.spine.key)]
+        return list(dict.fromkeys([*entities, *(name for view in self.views for name in view.request)]))
+
+    @property
+    def clocks(self) -> list[str]:
+        """Features of the calendar, which say when a row is."""
+        return [name for view in self.views for name in view.calendar_features]
+
     def described(self, *more: Mapping[str, str]) -> dict[str, str]:
         """Describe the columns that the model's tables have of spine and views, and those in ``more``."""
         from ml_assets.quality.contracts import contract_descriptions, load_contract

@@ -15,6 +15,7 @@ from ml_assets.training.tasks import find_task
 if TYPE_CHECKING:
     from ml_assets.registry.registry import Registry
     from ml_assets.training.evaluation.evaluate import Evaluation
+    from ml_assets.training.evaluation.leaks.finding import Finding
     from ml_assets.training.fit import TrainedModel
     from ml_assets.training.metrics.ranked_scores import RankedScores
 
@@ -33,6 +34,7 @@ class ChallengerEvaluation:
         score: the challenger's scores of the holdout's rows.
         reference: the holdout as scored, which monitoring compares production with.
         suspects: features that predict best alone, most suspicious first.
+        findings: signs of leaks that the rows show.
         plots: name -> PNG.
     """
 
@@ -43,6 +45,7 @@ class ChallengerEvaluation:
     measured: "Evaluation"
     importance: pl.DataFrame
     suspects: pl.DataFrame
+    findings: "list[Finding]"
     plots: dict[str, bytes]
     reference: pl.DataFrame
 
@@ -56,16 +59,30 @@ class ChallengerEvaluation:
 def evaluate_challenger(lake: Lake, registry: "Registry", model: ModelContext, as_of: str) -> ChallengerEvaluation:
     """Measure the version that was trained as of a moment."""
     from ml_assets.training.evaluation.explain import explain
-    from ml_assets.training.evaluation.leaks import suspicious_features
+    from ml_assets.training.evaluation.leaks.signs import judge_features
     from ml_assets.training.fit import predict
     from ml_assets.training.predictions.scored import scored
 
     spec = model.spec
     trained = read_record(lake, model.key("model"), as_of, TrainedVersion)
     fitted = registry.load(spec.name, version=trained.version)
-    train, holdout = (read_part(lake, model, as_of, part) for part in ("train", "holdout"))
+    train, validation, holdout = (read_part(lake, model, as_of, part) for part in ("train", "validation", "holdout"))
     score = predict(fitted, holdout)
     importance = explain(fitted, holdout, seed=spec.seed)
+    judged = judge_features(
+        train,
+        holdout,
+        features=model.features,
+        label=spec.label.column,
+        time=spec.spine.time,
+        evaluation=spec.evaluation,
+        seed=spec.seed,
+        task=spec.task,
+        bystanders=model.bystanders,
+        own=model.own_columns,
+        clocks=model.clocks,
+        between=validation,
+    )
     return ChallengerEvaluation(
         trained=trained,
         fitted=fitted,
@@ -73,15 +90,8 @@ def evaluate_challenger(lake: Lake, registry: "Registry", model: ModelContext, a
         score=score,
         measured=_measure(model, fitted, train, holdout, score),
         importance=importance,
-        suspects=suspicious_features(
-            train,
-            holdout,
-            features=model.features,
-            label=spec.label.column,
-            limit=spec.evaluation.leak_limit,
-            seed=spec.seed,
-            task=spec.task,
-        ),
+        suspects=judged.suspects,
+        findings=judged.findings,
         plots=_plots(fitted, holdout[spec.label.column], score, importance),
         reference=scored(holdout, fitted),
     )

@@ -422,6 +422,7 @@ def test_the_first_model_that_keeps_its_floors_becomes_champion(shop, first):  #
 
 def test_no_feature_is_suspected_in_an_honest_model(first):
     assert first.check("returns/evaluation:no_suspicious_feature").passed
+    assert first.check("returns/evaluation:no_sign_of_a_leak").passed
     assert first.check("returns/evaluation:beats_baseline").passed
 
 

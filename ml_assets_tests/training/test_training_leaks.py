@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from ml_assets.training.evaluation.leaks import suspicious_features
+from ml_assets.training.evaluation.leaks.alone import suspicious_features
 from ml_assets.training.metrics.concordance import concordance
 
 

@@ -5,12 +5,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ml_assets.addresses import sqlite_url
@@ -21,11 +23,15 @@ from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.sources.source import Source
 from ml_assets.declarations.specs import DeclaredSource
 from ml_assets.lake import Lake
+from ml_assets.leaks.signs import find_signs
+from ml_assets.leaks.tables import Tables
 from ml_assets.modelling.context import ModelContext
 from ml_assets.outcomes.complete import complete_until
 from ml_assets.outcomes.compute import OutcomeTimes, compute_outcomes
 from ml_assets.sources.spec import DROP
 from ml_assets.spines.rows import MadeSpine, make_rows
+from ml_assets.training.evaluation.leaks.bystanders import PLACE
+from ml_assets.training.evaluation.leaks.finding import Finding
 from ml_assets.training.evaluation.seasonal import Seasons
 
 TRIALS = 3
@@ -42,6 +48,9 @@ class Trial:
         rows: rows per part of the split.
         metrics: metric -> value of the model and of the naive baseline on the holdout.
         suspects: feature, value, limit, suspicious: those that predict best alone, in `measure`.
+        findings: signs of leaks.
+        unchecked: what no gate could look at, in words.
+        left_out: labelled rows that are in no part of the split, by reason.
         seconds: wall time.
         tables: a line for each table that was read: from the lake or from its source.
     """
@@ -51,6 +60,9 @@ class Trial:
     metrics: dict[str, tuple[float, float]]
     suspects: pl.DataFrame
     measure: str
+    findings: list[Finding]
+    unchecked: list[str]
+    left_out: dict[str, int]
     seconds: float
     tables: tuple[str, ...] = ()
 
@@ -66,7 +78,6 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
     """
     from ml_assets.retraining.candidates import fit_as_of
     from ml_assets.training.evaluation.evaluate import evaluate
-    from ml_assets.training.evaluation.leaks import suspicious_features
     from ml_assets.training.tasks import find_task
 
     began = time.perf_counter()
@@ -74,7 +85,8 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
     own = [views[name] for name in model.features]
     context = ModelContext.of(model, spine_of(definitions, model), own, "", outcomes=outcomes_in(definitions))
     tree = tree_of(definitions)
-    tables = _Tables(lake, tree.get_all_components(of_type=Source), tree.get_all_components(of_type=Spine))
+    declared = _Tables(lake, tree.get_all_components(of_type=Source), tree.get_all_components(of_type=Spine))
+    tables = Tables(lake, cache(declared.scan))
     spec, read = context.spec, [view.table for view in context.views if view.table is not None]
     search = spec.search.model_copy(update={"trials": min(TRIALS, spec.search.trials)})
     spec = spec.model_copy(update={"search": search})
@@ -99,24 +111,19 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
         metrics=spec.extra_metrics,
         payoff=spec.payoff,
     )
-    suspects = suspicious_features(
-        fitted.split.train,
-        fitted.split.holdout,
-        features=context.features,
-        label=spec.label.column,
-        limit=spec.evaluation.leak_limit,
-        seed=spec.seed,
-        task=spec.task,
-    )
+    judged = find_signs(context, tables, sample, fitted.split)
     values = measured.metrics.pivot("subject", index="metric", values="value")
     return Trial(
         model=spec.name,
         rows=fitted.split.rows,
         metrics={metric: (own, base) for metric, own, base in values.select("metric", "model", "baseline").iter_rows()},
-        suspects=suspects.head(SHOWN).rename({task.leak_metric: "value"}),
+        suspects=judged.suspects.head(SHOWN).rename({task.leak_metric: "value"}),
         measure=task.leak_metric,
+        findings=judged.findings,
+        unchecked=judged.unchecked,
+        left_out={reason: count for reason, count in fitted.split.dropped.items() if count},
         seconds=time.perf_counter() - began,
-        tables=tuple(tables.describe(key) for key in dict.fromkeys([context.spine.table, *read])),
+        tables=tuple(declared.describe(key) for key in dict.fromkeys([context.spine.table, *read])),
     )
 
 
@@ -127,17 +134,23 @@ def as_json(trial: Trial) -> dict:
         "rows": trial.rows,
         "metrics": {name: {"model": own, "baseline": base} for name, (own, base) in trial.metrics.items()},
         "suspects": trial.suspects.with_columns(measure=pl.lit(trial.measure)).to_dicts(),
+        "findings": [finding.as_row() for finding in trial.findings],
+        "unchecked": trial.unchecked,
+        "left_out": trial.left_out,
         "seconds": round(trial.seconds, 3),
         "tables": list(trial.tables),
     }
 
 
 def print_trial(console: Console, trial: Trial) -> None:
-    """Print the trial as two short tables."""
+    """Print the trial as two short tables, and each sign of a leak in words."""
     parts = ", ".join(f"{count:,} {part}" for part, count in trial.rows.items())
     console.print(f"{trial.model} tried in {trial.seconds:.1f} s on {parts} rows; nothing was registered")
     for table in trial.tables:
         console.print(table)
+    if trial.left_out:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in trial.left_out.items())
+        console.print(f"left out of the split: {reasons}")
     metrics = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("metric", "model", "baseline"):
         metrics.add_column(heading, justify="left" if heading == "metric" else "right")
@@ -152,6 +165,20 @@ def print_trial(console: Console, trial: Trial) -> None:
         suspected = f"suspected: {suspect['limit']:g} or more" if suspect["suspicious"] else ""
         alone.add_row(suspect["feature"], f"{suspect['value']:.4f}", suspected, style="bold red" if suspected else None)
     console.print(alone)
+    _print_findings(console, trial)
+
+
+def _print_findings(console: Console, trial: Trial) -> None:
+    if not trial.findings:
+        console.print("no sign of a leak")
+    for finding in trial.findings:
+        heading = "leak" if finding.certain else "leak?"
+        console.print(
+            f"[bold red]{heading}[/] [bold]{escape(finding.about)}[/] ({finding.gate}): {escape(finding.reason)}"
+        )
+        console.print(f"  {escape(finding.advice)}")
+    for text in trial.unchecked:
+        console.print(f"not checked: {escape(text)}")
 
 
 @dataclass(frozen=True)
@@ -239,8 +266,9 @@ def _sample(table: pl.LazyFrame, context: ModelContext, rows: int) -> pl.DataFra
     wanted = list(dict.fromkeys([context.spine.partition, context.spine.time, *context.columns]))
     wanted += [name for view in context.views for name in view.spine_columns if name not in wanted]
     label = context.spec.label
+    place = pl.int_range(pl.len()).over(context.spine.partition) / pl.len().over(context.spine.partition)
     known = (
-        table.select(list(dict.fromkeys(wanted))).filter(
+        table.select(*dict.fromkeys(wanted), place.alias(PLACE)).filter(
             pl.all_horizontal(pl.col(label.column, label.known_at).is_not_null())
         )
     ).collect()
@@ -265,12 +293,12 @@ def _latest_cut_off(sample: pl.DataFrame, context: ModelContext) -> datetime:
     return last
 
 
-def _with_features(sample: pl.DataFrame, context: ModelContext, tables: _Tables) -> pl.DataFrame:
+def _with_features(sample: pl.DataFrame, context: ModelContext, tables: Tables) -> pl.DataFrame:
     from ml_assets.features.assemble import ViewTables, join_features
 
     views = [
         ViewTables(view, stored=None, facts=None if view.table is None else tables.scan(view.table), computed=True)
         for view in context.views
     ]
-    carried = dict.fromkeys([context.spine.partition, context.spine.time, *context.columns])
+    carried = dict.fromkeys([context.spine.partition, context.spine.time, *context.columns, PLACE])
     return join_features(sample, views, time=context.spine.time, carried=list(carried))

@@ -1,6 +1,7 @@
 """evaluation and reference: how good the challenger is on the untouched holdout."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
@@ -23,7 +24,11 @@ from ml_assets.modelling.evaluation import (
 from ml_assets.modelling.records import replace_as_of
 from ml_assets.resources import AsOf, LakeResource, RegistryResource
 
+if TYPE_CHECKING:
+    from ml_assets.training.evaluation.leaks.finding import Finding
+
 NO_SUSPICION, BEATS_BASELINE = "no_suspicious_feature", "beats_baseline"
+NO_SIGN = "no_sign_of_a_leak"
 CALIBRATED, COVERED = "calibrated", "interval_coverage"
 
 
@@ -76,6 +81,7 @@ def _check_specs(model: ModelContext) -> list[dg.AssetCheckSpec]:
     """Return the checks of every model, and those of what a declaration promises beyond scores."""
     texts = {
         NO_SUSPICION: "No feature predicts the outcome almost alone; one that does has probably seen it.",
+        NO_SIGN: "No feature shows another sign that it knows the outcome, and nothing else tells it.",
         BEATS_BASELINE: "The challenger is better than the naive baseline, by a paired bootstrap.",
     }
     if model.spec.promises_probabilities:
@@ -110,6 +116,7 @@ def _reference(model: ModelContext, version: str, written: TableVersion, stored:
 def _check_results(model: ModelContext, evaluated: ChallengerEvaluation) -> Iterator[dg.AssetCheckResult]:
     key = model_asset_key(model, "evaluation")
     yield _suspicion(key, evaluated.suspects, model.spec.evaluation.leak_limit)
+    yield _signs(key, evaluated.findings)
     yield _beats_baseline(key, evaluated.measured.metrics, model.spec.promotion.metric)
     if model.spec.promises_probabilities:
         yield _calibrated(key, model, measure_calibration(model, evaluated))
@@ -174,6 +181,19 @@ def _suspicion(key: dg.AssetKey, suspects: pl.DataFrame, limit: float) -> dg.Ass
             "feature": strongest["feature"],
             "strongest_alone": markdown(suspects.head(10)),
         },
+    )
+
+
+def _signs(key: dg.AssetKey, findings: "Sequence[Finding]") -> dg.AssetCheckResult:
+    from ml_assets.training.evaluation.leaks.finding import findings_table
+
+    others = [finding for finding in findings if finding.gate != "alone"]
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=NO_SIGN,
+        passed=not others,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"observed": len(others), "threshold": 0, "signs": markdown(findings_table(others))},
     )
 
 

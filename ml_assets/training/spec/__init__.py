@@ -2,7 +2,7 @@
 
 from ml_assets.training.kinds.parameters import ParameterRange
 from ml_assets.training.spec.declared import Declared
-from ml_assets.training.spec.judging import BaselineSpec, EvaluationSpec, PromotionSpec
+from ml_assets.training.spec.judging import BaselineSpec, EvaluationSpec, LeakSpec, PromotionSpec
 from ml_assets.training.spec.learning import IntervalSpec, SearchSpec, TrainingSpec, default_space
 from ml_assets.training.spec.model import ModelSpec
 from ml_assets.training.spec.rows import LabelSpec, SpineSpec, SplitSpec
@@ -13,6 +13,7 @@ __all__ = [
     "EvaluationSpec",
     "IntervalSpec",
     "LabelSpec",
+    "LeakSpec",
     "ModelSpec",
     "ParameterRange",
     "PromotionSpec",

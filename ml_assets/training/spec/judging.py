@@ -31,6 +31,55 @@ class BaselineSpec(Declared):
     _are_durations = durations("seasonal")
 
 
+class LeakSpec(Declared):
+    """From where on something is a sign that a feature knows the outcome, beside `leak_limit`."""
+
+    trusted: list[str] = Field(
+        default_factory=list,
+        description="Features, columns or tables that are right although there are signs: nothing is said of them.",
+    )
+    doubtful: float = Field(
+        default=0.75,
+        description="Strength alone, measured as leak_limit is, from which a feature is named where there are doubts"
+        " about when it is known: a table without known_at, facts that are known at the very prediction time, a table"
+        " whose rows hold later moments, the name of the label.",
+    )
+    pure: float = Field(
+        default=0.98,
+        description="Share of one class among the rows with one value of a feature, surely reached on training rows"
+        " and the holdout, from which it is named.",
+    )
+    train_only: float = Field(
+        default=0.15, description="How much better alone a feature predicts among training rows than on the holdout."
+    )
+    identifier: float = Field(
+        default=0.99,
+        description="Rank correlation of a number with the prediction time, or share of rows in which a text differs"
+        " from all others, from which it is taken for an identifier.",
+    )
+    own_outcomes: float = Field(
+        default=0.5,
+        description="Variation of outcomes around a rate, as a share of what chance makes of it, below which the rate"
+        " was computed from these very outcomes.",
+    )
+    twins: float = Field(
+        default=0.01, description="Share of the holdout's rows that equal a training row in features and outcome."
+    )
+    rewritten: float = Field(
+        default=0.01,
+        description="Share of a feature's values at past prediction times that are others in the table's newest version"
+        " than in the version of that time.",
+    )
+    early: float = Field(
+        default=0.01,
+        description="Share of a table's rows that are said to be known before their drop began, or of rows whose"
+        " moments lie after the prediction time.",
+    )
+
+    _strength = within("doubtful", "pure", "identifier", low=0.5, high=1.0)
+    _share = within("train_only", "own_outcomes", "twins", "rewritten", "early", low=0.0, high=1.0)
+
+
 class EvaluationSpec(Declared):
     """How the holdout is measured."""
 
@@ -46,6 +95,7 @@ class EvaluationSpec(Declared):
         description="ROC AUC of one feature alone from which it is suspected of a leak: one class against the rest"
         " for several classes; for a number the share of pairs of rows that it puts in the right order.",
     )
+    leaks: LeakSpec = Field(default_factory=LeakSpec, description="Further signs of a leak, and what is trusted.")
     quantiles: list[float] = Field(
         default_factory=list, description="Quantiles, such as 0.9, whose pinball loss a regression measures too."
     )
