@@ -13,6 +13,9 @@ from ml_assets.freshness import Freshness
 from ml_assets.lake import Lake
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.online.spec import OnlineSpec
+from ml_assets.outcomes.complete import complete_until
+from ml_assets.outcomes.compute import OutcomeTimes
+from ml_assets.outcomes.pending import due_drops
 from ml_assets.outcomes.spec import OutcomeSpec
 from ml_assets.outcomes.stored import with_labels
 from ml_assets.retraining.spec import RetrainingSpec
@@ -218,6 +221,25 @@ class DeclaredOutcome(OutcomeSpec):
         """Return the columns by which a stored outcome is found again: one row for each entity and moment of a drop."""
         horizon = [] if spine.target_at is None else [HORIZON, spine.target_at]
         return list(dict.fromkeys([spine.partition, *self.spine_entity, spine.time, *horizon]))
+
+    def due(self, lake: Lake, spine: DeclaredSpine, of_facts: Drops | None) -> dict[str, str]:
+        """Return the stored drops whose outcomes could say more by now, with what makes them due; see `due_drops`.
+
+        Args:
+            of_facts: how the outcome's table is cut; None where nothing declares that.
+        """
+        if not all(lake.exists(table) for table in (self.key, self.table, spine.table)):
+            return {}
+        facts, by = lake.scan(self.table), self.row(spine)
+        return due_drops(
+            self,
+            lake.scan(self.key),
+            lake.scan(spine.table).select(by),
+            facts,
+            OutcomeTimes(spine.time, spine.target_at),
+            partition=spine.partition,
+            complete_until=complete_until(self, facts, of_facts),
+        )
 
     def beside(self, lake: Lake, rows: pl.LazyFrame, spine: DeclaredSpine) -> pl.LazyFrame:
         """Add label and moment to rows of the spine: null where nothing is stored as it is declared now."""

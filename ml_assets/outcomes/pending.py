@@ -1,0 +1,97 @@
+"""Which stored outcomes could say more by now: labels that have settled since, and facts that were corrected."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from ml_assets.features.digests.inputs import INPUTS, changed_inputs
+from ml_assets.features.engine.checks import MOMENT
+from ml_assets.features.stored import DECLARATION
+from ml_assets.outcomes.compute import OutcomeTimes
+from ml_assets.outcomes.digests import digest_outcome
+from ml_assets.outcomes.spec import OutcomeSpec
+from ml_assets.outcomes.stored import COMPLETE_UNTIL, outcome_declaration
+
+
+def due_drops(
+    outcome: OutcomeSpec,
+    stored: pl.LazyFrame,
+    spine: pl.LazyFrame,
+    facts: pl.LazyFrame,
+    times: OutcomeTimes,
+    *,
+    partition: str,
+    complete_until: datetime | None,
+) -> dict[str, str]:
+    """Return the stored drops that are due to be computed again, with what makes them due.
+
+    A drop is due if the moment has passed at which a label that it stores as unknown is known; of an outcome that is
+    known early also if a fact came into the windows of such labels; if a fact that it was computed from was corrected,
+    removed or added since; and if another declaration stored it. A drop that was computed when the facts were as
+    complete as they are now, and that nothing has corrected, is not due: asking again would give the same.
+
+    Args:
+        stored: the stored outcomes.
+        spine: rows of the spine of at least the stored drops, with partition, entity and times.
+        facts: the outcome's table.
+        partition: the spine's column of drops.
+        complete_until: the moment up to which the table holds every fact now.
+
+    Returns:
+        Drop -> a text that is another one whenever the drop is due for another reason, or of newer facts.
+    """
+    drops = _drops(outcome, stored, partition, complete_until)
+    own = {drop: row for drop, row in drops.items() if row["own"]}
+    due = {drop: "declared otherwise" for drop in drops if drop not in own}
+    now = "never" if complete_until is None else complete_until.isoformat()
+    due |= {drop: f"settled by {now}" for drop, row in own.items() if row["settled"]}
+    for until in {row["until"] for row in own.values()}:
+        same = {drop: row[INPUTS] for drop, row in own.items() if row["until"] == until}
+        due |= _changed(outcome, same, spine, facts, times, partition, until, "corrected")
+    if outcome.early:
+        waiting = {drop: row[INPUTS] for drop, row in own.items() if row["waits"] and drop not in due}
+        due |= _changed(outcome, waiting, spine, facts, times, partition, complete_until, "new facts")
+    return dict(sorted(due.items()))
+
+
+def _drops(
+    outcome: OutcomeSpec, stored: pl.LazyFrame, partition: str, complete_until: datetime | None
+) -> Mapping[str, dict[str, Any]]:
+    """Summarise each stored drop: whether this declaration stored it, up to when, and which labels wait."""
+    there = stored.collect_schema().names()
+    if not {DECLARATION, COMPLETE_UNTIL, INPUTS, outcome.known_at_column} <= {*there}:
+        names = stored.select(pl.col(partition).unique()).collect().to_series()
+        return {name: {"own": False} for name in names}
+    known_at, until = pl.col(outcome.known_at_column), pl.col(COMPLETE_UNTIL)
+    waits = (known_at > until).fill_null(True)
+    summary = stored.group_by(partition).agg(
+        own=(pl.col(DECLARATION) == outcome_declaration(outcome)).all(),
+        until=until.min(),
+        settled=(waits & (known_at <= pl.lit(complete_until, MOMENT))).any(),
+        waits=waits.any(),
+        inputs=pl.col(INPUTS).first(),
+    )
+    rows = (
+        summary.rename({"inputs": INPUTS}).collect(engine="streaming").rows_by_key(partition, named=True, unique=True)
+    )
+    return {str(drop): row for drop, row in rows.items()}
+
+
+def _changed(
+    outcome: OutcomeSpec,
+    stored: Mapping[str, str | None],
+    spine: pl.LazyFrame,
+    facts: pl.LazyFrame,
+    times: OutcomeTimes,
+    partition: str,
+    until: datetime | None,
+    why: str,
+) -> dict[str, str]:
+    """Return the drops whose inputs, as known by a moment, are no longer those that they were computed from."""
+    if not stored:
+        return {}
+    rows = spine.filter(pl.col(partition).is_in(list(stored)))
+    current = digest_outcome(outcome, rows, facts, times, partition=partition, until=until)
+    return {drop: f"{why}: {current[drop]}" for drop in changed_inputs(stored, current)}
