@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ml_assets.public.card import ModelCard as ModelCard
+    from ml_assets.public.features import IncompleteFacts as IncompleteFacts
     from ml_assets.public.model import ProjectModel as ProjectModel
     from ml_assets.public.opening import open_project as open_project
     from ml_assets.public.project import Project as Project
@@ -24,6 +25,7 @@ COMPONENTS = {
 """What a ``defs.yaml`` can declare -> the module that makes it."""
 
 PUBLIC = {
+    "IncompleteFacts": "public.features",
     "ModelCard": "public.card",
     "Project": "public.project",
     "ProjectModel": "public.model",

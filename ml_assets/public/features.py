@@ -1,12 +1,44 @@
 """Features of any rows, as of each row's own time."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
 from ml_assets.lake import Lake
 from ml_assets.public.rows import with_moments
+from ml_assets.sources.drops.moments import drop_end
+from ml_assets.sources.drops.spec import Drops
+from ml_assets.sources.spec import DROP
+
+
+class IncompleteFacts(UserWarning):
+    """Rows lie at times up to which the lake does not hold every fact."""
+
+
+def warn_if_incomplete(
+    lake: Lake, views: Sequence[DeclaredView], rows: pl.DataFrame, time: str, cut: Mapping[str, Drops]
+) -> None:
+    """Warn of rows that are later than the newest drop of a table which their features are made of.
+
+    Args:
+        cut: table -> its drops, of the tables that are cut into drops. Of another table nothing says up to when it is
+            complete.
+    """
+    for table in dict.fromkeys(view.table for view in views if view.known_at is not None):
+        drops = cut.get(table or "")
+        newest = max(lake.partitions(table, DROP), default=None) if table is not None and drops is not None else None
+        if drops is None or newest is None or not isinstance(rows.schema.get(time), pl.Datetime):
+            continue
+        end = drop_end(newest, drops)
+        later = rows.select((pl.col(time) > end).sum()).item()
+        if later:
+            message = (
+                f"{later} of {rows.height} rows lie after {end:%Y-%m-%d %H:%M} UTC, the end of the newest drop of "
+                f"{table}: not everything that was known at their times is in the lake"
+            )
+            warnings.warn(message, IncompleteFacts, stacklevel=4)
 
 
 def features_of(lake: Lake, spine: DeclaredSpine, views: Sequence[DeclaredView], rows: pl.DataFrame) -> pl.DataFrame:

@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
 from ml_assets.public.display import html_table
-from ml_assets.public.features import features_of
 from ml_assets.public.rows import as_frame
 from ml_assets.registry.records import CHALLENGER, CHAMPION, RegisteredVersion
 
 if TYPE_CHECKING:
     from ml_assets.public.card import ModelCard
+    from ml_assets.public.project import Project
     from ml_assets.registry.registry import Registry
     from ml_assets.training.fit import TrainedModel
 
@@ -27,11 +26,14 @@ class ProjectModel:
         as_of: the training cut-off, ISO 8601.
     """
 
-    def __init__(self, context: ModelContext, registered: RegisteredVersion, lake: Lake, registry: "Registry") -> None:
+    def __init__(
+        self, project: "Project", context: ModelContext, registered: RegisteredVersion, registry: "Registry"
+    ) -> None:
         self.name = registered.name
         self.version = registered.version
         self.as_of = registered.tags.get("as_of", "")
-        self._context, self._registered, self._lake, self._registry = context, registered, lake, registry
+        self._project, self._context = project, context
+        self._registered, self._registry = registered, registry
 
     @property
     def role(self) -> str:
@@ -56,7 +58,7 @@ class ProjectModel:
         Args:
             rows: frame or dictionaries with `columns`.
         """
-        return features_of(self._lake, self._context.spine, self._own.views, as_frame(rows))
+        return self._project.compute(self._context.spine, self._own.views, as_frame(rows))
 
     def predict(self, rows: Any, *, featured: bool = False) -> pl.DataFrame:
         """Predict rows as the batch predictions do, from what was known at each row's time.
@@ -123,7 +125,7 @@ class ProjectModel:
         """Return what is known of the version: data, metrics with intervals, slices, limits, provenance."""
         from ml_assets.public.card_reading import read_card
 
-        return read_card(self._context, self._registered, self.trained, self._lake, self._registry)
+        return read_card(self._context, self._registered, self.trained, self._project.lake, self._registry)
 
     @cached_property
     def trained(self) -> "TrainedModel":
@@ -136,7 +138,7 @@ class ProjectModel:
         return self._context.trained_on(self.trained.inputs)
 
     def _ready(self, rows: pl.DataFrame, featured: bool) -> pl.DataFrame:
-        ready = rows if featured else features_of(self._lake, self._context.spine, self._own.views, rows)
+        ready = rows if featured else self._project.compute(self._context.spine, self._own.views, rows)
         if why := self.trained.encoding.misfits(ready.schema):
             more = "" if featured else "; the version was trained on other columns than the lake has now"
             raise ValueError(f"version {self.version} of {self.name} cannot predict these rows: {'; '.join(why)}{more}")

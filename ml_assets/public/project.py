@@ -1,6 +1,6 @@
 """A project: what it declares, and what lies in its lake and registry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,11 @@ from ml_assets.declarations.specs import DeclaredModel, DeclaredSource, Declared
 from ml_assets.lake import Lake
 from ml_assets.public import tables
 from ml_assets.public.display import html_table, text_table
-from ml_assets.public.features import features_of
+from ml_assets.public.features import features_of, warn_if_incomplete
 from ml_assets.public.named import NamedDeclarations
-from ml_assets.public.rows import Moment, as_frame, as_moment
+from ml_assets.public.rows import Moment, as_frame, as_moment, with_moments
 from ml_assets.public.unknown import unknown_name
+from ml_assets.sources.drops.grains import WHOLE
 
 if TYPE_CHECKING:
     from ml_assets.modelling.context import ModelContext
@@ -129,9 +130,19 @@ class Project:
             ValueError: both have it, or a column of the rows has the name of a feature.
             FeatureError: a column is missing or of another type.
             TableMissing: a table that the features are made of is not in the lake.
+
+        Warns:
+            IncompleteFacts: rows are later than the newest drop of a table that their features are made of.
         """
         views = self.views_behind(of)
-        return features_of(self.lake, self.spines[views[0].spine], views, as_frame(rows))
+        return self.compute(self.spines[views[0].spine], views, as_frame(rows))
+
+    def compute(self, spine: DeclaredSpine, views: Sequence[DeclaredView], rows: pl.DataFrame) -> pl.DataFrame:
+        """Compute the features of some views; see `features`."""
+        rows = with_moments(rows, spine.time)
+        cut = {s.table("validated"): s.drops for s in self.sources.values() if s.drops.grain != WHOLE}
+        warn_if_incomplete(self.lake, views, rows, spine.time, cut)
+        return features_of(self.lake, spine, views, rows)
 
     # Models
 
@@ -186,7 +197,7 @@ class Project:
         if chosen is None:
             there = f"there are versions {', '.join(known)}" if known else "none is trained yet"
             raise LookupError(f"no version of model {name} is its champion: promote one, or name a version; {there}")
-        return ProjectModel(context, known[chosen], self.lake, registry)
+        return ProjectModel(self, context, known[chosen], registry)
 
     def decisions(self, model: str) -> "ModelDecisions":
         """Read every decision on a model: which version serves, and whether to train again.

@@ -6,6 +6,7 @@ from typing import Any, overload
 import polars as pl
 
 from ml_assets.declarations.specs import DeclaredSource
+from ml_assets.public.features import features_of
 from ml_assets.public.project import Project
 from ml_assets.public.rows import Moment, Rows, as_moment
 from ml_assets.public.tables import OF_SOURCE
@@ -76,7 +77,7 @@ class GivenProject:
         views = self.project.views_behind(of)
         spine = self.project.spines[views[0].spine]
         if rows is not None:
-            return self.project.features(of, self._typed(spine.table, rows, fill=False))
+            return features_of(self._lake, spine, views, self._typed(spine.table, rows, fill=False))
         if at is None:
             raise ValueError(f"features of {of} are those of a moment: give at=..., or rows")
         needed = [name for view in views for name in view.spine_columns if name != spine.time]
@@ -85,7 +86,7 @@ class GivenProject:
             listed = ", ".join(f"{name}=..." for name in missing)
             raise ValueError(f"features of {of} are made of {', '.join(missing)} too: give {listed}")
         frame = self._typed(spine.table, [{**row, spine.time: as_moment(at)}], fill=False)
-        computed = self.project.features(of, frame)
+        computed = features_of(self._lake, spine, views, frame)
         return computed.select(name for view in views for name in view.feature_names).row(0, named=True)
 
     def verdict(self, source: str, rows: Rows, *, drop: str | None = None) -> ContractVerdict:

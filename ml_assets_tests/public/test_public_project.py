@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -124,6 +125,19 @@ def test_rows_that_hold_a_feature_already_or_lack_a_column_are_refused(shop):
         shop.features("customer_history", row | {"placed_at": "soon"})
     with pytest.raises(TypeError, match="rows must be a frame, or dictionaries, not int"):
         shop.features("customer_history", 5)
+
+
+def test_rows_later_than_what_the_lake_holds_are_warned_of(shop):
+    rows = [{"id": i, "customer": "c3", "amount": 1.0, "placed_at": f"2024-05-0{i}T00:00"} for i in (1, 2, 3)]
+    words = "2 of 3 rows lie after 2024-05-01 00:00 UTC, the end of the newest drop of orders/validated"
+    with pytest.warns(ml_assets.IncompleteFacts, match=words):
+        shop.features("customer_history", rows)
+    with pytest.warns(ml_assets.IncompleteFacts, match=words):
+        shop.model("returns").predict(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shop.features("customer_history", rows[:1])
+        shop.features("order", rows)  # what a row says itself
 
 
 def test_the_training_set_is_the_stored_one(shop):
