@@ -9,7 +9,14 @@ import polars as pl
 from pydantic import BaseModel
 
 from ml_assets.declarations.project import DeclaredProject
-from ml_assets.declarations.specs import DeclaredModel, DeclaredSource, DeclaredSpine, DeclaredView, name_of
+from ml_assets.declarations.specs import (
+    DeclaredModel,
+    DeclaredOutcome,
+    DeclaredSource,
+    DeclaredSpine,
+    DeclaredView,
+    name_of,
+)
 from ml_assets.lake import Lake
 from ml_assets.public import tables
 from ml_assets.public.display import html_table, text_table
@@ -18,6 +25,7 @@ from ml_assets.public.named import NamedDeclarations
 from ml_assets.public.rows import Moment, as_frame, as_moment, with_moments
 from ml_assets.public.unknown import unknown_name
 from ml_assets.sources.drops.grains import WHOLE
+from ml_assets.sources.drops.spec import Drops
 
 if TYPE_CHECKING:
     from ml_assets.modelling.context import ModelContext
@@ -66,6 +74,11 @@ class Project:
     def models(self) -> NamedDeclarations[DeclaredModel]:
         """The declared models by name."""
         return self._all("model", self._declared.models)
+
+    @cached_property
+    def declared_outcomes(self) -> NamedDeclarations[DeclaredOutcome]:
+        """The declared outcomes by name."""
+        return self._all("outcome", self._declared.outcomes)
 
     @property
     def faults(self) -> list[str]:
@@ -140,9 +153,33 @@ class Project:
     def compute(self, spine: DeclaredSpine, views: Sequence[DeclaredView], rows: pl.DataFrame) -> pl.DataFrame:
         """Compute the features of some views; see `features`."""
         rows = with_moments(rows, spine.time)
-        cut = {s.table("validated"): s.drops for s in self.sources.values() if s.drops.grain != WHOLE}
-        warn_if_incomplete(self.lake, views, rows, spine.time, cut)
+        warn_if_incomplete(self.lake, views, rows, spine.time, self._cut)
         return features_of(self.lake, spine, views, rows)
+
+    def outcomes(self, of: str | DeclaredOutcome, rows: Any) -> pl.DataFrame:
+        """Compute what came of any rows within the window after each, as far as the lake tells.
+
+        Args:
+            of: a declared outcome; its name is enough.
+            rows: a frame or dictionaries with the spine's time column and the entity as the spine names it, and of a
+                spine with horizons the moment that a row looks ahead to; further columns are handed on.
+
+        Returns:
+            The rows in their order, the outcome's aggregates, the outcome under its name, and when it is known or will
+            be. Aggregates and outcome are null where the lake does not hold every fact up to that moment.
+
+        Raises:
+            UnknownName: no outcome has this name.
+            OutcomeError: a column is missing or of another type.
+            TableMissing: the outcome's table is not in the lake.
+        """
+        from ml_assets.outcomes.complete import complete_until
+        from ml_assets.public.outcomes import outcomes_of
+
+        outcome = self.declared_outcomes[name_of(of) if isinstance(of, BaseModel) else of]
+        facts = self.lake.scan(outcome.table)
+        until = complete_until(outcome, facts, self._cut.get(outcome.table))
+        return outcomes_of(self.lake, outcome, self.spines[outcome.spine], as_frame(rows), until)
 
     # Models
 
@@ -251,8 +288,15 @@ class Project:
         )
 
     def _counts(self) -> list[tuple[str, str]]:
-        kinds = {"sources": self.sources, "spines": self.spines, "views": self.views, "models": self.models}
+        kinds: dict[str, Any] = {"sources": self.sources, "spines": self.spines, "views": self.views}
+        kinds |= {"outcomes": self.declared_outcomes} if self.declared_outcomes else {}
+        kinds["models"] = self.models
         return [(kind, ", ".join(named) or "none") for kind, named in kinds.items()]
+
+    @cached_property
+    def _cut(self) -> dict[str, Drops]:
+        """Table -> how it is cut, of the tables that are cut into drops."""
+        return {s.table("validated"): s.drops for s in self.sources.values() if s.drops.grain != WHOLE}
 
     def _all(self, kind: str, named: Any) -> NamedDeclarations[Any]:
         return NamedDeclarations(kind, named, self._declared.use_case_of, self.faults)

@@ -58,6 +58,7 @@ def declared_tables(declared: DeclaredProject) -> set[str]:
     named |= {spine.table for spine in declared.spines.values()}
     for view in declared.views.values():
         named |= {view.table, view.key} if view.table is not None else {view.key}
+    named |= {table for outcome in declared.outcomes.values() for table in (outcome.table, outcome.key)}
     return named | {f"{model}/{part}" for model in declared.models for part in OF_MODEL}
 
 

@@ -1,12 +1,14 @@
 """A project over tables that a test gives."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, overload
 
 import polars as pl
 
-from ml_assets.declarations.specs import DeclaredSource
+from ml_assets.declarations.specs import DeclaredSource, DeclaredSpine
 from ml_assets.public.features import features_of
+from ml_assets.public.outcomes import outcomes_of
 from ml_assets.public.project import Project
 from ml_assets.public.rows import Moment, Rows, as_moment
 from ml_assets.public.tables import OF_SOURCE
@@ -15,6 +17,9 @@ from ml_assets.sources.spec import DROP
 from ml_assets.testing.frames import FramesLake
 from ml_assets.testing.typed import typed, with_moments_in
 from ml_assets.testing.verdict import ContractVerdict, drops_of, judge
+
+EVERYTHING = datetime(9999, 1, 1, tzinfo=UTC)
+"""The moment up to which facts are complete that a test gives, unless it says otherwise."""
 
 
 class GivenProject:
@@ -78,16 +83,55 @@ class GivenProject:
         spine = self.project.spines[views[0].spine]
         if rows is not None:
             return features_of(self._lake, spine, views, self._typed(spine.table, rows, fill=False))
-        if at is None:
-            raise ValueError(f"features of {of} are those of a moment: give at=..., or rows")
-        needed = [name for view in views for name in view.spine_columns if name != spine.time]
-        missing = [name for name in dict.fromkeys(needed) if name not in row]
-        if missing:
-            listed = ", ".join(f"{name}=..." for name in missing)
-            raise ValueError(f"features of {of} are made of {', '.join(missing)} too: give {listed}")
-        frame = self._typed(spine.table, [{**row, spine.time: as_moment(at)}], fill=False)
+        needed = [name for view in views for name in view.spine_columns]
+        frame = self._row(f"features of {of}", spine, needed, at, row)
         computed = features_of(self._lake, spine, views, frame)
         return computed.select(name for view in views for name in view.feature_names).row(0, named=True)
+
+    @overload
+    def outcome(self, of: str, rows: Rows, /, *, complete_until: Moment | None = None) -> pl.DataFrame: ...
+    @overload
+    def outcome(
+        self, of: str, /, *, at: Moment, complete_until: Moment | None = None, **row: Any
+    ) -> dict[str, Any]: ...
+
+    def outcome(
+        self,
+        of: str,
+        rows: Rows | None = None,
+        /,
+        *,
+        at: Moment | None = None,
+        complete_until: Moment | None = None,
+        **row: Any,
+    ) -> pl.DataFrame | dict[str, Any]:
+        """Compute an outcome from the given facts, which are all there will ever be.
+
+        Args:
+            of: name of an outcome.
+            rows: rows to compute it for, with their times; or else one row:
+            at: its moment; UTC where it names no zone.
+            row: the entity as the spine names it, and of a spine with horizons the moment that it looks ahead to.
+            complete_until: moment up to which the given facts are complete: an outcome that is known later is null.
+
+        Returns:
+            Of rows these rows with the outcome; of one row the aggregates, the outcome, and when it is known, by name.
+
+        Raises:
+            UnknownName: no outcome has this name.
+            ValueError: a column that is needed is missing.
+            TableMissing: the outcome's table was not given.
+        """
+        outcome = self.project.declared_outcomes[of]
+        spine = self.project.spines[outcome.spine]
+        until = EVERYTHING if complete_until is None else as_moment(complete_until)
+        if rows is not None:
+            frame = self._typed(spine.table, rows, fill=False)
+            return outcomes_of(self._lake, outcome, spine, frame, until)
+        needed = [*outcome.spine_entity, *([] if spine.target_at is None else [spine.target_at])]
+        frame = self._row(f"the outcome {of}", spine, needed, at, row)
+        computed = outcomes_of(self._lake, outcome, spine, frame, until)
+        return computed.select(*outcome.columns, outcome.name, outcome.known_at_column).row(0, named=True)
 
     def verdict(self, source: str, rows: Rows, *, drop: str | None = None) -> ContractVerdict:
         """Judge rows as the gate of a source does: which go on, which go to quarantine, and for which rule.
@@ -111,12 +155,26 @@ class GivenProject:
         given = ", ".join(f"{key} ({frame.height} rows)" for key, frame in sorted(self._lake.tables.items()))
         return f"project {self.project.folder.name}, given {given or 'no table'}"
 
+    def _row(
+        self, what: str, spine: DeclaredSpine, needed: Sequence[str], at: Moment | None, row: Mapping[str, Any]
+    ) -> pl.DataFrame:
+        """Return a row of the spine at a moment."""
+        if at is None:
+            raise ValueError(f"{what} at which moment? Give at=..., or rows")
+        missing = [name for name in dict.fromkeys(needed) if name != spine.time and name not in row]
+        if missing:
+            raise ValueError(f"{what}: give {', '.join(f'{name}=...' for name in missing)} too")
+        return self._typed(spine.table, [{**row, spine.time: as_moment(at)}], fill=False)
+
     def _typed(self, table: str, rows: Rows, *, fill: bool = True) -> pl.DataFrame:
         """Return rows in the types that the table has, as far as they are declared."""
         source = self._source_of(table)
         frame = typed(rows, self._types(table, source), what=f"rows of {table}", fill=fill)
         moments = [view.known_at for view in self.project.views.values() if view.table == table and view.known_at]
-        moments += [spine.time for spine in self.project.spines.values() if spine.table == table]
+        spines = [spine for spine in self.project.spines.values() if spine.table == table]
+        moments += [name for spine in spines for name in (spine.time, spine.target_at) if name]
+        facts = [outcome for outcome in self.project.declared_outcomes.values() if outcome.table == table]
+        moments += [name for outcome in facts for name in (outcome.happened_at, outcome.known_at) if name]
         frame = with_moments_in(frame, list(dict.fromkeys(moments)))
         if fill and source is not None and DROP not in frame.columns:
             frame = frame.with_columns(pl.Series(DROP, drops_of(source, frame), dtype=pl.String))

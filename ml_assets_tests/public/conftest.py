@@ -22,6 +22,9 @@ from ml_assets.modelling.promotion import decide_on_challenger
 from ml_assets.modelling.records import replace_as_of, write_record
 from ml_assets.modelling.training import train_challenger
 from ml_assets.modelling.training_set import build_training_set, store_training_set
+from ml_assets.outcomes.complete import complete_until
+from ml_assets.outcomes.compute import OutcomeTimes
+from ml_assets.outcomes.files import compute_to_files as outcomes_to_files
 from ml_assets.registry.records import RunOrigin
 from ml_assets.registry.registry import Registry
 from ml_assets.retraining.decide import DecisionRecord
@@ -38,6 +41,15 @@ HISTORY_VIEW = {
         "name": "customer_history", "description": "What the customer has sent back.", "spine": "orders",
         "table": "orders/validated", "entity": ["customer"], "known_at": "settled_at", "windows": ["28d"],
         "aggregates": {"returned": {"of": "CAST(returned AS INT)", "functions": ["mean", "count"]}},
+    },
+}  # fmt: skip
+SENT_BACK = {
+    "type": "ml_assets.Outcome",
+    "attributes": {
+        "name": "sent_back", "description": "How many orders the customer sends back.", "spine": "orders",
+        "table": "orders/validated", "entity": ["customer"], "happened_at": "placed_at", "known_at": "settled_at",
+        "window": "7d", "settles": "2d", "where": "returned", "aggregate": {"functions": ["count", "time_to_first"]},
+        "label": "count",
     },
 }  # fmt: skip
 RETURNS = {
@@ -69,13 +81,14 @@ class Lived:
 @pytest.fixture(scope="session")
 def lived(make_project, made_up_orders, tmp_path_factory):
     declared = made_up_orders.declared(tmp_path_factory.mktemp("none"), **RETURNS)
-    shop = Lived(make_project(*declared, HISTORY_VIEW).folder)
+    shop = Lived(make_project(*declared, HISTORY_VIEW, SENT_BACK).folder)
     for drop in (*HISTORY, APRIL):
         orders = made_up_orders.of(drop, 10).with_columns(pl.format("c{}", pl.col("id") % 7).alias("customer"))
         shop.lake.replace("orders/validated", orders.with_columns(_drop=pl.lit(drop)), {"_drop": [drop]})
     context = opened(shop).context("returns")
     for view in context.views:
         store_features(shop.lake, context, view, tmp_path_factory.mktemp("features"))
+    store_outcomes(shop.lake, opened(shop), tmp_path_factory.mktemp("outcomes"))
     train(shop, context)
     scored = score_drops(shop.lake, shop.registry, context, [APRIL], by_condition=False, scored_at=NOW)
     shop.lake.replace("returns/predictions", scored.rows, {"_drop": [APRIL]})
@@ -88,6 +101,16 @@ def store_features(lake, context, view, folder):
     rows = context.spine.scan(lake, drops, view.spine_columns)
     computed = compute_to_files(view, rows, view.facts(lake), folder, partition="_drop", time=context.spine.time)
     lake.replace(view.key, computed.stored, {"_drop": drops})
+
+
+def store_outcomes(lake, project, folder):
+    outcome, spine = project.declared_outcomes["sent_back"], project.spines["orders"]
+    drops, by = [*HISTORY, APRIL], outcome.row(spine)
+    facts = lake.scan(outcome.table)
+    until = complete_until(outcome, facts, project.sources["orders"].drops)
+    rows, times = spine.scan(lake, drops, by), OutcomeTimes(spine.time)
+    computed = outcomes_to_files(outcome, rows, facts, folder, by=by, times=times, complete_until=until)
+    lake.replace(outcome.key, computed.stored, {"_drop": drops})
 
 
 def train(shop: Lived, context: ModelContext):

@@ -140,6 +140,35 @@ def test_rows_later_than_what_the_lake_holds_are_warned_of(shop):
         shop.features("order", rows)  # what a row says itself
 
 
+def test_outcomes_are_those_that_are_stored_and_null_where_the_facts_are_not_there_yet(shop, validated):
+    stored = shop.table("outcomes/sent_back").collect()
+    rows = validated.select("id", "customer", "placed_at")
+    computed = shop.outcomes("sent_back", rows)
+    names = ["count", "time_to_first", "time_to_first_censored", "sent_back", "sent_back_known_at"]
+    assert computed.columns == ["id", "customer", "placed_at", *names]
+    both = computed.join(stored, on=["customer", "placed_at"], how="left", suffix="_stored")
+    for name in names:
+        assert both[name].eq_missing(both[f"{name}_stored"]).all(), name
+    known = computed["placed_at"] <= datetime(2024, 4, 22, tzinfo=UTC)  # t + 7d + 2d lies in April
+    assert computed["sent_back"].is_not_null().equals(known)
+    assert 0 < known.sum() < known.len()
+    row = rows.row(500, named=True)
+    window = validated.filter("returned", customer=row["customer"]).filter(
+        pl.col("placed_at") > row["placed_at"], pl.col("placed_at") <= row["placed_at"] + timedelta(days=7)
+    )
+    assert computed["sent_back"][500] == window.height
+
+
+def test_an_outcome_has_its_name_and_its_columns(shop):
+    assert list(shop.declared_outcomes) == ["sent_back"]
+    with pytest.raises(ml_assets.UnknownName, match="no outcome send_back; did you mean sent_back"):
+        shop.outcomes("send_back", [])
+    with pytest.raises(ValueError, match="the rows hold sent_back, which are computed: drop or rename them first"):
+        shop.outcomes("sent_back", {"customer": "c1", "placed_at": "2024-03-01", "sent_back": 1})
+    with pytest.raises(ValueError, match="outcome 'sent_back': the rows have no column 'customer'"):
+        shop.outcomes("sent_back", {"placed_at": "2024-03-01"})
+
+
 def test_the_training_set_is_the_stored_one(shop):
     stored = shop.table("returns/training_set").collect()
     built = shop.training_set("returns", as_of=AS_OF)
@@ -322,9 +351,10 @@ def test_the_guide_does_what_it_shows(lived, shop, monkeypatch, capsys):
     blocks = BLOCK.findall((PROJECT / "docs/from-python.md").read_text())
     for block in blocks:
         exec(compile(block, "from-python.md", "exec"), names)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     assert capsys.readouterr().out == shop.model("returns").card().to_markdown() + "\n"
     assert names["earlier"].collect().height < names["orders"].collect().height
     assert names["features"].height == 2
     assert names["predictions"]["score"].is_between(0, 1).all()
     assert "April" in names["html"]
+    assert names["came_of"]["sent_back"].null_count() == 0

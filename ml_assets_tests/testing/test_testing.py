@@ -26,6 +26,15 @@ HISTORY = {
     },
 }  # fmt: skip
 SPLIT = {"validation": "14d", "holdout": "14d", "gap": "2d"}
+SENT_BACK = {
+    "type": "ml_assets.Outcome",
+    "attributes": {
+        "name": "sent_back", "description": "Whether the customer sends anything back.", "spine": "orders",
+        "table": "orders/validated", "entity": ["customer"], "happened_at": "placed_at", "known_at": "settled_at",
+        "window": "7d", "settles": "2d", "where": "returned", "aggregate": {"functions": ["count"]},
+        "label": "count > 0",
+    },
+}  # fmt: skip
 STOCK = {
     "type": "ml_assets.FeatureView",
     "attributes": {
@@ -38,7 +47,7 @@ STOCK = {
 @pytest.fixture(scope="module")
 def shop(make_project, made_up_orders, tmp_path_factory):
     declared = made_up_orders.declared(tmp_path_factory.mktemp("none"), features=["order", "history"], split=SPLIT)
-    return testing.project(make_project(*declared, HISTORY, STOCK).folder)
+    return testing.project(make_project(*declared, HISTORY, STOCK, SENT_BACK).folder)
 
 
 def test_a_feature_at_a_moment_sees_what_was_known_by_then(shop):
@@ -88,8 +97,12 @@ def test_what_is_given_leaves_the_project_as_it_was(shop):
     [
         (lambda s: s.given("orders/valdated", []), UnknownName, "no table orders/valdated; did you mean orders/vali"),
         (lambda s: s.features("histories", at="2024-03-01"), UnknownName, "no model or feature view histories; did"),
-        (lambda s: s.features("history", customer="ann"), ValueError, "are those of a moment: give at=..., or rows"),
-        (lambda s: s.features("history", at="2024-03-01"), ValueError, "made of customer too: give customer=..."),
+        (
+            lambda s: s.features("history", customer="ann"),
+            ValueError,
+            "features of history at which moment? Give at=..., or rows",
+        ),
+        (lambda s: s.features("history", at="2024-03-01"), ValueError, "features of history: give customer=... too"),
         (lambda s: s.features("history", at="soon", customer="a"), ValueError, "'soon' must be an ISO date or time"),
         (
             lambda s: s.given("counts", [{"items": 5}]).features("stock", at="2024-03-01"),
@@ -101,6 +114,12 @@ def test_what_is_given_leaves_the_project_as_it_was(shop):
             ValueError,
             "rows of orders/validated: column 'id' must be Int64, and is String",
         ),
+        (
+            lambda s: s.outcome("send_back", at="2024-03-01"),
+            UnknownName,
+            "no outcome send_back; did you mean sent_back?",
+        ),
+        (lambda s: s.outcome("sent_back", at="2024-03-01"), ValueError, "the outcome sent_back: give customer=... too"),
         (lambda s: s.verdict("carts", [ORDER]), UnknownName, "no source carts; there are orders"),
         (lambda s: s.verdict("orders", {"id": 1}), ContractError, "rows of orders lack customer, amount, "),
     ],
@@ -109,6 +128,26 @@ def test_what_cannot_be_meant_is_one_clear_message(shop, ask, error, message):
     with pytest.raises(error) as raised:
         ask(shop)
     assert message in str(raised.value)
+
+
+def test_an_outcome_is_that_of_the_window_after_the_moment(shop):
+    given = shop.given("orders/validated", [ORDER])
+    known_at = datetime(2024, 3, 9, tzinfo=UTC)
+    after = given.outcome("sent_back", at="2024-02-29", customer="ann")
+    assert after == {"count": 1, "sent_back": True, "sent_back_known_at": known_at}
+    assert given.outcome("sent_back", at="2024-03-01T10:00", customer="ann")["sent_back"] is False
+    assert given.outcome("sent_back", at="2024-02-23T09:59", customer="ann")["sent_back"] is False
+    assert given.outcome("sent_back", at="2024-02-29", customer="bob")["sent_back"] is False
+
+
+def test_a_fact_that_is_known_too_late_is_not_used_and_an_outcome_that_is_not_known_yet_is_null(shop):
+    late = shop.given("orders/validated", [ORDER | {"settled_at": "2024-03-10"}])
+    assert late.outcome("sent_back", at="2024-02-29", customer="ann")["sent_back"] is False
+    given = shop.given("orders/validated", [ORDER])
+    row = {"customer": "ann", "placed_at": "2024-02-29"}
+    known = given.outcome("sent_back", row, complete_until="2024-03-09")
+    assert known.select("customer", "sent_back").rows() == [("ann", True)]
+    assert given.outcome("sent_back", row, complete_until="2024-03-08T23:59")["sent_back"].to_list() == [None]
 
 
 def test_rows_that_fit_the_contract_pass(shop):

@@ -53,6 +53,16 @@ uv run ml-assets ui
 The first checks what is declared; the second opens Dagster on 127.0.0.1:3000. State lies in `.ml_assets/`, which can be
 deleted to start over. `uv run ml-assets --help` lists all commands, `uv run dg scaffold defs ml_assets.Source --help`
 says how a declaration is written from your rows.
+
+From Python, `ml_assets.open_project()` reads tables, features and models, and `ml_assets.testing` tries declarations on
+tiny frames in tests:
+
+```python
+from ml_assets import testing
+
+given = testing.project(__file__).given("orders/validated", [{"customer": "ann", "placed_at": "2024-03-01"}])
+given.features("order_history", at="2024-03-02", customer="ann")
+```
 """,
     "workspace.yaml": """\
 load_from:

@@ -9,7 +9,7 @@ from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.evaluation import IMPORTANCE
 from ml_assets.modelling.records import AS_OF, TrainedVersion, read_version
-from ml_assets.public.card import (
+from ml_assets.public.cards.card import (
     Estimate,
     FeatureImportance,
     HoldoutMetric,
@@ -19,7 +19,7 @@ from ml_assets.public.card import (
     Provenance,
     SliceMeasure,
 )
-from ml_assets.public.card_limits import known_limits
+from ml_assets.public.cards.limits import known_limits
 from ml_assets.registry.decisions import read_decisions
 from ml_assets.registry.records import CHALLENGER, CHAMPION, RegisteredVersion
 from ml_assets.training.promotion.records import ROLLED_BACK

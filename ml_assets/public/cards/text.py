@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from ml_assets.public.display import markdown_table, shown
 
 if TYPE_CHECKING:
-    from ml_assets.public.card import Estimate, ModelCard
+    from ml_assets.public.cards.card import Estimate, ModelCard
 
 _MOST_FEATURES = 20
 

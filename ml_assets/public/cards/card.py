@@ -106,7 +106,7 @@ class ModelCard(_CardPart):
 
     def to_markdown(self) -> str:
         """Return the card as a Markdown document."""
-        from ml_assets.public.card_text import render
+        from ml_assets.public.cards.text import render
 
         return render(self)
 

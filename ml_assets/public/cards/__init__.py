@@ -1,0 +1,1 @@
+"""What is known of one version of a model, on one page."""
