@@ -55,6 +55,7 @@ def test_the_domain_can_be_imported_without_dagster():
     assert printed(LOAD_ALL, *(f"ml_assets.{package}" for package in DOMAIN)) == "[]"
 
 
+@pytest.mark.slow
 def test_loading_the_definitions_again_imports_no_heavy_library(unused_home):
     environment = {**os.environ, "ML_ASSETS_HOME": str(unused_home)}
     printed("import ml_assets.definitions", env=environment)

@@ -9,6 +9,8 @@ import pytest
 
 from ml_assets.automation.recovery import GRACE, MOST_REPORTS, ask_again_for_retries, close_dead_runs, hold_lock
 
+pytestmark = pytest.mark.slow
+
 HOLDER = """
 import sys, time
 from pathlib import Path

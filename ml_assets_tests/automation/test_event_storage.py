@@ -7,6 +7,8 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 from ml_assets.automation.event_storage import OPEN_DATABASES, PooledSqliteEventLogStorage
 from ml_assets.home import DAGSTER_SETTINGS, Home
 
+pytestmark = pytest.mark.slow
+
 
 @dg.asset
 def measured() -> dg.MaterializeResult:

@@ -16,6 +16,8 @@ from ml_assets.commands.init.project import create_project
 from ml_assets.project import load_current
 from ml_assets.settings import read_settings
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parents[2]
 
 

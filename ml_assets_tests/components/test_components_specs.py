@@ -15,6 +15,8 @@ from ml_assets.code_version import PACKAGE
 from ml_assets.components.stages import SERVED, STAGE
 from ml_assets.project import load_project
 
+pytestmark = pytest.mark.slow
+
 SNAPSHOT = Path(__file__).parent / "asset_specs.yaml"
 
 

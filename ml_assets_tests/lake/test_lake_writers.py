@@ -7,7 +7,7 @@ import pytest
 
 from ml_assets.lake import Lake
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 
 def test_two_processes_overwriting_one_partition_both_end_and_leave_one_whole_write(tmp_path, run_writers):

@@ -23,6 +23,8 @@ from ml_assets.online.stores.opening import open_store
 from ml_assets.online.stores.protocol import NoBuild, StoreUnavailable
 from ml_assets.online.values.record import microseconds
 
+pytestmark = pytest.mark.slow
+
 AS_OF = datetime(2024, 3, 10, tzinfo=UTC)
 VIEW = FeatureViewSpec(
     name="sales", description="Sales of the store.", entity=["store"], table="sales", known_at="known",

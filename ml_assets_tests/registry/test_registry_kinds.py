@@ -13,6 +13,8 @@ from ml_assets.training.fit import fit_model, predict
 from ml_assets.training.predictions.scored import scored
 from ml_assets.training.spec import IntervalSpec, TrainingSpec
 
+pytestmark = pytest.mark.slow
+
 CASES = {
     "binary": ("lightgbm", "roc_auc", {"calibration": "isotonic"}),
     "binary_logistic": ("sklearn:sklearn.linear_model.LogisticRegression", "roc_auc", {}),

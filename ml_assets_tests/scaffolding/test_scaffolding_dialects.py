@@ -7,6 +7,7 @@ import types
 from datetime import UTC, datetime
 
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -101,6 +102,7 @@ def files(draw):
 
 
 # Without shrinking, which takes minutes and tells no more than the file that was made.
+@pytest.mark.slow
 @settings(
     max_examples=30,
     deadline=None,
