@@ -2,7 +2,6 @@ import json
 import os
 import re
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from ml_assets.commands.init.project import create_project
 from ml_assets.commands.lifecycle.status import print_status
 from ml_assets.commands.ui import programs
 from ml_assets.registry.registry import Registry
+from ml_assets_tests import processes
 
 pytestmark = pytest.mark.slow
 
@@ -67,13 +67,10 @@ def test_a_cut_off_is_required():
 @pytest.fixture
 def run(unused_home):
     """Runs the installed program."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ML_ASSETS", "DAGSTER"))}
 
-    def go(*arguments, cwd=None):
-        environment = kept | {"ML_ASSETS_HOME": str(unused_home), "ML_ASSETS_PROJECT": str(PROJECT)}
-        return subprocess.run(
-            [PROGRAM, *arguments], capture_output=True, text=True, env=environment, cwd=cwd, timeout=120
-        )
+    def go(*arguments, cwd=PROJECT):
+        own = {"ML_ASSETS_HOME": unused_home, "ML_ASSETS_PROJECT": PROJECT}
+        return processes.run("ml-assets", *arguments, cwd=cwd, timeout=120, **own)
 
     return go
 

@@ -1,8 +1,6 @@
 """online/<view>: builds of a made-up shop, from the lake into the store, checked against a plain recomputation."""
 
 import json
-import os
-import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +18,7 @@ from ml_assets.online.push import push_facts
 from ml_assets.online.stores.opening import open_store
 from ml_assets.online.values.moments import VALID_FROM
 from ml_assets.online.values.record import Build, microseconds
+from ml_assets_tests import processes
 
 pytestmark = pytest.mark.slow
 
@@ -153,11 +152,8 @@ TABLES = """
 def run(shop, *arguments):
     (declared,) = shop.folder.glob("*/defs")
     (declared / "tables.py").write_text(dedent(TABLES))
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ML_ASSETS", "DAGSTER", "ONLINE_STORE"))}
-    environment = kept | {"ML_ASSETS_HOME": str(shop.folder / "home"), "COLUMNS": "120"}
-    return subprocess.run(
-        [PROGRAM, *arguments], cwd=shop.folder, env=environment, capture_output=True, text=True, timeout=300
-    )
+    own = {"ML_ASSETS_HOME": shop.folder / "home", "COLUMNS": 120}
+    return processes.run("ml-assets", *arguments, cwd=shop.folder, timeout=300, **own)
 
 
 @pytest.mark.timeout(300)

@@ -1,12 +1,9 @@
 """Wrong declarations, one change at a time, and the one line that each is answered with."""
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 import traceback
-from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -15,6 +12,7 @@ from ml_assets.automation.projects import declared_in
 from ml_assets.commands.init.project import create_project
 from ml_assets.declarations.problems import DeclarationError
 from ml_assets.project import load_current, load_project
+from ml_assets_tests import processes
 
 pytestmark = pytest.mark.slow
 
@@ -383,15 +381,7 @@ def test_dg_check_yaml_tells_unknown_fields(project, changed):
 
 
 def run(project, program, *arguments):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ML_ASSETS", "DAGSTER"))}
-    return subprocess.run(
-        [Path(sys.executable).parent / program, *arguments],
-        cwd=project,
-        env={**kept, "ML_ASSETS_HOME": str(project / "home"), "COLUMNS": "400"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    return processes.run(program, *arguments, cwd=project, timeout=100, ML_ASSETS_HOME=project / "home", COLUMNS=400)
 
 
 @pytest.fixture

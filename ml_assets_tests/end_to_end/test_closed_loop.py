@@ -41,6 +41,7 @@ from ml_assets.retraining.decide import read_decisions
 from ml_assets.serving.log.request_log import DAY
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.training.spec import EvaluationSpec, PromotionSpec, SearchSpec, TrainingSpec
+from ml_assets_tests import processes
 
 pytestmark = pytest.mark.slow
 
@@ -110,10 +111,7 @@ class World:
         return {**kept, "ML_ASSETS_HOME": str(self.home)}
 
     def command(self, *arguments):
-        program = Path(sys.executable).parent / "ml-assets"
-        done = subprocess.run(
-            [program, *arguments], cwd=PROJECT, env=self.environment(), capture_output=True, text=True, timeout=600
-        )
+        done = processes.run("ml-assets", *arguments, ML_ASSETS_HOME=self.home)
         return done.returncode, done.stdout, done.stderr
 
     @contextmanager

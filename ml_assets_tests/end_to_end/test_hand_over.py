@@ -2,9 +2,6 @@
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from ml_assets.components.features.feature_view import FeatureView
 from ml_assets.features.engine.checks import MOMENT
 from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.stored import stored_features, stored_view
+from ml_assets_tests import processes
 
 pytestmark = pytest.mark.slow
 
@@ -32,11 +30,7 @@ def command(finished):
     home, *_ = finished
 
     def run(*arguments: object) -> dict:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("ML_ASSETS", "DAGSTER", "MLFLOW"))}
-        done = subprocess.run(
-            [Path(sys.executable).parent / "ml-assets", *map(str, arguments), "--json"], cwd=PROJECT, text=True,
-            env={**kept, "ML_ASSETS_HOME": str(home)}, capture_output=True, check=False, timeout=600,
-        )  # fmt: skip
+        done = processes.run("ml-assets", *arguments, "--json", ML_ASSETS_HOME=home)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

@@ -19,6 +19,7 @@ from ml_assets.commands.init.project import create_project
 from ml_assets.defs.digits.features import BLOCKS, COLUMNS, ROWS
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import Registry
+from ml_assets_tests import processes
 
 PROJECT = Path(__file__).parents[2]
 
@@ -117,11 +118,7 @@ def parcels() -> pl.DataFrame:
 
 
 def ml_assets(home: Path, folder: Path, *arguments: str) -> str:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ML_ASSETS", "DAGSTER", "MLFLOW"))}
-    done = subprocess.run(
-        [Path(sys.executable).parent / "ml-assets", *arguments],
-        cwd=folder, env={**kept, "ML_ASSETS_HOME": str(home)}, capture_output=True, text=True, timeout=500,
-    )  # fmt: skip
+    done = processes.run("ml-assets", *arguments, cwd=folder, timeout=500, ML_ASSETS_HOME=home)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -1,17 +1,13 @@
 """What is handed over is found in registry and lake."""
 
 import json
-import os
 import subprocess
-import sys
-from pathlib import Path
 
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from ml_assets.cli import app
-from ml_assets.code_version import PACKAGE
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.project import load_current
@@ -19,6 +15,7 @@ from ml_assets.registry.records import RunOrigin
 from ml_assets.registry.registry import Registry
 from ml_assets.settings import read_settings
 from ml_assets.training.predictions.scored import scored
+from ml_assets_tests import processes
 
 pytestmark = pytest.mark.slow
 
@@ -81,11 +78,7 @@ def test_what_is_not_there_is_one_line(home, tmp_path, arguments, why, code):
 
 
 def started(home, *arguments: object) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ML_ASSETS", "DAGSTER"))}
-    return subprocess.run(
-        [Path(sys.executable).parent / "ml-assets", *map(str, arguments)], cwd=PACKAGE.parent,
-        env={**kept, "ML_ASSETS_HOME": str(home)}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    return processes.run("ml-assets", *arguments, timeout=120, ML_ASSETS_HOME=home)
 
 
 def test_a_use_case_without_views_is_told(home, tmp_path):

@@ -1,13 +1,9 @@
 """`dg scaffold defs`, as it is typed."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from ml_assets.commands.init.project import create_project
+from ml_assets_tests import processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -29,14 +25,9 @@ def shop(tmp_path_factory):
 @pytest.fixture(scope="module")
 def scaffold(shop):
     """Runs `dg scaffold defs` in the project; returns exit status, what was said, and the lines of the error."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ML_ASSETS", "DAGSTER"))}
 
     def go(*arguments):
-        done = subprocess.run(
-            [Path(sys.executable).parent / "dg", *arguments],
-            cwd=shop, capture_output=True, text=True, timeout=120,
-            env={**kept, "ML_ASSETS_HOME": str(shop / "home"), "COLUMNS": "300"},
-        )  # fmt: skip
+        done = processes.run("dg", *arguments, cwd=shop, timeout=120, ML_ASSETS_HOME=shop / "home", COLUMNS=300)
         return done.returncode, done.stdout + done.stderr
 
     return go
