@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from ml_assets.training.fit import TrainedModel
     from ml_assets.training.metrics.ranked_scores import RankedScores
 
-RARE = 0.05
-"""Share of positives below which the calibration error of all rows is small whatever the scores."""
-
 IMPORTANCE = "importance"
 """Subject of the evaluation's rows that hold, as metric and value, a feature and its share of all importances."""
 
@@ -175,6 +172,7 @@ def measure_calibration(model: ModelContext, evaluated: ChallengerEvaluation) ->
     that hold them."""
     from ml_assets.training.calibration.probabilities import trusted_scores
     from ml_assets.training.metrics.metric import CALIBRATION, POSITIVE_CALIBRATION
+    from ml_assets.training.tasks.binary import RARE
 
     spec, prevalence = model.spec, evaluated.measured.prevalence
     label = evaluated.holdout[spec.label.column]

@@ -11,7 +11,7 @@ from ml_assets.monitoring.drift.statistics.statistic import ALL_FEATURES
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.limits import CALIBRATION, NO_LIMIT, LearntLimits
 from ml_assets.retraining.spec import RetrainingSpec
-from ml_assets.training.tasks import find_metric
+from ml_assets.training.tasks import estimable_metrics, find_metric
 
 DAY = timedelta(days=1)
 """Threshold of what the policy does not limit."""
@@ -91,11 +91,13 @@ def _performance_votes(
     basis = f"limit from resampled days of the reference ({limits.reference:.3f} there), tolerance {max_drop:g}"
     of_metric = {kind: chunks.filter(kind=kind, metric=metric) for kind in ("realised", "estimated")}
     calibration = chunks.filter(kind="realised", metric=CALIBRATION)
+    estimable = metric in estimable_metrics()
+    before = (
+        f"before labels are known; {basis}" if estimable else f"{metric} cannot be estimated before labels are known"
+    )
     return [
         vote("realised", of_metric["realised"], limits.performance, below, metric, f"known labels; {basis}"),
-        vote(
-            "estimated", of_metric["estimated"], limits.performance, below, metric, f"before labels are known; {basis}"
-        ),
+        vote("estimated", of_metric["estimated"], limits.performance, below, metric, before),
         vote("calibration", calibration, limits.calibration, False, CALIBRATION, f"known labels; {basis}"),
     ]
 

@@ -107,17 +107,22 @@ def infer_model(
             f"{', '.join(TASKS.names())}"
         )
     split, split_note = _split(spine, label, history)
-    what = find_task(task).described
+    of = find_task(task)
+    metric = None if values is None else of.suggest_metric(values.drop_nulls())
     declared = {
         "name": name,
-        "description": f"{what} {label.name} is, for each row of {spine.table}.",
+        "description": f"{of.described} {label.name} is, for each row of {spine.table}.",
         "task": task,
         "spine": spine.name,
         "label": {"column": label.name, "known_at": label.known_at},
         "features": list(views),
         "split": split,
     }
-    return NewModel(declared, {"label.known_at": label.known_note, "split": split_note})
+    notes = {"label.known_at": label.known_note, "split": split_note}
+    if metric is not None:
+        declared["metric"] = metric
+        notes["metric"] = "Few outcomes are positive: this metric goes by them."
+    return NewModel(declared, notes)
 
 
 def check_no_leak(declared: ExistingDeclarations, label: LabelColumns, views: Sequence[str]) -> None:

@@ -20,6 +20,9 @@ from ml_assets.training.tasks.task import Scorer, Task
 
 _LABEL, _SCORE = "__label", "__score"
 
+RARE = 0.05
+"""Share of positives below which what is measured of all rows says little of them."""
+
 
 class Binary(Task):
     """A yes or no."""
@@ -54,6 +57,11 @@ class Binary(Task):
         if not dtype.is_integer():
             return dtype == pl.Boolean
         return None if distinct is None else distinct.is_in([0, 1]).all()
+
+    def suggest_metric(self, label: pl.Series) -> str | None:
+        """Return average_precision where positives are rare: ROC AUC hardly moves among so many negatives."""
+        share = label.cast(pl.Float64).mean()
+        return "average_precision" if isinstance(share, float) and 0 < share < RARE else None
 
     def check_labels(self, part: str, label: pl.Series, where: str) -> None:
         """Raise ValueError unless the labels are 0 and 1, with both present."""

@@ -141,6 +141,10 @@ class Task(ABC):
         """
         return False
 
+    def suggest_metric(self, label: pl.Series) -> str | None:
+        """Return the metric to optimise for such labels, without null; None where the task's own default suits."""
+        return None
+
     def check_label_type(self, column: str, dtype: pl.DataType) -> None:
         """Raise ValueError unless a column of this type can be the label."""
         if not self.takes(dtype):
