@@ -27,14 +27,19 @@ def measure_top(positive: np.ndarray, weights: np.ndarray, tops: Sequence[TopOfL
     """
     total, positives = weights.sum(axis=1), positive.sum(axis=1)
     above = total[:, None] - np.cumsum(weights, axis=1)
-    results = []
+    hits_of: dict[tuple[int | None, float | None], tuple[np.ndarray, np.ndarray]] = {}
     with np.errstate(invalid="ignore", divide="ignore"):
         rate = np.divide(positive, weights, out=np.zeros_like(weights), where=weights > 0)
         for top in tops:
-            size = np.minimum(total, top.rows) if top.rows is not None else total * top.share
-            hits = (np.clip(size[:, None] - above, 0, weights) * rate).sum(axis=1)
-            precision = hits / size
-            results.append(
-                {"precision": precision, "recall": hits / positives, "lift": precision * total / positives}[top.measure]
-            )
-    return results
+            end = top.rows, top.share
+            if end not in hits_of:
+                size = np.minimum(total, top.rows) if top.rows is not None else total * (top.share or 0)
+                hits_of[end] = size, np.einsum("bg,bg->b", np.clip(size[:, None] - above, 0, weights), rate)
+        return [_measured(top.measure, *hits_of[top.rows, top.share], total, positives) for top in tops]
+
+
+def _measured(measure: str, size: np.ndarray, hits: np.ndarray, total: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    if measure == "recall":
+        return hits / positives
+    precision = hits / size
+    return precision if measure == "precision" else precision * total / positives
