@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ml_assets.durations import parse_duration
+from ml_assets.leaks.early_outcomes import early_outcomes
 from ml_assets.leaks.spine_signs import spine_findings
 from ml_assets.leaks.tables import Tables
 from ml_assets.leaks.view_signs import lag_doubts, view_signs
@@ -30,11 +30,14 @@ class ModelSigns:
     unchecked: list[str]
 
 
-def find_signs(context: ModelContext, tables: Tables, rows: pl.DataFrame, split: Split) -> ModelSigns:
+def find_signs(
+    context: ModelContext, tables: Tables, spine: pl.LazyFrame, rows: pl.DataFrame, split: Split
+) -> ModelSigns:
     """Look for signs of a leak by every gate.
 
     Args:
-        rows: some labelled rows of the spine, with what the views read of it.
+        spine: the spine's rows with their labels, where they are known.
+        rows: some labelled rows of it, with what the views read of it.
         split: these rows with their features, divided by time.
     """
     spec, evaluation = context.spec, context.spec.evaluation
@@ -43,7 +46,7 @@ def find_signs(context: ModelContext, tables: Tables, rows: pl.DataFrame, split:
 
     def doubts(strength: Mapping[str, float]) -> Mapping[str, Sequence[str]]:
         strong = {name: value for name, value in strength.items() if value >= evaluation.leaks.doubtful}
-        lagging = lag_doubts(context, tables, parts, strong, parse_duration(spec.split.gap))
+        lagging = lag_doubts(context, tables, parts, strong, spec.split.gap)
         return {name: [*signs.doubts.get(name, []), *lagging.get(name, [])] for name in strength}
 
     judged = judge_features(
@@ -61,7 +64,7 @@ def find_signs(context: ModelContext, tables: Tables, rows: pl.DataFrame, split:
         doubts=doubts,
         between=pl.concat([split.validation, split.calibration]),
     )
-    spine = tables.scan(context.spine.table)
-    tabled = untrusted([*spine_findings(context, spine, evaluation.leaks), *signs.findings], evaluation.leaks.trusted)
+    seen = [*spine_findings(context, spine, evaluation.leaks), *early_outcomes(context, tables), *signs.findings]
+    tabled = untrusted(seen, evaluation.leaks.trusted)
     findings = sorted([*tabled, *judged.findings], key=lambda finding: not finding.certain)
     return ModelSigns(judged.suspects, findings, signs.unchecked)

@@ -21,13 +21,11 @@ def spine_findings(context: ModelContext, spine: pl.LazyFrame, spec: LeakSpec) -
     """Name outcomes known before the prediction, and moments of a row that lie after it and are read by a feature.
 
     Args:
-        spine: the spine's table.
+        spine: the spine's rows with their labels, where they are known.
     """
     yield from _outcome_before(context, spine, spec)
     for view in context.views:
         yield from _later_moments(context, view, spine, spec)
-        if view.table == context.spine.table and view.known_at is not None:
-            yield from _outcome_early(context, view, view.known_at, spine)
 
 
 def _outcome_before(context: ModelContext, spine: pl.LazyFrame, spec: LeakSpec) -> Iterator[Finding]:
@@ -106,28 +104,3 @@ def _look_at(context: ModelContext, spine: pl.LazyFrame, column: str) -> _Moment
         .row(0, named=True)
     )
     return None if None in row.values() else _Moment(**row)
-
-
-def _outcome_early(
-    context: ModelContext, view: FeatureViewSpec, known_at: str, spine: pl.LazyFrame
-) -> Iterator[Finding]:
-    """Count rows of the spine's own table whose outcome a view uses before it was known."""
-    label = context.spec.label
-    reads = columns_read(view.name, view.table_expressions)
-    if label.column not in reads or known_at == label.known_at:
-        return
-    schema = spine.collect_schema()
-    early = moment_in_utc(known_at, schema) < moment_in_utc(label.known_at, schema)
-    known = spine.filter(pl.col(label.column).is_not_null())
-    rows, of = known.select(early.sum(), pl.len()).collect(engine="streaming").row(0)
-    if rows:
-        yield Finding(
-            "label_early",
-            view.name,
-            rows / of,
-            0.0,
-            f"reads {label.column!r} as known at {known_at}, which in {rows:,} of {of:,} rows is before "
-            f"{label.known_at}, when the model's declaration says that it was known",
-            f"let known_at of the view be {label.known_at}",
-            certain=True,
-        )

@@ -8,6 +8,7 @@ from functools import partial
 import polars as pl
 
 from ml_assets.declarations.specs import DeclaredView
+from ml_assets.durations import parse_duration
 from ml_assets.features.audit.timing import known_before_drop, timing_doubts
 from ml_assets.features.audit.versions import ChangedValues, compare_facts, compare_rows, compare_versions
 from ml_assets.features.engine.compute import compute_features
@@ -171,11 +172,11 @@ def lag_doubts(
     tables: Tables,
     parts: Mapping[str, pl.DataFrame],
     strong: Mapping[str, float],
-    lag: timedelta,
+    lag: str,
 ) -> dict[str, list[str]]:
     """Say which strong features owe their strength to facts of the last moments before the prediction.
 
-    Each is computed once more as of a moment earlier by `lag`, and measured again.
+    Each is computed once more as of a moment earlier by the duration `lag`, and measured again.
 
     Args:
         parts: rows of ``train`` and ``holdout`` with keys, time and label.
@@ -187,8 +188,9 @@ def lag_doubts(
         if view.table is None or view.known_at is None or not names:
             continue
         facts, label, time = tables.scan(view.table), context.spec.label.column, context.spine.time
+        length = parse_duration(lag)
         earlier = {
-            part: _earlier(view, rows, facts, time, lag).select(names).with_columns(rows[label])
+            part: _earlier(view, rows, facts, time, length).select(names).with_columns(rows[label])
             for part, rows in parts.items()
         }
         again = suspicious_features(
@@ -202,9 +204,7 @@ def lag_doubts(
         )
         for name, left in again.select(pl.nth(0), pl.nth(1)).iter_rows():
             if left - 0.5 < _LEFT * (strong[name] - 0.5):
-                found[name] = [
-                    f"as of {lag} before the prediction its strength is {left:.3f}: it lives on the newest facts"
-                ]
+                found[name] = [f"as of {lag} earlier its strength is {left:.3f}: it lives on the newest facts"]
     return found
 
 

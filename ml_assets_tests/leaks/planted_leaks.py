@@ -10,12 +10,13 @@ import polars as pl
 
 from ml_assets.declarations.coherence.models import model_problems
 from ml_assets.declarations.coherence.tables import DeclaredTables, PlacedDeclaration
-from ml_assets.declarations.specs import DeclaredModel, DeclaredSpine, DeclaredView
+from ml_assets.declarations.specs import DeclaredModel, DeclaredOutcome, DeclaredSpine, DeclaredView
 from ml_assets.features.assemble import ViewTables, join_features
 from ml_assets.lake import Lake
 from ml_assets.leaks.signs import ModelSigns, find_signs
 from ml_assets.leaks.tables import Tables
 from ml_assets.modelling.context import ModelContext
+from ml_assets.outcomes.compute import OutcomeTimes, compute_outcomes
 from ml_assets.training.evaluation.leaks.bystanders import PLACE
 from ml_assets.training.splits import Split, split_for_model
 
@@ -78,6 +79,7 @@ class Planted:
         split: parts of the split that are otherwise.
         trusted: what nothing is to be said of.
         columns: of the spine, carried along.
+        outcome: the label, where it is declared over a table.
     """
 
     orders: pl.DataFrame
@@ -87,6 +89,7 @@ class Planted:
     split: dict[str, str] = field(default_factory=dict)
     trusted: Sequence[str] = ()
     columns: Sequence[str] = ()
+    outcome: DeclaredOutcome | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Judged:
 
 def judge(planted: Planted, folder: Path) -> Judged:
     """Let every gate look: those of declarations, of the split, and of `try`."""
-    lake = Lake(str(folder))
+    lake, outcome = Lake(str(folder)), planted.outcome
     for key, versions in {**planted.tables, ORDERS: [planted.earlier_orders, planted.orders]}.items():
         for frame in versions:
             if frame is not None:
@@ -118,21 +121,31 @@ def judge(planted: Planted, folder: Path) -> Judged:
     views = [*HONEST, *planted.views]
     model = DeclaredModel(
         name="returns", description="Made up.", spine=ORDERS, features=[view.name for view in views],
-        label={"column": "returned", "known_at": "settled_at"},
+        label={"outcome": outcome.name} if outcome else {"column": "returned", "known_at": "settled_at"},
         split={"validation": "14d", "holdout": "28d", "gap": "1d"} | planted.split,
         evaluation={"leaks": {"trusted": list(planted.trusted)}},
     )  # fmt: skip
-    placed = [PlacedDeclaration(declared, "shop") for declared in (spine, *views, model)]
-    columns = {key: versions[-1].columns for key, versions in planted.tables.items()}
-    declared = DeclaredTables(placed, {**columns, ORDERS: planted.orders.columns})
-    context = ModelContext.of(model, spine, views, "shop")
+    outcomes = [] if outcome is None else [outcome]
+    placed = [PlacedDeclaration(declared, "shop") for declared in (spine, *views, model, *outcomes)]
+    columns = {key: versions[-1].columns for key, versions in planted.tables.items()} | {ORDERS: planted.orders.columns}
+    if outcome is not None:
+        columns[outcome.key] = [*planted.orders.columns, outcome.name, outcome.known_at_column]
+    declared = DeclaredTables(placed, columns)
+    context = ModelContext.of(model, spine, views, "shop", outcomes=outcomes)
+    labelled = lake.scan(ORDERS)
+    if outcome is not None:
+        rows, of_table = labelled.collect(), lake.scan(outcome.table)
+        computed = compute_outcomes(outcome, rows, of_table, OutcomeTimes("placed_at"), END)
+        labelled = rows.hstack(computed.select(outcome.name, outcome.known_at_column)).lazy()
+        lake.replace(outcome.key, labelled)
     place = pl.int_range(pl.len()).over("_drop") / pl.len().over("_drop")
-    rows = lake.scan(ORDERS).with_columns(place.alias(PLACE)).filter(pl.col("returned").is_not_null()).collect()
+    known = pl.col(context.spec.label.column).is_not_null()
+    rows = labelled.with_columns(place.alias(PLACE)).filter(known).collect()
     carried = [*dict.fromkeys(["_drop", "placed_at", *context.columns, PLACE])]
     facts = [ViewTables(v, None, None if v.table is None else lake.scan(v.table), computed=True) for v in views]
     featured = join_features(rows, facts, time="placed_at", carried=carried)
     split = split_for_model(featured, context.spec, END)
-    signs = find_signs(context, Tables(lake, lake.scan), rows, split)
+    signs = find_signs(context, Tables(lake, lake.scan), labelled, rows, split)
     return Judged(list(model_problems(declared, model)), split, signs)
 
 
@@ -346,6 +359,38 @@ def own_table(orders: pl.DataFrame) -> Planted:
     return Planted(orders, [planted])
 
 
+BACK_SOON = DeclaredOutcome(
+    name="trouble", description="Something was sent back within two days.", spine=ORDERS, table="sent_back",
+    entity=["customer"], happened_at="sent_at", known_at="arrived_at", window="2d", settles="1d",
+    aggregate={"functions": ["count"]}, label="count > 0",
+)  # fmt: skip
+
+
+def sent_back(orders: pl.DataFrame) -> pl.DataFrame:
+    """Parcels on their way back: sent the next day, there another day later."""
+    return orders.filter("returned").select(
+        "customer",
+        ordered_at="placed_at",
+        sent_at=pl.col("placed_at") + pl.duration(hours=20),
+        arrived_at=pl.col("placed_at") + pl.duration(hours=44),
+    )
+
+
+def window_by_outcome(orders: pl.DataFrame) -> Planted:
+    """A feature over the outcome's own facts, dated by the order that they came of."""
+    planted = view(
+        "planted", table="sent_back", entity=["customer"], known_at="ordered_at", windows=["2d"],
+        aggregates={"parcels": {"functions": ["count"]}},
+    )  # fmt: skip
+    return Planted(orders, [planted], {"sent_back": [sent_back(orders)]}, outcome=BACK_SOON, split={"gap": "3d"})
+
+
+def outcomes_table(orders: pl.DataFrame) -> Planted:
+    """A feature that reads the stored outcomes, as if they were known at the order."""
+    planted = view("planted", table=BACK_SOON.key, entity=["id"], known_at="placed_at", latest={"soon": "trouble"})
+    return Planted(orders, [planted], {"sent_back": [sent_back(orders)]}, outcome=BACK_SOON, split={"gap": "3d"})
+
+
 def only_for_positives(orders: pl.DataFrame) -> Planted:
     reason = pl.when("returned").then(
         pl.Series(np.random.default_rng(11).choice(["size", "colour", "late"], orders.height))
@@ -390,6 +435,8 @@ PLANTED: dict[str, Callable[[pl.DataFrame], Planted]] = {
     "the name of the file": file_names,
     "a gap shorter than outcomes take": late_labels,
     "outcomes of the spine's own table, known too early": own_table,
+    "a declared outcome's window, read through its facts": window_by_outcome,
+    "a declared outcome, read through its own table": outcomes_table,
 }  # fmt: skip
 """Each kind of leak by its name."""
 

@@ -90,7 +90,8 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
     spec, read = context.spec, [view.table for view in context.views if view.table is not None]
     search = spec.search.model_copy(update={"trials": min(TRIALS, spec.search.trials)})
     spec = spec.model_copy(update={"search": search})
-    sample = _sample(context.spine.rows_ahead(tables.labelled(context)), context, rows)
+    spine = context.spine.rows_ahead(declared.labelled(context))
+    sample = _sample(spine, context, rows)
     featured = _with_features(sample, context, tables)
     with tempfile.TemporaryDirectory() as folder:
         as_of = _latest_cut_off(sample, context)
@@ -111,7 +112,7 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
         metrics=spec.extra_metrics,
         payoff=spec.payoff,
     )
-    judged = find_signs(context, tables, sample, fitted.split)
+    judged = find_signs(context, tables, spine, sample, fitted.split)
     values = measured.metrics.pivot("subject", index="metric", values="value")
     return Trial(
         model=spec.name,
