@@ -72,7 +72,7 @@ def join_features(
 
 def _stored_values(spine: pl.DataFrame, tables: ViewTables, by: list[str]) -> pl.DataFrame:
     """Look up the view's stored features of every row; compute them where another declaration stored them."""
-    view, keys = tables.view, spine.select(*dict.fromkeys([*by, *tables.view.spine_entity]))
+    view, keys = tables.view, spine.select(*dict.fromkeys([*by, *tables.view.stored_by]))
     own = None if tables.stored is None else _own_rows(tables.stored, view)
     if own is None:
         missing = pl.repeat(True, spine.height, dtype=pl.Boolean, eager=True)
@@ -97,7 +97,7 @@ _STORED = "__stored__"
 
 def _own_rows(stored: pl.LazyFrame, view: FeatureViewSpec) -> pl.LazyFrame | None:
     """Select what this very declaration has stored; None if it cannot have stored anything."""
-    wanted = {*view.spine_entity, *stored_features(view), DECLARATION}
+    wanted = {*view.stored_by, *stored_features(view), DECLARATION}
     if not wanted <= {*stored.collect_schema().names()}:
         return None
     return stored.filter(pl.col(DECLARATION) == row_declaration(view))

@@ -70,6 +70,7 @@ def facts_left_out(view: FeatureViewSpec, events: pl.LazyFrame | None) -> dict[s
     """Count the rows of the view's table that no feature can use, by the column that they have no value of."""
     if events is None:
         return {}
-    needed: list[str] = list(dict.fromkeys([*view.entity, *([view.known_at] if view.known_at else [])]))
+    of_one = view.planned.of_one if view.planned else []
+    needed: list[str] = list(dict.fromkeys([*view.entity, *([view.known_at] if view.known_at else []), *of_one]))
     nulls = events.select(pl.col(needed).null_count()).collect(engine="streaming").row(0, named=True)
     return {f"without {name}": count for name, count in nulls.items() if count}

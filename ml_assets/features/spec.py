@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.durations import Duration, parse_duration
 from ml_assets.features.aggregates import ALL_ROWS, AggregateFunction, AggregateSpec
-from ml_assets.features.calendar import CalendarPart, CalendarSpec
-from ml_assets.features.lags import LagSpec
+from ml_assets.features.declared.calendar import CalendarPart, CalendarSpec
+from ml_assets.features.declared.lags import LagSpec
+from ml_assets.features.declared.plans import PlanSpec
 from ml_assets.freshness import Freshness
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
@@ -76,6 +77,11 @@ class FeatureViewSpec(BaseModel):
         default_factory=dict,
         description="Base name -> aggregate. Each gives features named `<base>_<function>_<window>`.",
     )
+    planned: PlanSpec | None = Field(
+        default=None,
+        description="Facts that are known before they hold, such as promotions, prices and opening hours: known_at is "
+        "when they were announced.",
+    )
     lookups: dict[str, str] = Field(
         default_factory=dict,
         description="Feature -> Polars SQL expression over the entity's row of a static table.",
@@ -111,8 +117,9 @@ class FeatureViewSpec(BaseModel):
 
     @property
     def table_features(self) -> list[str]:
-        """The features that table, entity and moment determine: latest, lags, aggregates, lookups."""
-        return [*self.latest, *self.lags, *self.aggregate_features, *self.lookups]
+        """The features that the table gives: latest, lags, aggregates, planned, lookups."""
+        planned = self.planned.features if self.planned else ()
+        return [*self.latest, *self.lags, *self.aggregate_features, *planned, *self.lookups]
 
     @property
     def row_features(self) -> list[str]:
@@ -132,8 +139,14 @@ class FeatureViewSpec(BaseModel):
 
     @property
     def spine_columns(self) -> list[str]:
-        """Columns the spine must have beside its time column: the keys, then what features of the row read."""
-        return list(dict.fromkeys([*self.spine_entity, *self.row_columns]))
+        """Columns the spine must have beside its time column: the keys, then the moments that planned features are
+        about, then what features of the row read."""
+        return list(dict.fromkeys([*self.stored_by, *self.row_columns]))
+
+    @property
+    def stored_by(self) -> list[str]:
+        """Columns of the spine that determine, with the time, the features of the table."""
+        return list(dict.fromkeys([*self.spine_entity, *(self.planned.moments if self.planned else ())]))
 
     @property
     def row_columns(self) -> list[str]:
@@ -149,22 +162,25 @@ class FeatureViewSpec(BaseModel):
         from ml_assets.features.expressions import columns_read
 
         known_at = [self.known_at] if self.known_at else []
-        return list(dict.fromkeys([*self.entity, *known_at, *columns_read(self.name, self.table_expressions)]))
+        planned = self.planned.columns if self.planned else []
+        read = columns_read(self.name, self.table_expressions)
+        return list(dict.fromkeys([*self.entity, *known_at, *planned, *read]))
 
     @property
     def table_expressions(self) -> list[str]:
         """Every SQL expression that is evaluated on table rows."""
         summarised = [spec.of for spec in self.aggregates.values() if spec.of != ALL_ROWS]
         lagged = [spec.of for spec in self.lags.values()]
-        return [*self.latest.values(), *self.order_by, *summarised, *self.lookups.values(), *lagged]
+        planned = self.planned.expressions if self.planned else []
+        return [*self.latest.values(), *self.order_by, *summarised, *self.lookups.values(), *lagged, *planned]
 
     @property
     def look_back(self) -> timedelta | None:
         """How far before a prediction time rows can matter: `known_at > t - look_back`.
 
-        None when every earlier row can matter (`latest` or a lag without ttl, a static table, no table).
+        None when every earlier row can matter (`latest` or a lag without ttl, planned facts, a static table, none).
         """
-        if self.known_at is None or self.last_row_before is not None:
+        if self.known_at is None or self.last_row_before is not None or self.planned is not None:
             return None
         return self.longest_span
 
@@ -190,7 +206,7 @@ class FeatureViewSpec(BaseModel):
     def youngest_age(self) -> timedelta:
         """The age from which on a row is seen by any feature."""
         offsets = [spec.ends_before for spec in (*self.lags.values(), *self.aggregates.values())]
-        return timedelta(0) if self.latest else min(offsets, default=timedelta(0))
+        return timedelta(0) if self.latest or self.planned else min(offsets, default=timedelta(0))
 
     @property
     def known_at_column(self) -> str:
@@ -217,6 +233,7 @@ class FeatureViewSpec(BaseModel):
         fields = {
             "latest": self.latest,
             "lags": self.lags,
+            "planned": self.planned.features if self.planned else {},
             "lookups": self.lookups,
             "request": self.request,
             "calendar": self.calendar_features,
@@ -245,24 +262,24 @@ class FeatureViewSpec(BaseModel):
         return self
 
     def _time_problems(self) -> list[str]:
-        over_time = bool(self.latest or self.lags or self.aggregates)
+        over_time = bool(self.latest or self.lags or self.aggregates or self.planned)
         from_table = bool(over_time or self.lookups)
         without_windows = [base for base in self.aggregates if not self.windows_of(base)]
         rules = {
-            "latest: no feature is declared; give latest, lags, aggregates, lookups, request or calendar": not (
+            "latest: no feature is declared; give latest, aggregates, planned, lookups, request or calendar": not (
                 from_table or self.request or self.calendar
             ),
-            "table: is needed by latest, lags, aggregates and lookups": from_table and self.table is None,
+            "table: is needed by latest, lags, aggregates, planned and lookups": from_table and self.table is None,
             "table: is given but nothing reads it": self.table is not None and not from_table,
-            "known_at: is needed by latest, lags, aggregates, windows and ttl": self.known_at is None
+            "known_at: is needed by latest, lags, aggregates, planned, windows and ttl": self.known_at is None
             and bool(over_time or self.windows or self.ttl),
-            "known_at: is given but the view has no latest, no lags and no aggregates": self.known_at is not None
+            "known_at: is given but the view has no latest, lags, aggregates and planned": self.known_at is not None
             and not over_time,
             "lookups: read a static table; with known_at use latest": bool(self.lookups) and self.known_at is not None,
             "entity: is needed by lookups": bool(self.lookups) and not self.entity,
             "latest: is missing, and ttl belongs to it": bool(self.ttl) and not self.latest,
-            "latest: is missing, and order_by belongs to it or to lags": bool(self.order_by)
-            and not (self.latest or self.lags),
+            "latest: is missing, and order_by belongs to it, lags or planned": bool(self.order_by)
+            and not (self.latest or self.lags or self.planned),
             f"windows: are missing, and aggregates {without_windows} have none of their own": bool(without_windows),
             "windows: are given but no aggregate uses them": bool(self.windows)
             and all(spec.windows for spec in self.aggregates.values()),
@@ -280,7 +297,9 @@ class FeatureViewSpec(BaseModel):
     def _name_problems(self) -> list[str]:
         aggregates = [f"{base}_{function}_{window}" for base, function, window in self._aggregate_parts()]
         calendar = [f"{base}_{part}" for base, spec in self.calendar.items() for part in spec.parts]
-        names = [*self.latest, *self.lags, *aggregates, *self.lookups, *self.request, *calendar, *self.derived]
+        planned = self.planned.names if self.planned else []
+        of_table = [*self.latest, *self.lags, *aggregates, *planned, *self.lookups]
+        names = [*of_table, *self.request, *calendar, *self.derived]
         keys = sorted(set(names) & {*self.entity, *self.spine_entity})
         texts = [*self.table_expressions, *self.request.values(), *self.derived.values()]
         clocks = [text for text in texts if _CLOCK.search(_QUOTED.sub("", text))]

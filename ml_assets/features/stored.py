@@ -5,13 +5,14 @@ import hashlib
 import orjson
 import polars as pl
 
+from ml_assets.features.errors import FeatureError
 from ml_assets.features.spec import FeatureViewSpec
 
 DECLARATION = "_declaration"
 """Column of a table of stored features: which declaration computed the row."""
 
 _OF_ROW = {"request", "calendar", "derived"}
-_LATER = ("lags",)
+_LATER = ("lags", "planned")
 
 
 def stored_features(view: FeatureViewSpec) -> list[str]:
@@ -31,6 +32,15 @@ def stored_view(view: FeatureViewSpec) -> FeatureViewSpec:
     return FeatureViewSpec(**kept)
 
 
+def refuse_moments_of_rows(view: FeatureViewSpec) -> None:
+    """Raise FeatureError if entity and prediction time alone do not determine the features of the table."""
+    if moments := view.planned.moments if view.planned else []:
+        raise FeatureError(
+            f"feature view {view.name!r}: planned features are about {', '.join(moments)} of the row to predict, and "
+            "what is kept ready is known by entity and moment alone: declare them by `after` and `ahead` alone"
+        )
+
+
 def declaration_of(view: FeatureViewSpec) -> str:
     """Digest the declaration of stored values: the same text exactly if two declarations mean the same values of the
     same facts, in the same order."""
@@ -46,7 +56,7 @@ def declaration_of(view: FeatureViewSpec) -> str:
 
 def row_declaration(view: FeatureViewSpec) -> str:
     """Digest a declaration as `declaration_of` does, together with the spine's columns that rows are stored by."""
-    return _digest([declaration_of(view), view.spine_entity])
+    return _digest([declaration_of(view), view.stored_by])
 
 
 def stored_rows(view: FeatureViewSpec, rows: pl.DataFrame, features: pl.DataFrame, *by: str) -> pl.DataFrame:
@@ -58,7 +68,7 @@ def stored_rows(view: FeatureViewSpec, rows: pl.DataFrame, features: pl.DataFram
         by: columns of the spine that rows are kept by beside the entity: the time, and the drop where rows are kept by
             drop.
     """
-    keys = rows.select(*dict.fromkeys([*by, *view.spine_entity]))
+    keys = rows.select(*dict.fromkeys([*by, *view.stored_by]))
     first = pl.Series(keys.select(pl.struct(pl.all()).is_first_distinct()))
     kept = keys.hstack(features.select(stored_features(view))).filter(first)
     return kept.with_columns(pl.lit(row_declaration(view)).alias(DECLARATION))

@@ -61,7 +61,7 @@ def features_without_columns(view: DeclaredView, spine: DeclaredSpine, columns: 
     of_spine = columns.of(spine.table, spine.partition)
     gone = [column for column in view.spine_columns if column not in of_spine]
     if gone:
-        keyless = bool({*gone} & {*view.spine_entity})
+        keyless = bool({*gone} & {*view.stored_by})
         lost = _lost(view, of_spine, of_table=not keyless)
         return [*(kept if keyless else []), *lost], f"{spine.table} has no {', '.join(gone)}"
     if table is None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.features.stored import declaration_of, stored_view
+from ml_assets.features.stored import declaration_of, refuse_moments_of_rows, stored_view
 from ml_assets.online.changes import reapply
 from ml_assets.online.facts.blob import encode_facts, encode_schema
 from ml_assets.online.facts.union import reachable_facts, split_facts, union_facts
@@ -50,6 +50,7 @@ def build_view(
         StaleBuild: a newer build was published meanwhile.
     """
     kept = stored_view(view)
+    refuse_moments_of_rows(kept)
     static = kept.known_at is None
     made = Build(
         view=view.name,

@@ -202,6 +202,24 @@ WRONG = [
      "build is made anew when it is 24h old, but its values expire after 12h: fail earlier, or let max_age be longer"),
     (PICKED, "known_at: settled_at", "known_at: settled_at\n  online: {max_age: soon}", f":17: online.max_age: 'soon' "
      f"{DURATION}"),
+    (PICKED, "{price: amount}", "{price: amount}\n  derived: {double: amount * 2}", ":8: derived.double: `amount * 2` "
+     "reads amount, which is no feature of the view; it has price"),
+    (PICKED, "{price: amount}", "{price: amount}\n  derived: {share: price / SUM(price)}", ":8: derived.share: `price "
+     "/ SUM(price)` reaches across rows; use an expression of one row's features"),
+    (PICKED, "{price: amount}", "{price: amount}\n  calendar: {day: {at: amount, time_zone: UTC, parts: [day]}}", ":8: "
+     "calendar.day.at: column 'amount' of orders/validated is Float64, not a moment with its zone or a date"),
+    (PICKED, "{price: amount}", "{price: amount}\n  calendar: {day: {time_zone: UTC, parts: [holiday], country: XY}}",
+     ":8: calendar.day.country: 'XY' is none whose holidays are known; write its ISO 3166-1 code, such as FR"),
+    (PICKED, "known_at: settled_at", "known_at: settled_at\n  lags: {ago: {of: amount, offset: soon}}", ":17: "
+     f"lags.ago.offset: 'soon' {DURATION}"),
+    (PICKED, "known_at: settled_at", "known_at: settled_at\n  planned: {valid_at: amount, holding: {n: {of: amount}}}",
+     ":17: planned.valid_at: column 'amount' is Float64, it must be a moment (Datetime)"),
+    (PICKED, "known_at: settled_at", "known_at: settled_at\n  planned: {valid_at: placed_at, holding: {n: {of: amt}}}",
+     f":17: planned.holding.n.of: orders/validated has no column 'amt'; it has {COLUMNS}, _drop"),
+    (PICKED, "known_at: settled_at", "known_at: settled_at\n  planned: {valid_at: placed_at, ahead: [1d], aggregates: "
+     "{n: {functions: [count], at: placed_at}}}\n  online: {}", ":18: online: feature view 'customer': planned "
+     "features are about placed_at of the row to predict, and what is kept ready is known by entity and moment alone: "
+     "declare them by `after` and `ahead` alone"),
     (PICKED, "known_at: settled_at", "known_at: amount", ":16: known_at: column 'amount' is Float64, it must be a "
      "moment (Datetime)"),
     # a label that is a feature
@@ -210,6 +228,9 @@ WRONG = [
     (PICKED, "{price: amount}", "{price: CAST(returned AS DOUBLE)}", (MODEL, ":8: label.column: feature view order "
      "reads 'returned' in request.price, at a time when the outcome is not known: leave it out, or let known_at be "
      "when the outcome was known")),
+    (PICKED, "{price: amount}", "{price: amount}\n  calendar: {d: {at: settled_at, time_zone: UTC, parts: [day]}}",
+     (MODEL, ":8: label.column: feature view order reads 'settled_at' in calendar.d.at, at a time when the outcome is "
+     "not known: leave it out, or let known_at be when the outcome was known")),
     (PICKED, "known_at: settled_at", "known_at: placed_at", (MODEL, ":8: label.column: feature view customer reads "
      "'returned' in aggregates.returns.of, at a time when the outcome is not known: leave it out, or let known_at be "
      "when the outcome was known")),

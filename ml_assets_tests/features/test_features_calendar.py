@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ml_assets.features.audit.plain_calendar import plain_calendar
-from ml_assets.features.calendar import CalendarPart, CalendarSpec
+from ml_assets.features.declared.calendar import CalendarPart, CalendarSpec
 from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.spec import FeatureViewSpec

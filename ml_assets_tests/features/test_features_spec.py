@@ -82,19 +82,19 @@ def test_look_back_is_unbounded_for_a_static_table():
     [
         ({"request": {"a": "x"}, "unknown": 1}, "Extra inputs are not permitted"),
         ({}, "latest: no feature is declared"),
-        ({"lookups": {"size": "size"}}, "table: is needed by latest, lags, aggregates and lookups"),
+        ({"lookups": {"size": "size"}}, "table: is needed by latest, lags, aggregates, planned and lookups"),
         ({"request": {"a": "x"}, "table": "orders"}, "table: is given but nothing reads it"),
         (
             {"table": "orders", "latest": {"last": "price"}},
-            "known_at: is needed by latest, lags, aggregates, windows and ttl",
+            "known_at: is needed by latest, lags, aggregates, planned, windows and ttl",
         ),
         (
             {"table": "orders", "lookups": {"a": "x"}, "ttl": "1d"},
-            "known_at: is needed by latest, lags, aggregates, windows and ttl",
+            "known_at: is needed by latest, lags, aggregates, planned, windows and ttl",
         ),
         (
             {"table": "orders", "lookups": {"a": "x"}, "windows": ["1d"]},
-            "known_at: is needed by latest, lags, aggregates, windows and ttl",
+            "known_at: is needed by latest, lags, aggregates, planned, windows and ttl",
         ),
         ({"table": "orders", "known_at": "at", "lookups": {"a": "x"}}, "lookups: read a static table"),
         ({"table": "orders", "entity": [], "lookups": {"a": "x"}}, "entity: is needed by lookups"),
@@ -123,7 +123,7 @@ def test_inconsistent_views_are_refused(fields, message):
         ({"latest": {"amount_mean_3h": "price"}}, r"features \['amount_mean_3h'\] are declared twice"),
         ({"windows": ["soon"]}, "'soon' is no duration"),
         ({"ttl": "1d"}, "latest: is missing, and ttl belongs to it"),
-        ({"order_by": ["receipt"]}, "latest: is missing, and order_by belongs to it or to lags"),
+        ({"order_by": ["receipt"]}, "latest: is missing, and order_by belongs to it, lags or planned"),
         ({"aggregates": {"n": {"functions": ["count"], "windows": ["1d"]}}}, "no aggregate uses them"),
         ({"aggregates": {"n": {"functions": ["mean"]}}}, "rows, which can only be counted"),
         ({"aggregates": {"n": {"of": "x", "functions": []}}}, "at least one"),

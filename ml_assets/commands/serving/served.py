@@ -92,7 +92,7 @@ def _stored_types(lake: Lake, views: Sequence[FeatureViewSpec]) -> dict[str, str
     """Return the types that the store gives features in which views with derived features may read."""
     types: dict[str, str] = {}
     for view in views:
-        if not view.derived or view.table is None:
+        if not view.derived or view.table is None or (view.planned is not None and view.planned.moments):
             continue
         values = unseen_values(stored_view(view), lake.scan(view.table).collect_schema())
         types |= {name: str(_kept_as(dtype)) for name, dtype in values.schema.items()}

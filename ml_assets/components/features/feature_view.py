@@ -97,7 +97,9 @@ def _asset_spec(view: FeatureView, spine: Spine, group: str) -> dg.AssetSpec:
 def describe_stored(view: DeclaredView, spine: DeclaredSpine) -> dict[str, str]:
     """Describe the columns of the view's table: which row to predict they are of, and its features."""
     keys = dict.fromkeys(view.spine_entity, "Key of the entity.")
-    return keys | {spine.time: "Prediction time: what is known later is in no feature."} | describe_features(view)
+    moments = dict.fromkeys(view.stored_by, "Moment that planned features are about.")
+    time = {spine.time: "Prediction time: what is known later is in no feature."}
+    return moments | keys | time | describe_features(view)
 
 
 def _audit(

@@ -11,6 +11,7 @@ from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
 from ml_assets.durations import parse_duration
 from ml_assets.features.expressions import columns_read
 from ml_assets.features.row.holidays import country_problem
+from ml_assets.features.stored import refuse_moments_of_rows
 
 
 def view_problems(tables: DeclaredTables, view: DeclaredView) -> Iterator[str]:
@@ -24,6 +25,7 @@ def view_problems(tables: DeclaredTables, view: DeclaredView) -> Iterator[str]:
         for feature, text in view.request.items():
             yield from of_spine(f"request.{feature}", columns_read(view.name, [text]))
     yield from _calendar_problems(tables.columns(spine.table), spine, view)
+    yield from _planned_moments(tables.columns(spine.table), spine, view)
     yield from _online_problems(view)
     if view.table is None:
         return
@@ -35,6 +37,11 @@ def view_problems(tables: DeclaredTables, view: DeclaredView) -> Iterator[str]:
     if view.known_at is not None:
         yield from missing("known_at", [view.known_at])
         yield from no_moment(columns, "known_at", view.known_at)
+    if view.planned is not None:
+        yield from missing("planned", view.planned.columns)
+        for field in ("valid_at", "valid_until"):
+            if name := getattr(view.planned, field):
+                yield from no_moment(columns, f"planned.{field}", name)
     if not wrong:
         for field, text in _table_expressions(view):
             yield from missing(field, columns_read(view.name, [text]))
@@ -52,6 +59,11 @@ def _table_expressions(view: DeclaredView) -> Iterator[tuple[str, str]]:
         yield from ((f"{field}.{feature}", text) for feature, text in getattr(view, field).items())
     yield from ((f"aggregates.{base}.of", spec.of) for base, spec in view.aggregates.items() if spec.of != "*")
     yield from ((f"lags.{feature}.of", spec.of) for feature, spec in view.lags.items())
+    plan = view.planned
+    if plan is not None:
+        yield from ((f"planned.aggregates.{n}.of", spec.of) for n, spec in plan.aggregates.items() if spec.of != "*")
+        yield from ((f"planned.holding.{name}.of", spec.of) for name, spec in plan.holding.items())
+        yield from (("planned.withdrawn", text) for text in (plan.withdrawn,) if text)
     yield from (("order_by", text) for text in view.order_by)
 
 
@@ -70,8 +82,17 @@ def _calendar_problems(columns: Columns | None, spine: DeclaredSpine, view: Decl
             yield f"{field}: column {name!r} of {spine.table} is {dtype}, not {wanted}"
 
 
+def _planned_moments(columns: Columns | None, spine: DeclaredSpine, view: DeclaredView) -> Iterator[str]:
+    for moment in view.planned.moments if view.planned else ():
+        yield from missing_columns(columns, f"{spine.table} of spine {spine.name}", "planned", [moment])
+        yield from no_moment(columns, "planned", moment)
+
+
 def _online_problems(view: DeclaredView) -> Iterator[str]:
     if view.online is None:
+        return
+    if view.planned is not None and view.planned.moments:
+        yield from message_of("online", lambda: refuse_moments_of_rows(view))
         return
     if view.table is None:
         yield "online: the view has features of the row only: there is nothing to keep ready for requests"

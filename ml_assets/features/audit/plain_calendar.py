@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from ml_assets.features.calendar import OF_HOLIDAYS, CalendarPart, CalendarSpec
+from ml_assets.features.declared.calendar import OF_HOLIDAYS, CalendarPart, CalendarSpec
 from ml_assets.features.spec import FeatureViewSpec
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -14,8 +14,10 @@ import numpy as np
 import polars as pl
 
 from ml_assets.durations import parse_duration
-from ml_assets.features.aggregates import ALL_ROWS, AggregateFunction
+from ml_assets.features.aggregates import ALL_ROWS
 from ml_assets.features.audit.plain_calendar import plain_calendar
+from ml_assets.features.audit.plain_plans import plain_plans
+from ml_assets.features.audit.plain_summaries import magnitude, present, summarise_plainly
 from ml_assets.features.derived import parse_derived
 from ml_assets.features.expressions import parse
 from ml_assets.features.spec import FeatureViewSpec
@@ -97,10 +99,11 @@ def recompute(
     for name, lag in view.lags.items():
         latest |= _last_row(view, history.last_known(moment - _ticks(lag.offset), lag.ttl), {name: lag.of})
     summaries = _summaries(view, history, moment)
+    planned, sizes = plain_plans(view, row, history.known(moment, None), moment) if view.planned else ({}, {})
     lookups = _first_row(view, history.rows, view.lookups)
     own = _first_row(view, row, view.request) | plain_calendar(view, row, moment)
-    values = latest | summaries.values | lookups | own
-    return PlainFeatures(values | _derived(view, values, types or {}), summaries.magnitudes)
+    values = latest | summaries.values | planned | lookups | own
+    return PlainFeatures(values | _derived(view, values, types or {}), summaries.magnitudes | sizes)
 
 
 def _ticks(duration: str | None) -> int:
@@ -139,35 +142,11 @@ def _summaries(view: FeatureViewSpec, history: EntityHistory, moment: int) -> Pl
     summaries = PlainFeatures({}, {})
     for name, (base, function, window) in view.aggregate_features.items():
         values = observed[view.aggregates[base].offset, window][base]
-        summaries.values[name] = _summary(values, function)
-        summaries.magnitudes[name] = _magnitude(values, function)
+        summaries.values[name] = summarise_plainly(values, function)
+        summaries.magnitudes[name] = magnitude(values, function)
     return summaries
 
 
 def _observed(view: FeatureViewSpec, inside: pl.DataFrame, texts: Mapping[str, str]) -> dict[str, pl.Series]:
     values = inside.with_columns(parse(view.name, text).alias(base) for base, text in texts.items())
-    return {base: _present(values[base]) for base in texts}
-
-
-def _present(values: pl.Series) -> pl.Series:
-    if values.dtype.is_integer() or values.dtype == pl.Boolean:
-        values = values.cast(pl.Int64)
-    if values.dtype.is_float():
-        values = values.cast(pl.Float64).fill_nan(None)
-    return values.drop_nulls() if values.null_count() else values
-
-
-def _summary(present: pl.Series, function: AggregateFunction) -> Any:
-    if function == "count":
-        return len(present)
-    if function == "std":
-        # Centred first, since a running variance loses digits when values are large and close together.
-        return (present - present.mean()).std() if len(present) > 1 else None
-    return getattr(present, function)() if len(present) else None
-
-
-def _magnitude(present: pl.Series, function: AggregateFunction) -> float:
-    if function not in ("sum", "mean", "std") or not present.dtype.is_float() or present.is_empty():
-        return 0.0
-    sizes = present.abs()
-    return cast("float", sizes.sum() if function == "sum" else sizes.mean())
+    return {base: present(values[base]) for base in texts}

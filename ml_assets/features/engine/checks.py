@@ -26,6 +26,8 @@ def check_spine_columns(view: FeatureViewSpec, spine: pl.Schema, time: str) -> N
     """
     _require(view, "spine", spine, [*view.spine_columns, time], "add it, or map a key with `spine_keys`")
     _require_moment(view, "spine", time, spine[time])
+    for moment in view.planned.moments if view.planned else ():
+        _require_moment(view, "spine", moment, spine[moment])
     if taken := sorted({time} & {*view.feature_names, *view.spine_entity}):
         raise FeatureError(f"feature view {view.name!r}: {taken[0]!r} is also the spine's time column: rename it")
 
@@ -53,6 +55,10 @@ def check_table(view: FeatureViewSpec, table: pl.Schema) -> None:
     _require(view, where, table, view.table_columns, "add it to the table or correct the view")
     if view.known_at is not None:
         _require_moment(view, where, view.known_at, table[view.known_at])
+    if view.planned is not None:
+        for column in (view.planned.valid_at, view.planned.valid_until):
+            if column is not None:
+                _require_moment(view, where, column, table[column])
 
 
 def _require(view: FeatureViewSpec, where: str, schema: pl.Schema, columns: list[str], remedy: str) -> None:

@@ -5,6 +5,7 @@ import polars as pl
 from ml_assets.features.engine.checks import check_spine, check_table
 from ml_assets.features.engine.latest import last_row_features
 from ml_assets.features.engine.lookups import lookup_features
+from ml_assets.features.engine.plans.features import planned_features
 from ml_assets.features.engine.timeline import build_timeline
 from ml_assets.features.engine.windows.summaries import window_features
 from ml_assets.features.errors import FeatureError
@@ -22,7 +23,8 @@ def compute_features(
     """Compute a view's features for every row of a spine, from nothing that was not known at the row's time.
 
     `latest` sees the last row with known_at <= t (and known_at > t - ttl), a window of length w the rows with
-    t - w < known_at <= t; both as of t - offset where an offset is declared. Rows with a null known_at or key are
+    t - w < known_at <= t; both as of t - offset where an offset is declared. Planned
+    facts are seen as `PlanSpec` says. Rows with a null known_at or key are
     ignored. An entity that is null or never seen gets nulls, and 0 where rows or values are counted. The result does
     not depend on the order of the rows of `events`, nor on rows that are out of reach: any scan that holds
     `known_at > first time - view.look_back` gives the same.
@@ -70,4 +72,8 @@ def _table_features(
     if view.known_at is None:
         return [lookup_features(view, spine, table.select(view.table_columns).collect())]
     timeline = build_timeline(view, spine, table, time)
-    return [last_row_features(view, timeline), timeline.to_spine(window_features(view, timeline))]
+    return [
+        last_row_features(view, timeline),
+        timeline.to_spine(window_features(view, timeline)),
+        planned_features(view, spine, timeline, time),
+    ]

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
+from ml_assets.features.declared.plans import PlanSpec
 from ml_assets.features.engine.checks import check_spine_columns, check_table, check_times
 from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.engine.keys import compare_keys
@@ -49,8 +50,9 @@ def compute_features_in_parts(
 
     If spine and table have more than `rows_in_memory` rows together, both are written to a temporary folder (under
     `TMPDIR`), divided by a hash of the entity, so that an entity's rows lie in one part. A part that is still too
-    large, for want of entities, is divided by time: a range takes along the rows of its look-back and, for `latest`
-    without ttl, the last row of each entity. What is held at once is bounded by `rows_in_memory` and one look-back.
+    large, for want of entities, is divided by time: a range takes along the rows of its look-back, for `latest`
+    without ttl the last row of each entity, and planned facts that may still hold. What is held at once is bounded by
+    `rows_in_memory`, one look-back and these.
 
     Args:
         view: what to compute.
@@ -159,9 +161,23 @@ def _compute_by_time(view: FeatureViewSpec, part: _Part, time: str, rows_in_memo
 def _matters_after(view: FeatureViewSpec, moment: datetime) -> pl.Expr:
     """Select the rows known up to a moment that can matter later."""
     known_at = pl.col(view.known_at_column)
-    recent = known_at > moment - view.longest_span
-    before = view.last_row_before
-    if before is None:
-        return recent
-    last = known_at.filter(known_at <= moment - before).max()
-    return recent | (known_at == (last.over(view.entity) if view.entity else last)).fill_null(False)
+    kept = known_at > moment - view.longest_span
+    if view.planned is not None:
+        kept |= _may_hold_after(view, view.planned, moment)
+    if view.last_row_before is None:
+        return kept
+    last = known_at.filter(known_at <= moment - view.last_row_before).max()
+    return kept | (known_at == (last.over(view.entity) if view.entity else last)).fill_null(False)
+
+
+def _may_hold_after(view: FeatureViewSpec, plan: PlanSpec, moment: datetime) -> pl.Expr:
+    """Select the last announcements about each thing of which any may hold after a moment, or is asked for at another
+    moment than a prediction's own."""
+    known_at, thing = pl.col(view.known_at_column), [*view.entity, *plan.of_one]
+    last = known_at == known_at.max().over(thing) if plan.of_one else pl.lit(True)
+    if plan.moments or (plan.holding and plan.valid_until is None):
+        return last
+    ends = pl.col(plan.valid_until or plan.valid_at)
+    open_end = ends.is_null() if plan.valid_until else pl.lit(False)
+    holds = (open_end | (ends > moment)).fill_null(False)
+    return last & (holds.any().over([*thing, known_at]) if plan.of_one else holds)

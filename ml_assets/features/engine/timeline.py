@@ -25,8 +25,9 @@ class Timeline:
     goes back to the spine's rows with `to_spine`.
 
     Attributes:
-        events: the columns that the view's expressions read and known_at, in the order of the table.
+        events: the columns that the view's expressions and its plan read and known_at, in the order of the table.
         order: UInt32, the rows of `events` sorted by entity, then known_at.
+        event_entities: int64, the entity code of each row of `events`.
         event_keys: int64, the packed (entity, known_at) of the rows in `order`.
         packing: what packed them.
         entities: int64, the entity code of each moment; codes of unknown entities lie beyond all events.
@@ -36,6 +37,7 @@ class Timeline:
 
     events: pl.DataFrame
     order: pl.Series
+    event_entities: np.ndarray
     event_keys: np.ndarray
     packing: Packing | None
     entities: np.ndarray
@@ -81,7 +83,8 @@ def build_timeline(view: FeatureViewSpec, spine: pl.DataFrame, table: pl.LazyFra
     entities = number_entities(compare_keys(view, spine.schema, table.collect_schema()), spine)
     events = reachable(view, table, *first_and_last(spine[time])).pipe(entities.code, _CODE)
     # Sorting moves rows by their number: the columns themselves, text above all, are dearer to move.
-    read = dict.fromkeys([*columns_read(view.name, view.table_expressions), view.known_at_column])
+    planned = view.planned.columns if view.planned else []
+    read = dict.fromkeys([*columns_read(view.name, view.table_expressions), *planned, view.known_at_column])
     events = events.select(_CODE, *read).collect()
     event_times = events[view.known_at_column].to_physical().to_numpy()
     packing = Packing.for_ticks(event_times, entities.count) if events.height else None
@@ -92,6 +95,7 @@ def build_timeline(view: FeatureViewSpec, spine: pl.DataFrame, table: pl.LazyFra
     return Timeline(
         events=events.drop(_CODE),
         order=order,
+        event_entities=events[_CODE].to_numpy(),
         event_keys=event_keys[order.to_numpy()],
         packing=packing,
         entities=entities.of_spine[first],

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
-from ml_assets.features.calendar import OF_HOLIDAYS, CalendarPart, CalendarSpec
+from ml_assets.features.declared.calendar import OF_HOLIDAYS, CalendarPart, CalendarSpec
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.row.holidays import country_problem, holidays_between
 from ml_assets.features.spec import FeatureViewSpec

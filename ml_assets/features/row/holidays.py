@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_assets.features.calendar import CalendarSpec
+from ml_assets.features.declared.calendar import CalendarSpec
 
 
 def country_problem(spec: CalendarSpec) -> str | None:

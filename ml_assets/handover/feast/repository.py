@@ -103,6 +103,8 @@ def _write_view(
 ) -> WrittenView:
     if view.table is None:
         raise NotForFeast("it has features of the row only, which are computed from each request")
+    if view.spec.planned is not None and (moments := view.spec.planned.moments):
+        raise NotForFeast(f"it has planned features about {', '.join(moments)} of each row to predict")
     until = as_of + view.max_age
     rows, max_row_age = values_over(view.spec, view.table, since=since, as_of=as_of, until=until)
     rows = _typed(view.spec, rows)

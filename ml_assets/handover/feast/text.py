@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from ml_assets.features.aggregates import ALL_ROWS
+from ml_assets.features.describe import describe_planned
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features
 from ml_assets.handover.feast.moments import EVENT_TIME, EVERYTHING, key_columns
@@ -120,6 +121,7 @@ def _described(view: FeatureViewSpec) -> dict[str, str]:
         **{name: f"{text} of the last row{aged}" for name, text in view.latest.items()},
         **lagged,
         **summarised,
+        **describe_planned(view.planned),
         **dict(view.lookups),
     }
 

@@ -60,7 +60,8 @@ def reachable_facts(
     """Gather what a view's values from `as_of` (microseconds) on depend on: `view.table_columns` and PUSHED.
 
     Of the table the facts known by then, of the pushed ones those of the future too; of both those within the
-    look-back. Where `latest` looks back for ever, an entity's last rows stand for all that came before.
+    look-back. Where `latest` looks back for ever, an entity's last rows stand for all that came before; of planned
+    facts all are there.
     """
     columns = view.table_columns
     schema = table.collect_schema()
@@ -78,6 +79,8 @@ def reachable_facts(
         return facts
     known_at = pl.col(view.known_at)
     facts = facts.filter(known_at.is_not_null())
+    if view.planned is not None:
+        return facts
     if view.look_back is not None:
         return facts.filter(known_at > now - view.look_back)
     return _last_or_within(view, known_at, facts, now)

@@ -1,4 +1,5 @@
-"""The schedule of an entity's values: with no new facts they change only when a fact enters or leaves a window.
+"""The schedule of an entity's values: with no new facts they change only when a fact enters or leaves a
+window, or what is planned comes into sight or goes out of it.
 
 Between two such moments every feature is constant, so that the values at the moments are the values at any time.
 """
@@ -9,6 +10,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
+from ml_assets.features.declared.plans import PlanSpec
 from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_features
@@ -60,10 +62,24 @@ def _change_moments(view: FeatureViewSpec, facts: pl.DataFrame, since: pl.DataFr
     if view.known_at is None:
         return begins.sort(ENTITY)
     known = facts.select(ENTITY, pl.col(view.known_at).to_physical().alias(VALID_FROM)).unique()
+    planned = _planned_moments(view.planned, facts) if view.planned else []
     shifts = [0, *sorted(age // timedelta(microseconds=1) for age in view.ages)]
-    changed = pl.concat(known.with_columns(pl.col(VALID_FROM) + shift) for shift in shifts)
+    changed = pl.concat([*planned, *(known.with_columns(pl.col(VALID_FROM) + shift) for shift in shifts)])
     changed = changed.join(since, on=ENTITY).filter(pl.col(VALID_FROM) > pl.col(SINCE)).drop(SINCE)
     return pl.concat([begins, changed]).filter(pl.col(VALID_FROM) < until).unique().sort(ENTITY, VALID_FROM)
+
+
+def _planned_moments(plan: PlanSpec, facts: pl.DataFrame) -> list[pl.DataFrame]:
+    """Return ENTITY and VALID_FROM of the moments at which a planned fact comes into sight or goes out of it."""
+    leads = {edge for feature in plan.features.values() for edge in (feature.lead, feature.lead - feature.length)}
+    edges = [column for column in (plan.valid_at, plan.valid_until) if column]
+    return [
+        facts.select(ENTITY, pl.col(edge).to_physical().alias(VALID_FROM) - lead // timedelta(microseconds=1))
+        .drop_nulls()
+        .unique()
+        for edge in edges
+        for lead in leads
+    ]
 
 
 def _chunks(moments: pl.DataFrame, chunk: int) -> Iterator[pl.DataFrame]:

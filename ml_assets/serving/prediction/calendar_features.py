@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from ml_assets.features.calendar import CalendarSpec
+from ml_assets.features.declared.calendar import CalendarSpec
 from ml_assets.features.engine.checks import MOMENT
 from ml_assets.features.row.calendar import calendar_of
 from ml_assets.features.spec import FeatureViewSpec

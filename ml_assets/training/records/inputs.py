@@ -98,6 +98,13 @@ def _stored_meaning(view: FeatureViewSpec, name: str) -> str:
         base, function, window = view.aggregate_features[name]
         offset = view.aggregates[base].offset
         own = [view.aggregates[base].of, function, window, *([offset] if offset else [])]
+    elif view.planned is not None and name in view.planned.features:
+        feature, plan = view.planned.features[name], view.planned
+        of, said = (
+            plan.values[feature.base],
+            plan.model_dump(include={"valid_at", "valid_until", "of_one", "withdrawn"}),
+        )
+        own = [said, view.order_by, of, feature.function, str(feature.length), feature.at, str(feature.lead)]
     elif name in view.lags:
         own = [view.lags[name].model_dump(), view.order_by]
     else:

@@ -1,6 +1,6 @@
 """Summaries over windows that end at the prediction time, or a declared offset before it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -15,7 +15,7 @@ from ml_assets.features.engine.timeline import Timeline
 from ml_assets.features.engine.windows import exact
 from ml_assets.features.engine.windows.extremes import range_extremes
 from ml_assets.features.engine.windows.observations import Observations, observe
-from ml_assets.features.errors import FeatureError
+from ml_assets.features.engine.windows.summarise import Window, summarise
 from ml_assets.features.expressions import evaluate
 from ml_assets.features.spec import FeatureViewSpec
 
@@ -43,7 +43,7 @@ def window_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:
         }
         for function in spec.functions:
             for name, window in windows.items():
-                columns.append(_summarise(where, function, window).alias(f"{base}_{function}_{name}"))
+                columns.append(summarise(where, function, window).alias(f"{base}_{function}_{name}"))
     return pl.DataFrame(columns)
 
 
@@ -57,7 +57,7 @@ def _order(
 
 
 @dataclass(frozen=True)
-class _Window:
+class _Window(Window):
     """One window at every moment: the observations from `start` up to, not including, `end`."""
 
     observations: Observations
@@ -72,84 +72,21 @@ class _Window:
     def sums(self) -> exact.Limbs:
         return exact.between(self.observations.sums, self.start, self.end)
 
+    @cached_property
+    def squares(self) -> exact.Limbs:
+        return exact.between(self.observations.squares, self.start, self.end)
+
+    def extremes(self, pick: np.ufunc) -> np.ndarray:
+        filled = np.flatnonzero(self.count)
+        extremes = np.zeros(self.count.size, self.observations.values.dtype)
+        extremes[filled] = range_extremes(self.observations.values, self.start[filled], self.end[filled], pick)
+        return extremes
+
+    def at_end(self, *, last: bool) -> pl.Series:
+        places = self.end - 1 if last else self.start
+        return self.observations.present.gather(pl.Series(places).set(pl.Series(self.count < 1), None))
+
 
 def _window(timeline: Timeline, observations: Observations, length: timedelta, before: timedelta) -> _Window:
     start, end = timeline.known_before(before + length), timeline.known_before(before)
     return _Window(observations, observations.places(start), observations.places(end))
-
-
-def _summarise(where: str, function: AggregateFunction | PositionFunction, window: _Window) -> pl.Series:
-    try:
-        values = _SUMMARIES[function](window)
-    except OverflowError as error:
-        raise FeatureError(f"{where}: {error}; cast it to DOUBLE") from error
-    if function in ("first", "last"):
-        return values
-    needed = {"count": 0, "std": 2}.get(function, 1)
-    return values.set(pl.Series(window.count < needed), None)
-
-
-def _count(window: _Window) -> pl.Series:
-    return pl.Series(window.count)
-
-
-def _sum(window: _Window) -> pl.Series:
-    if window.observations.values.dtype == np.int64:
-        return pl.Series(exact.to_int(window.sums, window.count.size))
-    mantissa, scale = exact.to_float(window.sums, window.count.size)
-    return pl.Series(np.ldexp(mantissa, exact.BITS * scale))
-
-
-def _mean(window: _Window) -> pl.Series:
-    mantissa, scale = exact.to_float(window.sums, window.count.size)
-    return pl.Series(np.ldexp(mantissa / np.maximum(window.count, 1), exact.BITS * scale))
-
-
-def _std(window: _Window) -> pl.Series:
-    # (n * sum of squares - square of sum) / (n (n - 1)): loses every digit in floats, and none here.
-    squares = exact.between(window.observations.squares, window.start, window.end)
-    spread = exact.scaled_difference(squares, window.count, exact.square(window.sums))
-    mantissa, scale = exact.to_float(spread, window.count.size)
-    count = np.maximum(window.count, 2).astype(np.float64)
-    return pl.Series(np.ldexp(np.sqrt(mantissa / (count * (count - 1))), exact.BITS * scale // 2))
-
-
-def _min(window: _Window) -> pl.Series:
-    return _extreme(window, np.minimum)
-
-
-def _max(window: _Window) -> pl.Series:
-    return _extreme(window, np.maximum)
-
-
-def _extreme(window: _Window, pick: np.ufunc) -> pl.Series:
-    filled = np.flatnonzero(window.count)
-    extremes = np.zeros(window.count.size, window.observations.values.dtype)
-    extremes[filled] = range_extremes(window.observations.values, window.start[filled], window.end[filled], pick)
-    return pl.Series(extremes).cast(window.observations.dtype)
-
-
-def _first(window: _Window) -> pl.Series:
-    return _at(window, window.start)
-
-
-def _last(window: _Window) -> pl.Series:
-    return _at(window, window.end - 1)
-
-
-def _at(window: _Window, places: np.ndarray) -> pl.Series:
-    """Return the values at some places, null where the window is empty."""
-    there = pl.Series(places).set(pl.Series(window.count < 1), None)
-    return window.observations.present.gather(there)
-
-
-_SUMMARIES: dict[AggregateFunction | PositionFunction, Callable[[_Window], pl.Series]] = {
-    "count": _count,
-    "sum": _sum,
-    "mean": _mean,
-    "std": _std,
-    "min": _min,
-    "max": _max,
-    "first": _first,
-    "last": _last,
-}

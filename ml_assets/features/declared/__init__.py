@@ -1,0 +1,1 @@
+"""Parts of a feature view's declaration: lags, calendars and plans."""
