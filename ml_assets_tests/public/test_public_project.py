@@ -17,6 +17,9 @@ from ml_assets.code_version import NoProject
 from ml_assets.commands.init.project import create_project
 from ml_assets.lake import TableMissing
 
+# The shop is trained, with MLflow.
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(ml_assets.__file__).parents[1]
 APRIL = "2024-04"
 AS_OF = "2024-04-01"
