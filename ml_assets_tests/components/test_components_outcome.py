@@ -113,6 +113,21 @@ def test_a_label_waits_for_its_window_and_what_settles_it(january):
     assert metadata["dagster/row_count"] == 8
 
 
+def test_a_drop_that_comes_settles_what_waited_in_earlier_ones_once(make_project):
+    shop = make_project(SOURCE, SPINE, VIEW, OUTCOME_DECLARED, MODEL)
+    deliver(shop, "2024-01")
+    assert shop.run("outcomes/churned", drops=["2024-01"]).metadata("outcomes/churned")["drops_settled"] == []
+    deliver(shop, "2024-02")
+    told = [shop.run("outcomes/churned", drops=["2024-02"]).metadata("outcomes/churned") for _ in range(2)]
+    assert [metadata["drops_settled"] for metadata in told] == [["2024-01"], []]
+    stored = shop.lake.scan("outcomes/churned").collect()
+    of_january = stored.filter(pl.col("_drop") == "2024-01").sort("placed_at")
+    assert of_january.height == 8
+    assert of_january["churned"].null_count() == 0
+    # Of ann every order, of bob that of the 1st; both have one in each window but bob.
+    assert of_january.filter(pl.col("churned"))["customer"].to_list() == ["bob"]
+
+
 def test_the_asset_stores_key_aggregates_label_and_when_it_is_known(shop, april):
     stored = shop.lake.scan("outcomes/churned").collect().sort("placed_at", "customer")
     own = ["_drop", "customer", "placed_at", "count", "churned", "churned_known_at"]
