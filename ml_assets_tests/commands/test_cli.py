@@ -81,7 +81,7 @@ def run(unused_home):
     [
         (
             ["run", "nothing", "--train-as-of", "2013-10-01"],
-            r"no use case 'nothing' under defs/; there are digits, flights",
+            r"no use case 'nothing' under defs/; there are churn, .*flights",
             ExitCode.WRONG,
         ),
         (
@@ -94,11 +94,11 @@ def run(unused_home):
             r"training cut-off 'soon' is no ISO date such as 2013-10-01",
             ExitCode.WRONG,
         ),
-        (["summary", "nothing"], r"no use case 'nothing' under defs/; there are digits, flights", ExitCode.WRONG),
+        (["summary", "nothing"], r"no use case 'nothing' under defs/; there are churn, .*flights", ExitCode.WRONG),
         (["rollback", "flight_delay"], r"flight_delay has decided nothing yet.*", ExitCode.FAILED),
         (
             ["replay", "x", "--from", "2013-04", "--to", "2013-05"],
-            r"no model 'x' is declared; there are arrival_delay, digit, flight_delay",
+            r"no model 'x' is declared; there are arrival_delay, churn_risk, .*flight_delay",
             ExitCode.WRONG,
         ),
     ],
