@@ -116,10 +116,10 @@ def test_a_label_waits_for_its_window_and_what_settles_it(january):
 def test_a_drop_that_comes_settles_what_waited_in_earlier_ones_once(make_project):
     shop = make_project(SOURCE, SPINE, VIEW, OUTCOME_DECLARED, MODEL)
     deliver(shop, "2024-01")
-    assert shop.run("outcomes/churned", drops=["2024-01"]).metadata("outcomes/churned")["drops_settled"] == []
+    assert shop.run("outcomes/churned", drops=["2024-01"]).metadata("outcomes/churned")["earlier_drops"] == {}
     deliver(shop, "2024-02")
     told = [shop.run("outcomes/churned", drops=["2024-02"]).metadata("outcomes/churned") for _ in range(2)]
-    assert [metadata["drops_settled"] for metadata in told] == [["2024-01"], []]
+    assert [list(metadata["earlier_drops"]) for metadata in told] == [["2024-01"], []]
     stored = shop.lake.scan("outcomes/churned").collect()
     of_january = stored.filter(pl.col("_drop") == "2024-01").sort("placed_at")
     assert of_january.height == 8

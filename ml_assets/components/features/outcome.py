@@ -19,7 +19,6 @@ from ml_assets.outcomes.complete import complete_until
 from ml_assets.outcomes.compute import OutcomeTimes
 from ml_assets.outcomes.describe import describe_outcome
 from ml_assets.outcomes.files import ComputedOutcomes, compute_to_files, facts_left_out
-from ml_assets.outcomes.settling import drops_to_settle
 from ml_assets.resources import LakeResource
 from ml_assets.sources.drops.spec import Drops
 
@@ -54,9 +53,9 @@ def _outcome_asset(outcome: Outcome, spine: Spine, of_facts: Drops | None, group
         tables, by = lake.open(), outcome.row(spine)
         facts, times = tables.scan(outcome.table), OutcomeTimes(spine.time, spine.target_at)
         until = complete_until(outcome, facts, of_facts)
-        stored = tables.scan(outcome.key) if tables.exists(outcome.key) else None
-        settled = drops_to_settle(outcome, stored, partition=spine.partition, until=until)
-        drops = sorted({*drops_of(context, spine.drops), *settled})
+        # With the facts of a drop come the outcomes of earlier ones.
+        due, own = outcome.due(tables, spine, of_facts), drops_of(context, spine.drops)
+        drops = sorted({*own, *due})
         with TemporaryDirectory(prefix="ml_assets-outcomes-") as folder:
             rows = spine.scan(tables, drops, by)
             computed = compute_to_files(outcome, rows, facts, Path(folder), by=by, times=times, complete_until=until)
@@ -64,7 +63,7 @@ def _outcome_asset(outcome: Outcome, spine: Spine, of_facts: Drops | None, group
             return dg.MaterializeResult(
                 metadata={
                     **_label_metadata(computed),
-                    "drops_settled": settled,
+                    "earlier_drops": {drop: why for drop, why in due.items() if drop not in own},
                     "facts_left_out": facts_left_out(outcome, facts),
                     "table_versions_read": {table: tables.version(table) for table in _tables(outcome, spine)},
                     **table_metadata(written, computed.stored, describe_outcome(outcome, by)),
