@@ -224,3 +224,28 @@ def test_what_only_dagster_can_read_is_read_by_it(make_project, made_up_orders, 
     folder.mkdir()
     (folder / "own.py").write_text("import dagster as dg\n\n\n@dg.asset\ndef own(): ...\n")
     assert testing.project(made.folder).features("order", at="2024-03-01", id=1, amount=3.0) == {"price": 3.0}
+
+
+def test_made_spines_and_their_horizons_are_tested_alike(make_project, made_up_orders, tmp_path):
+    source = made_up_orders.declared(tmp_path, split=SPLIT)[0]
+    spine = {
+        "name": "weekly", "entities": {"table": "orders/validated", "key": ["customer"], "from": "placed_at"},
+        "every": {"cron": "0 6 * * mon", "time_zone": "Europe/Paris"}, "horizons": ["1d", "7d"],
+        "drops": {"grain": "monthly", "start": "2024-01", "end": "2024-07"},
+    }  # fmt: skip
+    history = HISTORY["attributes"] | {"spine": "weekly"}
+    outcome = SENT_BACK["attributes"] | {"spine": "weekly", "known_at": "settled_at"}
+    shop = testing.project(
+        make_project(
+            source,
+            {"type": "ml_assets.Spine", "attributes": spine},
+            {"type": "ml_assets.FeatureView", "attributes": history},
+            {"type": "ml_assets.Outcome", "attributes": outcome},
+        ).folder
+    )
+    given = shop.given("orders/validated", [ORDER])
+    assert given.features("history", at="2024-03-04T05:00", customer="ann") == {"returned_count_7d": 1}
+    ahead = {"customer": "ann", "target_at": "2024-03-05T05:00"}
+    assert given.outcome("sent_back", at="2024-03-04T05:00", **ahead)["sent_back"] is True
+    with pytest.raises(ValueError, match=r"the outcome sent_back: give target_at=... too"):
+        given.outcome("sent_back", at="2024-03-04T05:00", customer="ann")
