@@ -9,6 +9,7 @@ import polars as pl
 from ml_assets.lake import Lake
 from ml_assets.lake.records import add_records
 from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.performance.maturing import newest_of, read_report
 from ml_assets.modelling.records import AS_OF, VERSION, TrainedVersion
 from ml_assets.modelling.watched import as_predicted, reference_rows, scored_rows
 from ml_assets.retraining.decide import DecisionRecord, read_decisions
@@ -17,9 +18,6 @@ from ml_assets.sources.drops.moments import drop_end
 
 if TYPE_CHECKING:
     from ml_assets.registry.registry import Registry
-
-DROPS_LOOKED_AT = 2
-"""A rule on n of the last m chunks may reach back into the drop before."""
 
 
 def decide_on_drop(
@@ -34,22 +32,22 @@ def decide_on_drop(
     from ml_assets.retraining.decide import decide, decide_on_nothing, record_decision
     from ml_assets.retraining.evidence import gather_evidence
     from ml_assets.retraining.limits import learn_limits
+    from ml_assets.retraining.window import DROPS_LOOKED_AT, look_at
     from ml_assets.training.evaluation.explain import explain
 
     spec, policy = model.spec, model.retraining
-    as_of = drop_end(drop, model.spine.drops).isoformat()
-    reported = _reported(lake, model, "performance_report", [drop])
+    partition, moment = model.spine.partition, drop_end(drop, model.spine.drops)
+    as_of = moment.isoformat()
+    known = newest_of(read_report(lake, model), model, moment).filter(pl.col(partition) <= drop)
+    reported = known.filter(pl.col(partition) == drop)
     if reported.is_empty():
         champion = registry.champion(spec.name)
         about = {"model": spec.name, "drop": drop, "as_of": as_of, "champion": champion.version if champion else ""}
         return record_decision(decide_on_nothing(), evidence=(), causes=(), **about)
     version = reported[VERSION][0]
-    looked_at = [d for d in lake.partitions(model.key("performance_report"), model.spine.partition) if d <= drop]
-    looked_at = looked_at[-DROPS_LOOKED_AT:]
-    drift, performance = (
-        _reported(lake, model, report, looked_at).filter(pl.col(VERSION) == version)
-        for report in ("drift_report", "performance_report")
-    )
+    performance = look_at(known, partition, model.monitoring, moment).filter(pl.col(VERSION) == version)
+    looked_at = known[partition].unique().sort().to_list()[-DROPS_LOOKED_AT:]
+    drift = _reported(lake, model, "drift_report", looked_at).filter(pl.col(VERSION) == version)
     model = as_predicted(lake, registry, model, drop)
     spec = model.spec
     evidence = gather_evidence(

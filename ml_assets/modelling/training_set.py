@@ -1,7 +1,7 @@
 """The training set: spine, features as of each prediction time, and labels known by the training cut-off."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -29,17 +29,19 @@ class TrainingSet:
     Attributes:
         rows: every row of the parts, with its part in ``SPLIT`` and its number among the spine's rows in ``ROW``.
         spine_rows: the spine's rows that it was made from.
+        lag: time within which 99 % of the labels known at the cut-off came; None where they are too few to tell.
     """
 
     as_of: datetime
     split: "Split"
     rows: pl.DataFrame
     spine_rows: pl.DataFrame
+    lag: timedelta | None
 
 
 def build_training_set(lake: Lake, model: ModelContext, as_of: datetime) -> TrainingSet:
     """Join and split what was known at the training cut-off."""
-    from ml_assets.training.splits import split_for_model
+    from ml_assets.training.splits import observed_lag, split_for_model
 
     if not lake.exists(model.label_table):
         raise ValueError(f"{model.label_table} is not there, which has the label: materialize it first")
@@ -47,7 +49,7 @@ def build_training_set(lake: Lake, model: ModelContext, as_of: datetime) -> Trai
     spine_rows = model.spine_rows(lake, drops, before=as_of)
     split = split_for_model(model.featured(lake, spine_rows, drops), model.spec, as_of)
     rows = pl.concat([getattr(split, part).with_columns(pl.lit(part).alias(SPLIT)) for part in PARTS])
-    return TrainingSet(as_of, split, rows, spine_rows)
+    return TrainingSet(as_of, split, rows, spine_rows, observed_lag(spine_rows, model.spec, as_of))
 
 
 def store_training_set(lake: Lake, model: ModelContext, built: TrainingSet) -> tuple[TableVersion, pl.DataFrame]:

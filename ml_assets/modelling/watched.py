@@ -1,6 +1,8 @@
 """The rows that monitoring looks at: predictions beside features and labels, and the reference beside them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -26,23 +28,47 @@ def as_predicted(lake: Lake, registry: "Registry", model: ModelContext, drop: st
     Raises:
         ValueError: what the version predicts, or a feature of it, cannot be had any more.
     """
-    stored = lake.scan(model.watched).filter(pl.col(model.spine.partition) == drop)
-    versions = stored.group_by(VERSION).len().sort("len", VERSION).collect()[VERSION]
-    inputs = None if versions.is_empty() else registry.inputs(model.spec.name, versions[-1])
-    if inputs is None:
-        return model
-    own = model.trained_on(inputs)
-    why = [] if model.watches_served else own.lacking(lake, [drop])
-    if inputs.task != model.spec.task:
-        why = [*why, f"it was trained for the task {inputs.task}, and {model.spec.task} is declared now"]
-    why = [*why, *_label_gone(lake, own, inputs)]
+    version, own, why = predicting_model(lake, registry, model, drop)
     if why:
         raise ValueError(
-            f"what version {versions[-1]} of {model.spec.name} has predicted of {drop} cannot be watched: "
+            f"what version {version} of {model.spec.name} has predicted of {drop} cannot be watched: "
             f"{'; '.join(why)}. Declare it again, or train and promote a version of what is declared now"
         )
+    return own
+
+
+def predicting_model(
+    lake: Lake, registry: "Registry", model: ModelContext, drop: str
+) -> tuple[str, ModelContext, list[str]]:
+    """Return the version that made the predictions of a drop, the model with its features and label, and why these
+    cannot be had any more."""
+    version = predicting_versions(lake, model, [drop])[drop]
+    own, why = model_of_version(lake, registry, model, version)
+    lacking = [] if own is model or model.watches_served else own.lacking(lake, [drop])
+    return version, own, [*lacking, *why]
+
+
+def predicting_versions(lake: Lake, model: ModelContext, drops: Sequence[str]) -> dict[str, str]:
+    """Return the version that made most predictions of each drop; ``NO_VERSION`` where there are none."""
+    by = model.spine.partition
+    stored = lake.scan(model.watched).filter(pl.col(by).is_in(list(drops)))
+    counts = stored.group_by(by, VERSION).len().sort("len", VERSION).collect()
+    return dict.fromkeys(drops, NO_VERSION) | dict(counts.select(by, VERSION).iter_rows())
+
+
+def model_of_version(
+    lake: Lake, registry: "Registry", model: ModelContext, version: str
+) -> tuple[ModelContext, list[str]]:
+    """Return the model with the features and the label of a version, and why its label cannot be had any more."""
+    inputs = None if version == NO_VERSION else registry.inputs(model.spec.name, version)
+    if inputs is None:
+        return model, []
+    own = model.trained_on(inputs)
+    why = _label_gone(lake, own, inputs)
+    if inputs.task != model.spec.task:
+        why = [f"it was trained for the task {inputs.task}, and {model.spec.task} is declared now", *why]
     outcome = own.outcome if inputs.label.outcome else None
-    return replace(own, spec=model.spec.model_copy(update={"label": inputs.label}), outcome=outcome)
+    return replace(own, spec=model.spec.model_copy(update={"label": inputs.label}), outcome=outcome), why
 
 
 def _label_gone(lake: Lake, model: ModelContext, inputs: "ModelInputs") -> list[str]:
@@ -61,21 +87,61 @@ def scored_rows(lake: Lake, model: ModelContext, drop: str, known_in: str | None
 
     A label is null that was not known when the drop, or the later drop ``known_in``, ended.
     """
-    from ml_assets.training.tasks.columns import LOWER, UPPER
-
-    spec, key = model.spec, model.spec.spine.row
+    spec, key = model.spec, [*model.spec.spine.key, model.spine.time]
     stored = lake.scan(model.watched).filter(pl.col(model.spine.partition) == drop)
-    answer = [SCORE, PREDICTION, cs.starts_with(PROBABILITY), VERSION]
-    if spec.intervals is not None:
-        answer.append(cs.by_name(LOWER, UPPER, require_all=False))
     if model.watches_served:
-        rows, predicted, key = *_served(lake, model, drop, stored, answer), spec.spine.key
+        rows, predicted, key = *_served(lake, model, drop, stored, _answer(model)), spec.spine.key
     else:
-        rows, predicted = model.rows(lake, [drop]), stored.select(*key, *answer).collect()
-    known = pl.col(spec.label.known_at) <= drop_end(known_in or drop, model.spine.drops)
-    rows = rows.with_columns(pl.when(known).then(pl.col(spec.label.column)))
+        rows, predicted = model.rows(lake, [drop]), stored.select(*key, *_answer(model)).collect()
+    rows = known_by(rows, model, drop_end(known_in or drop, model.spine.drops))
     _refuse_twins(predicted, key, model, drop)
     return rows.join(predicted, on=key, how="inner", maintain_order="left")
+
+
+def labelled_rows(lake: Lake, model: ModelContext, drops: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """Return the predictions of some drops beside every label that there is and the moment it was known at, without
+    features; each drop's apart."""
+    by, served = model.spine.partition, model.watches_served
+    key = list(model.spine.key) if served else [*model.spine.key, model.spine.time]
+    stored = lake.scan(model.watched).filter(pl.col(by).is_in(list(drops)))
+    answers = stored.select(*dict.fromkeys([by, *key]), *_answer(model)).collect().partition_by(by, as_dict=True)
+    rows = _without_features(lake, model, list(drops))
+    labelled = {}
+    for (drop,), of_drop in rows.partition_by(by, as_dict=True).items():
+        if (drop,) in answers:
+            predicted = answers[drop,].drop(by)
+            predicted = _of_busiest(predicted) if served else predicted
+            _refuse_twins(predicted, key, model, str(drop))
+            labelled[str(drop)] = of_drop.join(predicted, on=key, how="inner", maintain_order="left")
+    return labelled
+
+
+def _without_features(lake: Lake, model: ModelContext, drops: list[str]) -> pl.DataFrame:
+    """Return the spine's rows of some drops; with features only where what is measured reads one."""
+    if set(model.spec.row_columns) & set(model.features):
+        return model.rows(lake, drops)
+    bare = replace(model, views=())
+    return bare.spine_rows(lake, drops).select(*dict.fromkeys([model.spine.partition, model.spine.time, *bare.columns]))
+
+
+def known_by(rows: pl.DataFrame, model: ModelContext, moment: datetime) -> pl.DataFrame:
+    """Return rows with the labels alone that were known at a moment."""
+    label = model.spec.label
+    return rows.with_columns(pl.when(pl.col(label.known_at) <= moment).then(pl.col(label.column)))
+
+
+def _answer(model: ModelContext) -> list:
+    """Return the columns of an answer, and of its interval where the model has one."""
+    from ml_assets.training.tasks.columns import LOWER, UPPER
+
+    ends = [] if model.spec.intervals is None else [cs.by_name(LOWER, UPPER, require_all=False)]
+    return [SCORE, PREDICTION, cs.starts_with(PROBABILITY), VERSION, *ends]
+
+
+def _of_busiest(answers: pl.DataFrame) -> pl.DataFrame:
+    """Return the answers of the version that answered most often."""
+    busiest = answers.group_by(VERSION).len().sort("len", VERSION)[VERSION][-1]
+    return answers.filter(pl.col(VERSION) == busiest)
 
 
 def _refuse_twins(predicted: pl.DataFrame, key: list[str], model: ModelContext, drop: str) -> None:
@@ -101,10 +167,9 @@ def _served(
     served = stored.select(*columns, *answer).collect()
     if served.is_empty():
         raise ValueError(f"{model.watched} holds nothing of {drop}: nothing was served that could be monitored")
-    busiest = served.group_by(VERSION).len().sort("len", VERSION)[VERSION][-1]
     rows = model.labelled(lake, [drop], model.columns).collect()
     of_answer = {model.spine.time, *own} - {*model.spec.spine.key}
-    return rows.drop(of_answer, strict=False), served.filter(pl.col(VERSION) == busiest)
+    return rows.drop(of_answer, strict=False), _of_busiest(served)
 
 
 def reference_rows(lake: Lake, model: ModelContext, version: str) -> pl.DataFrame:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.durations import check_duration
 from ml_assets.monitoring.drift_statistics import DRIFT_STATISTICS, declarable, with_own_threshold
+from ml_assets.monitoring.maturity import MaturitySpec
 from ml_assets.training.metrics.metric import OF_CLASSES, OF_PROBABILITIES, OF_VALUES, TOP_PATTERNS
 from ml_assets.training.tasks import all_metrics, estimable_metrics, find_task, listed
 
@@ -94,6 +95,9 @@ class MonitoringSpec(BaseModel):
     ceilings: dict[str, float] = Field(
         default_factory=dict,
         description=f"Metric -> greatest realised value: {_LOWER}.",
+    )
+    labels: MaturitySpec = Field(
+        default_factory=MaturitySpec, description="Until when labels are waited for, and how many of them are enough."
     )
     breaches: int = Field(
         default=2,

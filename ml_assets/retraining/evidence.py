@@ -11,6 +11,7 @@ from ml_assets.monitoring.drift.statistics.statistic import ALL_FEATURES
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.limits import CALIBRATION, NO_LIMIT, LearntLimits
 from ml_assets.retraining.spec import RetrainingSpec
+from ml_assets.retraining.window import describe_lag, matured_chunks
 from ml_assets.training.tasks import estimable_metrics, find_metric
 
 DAY = timedelta(days=1)
@@ -68,15 +69,19 @@ def gather_evidence(
 
     Args:
         drift: rows of ``measure_drift`` of the champion's latest drops, weekly chunks and all; may span several drops.
-        performance: rows of ``estimate_performance`` and ``realise_performance`` of the same drops.
+        performance: rows of ``estimate_performance`` of the same drops, and of ``realise_performance`` as ``look_at``
+            chooses them: of what is realised only chunks count whose labels have matured.
         limits: of the champion, from ``learn_limits``.
         metric: the model's metric.
     """
     enough = pl.col("rows") >= monitoring.min_chunk_rows
     measured = performance.filter(enough, scope="chunk")
-    vote = _Vote(retraining)
+    vote, as_of = _Vote(retraining), circumstances.as_of
+    matured = matured_chunks(performance, monitoring, as_of)
+    estimated = measured.filter(kind="estimated")
+    lag = describe_lag(performance.filter(kind="realised", metric=metric), monitoring, as_of)
     return [
-        *_performance_votes(vote, measured, limits, metric, retraining.max_drop),
+        *_performance_votes(vote, estimated, matured, limits, metric, retraining.max_drop, lag),
         *_drift_votes(vote, drift.filter(enough, scope="chunk"), limits, monitoring),
         _growth(circumstances, retraining),
         _age(circumstances, retraining),
@@ -85,20 +90,26 @@ def gather_evidence(
 
 
 def _performance_votes(
-    vote: "_Vote", chunks: pl.DataFrame, limits: LearntLimits, metric: str, max_drop: float
+    vote: "_Vote",
+    estimated: pl.DataFrame,
+    matured: pl.DataFrame,
+    limits: LearntLimits,
+    metric: str,
+    max_drop: float,
+    lag: str,
 ) -> list[Evidence]:
     below = find_metric(metric).greater_is_better
     basis = f"limit from resampled days of the reference ({limits.reference:.3f} there), tolerance {max_drop:g}"
-    of_metric = {kind: chunks.filter(kind=kind, metric=metric) for kind in ("realised", "estimated")}
-    calibration = chunks.filter(kind="realised", metric=CALIBRATION)
     estimable = metric in estimable_metrics()
     before = (
         f"before labels are known; {basis}" if estimable else f"{metric} cannot be estimated before labels are known"
     )
+    stands = "; the estimate stands for the time since" if estimable else ""
+    known = f"known labels; {basis}{f'; {lag}{stands}' if lag else ''}"
     return [
-        vote("realised", of_metric["realised"], limits.performance, below, metric, f"known labels; {basis}"),
-        vote("estimated", of_metric["estimated"], limits.performance, below, metric, before),
-        vote("calibration", calibration, limits.calibration, False, CALIBRATION, f"known labels; {basis}"),
+        vote("realised", matured.filter(metric=metric), limits.performance, below, metric, known),
+        vote("estimated", estimated.filter(metric=metric), limits.performance, below, metric, before),
+        vote("calibration", matured.filter(metric=CALIBRATION), limits.calibration, False, CALIBRATION, known),
     ]
 
 

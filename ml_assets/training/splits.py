@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from ml_assets.durations import parse_duration
+from ml_assets.training.evaluation.label_lag import check_gap, label_lag
 from ml_assets.training.evaluation.seasonal import Seasons, add_naive, add_naive_error, naive_errors
 from ml_assets.training.sampling.groups import OTHER_SIDE, keep_one_side
 from ml_assets.training.spec import LabelSpec, ModelSpec, SpineSpec, SplitSpec
@@ -155,7 +156,13 @@ def split_for_model(frame: pl.DataFrame | pl.LazyFrame, spec: ModelSpec, as_of: 
     """Split as a model declares it; see ``split_by_time``.
 
     With ``baseline.seasonal`` the parts have the columns ``NAIVE`` and ``NAIVE_ERROR`` too: ``evaluation.seasonal``.
+
+    Raises:
+        ValueError: also where the declared gap is shorter than labels take.
     """
+    schema, of = frame.lazy().collect_schema(), find_task(spec.task)
+    _check_columns(schema, spec.spine, spec.label, spec.split.group, as_of, of)
+    check_gap(parse_duration(spec.split.gap), spec.split.gap, observed_lag(frame, spec, as_of))
     seasons = Seasons.of(spec)
     if seasons is None:
         return _split(frame, spec, as_of)
@@ -178,10 +185,12 @@ def _split(frame: pl.DataFrame | pl.LazyFrame, spec: ModelSpec, as_of: datetime)
     )
 
 
-def longest_label_delay(frame: pl.DataFrame | pl.LazyFrame, *, time: str, known_at: str) -> timedelta | None:
-    """Return the longest time from prediction to known label, which the gap must not undercut; None without labels."""
-    delay = (pl.col(known_at) - pl.col(time)).max()
-    return frame.lazy().select(delay).collect().item()
+def observed_lag(frame: pl.DataFrame | pl.LazyFrame, spec: ModelSpec, as_of: datetime) -> timedelta | None:
+    """Return the time within which 99 % of the labels known at a moment came; None where they are too few to tell."""
+    schema = frame.lazy().collect_schema()
+    moments = {name: _moment(column, schema) for name, column in (("t", spec.spine.time), ("at", spec.label.known_at))}
+    labelled = frame.lazy().filter(pl.col(spec.label.column).is_not_null()).select(**moments).collect()
+    return label_lag(labelled, time="t", known_at="at", as_of=as_of)
 
 
 def _moment(name: str, schema: pl.Schema) -> pl.Expr:

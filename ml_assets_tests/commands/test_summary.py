@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 
 import polars as pl
 import pytest
@@ -38,7 +39,7 @@ def lake(tmp_path):
         ],
         schema=["month", "kind", "metric", "scope", "value"],
         orient="row",
-    )
+    ).with_columns(missing=pl.when(kind="realised").then(pl.col("value").fill_null(20.0) // 10).cast(pl.Int64))
     tables.replace("returns/performance_report", performance, {"month": DROPS})
     evaluation = pl.DataFrame(
         [
@@ -65,13 +66,27 @@ def test_there_is_a_row_per_scored_drop(summary):
     assert summary.drops.to_dicts() == [
         {
             "drop": "2024-04", "rows": 3, "quarantined": 3, "strongest_drift": "hour", "psi": 0.3,
-            "estimated": 0.75, "realised": 0.7, "champion": "1",
+            "estimated": 0.75, "realised": 0.7, "missing_labels": 0, "champion": "1",
         },
         {
             "drop": "2024-05", "rows": 2, "quarantined": 0, "strongest_drift": "price", "psi": 1.5,
-            "estimated": 0.65, "realised": None, "champion": "2",
+            "estimated": 0.65, "realised": None, "missing_labels": 2,
+            "champion": "2",
         },
     ]  # fmt: skip
+
+
+def test_a_drop_that_was_measured_again_has_its_newest_values(lake):
+    first = lake.scan("returns/performance_report").collect()
+    end, later = (datetime(2024, month, 1, tzinfo=UTC) for month in (6, 7))
+    again = first.filter(month="2024-05", kind="realised").with_columns(
+        value=pl.lit(0.6), missing=pl.lit(1, pl.Int64), measured_at=pl.lit(later)
+    )
+    both = pl.concat([first.with_columns(measured_at=pl.lit(end)), again], how="vertical_relaxed")
+    lake.replace("returns/performance_report", both)
+    drops = summarise(lake, "returns", "month", "roc_auc", []).drops
+    shown = drops.select("drop", "estimated", "realised", "missing_labels").rows()
+    assert shown == [("2024-04", 0.75, 0.7, 0), ("2024-05", 0.65, 0.6, 1)]
 
 
 def test_rows_that_are_in_no_scored_drop_are_counted_by_source_and_place(lake, capsys):
@@ -112,9 +127,9 @@ def test_the_table_shows_every_value_and_fits_a_terminal(summary, capsys, monkey
     printed = capsys.readouterr().out
     assert max(len(line) for line in printed.splitlines()) <= 80
     april = next(line for line in printed.splitlines() if line.strip().startswith("2024-04"))
-    assert april.split() == ["2024-04", "3", "3", "hour", "0.300", "0.750", "0.700", "1"]
+    assert april.split() == ["2024-04", "3", "3", "hour", "0.300", "0.750", "0.700", "0", "1"]
     may = next(line for line in printed.splitlines() if line.strip().startswith("2024-05"))
-    assert may.split() == ["2024-05", "2", "0", "price", "1.500", "0.650", "–", "2"]
+    assert may.split() == ["2024-05", "2", "0", "price", "1.500", "0.650", "–", "2", "2"]
     assert "ml-assets ui" in printed
     assert "ml-assets mlflow" in printed
 

@@ -85,6 +85,10 @@ def test_estimates_have_a_band_a_limit_and_every_chunk():
         "upper": pl.Float64,
         "threshold": pl.Float64,
         "missing": pl.Int64,
+        "known_share": pl.Float64,
+        "known_mean_score": pl.Float64,
+        "unknown_mean_score": pl.Float64,
+        "score_distance": pl.Float64,
         "past_errors": pl.Int64,
         "margin": pl.Float64,
         "alert": pl.Boolean,
@@ -168,7 +172,7 @@ def test_rows_without_a_label_are_left_out_of_realised_performance():
     known = pl.int_range(pl.len()) % 3 > 0
     masked = realised(ANALYSIS.with_columns(bought=pl.when(known).then("bought")))
     dropped = realised(ANALYSIS.filter(known))
-    own = ["chunk_end", "missing"]
+    own = ["chunk_end", "missing", "known_share", "known_mean_score", "unknown_mean_score", "score_distance"]
     assert masked.drop(own).equals(dropped.drop(own))
     hidden = masked.filter(scope="chunk", metric="roc_auc").sort("chunk_start")["missing"].to_list()
     expected = [week(ANALYSIS.filter(~known), i).height for i in range(4)]

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from ml_assets.monitoring.report.summary import (
     Breach,
     DriftSummary,
+    LabelSummary,
     PerformanceSummary,
     is_sustained,
     summarise_drift,
@@ -105,8 +106,7 @@ def test_performance_summary_by_hand():
     )
     assert summarise_performance(performance, SPEC) == PerformanceSummary(
         rows=3000,
-        labelled_rows=1200,
-        missing_labels=7,
+        labels=LabelSummary(1200, 7, None, None, None),
         estimated={"roc_auc": 0.71},
         realised={"roc_auc": 0.69},
         breaches=(

@@ -13,16 +13,31 @@ NOW = datetime(2021, 7, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 LIMITS = LearntLimits(chance=0.07, reference=0.75, performance=0.7, calibration=0.05, drift_share=0.5)
 PERFORMANCE = ["realised", "estimated"]
-COLUMNS = {"chunk_start": pl.Datetime("us", "UTC"), "rows": pl.Int64, "scope": pl.String, "value": pl.Float64}
+COLUMNS = {
+    "chunk_start": pl.Datetime("us", "UTC"),
+    "chunk_end": pl.Datetime("us", "UTC"),
+    "rows": pl.Int64,
+    "missing": pl.Int64,
+    "scope": pl.String,
+    "value": pl.Float64,
+}
 
 
-def weeks(values: list[float | None], rows: int | list[int] = 1000, scope: str = "chunk", **named: object):
+def weeks(
+    values: list[float | None],
+    rows: int | list[int] = 1000,
+    scope: str = "chunk",
+    missing: list[int] | None = None,
+    **named: object,
+):
     """One row a week, the last one a week before NOW."""
     count = len(values)
     return pl.DataFrame(
         {
             "chunk_start": [NOW - 7 * (count - i) * DAY for i in range(count)],
+            "chunk_end": [NOW - 7 * (count - i - 1) * DAY for i in range(count)],
             "rows": rows if isinstance(rows, list) else [rows] * count,
+            "missing": missing or [0] * count,
             "scope": [scope] * count,
             "value": values,
         },
@@ -115,6 +130,28 @@ def test_small_chunks_are_ignored():
     frames = [drift([0.9, 0.9], rows=20), drift([0.9, 0.9], "(all)", "reconstruction_error", rows=20)]
     found = gather(drifted=pl.concat(frames))
     assert [found[kind].chunks for kind in ("drift", "multivariate")] == [0, 0]
+
+
+def test_chunks_whose_labels_have_not_matured_never_breach_and_the_lag_is_named():
+    # Of the newest chunks 80 and 20 % of the labels are known, 80 % are needed; the rest is left to the estimate.
+    known, missing = [1000, 1000, 800, 200], [0, 0, 200, 800]
+    realised = performance([0.8, 0.8, 0.8, 0.1], rows=known, missing=missing)
+    estimated = performance([0.8, 0.8, 0.6, 0.6], "estimated")
+    found = gather(performed=pl.concat([realised, estimated]), least=100)
+    assert (found["realised"].breached, found["realised"].observed, found["realised"].chunks) == (False, 0.8, 3)
+    assert found["estimated"].breached
+    assert (
+        "matured until 2021-06-24: the last chunks from 2021-06-03 on, 80% to 100% of their labels known; 1 chunk "
+        "since 2021-06-24 has not (20% of their labels known by 2021-07-01, 80% needed); the estimate stands for the time since"
+    ) in found["realised"].source
+    old = pl.concat([realised.with_columns(pl.col("chunk_start", "chunk_end") - 90 * DAY), estimated])
+    assert gather(performed=old, least=100)["realised"].observed == 0.8
+    older = pl.concat([realised.with_columns(pl.col("chunk_start", "chunk_end") - 91 * DAY), estimated])
+    assert gather(performed=older, least=100)["realised"].observed == 0.1  # nothing more is waited for
+    nothing = gather(performed=performance([0.1], rows=[0], missing=[1000]), least=100)["realised"]
+    assert (nothing.breached, nothing.observed) == (False, None)
+    assert "no chunk has matured: 1 chunk since 2021-06-24" in nothing.source
+    assert "matured" not in gather(performed=performance([0.8, 0.8]))["realised"].source
 
 
 def test_calibration_error_breaches_above():

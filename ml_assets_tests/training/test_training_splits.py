@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_assets.training.spec import LabelSpec, SpineSpec, SplitSpec
-from ml_assets.training.splits import longest_label_delay, split_bounds, split_by_time
+from ml_assets.training.splits import split_bounds, split_by_time
 
 SPINE = SpineSpec(table="t", key=["id"], time="at")
 LABEL = LabelSpec(column="y", known_at="known")
@@ -152,13 +152,6 @@ def test_labels_other_than_0_and_1_are_refused():
 def test_a_missing_column_is_named():
     with pytest.raises(ValueError, match=r"lacks the columns \['known'\]"):
         split_by_time(frame_of(FILLER).drop("known"), spine=SPINE, label=LABEL, split=SPLIT, as_of=AS_OF)
-
-
-def test_longest_label_delay():
-    assert (
-        longest_label_delay(frame_of([(10, 3, 1), (99, 30, 0), (5, None, None)]), time="at", known_at="known")
-        == 30 * HOUR
-    )
 
 
 # Labels of the other tasks

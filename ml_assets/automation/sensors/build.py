@@ -10,9 +10,11 @@ from ml_assets.automation.recovery import ask_again_for_retries, close_lost_runs
 from ml_assets.automation.sensors.corrections import Reached, correction_sensor
 from ml_assets.automation.sensors.drops import drop_sensor
 from ml_assets.automation.sensors.failures import failure_sensor
+from ml_assets.automation.sensors.labels import contexts_of, label_sensor
 from ml_assets.automation.sensors.retraining import retrain_sensor
 from ml_assets.automation.sensors.served import served_sensor
 from ml_assets.components.features.feature_view import FeatureView
+from ml_assets.components.features.outcome import Outcome
 from ml_assets.components.features.spine import Spine
 from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.sources.source import Source
@@ -23,8 +25,8 @@ from ml_assets.settings import Settings
 
 
 def build_sensors(specs: Iterable[dg.AssetSpec], tree: dg.ComponentTree, settings: Settings) -> list:
-    """Build two sensors per use case for its drops and for what corrections reach, two per model for decisions and
-    answers, one for conditions, one for failures."""
+    """Build three sensors per use case for its drops, for what corrections reach and for labels, two per model for
+    decisions and answers, one for conditions, one for failures."""
     specs, every_seconds = list(specs), settings.sensor_seconds
     channels = partial(open_channels, settings.notifications)
     group_of = {spec.key.path[0]: spec.group_name or "default" for spec in specs if len(spec.key.path) > 1}
@@ -35,14 +37,23 @@ def build_sensors(specs: Iterable[dg.AssetSpec], tree: dg.ComponentTree, setting
     models = tree.get_all_components(of_type=MLModel)
     spines = {spine.name: spine for spine in tree.get_all_components(of_type=Spine)}
     reached: dict[str, list[Reached]] = {}
-    for view in tree.get_all_components(of_type=FeatureView):
+    declared = {view.name: view for view in tree.get_all_components(of_type=FeatureView)}
+    for view in declared.values():
         reached.setdefault(views[view.name], []).append(Reached(view, spines[view.spine]))
+    outcomes = tree.get_all_components(of_type=Outcome)
+    by_use_case: dict[str, list[MLModel]] = {}
+    for model in models:
+        by_use_case.setdefault(group_of[model.name], []).append(model)
     return [
         *(
             drop_sensor(group, members, every_seconds, settings.watches(group))
             for group, members in sorted(by_group.items())
         ),
         *(correction_sensor(group, members, every_seconds) for group, members in sorted(reached.items())),
+        *(
+            label_sensor(group, contexts_of(members, spines, declared, outcomes, group), every_seconds)
+            for group, members in sorted(by_use_case.items())
+        ),
         *(retrain_sensor(model, group_of[model.name], every_seconds, channels) for model in models),
         *(served_sensor(model.name, spines[model.spine], every_seconds) for model in models if model.serving),
         dg.AutomationConditionSensorDefinition(

@@ -55,7 +55,7 @@ def correction_sensor(use_case: str, views: Sequence[Reached], every_seconds: in
         tables = lake.open()
         before: Versions = json.loads(context.cursor) if context.cursor else {}
         seen, due = {}, {}
-        at_work = _at_work(context.instance)
+        at_work = assets_at_work(context.instance)
         for reached in cut:
             name, versions = reached.view.name, _versions(tables, reached)
             if at_work is not None and at_work.isdisjoint({reached.key, *map(_asset, reached.inputs)}):
@@ -74,7 +74,7 @@ def _versions(lake: Lake, reached: Reached) -> dict[str, int]:
     return {table: lake.version(table) for table in [reached.view.key, *reached.inputs] if lake.exists(table)}
 
 
-def _at_work(instance: dg.DagsterInstance) -> set[dg.AssetKey] | None:
+def assets_at_work(instance: dg.DagsterInstance) -> set[dg.AssetKey] | None:
     """Return the assets that unfinished runs may be making; None stands for all assets."""
     at_work: set[dg.AssetKey] = set()
     for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):

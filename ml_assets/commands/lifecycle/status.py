@@ -37,7 +37,8 @@ class ModelStatus(BaseModel):
     psi: float | None
     metric: str
     estimated: float | None = Field(description="Metric estimated before labels are known.")
-    realised: float | None = Field(description="Metric by the labels known at the end of the drop.")
+    realised: float | None = Field(description="Metric by the labels known when the drop was measured last.")
+    missing_labels: int | None = Field(description="Scored rows whose label was not known then.")
     limit: float | None = Field(description="What the decision held both against.")
     decision: str | None = Field(description="retrain or wait.")
     reason: str | None
@@ -92,6 +93,7 @@ def model_status(
         metric=model.watched_metric,
         estimated=last.get("estimated"),
         realised=last.get("realised"),
+        missing_labels=last.get("missing_labels"),
         limit=limit,
         decision=decision and ("retrain" if decision.retrain else "wait"),
         reason=decision and decision.reason,
@@ -156,12 +158,16 @@ def print_status(statuses: Sequence[ModelStatus], as_json: bool) -> None:
             limit = "" if status.limit is None else f" (limit {status.limit:.3f})"
             console.print(
                 f"  {status.last_drop}: {status.metric} estimated {_shown(status.estimated)}, "
-                f"realised {_shown(status.realised)}{limit}; "
+                f"realised {_shown(status.realised)}{_without(status.missing_labels)}{limit}; "
                 f"strongest drift {status.strongest_drift} {_shown(status.psi)}"
             )
         if status.reason:
             console.print(f"  {status.reason}")
         console.print(f"  next: {status.next_step}")
+
+
+def _without(labels: int | None) -> str:
+    return f" ({labels:,} labels missing)" if labels else ""
 
 
 def _shown(value: float | None) -> str:

@@ -9,6 +9,7 @@ import polars as pl
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.home import Home
 from ml_assets.lake import Lake
+from ml_assets.monitoring.performance.measures import newest_measures
 
 DROP_HEADINGS = {
     "quarantined": "quaran-\ntined",
@@ -16,6 +17,7 @@ DROP_HEADINGS = {
     "psi": "PSI",
     "estimated": "esti-\nmated",
     "realised": "real-\nised",
+    "missing_labels": "no\nlabel",
     "champion": "version",
 }
 """Headings that keep the table within 80 columns."""
@@ -52,11 +54,12 @@ def summarise(lake: Lake, model: str, partition: str, metric: str, sources: list
     drops = scored.join(psi, on=partition, how="left")
     for kind in ("estimated", "realised"):
         drops = drops.join(_performance(lake, model, partition, metric, kind), on=partition, how="left")
+    drops = drops.join(_missing_labels(lake, model, partition), on=partition, how="left")
     quarantined = _quarantined(lake, sources).rename({"_drop": partition})
     drops = drops.join(quarantined, on=partition, how="left").with_columns(pl.col("quarantined").fill_null(0))
     ordered = drops.select(
         pl.col(partition).alias("drop"), "rows", "quarantined", "strongest_drift", "psi", "estimated", "realised",
-        "champion",
+        "missing_labels", "champion",
     ).sort("drop")  # fmt: skip
     collected = ordered.collect()
     left_out = rows_left_out(lake, sources, collected["drop"].to_list())
@@ -116,8 +119,23 @@ def _drops(scored: pl.LazyFrame, partition: str) -> list[str]:
 
 def _performance(lake: Lake, model: str, partition: str, metric: str, kind: str) -> pl.LazyFrame:
     wanted = (pl.col("kind") == kind) & (pl.col("metric") == metric) & (pl.col("scope") == "period")
-    report = _reported(lake, f"{model}/performance_report", partition, "kind", "metric", "scope", value=pl.Float64)
-    return report.filter(wanted).select(partition, pl.col("value").alias(kind))
+    return _measured(lake, model, partition).filter(wanted).select(partition, pl.col("value").alias(kind))
+
+
+def _missing_labels(lake: Lake, model: str, partition: str) -> pl.LazyFrame:
+    """Return how many scored rows of each drop had no label when it was measured last."""
+    realised = _measured(lake, model, partition).filter(kind="realised", scope="period")
+    return realised.group_by(partition).agg(missing_labels=pl.col("missing").max())
+
+
+def _measured(lake: Lake, model: str, partition: str) -> pl.LazyFrame:
+    """Return the newest measures of each drop; without rows before anything was monitored."""
+    key = f"{model}/performance_report"
+    wanted = {partition: pl.String, "kind": pl.String, "metric": pl.String, "scope": pl.String}
+    wanted |= {"value": pl.Float64, "missing": pl.Int64}
+    if not lake.exists(key):
+        return pl.LazyFrame(schema=wanted)
+    return newest_measures(lake.scan(key), partition).select(list(wanted))
 
 
 def _reported(lake: Lake, key: str, *texts: str, **others: type[pl.DataType]) -> pl.LazyFrame:

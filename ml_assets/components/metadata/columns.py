@@ -97,6 +97,11 @@ PERFORMANCE = _CHUNKS | {
     "lower": "Lower end of the band around an estimate.",
     "upper": "Upper end of the band around an estimate.",
     "missing": "Predictions whose label is not known, left out of a realised value.",
+    "known_share": "Share of the predictions whose label is known, 0 to 1.",
+    "known_mean_score": "Mean score of the rows whose label is known.",
+    "unknown_mean_score": "Mean score of the rows whose label is not known.",
+    "score_distance": "Greatest difference between the two distributions of scores (Smirnov), 0 to 1.",
+    "measured_at": "Moment of the data by which labels were known, UTC; null in old rows: the end of the drop.",
     "past_errors": "Known errors of estimates that the band is made of.",
     "margin": "What these errors add to the band on either side.",
 }

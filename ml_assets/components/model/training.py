@@ -32,6 +32,7 @@ from ml_assets.modelling.training_set import (
 )
 from ml_assets.registry.records import RunOrigin
 from ml_assets.resources import AsOf, LakeResource, RegistryResource, StudiesResource
+from ml_assets.training.evaluation.label_lag import describe_span
 
 FEW_POSITIVES = 30
 """Positive rows of a part below which what is measured on it says little."""
@@ -117,6 +118,7 @@ def _training_set_metadata(lake: Lake, model: ModelContext, built: TrainingSet) 
         **_positives(count_positives(model, built)),
         "left_out_after_cut_off": model.rows_from(lake, built.as_of),
         **built.split.without_season,
+        **_lag_metadata(model, built),
         "table_versions_read": {key: lake.version(key) for key in _upstream(model)},
     }
 
@@ -125,6 +127,15 @@ def _positives(counts: dict[str, int]) -> Metadata:
     few = [f"{part} holds {count}" for part, count in counts.items() if count < FEW_POSITIVES]
     advice = f"{', '.join(few)}: metrics, calibration and threshold are uncertain there; make that part longer"
     return {f"{part}_positives": count for part, count in counts.items()} | ({"few_positives": advice} if few else {})
+
+
+def _lag_metadata(model: ModelContext, built: TrainingSet) -> Metadata:
+    """Return how long labels take beside the declared gap, and the newest row that could be used."""
+    return {
+        "gap": model.spec.split.gap,
+        "labels_known_within": "unknown: too few labels" if built.lag is None else describe_span(built.lag),
+        "newest_row": str(built.rows[model.spine.time].max()),
+    }
 
 
 def _labels_in_time(late: int) -> dg.AssetCheckResult:

@@ -1,11 +1,14 @@
 """Performance of predictions whose outcome is known."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import polars as pl
 
 from ml_assets.monitoring.chunks import CHUNK, Period, cut
 from ml_assets.monitoring.inputs import checked
+from ml_assets.monitoring.maturity import is_matured, known_share
+from ml_assets.monitoring.performance.known_rows import DISTANCE, KNOWN_MEAN, UNKNOWN_MEAN, compare_scores
 from ml_assets.monitoring.performance.table import chunk_spans, performance_table
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.training.calibration.intervals import covered_share
@@ -31,6 +34,7 @@ def realise_performance(
     more: Sequence[str] = (),
     coverage: float | None = None,
     payoff: Payoff | None = None,
+    as_of: datetime | None = None,
 ) -> pl.DataFrame:
     """Measure the performance of the rows of ``analysis`` whose ``label`` is known.
 
@@ -41,13 +45,15 @@ def realise_performance(
         coverage: least share of labels that intervals must hold; where given, ``analysis`` has ``lower`` and ``upper``,
             and interval_coverage is measured beside.
         payoff: what decisions bring; needed by the metric value, of rows whose label is known.
+        as_of: moment by which the labels were known, from which the age of a chunk is counted; None for no age.
 
     Returns:
         The columns of ``estimate_performance`` with kind ``realised``, lower and upper null, rows counting labelled
-        rows, and missing those whose label is not known. Metrics: roc_auc, average_precision, log_loss, brier,
+        rows, missing those whose label is not known, known_share (Float64), and what ``compare_scores`` finds between
+        the two. Metrics: roc_auc, average_precision, log_loss, brier,
         calibration_error (as defined in ``training.metrics.ranked_scores``) and f1 of the prediction. A value is null
         where it is undefined, as roc_auc is for labels of one class. Alerts: below a floor or above a ceiling of
-        ``spec``.
+        ``spec``, in a chunk that has matured.
 
     Raises:
         ValueError: as ``estimate_performance``. A period without any label is no error: its values are null.
@@ -77,7 +83,22 @@ def realise_performance(
     every = chunk_spans(chunks, numbered, known.schema[time]).select(CHUNK, pl.col("rows").alias("scored"))
     spans = chunk_spans(chunks, known, known.schema[time]).join(every, on=CHUNK, how="left", nulls_equal=True)
     spans = spans.with_columns(missing=pl.col("scored") - pl.col("rows")).drop("scored")
+    spans = spans.join(_compared(numbered, label, probability), on=CHUNK, how="left", nulls_equal=True)
+    spans = spans.with_columns(known_share=known_share(), matured=is_matured(spec.labels, as_of))
     return performance_table(values, spans, "realised", spec, {} if coverage is None else {INTERVAL_COVERAGE: coverage})
+
+
+def _compared(numbered: pl.DataFrame, label: str, score: str) -> pl.DataFrame:
+    """Compare the scores of rows with and without a label, per chunk and (CHUNK null) over all rows."""
+    groups = [*((chunk, rows) for (chunk,), rows in numbered.group_by(CHUNK)), (None, numbered)]
+    known = pl.col(label).is_not_null()
+    return pl.DataFrame(
+        [
+            {CHUNK: chunk, **compare_scores(rows.filter(known)[score], rows.filter(~known)[score])}
+            for chunk, rows in groups
+        ],
+        schema={CHUNK: pl.Int64, KNOWN_MEAN: pl.Float64, UNKNOWN_MEAN: pl.Float64, DISTANCE: pl.Float64},
+    )
 
 
 def measure_known(

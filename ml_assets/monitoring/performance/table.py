@@ -3,6 +3,7 @@
 import polars as pl
 
 from ml_assets.monitoring.chunks import CHUNK, Chunks
+from ml_assets.monitoring.performance.known_rows import DISTANCE, KNOWN_MEAN, UNKNOWN_MEAN
 from ml_assets.monitoring.spec import MonitoringSpec
 
 SCOPES = ("chunk", "period")
@@ -24,10 +25,16 @@ _TYPES = {
     "upper": pl.Float64,
     "threshold": pl.Float64,
     "missing": pl.Int64,
+    "known_share": pl.Float64,
+    KNOWN_MEAN: pl.Float64,
+    UNKNOWN_MEAN: pl.Float64,
+    DISTANCE: pl.Float64,
     "past_errors": pl.Int64,
     "margin": pl.Float64,
     "alert": pl.Boolean,
 }
+
+_OF_LABELS = ("missing", "known_share", KNOWN_MEAN, UNKNOWN_MEAN, DISTANCE)
 
 
 def chunk_spans(chunks: Chunks, numbered: pl.DataFrame, dtype: pl.DataType) -> pl.DataFrame:
@@ -47,10 +54,15 @@ def performance_table(
     spec: MonitoringSpec,
     more_floors: dict[str, float] | None = None,
 ) -> pl.DataFrame:
-    """Add times, rows, thresholds and alerts; a chunk without rows has null values."""
+    """Add times, rows, thresholds and alerts; a chunk without rows has null values.
+
+    Args:
+        spans: what ``chunk_spans`` returned; of realised performance also what is known of labels, and in ``matured``
+            whether a chunk may alert.
+    """
     below, above = (_limit(limits) for limits in (spec.floors | (more_floors or {}), spec.ceilings))
-    if "missing" not in spans.columns:
-        spans = spans.with_columns(missing=pl.lit(None, pl.Int64))
+    unknown = [name for name in (*_OF_LABELS, "matured") if name not in spans.columns]
+    spans = spans.with_columns(pl.lit(None).alias(name) for name in unknown)
     alert = (pl.col("value") < below).fill_null(False) | (pl.col("value") > above).fill_null(False)
     return (
         spans.join(values.select("metric").unique(), how="cross")
@@ -58,10 +70,11 @@ def performance_table(
         .with_columns(
             kind=pl.lit(kind),
             threshold=pl.coalesce(below, above),
-            alert=alert & (pl.col("rows") >= spec.min_chunk_rows),
+            alert=alert & (pl.col("rows") >= spec.min_chunk_rows) & pl.col("matured").cast(pl.Boolean).fill_null(True),
         )
         .sort("scope", "metric", "chunk_start")
         .select("chunk_start", "chunk_end", *_TYPES)
+        .cast({name: _TYPES[name] for name in _OF_LABELS})
     )
 
 

@@ -1,6 +1,7 @@
 """Performance in production: estimated before labels are known, realised afterwards."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -23,6 +24,7 @@ def watch_performance(
     spec: MonitoringSpec,
     earlier: pl.DataFrame | None = None,
     record: pl.DataFrame | None = None,
+    as_of: datetime | None = None,
 ) -> pl.DataFrame:
     """Measure estimated and realised performance of a model's rows, one below the other.
 
@@ -31,11 +33,30 @@ def watch_performance(
         analysis: predictions of later rows; labels not known yet are null.
         earlier: predictions of rows in between, whose labels are known by now where they are not null.
         record: what this function returned of earlier periods, of this version or others.
+        as_of: moment by which the labels were known; None for the end of the period.
 
     Raises:
         what ``estimate_performance`` and ``realise_performance`` raise.
     """
-    about: dict[str, Any] = {
+    about = _about(model, spec, reference)
+    estimated = estimate_performance(reference, analysis, features=features, earlier=earlier, record=record, **about)
+    return pl.concat([estimated, _realised(reference, analysis, model, about, as_of)])
+
+
+def watch_realised(
+    reference: pl.DataFrame,
+    analysis: pl.DataFrame,
+    *,
+    model: ModelSpec,
+    spec: MonitoringSpec,
+    as_of: datetime | None = None,
+) -> pl.DataFrame:
+    """Measure the realised performance of rows again, as more labels have come; as ``watch_performance`` does."""
+    return _realised(reference, analysis, model, _about(model, spec, reference), as_of)
+
+
+def _about(model: ModelSpec, spec: MonitoringSpec, reference: pl.DataFrame) -> dict[str, Any]:
+    return {
         "probability": SCORE,
         "prediction": PREDICTION,
         "label": model.label.column,
@@ -44,13 +65,16 @@ def watch_performance(
         "task": model.task,
         "classes": find_task(model.task).read_classes(reference) or (),
     }
-    estimated = estimate_performance(reference, analysis, features=features, earlier=earlier, record=record, **about)
+
+
+def _realised(
+    reference: pl.DataFrame, analysis: pl.DataFrame, model: ModelSpec, about: dict[str, Any], as_of: datetime | None
+) -> pl.DataFrame:
     # A version that was trained before intervals were declared has none.
     ends = LOWER in analysis.columns and not analysis[LOWER].has_nulls()
     coverage = model.intervals.least if model.intervals is not None and ends else None
     analysis = scale_as_reference(analysis, reference, model)
-    task = find_task(model.task)
+    task, spec = find_task(model.task), about["spec"]
     limited = [name for name in (*spec.floors, *spec.ceilings) if task.is_optional(name)]
     more = list(dict.fromkeys([*model.extra_metrics, *limited]))
-    realised = realise_performance(analysis, more=more, coverage=coverage, payoff=model.payoff, **about)
-    return pl.concat([estimated, realised])
+    return realise_performance(analysis, more=more, coverage=coverage, payoff=model.payoff, as_of=as_of, **about)

@@ -7,6 +7,8 @@ import polars as pl
 
 from ml_assets.html_pages import page_template
 from ml_assets.monitoring.drift.impact import SEASON, rank_by_impact
+from ml_assets.monitoring.maturity import known_share
+from ml_assets.monitoring.performance.measures import MEASURED_AT
 from ml_assets.monitoring.performance.record import past_errors
 from ml_assets.monitoring.report.summary import summarise_drift, summarise_performance
 from ml_assets.monitoring.report.verdict import judge
@@ -26,6 +28,7 @@ def render_report(
     spec: MonitoringSpec,
     plots: Mapping[str, bytes],
     before: pl.DataFrame | None = None,
+    measures: pl.DataFrame | None = None,
     importance: pl.DataFrame | None = None,
 ) -> str:
     """Return the report on one model and period; every text in it is escaped.
@@ -37,6 +40,7 @@ def render_report(
         performance: what ``estimate_performance`` and ``realise_performance`` returned, one below the other.
         plots: caption -> PNG bytes, shown in this order.
         before: the same as ``performance``, of all earlier periods.
+        measures: every measure of the period, with the moment in ``measured_at``; None for ``performance`` alone.
         importance: feature, share; features come in the order of impact, or of drift where this is not known.
 
     Returns:
@@ -59,6 +63,7 @@ def render_report(
         misses=_misses(performance),
         record=_record(before, spec),
         metrics=_metric_rows(performance),
+        moments=_moments(measures),
         chunks=drift.filter(scope="chunk")["chunk_start"].n_unique(),
         plots={caption: base64.b64encode(png).decode() for caption, png in plots.items()},
     )
@@ -93,6 +98,17 @@ def _misses(performance: pl.DataFrame) -> list[dict]:
     realised = period.filter(kind="realised").select("metric", realised="value")
     both = period.filter(kind="estimated").join(realised, on="metric")
     return both.filter(~pl.col("realised").is_between("lower", "upper")).to_dicts()
+
+
+def _moments(measures: pl.DataFrame | None) -> list[dict]:
+    """Return per moment of a measure, the newest first, what was known of labels and the realised values; nothing where
+    there was one moment only."""
+    if measures is None or MEASURED_AT not in measures.columns or measures[MEASURED_AT].n_unique() < 2:
+        return []
+    realised = measures.filter(kind="realised", scope="period").with_columns(share=known_share())
+    by_moment = realised.sort("metric").group_by(MEASURED_AT, "rows", "missing", "share", maintain_order=True)
+    values = by_moment.agg(values=pl.struct("metric", "value"))
+    return values.sort(MEASURED_AT, descending=True, nulls_last=True).to_dicts()
 
 
 def _record(before: pl.DataFrame | None, spec: MonitoringSpec) -> list[dict]:

@@ -7,6 +7,7 @@ from typing import Literal
 import polars as pl
 
 from ml_assets.monitoring.drift.impact import SEASON
+from ml_assets.monitoring.performance.known_rows import DISTANCE, KNOWN_MEAN, UNKNOWN_MEAN, is_fair_sample
 from ml_assets.monitoring.spec import MonitoringSpec
 
 
@@ -47,15 +48,62 @@ class Breach:
 
 
 @dataclass(frozen=True)
+class LabelSummary:
+    """What is known of a period's labels, and whether the rows that have one are like the others.
+
+    ``known_mean`` and ``unknown_mean`` are the mean scores of either, ``distance`` the greatest difference between
+    their distributions.
+    """
+
+    known: int
+    missing: int
+    known_mean: float | None
+    unknown_mean: float | None
+    distance: float | None
+
+    @property
+    def share(self) -> float | None:
+        scored = self.known + self.missing
+        return self.known / scored if scored else None
+
+    @property
+    def fair(self) -> bool:
+        return is_fair_sample(self.distance, self.known, self.missing)
+
+    @property
+    def sentence(self) -> str:
+        """What to bear in mind about the realised values; empty where every label is known."""
+        if self.share is None or not self.missing:
+            return ""
+        counted = f"{self.missing:,} of {self.known + self.missing:,} labels are missing ({self.share:.1%} are known)."
+        if not self.known or self.known_mean is None or self.unknown_mean is None:
+            return counted
+        means = f"mean score {self.known_mean:.3f} where the label is known, {self.unknown_mean:.3f} where it is not"
+        if self.fair:
+            return f"{counted} By their scores the known rows are like the others: {means}."
+        return (
+            f"{counted} The rows whose label is known are no fair sample of all: {means}, and the distributions differ "
+            f"by {self.distance:.2f}. The realised values will move as the other labels come."
+        )
+
+
+@dataclass(frozen=True)
 class PerformanceSummary:
     """Performance of one period: metric -> value (None if undefined), and what is beyond its limit."""
 
     rows: int
-    labelled_rows: int
-    missing_labels: int
+    labels: LabelSummary
     estimated: dict[str, float | None]
     realised: dict[str, float | None]
     breaches: tuple[Breach, ...]
+
+    @property
+    def labelled_rows(self) -> int:
+        return self.labels.known
+
+    @property
+    def missing_labels(self) -> int:
+        return self.labels.missing
 
     @property
     def breached(self) -> bool:
@@ -105,8 +153,7 @@ def summarise_performance(performance: pl.DataFrame, spec: MonitoringSpec) -> Pe
     values = {kind: period.filter(kind=kind) for kind in ("estimated", "realised")}
     return PerformanceSummary(
         rows=_most(values["estimated"]["rows"]),
-        labelled_rows=_most(values["realised"]["rows"]),
-        missing_labels=_most(values["realised"]["missing"]),
+        labels=_labels(values["realised"]),
         estimated=dict(values["estimated"].select("metric", "value").iter_rows()),
         realised=dict(values["realised"].select("metric", "value").iter_rows()),
         breaches=tuple(
@@ -116,6 +163,13 @@ def summarise_performance(performance: pl.DataFrame, spec: MonitoringSpec) -> Pe
             .iter_rows()
         ),
     )
+
+
+def _labels(realised: pl.DataFrame) -> LabelSummary:
+    compared: tuple = (None, None, None)
+    if DISTANCE in realised.columns and realised.height:
+        compared = realised.select(KNOWN_MEAN, UNKNOWN_MEAN, DISTANCE).row(0)
+    return LabelSummary(_most(realised["rows"]), _most(realised["missing"]), *compared)
 
 
 def _most(rows: pl.Series) -> int:

@@ -44,7 +44,8 @@ class LivedPeriod:
 
     ``value`` is the metric once every label was known, with a bootstrap interval over days; ``version`` is the training
     cut-off of the champion that scored it; ``decision`` is what was decided at its end; ``missed`` says that the
-    champion lost more than ``max_drop`` against its own holdout.
+    champion lost more than ``max_drop`` against its own holdout. ``missing`` counts rows whose label has never become
+    known, which the value leaves out.
     """
 
     period: str
@@ -56,6 +57,7 @@ class LivedPeriod:
     retrained: bool
     promoted: bool
     missed: bool
+    missing: int = 0
 
 
 @dataclass(frozen=True)

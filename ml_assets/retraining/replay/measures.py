@@ -1,5 +1,6 @@
 """What a replay trains, scores and measures: each model, drop and comparison once, whichever policy needs it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from ml_assets.monitoring.drift.measure import no_drift
+from ml_assets.monitoring.maturity import completeness
 from ml_assets.monitoring.performance.table import no_performance
 from ml_assets.retraining.candidates import Candidate, train_candidate
 from ml_assets.retraining.evidence import Circumstances, Evidence, gather_evidence
@@ -15,6 +17,7 @@ from ml_assets.retraining.limits import LearntLimits, learn_limits
 from ml_assets.retraining.replay.lived import History, Period
 from ml_assets.retraining.replay.store import ReplayStore
 from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
+from ml_assets.retraining.window import DROPS_LOOKED_AT, look_at
 from ml_assets.training.evaluation.evaluate import time_blocks
 from ml_assets.training.metrics.bootstrap import bootstrap
 from ml_assets.training.predictions.scored import scored
@@ -102,11 +105,13 @@ class ReplayMeasures:
         return self._scored[key]
 
     def performance(self, champion: Candidate, period: Period) -> tuple[float, np.ndarray]:
-        """Return the metric once every label is known, and its resamples over days."""
+        """Return the metric by every label that has become known, and its resamples over days."""
         key = champion.as_of, period.name
         if key not in self._samples:
             model = self.history.model
             rows = self.rows(champion, period).drop_nulls(model.label.column)
+            if rows.is_empty():  # no label has become known
+                return math.nan, np.full(RESAMPLES, math.nan)
             classes = champion.model.classes
             task = find_task(model.task)
             outcome, score = task.outcomes(rows[model.label.column], classes), task.read_scores(rows, classes)
@@ -153,15 +158,57 @@ class ReplayMeasures:
     def monitored(
         self, champion: Candidate, periods: Sequence[Period], counted: set[str]
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Measure drift and performance of the last two periods that the champion served, as known at their ends.
+        """Measure drift and performance of the last periods that the champion served, as known at the last one's end.
 
-        What a policy does not count is left empty.
+        Realised performance reaches back to the last periods whose labels have matured. What a policy does not count is
+        left empty.
         """
-        latest = range(max(0, len(periods) - 2), len(periods))
-        drift = [self._drift(champion, periods[at]) for at in latest if counted & DRIFT]
-        performance = [self._performance(champion, periods[: at + 1]) for at in latest if counted & PERFORMANCE]
-        moment = self.history.rows.schema[self.history.model.spine.time]
-        return pl.concat(drift or [no_drift(moment)]), pl.concat(performance or [no_performance(moment)])
+        h, now = self.history, periods[-1].end
+        moment = h.rows.schema[h.model.spine.time]
+        drift = [self._drift(champion, period) for period in periods[-DROPS_LOOKED_AT:] if counted & DRIFT]
+        if not counted & PERFORMANCE:
+            return pl.concat(drift or [no_drift(moment)]), no_performance(moment)
+        measured = [
+            self._known_performance(champion, periods, at).with_columns(pl.lit(period.name).alias(h.partition))
+            for at, period in enumerate(periods)
+        ]
+        performance = look_at(pl.concat(measured), h.partition, h.monitoring, now).drop(h.partition)
+        return pl.concat(drift or [no_drift(moment)]), performance
+
+    def _known_performance(self, champion: Candidate, served: Sequence[Period], at: int) -> pl.DataFrame:
+        """Return the performance of the period ``served[at]`` as it was measured by the end of the last one: when it
+        ended, and realised again whenever more labels had come."""
+        h = self.history
+        newest = first = self._performance(champion, served[: at + 1])
+        for later in served[at + 1 :]:
+            about = newest.with_columns(pl.lit(served[at].name).alias(h.partition))
+            measured = completeness(about, h.partition, h.monitoring.labels, h.monitoring.min_chunk_rows)
+            if measured["complete"].all() or not h.monitoring.labels.waits(served[at].end, later.end):
+                break
+            known = self._labelled(champion, served[at], later.end)[h.model.label.column].count()
+            if known > measured["known"].item():
+                newest = self._realised(champion, served[at], later)
+        return pl.concat([first.filter(pl.col("kind") != "realised"), newest.filter(kind="realised")])
+
+    def _realised(self, champion: Candidate, period: Period, later: Period) -> pl.DataFrame:
+        from ml_assets.monitoring.performance.watch import watch_realised
+
+        h = self.history
+        rows = self._labelled(champion, period, later.end)
+        return self.store.frame(
+            f"realised-{_name(champion, period)}-by-{later.name}",
+            lambda: watch_realised(champion.reference, rows, model=h.model, spec=h.monitoring, as_of=later.end),
+        )
+
+    def _labelled(self, champion: Candidate, period: Period, moment: datetime) -> pl.DataFrame:
+        """Return a period's scored rows with the labels alone that were known at a moment."""
+        label = self.history.model.label
+        known = pl.when(pl.col(label.known_at) <= moment).then(pl.col(label.column))
+        return self.rows(champion, period).with_columns(known)
+
+    def missing(self, champion: Candidate, period: Period) -> int:
+        """Count the rows of a period of which no label has become known."""
+        return self.rows(champion, period)[self.history.model.label.column].null_count()
 
     def _drift(self, champion: Candidate, period: Period) -> pl.DataFrame:
         from ml_assets.monitoring.drift.measure import measure_drift
@@ -181,19 +228,32 @@ class ReplayMeasures:
         from ml_assets.monitoring.performance.watch import watch_performance
 
         h, period = self.history, served[-1]
-        known = pl.when(pl.col(h.model.label.known_at) <= period.end).then(pl.col(h.model.label.column))
 
         def measure() -> pl.DataFrame:
-            rows, *before = (
-                self.rows(champion, each).with_columns(known)
-                for each in (period, *served[-1 - h.monitoring.earlier_drops : -1])
-            )
-            earlier = pl.concat(before) if before else None
+            before = [self._labelled(champion, each, period.end) for each in self._learned_from(champion, served)]
             return watch_performance(
-                champion.reference, rows, model=h.model, features=h.features, spec=h.monitoring, earlier=earlier
+                champion.reference,
+                self._labelled(champion, period, period.end),
+                model=h.model,
+                features=h.features,
+                spec=h.monitoring,
+                earlier=pl.concat(before) if before else None,
+                as_of=period.end,
             )
 
         return self.store.frame(f"performance-{_name(champion, period)}", measure)
+
+    def _learned_from(self, champion: Candidate, served: Sequence[Period]) -> Sequence[Period]:
+        """Return the periods before the last one, the newest ones of those whose labels have matured by its end."""
+        h, now = self.history, served[-1].end
+        least = h.monitoring.labels.matured
+
+        def matured(period: Period) -> bool:
+            label = self._labelled(champion, period, now)[h.model.label.column]
+            return label.count() >= least * len(label) or not h.monitoring.labels.waits(period.end, now)
+
+        ripe = [period for period in served[:-1] if matured(period)]
+        return ripe[max(0, len(ripe) - h.monitoring.earlier_drops) :]
 
 
 def _name(champion: Candidate, period: Period) -> str:

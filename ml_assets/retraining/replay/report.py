@@ -44,6 +44,7 @@ def as_json(model: str, metric: str, lived: Sequence[LivedPolicy]) -> dict:
                         "value": _number(period.value),
                         "low": _number(period.low),
                         "high": _number(period.high),
+                        "missing_labels": period.missing,
                         "decision": period.decision,
                         "version": period.version,
                     }

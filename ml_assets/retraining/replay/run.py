@@ -1,5 +1,6 @@
 """History lived again, drop by drop, under chosen retraining policies."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -113,7 +114,10 @@ def _live(
                 champion, served = challenger, []
         breached = _is_worse(value, limits, policy, measures.history.model)
         as_of = f"{version.as_of:%Y-%m-%d}"
-        lived.append(LivedPeriod(period.name, value, *_band(drawn), as_of, reason, retrained, promoted, breached))
+        missing = measures.missing(version, period)
+        lived.append(
+            LivedPeriod(period.name, value, *_band(drawn), as_of, reason, retrained, promoted, breached, missing)
+        )
         samples.append(drawn)
         on_step(f"{name}: {period.name}")
     mean = float(np.mean([period.value for period in lived]))
@@ -136,5 +140,7 @@ def _is_worse(value: float, limits: LearntLimits, policy: RetrainingSpec, model:
 
 
 def _band(drawn: np.ndarray) -> tuple[float, float]:
+    if np.isnan(drawn).all():
+        return math.nan, math.nan
     low, high = np.nanquantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)

@@ -1,0 +1,67 @@
+"""The report of one drop: a self-contained page beside the tables in the lake."""
+
+from typing import TYPE_CHECKING, cast
+
+import polars as pl
+
+from ml_assets.lake import Lake
+from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.evaluation import IMPORTANCE
+from ml_assets.modelling.performance.measure import DropPerformance
+from ml_assets.modelling.records import VERSION
+
+if TYPE_CHECKING:
+    from fsspec.core import OpenFile
+
+
+def write_report(lake: Lake, model: ModelContext, measured: DropPerformance, timeline: bytes) -> str:
+    """Write one self-contained HTML file per drop, beside the tables in the lake; returns its address."""
+    import fsspec
+
+    from ml_assets.monitoring.drift.impact import rank_by_impact
+    from ml_assets.monitoring.report.render import render_report
+
+    drop = measured.drop
+    stored = lake.scan(model.key("drift_report")).filter(pl.col(model.spine.partition) == drop)
+    drift = stored.drop(model.spine.partition, VERSION).collect()
+    importance = _importance(lake, model, measured.version)
+    order = rank_by_impact(drift, importance)["feature"].to_list()
+    page = render_report(
+        model=model.spec.name,
+        version=measured.version,
+        period=drop,
+        drift=drift,
+        performance=measured.performance,
+        measures=measured.measures,
+        spec=model.monitoring,
+        before=measured.before,
+        importance=importance,
+        plots={f"{model.spec.watched_metric} by week": timeline, **_drift_plots(measured, drift, order)},
+    )
+    address = f"{lake.uri(model.key('reports'))}/{drop}.html"
+    with cast("OpenFile", fsspec.open(address, "w", encoding="utf-8", auto_mkdir=True)) as file:
+        file.write(page)
+    return address
+
+
+def _drift_plots(measured: DropPerformance, drift: pl.DataFrame, order: list[str]) -> dict[str, bytes]:
+    from ml_assets.monitoring.report.plots import plot_distributions, plot_drift
+    from ml_assets.monitoring.report.render import SHOWN
+
+    if drift.is_empty():
+        return {}
+    shown = plot_distributions(measured.reference, measured.rows, order[:SHOWN])
+    return {
+        "The features of most impact: reference and this period": shown,
+        "PSI by week and feature, in the order of impact": plot_drift(drift, order),
+    }
+
+
+def _importance(lake: Lake, model: ModelContext, version: str) -> pl.DataFrame | None:
+    """Return how much the version relies on each feature, as evaluated; None where that was not kept."""
+    table = lake.scan(model.key("evaluation"))
+    if VERSION not in table.collect_schema():
+        return None
+    kept = (pl.col("subject") == IMPORTANCE) & (pl.col(VERSION) == version)
+    shares = table.filter(kept).select(pl.col("metric").alias("feature"), pl.col("value").alias("share")).collect()
+    return None if shares.is_empty() else shares

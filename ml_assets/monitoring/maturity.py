@@ -1,0 +1,85 @@
+"""Labels that come late: until when a drop is measured again, and what of it says enough about the performance."""
+
+from datetime import datetime, timedelta
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ml_assets.durations import check_duration, parse_duration
+
+
+class MaturitySpec(BaseModel):
+    """How long to wait for labels, and how many of them are enough."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    complete: float = Field(
+        default=0.95,
+        description="Share of a drop's labels known, above 0 and at most 1, from which it is not measured again.",
+    )
+    matured: float = Field(
+        default=0.8,
+        description="Share of a chunk's labels known, above 0 and at most 1, from which its realised performance counts"
+        " as evidence and can alert: labels that come first are no fair sample of all.",
+    )
+    until: str = Field(
+        default="90d",
+        description="Age after which nothing more is waited for: a drop that ended longer ago is not measured again,"
+        " and a chunk that ended longer ago counts as matured, whatever is known of it.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "MaturitySpec":
+        check_duration("until", self.until)
+        for field in ("complete", "matured"):
+            if not 0 < getattr(self, field) <= 1:
+                raise ValueError(f"{field}: {getattr(self, field)} is no share above 0 and up to 1")
+        return self
+
+    @property
+    def until_time(self) -> timedelta:
+        return parse_duration(self.until)
+
+    def waits(self, ended: datetime, as_of: datetime) -> bool:
+        """Return whether labels of what ended at a moment are still waited for."""
+        return as_of - ended <= self.until_time
+
+
+def known_share() -> pl.Expr:
+    """Return the share of scored rows whose label is known, in realised rows; null where no row was scored."""
+    rows = pl.col("rows")
+    scored = rows + pl.col("missing").fill_null(0)
+    return pl.when(scored > 0).then(rows / scored)
+
+
+def is_matured(spec: MaturitySpec, as_of: datetime | None = None) -> pl.Expr:
+    """Return whether a realised row says enough; without ``as_of`` by the share of labels alone."""
+    enough = known_share() >= spec.matured
+    if as_of is None:
+        return enough.fill_null(True)
+    return (enough | ((pl.lit(as_of) - pl.col("chunk_end")) > spec.until_time)).fill_null(True)
+
+
+def completeness(measures: pl.DataFrame, by: str, spec: MaturitySpec, min_rows: int) -> pl.DataFrame:
+    """Return of each drop how many labels were known when it was measured, and whether these are enough to stop.
+
+    Args:
+        measures: one measure of each drop, of which the realised rows count.
+        by: column that names the drop.
+        min_rows: rows from which a chunk counts: each has to be matured as well.
+
+    Returns:
+        ``by``, known (Int64) and complete (Boolean); in the order of drops.
+    """
+    realised = measures.filter(kind="realised").with_columns(share=known_share())
+    whole = pl.col("scope") == "period"
+    large = (pl.col("rows") + pl.col("missing").fill_null(0)) >= min_rows
+    enough = pl.when(whole).then(pl.col("share") >= spec.complete).otherwise(pl.col("share") >= spec.matured)
+    return (
+        realised.group_by(by)
+        .agg(
+            known=pl.col("rows").filter(whole).max().fill_null(0),
+            complete=(enough | ~(whole | large)).fill_null(True).all(),
+        )
+        .sort(by)
+    )

@@ -1,0 +1,70 @@
+"""Which drops a decision looks at: the newest estimates, and the newest realised performance whose labels have come."""
+
+from datetime import datetime
+
+import polars as pl
+
+from ml_assets.monitoring.maturity import is_matured, known_share
+from ml_assets.monitoring.spec import MonitoringSpec
+
+DROPS_LOOKED_AT = 2
+"""A rule on n of the last m chunks may reach back into the drop before."""
+
+
+def look_at(performance: pl.DataFrame, drop: str, monitoring: MonitoringSpec, as_of: datetime) -> pl.DataFrame:
+    """Return the estimates of the last drops; realised rows of the last drops with a matured chunk, and of all since.
+
+    Args:
+        performance: the newest measures as of the moment of every drop up to the one that is decided on.
+        drop: column that names the drop.
+    """
+    if performance.is_empty():
+        return performance
+    names = performance[drop].unique().sort().to_list()
+    ripe = matured_chunks(performance, monitoring, as_of)[drop].unique().sort().to_list()
+    since = (ripe or names)[-DROPS_LOOKED_AT:][0]
+    estimated = pl.col(drop).is_in(names[-DROPS_LOOKED_AT:])
+    return performance.filter(pl.when(pl.col("kind") == "realised").then(pl.col(drop) >= since).otherwise(estimated))
+
+
+def matured_chunks(performance: pl.DataFrame, monitoring: MonitoringSpec, as_of: datetime) -> pl.DataFrame:
+    """Return the realised rows of chunks whose labels have matured, of enough rows."""
+    enough = pl.col("rows") >= monitoring.min_chunk_rows
+    return performance.filter(enough, is_matured(monitoring.labels, as_of), kind="realised", scope="chunk")
+
+
+def describe_lag(realised: pl.DataFrame, monitoring: MonitoringSpec, as_of: datetime) -> str:
+    """Return how far labels lag behind at a moment, for one metric; empty where every chunk has matured.
+
+    Args:
+        realised: realised rows of the chunks that are looked at and of all since.
+    """
+    large = (pl.col("rows") + pl.col("missing").fill_null(0)) >= monitoring.min_chunk_rows
+    chunks = realised.filter(large, scope="chunk").sort("chunk_start").with_columns(share=known_share())
+    ripe = chunks.filter(is_matured(monitoring.labels, as_of), pl.col("rows") >= monitoring.min_chunk_rows)
+    newest = ripe["chunk_end"].max()
+    waiting = chunks if ripe.is_empty() else chunks.filter(pl.col("chunk_end") > newest)
+    waiting = waiting.filter(~is_matured(monitoring.labels, as_of))
+    if waiting.is_empty():
+        return ""
+    known = (
+        f"{_shares(waiting['share'])} of their labels known by {_day(as_of)}, {monitoring.labels.matured:.0%} needed"
+    )
+    later = f"{waiting.height} chunk{'s' if waiting.height > 1 else ''} since {_day(waiting['chunk_start'].min())}"
+    have = "have" if waiting.height > 1 else "has"
+    if ripe.is_empty():
+        return f"no chunk has matured: {later} ({known})"
+    last = ripe.tail(monitoring.of_last)
+    return (
+        f"matured until {_day(newest)}: the last chunks from {_day(last['chunk_start'].min())} on, "
+        f"{_shares(last['share'])} of their labels known; {later} {have} not ({known})"
+    )
+
+
+def _shares(shares: pl.Series) -> str:
+    low, high = (float(share) for share in (shares.min(), shares.max()))  # pyright: ignore[reportArgumentType]
+    return f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
+
+
+def _day(moment: object) -> str:
+    return f"{moment:%Y-%m-%d}"

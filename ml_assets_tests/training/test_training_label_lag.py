@@ -1,0 +1,105 @@
+"""How long labels take, seen from a cut-off behind which the long delays of the newest rows are hidden."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ml_assets.training.evaluation.label_lag import ENOUGH, label_lag
+from ml_assets.training.spec import ModelSpec
+from ml_assets.training.splits import split_for_model
+
+CUT_OFF = datetime(2024, 6, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def rows_of(ages: list[float], delays: list[float | None]) -> pl.DataFrame:
+    """Rows so many days before the cut-off, whose label is known so many days later."""
+    at = [CUT_OFF - age * DAY for age in ages]
+    known = [None if delay is None else moment + delay * DAY for moment, delay in zip(at, delays, strict=True)]
+    return pl.DataFrame({"at": at, "known": known}, schema=dict.fromkeys(["at", "known"], pl.Datetime("us", "UTC")))
+
+
+def lag(frame: pl.DataFrame, quantile: float = 0.99) -> float | None:
+    found = label_lag(frame, time="at", known_at="known", as_of=CUT_OFF, quantile=quantile)
+    return None if found is None else found / DAY
+
+
+def by_definition(ages: list[float], delays: list[float], quantile: float) -> float:
+    """The product-limit estimate for delays truncated on the right, row by row."""
+    seen = [(age, delay) for age, delay in zip(ages, delays, strict=True) if delay <= age]
+    share, answer = 1.0, max(delay for _, delay in seen)
+    for longest in sorted({delay for _, delay in seen}, reverse=True):
+        if share < quantile - 1e-12:
+            break
+        answer = longest
+        at_risk = sum(delay <= longest <= age for age, delay in seen)
+        share *= 1 - sum(delay == longest for _, delay in seen) / at_risk
+    return answer
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(0, 30)), min_size=ENOUGH, max_size=2 * ENOUGH),
+    st.sampled_from([0.5, 0.9, 0.99]),
+)
+def test_the_lag_is_the_product_limit_estimate(rows, quantile):
+    ages, delays = map(list, zip(*rows, strict=True))
+    found = lag(rows_of(ages, delays), quantile)
+    if sum(delay <= age for age, delay in rows) < ENOUGH:
+        assert found is None
+    else:
+        assert found == pytest.approx(by_definition(ages, delays, quantile))
+
+
+@pytest.mark.parametrize("history", [70, 365])
+def test_a_history_little_longer_than_the_lag_shows_the_whole_of_it(history):
+    # Delays are even between 0 and 60 days, so 99 % of labels are known within 59.4.
+    random = np.random.default_rng(1)
+    ages, delays = random.uniform(0, history, 20_000), random.uniform(0, 60, 20_000)
+    frame = rows_of(ages.tolist(), delays.tolist())
+    assert lag(frame) == pytest.approx(59.4, abs=0.5)
+    known = frame.filter(pl.col("known") <= CUT_OFF)
+    if history == 70:  # the known delays as they are say much less
+        assert known.select((pl.col("known") - pl.col("at")).quantile(0.99)).item() / DAY < 58
+        assert known.select((pl.col("known") - pl.col("at")).median()).item() / DAY < 26
+
+
+def test_labels_that_never_come_or_few_labels_say_nothing():
+    assert lag(rows_of([50.0] * 99, [3.0] * 99)) is None
+    assert lag(rows_of([50.0] * 110, [*[3.0] * 100, *[None] * 10])) == 3.0
+    assert lag(rows_of([1.0] * 200, [3.0] * 200)) is None
+
+
+MODEL = {
+    "name": "m", "description": "Any.", "spine": {"table": "t", "key": ["id"], "time": "at"},
+    "label": {"column": "y", "known_at": "known"}, "features": ["view"],
+}  # fmt: skip
+
+
+def model(gap: str) -> ModelSpec:
+    split = {"validation": "20d", "holdout": "20d", "gap": gap, "min_rows": 10}
+    return ModelSpec.model_validate({**MODEL, "split": split})
+
+
+@pytest.fixture(scope="module")
+def slow_labels():
+    """A row every hour for 200 days; its label takes 0.5 to 10 days, in turn."""
+    hours = range(200 * 24)
+    frame = rows_of([(hour + 1) / 24 for hour in hours], [0.5 * (1 + hour % 20) for hour in hours])
+    return frame.with_columns(id=pl.int_range(pl.len()), y=pl.int_range(pl.len()) % 2 == 0)
+
+
+def test_a_gap_shorter_than_labels_take_is_refused_by_both_numbers(slow_labels):
+    with pytest.raises(ValueError, match=r"split\.gap: 9d is shorter than labels take: 99 % .* within 10\.0 days"):
+        split_for_model(slow_labels, model("9d"), CUT_OFF)
+
+
+def test_a_gap_as_long_as_labels_take_leaves_rows_as_new_as_the_lag_allows(slow_labels):
+    split = split_for_model(slow_labels, model("10d"), CUT_OFF)
+    assert split.holdout["at"].max() == CUT_OFF - 10 * DAY - timedelta(hours=1)
+    assert split.dropped["label_too_late"] == 0
+    assert split.holdout["known"].max() <= CUT_OFF
