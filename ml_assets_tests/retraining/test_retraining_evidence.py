@@ -142,7 +142,8 @@ def test_chunks_whose_labels_have_not_matured_never_breach_and_the_lag_is_named(
     assert found["estimated"].breached
     assert (
         "matured until 2021-06-24: the last chunks from 2021-06-03 on, 80% to 100% of their labels known; 1 chunk "
-        "since 2021-06-24 has not (20% of their labels known by 2021-07-01, 80% needed); the estimate stands for the time since"
+        "since 2021-06-24 has not (20% of their labels known by 2021-07-01, 80% needed); the estimate stands for the "
+        "time since"
     ) in found["realised"].source
     old = pl.concat([realised.with_columns(pl.col("chunk_start", "chunk_end") - 90 * DAY), estimated])
     assert gather(performed=old, least=100)["realised"].observed == 0.8
