@@ -11,7 +11,7 @@ from ml_assets.declarations.specs import DeclaredModel, DeclaredSpine, DeclaredV
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.evaluation import evaluate_challenger, measure_calibration
-from ml_assets.modelling.performance import measure_performance
+from ml_assets.modelling.performance.measure import measure_performance
 from ml_assets.modelling.predictions import score_drops
 from ml_assets.modelling.promotion import decide_on_challenger
 from ml_assets.modelling.records import replace_as_of, write_record
@@ -146,7 +146,7 @@ def test_production_is_realised_by_value_and_limits_are_learned_for_it(life):
     lake, registry, model, _, evaluated, _ = life
     scored = score_drops(lake, registry, model, [APRIL], by_condition=False, scored_at=AS_OF)
     lake.replace(model.key("predictions"), scored.rows, {"_drop": [APRIL]})
-    measured = measure_performance(lake, registry, model, [APRIL])[APRIL]
+    measured = measure_performance(lake, registry, model, [APRIL]).drops[APRIL]
     realised = measured.performance.filter(kind="realised", scope="period")
     by_name = dict(realised.select("metric", "value").iter_rows())
     known = measured.rows.drop_nulls("fraud")
