@@ -52,7 +52,7 @@ def strong_pairs(
             named.add((one, other))
             yield Finding(
                 "pair",
-                f"{names[one]}, {names[other]}",
+                ", ".join(sorted((names[one], names[other]))),
                 strength,
                 limit,
                 f"predict the outcome almost alone together ({outcomes.task.leak_metric} {strength:.3f} by {way.name})",
