@@ -1,13 +1,14 @@
 """The feature engine beside DuckDB, Polars and Feast: rows per second, peak memory, and how both grow with the rows.
 
-Run `python benchmarks/point_in_time.py [--scales 1 10 100] [--tasks latest windows] [--runs 1] [--json]
-[--peers-python PYTHON]`. At scale 1 the spine has as many rows as there are flights in 2013, and so have the facts, of
-4,000 entities with text keys; scale 100 has a hundred times the rows and the entities, and takes 6 GB of disk under
-TMPDIR and some minutes. Two tasks:
+Run `python benchmarks/point_in_time.py [--scales 1 10 100] [--facts-per-row 1] [--tasks latest windows outcomes]
+[--ways engine duckdb polars feast] [--runs 1] [--json] [--peers-python PYTHON]`. At scale 1 the spine has as many rows
+as there are flights in 2013, and so have the facts, of 4,000 entities with text keys; scale 100 has a hundred times the
+rows and the entities, and takes 6 GB of disk under TMPDIR and some minutes. Three tasks:
 
 - `latest`: two columns of the entity's last known row, however old; in DuckDB a hand-written ASOF join, in Polars
   `join_asof`, in Feast `get_historical_features` on its DuckDB store;
-- `windows`: mean and count over three windows; in DuckDB RANGE frames, in Polars running sums and as-of joins.
+- `windows`: mean and count over three windows; in DuckDB RANGE frames, in Polars running sums and as-of joins;
+- `outcomes`: the same over three windows after the row, each an outcome of its own; in DuckDB RANGE frames that follow.
 
 Every way runs in a process of its own that reads spine and facts from Parquet files and writes Parquet. Its clock
 starts after the imports. Feast runs where `--peers-python` names a Python that has it. What is too slow or too large
@@ -40,9 +41,15 @@ WINDOWS = {"1d": DAY, "7d": 7 * DAY, "28d": 28 * DAY}
 RESULTS = {
     "latest": ["amount", "grade"],
     "windows": [f"amount_{function}_{window}" for function in ("mean", "count") for window in WINDOWS],
+    "outcomes": ["length", "amount_mean", "amount_count"],
 }
-WAYS = {"latest": ["engine", "duckdb", "polars", "feast"], "windows": ["engine", "duckdb", "polars"]}
-LARGEST = {("latest", "feast"): 1, ("windows", "duckdb"): 10, ("windows", "polars"): 10}
+"""Task -> its columns; `outcomes` has a row for each window."""
+WAYS = {
+    "latest": ["engine", "duckdb", "polars", "feast"],
+    "windows": ["engine", "duckdb", "polars"],
+    "outcomes": ["engine", "duckdb"],
+}
+LARGEST = {("latest", "feast"): 1, ("windows", "duckdb"): 10, ("windows", "polars"): 10, ("outcomes", "duckdb"): 10}
 """The largest scale that a way is asked for: beyond, it takes far more than minutes or than 16 GiB."""
 BASE = "duckdb"
 """What ratios are taken to."""
@@ -63,7 +70,7 @@ class Measured:
     digest: list[int]
 
 
-def make_tables(folder: Path, scale: int) -> None:
+def make_tables(folder: Path, scale: int, facts_per_row: int) -> None:
     """A year of spine rows in order of time, and of facts in no order within a month.
 
     No entity has two facts at one moment: DuckDB and Polars would take any of them.
@@ -85,10 +92,10 @@ def make_tables(folder: Path, scale: int) -> None:
             "t": pa.array(np.sort(first + random.integers(0, month, rows)), moment),
         }
         facts = {
-            "key": pa.array(names[random.integers(0, names.size, rows)]),
-            "known_at": pa.array(first + random.integers(0, month, rows), moment),
-            "amount": pa.array(np.round(random.gamma(2, 10, rows) - 15)),
-            "grade": pa.array(random.integers(0, 100, rows)),
+            "key": pa.array(names[random.integers(0, names.size, rows * facts_per_row)]),
+            "known_at": pa.array(first + random.integers(0, month, rows * facts_per_row), moment),
+            "amount": pa.array(np.round(random.gamma(2, 10, rows * facts_per_row) - 15)),
+            "grade": pa.array(random.integers(0, 100, rows * facts_per_row)),
         }
         for name, columns in (("spine", spine), ("facts", facts)):
             table = pa.table(columns)
@@ -100,6 +107,37 @@ def make_tables(folder: Path, scale: int) -> None:
 
 
 def engine(folder: Path, task: str, out: Path) -> None:
+    if task == "outcomes":
+        _outcomes(folder, out)
+    else:
+        _features(folder, task, out)
+
+
+def _outcomes(folder: Path, out: Path) -> None:
+    """Each window as an outcome of its own."""
+    import datetime
+
+    import polars as pl
+
+    from ml_assets.outcomes.compute import OutcomeTimes, compute_outcomes_in_parts
+    from ml_assets.outcomes.spec import OutcomeSpec
+
+    spine, facts = pl.scan_parquet(folder / "spine.parquet"), pl.scan_parquet(folder / "facts.parquet")
+    never = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
+    for window, length in WINDOWS.items():
+        outcome = OutcomeSpec(
+            name="measured", description="A benchmark.", entity=["key"], table="facts", happened_at="known_at",
+            window=window, aggregate={"of": "amount", "functions": ["mean", "count"]}, label="count == 0",
+        )  # fmt: skip
+        parts = compute_outcomes_in_parts(outcome, spine, facts, OutcomeTimes("t"), never)
+        for number, part in enumerate(parts):
+            found = part.rows.select("key", "t").hstack(
+                part.outcomes.select(amount_mean="mean", amount_count="count", length=pl.lit(length, pl.Int64))
+            )
+            found.write_parquet(out / f"{window}-{number}.parquet", compression="snappy")
+
+
+def _features(folder: Path, task: str, out: Path) -> None:
     import polars as pl
 
     from ml_assets.features.engine.parts import compute_features_in_parts
@@ -130,6 +168,10 @@ def duckdb(folder: Path, task: str, out: Path) -> None:
             FROM {spine} s ASOF LEFT JOIN {facts} f ON s.key = f.key AND s.t >= f.known_at"""
     else:
         # Spine and facts in one union, a RANGE frame for each window; the microsecond opens its left edge.
+        between = {
+            "windows": "INTERVAL '{inside} microseconds' PRECEDING AND CURRENT ROW",
+            "outcomes": "INTERVAL '1 microseconds' FOLLOWING AND INTERVAL '{length} microseconds' FOLLOWING",
+        }[task]
         functions = {"mean": "avg", "count": "count"}
         columns = ", ".join(
             f"{functions[function]}(amount) OVER w_{window} AS amount_{function}_{window}"
@@ -137,15 +179,22 @@ def duckdb(folder: Path, task: str, out: Path) -> None:
             for window in WINDOWS
         )
         frames = ", ".join(
-            f"w_{window} AS (PARTITION BY key ORDER BY t RANGE BETWEEN INTERVAL '{length - 1} microseconds' PRECEDING "
-            "AND CURRENT ROW)"
+            f"w_{window} AS (PARTITION BY key ORDER BY t RANGE BETWEEN "
+            f"{between.format(inside=length - 1, length=length)})"
             for window, length in WINDOWS.items()
         )
+        wanted = "SELECT * EXCLUDE (asked) FROM computed WHERE asked"
+        if task == "outcomes":
+            wanted = " UNION ALL ".join(
+                f"SELECT key, t, {length} AS length, amount_mean_{window} AS amount_mean, amount_count_{window} "
+                "AS amount_count FROM computed WHERE asked"
+                for window, length in WINDOWS.items()
+            )
         query = f"""WITH both_sides AS (
                 SELECT true AS asked, key, t, NULL::DOUBLE AS amount FROM {spine}
                 UNION ALL SELECT false, key, known_at, amount FROM {facts}
             ), computed AS (SELECT asked, key, t, {columns} FROM both_sides WINDOW {frames})
-            SELECT * EXCLUDE (asked) FROM computed WHERE asked"""
+            {wanted}"""
     with database.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
         connection.execute(f"SET temp_directory = '{out}/spill'")
@@ -221,9 +270,9 @@ def digest(out: Path, task: str) -> list[int]:
 
 
 def child(what: str, folder: Path, given: str, out: Path) -> object:
-    """What a process of its own does; `given` is a scale for `make`, else a task."""
+    """What a process of its own does; `given` is the scale and the facts per row for `make`, else a task."""
     if what == "make":
-        return make_tables(folder, int(given))
+        return make_tables(folder, *map(int, given.split("x")))
     if what == "digest":
         return digest(out, given)
     imports = {"engine": "ml_assets.features.engine.parts", "feast": "feast.infra.offline_stores.duckdb"}
@@ -266,9 +315,10 @@ def measure_all(asked: argparse.Namespace) -> list[Measured]:
     for scale in asked.scales:
         with tempfile.TemporaryDirectory(prefix="ml_assets-point_in_time-") as name:
             folder = Path(name)
-            run_child(sys.executable, "make", folder, scale, folder)
+            run_child(sys.executable, "make", folder, f"{scale}x{asked.facts_per_row}", folder)
             for task in asked.tasks:
-                ways = [way for way in WAYS[task] if scale <= LARGEST.get((task, way), scale)]
+                wanted = [way for way in WAYS[task] if way in asked.ways]
+                ways = [way for way in wanted if scale <= LARGEST.get((task, way), scale)]
                 pythons = {way: asked.peers_python if way == "feast" else sys.executable for way in ways}
                 runs = {way: [] for way, python in pythons.items() if python}
                 for _ in range(asked.runs):
@@ -364,6 +414,8 @@ def show(told: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="The feature engine beside DuckDB, Polars and Feast.")
     parser.add_argument("--scales", nargs="+", type=int, default=[1, 10, 100], help="times the flights")
+    parser.add_argument("--facts-per-row", type=int, default=1, help="facts for each row of the spine")
+    parser.add_argument("--ways", nargs="+", choices=WAYS["latest"], default=WAYS["latest"])
     parser.add_argument("--tasks", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--runs", type=int, default=1, help="runs of each, of which the best is told")
     parser.add_argument("--peers-python", help="a Python that has feast[duckdb]")

@@ -44,10 +44,8 @@ class LabelCounts:
     def add(self, outcome: OutcomeSpec, part: OutcomePart, complete_until: datetime | None) -> None:
         """Count the rows of a part."""
         label, due = part.outcomes[outcome.name], part.outcomes[outcome.known_at_column]
-        nobody = part.rows.select(
-            pl.any_horizontal(pl.lit(False), *(pl.col(name).is_null() for name in outcome.spine_entity)).alias("nobody")
-        )
-        nobody = pl.Series("nobody", nobody["nobody"].extend_constant(False, label.len() - nobody.height))
+        lacks = pl.any_horizontal(pl.lit(False), *(pl.col(name).is_null() for name in outcome.spine_entity))
+        nobody = part.rows.with_columns(lacks.alias("nobody"))["nobody"]
         waits = due > complete_until if complete_until is not None else pl.repeat(True, label.len(), eager=True)
         without = label.is_null() & ~nobody
         self.known += label.len() - label.null_count()

@@ -27,10 +27,10 @@ def due_drops(
 ) -> dict[str, str]:
     """Return the stored drops that are due to be computed again, with what makes them due.
 
-    A drop is due if the moment has passed at which a label that it stores as unknown is known; of an outcome that is
-    known early also if a fact came into the windows of such labels; if a fact that it was computed from was corrected,
-    removed or added since; and if another declaration stored it. A drop that was computed when the facts were as
-    complete as they are now, and that nothing has corrected, is not due: asking again would give the same.
+    A drop is due if the moment has passed at which a label that it stores as unknown is known; if another declaration
+    stored it; and if the facts of its windows are others than those that its known labels were computed from:
+    corrected, removed, or added, be it too late to be used. Of an outcome that is known early every new fact of the
+    windows of a drop that waits is one. A drop that has just been computed is not due.
 
     Args:
         stored: the stored outcomes.
@@ -47,13 +47,27 @@ def due_drops(
     due = {drop: "declared otherwise" for drop in drops if drop not in own}
     now = "never" if complete_until is None else complete_until.isoformat()
     due |= {drop: f"settled by {now}" for drop, row in own.items() if row["settled"]}
-    for until in {row["until"] for row in own.values()}:
-        same = {drop: row[INPUTS] for drop, row in own.items() if row["until"] == until}
-        due |= _changed(outcome, same, spine, facts, times, partition, until, "corrected")
-    if outcome.early:
-        waiting = {drop: row[INPUTS] for drop, row in own.items() if row["waits"] and drop not in due}
-        due |= _changed(outcome, waiting, spine, facts, times, partition, complete_until, "new facts")
+    for until, drops_alike in _compared(outcome, own, complete_until).items():
+        stored_inputs = {drop: own[drop][INPUTS] for drop in drops_alike if drop not in due}
+        due |= _changed(outcome, stored_inputs, spine, facts, times, partition, until)
     return dict(sorted(due.items()))
+
+
+def _compared(
+    outcome: OutcomeSpec, drops: Mapping[str, dict[str, Any]], now: datetime | None
+) -> dict[datetime | None, list[str]]:
+    """Group the drops with labels by the moment up to which their facts are compared.
+
+    Those of a drop that has settled do not grow any more, so that they are compared as they are now: one pass for all.
+    While it settles, only what it was computed from is. Without a known label there is nothing to compare.
+    """
+    groups: dict[datetime | None, list[str]] = {}
+    for drop, row in drops.items():
+        if outcome.early or not row["waits"]:
+            groups.setdefault(now, []).append(drop)
+        elif row["some"]:
+            groups.setdefault(row["until"], []).append(drop)
+    return groups
 
 
 def _drops(
@@ -71,6 +85,7 @@ def _drops(
         until=until.min(),
         settled=(waits & (known_at <= pl.lit(complete_until, MOMENT))).any(),
         waits=waits.any(),
+        some=(~waits).any(),
         inputs=pl.col(INPUTS).first(),
     )
     rows = (
@@ -87,11 +102,10 @@ def _changed(
     times: OutcomeTimes,
     partition: str,
     until: datetime | None,
-    why: str,
 ) -> dict[str, str]:
     """Return the drops whose inputs, as known by a moment, are no longer those that they were computed from."""
     if not stored:
         return {}
     rows = spine.filter(pl.col(partition).is_in(list(stored)))
     current = digest_outcome(outcome, rows, facts, times, partition=partition, until=until)
-    return {drop: f"{why}: {current[drop]}" for drop in changed_inputs(stored, current)}
+    return {drop: f"other facts: {current[drop]}" for drop in changed_inputs(stored, current)}

@@ -128,7 +128,8 @@ WRONG = [
         MODEL,
         "ml_assets.MLModel",
         "ml_assets.Model",
-        ":1: type: ml_assets has no component 'Model'; there are DbtTables, FeatureView, MLModel, Source, Spine",
+        ":1: type: ml_assets has no component 'Model'; there are DbtTables, FeatureView, MLModel, Outcome, Source, "
+        "Spine",
     ),
     (MODEL, "  spine: orders\n", "", ":2: spine: is missing"),
     (MODEL, "task: binary", "tasc: binary", ":5: tasc: there is no such field; did you mean task?"),

@@ -83,6 +83,16 @@ def test_what_is_not_known_is_counted(computed):
     assert computed(outcome(label="count > 1"), FACTS, day(30)).counts.mean == 0.25
 
 
+def test_a_drop_without_rows_has_no_outcomes(tmp_path):
+    for number, spec in enumerate([outcome(), outcome(entity=[])]):
+        (tmp_path / str(number)).mkdir()
+        found = compute_to_files(
+            spec, SPINE.head(0).lazy(), FACTS, tmp_path / str(number), by=BY, times=AT, complete_until=day(30)
+        )
+        assert found.stored.collect().height == found.rows.height == 0
+        assert (found.counts.known, found.counts.mean) == (0, None)
+
+
 def test_a_drop_is_due_when_a_label_of_its_has_settled_since(computed):
     spec, stored = outcome(), computed(outcome(), FACTS, day(10)).stored
     assert due(spec, stored, FACTS, day(10)) == {}

@@ -1,0 +1,114 @@
+"""What is wrong with an outcome beside the other declarations of a project."""
+
+import polars as pl
+import pytest
+
+from ml_assets.declarations.coherence.problems import problems_among
+from ml_assets.declarations.coherence.tables import DeclaredTables, PlacedDeclaration
+from ml_assets.declarations.specs import DeclaredModel, DeclaredOutcome, DeclaredSource, DeclaredSpine, DeclaredView
+
+MONTHS = {"grain": "monthly", "start": "2024-01"}
+SOURCE = {
+    "name": "orders", "description": "Orders.", "where": {"path": "nowhere/{partition}.csv"}, "drops": MONTHS,
+    "contract": "shop:Orders", "key_columns": ["id"],
+}  # fmt: skip
+SPINE = {
+    "name": "customers", "table": "orders/validated", "key": ["id"], "time": "placed_at", "partition": "_drop",
+    "drops": MONTHS,
+}  # fmt: skip
+OUTCOME = {
+    "name": "churned", "description": "No order.", "spine": "customers", "table": "orders/validated",
+    "entity": ["customer"], "happened_at": "placed_at", "window": "10d", "aggregate": {"functions": ["count"]},
+    "label": "count == 0",
+}  # fmt: skip
+VIEW = {
+    "name": "order",
+    "description": "Order.",
+    "spine": "customers",
+    "entity": ["id"],
+    "request": {"price": "amount"},
+}
+MODEL = {
+    "name": "churn", "description": "Who churns.", "spine": "customers", "label": {"outcome": "churned"},
+    "features": ["order"], "split": {"validation": "20d", "holdout": "20d", "gap": "12d"},
+}  # fmt: skip
+COLUMNS = {
+    "id": pl.Int64(), "customer": pl.String(), "amount": pl.Float64(), "placed_at": pl.Datetime("us", "UTC"),
+    "day": pl.Date(), "naive_at": pl.Datetime("us"),
+}  # fmt: skip
+
+
+def problems(outcome: dict | None = None, view: dict | None = None, model: dict | None = None) -> list[str]:
+    declared = [
+        DeclaredSource.model_validate(SOURCE),
+        DeclaredSpine.model_validate(SPINE),
+        DeclaredView.model_validate(VIEW | (view or {})),
+        DeclaredOutcome.model_validate(OUTCOME | (outcome or {})),
+        DeclaredModel.model_validate(MODEL | (model or {})),
+    ]
+    placed = [PlacedDeclaration(each, "shop") for each in declared]
+    tables = DeclaredTables(placed, {"orders/validated": None, "outcomes/churned": None})
+    tables.contract_columns = lambda _: ContractColumns(COLUMNS)
+    return [text for each in placed for text in problems_among(tables, each)]
+
+
+class ContractColumns(dict):
+    """Columns as a contract gives them: none began later."""
+
+    @property
+    def begins(self):
+        return {}
+
+
+OF_AMOUNT = {"aggregate": {"of": "amount", "functions": ["sum", "max", "first"]}}
+
+
+def test_what_agrees_has_no_problem():
+    assert problems() == []
+    assert problems({"known_at": "placed_at", "where": "amount > 3", "aggregate": None, "label": "a_max > 3"} | {
+        "aggregates": {"a": {"of": "amount * 2", "functions": ["max"]}}
+    }) == []  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"table": "sales"}, "table: no asset 'sales' is declared; there are orders/validated"),
+        ({"entity": ["client"]}, "entity: orders/validated of spine customers has no column 'client'"),
+        (
+            {"entity": ["client"], "spine_keys": {"client": "customer"}},
+            "entity: orders/validated has no column 'client'",
+        ),
+        ({"happened_at": "when"}, "happened_at: orders/validated has no column 'when'"),
+        ({"happened_at": "day"}, "happened_at: column 'day' is Date, it must be a moment (Datetime)"),
+        ({"known_at": "naive_at"}, "known_at: column 'naive_at' is a time without a zone"),
+        ({"where": "price > 3"}, "where: orders/validated has no column 'price'"),
+        ({"aggregate": {"of": "price", "functions": ["sum"]}, "label": "sum"}, "aggregate.of: orders/validated has no"),
+        ({"aggregate": {"of": "customer", "functions": ["sum"]}, "label": "sum"}, "of which there is no sum"),
+        (
+            OF_AMOUNT | {"label": "first LIKE 'a'"},
+            "outcome 'churned', 'churned': `first LIKE 'a'` cannot",
+        ),
+        (
+            {"name": "placed_at"},
+            "name: 'placed_at' is also a column of the spine customers that outcomes are stored",
+        ),
+    ],
+)
+def test_what_contradicts_the_tables_is_said(changed, message):
+    model = {"label": {"outcome": changed.get("name", "churned")}}
+    assert any(message in text for text in problems(changed, model=model)), problems(changed, model=model)
+
+
+def test_a_label_must_be_what_the_task_takes():
+    (problem,) = problems({"label": "CASE WHEN count > 0 THEN 'back' ELSE 'gone' END"})
+    assert problem.startswith("label.outcome: ")
+    assert problems({"label": "CASE WHEN count > 0 THEN 'back' ELSE 'gone' END"}, model={"task": "multiclass"}) == []
+    assert problems(OF_AMOUNT | {"label": "sum"}, model={"task": "regression"}) == []
+
+
+def test_a_feature_that_reads_the_outcome_as_if_it_were_known_is_a_leak():
+    reads = {"entity": ["customer"], "table": "outcomes/churned", "request": {}}
+    (problem,) = problems(view=reads | {"known_at": "placed_at", "latest": {"before": "churned"}})
+    assert "feature view order reads 'churned' in latest.before, at a time when the outcome is not known" in problem
+    assert problems(view=reads | {"known_at": "churned_known_at", "latest": {"before": "churned"}}) == []
