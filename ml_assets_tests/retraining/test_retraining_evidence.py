@@ -244,3 +244,11 @@ def test_all_evidence_is_enough_to_decide_by_any_kind():
         "retrain: realised roc_auc 0.6 under the limit 0.7 in 2 of the last 2 chunks; "
         "the champion's cut-off is 400 days old, the limit is 180"
     )
+
+
+def test_a_metric_that_cannot_be_estimated_says_so_and_is_held_against_known_labels():
+    limits = LearntLimits(chance=0.07, reference=900.0, performance=880.0, calibration=0.05, drift_share=0.5)
+    found = gather(performed=performance([870.0, 860.0], metric="value"), metric="value", limits=limits)
+    assert (found["realised"].breached, found["realised"].side, found["realised"].unit) == (True, "below", "value")
+    assert (found["estimated"].observed, found["estimated"].breached) == (None, False)
+    assert found["estimated"].source == "value cannot be estimated before labels are known"

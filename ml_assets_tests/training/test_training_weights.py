@@ -103,6 +103,15 @@ def test_column_and_age_multiply():
     )
 
 
+def test_weights_of_a_sample_keep_what_its_rows_stand_for():
+    stands_for = np.array([10.0, 10, 1, 1])
+    weights = scaled(np.array([1.0, 3, 1, 3]), stands_for=stands_for)
+    assert weights.sum() == pytest.approx(stands_for.sum())
+    np.testing.assert_allclose(weights / weights[2], [10, 30, 1, 3])
+    np.testing.assert_array_equal(scaled(None, stands_for=stands_for), stands_for)
+    assert scaled(None, None) is None
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
