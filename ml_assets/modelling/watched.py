@@ -87,7 +87,7 @@ def scored_rows(lake: Lake, model: ModelContext, drop: str, known_in: str | None
 
     A label is null that was not known when the drop, or the later drop ``known_in``, ended.
     """
-    spec, key = model.spec, [*model.spec.spine.key, model.spine.time]
+    spec, key = model.spec, model.spec.spine.row
     stored = lake.scan(model.watched).filter(pl.col(model.spine.partition) == drop)
     if model.watches_served:
         rows, predicted, key = *_served(lake, model, drop, stored, _answer(model)), spec.spine.key
@@ -102,7 +102,7 @@ def labelled_rows(lake: Lake, model: ModelContext, drops: Sequence[str]) -> dict
     """Return the predictions of some drops beside every label that there is and the moment it was known at, without
     features; each drop's apart."""
     by, served = model.spine.partition, model.watches_served
-    key = list(model.spine.key) if served else [*model.spine.key, model.spine.time]
+    key = list(model.spine.key) if served else model.spine.row
     stored = lake.scan(model.watched).filter(pl.col(by).is_in(list(drops)))
     answers = stored.select(*dict.fromkeys([by, *key]), *_answer(model)).collect().partition_by(by, as_dict=True)
     rows = _without_features(lake, model, list(drops))
