@@ -15,6 +15,7 @@ DOCUMENTS = [
     "SECURITY.md",
     "docs/glossary.md",
     "docs/your-own-model.md",
+    "docs/predict-churn.md",
     "docs/from-python.md",
     "docs/worth.md",
     "docs/testing-your-declarations.md",
