@@ -45,7 +45,9 @@ def find_signs(
     parts = {"train": split.train, "holdout": split.holdout}
 
     def doubts(strength: Mapping[str, float]) -> Mapping[str, Sequence[str]]:
+        # Recency makes honest features strong too: it says more only where there is a doubt already.
         strong = {name: value for name, value in strength.items() if value >= evaluation.leaks.doubtful}
+        strong = {name: value for name, value in strong.items() if name in signs.doubts}
         lagging = lag_doubts(context, tables, parts, strong, spec.split.gap)
         return {name: [*signs.doubts.get(name, []), *lagging.get(name, [])] for name in strength}
 
