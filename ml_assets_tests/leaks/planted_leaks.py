@@ -18,7 +18,7 @@ from ml_assets.leaks.tables import Tables
 from ml_assets.modelling.context import ModelContext
 from ml_assets.outcomes.compute import OutcomeTimes, compute_outcomes
 from ml_assets.training.evaluation.leaks.bystanders import PLACE
-from ml_assets.training.splits import Split, split_for_model
+from ml_assets.training.splits import split_for_model
 
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 DAYS, A_DAY, CUSTOMERS = 112, 40, 500
@@ -97,12 +97,12 @@ class Judged:
     """What the gates say of a leak."""
 
     problems: list[str]
-    split: Split
+    refused: str
     signs: ModelSigns
 
     @property
     def gates(self) -> set[str]:
-        late = {"split"} if self.split.dropped["label_too_late"] else set()
+        late = {"split"} if self.refused else set()
         declared = {"declaration"} if self.problems else set()
         return {*declared, *late, *(finding.gate for finding in self.signs.findings)}
 
@@ -144,9 +144,15 @@ def judge(planted: Planted, folder: Path) -> Judged:
     carried = [*dict.fromkeys(["_drop", "placed_at", *context.columns, PLACE])]
     facts = [ViewTables(v, None, None if v.table is None else lake.scan(v.table), computed=True) for v in views]
     featured = join_features(rows, facts, time="placed_at", carried=carried)
-    split = split_for_model(featured, context.spec, END)
+    problems = list(model_problems(declared, model))
+    try:
+        split = split_for_model(featured, context.spec, END)
+    except ValueError as error:
+        if not str(error).startswith("split.gap: "):
+            raise
+        return Judged(problems, str(error), ModelSigns(pl.DataFrame(), [], []))
     signs = find_signs(context, Tables(lake, lake.scan), labelled, rows, split)
-    return Judged(list(model_problems(declared, model)), split, signs)
+    return Judged(problems, "", signs)
 
 
 def of_orders(**features: pl.Expr | pl.Series) -> Callable[[pl.DataFrame], Planted]:
