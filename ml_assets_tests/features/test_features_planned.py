@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from ml_assets.durations import parse_duration
 from ml_assets.features.assemble import ViewTables, join_features
 from ml_assets.features.audit.leaks import find_leaks
+from ml_assets.features.audit.timing import timing_doubts
 from ml_assets.features.compute import facts_left_out
 from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.engine.parts import compute_features_in_parts
@@ -314,6 +315,14 @@ def test_what_is_about_a_moment_of_the_row_cannot_be_kept_by_entity():
     with pytest.raises(FeatureError, match="planned features are about target_at of the row to predict"):
         refuse_moments_of_rows(PROMOTIONS)
     refuse_moments_of_rows(VIEWS["without moments of rows"])
+
+
+def test_that_something_holds_after_it_was_announced_is_no_sign_of_a_leak():
+    table = announced(*((n, day(n), day(n + 9), day(n + 10), 20, False) for n in range(9)))
+    spine = frame([("x", day(0.5), day(5))], {"item": pl.String, "at": MOMENT, "target_at": MOMENT})
+    assert timing_doubts(PROMOTIONS, table.lazy(), spine, "at", 0.5) == {}
+    plain = FeatureViewSpec(**PROMOTIONS.model_dump() | {"planned": None, "latest": {"rebate": "rebate"}})
+    assert [*timing_doubts(plain, table.lazy(), spine, "at", 0.5)] == ["rebate"]
 
 
 def test_declarations_that_plan_otherwise_are_stored_apart():

@@ -32,7 +32,9 @@ def timing_doubts(
 
 def _later_moments(view: FeatureViewSpec, facts: pl.LazyFrame, early: float) -> list[str]:
     schema, known_at = facts.collect_schema(), view.known_at_column
-    moments = [name for name, dtype in schema.items() if isinstance(dtype, pl.Datetime) and name != known_at]
+    # What is planned is known before it holds.
+    own = [known_at, *(view.planned.columns if view.planned else ())]
+    moments = [name for name, dtype in schema.items() if isinstance(dtype, pl.Datetime) and name not in own]
     if not moments:
         return []
     known = moment_in_utc(known_at, schema)
