@@ -317,6 +317,17 @@ def test_what_is_about_a_moment_of_the_row_cannot_be_kept_by_entity():
     refuse_moments_of_rows(VIEWS["without moments of rows"])
 
 
+def test_of_two_last_words_the_one_that_has_ended_still_counts_in_a_later_part():
+    # Said together: the one that begins later wins, and is over on day 3.
+    table = announced((1, day(0), day(1), day(30), 20, False), (1, day(0), day(2), day(3), 10, False))
+    times = [0, 1, 2, 5, 10, 11]
+    spine = frame([("x", day(t), day(t)) for t in times], {"item": pl.String, "at": MOMENT, "target_at": MOMENT})
+    spec = FeatureViewSpec(**PROMOTIONS.model_dump() | {"planned": PROMOTIONS.planned.model_dump() | {"holding": {}}})
+    parts = compute_features_in_parts(spec, spine.lazy(), table.lazy(), time="at", rows_in_memory=1)
+    found = pl.concat([part.features for part in parts]).sort("at")
+    assert found["rebate_max_next_7d"].to_list() == [10, 10, 10, None, None, None]
+
+
 def test_that_something_holds_after_it_was_announced_is_no_sign_of_a_leak():
     table = announced(*((n, day(n), day(n + 9), day(n + 10), 20, False) for n in range(9)))
     spine = frame([("x", day(0.5), day(5))], {"item": pl.String, "at": MOMENT, "target_at": MOMENT})
