@@ -1,7 +1,7 @@
 """Features in words."""
 
 from ml_assets.features.aggregates import AggregateSpec
-from ml_assets.features.declared.calendar import CalendarSpec
+from ml_assets.features.declared.calendar import CalendarPartsSpec
 from ml_assets.features.declared.lags import LagSpec
 from ml_assets.features.declared.plans import PlanSpec
 from ml_assets.features.spec import FeatureViewSpec
@@ -51,7 +51,7 @@ def _ending(aggregate: AggregateSpec) -> str:
     return f" that end {aggregate.offset} before" if aggregate.offset else ""
 
 
-def _moment(calendar: CalendarSpec) -> str:
+def _moment(calendar: CalendarPartsSpec) -> str:
     region = f" ({calendar.subdivision})" if calendar.subdivision else ""
     country = f", holidays of {calendar.country}{region}" if calendar.country else ""
     return f"{calendar.at or 'the prediction time'} in {calendar.time_zone}{country}"

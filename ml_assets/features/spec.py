@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.durations import Duration, parse_duration
 from ml_assets.features.aggregates import ALL_ROWS, AggregateFunction, AggregateSpec
-from ml_assets.features.declared.calendar import CalendarPart, CalendarSpec
+from ml_assets.features.declared.calendar import CalendarPart, CalendarPartsSpec
 from ml_assets.features.declared.lags import LagSpec
 from ml_assets.features.declared.plans import PlanSpec
 from ml_assets.freshness import Freshness
@@ -90,7 +90,7 @@ class FeatureViewSpec(BaseModel):
         default_factory=dict,
         description="Feature -> Polars SQL expression over the spine row, such as `EXTRACT(hour FROM due)`.",
     )
-    calendar: dict[str, CalendarSpec] = Field(
+    calendar: dict[str, CalendarPartsSpec] = Field(
         default_factory=dict,
         description="Base name -> the calendar of a moment of the spine row. Each gives features named "
         "`<base>_<part>`.",

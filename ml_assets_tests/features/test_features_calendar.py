@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ml_assets.features.audit.plain_calendar import plain_calendar
-from ml_assets.features.declared.calendar import CalendarPart, CalendarSpec
+from ml_assets.features.declared.calendar import CalendarPart, CalendarPartsSpec
 from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.spec import FeatureViewSpec
@@ -92,7 +92,7 @@ def test_an_empty_spine_has_the_same_types():
 )
 def test_what_is_wrong_is_said_when_declared(fields, message):
     with pytest.raises(ValidationError, match=message):
-        CalendarSpec(**{"time_zone": "UTC", "parts": ["holiday"], "country": "FR"} | fields)
+        CalendarPartsSpec(**{"time_zone": "UTC", "parts": ["holiday"], "country": "FR"} | fields)
 
 
 @pytest.mark.parametrize(

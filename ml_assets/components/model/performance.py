@@ -10,7 +10,7 @@ from ml_assets.components.model.asset_specs import model_asset_key, model_asset_
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
-from ml_assets.modelling.performance.measure import Measured, look_again, measure_performance, store_measures
+from ml_assets.modelling.performance.measure import MeasuredDrops, look_again, measure_performance, store_measures
 from ml_assets.modelling.performance.page import write_report
 from ml_assets.registry.registry import Registry
 from ml_assets.resources import LakeResource, RegistryResource
@@ -84,7 +84,7 @@ def _values_metadata(performance: pl.DataFrame) -> Metadata:
     return {f"{kind}_{metric}": value for kind, metric, value in rows}
 
 
-def _again_metadata(model: ModelContext, measured: Measured) -> Metadata:
+def _again_metadata(model: ModelContext, measured: MeasuredDrops) -> Metadata:
     """Return what became known of earlier drops: the newest measure of each, and what it is worth."""
     newest = [
         performance.filter(kind="realised", scope="period", metric=model.spec.watched_metric).select(
@@ -95,7 +95,7 @@ def _again_metadata(model: ModelContext, measured: Measured) -> Metadata:
     return {"measured_again": markdown(pl.concat(newest))} if newest else {}
 
 
-def _report_metadata(lake: Lake, registry: Registry, model: ModelContext, measured: Measured) -> Metadata:
+def _report_metadata(lake: Lake, registry: Registry, model: ModelContext, measured: MeasuredDrops) -> Metadata:
     """Write the report of each drop; returns the address and the timeline of the last drop as metadata."""
     from ml_assets.monitoring.report.plots import plot_performance
 
@@ -108,7 +108,7 @@ def _report_metadata(lake: Lake, registry: Registry, model: ModelContext, measur
     return {"reports": reports, "timeline": inline_png(timelines[last], f"{metric} by week, {last}"), **kept}
 
 
-def _limits_kept(performance: pl.DataFrame, measured: Measured, kind: str) -> dg.AssetCheckResult:
+def _limits_kept(performance: pl.DataFrame, measured: MeasuredDrops, kind: str) -> dg.AssetCheckResult:
     """Check the drops of the run; an earlier one that was measured again counts if it is beyond its limit now."""
     period = performance.filter(kind=kind, scope="period").drop_nulls("threshold")
     earlier = {

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from ml_assets.features.declared.calendar import OF_HOLIDAYS, CalendarPart, CalendarSpec
+from ml_assets.features.declared.calendar import OF_HOLIDAYS, CalendarPart, CalendarPartsSpec
 from ml_assets.features.spec import FeatureViewSpec
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,7 +25,7 @@ def plain_calendar(view: FeatureViewSpec, row: pl.DataFrame, moment: int) -> dic
     }
 
 
-def _part(moment: datetime | date | None, part: CalendarPart, spec: CalendarSpec) -> Any:
+def _part(moment: datetime | date | None, part: CalendarPart, spec: CalendarPartsSpec) -> Any:
     if moment is None:
         return None
     if isinstance(moment, datetime):
@@ -50,7 +50,7 @@ def _part(moment: datetime | date | None, part: CalendarPart, spec: CalendarSpec
     }[part]
 
 
-def _of_holidays(day: date, part: CalendarPart, spec: CalendarSpec) -> Any:
+def _of_holidays(day: date, part: CalendarPart, spec: CalendarPartsSpec) -> Any:
     import holidays
 
     known: Any = holidays.country_holidays(spec.country or "", subdiv=spec.subdivision)

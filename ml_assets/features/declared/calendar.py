@@ -24,7 +24,7 @@ CalendarPart = Literal[
 OF_HOLIDAYS: set[CalendarPart] = {"holiday", "days_to_holiday", "days_since_holiday"}
 
 
-class CalendarSpec(BaseModel):
+class CalendarPartsSpec(BaseModel):
     """Where a moment of the row to predict lies in the local calendar."""
 
     model_config = ConfigDict(extra="forbid")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
-from ml_assets.features.declared.calendar import OF_HOLIDAYS, CalendarPart, CalendarSpec
+from ml_assets.features.declared.calendar import OF_HOLIDAYS, CalendarPart, CalendarPartsSpec
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.row.holidays import country_problem, holidays_between
 from ml_assets.features.spec import FeatureViewSpec
@@ -30,7 +30,7 @@ def calendar_features(view: FeatureViewSpec, spine: pl.DataFrame, time: str) -> 
     )
 
 
-def calendar_of(moments: pl.Series, spec: CalendarSpec, where: str) -> dict[CalendarPart, pl.Series]:
+def calendar_of(moments: pl.Series, spec: CalendarPartsSpec, where: str) -> dict[CalendarPart, pl.Series]:
     """Compute the parts of the calendar of moments or dates.
 
     Args:
@@ -47,7 +47,7 @@ def _where(view: FeatureViewSpec, base: str) -> str:
     return f"feature view {view.name!r}, calendar.{base}"
 
 
-def _local(moments: pl.Series, spec: CalendarSpec, where: str) -> pl.Series:
+def _local(moments: pl.Series, spec: CalendarPartsSpec, where: str) -> pl.Series:
     """Return the local times of moments, or dates as they are."""
     if moments.dtype == pl.Date:
         if "hour" in spec.parts:
@@ -74,7 +74,7 @@ _PARTS: dict[CalendarPart, Callable[[pl.Series], pl.Series]] = {
 }
 
 
-def _holidays(dates: pl.Series, spec: CalendarSpec) -> dict[CalendarPart, pl.Series]:
+def _holidays(dates: pl.Series, spec: CalendarPartsSpec) -> dict[CalendarPart, pl.Series]:
     """Say of each date whether it is a holiday, and how far the next and the last one are; null in years of which none
     are known."""
     days = dates.to_physical().cast(pl.Int64)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ml_assets.features.declared.calendar import CalendarSpec
+from ml_assets.features.declared.calendar import CalendarPartsSpec
 
 
-def country_problem(spec: CalendarSpec) -> str | None:
+def country_problem(spec: CalendarPartsSpec) -> str | None:
     """Return what is wrong with the country or subdivision of a calendar; None if nothing is."""
     if spec.country is None:
         return None

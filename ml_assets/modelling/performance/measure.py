@@ -49,7 +49,7 @@ class DropPerformance:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredDrops:
     """What one run has measured.
 
     Attributes:
@@ -67,7 +67,7 @@ class Measured:
     made: frozenset[tuple[str, datetime]]
 
 
-def measure_performance(lake: Lake, registry: "Registry", model: ModelContext, drops: Sequence[str]) -> Measured:
+def measure_performance(lake: Lake, registry: "Registry", model: ModelContext, drops: Sequence[str]) -> MeasuredDrops:
     """Measure some drops in order, each as of its end, and with it the earlier drops whose labels have come by then.
 
     The errors of the estimates of earlier drops widen the band of later ones. A drop that was measured again before,
@@ -76,7 +76,7 @@ def measure_performance(lake: Lake, registry: "Registry", model: ModelContext, d
     run = _Run(lake, registry, model, read_report(lake, model), LabelledDrops(lake, registry, model))
     first = {drop: run.measure(drop) for drop in drops}
     again = sorted({drop for drop, _ in run.made} - set(drops))
-    return Measured(
+    return MeasuredDrops(
         drops={drop: run.newest(measured) for drop, measured in first.items()},
         again={drop: run.shown(drop) for drop in again},
         record=run.record,
@@ -86,7 +86,7 @@ def measure_performance(lake: Lake, registry: "Registry", model: ModelContext, d
 
 
 def look_again(
-    lake: Lake, registry: "Registry", model: ModelContext, measured: Measured
+    lake: Lake, registry: "Registry", model: ModelContext, measured: MeasuredDrops
 ) -> tuple[dict[str, DropPerformance], dict[str, str]]:
     """Return what the drops that were measured again are about, and of which features cannot be had any more, and
     why."""
@@ -96,7 +96,7 @@ def look_again(
     return there, {drop: why for drop, why in looked_at.items() if isinstance(why, str)}
 
 
-def store_measures(lake: Lake, model: ModelContext, measured: Measured) -> tuple[TableVersion, pl.DataFrame]:
+def store_measures(lake: Lake, model: ModelContext, measured: MeasuredDrops) -> tuple[TableVersion, pl.DataFrame]:
     """Add what a run has measured to the report, and return the rows of its drops.
 
     Nothing that was measured before goes, but the same drop's measure of the same moment.

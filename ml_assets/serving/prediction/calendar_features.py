@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from ml_assets.features.declared.calendar import CalendarSpec
+from ml_assets.features.declared.calendar import CalendarPartsSpec
 from ml_assets.features.engine.checks import MOMENT
 from ml_assets.features.row.calendar import calendar_of
 from ml_assets.features.spec import FeatureViewSpec
@@ -67,7 +67,7 @@ class CalendarFeatures:
 class _Calendar:
     """One calendar and its values by minute or date; `column` None stands for the moment of the request."""
 
-    def __init__(self, where: str, base: str, spec: CalendarSpec, column: str | None) -> None:
+    def __init__(self, where: str, base: str, spec: CalendarPartsSpec, column: str | None) -> None:
         self.column = column
         self._where, self._base, self._spec = where, base, spec
         self._remembered: dict[Any, dict[str, Any]] = {}

@@ -8,7 +8,7 @@ import polars as pl
 
 from ml_assets.training.kinds.base import FitWeights, ModelKind
 from ml_assets.training.sampling.negatives import thin_negatives
-from ml_assets.training.sampling.seeded import Sample, sample_classes
+from ml_assets.training.sampling.seeded import ClassSample, sample_classes
 from ml_assets.training.sampling.weights import decay, declared_weights, scaled
 from ml_assets.training.spec import TrainingSpec
 from ml_assets.training.tasks import Task
@@ -62,7 +62,7 @@ class RowChoice:
         if self.training.weighted:
             self.kind.check_weights()
         thinned = thin_negatives(train, self._positive(train), self.training.negatives, self.seed)
-        sample = Sample(thinned.rows)
+        sample = ClassSample(thinned.rows)
         if most is not None and thinned.rows.height > most:
             strata = self.task.strata(thinned.rows[self.label], classes)
             sample = sample_classes(thinned.rows, strata, most, self.seed, oversample=self.kind.takes_weights)

@@ -22,7 +22,7 @@ ENOUGH = 1_000
 
 
 @dataclass(frozen=True)
-class Sample:
+class ClassSample:
     """A sample of rows in their order.
 
     ``weight`` is how many rows of the whole each stands for, shape (rows,); None where all stand for as many. Together
@@ -34,7 +34,9 @@ class Sample:
     weight: np.ndarray | None = None
 
 
-def sample_classes(frame: pl.DataFrame, strata: np.ndarray | None, rows: int, seed: int, *, oversample: bool) -> Sample:
+def sample_classes(
+    frame: pl.DataFrame, strata: np.ndarray | None, rows: int, seed: int, *, oversample: bool
+) -> ClassSample:
     """Draw at most ``rows`` rows, without replacement, so that rare classes stay in.
 
     A plain sample, as ``sample_rows`` draws it, is taken where it is likely to hold `ENOUGH` of each class that is
@@ -47,11 +49,11 @@ def sample_classes(frame: pl.DataFrame, strata: np.ndarray | None, rows: int, se
         oversample: what learns can take weights.
     """
     if frame.height <= rows or strata is None:
-        return Sample(sample_rows(frame, rows, seed))
+        return ClassSample(sample_rows(frame, rows, seed))
     counts, share = np.bincount(strata), rows / frame.height
     rare = (counts > 0) & (counts < RARE * frame.height) & (share * counts < ENOUGH)
     if not rare.any():
-        return Sample(sample_rows(frame, rows, seed))
+        return ClassSample(sample_rows(frame, rows, seed))
     wanted = _stratified(counts, rare, rows) if oversample else np.maximum(np.floor(share * counts), counts > 0)
     rng = np.random.default_rng(seed)
     drawn = [
@@ -60,9 +62,9 @@ def sample_classes(frame: pl.DataFrame, strata: np.ndarray | None, rows: int, se
     ]
     picked = np.sort(np.concatenate(drawn))
     if not oversample:
-        return Sample(frame[picked])
+        return ClassSample(frame[picked])
     stands_for = np.divide(counts, wanted, out=np.zeros(len(counts)), where=wanted > 0)[strata[picked]]
-    return Sample(frame[picked], stands_for)
+    return ClassSample(frame[picked], stands_for)
 
 
 def _stratified(counts: np.ndarray, rare: np.ndarray, rows: int) -> np.ndarray:
