@@ -11,7 +11,7 @@ from ml_assets.features.engine.windows.observations import Observations
 from ml_assets.features.engine.windows.summarise import Window
 
 
-class EntityMoments:
+class PlanMoments:
     """Distinct (entity, time) pairs, sorted; int64 both."""
 
     def __init__(self, entities: np.ndarray, times: np.ndarray, codes: int) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 
 from ml_assets.features.declared.plans import PlannedFeature, PlanSpec
 from ml_assets.features.engine.plans.announcements import Announcements, read_announcements
-from ml_assets.features.engine.plans.covers import Cover, EntityMoments, covered_extremes
+from ml_assets.features.engine.plans.covers import Cover, PlanMoments, covered_extremes
 from ml_assets.features.engine.timeline import Timeline
 from ml_assets.features.engine.windows.observations import Observations, observe
 from ml_assets.features.engine.windows.summarise import summarise
@@ -61,7 +61,7 @@ class _Told:
 
     def of_all(self, features: Mapping[str, PlannedFeature]) -> pl.DataFrame:
         """Compute features for every moment of the timeline."""
-        moments = EntityMoments(self._timeline.entities, self._timeline.times, self._codes)
+        moments = PlanMoments(self._timeline.entities, self._timeline.times, self._codes)
         return pl.DataFrame([self._feature(name, f, f.lead, moments) for name, f in features.items()])
 
     def of_rows(self, features: Mapping[str, PlannedFeature], leads: pl.Series) -> pl.DataFrame:
@@ -71,20 +71,20 @@ class _Told:
         for lead, own, places, moments in self._by_lead(leads):
             columns = [self._feature(name, f, lead, moments).gather(places) for name, f in features.items()]
             parts.append(pl.DataFrame([*columns, own.alias(_ROW)]))
-        empty = EntityMoments(np.empty(0, np.int64), np.empty(0, np.int64), self._codes)
+        empty = PlanMoments(np.empty(0, np.int64), np.empty(0, np.int64), self._codes)
         nothing = [self._feature(name, f, timedelta(0), empty) for name, f in features.items()]
         found = pl.concat([pl.DataFrame([*nothing, pl.Series(_ROW, [], pl.UInt32)]), *parts])
         return rows.to_frame(_ROW).join(found, on=_ROW, how="left", maintain_order="left").drop(_ROW)
 
-    def _by_lead(self, leads: pl.Series) -> Iterator[tuple[timedelta, pl.Series, np.ndarray, EntityMoments]]:
+    def _by_lead(self, leads: pl.Series) -> Iterator[tuple[timedelta, pl.Series, np.ndarray, PlanMoments]]:
         """Yield each lead with its rows of the spine, the place of each among the moments of these rows, and these."""
         numbered = pl.DataFrame({"lead": leads, "moment": self._timeline.moment_of_row}).with_row_index(_ROW)
         for (lead,), rows in numbered.drop_nulls("lead").group_by("lead", maintain_order=True):
             distinct, places = np.unique(rows["moment"].to_numpy(), return_inverse=True)
-            moments = EntityMoments(self._timeline.entities[distinct], self._timeline.times[distinct], self._codes)
+            moments = PlanMoments(self._timeline.entities[distinct], self._timeline.times[distinct], self._codes)
             yield timedelta(microseconds=int(lead)), rows[_ROW], places, moments
 
-    def _feature(self, name: str, feature: PlannedFeature, lead: timedelta, moments: EntityMoments) -> pl.Series:
+    def _feature(self, name: str, feature: PlannedFeature, lead: timedelta, moments: PlanMoments) -> pl.Series:
         held = feature.function is None or self._plan.valid_until is not None
         until = self._announced.ends if held else self._announced.begins
         start, end = self._ranges(lead, feature.length, until, moments)
@@ -98,7 +98,7 @@ class _Told:
         return summarise(self._where[feature.base], feature.function, cover).alias(name)
 
     def _ranges(
-        self, lead: timedelta, length: timedelta, until: np.ndarray, moments: EntityMoments
+        self, lead: timedelta, length: timedelta, until: np.ndarray, moments: PlanMoments
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the places of the moments at which each announcement is seen: from start up to, without, end."""
         first, end = self._announced.seen(lead, length, until=until)
