@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_assets.code_version import NoProject, current_project
+from ml_assets.code_version import PACKAGE, NoProject, current_project
 from ml_assets.commands.init.origin import uv_source
 from ml_assets.commands.init.project import create_project
 from ml_assets.project import load_current
@@ -62,6 +62,14 @@ def test_the_platforms_own_name_and_an_unknown_example_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no example 'shoes' ships; there are churn, .*flights"):
         create_project(tmp_path / "bakery", "shoes")
     assert not (tmp_path / "bakery").exists()
+
+
+def test_the_data_of_an_example_is_copied_as_it_is(tmp_path):
+    create_project(tmp_path / "trains", "demand")
+    copied = tmp_path / "trains" / "trains" / "defs" / "demand"
+    name = "data/entries.csv.gz"
+    assert (copied / name).read_bytes() == (PACKAGE / "defs" / "demand" / name).read_bytes()
+    assert "trains.defs.demand.sources.contracts:Entries" in (copied / "sources" / "defs.yaml").read_text()
 
 
 class Recorded(Distribution):

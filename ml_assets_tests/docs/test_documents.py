@@ -16,6 +16,7 @@ DOCUMENTS = [
     "docs/glossary.md",
     "docs/your-own-model.md",
     "docs/predict-churn.md",
+    "docs/forecast-demand.md",
     "docs/from-python.md",
     "docs/worth.md",
     "docs/testing-your-declarations.md",

@@ -1,0 +1,221 @@
+"""The guide to demand, executed as it stands, and what came of it beside forecasts that use nothing of the platform."""
+
+import json
+import re
+import shlex
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from ml_assets.lake import Lake
+from ml_assets_tests.processes import run
+
+PROJECT = Path(__file__).parents[2]
+GUIDE = PROJECT / "docs" / "forecast-demand.md"
+DECLARED = PROJECT / "ml_assets" / "defs" / "demand"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+STATIONS, HORIZONS = 20, (1, 7, 28)
+TRAINED_AS_OF = datetime(2016, 2, 1, tzinfo=UTC)
+DROPS = ["2016-02", "2016-03"]
+COUNTED = date(2016, 3, 31)
+"""The last day that has been counted."""
+ROW = ["station", "prediction_at", "horizon"]
+ZONE = "America/Chicago"
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", GUIDE.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def plain(text):
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("number", range(len(blocks("yaml"))))
+def test_what_the_guide_shows_is_what_ships(number):
+    wanted = plain(blocks("yaml")[number])
+    shipped = [plain(path.read_text()) for path in DECLARED.rglob("defs.yaml")]
+    assert any(wanted == lines[i : i + len(wanted)] for lines in shipped for i in range(len(lines)))
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory):
+    """The folder in which every command of the guide was given, and what each printed."""
+    here, printed = tmp_path_factory.mktemp("demand"), {}
+    for command in "".join(blocks("sh")).splitlines():
+        if command.startswith("cd "):
+            here = here / command.removeprefix("cd ")
+            continue
+        done = run(*shlex.split(command), cwd=here, COLUMNS="200")
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        printed[command] = done.stdout
+    return here, printed
+
+
+@pytest.fixture(scope="module")
+def lake(followed):
+    return Lake(str(followed[0] / ".ml_assets" / "lake"))
+
+
+@pytest.fixture(scope="module")
+def counts():
+    """Riders by station and day."""
+    rows = pl.read_csv(DECLARED / "data" / "entries.csv.gz", try_parse_dates=True)
+    return {(station, day): riders for station, day, riders in rows.select("station", "day", "riders").iter_rows()}
+
+
+def with_days(rows):
+    """Add the day on which a forecast is made and the day that it is for."""
+    made = pl.col("prediction_at").dt.convert_time_zone(ZONE).dt.date().alias("made_on")
+    return rows.with_columns(made).with_columns((pl.col("made_on") + pl.duration(seconds="horizon")).alias("day"))
+
+
+def looked_up(rows, counts, days_before):
+    """Return the riders of each row's station that many days before the day that it is for; NaN where none."""
+    days = zip(rows["station"], rows["day"], days_before, strict=True)
+    return np.array([counts.get((station, day - timedelta(days=int(ago))), np.nan) for station, day, ago in days])
+
+
+def same_weekday(rows, weeks=1):
+    """Return how many days before its day the last counted day of the same weekday lies, ``weeks`` of them back."""
+    ahead = (rows["day"] - rows["made_on"]).dt.total_days().to_numpy()
+    return (ahead // 7 + 1 + weeks - 1) * 7
+
+
+def test_every_station_is_forecast_every_morning_for_every_horizon(lake):
+    made = with_days(lake.scan("station_days/rows").collect())
+    assert made.height == (COUNTED - date(2014, 2, 1) + timedelta(days=1)).days * STATIONS * len(HORIZONS)
+    assert made.select(pl.struct(ROW).n_unique()).item() == made.height
+    local = made.with_columns(pl.col("prediction_at", "target_at").dt.convert_time_zone(ZONE))
+    for column in ("prediction_at", "target_at"):
+        assert local[column].dt.time().unique().to_list() == [datetime(1, 1, 1, 3).time()]
+    assert (local["target_at"].dt.date() == made["day"]).all()
+    assert sorted(made["horizon"].unique()) == [days * 86_400 for days in HORIZONS]
+
+
+def test_the_label_is_the_count_of_the_day_once_it_is_counted(lake, counts):
+    stored = with_days(lake.scan("outcomes/riders_that_day").select(*ROW, "target_at", "^riders_that_day.*$").collect())
+    known = stored.filter(pl.col("riders_that_day").is_not_null())
+    assert known["riders_that_day"].to_list() == looked_up(known, counts, np.zeros(known.height)).tolist()
+    assert (known["riders_that_day_known_at"] - known["target_at"]).unique().to_list() == [timedelta(days=1)]
+    # The last day's count settles at three in the morning after, when that drop has come.
+    assert known["day"].max() == COUNTED - timedelta(days=1)
+    assert known.height == stored.filter(pl.col("day") < COUNTED).height
+
+
+def test_the_declarations_are_right_and_a_try_beats_the_week_before(followed):
+    assert "All component YAML validated successfully" in followed[1]["dg check yaml"]
+    model, naive = re.findall(r"rmsse +([\d.]+) +([\d.]+)", followed[1]["ml-assets try station_demand"])[0]
+    assert float(model) < float(naive)
+
+
+@pytest.fixture(scope="module")
+def holdout(lake, counts):
+    """The training rows, and the holdout with the champion's forecast, the naive one and that of trees on lags."""
+    rows = with_days(lake.scan("station_demand/training_set").collect())
+    train, known = (rows.filter(split=part) for part in ("train", "holdout"))
+    trees = HistGradientBoostingRegressor(loss="absolute_error", max_iter=100, random_state=0, categorical_features=[0])
+    trees.fit(lags(train, counts), train["riders_that_day"].to_numpy())
+    reference = lake.scan("station_demand/reference").filter(pl.col("model_version") == "1").collect()
+    holdout = known.join(reference.select(*ROW, "score"), on=ROW, validate="1:1")
+    assert holdout.height == reference.height == 56 * STATIONS * len(HORIZONS)
+    naive, other = looked_up(holdout, counts, same_weekday(holdout)), trees.predict(lags(holdout, counts))
+    return train, holdout.with_columns(naive=pl.Series(naive), script=pl.Series(other))
+
+
+def lags(rows, counts):
+    """Make the features that forecasting libraries make: lags of the same weekday, the last day, and the date."""
+    codes = {station: code for code, station in enumerate(sorted({station for station, _ in counts}))}
+    ahead = (rows["day"] - rows["made_on"]).dt.total_days().to_numpy()
+    columns = [
+        rows["station"].replace_strict(codes).to_numpy(),
+        ahead,
+        rows["day"].dt.weekday().to_numpy(),
+        rows["day"].dt.month().to_numpy(),
+        rows["day"].dt.ordinal_day().to_numpy(),
+        looked_up(rows, counts, ahead + 1),
+        looked_up(rows, counts, np.full(rows.height, 364)),
+        *(looked_up(rows, counts, same_weekday(rows, weeks)) for weeks in (1, 2, 3, 4)),
+    ]
+    return np.column_stack(columns).astype(float)
+
+
+def test_the_naive_forecast_is_the_last_counted_day_of_the_same_weekday(holdout, counts):
+    train, rows = holdout
+    assert rows["seasonal_naive"].to_list() == rows["naive"].to_list()
+    # The first label is of 2 February 2014: a week later is the first day with one a week before.
+    days = train.select("station", "day").unique().filter(pl.col("day") >= date(2014, 2, 9))
+    change = looked_up(days, counts, np.zeros(days.height)) - looked_up(days, counts, np.full(days.height, 7))
+    errors = days.with_columns(change=pl.Series(change)).group_by("station").agg((pl.col("change") ** 2).mean().sqrt())
+    scales = rows.select("station", "seasonal_naive_error").unique().join(errors, on="station")
+    assert scales.height == STATIONS
+    np.testing.assert_allclose(scales["seasonal_naive_error"], scales["change"], rtol=1e-9)
+
+
+def rmsse(rows, column):
+    errors = (rows[column] - rows["riders_that_day"]) / rows["seasonal_naive_error"]
+    return float(np.sqrt((errors**2).mean()))
+
+
+def test_the_champion_beats_the_week_before_and_is_no_worse_than_lags(lake, holdout):
+    _, rows = holdout
+    stored = lake.scan("station_demand/evaluation").collect()
+    measured = {
+        (subject, metric): value for subject, metric, value in stored.select("subject", "metric", "value").iter_rows()
+    }
+    assert measured["model", "rmsse"] == pytest.approx(rmsse(rows, "score"))
+    assert measured["baseline", "rmsse"] == pytest.approx(rmsse(rows, "naive"))
+    for days in HORIZONS:
+        ahead = rows.filter(horizon=days * 86_400)
+        errors = (ahead["score"] - ahead["riders_that_day"]).abs()
+        assert measured[f"horizon={days}d", "rmsse"] == pytest.approx(rmsse(ahead, "score"))
+        assert measured[f"horizon={days}d", "mae"] == pytest.approx(errors.mean())
+        assert measured[f"horizon={days}d", "wape"] == pytest.approx(errors.sum() / ahead["riders_that_day"].sum())
+        assert rmsse(ahead, "score") < rmsse(ahead, "naive")
+    # Days are drawn, as the forecasts of a day share it.
+    by_day = rows.partition_by("made_on")
+    random, over_naive, over_script = np.random.default_rng(0), [], []
+    for _ in range(200):
+        drawn = pl.concat([by_day[i] for i in random.integers(0, len(by_day), len(by_day))])
+        own = rmsse(drawn, "score")
+        over_naive.append(rmsse(drawn, "naive") - own)
+        over_script.append(rmsse(drawn, "script") - own)
+    assert np.quantile(over_naive, 0.025) > 0
+    assert np.quantile(over_script, 0.975) > 0
+
+
+def test_every_month_is_forecast_and_measured_as_its_days_are_counted(followed, lake):
+    told = json.loads(followed[1]["ml-assets summary demand --json"])["station_demand"]
+    drops = {drop["drop"]: drop for drop in told["drops"]}
+    assert sorted(drops) == DROPS
+    made = with_days(lake.scan("station_demand/predictions").select("_drop", *ROW, "target_at", "score").collect())
+    for drop in DROPS:
+        of_drop = made.filter(pl.col("_drop") == drop)
+        assert drops[drop]["rows"] == of_drop.height
+        assert drops[drop]["champion"] == "1"
+        assert drops[drop]["realised"] is not None
+    report = lake.scan("station_demand/performance_report").filter(pl.col("scope") == "period").collect()
+    assert {"mae", "wape", "rmsse"} <= {*report.filter(kind="realised")["metric"]}
+
+
+def test_a_decision_follows_every_month(lake):
+    decided = lake.scan("station_demand/retrain_decision").collect()
+    assert sorted(decided["_drop"].unique()) == DROPS
+    assert decided["reason"].null_count() == 0
+
+
+def test_the_status_names_the_champion(followed):
+    assert "station_demand" in followed[1]["ml-assets status"]
+
+
+def test_the_replay_lives_the_months_under_two_policies(followed):
+    command = next(command for command in followed[1] if command.startswith("ml-assets replay"))
+    lived = {policy["policy"]: policy for policy in json.loads(followed[1][command])["policies"]}
+    assert {name: policy["retrains"] for name, policy in lived.items()} == {"never": 0, "every-drop": 1}
+    for policy in lived.values():
+        assert [period["period"] for period in policy["periods"]] == DROPS
