@@ -1,6 +1,6 @@
 """Up to when a table of facts holds everything."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -11,12 +11,14 @@ from ml_assets.sources.drops.grains import WHOLE
 from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.spec import DROP
 
+_INSTANT = timedelta(microseconds=1)
+
 
 def complete_until(outcome: OutcomeSpec, facts: pl.LazyFrame, drops: Drops | None) -> datetime | None:
-    """Return the moment up to which the outcome's table holds every fact; None where it holds none.
+    """Return the moment up to which, this included, the outcome's table holds every fact; None where it holds none.
 
-    That is the end of its newest drop, in its own zone or in UTC, whichever comes first. Of a table that is not cut it
-    is the newest moment at which one of its facts became known.
+    That is the last moment of its newest drop, in its own zone or in UTC, whichever comes first: a fact at the very end
+    comes with the next drop. Of a table that is not cut it is the newest moment at which one of its facts became known.
 
     Args:
         facts: the outcome's table.
@@ -30,4 +32,4 @@ def complete_until(outcome: OutcomeSpec, facts: pl.LazyFrame, drops: Drops | Non
 
 def _end(drop: str, drops: Drops) -> datetime:
     end = grains.drop_end(drops.grain, drop)
-    return min(end.replace(tzinfo=zone).astimezone(UTC) for zone in (UTC, ZoneInfo(drops.time_zone)))
+    return min(end.replace(tzinfo=zone).astimezone(UTC) for zone in (UTC, ZoneInfo(drops.time_zone))) - _INSTANT

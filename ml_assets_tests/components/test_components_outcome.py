@@ -109,7 +109,7 @@ def test_a_label_waits_for_its_window_and_what_settles_it(january):
     assert (metadata["labels_known"], metadata["labels_pending"], metadata["labels_undefined"]) == (5, 3, 0)
     assert metadata["mean_of_known_labels"] == 0.2
     assert metadata["facts_too_late"] == 0
-    assert metadata["facts_complete_until"] == "2024-02-01T00:00:00+00:00"
+    assert metadata["facts_complete_until"] == "2024-01-31T23:59:59.999999+00:00"
     assert metadata["dagster/row_count"] == 8
 
 

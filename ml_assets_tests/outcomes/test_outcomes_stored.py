@@ -139,10 +139,11 @@ def test_a_drop_of_another_declaration_is_due(computed):
         ("monthly", "UTC", "2024-02", datetime(2024, 3, 1, tzinfo=UTC)),
     ],
 )
-def test_a_table_that_is_cut_is_complete_until_its_newest_drop_has_ended(grain, zone, drop, end):
+def test_a_table_that_is_cut_is_complete_until_the_last_moment_of_its_newest_drop(grain, zone, drop, end):
     facts = FACTS.with_columns(_drop=pl.lit(drop))
     drops = Drops(grain=grain, start="2024-01-01"[: len(drop)], time_zone=zone)
-    assert complete_until(outcome(), facts, drops) == end
+    # A fact at the very end comes with the next drop.
+    assert complete_until(outcome(), facts, drops) == end - timedelta(microseconds=1)
     assert complete_until(outcome(), facts.head(0), drops) is None
 
 
