@@ -51,6 +51,8 @@ class ModelContext:
     """The project's; None for the one that the working directory lies in."""
     outcome: DeclaredOutcome | None = None
     """What the label is, where it is a declared outcome; None where the spine's table has it."""
+    recorded_horizons: bool = False
+    """Whether the spine's horizons are those of a version, and others are declared."""
 
     @classmethod
     def of(
@@ -189,21 +191,39 @@ class ModelContext:
         )
 
     def trained_on(self, inputs: ModelInputs | None) -> "ModelContext":
-        """Return the model with the views that one of its versions was trained on; those declared now for a version
-        registered without them."""
+        """Return the model with the views, and the rows of the horizons, that one of its versions was trained on; those
+        declared now for a version registered without them."""
         if inputs is None:
             return self
         declared = {view.name: view for view in self.views}
-        return replace(
+        own = replace(
             self, views=[recorded_view(view, declared.get(view.name), self.spine.name) for view in inputs.views]
         )
+        if self.spine.looks_as_far_as(inputs.spine):
+            return own
+        horizons = {"horizons": inputs.spine.horizons}
+        spec = self.spec.model_copy(update={"spine": self.spec.spine.model_copy(update=horizons)})
+        return replace(own, spine=self.spine.model_copy(update=horizons), spec=spec, recorded_horizons=True)
 
     def lacking(self, lake: Lake, drops: Sequence[str]) -> list[str]:
-        """Return why features of views that are not as declared cannot be had for some drops, a line for each view."""
+        """Return why rows and features that are not as declared cannot be had for some drops, a line for the rows and
+        for each view."""
         columns = ColumnsInUse(lake, self.contracts, drops)
         recorded = [view for view in self.views if isinstance(view, RecordedView)]
         lacking = [(view, features_without_columns(view, self.spine, columns)) for view in recorded]
-        return [f"features {', '.join(names)} of view {view.name}: {why}" for view, (names, why) in lacking if names]
+        lines = [f"features {', '.join(names)} of view {view.name}: {why}" for view, (names, why) in lacking if names]
+        return [*self._rows_gone(lake, drops), *lines]
+
+    def _rows_gone(self, lake: Lake, drops: Sequence[str]) -> list[str]:
+        """Return which drops have rows, and none that look as far ahead as those of a version did."""
+        if not self.recorded_horizons:
+            return []
+        rows, by = lake.scan(self.spine.table).filter(pl.col(self.spine.partition).is_in(list(drops))), self.spine
+        there, own = (
+            {*part.select(pl.col(by.partition).unique()).collect().to_series()} for part in (rows, by.rows_ahead(rows))
+        )
+        gone = ", ".join(sorted(there - own))
+        return [f"{by.table} has no rows {' or '.join(by.horizons)} ahead in {gone}"] if gone else []
 
     def spine_rows(self, lake: Lake, drops: list[str], before: datetime | None = None) -> pl.DataFrame:
         """Return the spine rows of some drops, numbered by ROW, with the columns that the model's rows carry and its

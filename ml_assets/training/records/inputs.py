@@ -55,7 +55,8 @@ class ModelInputs(BaseModel):
             "the spine's key": (", ".join(others.spine.key), ", ".join(self.spine.key)),
             "the spine's time": (others.spine.time, self.spine.time),
         }
-        return [f"{what} was {before} and is {now}" for what, (before, now) in pairs.items() if before != now]
+        apart = [f"{what} was {before} and is {now}" for what, (before, now) in pairs.items() if before != now]
+        return apart if self.spine.looks_as_far_as(others.spine) else [*apart, _how_far(others.spine, self.spine)]
 
     def changes_since(self, others: "ModelInputs") -> list[str]:
         """Return what differs from a version with ``others``, a line for each kind of change; empty if nothing does."""
@@ -67,6 +68,10 @@ class ModelInputs(BaseModel):
         }
         lines = [f"features {', '.join(names)} are {what}" for what, names in changes.items() if names]
         return [*self.apart_from(others), *lines]
+
+
+def _how_far(before: SpineSpec, now: SpineSpec) -> str:
+    return f"how far ahead the rows look was {', '.join(before.horizons)} and is {', '.join(now.horizons)}"
 
 
 def _meaning(outcome: OutcomeSpec | None) -> str:

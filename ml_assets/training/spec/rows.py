@@ -50,6 +50,12 @@ class SpineSpec(Declared):
         """The columns by which a stored row is found again: the key, and the time where the key lacks it."""
         return list(dict.fromkeys([*self.key, self.time]))
 
+    def looks_as_far_as(self, other: "SpineSpec") -> bool:
+        """Return whether the rows look as far ahead as those of another; also where one of the two does not say so."""
+        if not self.horizons or not other.horizons:
+            return True
+        return {*map(parse_duration, self.horizons)} == {*map(parse_duration, other.horizons)}
+
     @field_validator("horizons")
     @classmethod
     def _lengths(cls, horizons: list[str]) -> list[str]:
