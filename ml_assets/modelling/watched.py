@@ -11,10 +11,12 @@ import polars.selectors as cs
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.records import VERSION
+from ml_assets.outcomes.spec import OutcomeSpec
 from ml_assets.sources.drops.moments import drop_end
 from ml_assets.training.tasks.columns import PREDICTION, PROBABILITY, SCORE
 
 if TYPE_CHECKING:
+    from ml_assets.declarations.specs import DeclaredOutcome
     from ml_assets.registry.registry import Registry
     from ml_assets.training.records.inputs import ModelInputs
 
@@ -68,18 +70,31 @@ def model_of_version(
     if inputs.task != model.spec.task:
         why = [f"it was trained for the task {inputs.task}, and {model.spec.task} is declared now", *why]
     outcome = own.outcome if inputs.label.outcome else None
-    return replace(own, spec=model.spec.model_copy(update={"label": inputs.label}), outcome=outcome), why
+    return replace(own, spec=own.spec.model_copy(update={"label": inputs.label}), outcome=outcome), why
 
 
 def _label_gone(lake: Lake, model: ModelContext, inputs: "ModelInputs") -> list[str]:
     """Return why the label that a version was trained on cannot be had any more; empty if it can."""
     label = inputs.label
     if label.outcome is not None:
-        declared = model.outcome is not None and model.outcome.name == label.outcome
-        return [] if declared else [f"the outcome {label.outcome} is not its label any more"]
+        return _outcome_gone(model.outcome, inputs)
     there = lake.scan(model.spine.table).collect_schema()
     gone = [column for column in (label.column, label.known_at) if column not in there]
     return [f"{model.spine.table} has no {', '.join(gone)} for its label"] if gone else []
+
+
+def _outcome_gone(declared: "DeclaredOutcome | None", inputs: "ModelInputs") -> list[str]:
+    """Return why an outcome is not the one that a version was trained on; what is stored is as it is declared now."""
+    name, trained = inputs.label.outcome, inputs.outcome
+    if declared is None or declared.name != name:
+        return [f"the outcome {name} is not its label any more"]
+    if trained is None or trained.meaning == declared.meaning:
+        return []
+    now = declared.plain
+    meant = [field for field in OutcomeSpec.model_fields if field not in ("description", "owners")]
+    fields = [field for field in meant if getattr(trained, field) != getattr(now, field)]
+    changes = [f"{field} was {getattr(trained, field)} and is {getattr(now, field)}" for field in fields]
+    return [f"the outcome {name} is declared otherwise than it was trained on: {'; '.join(changes)}"]
 
 
 def scored_rows(lake: Lake, model: ModelContext, drop: str, known_in: str | None = None) -> pl.DataFrame:
@@ -95,7 +110,7 @@ def scored_rows(lake: Lake, model: ModelContext, drop: str, known_in: str | None
         rows, predicted = model.rows(lake, [drop]), stored.select(*key, *_answer(model)).collect()
     rows = known_by(rows, model, drop_end(known_in or drop, model.spine.drops))
     _refuse_twins(predicted, key, model, drop)
-    return rows.join(predicted, on=key, how="inner", maintain_order="left")
+    return rows.join(predicted, on=key, how="inner", nulls_equal=True, maintain_order="left")
 
 
 def labelled_rows(lake: Lake, model: ModelContext, drops: Sequence[str]) -> dict[str, pl.DataFrame]:
@@ -112,7 +127,7 @@ def labelled_rows(lake: Lake, model: ModelContext, drops: Sequence[str]) -> dict
             predicted = answers[drop,].drop(by)
             predicted = _of_busiest(predicted) if served else predicted
             _refuse_twins(predicted, key, model, str(drop))
-            labelled[str(drop)] = of_drop.join(predicted, on=key, how="inner", maintain_order="left")
+            labelled[str(drop)] = of_drop.join(predicted, on=key, how="inner", nulls_equal=True, maintain_order="left")
     return labelled
 
 
