@@ -66,14 +66,20 @@ def parse_derived(view: str, text: str) -> pl.Expr:
 
 
 def derived_features(view: str, derived: Mapping[str, str], features: pl.DataFrame) -> pl.DataFrame:
-    """Evaluate the derived features of a view on rows of its other features.
+    """Evaluate the derived features of a view on rows of its other features, of which NaN is as missing as null.
 
     Raises:
         FeatureError: an expression fails or reaches across rows.
     """
     if not derived:
         return pl.DataFrame()
-    return finite(evaluate(view, features, derived, parse_derived))
+    return finite(evaluate(view, nan_as_null(features), derived, parse_derived))
+
+
+def nan_as_null(values: pl.DataFrame) -> pl.DataFrame:
+    """Turn NaN into null, which is what online stores keep of it and all that a model sees."""
+    floats = [name for name, dtype in values.schema.items() if dtype.is_float()]
+    return values.with_columns(pl.col(name).fill_nan(None) for name in floats)
 
 
 def finite(values: pl.DataFrame) -> pl.DataFrame:

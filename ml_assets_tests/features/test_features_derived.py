@@ -3,6 +3,7 @@
 import math
 from datetime import UTC, datetime
 
+import orjson
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,8 @@ from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.row.features import computable, only_of_row
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of, stored_features, stored_rows, stored_view
+from ml_assets.online.values.payload import encode_rows
+from ml_assets.serving.prediction.derived_features import DerivedFeatures
 from ml_assets.training.records.inputs import feature_meanings
 
 MOMENT = pl.Datetime("us", "UTC")
@@ -90,6 +93,39 @@ def test_a_division_by_zero_is_null_wherever_it_stands(rows):
             assert row["nested"] == pytest.approx(usable(divided(c, ratio)))
             assert row["sum"] == pytest.approx(usable(None if ratio is None or c is None else ratio + c))
         assert (row["rest"] is None) == (a is None or b is None or b == 0)
+
+
+NAN = float("nan")
+OF_MISSING = FeatureViewSpec(
+    name="items", description="How items sell.", entity=["item"], table="sales", known_at="sold_at",
+    latest={"price": "price"}, lags={"before": {"of": "price", "offset": "2h"}}, request={"kilos": "kilos"},
+    derived={"dear": "price > 5", "filled": "COALESCE(price, 0)", "unknown": "price IS NULL",
+             "was": "COALESCE(before, -1)", "heavy": "kilos > 5", "weight": "COALESCE(kilos, 1)"},
+)  # fmt: skip
+
+
+def test_nan_is_as_missing_in_training_and_audit_as_it_is_online():
+    sales = pl.DataFrame(
+        {"item": ["a", "a", "b", "c"], "sold_at": [NOON.replace(hour=h) for h in (8, 11, 8, 8)],
+         "price": [NAN, NAN, 7.0, None]}, schema={"item": pl.String, "sold_at": MOMENT, "price": pl.Float64},
+    )  # fmt: skip
+    rows = pl.DataFrame(
+        {"item": ["a", "b", "c"], "at": [NOON] * 3, "kilos": [NAN, 9.0, None]}, schema_overrides={"at": MOMENT}
+    )
+    found = compute_features(OF_MISSING, rows, sales, time="at")
+    by_hand = {
+        "dear": [None, True, None], "filled": [0.0, 7.0, 0.0], "unknown": [True, False, True],
+        "was": [-1.0, 7.0, -1.0], "heavy": [None, True, None], "weight": [1.0, 9.0, 1.0],
+    }  # fmt: skip
+    assert found.select(*by_hand).to_dict(as_series=False) == by_hand
+    assert find_leaks(OF_MISSING, found, sales, time="at", spine=rows).rows() == []
+    base = found.select("price", "before", "kilos")
+    online = [orjson.loads(f"[{text}]") for text in encode_rows("items", base)]
+    served = [dict(zip(base.columns, values, strict=True)) for values in online]
+    sent = [values | {"kilos": kilos} for values, kilos in zip(served, rows["kilos"], strict=True)]
+    for answered in (served, sent):
+        DerivedFeatures([OF_MISSING], base.schema).add(answered)
+        assert {name: [row[name] for row in answered] for name in by_hand} == by_hand
 
 
 @pytest.mark.parametrize(

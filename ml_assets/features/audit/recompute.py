@@ -119,8 +119,9 @@ def _last_row(view: FeatureViewSpec, last: pl.DataFrame, wanted: Mapping[str, st
 
 
 def _derived(view: FeatureViewSpec, values: Mapping[str, Any], types: Mapping[str, pl.DataType]) -> dict[str, Any]:
-    """Evaluate derived features on one row; what is not finite is null."""
-    row = pl.DataFrame([pl.Series(name, [value], types.get(name), strict=False) for name, value in values.items()])
+    """Evaluate derived features on one row, in which NaN is null; what is not finite is null."""
+    present = {n: None if isinstance(v, float) and math.isnan(v) else v for n, v in values.items()}
+    row = pl.DataFrame([pl.Series(name, [value], types.get(name), strict=False) for name, value in present.items()])
     derived = {
         name: row.select(parse_derived(view.name, text).alias(name)).item() for name, text in view.derived.items()
     }

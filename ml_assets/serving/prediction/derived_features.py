@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from ml_assets.features.derived import derived_from, finite, parse_derived
+from ml_assets.features.derived import derived_from, finite, nan_as_null, parse_derived
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.serving.errors import BadRequest
 
@@ -43,7 +43,7 @@ class DerivedFeatures:
             [pl.Series(name, [row.get(name) for row in rows], dtype) for name, dtype in self._types.items()]
         )
         try:
-            computed = finite(frame.select(self._expressions))
+            computed = finite(nan_as_null(frame).select(self._expressions))
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise BadRequest(f"features {', '.join(self.names)} cannot be computed: {error}") from error
         for row, values in zip(rows, computed.iter_rows(named=True), strict=True):
