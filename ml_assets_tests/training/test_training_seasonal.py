@@ -258,6 +258,35 @@ def test_in_production_errors_are_scaled_as_they_were_at_the_training(weekly):
     assert scale_as_reference(later, older, spec).columns == later.columns
 
 
+@pytest.mark.parametrize(
+    ("series", "scale"),
+    [
+        (["shop", "item"], [1.0, 5.0, None]),
+        (["shop"], [None, None, None]),  # two items of one shop, each with its own scale
+        (["item"], [1.0, 5.0, None]),
+        (["item", "size"], [None, None, None]),
+        ([], [None, None, None]),
+    ],
+)
+def test_where_series_are_no_longer_those_of_the_training_the_scale_is_unknown(series, scale):
+    spine = DECLARATION["spine"] | {"columns": ["item", "size"]}
+    spec = declare(spine=spine, baseline={"seasonal": "7d", "series": series or ["shop"]})
+    if not series:
+        spec = declare(spine=spine | {"key": ["at"]}, slices=[])
+        assert Seasons.of(spec).series == ()
+    reference = pl.DataFrame({"shop": ["a", "a", "a"], "item": [1, 1, 2], NAIVE_ERROR: [1.0, 1.0, 5.0]})
+    rows = pl.DataFrame({"shop": ["a", "a", "b"], "item": [1, 2, 3], "size": [1, 1, 1]})
+    found = scale_as_reference(rows, reference, spec)
+    assert found.drop(NAIVE_ERROR).equals(rows)
+    assert found[NAIVE_ERROR].to_list() == scale
+
+
+def test_a_season_declared_after_the_training_set_was_stored_says_to_materialize_it_again(weekly):
+    split = split_for_model(weekly, declare(baseline={}), START + 118 * DAY)
+    with pytest.raises(ValueError, match=r"baseline\.seasonal: .* materialize the training set again"):
+        score_baseline(split.train, split.holdout, declare(), None)
+
+
 def test_a_challenger_replaces_the_champion_by_the_scaled_error(weekly):
     spec = declare(promotion={"metric": "rmsse"})
     holdout = split_for_model(weekly, spec, START + 118 * DAY).holdout

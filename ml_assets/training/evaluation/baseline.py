@@ -57,7 +57,8 @@ def score_baseline(
     """Return the naive predictions of some rows as a model declares them, learned from its training rows.
 
     Raises:
-        ValueError: a column is missing, or no row has a label whole seasons earlier.
+        ValueError: a column is missing, such as the naive forecasts where the season was declared after the rows were
+            stored, or no row has a label whole seasons earlier.
     """
     baseline = fit_baseline(
         train,
@@ -68,6 +69,11 @@ def score_baseline(
         classes=classes,
     )
     if spec.baseline.seasonal is not None and isinstance(baseline, Baseline):
+        if NAIVE not in rows.columns:
+            raise ValueError(
+                f"baseline.seasonal: the rows lack the column {NAIVE}, as they were stored before a season was declared:"
+                " materialize the training set again"
+            )
         if rows[NAIVE].null_count() == rows.height:
             raise ValueError(
                 f"baseline.seasonal: none of {rows.height} rows has a label of its series that was known and lies"

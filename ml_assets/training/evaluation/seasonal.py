@@ -119,12 +119,17 @@ def add_naive_error(rows: pl.DataFrame, errors: pl.DataFrame) -> pl.DataFrame:
 def scale_as_reference(rows: pl.DataFrame, reference: pl.DataFrame, spec: ModelSpec) -> pl.DataFrame:
     """Add ``NAIVE_ERROR`` of each row's series as it was when a version was trained, which its reference holds.
 
-    Null for a series that the reference lacks; nothing is added where no season is declared or the version is older.
+    Null for a series that the reference lacks, and for all where its series are other ones than are declared now;
+    nothing is added where no season is declared or the version is older.
     """
     seasons = Seasons.of(spec)
     if seasons is None or NAIVE_ERROR not in reference.columns:
         return rows
-    return add_naive_error(rows, reference.select(*seasons.series, NAIVE_ERROR).drop_nulls().unique())
+    if not {*seasons.series} <= {*reference.columns}:
+        return rows.with_columns(pl.lit(None, pl.Float64).alias(NAIVE_ERROR))
+    errors = reference.select(*seasons.series, NAIVE_ERROR).unique()
+    of_others = errors.select(seasons.series).is_duplicated().any() if seasons.series else errors.height > 1
+    return add_naive_error(rows, errors.clear() if of_others else errors.drop_nulls())
 
 
 def _check_columns(rows: pl.DataFrame, seasons: Seasons) -> None:
