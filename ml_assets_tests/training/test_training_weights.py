@@ -103,6 +103,37 @@ def test_column_and_age_multiply():
     )
 
 
+def test_ages_are_counted_from_the_newest_row_that_counts():
+    # Counted from the last row, of weight zero, the others would be 0.5 ** 1826 and 0.5 ** 1825.5, which is zero.
+    at = pl.Series([START, START + timedelta(days=1), START + timedelta(days=3652)])
+    declared = np.array([1.0, 2.0, 0.0])
+    found = scaled(declared, decay(at, "2d", declared))
+    np.testing.assert_allclose(found, np.array([0.5**0.5, 2.0, 0.0]) * 3 / (0.5**0.5 + 2))
+
+
+@pytest.mark.parametrize(("weights", "by_age"), [([1e-320, 0.0], [1e-10, 1.0]), ([1e308, 1e308], [1.0, 1.0])])
+def test_weights_that_no_scale_helps_are_an_error(weights, by_age):
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(ValueError, match=r"training\.weight: the weights of 2 rows add up to (0\.0|inf)"),
+    ):
+        scaled(np.array(weights), np.array(by_age))
+
+
+@pytest.mark.parametrize("kind", ["xgboost", "lightgbm", FOREST])
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_weights_that_leave_one_class_are_refused(kind, part):
+    parts = {name: rows(seed).with_columns(counts=pl.lit(1)) for seed, name in enumerate(["train", "validation"])}
+    parts[part] = parts[part].with_columns(counts=pl.when(pl.col("y")).then(0).otherwise(1))
+    with pytest.raises(ValueError, match=rf"training\.weight: the {part} part, of .* has only labels of class 0"):
+        fit(*parts.values(), kind, weight="counts")
+
+
+def test_a_metric_that_is_undefined_after_every_round_chooses_none():
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="roc_auc is undefined on the validation rows"):
+        fit(rows(0), rows(1).filter("y"), "xgboost")
+
+
 def test_weights_of_a_sample_keep_what_its_rows_stand_for():
     stands_for = np.array([10.0, 10, 1, 1])
     weights = scaled(np.array([1.0, 3, 1, 3]), stands_for=stands_for)

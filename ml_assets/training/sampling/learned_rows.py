@@ -57,38 +57,44 @@ class RowChoice:
             most: rows of a sample; None takes all.
 
         Raises:
-            ValueError: rows shall count differently and the kind takes no weights, or a weight is none.
+            ValueError: rows shall count differently and the kind takes no weights, a weight is none, or the rows of a
+                part that count have labels of one class.
         """
         if self.training.weighted:
             self.kind.check_weights()
+        validated = self._declared(validation, "validation")
+        self._declared(train, "train")
         thinned = thin_negatives(train, self._positive(train), self.training.negatives, self.seed)
         sample = ClassSample(thinned.rows)
         if most is not None and thinned.rows.height > most:
             strata = self.task.strata(thinned.rows[self.label], classes)
             sample = sample_classes(thinned.rows, strata, most, self.seed, oversample=self.kind.takes_weights)
+        declared = declared_weights(sample.rows, self.training, "train")
         weights = FitWeights(
-            scaled(
-                declared_weights(sample.rows, self.training, "train"),
-                self._decay(sample.rows),
-                stands_for=sample.weight,
-            ),
-            scaled(
-                declared_weights(validation, self.training, "validation"), self._as_thinned(validation, thinned.kept)
-            ),
+            scaled(declared, self._decay(sample.rows, declared), stands_for=sample.weight),
+            scaled(validated, self._as_thinned(validation, thinned.kept)),
         )
         return LearnedRows(sample.rows, weights, thinned.kept)
+
+    def _declared(self, rows: pl.DataFrame, part: str) -> np.ndarray | None:
+        """Return the declared weights of a part, whose labels among the rows that count can be learned from."""
+        weights = declared_weights(rows, self.training, part)
+        if weights is not None:
+            where = f"training.weight: the {part} part, of rows whose weight is above zero,"
+            self.task.check_labels(part, rows[self.label].filter(weights > 0), where)
+        return weights
 
     def _positive(self, rows: pl.DataFrame) -> np.ndarray:
         if self.training.negatives is None:
             return np.ones(rows.height, dtype=bool)
         return self.task.outcomes(rows[self.label], None) == 1
 
-    def _decay(self, rows: pl.DataFrame) -> np.ndarray | None:
+    def _decay(self, rows: pl.DataFrame, declared: np.ndarray | None) -> np.ndarray | None:
         if self.training.half_life is None:
             return None
         if self.time is None:
             raise ValueError("training.half_life: rows age by their prediction time: name its column")
-        return decay(rows[self.time], self.training.half_life)
+        return decay(rows[self.time], self.training.half_life, declared)
 
     def _as_thinned(self, validation: pl.DataFrame, kept: float) -> np.ndarray | None:
         """Weigh validation rows as if negatives had been left out of them too.

@@ -28,16 +28,20 @@ def declared_weights(frame: pl.DataFrame, training: TrainingSpec, part: str) -> 
     return values
 
 
-def decay(time: pl.Series, half_life: str | None) -> np.ndarray | None:
+def decay(time: pl.Series, half_life: str | None, declared: np.ndarray | None = None) -> np.ndarray | None:
     """Return the weight by age, float64 of shape (rows,): half for every ``half_life``; None without one.
 
-    Ages are counted from the newest row. Counted from the training's cut-off all weights are smaller by one factor,
-    which scaling takes away.
+    Ages are counted from the newest row that counts, and newer ones are as new. Counted from the training's cut-off all
+    weights are smaller by one factor, which scaling takes away.
+
+    Args:
+        declared: weights that these multiply; a row of weight zero does not count.
     """
     if half_life is None:
         return None
     at = time.dt.epoch("us").to_numpy()
-    halves = (at.max() - at) / (parse_duration(half_life).total_seconds() * 1e6)
+    newest = (at if declared is None else at[declared > 0]).max()
+    halves = np.maximum(newest - at, 0) / (parse_duration(half_life).total_seconds() * 1e6)
     return 0.5**halves
 
 
@@ -50,11 +54,20 @@ def scaled(*factors: np.ndarray | None, stands_for: np.ndarray | None = None) ->
     Args:
         stands_for: how many rows each row of a sample stands for; it multiplies the weights, whose mean over all these
             is then 1.
+
+    Raises:
+        ValueError: the weights are so small or large that their sum is no number above zero.
     """
     given = [factor for factor in factors if factor is not None]
     if not given:
         return stands_for
     product = np.prod(given, axis=0)
+    total = (product if stands_for is None else product * stands_for).sum()
+    if not 0 < total < np.inf:
+        raise ValueError(
+            f"training.weight: the weights of {product.size} rows add up to {total}, as they are too small or too large"
+            " for numbers of 64 bits: declare weights nearer to 1"
+        )
     if stands_for is None:
         return product / product.mean()
-    return product * stands_for * (stands_for.sum() / (product * stands_for).sum())
+    return product * stands_for * (stands_for.sum() / total)
