@@ -65,6 +65,11 @@ class TrainedModel:
         return self.model_kind.columns(self.encoding)
 
     @property
+    def calibrated(self) -> bool:
+        """Whether a calibration was learned; making up for negatives that were left out is none."""
+        return self.calibration is not None and self.calibration.method != "prior"
+
+    @property
     def booster(self) -> Any:
         """The estimator of a model of boosted trees."""
         return self.estimator
@@ -116,8 +121,8 @@ def fit_model(
 
     Raises:
         ValueError: a feature is missing or of a type a model cannot take, validation has a class that training
-            has not, a weight or payoff is no number, the kind takes no weights, or intervals have no rows to learn
-            from.
+            has not, a weight or payoff is no number, the rows that count have labels of one class, the metric is
+            undefined after every round, the kind takes no weights, or intervals have no rows to learn from.
     """
     if intervals is not None and (unseen is None or unseen.is_empty()):
         raise ValueError("intervals learn from rows that chose nothing of the model: give them as unseen")
@@ -134,6 +139,11 @@ def fit_model(
         (known, of.targets(validation[label], classes)),
     )
     fitted = learner.fit(request, data, parameters, training.max_rounds)
+    if fitted.history and np.isnan(fitted.history).all():
+        raise ValueError(
+            f"{metric} is undefined on the validation rows after every round, so no round can be chosen: see that both"
+            " labels and weights of these rows vary"
+        )
     outcome = of.outcomes(validation[label], classes)
     score = learner.predict(fitted.estimator, known, request.classes)
     correction = None if chosen.kept == 1 else prior_correction(chosen.kept)

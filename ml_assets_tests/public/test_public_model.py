@@ -1,9 +1,12 @@
 """Explanations of models of several classes, and of a kind that has none."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
 import pytest
 
+from ml_assets.public.cards.limits import known_limits
 from ml_assets.public.model import ProjectModel
 from ml_assets.registry.records import RegisteredVersion
 from ml_assets.training.fit import fit_model
@@ -24,6 +27,22 @@ def fitted(kind, task, label, metric):
         ROWS.head(200), ROWS.tail(100), features=["a", "b"], label=label, parameters={}, metric=metric, seed=0,
         training=TrainingSpec(max_rounds=5, threads=1), task=task, kind=kind,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("calibration", "negatives", "said"), [(None, None, True), (None, 0.5, True), ("sigmoid", 0.5, False)]
+)
+def test_making_up_for_negatives_left_out_is_no_calibration(calibration, negatives, said):
+    rows = ROWS.with_columns(positive=pl.col("label") == "high")
+    trained = fit_model(
+        rows.head(200), rows.tail(100), features=["a", "b"], label="positive", parameters={}, metric="log_loss", seed=0,
+        training=TrainingSpec(max_rounds=5, threads=1, negatives=negatives), calibration=calibration,
+    )  # fmt: skip
+    assert (trained.calibration is None) == (calibration is None and negatives is None)
+    spec = SimpleNamespace(optimised_metric="log_loss", promotion=SimpleNamespace(metric="log_loss"))
+    model, lake = SimpleNamespace(spec=spec, key=str), SimpleNamespace(exists=lambda _: False)
+    limits = list(known_limits(model, "1", trained, lake, [], []))
+    assert any("Scores are not calibrated" in limit for limit in limits) == said
 
 
 def opened(trained) -> ProjectModel:

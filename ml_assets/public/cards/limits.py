@@ -39,7 +39,7 @@ def known_limits(
     ]
     if few:
         yield f"Measured on fewer than {FEW_ROWS} rows each, so hardly known: {_named(few)}."
-    if find_task(trained.task).calibratable and trained.calibration is None:
+    if find_task(trained.task).calibratable and not trained.calibrated:
         yield "Scores are not calibrated: of rows with a score of 0.3 more or less than three of ten may be positive."
     text = [f.name for f in trained.encoding.features if f.kind == "category" and f.vocabulary]
     if text:
