@@ -71,7 +71,7 @@ def score_baseline(
     if spec.baseline.seasonal is not None and isinstance(baseline, Baseline):
         if NAIVE not in rows.columns:
             raise ValueError(
-                f"baseline.seasonal: the rows lack the column {NAIVE}, as they were stored before a season was declared:"
+                f"baseline.seasonal: the rows lack the column {NAIVE}, stored before a season was declared:"
                 " materialize the training set again"
             )
         if rows[NAIVE].null_count() == rows.height:
