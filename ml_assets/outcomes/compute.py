@@ -7,6 +7,7 @@ from datetime import datetime
 
 import polars as pl
 
+from ml_assets.features.derived import finite, parse_derived
 from ml_assets.features.engine.checks import MOMENT
 from ml_assets.features.engine.parts import ROWS_IN_MEMORY, ComputedPart, compute_features_in_parts
 from ml_assets.features.errors import FeatureError
@@ -118,7 +119,8 @@ def _finished(
     """Add label and moment to what the engine has computed, and hide what is not known yet."""
     rows = part.rows
     aggregates = rename_window(outcome, part.features, rows[times.time])
-    label = evaluate(outcome.name, aggregates, {outcome.name: outcome.label}).to_series()
+    # A label that divides by zero, or is no finite number, is undefined.
+    label = finite(evaluate(outcome.name, aggregates, {outcome.name: outcome.label}, parse_derived)).to_series()
     settled_at = (rows[END] + outcome.delay).alias("settled_at")
     known_at = settled_at
     if outcome.early:

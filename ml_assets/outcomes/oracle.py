@@ -1,11 +1,12 @@
 """The plain way to an outcome: one row at a time, from a look at every fact."""
 
 from datetime import datetime, timedelta
-from math import fsum
+from math import fsum, isfinite
 from typing import Any
 
 import polars as pl
 
+from ml_assets.features.derived import parse_derived
 from ml_assets.features.expressions import parse
 from ml_assets.outcomes.compute import OutcomeTimes
 from ml_assets.outcomes.spec import OutcomeAggregate, OutcomeSpec
@@ -63,7 +64,8 @@ def _summarise(outcome: OutcomeSpec, used: pl.DataFrame, time: datetime) -> tupl
         if function == "time_to_first":
             values[f"{name}_censored"] = facts.is_empty()
     frame = pl.DataFrame([values], schema_overrides=_types(outcome, values, used))
-    return values, frame.select(parse(outcome.name, outcome.label)).item()
+    label = frame.select(parse_derived(outcome.name, outcome.label)).item()
+    return values, None if isinstance(label, float) and not isfinite(label) else label
 
 
 def _types(outcome: OutcomeSpec, values: dict[str, Any], used: pl.DataFrame) -> dict[str, pl.DataType]:

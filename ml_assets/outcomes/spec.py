@@ -105,7 +105,8 @@ class OutcomeSpec(BaseModel):
     )
     label: str = Field(
         description="The outcome: a Polars SQL expression over the aggregates' names, such as `count == 0`, `sum` or "
-        "`CASE WHEN sum > 100 THEN 'high' ELSE 'low' END`."
+        "`CASE WHEN sum > 100 THEN 'high' ELSE 'low' END`. It is undefined, so null, where it divides by zero or is no "
+        "finite number."
     )
     settles: Duration | None = Field(
         default=None,

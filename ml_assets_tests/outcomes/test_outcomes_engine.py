@@ -120,6 +120,27 @@ def test_a_condition_leaves_facts_out():
     assert computed(outcome(where="amount > 10"), rows(("a", day(0))), facts)["count"] == [1]
 
 
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("paid_sum / due_count", [5.0, None, None]),
+        ("paid_sum / due_count > 1", [True, None, None]),
+        ("paid_count / due_count", [1.0, None, None]),
+        ("LN(due_count)", [0.0, None, None]),
+    ],
+)
+def test_a_label_that_is_no_finite_number_is_undefined(label, expected):
+    facts = orders(("a", day(1), 5.0), ("b", day(1), -3.0))
+    paid, due = {"of": "amount", "functions": ["sum", "count"]}, {
+        "of": "NULLIF(GREATEST(amount, 0), 0)", "functions": ["count"],
+    }  # fmt: skip
+    spec = outcome(aggregates={"paid": paid, "due": due}, label=label)
+    spine = rows(("a", day(0)), ("b", day(0)), ("z", day(0)))
+    found = compute_outcomes(spec, spine, facts.lazy(), AT, LATER)
+    assert found["churned"].to_list() == expected
+    assert differing_outcomes(spec, spine, found, facts.lazy(), AT, LATER).is_empty()
+
+
 def test_a_table_without_an_entity_is_about_every_row():
     facts = orders(("a", day(1), 1.0, day(30)), ("b", day(2), 1.0, day(2)))
     spec = outcome(entity=[], known_at="known_at")
