@@ -27,10 +27,11 @@ def due_drops(
 ) -> dict[str, str]:
     """Return the stored drops that are due to be computed again, with what makes them due.
 
-    A drop is due if the moment has passed at which a label that it stores as unknown is known; if another declaration
-    stored it; and if the facts of its windows are others than those that its known labels were computed from:
-    corrected, removed, or added, be it too late to be used. Of an outcome that is known early every new fact of the
-    windows of a drop that waits is one. A drop that has just been computed is not due.
+    A drop is due if the moment has passed at which a label that it stores as unknown is known, or, of labels known
+    early, at which the aggregates beside one are known; if another declaration stored it; and if the facts of its
+    windows are others than those that its known labels were computed from: corrected, removed, or added, be it too late
+    to be used. Of an outcome that is known early every new fact of the windows of a drop that waits is one. A drop that
+    has just been computed is not due.
 
     Args:
         stored: the stored outcomes.
@@ -42,7 +43,7 @@ def due_drops(
     Returns:
         Drop -> a text that is another one whenever the drop is due for another reason, or of newer facts.
     """
-    drops = _drops(outcome, stored, partition, complete_until)
+    drops = _drops(outcome, stored, times, partition, complete_until)
     own = {drop: row for drop, row in drops.items() if row["own"]}
     due = {drop: "declared otherwise" for drop in drops if drop not in own}
     now = "never" if complete_until is None else complete_until.isoformat()
@@ -71,7 +72,7 @@ def _compared(
 
 
 def _drops(
-    outcome: OutcomeSpec, stored: pl.LazyFrame, partition: str, complete_until: datetime | None
+    outcome: OutcomeSpec, stored: pl.LazyFrame, times: OutcomeTimes, partition: str, complete_until: datetime | None
 ) -> Mapping[str, dict[str, Any]]:
     """Summarise each stored drop: whether this declaration stored it, up to when, and which labels wait."""
     there = stored.collect_schema().names()
@@ -80,10 +81,13 @@ def _drops(
         return {name: {"own": False} for name in names}
     known_at, until = pl.col(outcome.known_at_column), pl.col(COMPLETE_UNTIL)
     waits = (known_at > until).fill_null(True)
+    # Aggregates wait for the end of the window, whenever the label is known.
+    settled_at = times.end(outcome) + outcome.delay if outcome.early else known_at
+    now = pl.lit(complete_until, MOMENT)
     summary = stored.group_by(partition).agg(
         own=(pl.col(DECLARATION) == outcome_declaration(outcome)).all(),
         until=until.min(),
-        settled=(waits & (known_at <= pl.lit(complete_until, MOMENT))).any(),
+        settled=((waits & (known_at <= now)) | ((settled_at > until).fill_null(True) & (settled_at <= now))).any(),
         waits=waits.any(),
         some=(~waits).any(),
         inputs=pl.col(INPUTS).first(),

@@ -47,16 +47,18 @@ def outcome(**fields) -> OutcomeSpec:
 
 @pytest.fixture
 def computed(tmp_path):
-    def compute(spec: OutcomeSpec, facts: pl.LazyFrame, until: datetime | None):
+    def compute(spec: OutcomeSpec, facts: pl.LazyFrame, until: datetime | None, spine: pl.DataFrame = SPINE):
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
-        return compute_to_files(spec, SPINE.lazy(), facts, folder, by=BY, times=AT, complete_until=until)
+        return compute_to_files(spec, spine.lazy(), facts, folder, by=BY, times=AT, complete_until=until)
 
     return compute
 
 
-def due(spec: OutcomeSpec, stored: pl.LazyFrame, facts: pl.LazyFrame, until: datetime | None) -> dict[str, str]:
-    return due_drops(spec, stored, SPINE.lazy(), facts, AT, partition="_drop", complete_until=until)
+def due(
+    spec: OutcomeSpec, stored: pl.LazyFrame, facts: pl.LazyFrame, until: datetime | None, spine: pl.DataFrame = SPINE
+) -> dict[str, str]:
+    return due_drops(spec, stored, spine.lazy(), facts, AT, partition="_drop", complete_until=until)
 
 
 def test_one_row_is_stored_for_an_entity_and_moment(computed):
@@ -122,6 +124,19 @@ def test_a_drop_that_waits_is_due_with_each_new_fact_of_its_windows_if_labels_co
     assert due(spec, stored, before, day(6)) == {}
     assert list(due(spec, stored, FACTS, day(9))) == ["1", "2"]
     assert computed(spec, FACTS, day(9)).counts.known == 2
+
+
+def test_aggregates_beside_labels_that_were_all_known_early_come_once_they_have_settled(computed):
+    spec = outcome(label="count >= 1", aggregate={"functions": ["count"]}, early=True, settles="1d")
+    spine = SPINE.filter(pl.col("_drop") == "1", pl.col("customer") == "a")
+    stored = computed(spec, FACTS, day(9), spine).stored
+    assert stored.select("count", "spent", "spent_known_at").collect().rows() == [(None, True, day(2))]
+    assert due(spec, stored, FACTS, day(11) - US, spine) == {}
+    # The window ends on day 10 and settles a day later.
+    assert due(spec, stored, FACTS, day(11), spine) == {"1": f"settled by {day(11).isoformat()}"}
+    again = computed(spec, FACTS, day(11), spine).stored
+    assert again.select("count", "spent", "spent_known_at").collect().rows() == [(2, True, day(2))]
+    assert due(spec, again, FACTS, day(60), spine) == {}
 
 
 def test_a_drop_of_another_declaration_is_due(computed):
