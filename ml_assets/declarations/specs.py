@@ -14,10 +14,10 @@ from ml_assets.lake import Lake
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.online.spec import OnlineSpec
 from ml_assets.outcomes.complete import complete_until
-from ml_assets.outcomes.compute import OutcomeTimes
 from ml_assets.outcomes.pending import due_drops
 from ml_assets.outcomes.spec import OutcomeSpec
 from ml_assets.outcomes.stored import with_labels
+from ml_assets.outcomes.times import OutcomeTimes
 from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.sources.drops.grains import GRAINS, WHOLE
@@ -145,6 +145,11 @@ class DeclaredSpine(SpineSpec):
         """Column with the moment that a row looks ahead to, of a spine with horizons; None of one without."""
         return TARGET_AT if self.horizons else None
 
+    @property
+    def times(self) -> OutcomeTimes:
+        """The columns by which windows of outcomes begin and end."""
+        return OutcomeTimes(self.time, self.target_at, self.time_zone)
+
     def with_horizon(self, horizon: str | None) -> Self:
         """Return the spine with the rows of one horizon alone; as it is for None.
 
@@ -236,7 +241,7 @@ class DeclaredOutcome(OutcomeSpec):
             lake.scan(self.key),
             lake.scan(spine.table).select(by),
             facts,
-            OutcomeTimes(spine.time, spine.target_at),
+            spine.times,
             partition=spine.partition,
             complete_until=complete_until(self, facts, of_facts),
         )

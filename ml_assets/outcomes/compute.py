@@ -15,25 +15,8 @@ from ml_assets.features.expressions import evaluate
 from ml_assets.outcomes.errors import OutcomeError
 from ml_assets.outcomes.late import MOMENT_NUMBER, LateFacts
 from ml_assets.outcomes.spec import OutcomeSpec
-from ml_assets.outcomes.windows import END, SETTLED_AT, facts_of, rename_window, window_view
-
-
-@dataclass(frozen=True)
-class OutcomeTimes:
-    """The columns of a spine that say when a row is and where its window ends.
-
-    Attributes:
-        time: the row's time t.
-        target_at: the moment at which the window ends, of a spine with horizons; None for t + window.
-    """
-
-    time: str
-    target_at: str | None = None
-
-    def end(self, outcome: OutcomeSpec) -> pl.Expr:
-        """Return the moment at which the window ends, as END."""
-        end = pl.col(self.time) + outcome.length if self.target_at is None else pl.col(self.target_at)
-        return end.alias(END)
+from ml_assets.outcomes.times import OutcomeTimes, check_rows
+from ml_assets.outcomes.windows import END, SETTLED_AT, declared_names, facts_of, rename_window, window_view
 
 
 @dataclass(frozen=True)
@@ -97,20 +80,28 @@ def compute_outcomes_in_parts(
         OutcomeError: a column is missing or has the wrong type, or an expression fails or reaches across rows.
     """
     with _as_outcome(outcome):
+        check_rows(outcome, spine, times)
         counted = facts_of(outcome, facts)
-        rows = spine.with_columns(times.end(outcome))
-        late = LateFacts.find(outcome, rows, counted)
-        view, untouched = window_view(outcome), late.untouched
-        for part in compute_features_in_parts(view, untouched, counted, time=END, rows_in_memory=rows_in_memory):
-            yield _finished(outcome, part, times, complete_until, 0)
-        if late.moments.height:
-            too_late = late.too_late
-            by_moment = compute_features_in_parts(
-                late.view(view), late.touched, late.known_in_time, time=END, rows_in_memory=rows_in_memory
-            )
-            for part in by_moment:
-                yield _finished(outcome, part, times, complete_until, too_late)
-                too_late = 0
+        for own, rows in times.windows(outcome, spine):
+            for part, too_late in _windows(own, rows, counted, rows_in_memory):
+                yield _finished(own, part, times, complete_until, too_late)
+
+
+def _windows(
+    outcome: OutcomeSpec, rows: pl.LazyFrame, facts: pl.LazyFrame, rows_in_memory: int
+) -> Iterator[tuple[ComputedPart, int]]:
+    """Yield what the engine makes of windows of one length, each part with the facts that were too late for it."""
+    late, view = LateFacts.find(outcome, rows, facts), window_view(outcome)
+    for part in compute_features_in_parts(view, late.untouched, facts, time=END, rows_in_memory=rows_in_memory):
+        yield part, 0
+    if late.moments.height:
+        too_late = late.too_late
+        by_moment = compute_features_in_parts(
+            late.view(view), late.touched, late.known_in_time, time=END, rows_in_memory=rows_in_memory
+        )
+        for part in by_moment:
+            yield part, too_late
+            too_late = 0
 
 
 def _finished(
@@ -144,4 +135,6 @@ def _as_outcome(outcome: OutcomeSpec) -> Iterator[None]:
         yield
     except FeatureError as error:
         message = str(error).replace(f"feature view {outcome.name!r}", f"outcome {outcome.name!r}")
+        for internal, declared in declared_names(outcome).items():
+            message = message.replace(internal, declared)
         raise OutcomeError(message) from error

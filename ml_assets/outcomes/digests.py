@@ -5,8 +5,8 @@ from datetime import datetime
 import polars as pl
 
 from ml_assets.features.digests.inputs import digest_inputs
-from ml_assets.outcomes.compute import OutcomeTimes
 from ml_assets.outcomes.spec import OutcomeSpec
+from ml_assets.outcomes.times import OutcomeTimes
 from ml_assets.outcomes.windows import END, KNOWN_AT, facts_of, window_view
 
 
@@ -27,6 +27,6 @@ def digest_outcome(
         partition: the spine's column of drops.
         until: facts that became known later do not count; None: no fact does.
     """
-    rows = spine.with_columns(times.end(outcome))
+    rows, widest = spine.with_columns(times.end(outcome)), times.reach(outcome)
     known = facts_of(outcome, facts).filter(pl.col(KNOWN_AT) <= until if until is not None else False)
-    return digest_inputs(window_view(outcome, digest=True), rows, known, partition=partition, time=END)
+    return digest_inputs(window_view(widest, digest=True), rows, known, partition=partition, time=END)

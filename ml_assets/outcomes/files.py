@@ -8,10 +8,11 @@ from typing import Any
 import polars as pl
 
 from ml_assets.features.digests.inputs import INPUTS
-from ml_assets.outcomes.compute import OutcomePart, OutcomeTimes, compute_outcomes_in_parts
+from ml_assets.outcomes.compute import OutcomePart, compute_outcomes_in_parts
 from ml_assets.outcomes.digests import digest_outcome
 from ml_assets.outcomes.spec import OutcomeSpec
 from ml_assets.outcomes.stored import stored_outcomes
+from ml_assets.outcomes.times import OutcomeTimes
 
 AUDITED_ROWS = 50
 """Rows that are recomputed one by one at each materialization."""

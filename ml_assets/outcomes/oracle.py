@@ -1,15 +1,18 @@
 """The plain way to an outcome: one row at a time, from a look at every fact."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import fsum, isfinite
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from ml_assets.features.derived import parse_derived
 from ml_assets.features.expressions import parse
-from ml_assets.outcomes.compute import OutcomeTimes
 from ml_assets.outcomes.spec import OutcomeAggregate, OutcomeSpec
+from ml_assets.outcomes.times import OutcomeTimes
+
+_DAY = timedelta(days=1)
 
 
 def recompute_outcome(
@@ -27,7 +30,7 @@ def recompute_outcome(
     """
     end = row[times.time] + outcome.length if times.target_at is None else row[times.target_at]
     settled_at = end + outcome.delay
-    inside = _inside(outcome, row, facts, end)
+    inside = _inside(outcome, row, facts, _begin(outcome, row, times), end)
     known = pl.col(outcome.known_at or outcome.happened_at)
     used = inside.filter(known <= settled_at)
     summary, label = _summarise(outcome, used, row[times.time])
@@ -45,14 +48,38 @@ def _without_entity(outcome: OutcomeSpec, row: dict[str, Any]) -> bool:
     return any(row[name] is None for name in outcome.spine_entity)
 
 
-def _inside(outcome: OutcomeSpec, row: dict[str, Any], facts: pl.DataFrame, end: datetime) -> pl.DataFrame:
+def _begin(outcome: OutcomeSpec, row: dict[str, Any], times: OutcomeTimes) -> datetime:
+    """Return the moment after which the row's window begins: where it looks ahead, as the clock of its zone counts."""
+    time = row[times.time]
+    if times.target_at is None:
+        return time
+    target_at, zone = row[times.target_at], ZoneInfo(times.time_zone)
+    if outcome.length % _DAY:
+        return max(time, target_at - outcome.length)
+    shown, shown_then = time.astimezone(zone), target_at.astimezone(zone)
+    days = round((shown_then.replace(tzinfo=None) - shown.replace(tzinfo=None)) / _DAY) * _DAY
+    if _on_the_clock(shown + days) == target_at:
+        return time if days == outcome.length else _on_the_clock(shown + days - outcome.length)
+    return max(time, _on_the_clock(shown_then - outcome.length))
+
+
+def _on_the_clock(shown: datetime) -> datetime:
+    """Return the last moment at which a clock shows the time or, where it is skipped, the first that it shows after."""
+    while shown.astimezone(UTC).astimezone(shown.tzinfo).replace(tzinfo=None) != shown.replace(tzinfo=None):
+        shown = shown.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    return shown.replace(fold=1).astimezone(UTC)
+
+
+def _inside(
+    outcome: OutcomeSpec, row: dict[str, Any], facts: pl.DataFrame, begin: datetime, end: datetime
+) -> pl.DataFrame:
     happened = pl.col(outcome.happened_at)
     same = [
         pl.col(key).cast(pl.String) == str(row[named])
         for key, named in zip(outcome.entity, outcome.spine_entity, strict=True)
     ]
     where = [parse(outcome.name, outcome.where)] if outcome.where else []
-    return facts.filter(happened > end - outcome.length, happened <= end, *same, *where)
+    return facts.filter(happened > begin, happened <= end, *same, *where)
 
 
 def _summarise(outcome: OutcomeSpec, used: pl.DataFrame, time: datetime) -> tuple[dict[str, Any], Any]:

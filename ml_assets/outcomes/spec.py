@@ -90,7 +90,8 @@ class OutcomeSpec(BaseModel):
     )
     window: Duration = Field(
         description="Length of the window after the row's time t, such as 30d: facts with "
-        "t < happened_at <= t + window."
+        "t < happened_at <= t + window. Of a spine with horizons it is the last before `target_at`, whole "
+        "days counted on the clock of the spine's zone, and no longer than the shortest horizon."
     )
     where: str | None = Field(
         default=None,

@@ -82,6 +82,15 @@ def rename_window(outcome: OutcomeSpec, window: pl.DataFrame, time: pl.Series) -
     return pl.DataFrame(columns)
 
 
+def declared_names(outcome: OutcomeSpec) -> dict[str, str]:
+    """Return how the engine names the outcome's aggregates in messages -> how the declaration does."""
+    names = {}
+    for base, declared in outcome.summaries.items():
+        name = _value(base)
+        names[f"aggregate {name!r}: `{name}`"] = f"{f'aggregates.{base}' if base else 'aggregate'}.of: `{declared.of}`"
+    return names
+
+
 _KNOWN = "__known__"
 
 

@@ -6,8 +6,7 @@ import polars as pl
 
 from ml_assets.declarations.specs import DeclaredOutcome, DeclaredSpine
 from ml_assets.lake import Lake
-from ml_assets.outcomes.compute import OutcomeTimes, compute_outcomes
-from ml_assets.outcomes.errors import OutcomeError
+from ml_assets.outcomes.compute import compute_outcomes
 from ml_assets.public.rows import with_moments
 
 
@@ -35,11 +34,4 @@ def outcomes_of(
         raise ValueError(f"the rows hold {', '.join(taken)}, which are computed: drop or rename them first")
     for column in (spine.time, spine.target_at):
         rows = rows if column is None else with_moments(rows, column)
-    needed = [*outcome.spine_entity, spine.time, *([spine.target_at] if spine.target_at else [])]
-    if missing := [name for name in needed if name not in rows.columns]:
-        raise OutcomeError(
-            f"outcome {outcome.name!r}: the rows have no column {', '.join(map(repr, missing))} (they have "
-            f"{', '.join(rows.columns)})"
-        )
-    times = OutcomeTimes(spine.time, spine.target_at)
-    return rows.hstack(compute_outcomes(outcome, rows, lake.scan(outcome.table), times, complete_until))
+    return rows.hstack(compute_outcomes(outcome, rows, lake.scan(outcome.table), spine.times, complete_until))

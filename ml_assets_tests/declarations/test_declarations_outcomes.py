@@ -100,6 +100,21 @@ def test_what_contradicts_the_tables_is_said(changed, message):
     assert any(message in text for text in problems(changed, model=model)), problems(changed, model=model)
 
 
+def test_a_window_fits_the_shortest_horizon():
+    made = {
+        "name": "customers", "entities": {"table": "orders/validated", "key": ["customer"]}, "drops": MONTHS,
+        "every": {"cron": "0 6 * * *"}, "horizons": ["1d", "7d"],
+    }  # fmt: skip
+    spine = DeclaredSpine.model_validate(made)
+    for window, wrong in (("1d", 0), ("24h", 0), ("25h", 1)):
+        outcome = DeclaredOutcome.model_validate(OUTCOME | {"window": window})
+        placed = [PlacedDeclaration(each, "shop") for each in (DeclaredSource.model_validate(SOURCE), spine, outcome)]
+        tables = DeclaredTables(placed, {"orders/validated": None, "outcomes/churned": None})
+        found = [text for text in problems_among(tables, placed[-1]) if text.startswith("window: ")]
+        assert len(found) == wrong, found
+    assert found[0].startswith("window: outcome churned has 25h, longer than the horizon 1d of spine customers")
+
+
 def test_a_label_must_be_what_the_task_takes():
     (problem,) = problems({"label": "CASE WHEN count > 0 THEN 'back' ELSE 'gone' END"})
     assert problem.startswith("label.outcome: ")

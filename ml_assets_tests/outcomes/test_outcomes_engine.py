@@ -1,6 +1,8 @@
 """Outcomes against worked examples, and against a look at every fact by hypothesis."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -8,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_assets.outcomes.audit import differing_outcomes
-from ml_assets.outcomes.compute import OutcomeTimes, compute_outcomes, compute_outcomes_in_parts
+from ml_assets.outcomes.compute import compute_outcomes, compute_outcomes_in_parts
 from ml_assets.outcomes.errors import OutcomeError
 from ml_assets.outcomes.spec import OutcomeSpec
+from ml_assets.outcomes.times import OutcomeTimes
 
 MOMENT = pl.Datetime("us", "UTC")
 US = timedelta(microseconds=1)
@@ -158,6 +161,92 @@ def test_the_window_of_a_row_that_looks_ahead_ends_where_it_looks():
     assert found["churned_known_at"].to_list() == [day(7), day(14)]
 
 
+def looking_ahead(start: datetime, wall: tuple[int, int], zone: str, days: int, count: int) -> pl.DataFrame:
+    """Make a row a day at a wall-clock time of a zone, each looking some days ahead on the clock."""
+    first = start.replace(tzinfo=ZoneInfo(zone), hour=wall[0], minute=wall[1])
+    shown = [first + timedelta(days=number) for number in range(count + days)]
+    # A skipped time is the first moment after, one that is shown twice the later of the two.
+    moments = [
+        pl.Series([at.replace(tzinfo=None)]).dt.replace_time_zone(zone, ambiguous="latest", non_existent="null").item()
+        or at.replace(hour=3, minute=0)
+        for at in shown
+    ]
+    moments = [moment.astimezone(UTC) for moment in moments]
+    return rows(*(("a", moment) for moment in moments[:count])).with_columns(
+        target_at=pl.Series(moments[days:], dtype=MOMENT)
+    )
+
+
+@pytest.mark.parametrize("start", [datetime(2024, 3, 25), datetime(2024, 10, 21)])
+@pytest.mark.parametrize(("wall", "days"), [((6, 0), 1), ((6, 0), 3), ((2, 30), 3), ((0, 0), 7)])
+def test_windows_of_a_day_partition_the_facts_when_the_clocks_change(start, wall, days):
+    spine = looking_ahead(start, wall, "Europe/Paris", days, 12)
+    every = pl.datetime_range(day(0).replace(month=3), day(0).replace(month=12), "10m", time_zone="UTC", eager=True)
+    facts = pl.DataFrame({"customer": "a", "placed_at": every.cast(MOMENT)})
+    times = OutcomeTimes("asked_at", "target_at", "Europe/Paris")
+    spec = outcome(window="1d", aggregate={"functions": ["count"]}, label="count")
+    ends = spine["target_at"].to_list()
+    # The window before the first row's ends a day of the clock earlier.
+    first = (
+        spine["asked_at"][0] if days == 1 else looking_ahead(start, wall, "Europe/Paris", days - 1, 1)["target_at"][0]
+    )
+    expected = [(end - begin) // timedelta(minutes=10) for begin, end in pairwise([first, *ends])]
+    assert {23, 25} & {count / 6 for count in expected} or wall == (2, 30)
+    found = compute_outcomes(spec, spine, facts.lazy(), times, LATER)
+    assert found["churned"].to_list() == expected
+    assert differing_outcomes(spec, spine, found, facts.lazy(), times, LATER).is_empty()
+
+
+@pytest.mark.parametrize("window", ["7d", "1d", "36h"])
+@pytest.mark.parametrize("known_at", [None, "known_at"])
+def test_a_window_as_long_as_a_horizon_begins_at_the_row(window, known_at):
+    zone, t = ZoneInfo("Europe/Paris"), datetime(2024, 3, 25, 5, tzinfo=UTC)
+    # Monday at six is an hour earlier once the clocks have gone forward.
+    spine = rows(("a", t)).with_columns(target_at=pl.Series([datetime(2024, 4, 1, 6, tzinfo=zone)]).cast(MOMENT))
+    end = datetime(2024, 4, 1, 4, tzinfo=UTC)
+    begin = {"7d": t, "1d": datetime(2024, 3, 31, 4, tzinfo=UTC), "36h": end - timedelta(hours=36)}[window]
+    late = (begin + timedelta(hours=1), 64.0, LATER)
+    edges = [(begin, 1.0, begin), (begin + US, 2.0, begin + US), (end, 4.0, end), (end + US, 8.0, end + US), late]
+    facts = orders(*(("a", *fact) for fact in edges))
+    times = OutcomeTimes("asked_at", "target_at", "Europe/Paris")
+    spec = outcome(window=window, known_at=known_at, aggregate={"of": "amount", "functions": ["sum"]}, label="sum")
+    found = compute_outcomes(spec, spine, facts.lazy(), times, LATER)
+    assert found["churned"].to_list() == [6.0 if known_at else 70.0]
+    assert found["churned_known_at"].to_list() == [end]
+    assert differing_outcomes(spec, spine, found, facts.lazy(), times, LATER).is_empty()
+
+
+def test_a_window_longer_than_a_row_looks_ahead_is_refused():
+    spine = rows(("a", day(0))).with_columns(target_at=pl.Series([day(1)], dtype=MOMENT))
+    times = OutcomeTimes("asked_at", "target_at")
+    with pytest.raises(
+        OutcomeError, match="outcome 'churned': its window of 7d is longer than a row at 2024-03-01T00:00"
+    ):
+        compute_outcomes(outcome(window="7d"), spine, orders(("a", day(0), 1.0)).lazy(), times, LATER)
+
+
+@pytest.mark.parametrize(
+    ("spine", "message"),
+    [
+        (
+            rows(("a", day(0))).drop("customer"),
+            "outcome 'churned': the rows have no column 'customer' (they have asked_at)",
+        ),
+        (rows(("a", day(0))).drop("asked_at"), "outcome 'churned': the rows have no column 'asked_at'"),
+        (rows(("a", None)), "outcome 'churned': the rows have no moment in column 'asked_at' in 1 of them"),
+        (
+            rows(("a", day(0))).with_columns(pl.col("asked_at").dt.replace_time_zone(None)),
+            "column 'asked_at', not Datetime",
+        ),
+    ],
+)
+def test_rows_without_entity_or_moment_are_refused_in_words_of_the_outcome(spine, message):
+    with pytest.raises(OutcomeError) as raised:
+        computed(outcome(), spine, orders(("a", day(1), 5.0)))
+    assert message in str(raised.value)
+    assert "__" not in str(raised.value)
+
+
 def test_an_early_label_is_known_with_the_fact_that_settles_it():
     facts = orders(("a", day(1), 1.0, day(3)), ("a", day(2), 1.0, day(2)), ("b", day(9), 1.0, day(11)))
     spec = outcome(known_at="known_at", settles="2d", early=True)
@@ -174,7 +263,10 @@ def test_an_early_label_is_known_with_the_fact_that_settles_it():
         ({"happened_at": "when"}, "outcome 'churned': table 'orders' has no column 'when'"),
         ({"happened_at": "amount"}, "column 'amount' is Float64, not"),
         ({"where": "amount > AVG(amount)"}, "outcome 'churned', 'where': `amount > AVG(amount)` gives a row a value"),
-        ({"aggregate": {"of": "customer", "functions": ["sum"]}, "label": "sum"}, "of which there is no sum"),
+        (
+            {"aggregate": {"of": "customer", "functions": ["sum"]}, "label": "sum"},
+            "aggregate.of: `customer` is String, of which there is no sum",
+        ),
         ({"label": "count == MAX(count)"}, "depends on other rows"),
     ],
 )

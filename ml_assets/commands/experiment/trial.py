@@ -27,7 +27,7 @@ from ml_assets.leaks.signs import find_signs
 from ml_assets.leaks.tables import Tables
 from ml_assets.modelling.context import ModelContext
 from ml_assets.outcomes.complete import complete_until
-from ml_assets.outcomes.compute import OutcomeTimes, compute_outcomes
+from ml_assets.outcomes.compute import compute_outcomes
 from ml_assets.sources.spec import DROP
 from ml_assets.spines.rows import MadeSpine, make_rows
 from ml_assets.training.evaluation.leaks.bystanders import PLACE
@@ -218,9 +218,9 @@ class _Tables:
             return outcome.beside(self.lake, rows, context.spine)
         facts = self.scan(outcome.table)
         drops = next((source.drops for source in self.sources if source.table("validated") == outcome.table), None)
-        times = OutcomeTimes(context.spine.time, context.spine.target_at)
         collected = rows.collect()
-        computed = compute_outcomes(outcome, collected, facts, times, complete_until(outcome, facts, drops))
+        until = complete_until(outcome, facts, drops)
+        computed = compute_outcomes(outcome, collected, facts, context.spine.times, until)
         return collected.hstack(computed.select(outcome.name, outcome.known_at_column)).lazy()
 
     def _made(self, spine: Spine, made: MadeSpine) -> pl.LazyFrame:

@@ -16,9 +16,9 @@ from ml_assets.components.stages import OUTCOME, STAGE
 from ml_assets.declarations.specs import DeclaredOutcome, DeclaredSpine
 from ml_assets.outcomes.audit import differing_outcomes
 from ml_assets.outcomes.complete import complete_until
-from ml_assets.outcomes.compute import OutcomeTimes
 from ml_assets.outcomes.describe import describe_outcome
 from ml_assets.outcomes.files import ComputedOutcomes, compute_to_files, facts_left_out
+from ml_assets.outcomes.times import OutcomeTimes
 from ml_assets.resources import LakeResource
 from ml_assets.sources.drops.spec import Drops
 
@@ -51,7 +51,7 @@ def _outcome_asset(outcome: Outcome, spine: Spine, of_facts: Drops | None, group
     )
     def outcomes(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
         tables, by = lake.open(), outcome.row(spine)
-        facts, times = tables.scan(outcome.table), OutcomeTimes(spine.time, spine.target_at)
+        facts, times = tables.scan(outcome.table), spine.times
         until = complete_until(outcome, facts, of_facts)
         # With the facts of a drop come the outcomes of earlier ones.
         due, own = outcome.due(tables, spine, of_facts), drops_of(context, spine.drops)

@@ -9,9 +9,11 @@ import polars as pl
 from ml_assets.declarations.coherence.rules import message_of, missing_columns, no_moment
 from ml_assets.declarations.coherence.tables import Columns, DeclaredTables
 from ml_assets.declarations.specs import DeclaredOutcome, DeclaredSpine
+from ml_assets.durations import parse_duration
 from ml_assets.features.expressions import columns_read
-from ml_assets.outcomes.compute import OutcomeTimes, compute_outcomes
+from ml_assets.outcomes.compute import compute_outcomes
 from ml_assets.outcomes.errors import OutcomeError
+from ml_assets.outcomes.times import OutcomeTimes
 
 _MOMENT = pl.Datetime("us", "UTC")
 
@@ -38,9 +40,19 @@ def outcome_problems(tables: DeclaredTables, outcome: DeclaredOutcome) -> Iterat
             wrong += [*missing(field, [name]), *no_moment(columns, field, name)]
     for field, text in outcome.expressions.items():
         wrong += missing(field, columns_read(outcome.name, [text]))
+    yield from _longer_than_horizon(outcome, spine)
     yield from wrong
     if not wrong and columns is not None:
         yield from message_of(_blamed(outcome), lambda: _label_type(outcome, columns))
+
+
+def _longer_than_horizon(outcome: DeclaredOutcome, spine: DeclaredSpine) -> Iterator[str]:
+    shortest = min(spine.horizons, key=parse_duration, default=None)
+    if shortest is not None and outcome.length > parse_duration(shortest):
+        yield (
+            f"window: outcome {outcome.name} has {outcome.window}, longer than the horizon {shortest} of spine "
+            f"{spine.name}: it would begin before the row's time; declare {shortest} at most, or leave that horizon out"
+        )
 
 
 def label_type(tables: DeclaredTables, outcome: DeclaredOutcome) -> pl.DataType | None:
