@@ -5,6 +5,7 @@ from datetime import datetime
 import polars as pl
 
 from ml_assets.monitoring.maturity import is_matured, known_share
+from ml_assets.monitoring.performance.table import WITHOUT_PAYOFF, measured_rows
 from ml_assets.monitoring.spec import MonitoringSpec
 
 DROPS_LOOKED_AT = 2
@@ -29,7 +30,9 @@ def look_at(performance: pl.DataFrame, drop: str, monitoring: MonitoringSpec, as
 
 def matured_chunks(performance: pl.DataFrame, monitoring: MonitoringSpec, as_of: datetime) -> pl.DataFrame:
     """Return the realised rows of chunks whose labels have matured, of enough rows."""
-    enough = pl.col("rows") >= monitoring.min_chunk_rows
+    if WITHOUT_PAYOFF not in performance.columns:  # reports from before it was counted
+        performance = performance.with_columns(pl.lit(None, pl.Int64).alias(WITHOUT_PAYOFF))
+    enough = measured_rows() >= monitoring.min_chunk_rows
     return performance.filter(enough, is_matured(monitoring.labels, as_of), kind="realised", scope="chunk")
 
 

@@ -1,3 +1,4 @@
+import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -7,6 +8,7 @@ from sklearn import metrics
 
 from ml_assets.monitoring.performance.watch import estimate_performance, realise_performance
 from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.training.metrics.payoff import Payoff
 
 pytestmark = pytest.mark.slow
 
@@ -89,6 +91,7 @@ def test_estimates_have_a_band_a_limit_and_every_chunk():
         "known_mean_score": pl.Float64,
         "unknown_mean_score": pl.Float64,
         "score_distance": pl.Float64,
+        "without_payoff": pl.Int64,
         "past_errors": pl.Int64,
         "margin": pl.Float64,
         "alert": pl.Boolean,
@@ -239,3 +242,31 @@ def test_a_reference_of_one_class_is_an_error(label):
 def test_other_tasks_are_refused_by_name():
     with pytest.raises(ValueError, match="unknown task 'ranking': known are binary, multiclass, regression"):
         realise_performance(ANALYSIS, **COLUMNS, spec=MonitoringSpec(), task="ranking")
+
+
+def test_a_payoff_that_is_not_known_leaves_its_row_out_of_value_alone():
+    payoff = Payoff(true_positive="amount", false_positive=-1.0, false_negative=0.0)
+    numbered = ANALYSIS.with_row_index().with_columns(amount=pl.col("index") % 7 + 1.0)
+    whole, unknown = numbered.drop("index"), pl.col("index").is_in([5, 11, 7_990])
+    gaps = numbered.with_columns(amount=pl.when(~unknown).then("amount")).with_columns(
+        amount=pl.when(pl.col("index") == 17).then(math.nan).otherwise("amount"),
+        bought=pl.when(pl.col("index") != 5).then("bought"),
+    )
+    found = realise_performance(gaps.drop("index"), **COLUMNS, spec=MonitoringSpec(), payoff=payoff, more=["value"])
+    whole = whole.with_columns(bought=gaps["bought"])
+    expected = realise_performance(whole, **COLUMNS, spec=MonitoringSpec(), payoff=payoff, more=["value"])
+    other = pl.col("metric") != "value"
+    assert found.filter(other).equals(expected.filter(other))
+    assert found.filter(other)["without_payoff"].null_count() == found.filter(other).height
+    known = gaps.drop_nulls(["bought", "amount"]).filter(pl.col("amount").is_not_nan())
+    decided = pl.col("decided")
+    earned = pl.when(decided & pl.col("bought")).then("amount").when(decided).then(-1.0).otherwise(0.0)
+    of_value = found.filter(metric="value", scope="period").row(0, named=True)
+    assert of_value["value"] == pytest.approx(1_000 * known.select(earned.mean()).item())
+    assert (of_value["without_payoff"], of_value["rows"]) == (3, 7_999)  # the fourth has no label
+    assert found.filter(metric="value", scope="chunk")["without_payoff"].sum() == 3
+    none = realise_performance(
+        gaps.with_columns(amount=pl.lit(None, pl.Float64)), **COLUMNS, payoff=payoff, more=["value"],
+        spec=MonitoringSpec(floors={"value": 1e9}),
+    ).filter(metric="value", scope="period")  # fmt: skip
+    assert none.select("value", "without_payoff", "alert").row(0) == (None, 7_999, False)

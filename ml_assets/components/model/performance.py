@@ -75,7 +75,12 @@ def _outcome(model: ModelContext) -> list[str]:
 def _label_metadata(performance: pl.DataFrame) -> Metadata:
     realised = performance.filter(kind="realised", scope="period")
     rows, missing = (realised[column].max() for column in ("rows", "missing"))
-    return {"labelled_rows": rows or 0, "missing_labels": missing or 0}
+    unpaid = realised["without_payoff"].max()
+    return {
+        "labelled_rows": rows or 0,
+        "missing_labels": missing or 0,
+        **({"rows_without_payoff": unpaid} if unpaid else {}),
+    }
 
 
 def _values_metadata(performance: pl.DataFrame) -> Metadata:

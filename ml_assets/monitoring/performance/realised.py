@@ -9,9 +9,10 @@ from ml_assets.monitoring.chunks import CHUNK, Period, cut
 from ml_assets.monitoring.inputs import checked
 from ml_assets.monitoring.maturity import is_matured, known_share
 from ml_assets.monitoring.performance.known_rows import DISTANCE, KNOWN_MEAN, UNKNOWN_MEAN, compare_scores
-from ml_assets.monitoring.performance.table import chunk_spans, performance_table
+from ml_assets.monitoring.performance.table import WITHOUT_PAYOFF, chunk_spans, performance_table
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.training.calibration.intervals import covered_share
+from ml_assets.training.metrics.metric import VALUE
 from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.tasks import BINARY, Task, find_task
 from ml_assets.training.tasks.columns import LOWER, NAIVE_ERROR, UPPER, ScoredColumns
@@ -44,13 +45,15 @@ def realise_performance(
         more: metrics measured beside those of every evaluation, such as pinball losses.
         coverage: least share of labels that intervals must hold; where given, ``analysis`` has ``lower`` and ``upper``,
             and interval_coverage is measured beside.
-        payoff: what decisions bring; needed by the metric value, of rows whose label is known.
+        payoff: what decisions bring; needed by the metric value, of rows whose label is known and that
+            have every payoff.
         as_of: moment by which the labels were known, from which the age of a chunk is counted; None for no age.
 
     Returns:
         The columns of ``estimate_performance`` with kind ``realised``, lower and upper null, rows counting labelled
         rows, missing those whose label is not known, known_share (Float64), and what ``compare_scores`` finds between
-        the two. Metrics: roc_auc, average_precision, log_loss, brier,
+        the two, and in the rows of value without_payoff (Int64), the labelled rows that it leaves out. Metrics:
+        roc_auc, average_precision, log_loss, brier,
         calibration_error (as defined in ``training.metrics.ranked_scores``) and f1 of the prediction. A value is null
         where it is undefined, as roc_auc is for labels of one class. Alerts: below a floor or above a ceiling of
         ``spec``, in a chunk that has matured.
@@ -68,11 +71,11 @@ def realise_performance(
     groups = [*((chunk, rows) for (chunk,), rows in known.group_by(CHUNK)), (None, known)]
     values = pl.DataFrame(
         [
-            {CHUNK: chunk, "metric": metric, "value": value}
+            {CHUNK: chunk, "metric": metric, "value": value, WITHOUT_PAYOFF: _unpaid(rows, metric, payoff)}
             for chunk, rows in groups
             for metric, value in measure_known(rows, of, columns, more, intervals=bool(ends)).items()
         ],
-        schema={CHUNK: pl.Int64, "metric": pl.String, "value": pl.Float64},
+        schema={CHUNK: pl.Int64, "metric": pl.String, "value": pl.Float64, WITHOUT_PAYOFF: pl.Int64},
     )
     values = values.with_columns(
         lower=pl.lit(None, pl.Float64),
@@ -99,6 +102,11 @@ def _compared(numbered: pl.DataFrame, label: str, score: str) -> pl.DataFrame:
         ],
         schema={CHUNK: pl.Int64, KNOWN_MEAN: pl.Float64, UNKNOWN_MEAN: pl.Float64, DISTANCE: pl.Float64},
     )
+
+
+def _unpaid(rows: pl.DataFrame, metric: str, payoff: Payoff | None) -> int | None:
+    """Count the rows that a value leaves out; None for another metric."""
+    return None if payoff is None or metric != VALUE else rows.height - int(payoff.given_of(rows).sum())
 
 
 def measure_known(

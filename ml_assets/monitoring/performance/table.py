@@ -15,6 +15,9 @@ def no_performance(moment: pl.DataType) -> pl.DataFrame:
     return pl.DataFrame(schema={"chunk_start": chunk, "chunk_end": chunk, **_TYPES})
 
 
+WITHOUT_PAYOFF = "without_payoff"
+"""Column with the rows whose label is known and that the metric value leaves out, as a payoff of theirs is not."""
+
 _TYPES = {
     "rows": pl.Int64,
     "scope": pl.String,
@@ -29,6 +32,7 @@ _TYPES = {
     KNOWN_MEAN: pl.Float64,
     UNKNOWN_MEAN: pl.Float64,
     DISTANCE: pl.Float64,
+    WITHOUT_PAYOFF: pl.Int64,
     "past_errors": pl.Int64,
     "margin": pl.Float64,
     "alert": pl.Boolean,
@@ -63,6 +67,8 @@ def performance_table(
     below, above = (_limit(limits) for limits in (spec.floors | (more_floors or {}), spec.ceilings))
     unknown = [name for name in (*_OF_LABELS, "matured") if name not in spans.columns]
     spans = spans.with_columns(pl.lit(None).alias(name) for name in unknown)
+    if WITHOUT_PAYOFF not in values.columns:
+        values = values.with_columns(pl.lit(None, pl.Int64).alias(WITHOUT_PAYOFF))
     alert = (pl.col("value") < below).fill_null(False) | (pl.col("value") > above).fill_null(False)
     return (
         spans.join(values.select("metric").unique(), how="cross")
@@ -70,12 +76,17 @@ def performance_table(
         .with_columns(
             kind=pl.lit(kind),
             threshold=pl.coalesce(below, above),
-            alert=alert & (pl.col("rows") >= spec.min_chunk_rows) & pl.col("matured").cast(pl.Boolean).fill_null(True),
+            alert=alert & (measured_rows() >= spec.min_chunk_rows) & pl.col("matured").cast(pl.Boolean).fill_null(True),
         )
         .sort("scope", "metric", "chunk_start")
         .select("chunk_start", "chunk_end", *_TYPES)
         .cast({name: _TYPES[name] for name in _OF_LABELS})
     )
+
+
+def measured_rows() -> pl.Expr:
+    """Return how many rows a value was measured on."""
+    return pl.col("rows") - pl.col(WITHOUT_PAYOFF).fill_null(0)
 
 
 def _limit(limits: dict[str, float]) -> pl.Expr:

@@ -40,6 +40,22 @@ class Payoff(BaseModel):
         """The columns that hold payoffs."""
         return list(dict.fromkeys(value for _, value in self if isinstance(value, str)))
 
+    def given_of(self, frame: "pl.DataFrame") -> "pl.Series":
+        """Return whether each row has every payoff: none is null, NaN or infinite; Boolean of the frame's height.
+
+        Raises:
+            ValueError: a column is missing or holds no number.
+        """
+        import polars as pl
+
+        from ml_assets.training.metrics.payoffs import numbers_of
+
+        given = pl.repeat(True, frame.height, dtype=pl.Boolean, eager=True)
+        for field, value in self:
+            if isinstance(value, str):
+                given &= numbers_of(frame, value, f"payoff.{field}").is_finite().fill_null(False)
+        return given
+
     def of_rows(self, frame: "pl.DataFrame") -> "Payoffs":
         """Return the payoffs of each row.
 

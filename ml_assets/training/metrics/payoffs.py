@@ -56,11 +56,7 @@ def finite_column(frame: pl.DataFrame, column: str, field: str) -> np.ndarray:
     Raises:
         ValueError: it is missing or of another type, or a value is null, NaN or infinite.
     """
-    if column not in frame.columns:
-        raise ValueError(f"{field}: there is no column {column!r} in rows with {', '.join(frame.columns)}")
-    if not frame.schema[column].is_numeric():
-        raise ValueError(f"{field}: column {column!r} is {frame.schema[column]}, it must hold numbers")
-    values = frame[column].cast(pl.Float64)
+    values = numbers_of(frame, column, field)
     good = (values.is_finite()).fill_null(False)
     if not good.all():
         raise ValueError(
@@ -68,6 +64,19 @@ def finite_column(frame: pl.DataFrame, column: str, field: str) -> np.ndarray:
             f" the first in the row {describe_row(frame, (~good).arg_max())}: give each row one upstream"
         )
     return values.to_numpy()
+
+
+def numbers_of(frame: pl.DataFrame, column: str, field: str) -> pl.Series:
+    """Return a column that a declaration names as Float64, null where it is.
+
+    Raises:
+        ValueError: it is missing or of another type.
+    """
+    if column not in frame.columns:
+        raise ValueError(f"{field}: there is no column {column!r} in rows with {', '.join(frame.columns)}")
+    if not frame.schema[column].is_numeric():
+        raise ValueError(f"{field}: column {column!r} is {frame.schema[column]}, it must hold numbers")
+    return frame[column].cast(pl.Float64)
 
 
 def describe_row(frame: pl.DataFrame, at: int | None) -> str:

@@ -159,13 +159,15 @@ class Binary(Task):
 
     def realised(self, rows: pl.DataFrame, columns: ScoredColumns, names: Sequence[str]) -> dict[str, float | None]:
         """Measure the probabilities, and F1 and value of the predictions that were made, whatever the threshold was
-        then."""
+        then; the value of the rows that have payoffs."""
         values = super().realised(rows, columns, [name for name in names if name not in ("f1", VALUE)])
         label, prediction = rows[columns.label], rows[columns.prediction]
         if "f1" in names:
             values["f1"] = _f1(label, prediction)
         if VALUE in names and columns.payoff is not None:
-            values[VALUE] = columns.payoff.of_rows(rows).value(label.to_numpy(), prediction.to_numpy())
+            paid = rows.filter(columns.payoff.given_of(rows))
+            made = paid[columns.label].to_numpy(), paid[columns.prediction].to_numpy()
+            values[VALUE] = columns.payoff.of_rows(paid).value(*made) if paid.height else None
         return values
 
 
