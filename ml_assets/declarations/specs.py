@@ -1,7 +1,7 @@
 """Everything that can be declared, field by field: what a component adds to these is Dagster's."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal, Self
 
 import polars as pl
@@ -13,7 +13,7 @@ from ml_assets.freshness import Freshness
 from ml_assets.lake import Lake
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.online.spec import OnlineSpec
-from ml_assets.outcomes.complete import complete_until
+from ml_assets.outcomes.complete import Completeness, completeness
 from ml_assets.outcomes.pending import due_drops
 from ml_assets.outcomes.spec import OutcomeSpec
 from ml_assets.outcomes.stored import with_labels
@@ -227,11 +227,28 @@ class DeclaredOutcome(OutcomeSpec):
         horizon = [] if spine.target_at is None else [HORIZON, spine.target_at]
         return list(dict.fromkeys([spine.partition, *self.spine_entity, spine.time, *horizon]))
 
-    def due(self, lake: Lake, spine: DeclaredSpine, of_facts: Drops | None) -> dict[str, str]:
+    def completeness(
+        self, facts: pl.LazyFrame, of_facts: DeclaredSource | None, written_at: datetime | None
+    ) -> Completeness:
+        """Say up to when the outcome's table holds every fact.
+
+        A source that goes on without a drop that failed (`after_failure: continue`) may lack one that was not empty, so
+        that there a drop without rows counts as missing even if drops may be empty.
+
+        Args:
+            facts: the table.
+            of_facts: the source whose validated table it is; None for any other table.
+            written_at: when it was last written; None where it is not in the lake.
+        """
+        drops = None if of_facts is None else of_facts.drops
+        empty = of_facts is not None and of_facts.empty_drops == "accept" and of_facts.after_failure == "wait"
+        return completeness(self, facts, drops, empty_drops=empty, written_at=written_at)
+
+    def due(self, lake: Lake, spine: DeclaredSpine, of_facts: DeclaredSource | None) -> dict[str, str]:
         """Return the stored drops whose outcomes could say more by now, with what makes them due; see `due_drops`.
 
         Args:
-            of_facts: how the outcome's table is cut; None where nothing declares that.
+            of_facts: the source whose validated table the outcome's is; None for any other table.
         """
         if not all(lake.exists(table) for table in (self.key, self.table, spine.table)):
             return {}
@@ -243,7 +260,7 @@ class DeclaredOutcome(OutcomeSpec):
             facts,
             spine.times,
             partition=spine.partition,
-            complete_until=complete_until(self, facts, of_facts),
+            complete_until=self.completeness(facts, of_facts, lake.written_at(self.table)).until,
         )
 
     def beside(self, lake: Lake, rows: pl.LazyFrame, spine: DeclaredSpine) -> pl.LazyFrame:

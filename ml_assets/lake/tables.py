@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -65,6 +66,15 @@ class Lake:
             TableMissing: no such table.
         """
         return self._table(key).version()
+
+    def written_at(self, key: str) -> datetime:
+        """Return when the newest version of the table was written, in UTC to the millisecond.
+
+        Raises:
+            TableMissing: no such table.
+        """
+        (newest,) = self._table(key).history(1)
+        return datetime.fromtimestamp(newest["timestamp"] / 1000, UTC)
 
     def scan(self, key: str, version: int | None = None) -> pl.LazyFrame:
         """Read the table lazily, at its newest or the given version.

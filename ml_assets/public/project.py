@@ -173,12 +173,12 @@ class Project:
             OutcomeError: a column is missing or of another type.
             TableMissing: the outcome's table is not in the lake.
         """
-        from ml_assets.outcomes.complete import complete_until
         from ml_assets.public.outcomes import outcomes_of
 
         outcome = self.declared_outcomes[name_of(of) if isinstance(of, BaseModel) else of]
-        facts = self.lake.scan(outcome.table)
-        until = complete_until(outcome, facts, self._cut.get(outcome.table))
+        of_facts = next((s for s in self.sources.values() if s.table("validated") == outcome.table), None)
+        facts, written_at = self.lake.scan(outcome.table), self.lake.written_at(outcome.table)
+        until = outcome.completeness(facts, of_facts, written_at).until
         return outcomes_of(self.lake, outcome, self.spines[outcome.spine], as_frame(rows), until)
 
     # Models

@@ -110,7 +110,17 @@ def test_a_label_waits_for_its_window_and_what_settles_it(january):
     assert metadata["mean_of_known_labels"] == 0.2
     assert metadata["facts_too_late"] == 0
     assert metadata["facts_complete_until"] == "2024-01-31T23:59:59.999999+00:00"
+    assert (metadata["facts_drops_without_rows"], metadata["facts_dated_ahead"]) == ([], 0)
     assert metadata["dagster/row_count"] == 8
+
+
+def test_labels_wait_for_a_drop_that_is_missing_in_between(make_project):
+    shop = make_project(SOURCE, SPINE, VIEW, OUTCOME_DECLARED, MODEL)
+    deliver(shop, "2024-01", "2024-03")
+    metadata = shop.run("outcomes/churned", drops=["2024-01"]).metadata("outcomes/churned")
+    assert metadata["facts_drops_without_rows"] == ["2024-02"]
+    assert metadata["facts_complete_until"] == "2024-01-31T23:59:59.999999+00:00"
+    assert metadata["labels_pending"] == 3
 
 
 def test_a_drop_that_comes_settles_what_waited_in_earlier_ones_once(make_project):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from ml_assets.outcomes.complete import complete_until
+from ml_assets.outcomes.complete import complete_until, completeness
 from ml_assets.outcomes.files import compute_to_files
 from ml_assets.outcomes.pending import due_drops
 from ml_assets.outcomes.spec import OutcomeSpec
@@ -160,6 +160,33 @@ def test_a_table_that_is_cut_is_complete_until_the_last_moment_of_its_newest_dro
     # A fact at the very end comes with the next drop.
     assert complete_until(outcome(), facts, drops) == end - timedelta(microseconds=1)
     assert complete_until(outcome(), facts.head(0), drops) is None
+
+
+@pytest.mark.parametrize(
+    ("grain", "there", "without_rows", "until"),
+    [
+        ("monthly", ["2024-01", "2024-03"], ("2024-02",), datetime(2024, 2, 1, tzinfo=UTC)),
+        ("monthly", ["2024-02", "2024-03", "2024-05"], ("2024-04",), datetime(2024, 4, 1, tzinfo=UTC)),
+        ("daily", ["2024-03-02", "2024-03-05"], ("2024-03-03", "2024-03-04"), datetime(2024, 3, 3, tzinfo=UTC)),
+    ],
+)
+def test_a_table_with_a_drop_missing_is_complete_until_the_drop_before_it(grain, there, without_rows, until):
+    drops = Drops(grain=grain, start="2023-01-01"[: len(there[0])])
+    facts = pl.concat(FACTS.with_columns(_drop=pl.lit(drop)) for drop in reversed(there))
+    found = completeness(outcome(), facts, drops)
+    assert (found.until, found.drops_without_rows) == (until - US, without_rows)
+    # Where drops may be empty, the one in between was.
+    found = completeness(outcome(), facts, drops, empty_drops=True)
+    (newest,) = {completeness(outcome(), facts.filter(pl.col("_drop") == there[-1]), drops).until}
+    assert (found.until, found.drops_without_rows) == (newest, without_rows)
+
+
+def test_a_fact_dated_later_than_its_table_was_written_settles_nothing():
+    facts = pl.concat([FACTS, orders(("a", datetime(2999, 1, 1, tzinfo=UTC), 1.0))])
+    found = completeness(outcome(), facts, None, written_at=day(20))
+    assert (found.until, found.facts_ahead) == (day(10.5), 1)
+    assert completeness(outcome(), FACTS, None, written_at=day(20)).facts_ahead == 0
+    assert completeness(outcome(), facts.tail(1), None, written_at=day(20)).until is None
 
 
 def test_a_table_that_is_not_cut_is_complete_until_its_newest_fact():

@@ -26,7 +26,6 @@ from ml_assets.lake import Lake
 from ml_assets.leaks.signs import find_signs
 from ml_assets.leaks.tables import Tables
 from ml_assets.modelling.context import ModelContext
-from ml_assets.outcomes.complete import complete_until
 from ml_assets.outcomes.compute import compute_outcomes
 from ml_assets.sources.spec import DROP
 from ml_assets.spines.rows import MadeSpine, make_rows
@@ -217,9 +216,10 @@ class _Tables:
         if self.lake.exists(outcome.key):
             return outcome.beside(self.lake, rows, context.spine)
         facts = self.scan(outcome.table)
-        drops = next((source.drops for source in self.sources if source.table("validated") == outcome.table), None)
+        source = next((source for source in self.sources if source.table("validated") == outcome.table), None)
+        written_at = self.lake.written_at(outcome.table) if self.lake.exists(outcome.table) else None
         collected = rows.collect()
-        until = complete_until(outcome, facts, drops)
+        until = outcome.completeness(facts, source, written_at).until
         computed = compute_outcomes(outcome, collected, facts, context.spine.times, until)
         return collected.hstack(computed.select(outcome.name, outcome.known_at_column)).lazy()
 

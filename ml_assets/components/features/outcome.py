@@ -15,12 +15,10 @@ from ml_assets.components.sources.source import Source
 from ml_assets.components.stages import OUTCOME, STAGE
 from ml_assets.declarations.specs import DeclaredOutcome, DeclaredSpine
 from ml_assets.outcomes.audit import differing_outcomes
-from ml_assets.outcomes.complete import complete_until
 from ml_assets.outcomes.describe import describe_outcome
 from ml_assets.outcomes.files import ComputedOutcomes, compute_to_files, facts_left_out
 from ml_assets.outcomes.times import OutcomeTimes
 from ml_assets.resources import LakeResource
-from ml_assets.sources.drops.spec import Drops
 
 RECOMPUTED = "outcomes_recomputed"
 
@@ -30,11 +28,11 @@ class Outcome(DeclaredOutcome, dg.Component, dg.Resolvable):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         sources = context.component_tree.get_all_components(of_type=Source)
-        drops = next((source.drops for source in sources if source.table("validated") == self.table), None)
-        return dg.Definitions(assets=[_outcome_asset(self, find_spine(context, self.spine), drops, use_case(context))])
+        facts = next((source for source in sources if source.table("validated") == self.table), None)
+        return dg.Definitions(assets=[_outcome_asset(self, find_spine(context, self.spine), facts, use_case(context))])
 
 
-def _outcome_asset(outcome: Outcome, spine: Spine, of_facts: Drops | None, group: str) -> dg.AssetsDefinition:
+def _outcome_asset(outcome: Outcome, spine: Spine, of_facts: Source | None, group: str) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"outcomes__{outcome.name}",
         specs=[_asset_spec(outcome, spine, group)],
@@ -52,7 +50,8 @@ def _outcome_asset(outcome: Outcome, spine: Spine, of_facts: Drops | None, group
     def outcomes(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
         tables, by = lake.open(), outcome.row(spine)
         facts, times = tables.scan(outcome.table), spine.times
-        until = complete_until(outcome, facts, of_facts)
+        complete = outcome.completeness(facts, of_facts, tables.written_at(outcome.table))
+        until = complete.until
         # With the facts of a drop come the outcomes of earlier ones.
         due, own = outcome.due(tables, spine, of_facts), drops_of(context, spine.drops)
         drops = sorted({*own, *due})
@@ -63,6 +62,8 @@ def _outcome_asset(outcome: Outcome, spine: Spine, of_facts: Drops | None, group
             return dg.MaterializeResult(
                 metadata={
                     **_label_metadata(computed),
+                    "facts_drops_without_rows": list(complete.drops_without_rows),
+                    "facts_dated_ahead": complete.facts_ahead,
                     "earlier_drops": {drop: why for drop, why in due.items() if drop not in own},
                     "facts_left_out": facts_left_out(outcome, facts),
                     "table_versions_read": {table: tables.version(table) for table in _tables(outcome, spine)},
