@@ -29,7 +29,7 @@ class TrainingSet:
     Attributes:
         rows: every row of the parts, with its part in ``SPLIT`` and its number among the spine's rows in ``ROW``.
         spine_rows: the spine's rows that it was made from.
-        lag: time within which 99 % of the labels known at the cut-off came; None where they are too few to tell.
+        lag: time that 99 % of the labels known at the cut-off took at the least; None where they are too few to tell.
     """
 
     as_of: datetime

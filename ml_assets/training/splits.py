@@ -186,7 +186,8 @@ def _split(frame: pl.DataFrame | pl.LazyFrame, spec: ModelSpec, as_of: datetime)
 
 
 def observed_lag(frame: pl.DataFrame | pl.LazyFrame, spec: ModelSpec, as_of: datetime) -> timedelta | None:
-    """Return the time within which 99 % of the labels known at a moment came; None where they are too few to tell."""
+    """Return the time that 99 % of the labels known at a moment took at the least; None where they are too few to
+    tell."""
     schema = frame.lazy().collect_schema()
     moments = {name: _moment(column, schema) for name, column in (("t", spec.spine.time), ("at", spec.label.known_at))}
     labelled = frame.lazy().filter(pl.col(spec.label.column).is_not_null()).select(**moments).collect()
