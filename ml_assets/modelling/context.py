@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
 
 from ml_assets.declarations.specs import DeclaredModel, DeclaredOutcome, DeclaredSpine, DeclaredView, find_outcome
+from ml_assets.durations import parse_duration
 from ml_assets.features.assemble import ViewTables, join_features
 from ml_assets.features.describe import describe_features
 from ml_assets.features.spec import FeatureViewSpec
@@ -80,6 +81,9 @@ class ModelContext:
         own = {name: getattr(declared, name) for name in ModelSpec.model_fields if name != "spine"}
         names = ("monitoring", "retraining", "freshness", "serving", "after_correction")
         watched = {name: getattr(declared, name) for name in names}
+        outcome = _outcome_of(declared, outcomes)
+        labels = declared.monitoring.labels.after(_label_delay(rows, outcome))
+        watched["monitoring"] = declared.monitoring.model_copy(update={"labels": labels})
         return cls(
             spec=ModelSpec(spine=rows, **own),
             spine=spine,
@@ -87,7 +91,7 @@ class ModelContext:
             group=group,
             contracts=contracts or {},
             folder=folder,
-            outcome=_outcome_of(declared, outcomes),
+            outcome=outcome,
             **watched,
         )
 
@@ -280,6 +284,15 @@ class ModelContext:
     def moment(self, lake: Lake, as_of: Moment) -> datetime:
         """Return the moment that a training looks from."""
         return as_of.resolve(drop_end(self.drops(lake)[-1], self.spine.drops))
+
+
+def _label_delay(rows: SpineSpec, outcome: DeclaredOutcome | None) -> timedelta:
+    """Return how long after a row's time its label can be known: after its longest horizon, or its outcome's window,
+    and what the outcome takes to settle; zero where neither is declared."""
+    ahead = [parse_duration(horizon) for horizon in rows.horizons]
+    if outcome is None:
+        return max(ahead, default=timedelta(0))
+    return max(ahead, default=outcome.length) + outcome.delay
 
 
 def _outcome_of(declared: DeclaredModel, outcomes: Iterable[DeclaredOutcome]) -> DeclaredOutcome | None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ml_assets.durations import check_duration, parse_duration
+from ml_assets.durations import check_duration, format_duration, parse_duration
 
 
 class MaturitySpec(BaseModel):
@@ -24,8 +24,9 @@ class MaturitySpec(BaseModel):
     )
     until: str = Field(
         default="90d",
-        description="Age after which nothing more is waited for: a drop that ended longer ago is not measured again,"
-        " and a chunk that ended longer ago counts as matured, whatever is known of it.",
+        description="How long labels are waited for once they can be known, which of a declared outcome is after its"
+        " window, or the row's longest horizon, and what it takes to settle: a drop that ended longer ago is not"
+        " measured again, and a chunk that ended longer ago counts as matured by what is known of it, if anything is.",
     )
 
     @model_validator(mode="after")
@@ -40,6 +41,10 @@ class MaturitySpec(BaseModel):
     def until_time(self) -> timedelta:
         return parse_duration(self.until)
 
+    def after(self, delay: timedelta) -> "MaturitySpec":
+        """Return the same for labels that cannot be known before a delay has passed: that long more is waited."""
+        return self.model_copy(update={"until": format_duration(self.until_time + delay)}) if delay else self
+
     def waits(self, ended: datetime, as_of: datetime) -> bool:
         """Return whether labels of what ended at a moment are still waited for."""
         return as_of - ended <= self.until_time
@@ -53,11 +58,13 @@ def known_share() -> pl.Expr:
 
 
 def is_matured(spec: MaturitySpec, as_of: datetime | None = None) -> pl.Expr:
-    """Return whether a realised row says enough; without ``as_of`` by the share of labels alone."""
+    """Return whether a realised row says enough: by the share of labels known, or by its age where any is known;
+    without ``as_of`` by the share alone."""
     enough = known_share() >= spec.matured
     if as_of is None:
         return enough.fill_null(True)
-    return (enough | ((pl.lit(as_of) - pl.col("chunk_end")) > spec.until_time)).fill_null(True)
+    old = (pl.lit(as_of) - pl.col("chunk_end")) > spec.until_time
+    return (enough | (old & (pl.col("rows") > 0))).fill_null(True)
 
 
 def completeness(measures: pl.DataFrame, by: str, spec: MaturitySpec, min_rows: int) -> pl.DataFrame:

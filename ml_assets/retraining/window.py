@@ -37,7 +37,8 @@ def matured_chunks(performance: pl.DataFrame, monitoring: MonitoringSpec, as_of:
 
 
 def describe_lag(realised: pl.DataFrame, monitoring: MonitoringSpec, as_of: datetime) -> str:
-    """Return how far labels lag behind at a moment, for one metric; empty where every chunk has matured.
+    """Return how far labels lag behind at a moment, for one metric, and which chunks count by their age alone; empty
+    where every chunk has matured by its share of labels.
 
     Args:
         realised: realised rows of the chunks that are looked at and of all since.
@@ -47,9 +48,11 @@ def describe_lag(realised: pl.DataFrame, monitoring: MonitoringSpec, as_of: date
     ripe = chunks.filter(is_matured(monitoring.labels, as_of), pl.col("rows") >= monitoring.min_chunk_rows)
     newest = ripe["chunk_end"].max()
     waiting = chunks if ripe.is_empty() else chunks.filter(pl.col("chunk_end") > newest)
-    waiting = waiting.filter(~is_matured(monitoring.labels, as_of))
+    waiting = waiting.filter(pl.col("share") < monitoring.labels.matured)
+    last = ripe.tail(monitoring.of_last)
+    by_age = _by_age(last, monitoring, as_of)
     if waiting.is_empty():
-        return ""
+        return f"matured until {_day(newest)}: {by_age}" if by_age else ""
     known = (
         f"{_shares(waiting['share'])} of their labels known by {_day(as_of)}, {monitoring.labels.matured:.0%} needed"
     )
@@ -57,10 +60,20 @@ def describe_lag(realised: pl.DataFrame, monitoring: MonitoringSpec, as_of: date
     have = "have" if waiting.height > 1 else "has"
     if ripe.is_empty():
         return f"no chunk has matured: {later} ({known})"
-    last = ripe.tail(monitoring.of_last)
     return (
         f"matured until {_day(newest)}: the last chunks from {_day(last['chunk_start'].min())} on, "
-        f"{_shares(last['share'])} of their labels known; {later} {have} not ({known})"
+        f"{_shares(last['share'])} of their labels known{f', {by_age}' if by_age else ''}; {later} {have} not ({known})"
+    )
+
+
+def _by_age(chunks: pl.DataFrame, monitoring: MonitoringSpec, as_of: datetime) -> str:
+    old = chunks.filter(pl.col("share") < monitoring.labels.matured)
+    if old.is_empty():
+        return ""
+    several = old.height > 1
+    return (
+        f"{old.height} of these {'count by their' if several else 'counts by its'} age alone ({_shares(old['share'])}"
+        f" of {'their' if several else 'its'} labels known by {_day(as_of)}, {monitoring.labels.matured:.0%} needed)"
     )
 
 

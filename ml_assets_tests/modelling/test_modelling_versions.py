@@ -104,13 +104,13 @@ def test_the_same_horizon_otherwise_written_and_one_that_was_not_recorded_are_no
         assert declared.trained_on(inputs).spine is declared.spine
 
 
-def churned(window: str, description: str = "d") -> ModelContext:
+def churned(window: str, description: str = "d", horizons: tuple[str, ...] = (), **fields) -> ModelContext:
     outcome = DeclaredOutcome.model_validate(
         {
             "name": "churned", "description": description, "spine": "weekly", "table": "orders", "entity": ["shop"],
             "happened_at": "at",
             "window": window, "aggregate": {"functions": ["count"]}, "label": "count == 0",
-        }
+        } | fields
     )  # fmt: skip
     model = DeclaredModel.model_validate(
         {
@@ -119,7 +119,24 @@ def churned(window: str, description: str = "d") -> ModelContext:
             "split": {"validation": "10d", "holdout": "10d", "gap": "60d"},
         }
     )  # fmt: skip
-    return ModelContext.of(model, DeclaredSpine.model_validate(MADE), [VIEW], "shop", outcomes=[outcome])
+    spine = DeclaredSpine.model_validate(MADE | {"horizons": list(horizons)})
+    return ModelContext.of(model, spine, [VIEW], "shop", outcomes=[outcome])
+
+
+@pytest.mark.parametrize(
+    ("model", "until"),
+    [
+        (churned("30d"), "120d"),
+        (churned("120d", settles="5d"), "215d"),
+        (churned("7d", settles="2d", horizons=("7d", "28d")), "120d"),  # of 28 days and 2, whatever the window
+        (context(None), "118d"),
+        (context("7d"), "97d"),
+        (context("7d", monitoring={"labels": {"until": "3d"}}), "10d"),
+        (context(None, ()), "90d"),
+    ],
+)
+def test_labels_are_waited_for_from_when_they_can_be_known(model, until):
+    assert model.monitoring.labels.until == until
 
 
 def test_an_outcome_declared_otherwise_under_its_name_is_not_what_a_version_is_measured_on():

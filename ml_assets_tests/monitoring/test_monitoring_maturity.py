@@ -13,6 +13,7 @@ from ml_assets.monitoring.performance.measures import MEASURED_AT, add_measures,
 from ml_assets.monitoring.performance.realised import realise_performance
 from ml_assets.monitoring.report.summary import LabelSummary
 from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.retraining.window import describe_lag
 
 JUNE = datetime(2024, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -65,6 +66,34 @@ def test_a_chunk_matures_by_its_share_or_by_its_age():
     assert chunks.select(known_share()).to_series().to_list() == [0.5, 0.4, 0.4, None]
     assert chunks.select(is_matured(SPEC, JUNE + 30 * DAY)).to_series().to_list() == [True, False, True, True]
     assert chunks.select(is_matured(SPEC)).to_series().to_list() == [True, False, False, True]
+    nothing = pl.DataFrame({"rows": [0], "missing": [500], "chunk_end": [JUNE]})
+    assert nothing.select(is_matured(SPEC, JUNE + 400 * DAY)).item() is False
+
+
+def test_what_is_waited_for_is_counted_from_when_labels_can_be_known():
+    late = SPEC.after(100 * DAY)
+    assert (late.until, late.complete, late.matured) == ("130d", 0.9, 0.5)
+    assert late.waits(JUNE, JUNE + 130 * DAY)
+    assert not late.waits(JUNE, JUNE + 131 * DAY)
+    assert SPEC.after(timedelta(0)) == SPEC
+    assert SPEC.after(timedelta(hours=1)).until_time == 30 * DAY + timedelta(hours=1)
+
+
+def test_a_decision_says_which_chunks_count_by_their_age_alone_and_which_never_will():
+    monitoring = MonitoringSpec(min_chunk_rows=100, labels=SPEC)
+    chunks = pl.DataFrame(
+        [("chunk", JUNE + n * 7 * DAY, JUNE + (n + 1) * 7 * DAY, rows, 500 - rows) for n, rows in enumerate([200, 0])],
+        schema=["scope", "chunk_start", "chunk_end", "rows", "missing"],
+        orient="row",
+    )
+    by_age = "1 of these counts by its age alone (40% of its labels known by 2024-12-01, 50% needed)"
+    year_end = datetime(2024, 12, 1, tzinfo=UTC)
+    assert describe_lag(chunks.head(1), monitoring, year_end) == f"matured until 2024-06-08: {by_age}"
+    said = describe_lag(chunks, monitoring, year_end)
+    assert by_age in said
+    assert "1 chunk since 2024-06-08 has not (0% of their labels known by 2024-12-01, 50% needed)" in said
+    few = chunks.head(1).with_columns(rows=pl.lit(20), missing=pl.lit(480))  # old, but of too few rows to count
+    assert describe_lag(few, monitoring, year_end).startswith("no chunk has matured: 1 chunk since 2024-06-01 (4%")
 
 
 def report(*rows: tuple[str, str, datetime | None, float]) -> pl.DataFrame:

@@ -62,7 +62,7 @@ def run_replay(
             partition=context.spine.partition,
             model=context.spec,
             features=context.features,
-            monitoring=model.monitoring,
+            monitoring=context.monitoring,
         )
         code = code_fingerprint(tree_of(definitions).project_root)
         store = ReplayStore(_folder(home, code, model, lake, context))

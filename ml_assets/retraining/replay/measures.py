@@ -250,7 +250,8 @@ class ReplayMeasures:
 
         def matured(period: Period) -> bool:
             label = self._labelled(champion, period, now)[h.model.label.column]
-            return label.count() >= least * len(label) or not h.monitoring.labels.waits(period.end, now)
+            known = label.count()
+            return known >= least * len(label) or (known > 0 and not h.monitoring.labels.waits(period.end, now))
 
         ripe = [period for period in served[:-1] if matured(period)]
         return ripe[max(0, len(ripe) - h.monitoring.earlier_drops) :]
