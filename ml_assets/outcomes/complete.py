@@ -64,11 +64,6 @@ def completeness(
     return Completeness(until, facts_ahead=later or 0)
 
 
-def complete_until(outcome: OutcomeSpec, facts: pl.LazyFrame, drops: Drops | None) -> datetime | None:
-    """Return the moment up to which a table holds every fact, whose drops are never empty; see `completeness`."""
-    return completeness(outcome, facts, drops).until
-
-
 def _of_drops(names: list[str], drops: Drops, *, empty_drops: bool) -> Completeness:
     runs = grains.stretches(drops.grain, names)
     if not runs:

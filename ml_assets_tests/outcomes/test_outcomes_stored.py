@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from ml_assets.outcomes.complete import complete_until, completeness
+from ml_assets.outcomes.complete import completeness
 from ml_assets.outcomes.files import compute_to_files
 from ml_assets.outcomes.pending import due_drops
 from ml_assets.outcomes.spec import OutcomeSpec
@@ -158,8 +158,8 @@ def test_a_table_that_is_cut_is_complete_until_the_last_moment_of_its_newest_dro
     facts = FACTS.with_columns(_drop=pl.lit(drop))
     drops = Drops(grain=grain, start="2024-01-01"[: len(drop)], time_zone=zone)
     # A fact at the very end comes with the next drop.
-    assert complete_until(outcome(), facts, drops) == end - timedelta(microseconds=1)
-    assert complete_until(outcome(), facts.head(0), drops) is None
+    assert completeness(outcome(), facts, drops).until == end - timedelta(microseconds=1)
+    assert completeness(outcome(), facts.head(0), drops).until is None
 
 
 @pytest.mark.parametrize(
@@ -190,5 +190,5 @@ def test_a_fact_dated_later_than_its_table_was_written_settles_nothing():
 
 
 def test_a_table_that_is_not_cut_is_complete_until_its_newest_fact():
-    assert complete_until(outcome(), FACTS, None) == complete_until(outcome(), FACTS, Drops()) == day(10.5)
-    assert complete_until(outcome(), FACTS.head(0), None) is None
+    assert completeness(outcome(), FACTS, None).until == completeness(outcome(), FACTS, Drops()).until == day(10.5)
+    assert completeness(outcome(), FACTS.head(0), None).until is None
