@@ -4,9 +4,10 @@ import pandera.polars as pa
 import polars as pl
 import pytest
 
+from ml_assets.declarations.coherence.models import model_problems
 from ml_assets.declarations.coherence.problems import problems_among
 from ml_assets.declarations.coherence.tables import DeclaredTables, PlacedDeclaration
-from ml_assets.declarations.specs import DeclaredSource, DeclaredSpine
+from ml_assets.declarations.specs import DeclaredModel, DeclaredSource, DeclaredSpine, DeclaredView
 
 MONTHS = {"grain": "monthly", "start": "2024-01"}
 
@@ -92,3 +93,20 @@ def test_entities_that_come_whole_need_a_table_to_follow():
     assert problems({"follows": "orders/validated"}, sources=sources)[1] == []
     (line,) = problems({"follows": "customers/validated"}, sources=sources)[1]
     assert line.startswith("follows: customers/validated is not cut into drops")
+
+
+@pytest.mark.parametrize("monitored", [True, False])
+def test_answers_about_made_rows_cannot_be_watched(monitored):
+    tables, _ = problems(entities={"columns": ["country"]})
+    view = DeclaredView(name="moment", description="It.", spine="weekly", request={"place": "country"})
+    fields = {"label": {"column": "country", "known_at": "prediction_at"}, "task": "multiclass"}
+    split = {"validation": "14d", "holdout": "14d", "gap": "1d"}
+    model = DeclaredModel.model_validate(
+        {"name": "m", "description": "It.", "spine": "weekly", "features": ["moment"], "split": split, **fields}
+        | {"serving": {"monitored": monitored}}
+    )
+    placed = [PlacedDeclaration(each, "shop") for each in (view, model)]
+    of_spine = [PlacedDeclaration(tables.named(DeclaredSpine, "weekly"), "shop")]
+    found = list(model_problems(DeclaredTables([*of_spine, *placed], {"weekly/rows": None}), model))
+    told = [line for line in found if line.startswith("serving.monitored: the rows of spine weekly are made")]
+    assert len(told) == monitored

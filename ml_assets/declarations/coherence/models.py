@@ -36,6 +36,12 @@ def model_problems(tables: DeclaredTables, model: DeclaredModel) -> Iterator[str
     for field, names in _row_columns(model):
         yield from missing(field, [name for name in names if name not in features])
     yield from _no_row_to_train_on(model, spine)
+    if model.serving is not None and model.serving.monitored and spine.made is not None:
+        yield (
+            f"serving.monitored: the rows of spine {spine.name} are made at the moments of a calendar, and an answer "
+            "is given at the moment of its request, from which none of their outcomes is counted: leave it out, so that "
+            "batch predictions are watched"
+        )
     elsewhere = [view.name for view in views if view.spine != model.spine]
     if elsewhere:
         yield f"features: {elsewhere} are computed for another spine than {model.spine}"
