@@ -15,6 +15,7 @@ from ml_assets.modelling.watched import as_predicted, reference_rows, scored_row
 from ml_assets.retraining.decide import DecisionRecord, read_decisions
 from ml_assets.retraining.evidence import Circumstances
 from ml_assets.sources.drops.moments import drop_end
+from ml_assets.training.spec import ModelSpec
 
 if TYPE_CHECKING:
     from ml_assets.registry.registry import Registry
@@ -49,22 +50,24 @@ def decide_on_drop(
     looked_at = known[partition].unique().sort().to_list()[-DROPS_LOOKED_AT:]
     drift = _reported(lake, model, "drift_report", looked_at).filter(pl.col(VERSION) == version)
     model = as_predicted(lake, registry, model, drop)
-    spec = model.spec
+    spec, reference = model.spec, reference_rows(lake, model, version)
+    metric, instead = metric_of_reference(spec, reference)
     evidence = gather_evidence(
         drift=drift,
         performance=performance,
         limits=learn_limits(
-            reference_rows(lake, model, version),
+            reference,
             features=model.features,
             time=model.spine.time,
             label=spec.label.column,
-            metric=spec.watched_metric,
+            metric=metric,
             task=spec.task,
-            payoff=spec.payoff_for(spec.watched_metric),
+            payoff=spec.payoff_for(metric),
             monitoring=model.monitoring,
             retraining=policy,
         ),
-        metric=spec.watched_metric,
+        metric=metric,
+        instead=instead,
         circumstances=circumstances_of(lake, registry, model, drop, version, gates),
         monitoring=model.monitoring,
         retraining=policy,
@@ -77,6 +80,25 @@ def decide_on_drop(
         causes = rank_causes(of_drop, listened, model.monitoring.psi_threshold)
     return record_decision(
         decision, model=spec.name, drop=drop, as_of=as_of, champion=version, evidence=evidence, causes=causes
+    )
+
+
+def metric_of_reference(spec: ModelSpec, reference: pl.DataFrame) -> tuple[str, str]:
+    """Return the metric that a version's reference can set limits for, and why it is not the watched one, if so.
+
+    A version that was evaluated before payoffs were declared has none in its reference, or nulls: it is judged by the
+    metric of the search.
+    """
+    metric, payoff = spec.watched_metric, spec.payoff_for(spec.watched_metric)
+    if payoff is None:
+        return metric, ""
+    known = reference.drop_nulls(spec.label.column)
+    there = [name for name in payoff.columns if name in known.columns]
+    if there == payoff.columns and payoff.given_of(known).all():
+        return metric, ""
+    return spec.optimised_metric, (
+        f"{spec.optimised_metric} decides instead of {metric}, as the version's reference is from before its payoffs "
+        f"were there ({', '.join(payoff.columns)}): the next version's has them"
     )
 
 

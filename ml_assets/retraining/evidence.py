@@ -64,6 +64,7 @@ def gather_evidence(
     circumstances: Circumstances,
     monitoring: MonitoringSpec,
     retraining: RetrainingSpec,
+    instead: str = "",
 ) -> list[Evidence]:
     """Gather everything a decision looks at, in the order in which people read it.
 
@@ -73,6 +74,7 @@ def gather_evidence(
             chooses them: of what is realised only chunks count whose labels have matured.
         limits: of the champion, from ``learn_limits``.
         metric: the model's metric.
+        instead: why it is not the one that is declared to be watched, if so.
     """
     enough = pl.col("rows") >= monitoring.min_chunk_rows
     measured = performance.filter(enough, scope="chunk")
@@ -81,7 +83,7 @@ def gather_evidence(
     estimated = measured.filter(kind="estimated")
     lag = describe_lag(performance.filter(kind="realised", metric=metric), monitoring, as_of)
     return [
-        *_performance_votes(vote, estimated, matured, limits, metric, retraining.max_drop, lag),
+        *_performance_votes(vote, estimated, matured, limits, metric, retraining.max_drop, lag, instead),
         *_drift_votes(vote, drift.filter(enough, scope="chunk"), limits, monitoring),
         _growth(circumstances, retraining),
         _age(circumstances, retraining),
@@ -97,9 +99,11 @@ def _performance_votes(
     metric: str,
     max_drop: float,
     lag: str,
+    instead: str,
 ) -> list[Evidence]:
     below = find_metric(metric).greater_is_better
     basis = f"limit from resampled days of the reference ({limits.reference:.3f} there), tolerance {max_drop:g}"
+    basis += f"; {instead}" if instead else ""
     estimable = metric in estimable_metrics()
     before = (
         f"before labels are known; {basis}" if estimable else f"{metric} cannot be estimated before labels are known"

@@ -1,6 +1,6 @@
 """A stream in daily drops whose labels come within 60 days: what was known of each drop at each moment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -15,11 +15,12 @@ from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.performance.maturing import LabelledDrops, drops_with_new_labels, newest_of, read_report
 from ml_assets.modelling.performance.measure import measure_performance, store_measures
 from ml_assets.modelling.records import AS_OF, TrainedVersion, write_record
-from ml_assets.modelling.retraining import add_new_decisions, decide_on_drop
+from ml_assets.modelling.retraining import add_new_decisions, decide_on_drop, metric_of_reference
 from ml_assets.monitoring.chunks import CHUNK, cut
 from ml_assets.monitoring.performance import watch
 from ml_assets.monitoring.performance.table import chunk_spans, performance_table
-from ml_assets.retraining.decide import read_decisions
+from ml_assets.retraining.decide import DecisionRecord, read_decisions
+from ml_assets.training.metrics.payoff import Payoff
 
 pytestmark = pytest.mark.slow
 
@@ -197,8 +198,8 @@ def test_the_same_drop_measured_again_changes_nothing(world):
     assert after.select(before.columns).sort(order).equals(before.sort(order))
 
 
-def test_evidence_names_matured_chunks_only_and_the_estimate_stands_for_the_time_since(world):
-    day, moment = NAMES[-1], end_of(NAMES[-1])
+def decided(world: World, model: ModelContext) -> DecisionRecord:
+    """The decision on the last day, which no feature is looked at for."""
     drift = pl.DataFrame(schema={
         "chunk_start": pl.Datetime("us", "UTC"), "chunk_end": pl.Datetime("us", "UTC"), "rows": pl.Int64,
         "scope": pl.String, "feature": pl.String, "method": pl.String, "value": pl.Float64, "threshold": pl.Float64,
@@ -207,7 +208,11 @@ def test_evidence_names_matured_chunks_only_and_the_estimate_stands_for_the_time
     world.lake.replace("fraud/drift_report", drift)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ml_assets.retraining.limits._resample_drift_share", lambda *_: np.zeros(1))
-        decision = decide_on_drop(world.lake, world.registry, world.model, day, [])
+        return decide_on_drop(world.lake, world.registry, model, NAMES[-1], [])
+
+
+def test_evidence_names_matured_chunks_only_and_the_estimate_stands_for_the_time_since(world):
+    moment, decision = end_of(NAMES[-1]), decided(world, world.model)
     realised, estimated = (next(e for e in decision.evidence if e.kind == kind) for kind in ("realised", "estimated"))
     ripe = [drop for drop in NAMES if by_hand(drop, moment)[-1][1] >= 0.8 * A_DAY]
     newest = max(ripe)
@@ -219,6 +224,30 @@ def test_evidence_names_matured_chunks_only_and_the_estimate_stands_for_the_time
     assert (estimated.observed, estimated.chunks) == (0.75, 2)
     add_new_decisions(world.lake, world.model, [decision, decision])
     assert [record.id for record in read_decisions(world.lake, "fraud")] == [decision.id]
+
+
+def test_a_version_from_before_there_were_payoffs_is_judged_by_the_metric_of_the_search(world):
+    payoff = Payoff(true_positive="saved", false_positive=-1.0, false_negative=0.0)
+    evaluation = world.model.spec.evaluation.model_copy(update={"watched": "value"})
+    spec = world.model.spec.model_copy(update={"payoff": payoff, "evaluation": evaluation})
+    now, before = (decided(world, model) for model in (replace(world.model, spec=spec), world.model))
+    realised, plain = (next(e for e in record.evidence if e.kind == "realised") for record in (now, before))
+    why = "roc_auc decides instead of value, as the version's reference is from before its payoffs were there (saved)"
+    assert why in realised.source
+    assert "instead" not in plain.source
+    fields = {"unit", "observed", "threshold", "breached", "chunks"}
+    assert realised.model_dump(include=fields) == plain.model_dump(include=fields)
+    assert now.retrain == before.retrain
+
+
+def test_payoffs_that_a_reference_has_let_the_watched_metric_decide(world):
+    payoff = Payoff(true_positive="saved", false_positive=-1.0, false_negative=0.0)
+    evaluation = world.model.spec.evaluation.model_copy(update={"watched": "value"})
+    spec = world.model.spec.model_copy(update={"payoff": payoff, "evaluation": evaluation})
+    paid = pl.DataFrame({"bad": [True, False, None], "saved": [1.0, 2.0, None]})
+    assert metric_of_reference(spec, paid) == ("value", "")  # nothing is measured of a row without a label
+    for lacking in (paid.drop("saved"), paid.with_columns(saved=pl.when(pl.col("saved") != 2).then("saved"))):
+        assert metric_of_reference(spec, lacking)[0] == "roc_auc"
 
 
 def test_labels_that_come_alone_are_found_once_for_all_drops_together(world):
