@@ -39,7 +39,7 @@ def model_problems(tables: DeclaredTables, model: DeclaredModel) -> Iterator[str
     if model.serving is not None and model.serving.monitored and spine.made is not None:
         yield (
             f"serving.monitored: the rows of spine {spine.name} are made at the moments of a calendar, and an answer "
-            "is given at the moment of its request, from which none of their outcomes is counted: leave it out, so that "
+            "is given at the moment of its request, from which no outcome is counted: leave it out, so that "
             "batch predictions are watched"
         )
     elsewhere = [view.name for view in views if view.spine != model.spine]
