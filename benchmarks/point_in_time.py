@@ -119,8 +119,9 @@ def _outcomes(folder: Path, out: Path) -> None:
 
     import polars as pl
 
-    from ml_assets.outcomes.compute import OutcomeTimes, compute_outcomes_in_parts
+    from ml_assets.outcomes.compute import compute_outcomes_in_parts
     from ml_assets.outcomes.spec import OutcomeSpec
+    from ml_assets.outcomes.times import OutcomeTimes
 
     spine, facts = pl.scan_parquet(folder / "spine.parquet"), pl.scan_parquet(folder / "facts.parquet")
     never = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
