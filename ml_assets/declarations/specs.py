@@ -59,6 +59,9 @@ class DeclaredSpine(SpineSpec):
         description="Column of the table that names the drop a row belongs to. Of made rows: its name, "
         f"{DROP} where none is given.",
     )
+    owners: list[str] = Field(
+        default_factory=list, description="Who answers for made rows: e-mail addresses or `team:name`."
+    )
     entities: EntitiesSpec | None = Field(
         default=None, description="Whom or what to predict at every moment of `every`; absent: `table` has the rows."
     )

@@ -60,7 +60,10 @@ def decide(evidence: Sequence[Evidence], policy: RetrainingSpec) -> Decision:
         return Decision(retrain=False, rule=GATE, reason=f"wait: the drop failed its gate ({by_kind[GATE].source})")
     if not breached:
         counted = ", ".join(policy.evidence) or "none"
-        return Decision(retrain=False, rule=NONE, reason=f"wait: no evidence is breached (counted: {counted})")
+        silent = [kind for kind in policy.evidence if not by_kind[kind].chunks]
+        unmeasured = f"; not measured, for want of rows or labels: {', '.join(silent)}" if silent else ""
+        reason = f"wait: no evidence is breached (counted: {counted}{unmeasured})"
+        return Decision(retrain=False, rule=NONE, reason=reason)
     for condition in (COOLDOWN, NEW_ROWS):
         if by_kind[condition].breached:
             reason = f"wait: {describe_evidence(by_kind[condition])}; there would be cause: {because}"

@@ -133,8 +133,8 @@ WRONG = [
     ),
     (MODEL, "  spine: orders\n", "", ":2: spine: is missing"),
     (MODEL, "task: binary", "tasc: binary", ":5: tasc: there is no such field; did you mean task?"),
-    (MODEL, "gap: 3d}", "gap: 3d, weeks: 3}", ":11: split.weeks: there is no such field; there are gap, holdout, "
-     "min_rows, train, validation"),
+    (MODEL, "gap: 3d}", "gap: 3d, weeks: 3}", ":11: split.weeks: there is no such field; there are gap, group, "
+     "group_train, holdout, min_rows, train, validation"),
     (MODEL, "task: binary", "task: ranking", ":5: task: 'ranking' is not allowed; choose from binary, multiclass, "
      "regression"),
     (MODEL, "gap: 3d}", "gap: 3d, min_rows: few}", ":11: split.min_rows: must be a whole number"),
@@ -241,7 +241,8 @@ WRONG = [
     (MODEL, "task: binary", "metric: rmse", ":5: metric: rmse does not fit the task binary; choose from roc_auc, "
      "average_precision, log_loss"),
     (MODEL, "task: binary", "floors: {r2: 0.5}", ":5: floors: r2 does not fit the task binary; choose from roc_auc, "
-     "average_precision, log_loss, brier, calibration_error, f1"),
+     "average_precision, log_loss, brier, calibration_error, f1, value, positive_calibration_error, precision_at_<k>, "
+     "recall_at_<k>, lift_at_<k>"),
     (MODEL, "task: binary", "intervals: {coverage: 0.9}", ":5: intervals: is for the task regression, not binary: "
      "leave it out"),
     (MODEL, "task: binary", "monitoring: {estimated_metrics: [mae]}", ":5: monitoring.estimated_metrics: mae cannot be "

@@ -197,10 +197,16 @@ def _table(frame: pl.DataFrame, title: str, headings: dict[str, str]):
     for index, (name, dtype) in enumerate(frame.schema.items()):
         heading = headings.get(name, name)
         widest = max(len(text) for text in [*heading.split("\n"), *(row[index] for row in rows)])
-        # Where the terminal is narrow only the feature's name gives way.
-        least = 8 if name == "strongest_drift" else widest
+        # Where the terminal is narrow only the feature's name gives way: it goes on in the next line.
+        gives_way = name == "strongest_drift"
         text = dtype == pl.String and name != "champion"
-        table.add_column(heading, justify="left" if text else "right", no_wrap=True, min_width=least)
+        table.add_column(
+            heading,
+            justify="left" if text else "right",
+            no_wrap=not gives_way,
+            overflow="fold",
+            min_width=8 if gives_way else widest,
+        )
     for row in rows:
         table.add_row(*row)
     return table

@@ -69,6 +69,7 @@ def _asset_spec(spine: Spine, made: MadeSpine, group: str) -> dg.AssetSpec:
         deps=[dg.AssetKey(table.split("/")) for table in tables],
         description=f"Every {', '.join(made.entities.key)} of {made.entities.table} that is active, at each moment of "
         f"`{made.every.cron}` ({made.every.time_zone}).",
+        owners=spine.owners,
         group_name=group,
         kinds={"polars", "delta"},
         tags={STAGE: TABLE},

@@ -12,7 +12,7 @@ from ml_assets.declarations.coherence.tables import Columns, DeclaredTables
 from ml_assets.declarations.coherence.views import expressions
 from ml_assets.declarations.requested import offline_views, requested_columns
 from ml_assets.declarations.specs import DeclaredModel, DeclaredOutcome, DeclaredSpine, DeclaredView
-from ml_assets.durations import parse_duration
+from ml_assets.durations import format_duration, parse_duration
 from ml_assets.features.assemble import refuse_homonyms, refuse_twins
 from ml_assets.features.expressions import columns_read
 from ml_assets.serving.declared import request_kind
@@ -62,6 +62,7 @@ def _label_problems(
         outcome = tables.named(DeclaredOutcome, label.outcome)
         if outcome.spine != model.spine:
             yield f"label.outcome: {outcome.name} is of the spine {outcome.spine}, and the model's is {model.spine}"
+        yield from _gap_too_short(model, spine, outcome)
         dtype, field = label_type(tables, outcome), "label.outcome"
     else:
         yield from missing("label.column", [label.column])
@@ -70,6 +71,17 @@ def _label_problems(
         dtype, field = (columns or {}).get(label.column), "label.column"
     if dtype is not None:
         yield from message_of(field, lambda: find_task(model.task).check_label_type(label.column, dtype))
+
+
+def _gap_too_short(model: DeclaredModel, spine: DeclaredSpine, outcome: DeclaredOutcome) -> Iterator[str]:
+    """Yield where labels of one part of the split become known only in the next, as the declarations have it."""
+    ahead = [model.horizon] if model.horizon else spine.horizons
+    longest = max((parse_duration(horizon) for horizon in ahead), default=outcome.length) + outcome.delay
+    if not outcome.early and parse_duration(model.split.gap) < longest:
+        yield (
+            f"split.gap: {model.split.gap} is shorter than {outcome.name} takes to be known, "
+            f"{format_duration(longest)}: make it at least as long"
+        )
 
 
 def _outcome_problems(model: DeclaredModel, features: list[str], carried: list[str]) -> Iterator[str]:
