@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from ml_assets.durations import Duration, parse_duration
 from ml_assets.features.aggregates import ALL_ROWS
-from ml_assets.features.expressions import columns_read
 from ml_assets.outcomes.early import Settled, settled_early
 
 OutcomeFunction = Literal["count", "sum", "mean", "min", "max", "first", "last", "time_to_first"]
@@ -164,6 +163,8 @@ class OutcomeSpec(BaseModel):
     @property
     def table_columns(self) -> list[str]:
         """Columns read from the table: the keys, the moments, then what the expressions read."""
+        from ml_assets.features.expressions import columns_read
+
         moments = [self.happened_at, *([self.known_at] if self.known_at else [])]
         return list(dict.fromkeys([*self.entity, *moments, *columns_read(self.name, self.expressions.values())]))
 
@@ -215,6 +216,8 @@ class OutcomeSpec(BaseModel):
         yield from self._expression_problems()
 
     def _expression_problems(self) -> Iterator[str]:
+        from ml_assets.features.expressions import columns_read
+
         for field, text in {**self.expressions, "label": self.label}.items():
             try:
                 read = columns_read(self.name, [text])
