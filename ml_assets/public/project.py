@@ -152,9 +152,16 @@ class Project:
 
     def compute(self, spine: DeclaredSpine, views: Sequence[DeclaredView], rows: pl.DataFrame) -> pl.DataFrame:
         """Compute the features of some views; see `features`."""
-        rows = with_moments(rows, spine.time)
+        for column in self._moments_of(spine):
+            rows = with_moments(rows, column)
         warn_if_incomplete(self.lake, views, rows, spine.time, self._cut)
         return features_of(self.lake, spine, views, rows)
+
+    def _moments_of(self, spine: DeclaredSpine) -> list[str]:
+        """Return the columns of a spine's rows that hold moments, as far as the lake tells."""
+        there = self.lake.scan(spine.table).collect_schema() if self.lake.exists(spine.table) else {}
+        moments = [name for name, dtype in there.items() if isinstance(dtype, pl.Datetime)]
+        return list(dict.fromkeys([spine.time, *([spine.target_at] if spine.target_at else []), *moments]))
 
     def outcomes(self, of: str | DeclaredOutcome, rows: Any) -> pl.DataFrame:
         """Compute what came of any rows within the window after each, as far as the lake tells.

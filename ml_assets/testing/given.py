@@ -46,13 +46,15 @@ class GivenProject:
                 where the rows lack them; texts are read as dates and moments, UTC where they name no zone.
 
         Raises:
-            UnknownName: nothing that is declared reads or writes such a table.
+            UnknownName: nothing that is declared reads or writes such a table, or its contract has no such column.
             ValueError: a value does not fit its column's type.
         """
         known = self.project.declared_tables
         if table not in known:
             raise unknown_name("table", table, known, self.project.faults)
-        lake = FramesLake(self._lake.root, {**self._lake.tables, table: self._typed(table, rows)})
+        frame = self._typed(table, rows)
+        self._refuse_unknown(table, frame)
+        lake = FramesLake(self._lake.root, {**self._lake.tables, table: frame})
         return GivenProject(self.project.over(lake), lake)
 
     @overload
@@ -180,6 +182,16 @@ class GivenProject:
             frame = frame.with_columns(pl.Series(DROP, drops_of(source, frame), dtype=pl.String))
         return frame
 
+    def _refuse_unknown(self, table: str, frame: pl.DataFrame) -> None:
+        """Raise UnknownName if the rows of a source's table have a column that its contract does not know."""
+        source = self._source_of(table)
+        if source is None or table != source.table("validated"):
+            return
+        columns = [*self._types(table, source), DROP]
+        unknown = [name for name in frame.columns if name not in columns]
+        if unknown:
+            raise unknown_name(f"column of {table}", unknown[0], columns)
+
     def _source_of(self, table: str) -> DeclaredSource | None:
         named = (source for source in self.project.sources.values() if table in map(source.table, OF_SOURCE))
         return next(named, None)
@@ -187,6 +199,12 @@ class GivenProject:
     def _types(self, table: str, source: DeclaredSource | None) -> Mapping[str, pl.DataType]:
         from ml_assets.quality.contracts import contract_schema, load_contract
 
-        declared = [spine.contract for spine in self.project.spines.values() if spine.table == table and spine.contract]
+        spines = [spine for spine in self.project.spines.values() if spine.table == table]
+        made = next((spine.entities for spine in spines if spine.entities is not None), None)
+        of_entities = None if made is None else self._source_of(made.table)
+        if source is None and made is not None and of_entities is not None:
+            types = self._types(made.table, of_entities)
+            return {name: types[name] for name in [*made.key, *made.columns] if name in types}
+        declared = [spine.contract for spine in spines if spine.contract]
         contract = source.contract if source is not None else next(iter(declared), None)
         return {} if contract is None else contract_schema(load_contract(contract))

@@ -115,6 +115,11 @@ def test_what_is_given_leaves_the_project_as_it_was(shop):
             "rows of orders/validated: column 'id' must be Int64, and is String",
         ),
         (
+            lambda s: s.given("orders/validated", [{"custmer": "ann", "placed_at": "2024-03-01"}]),
+            UnknownName,
+            "no column of orders/validated custmer; did you mean customer?",
+        ),
+        (
             lambda s: s.outcome("send_back", at="2024-03-01"),
             UnknownName,
             "no outcome send_back; did you mean sent_back?",
@@ -224,6 +229,24 @@ def test_what_only_dagster_can_read_is_read_by_it(make_project, made_up_orders, 
     folder.mkdir()
     (folder / "own.py").write_text("import dagster as dg\n\n\n@dg.asset\ndef own(): ...\n")
     assert testing.project(made.folder).features("order", at="2024-03-01", id=1, amount=3.0) == {"price": 3.0}
+
+
+def test_a_text_is_read_as_the_moment_that_a_made_spine_carries(make_project, made_up_orders, tmp_path):
+    source = made_up_orders.declared(tmp_path, split=SPLIT)[0]
+    entities = {"table": "orders/validated", "key": ["customer"], "from": "placed_at", "columns": ["placed_at"]}
+    spine = {
+        "name": "weekly", "entities": entities, "every": {"cron": "0 6 * * mon", "time_zone": "UTC"},
+        "drops": {"grain": "monthly", "start": "2024-01", "end": "2024-05"},
+    }  # fmt: skip
+    view = {
+        "name": "since", "description": "Days since the last order.", "spine": "weekly", "entity": ["customer"],
+        "request": {"days": "(EXTRACT(epoch FROM prediction_at) - EXTRACT(epoch FROM placed_at)) / 86400"},
+    }  # fmt: skip
+    shop = make_project(
+        source, {"type": "ml_assets.Spine", "attributes": spine}, {"type": "ml_assets.FeatureView", "attributes": view}
+    )
+    days = testing.project(shop.folder).features("since", at="2024-03-04", customer="ann", placed_at="2024-03-01T12:00")
+    assert days == {"days": 2.5}
 
 
 def test_made_spines_and_their_horizons_are_tested_alike(make_project, made_up_orders, tmp_path):
