@@ -1,9 +1,10 @@
 """How a team declares rows to predict that are made instead of read."""
 
 from typing import Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ml_assets.time_zones import time_zones
 
 MADE = "rows"
 """Last part of the asset key of a made spine's table: ``<spine>/rows``."""
@@ -27,14 +28,7 @@ class CalendarSpec(BaseModel):
     )
     time_zone: str = Field(default="UTC", description="IANA zone of the wall clock, such as Europe/Paris.")
 
-    @field_validator("time_zone")
-    @classmethod
-    def _is_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"{zone!r} is no IANA time zone such as America/New_York") from error
-        return zone
+    _is_zone = time_zones("time_zone")
 
     @field_validator("cron")
     @classmethod

@@ -83,7 +83,7 @@ def test_an_empty_spine_has_the_same_types():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"time_zone": "Europe/Nowhere"}, "'Europe/Nowhere' is no time zone"),
+        ({"time_zone": "Europe/Nowhere"}, "'Europe/Nowhere' is no IANA time zone"),
         ({"parts": []}, "parts: name at least one"),
         ({"parts": ["day", "day"]}, "day twice"),
         ({"country": None}, "country: is needed by holiday"),

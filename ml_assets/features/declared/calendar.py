@@ -1,9 +1,10 @@
 """What a team declares about the calendar of a moment."""
 
 from typing import Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ml_assets.time_zones import time_zones
 
 CalendarPart = Literal[
     "hour",
@@ -55,14 +56,7 @@ class CalendarPartsSpec(BaseModel):
     )
 
     # Dagster resolves a nested model from YAML only if its annotations are plain: limits are validators.
-    @field_validator("time_zone")
-    @classmethod
-    def _exists(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"{name!r} is no time zone; write one such as Europe/Paris or UTC") from error
-        return name
+    _is_zone = time_zones("time_zone")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,11 +1,11 @@
 """How a team declares the cutting of a source into drops."""
 
 from typing import Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.sources.drops.grains import GRAINS, WHOLE, GrainName, is_name, names_between
+from ml_assets.time_zones import time_zones
 
 
 class Drops(BaseModel):
@@ -35,14 +35,7 @@ class Drops(BaseModel):
     )
     end: str | None = Field(default=None, description="First drop that is no longer expected (exclusive).")
 
-    @field_validator("time_zone")
-    @classmethod
-    def _is_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"{zone!r} is no IANA time zone such as America/New_York") from error
-        return zone
+    _is_zone = time_zones("time_zone")
 
     @model_validator(mode="after")
     def _fits_grain(self) -> Self:

@@ -1,13 +1,13 @@
 """What a user declares about the rows of a model, its label, and how they are split."""
 
 from typing import Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
 from ml_assets.durations import parse_duration
 from ml_assets.outcomes.spec import known_at_of
 from ml_assets.spines.spec import HORIZON, TARGET_AT
+from ml_assets.time_zones import time_zones
 from ml_assets.training.spec.declared import Declared, durations, filled, within
 
 
@@ -64,14 +64,7 @@ class SpineSpec(Declared):
             raise ValueError(f"names something twice: {horizons}")
         return horizons
 
-    @field_validator("time_zone")
-    @classmethod
-    def _is_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"{zone!r} is no IANA time zone such as America/New_York") from error
-        return zone
+    _is_zone = time_zones("time_zone")
 
     @field_validator("key")
     @classmethod
