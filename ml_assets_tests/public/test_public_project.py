@@ -288,8 +288,8 @@ def test_reports_are_the_stored_tables_and_their_pages(shop):
 
 def test_a_project_in_which_nothing_has_run_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("ML_ASSETS_HOME", str(tmp_path / "home"))
-    create_project(tmp_path / "bakery", "digits")
-    project = ml_assets.open_project(tmp_path / "bakery")
+    create_project(tmp_path / "village_bakery", "digits")
+    project = ml_assets.open_project(tmp_path / "village_bakery")
     assert (list(project.models), project.tables) == (["digit"], [])
     assert list(project.views) == ["blocks", "ink"]
     with pytest.raises(TableMissing, match="digits/validated is not in the lake"):
@@ -303,16 +303,16 @@ def test_a_project_in_which_nothing_has_run_says_what_to_do(tmp_path, monkeypatc
 
 def test_a_wrong_declaration_hides_no_other_and_is_named_where_it_may_be_meant(tmp_path, monkeypatch):
     monkeypatch.setenv("ML_ASSETS_HOME", str(tmp_path / "home"))
-    create_project(tmp_path / "bakery", "digits")
-    wrong = tmp_path / "bakery/bakery/defs/wrong"
+    create_project(tmp_path / "harbour_bakery", "digits")
+    wrong = tmp_path / "harbour_bakery/harbour_bakery/defs/wrong"
     wrong.mkdir()
     (wrong / "defs.yaml").write_text("type: ml_assets.Spine\nattributes: {name: loaves}\n")
-    project = ml_assets.open_project(tmp_path / "bakery")
+    project = ml_assets.open_project(tmp_path / "harbour_bakery")
     assert list(project.spines) == ["scans"]
-    assert project.faults[0].startswith("bakery/defs/wrong/defs.yaml:2: ")
+    assert project.faults[0].startswith("harbour_bakery/defs/wrong/defs.yaml:2: ")
     assert "cannot be read, see faults" in repr(project)
     with pytest.raises(
-        ml_assets.UnknownName, match="no spine loaves; there are scans; what could not be read: bakery/"
+        ml_assets.UnknownName, match="no spine loaves; there are scans; what could not be read: harbour_bakery/"
     ):
         project.spines["loaves"]
 

@@ -195,12 +195,12 @@ def test_a_drop_is_named_where_the_rows_do_not_tell(make_project, made_up_orders
 
 
 def test_a_declaration_that_cannot_be_read_stops_the_tests(tmp_path):
-    create_project(tmp_path / "bakery")
-    wrong = tmp_path / "bakery/bakery/defs/wrong"
+    create_project(tmp_path / "corner_bakery")
+    wrong = tmp_path / "corner_bakery/corner_bakery/defs/wrong"
     wrong.mkdir()
     (wrong / "defs.yaml").write_text("type: ml_assets.Spine\nattributes: {name: loaves}\n")
-    with pytest.raises(DeclarationError, match=r"bakery/defs/wrong/defs.yaml:2: .* is missing"):
-        testing.project(tmp_path / "bakery")
+    with pytest.raises(DeclarationError, match=r"corner_bakery/defs/wrong/defs.yaml:2: .* is missing"):
+        testing.project(tmp_path / "corner_bakery")
 
 
 VIEWS = """
