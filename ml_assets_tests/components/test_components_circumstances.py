@@ -27,12 +27,17 @@ def lake(tmp_path):
     return tables
 
 
+def known_labels(lake, moment):
+    return lake.scan("orders").filter(pl.col("known_at") <= moment, pl.col("returned").is_not_null())
+
+
 def circumstances(lake, drop, version):
     label = SimpleNamespace(column="returned", known_at="known_at")
     model = SimpleNamespace(
         spine=SimpleNamespace(drops=Drops(grain="monthly", start="2024-01"), table="orders"),
         spec=SimpleNamespace(label=label, name="returns"),
         key=lambda asset: f"returns/{asset}",
+        known_labels=known_labels,
     )
     registry = SimpleNamespace(rolled_back_at=lambda _: None)
     return circumstances_of(lake, registry, model, drop, version, [])
