@@ -1,11 +1,14 @@
 """Labels that come late: until when a drop is measured again, and what of it says enough about the performance."""
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_assets.durations import check_duration, format_duration, parse_duration
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class MaturitySpec(BaseModel):
@@ -50,16 +53,20 @@ class MaturitySpec(BaseModel):
         return as_of - ended <= self.until_time
 
 
-def known_share() -> pl.Expr:
+def known_share() -> "pl.Expr":
     """Return the share of scored rows whose label is known, in realised rows; null where no row was scored."""
+    import polars as pl
+
     rows = pl.col("rows")
     scored = rows + pl.col("missing").fill_null(0)
     return pl.when(scored > 0).then(rows / scored)
 
 
-def is_matured(spec: MaturitySpec, as_of: datetime | None = None) -> pl.Expr:
+def is_matured(spec: MaturitySpec, as_of: datetime | None = None) -> "pl.Expr":
     """Return whether a realised row says enough: by the share of labels known, or by its age where any is known;
     without ``as_of`` by the share alone."""
+    import polars as pl
+
     enough = known_share() >= spec.matured
     if as_of is None:
         return enough.fill_null(True)
@@ -67,7 +74,7 @@ def is_matured(spec: MaturitySpec, as_of: datetime | None = None) -> pl.Expr:
     return (enough | (old & (pl.col("rows") > 0))).fill_null(True)
 
 
-def completeness(measures: pl.DataFrame, by: str, spec: MaturitySpec, min_rows: int) -> pl.DataFrame:
+def completeness(measures: "pl.DataFrame", by: str, spec: MaturitySpec, min_rows: int) -> "pl.DataFrame":
     """Return of each drop how many labels were known when it was measured, and whether these are enough to stop.
 
     Args:
@@ -78,6 +85,8 @@ def completeness(measures: pl.DataFrame, by: str, spec: MaturitySpec, min_rows: 
     Returns:
         ``by``, known (Int64) and complete (Boolean); in the order of drops.
     """
+    import polars as pl
+
     realised = measures.filter(kind="realised").with_columns(share=known_share())
     whole = pl.col("scope") == "period"
     large = (pl.col("rows") + pl.col("missing").fill_null(0)) >= min_rows
