@@ -64,6 +64,7 @@ def test_json_has_exactly_the_promised_fields():
                         "high": 0.71 + 0.03,
                         "decision": "retrain: old",
                         "version": "2021-01-01",
+                        "missing_labels": 0,
                     },
                     {
                         "period": "2021-02",
@@ -72,6 +73,7 @@ def test_json_has_exactly_the_promised_fields():
                         "high": 0.75 + 0.03,
                         "decision": "wait: nothing",
                         "version": "2021-02-01",
+                        "missing_labels": 0,
                     },
                 ],
             }
