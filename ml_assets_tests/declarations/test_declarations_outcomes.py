@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from ml_assets.declarations.coherence.models import gap_problems
 from ml_assets.declarations.coherence.problems import problems_among
 from ml_assets.declarations.coherence.tables import DeclaredTables, PlacedDeclaration
 from ml_assets.declarations.specs import DeclaredModel, DeclaredOutcome, DeclaredSource, DeclaredSpine, DeclaredView
@@ -98,6 +99,29 @@ def test_what_agrees_has_no_problem():
 def test_what_contradicts_the_tables_is_said(changed, message):
     model = {"label": {"outcome": changed.get("name", "churned")}}
     assert any(message in text for text in problems(changed, model=model)), problems(changed, model=model)
+
+
+@pytest.mark.parametrize(
+    ("changed", "gap", "takes"),
+    [({}, "10d", ""), ({}, "9d", "10d"), ({"settles": "2d"}, "12d", ""), ({"settles": "2d"}, "11d", "12d"),
+     ({"early": True}, "1d", "")],
+)  # fmt: skip
+def test_a_gap_is_as_long_as_the_outcome_takes_to_be_known(changed, gap, takes):
+    told = problems(changed, model={"split": MODEL["split"] | {"gap": gap}})
+    message = f"split.gap: {gap} is shorter than churned takes to be known, {takes}: make it at least as long"
+    assert told == ([message] if takes else [])
+
+
+def test_a_gap_is_as_long_as_the_longest_horizon_of_the_model():
+    made = {
+        "name": "customers", "entities": {"table": "orders/validated", "key": ["customer"]}, "drops": MONTHS,
+        "every": {"cron": "0 6 * * *"}, "horizons": ["1d", "7d"],
+    }  # fmt: skip
+    spine, outcome = DeclaredSpine.model_validate(made), DeclaredOutcome.model_validate(OUTCOME | {"window": "1d"})
+    for horizon, gap, short in ((None, "7d", 0), (None, "6d", 1), ("1d", "1d", 0), ("7d", "6d", 1)):
+        split = MODEL["split"] | {"gap": gap}
+        model = DeclaredModel.model_validate(MODEL | {"horizon": horizon, "split": split})
+        assert len([*gap_problems(model, spine, outcome)]) == short, (horizon, gap)
 
 
 def test_a_window_fits_the_shortest_horizon():

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -12,11 +11,10 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from ml_assets.lake import Lake
-from ml_assets_tests.processes import run
+from ml_assets_tests.docs.guide import Guide
 
 PROJECT = Path(__file__).parents[2]
-GUIDE = PROJECT / "docs" / "forecast-demand.md"
-DECLARED = PROJECT / "ml_assets" / "defs" / "demand"
+GUIDE = Guide(PROJECT / "docs/forecast-demand.md", PROJECT / "ml_assets/defs/demand")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STATIONS, HORIZONS = 20, (1, 7, 28)
@@ -28,33 +26,15 @@ ROW = ["station", "prediction_at", "horizon"]
 ZONE = "America/Chicago"
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", GUIDE.read_text(), flags=re.MULTILINE | re.DOTALL)
-
-
-def plain(text):
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-@pytest.mark.parametrize("number", range(len(blocks("yaml"))))
+@pytest.mark.parametrize("number", range(len(GUIDE.blocks("yaml"))))
 def test_what_the_guide_shows_is_what_ships(number):
-    wanted = plain(blocks("yaml")[number])
-    shipped = [plain(path.read_text()) for path in DECLARED.rglob("defs.yaml")]
-    assert any(wanted == lines[i : i + len(wanted)] for lines in shipped for i in range(len(lines)))
+    assert GUIDE.ships(GUIDE.blocks("yaml")[number])
 
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory):
     """The folder in which every command of the guide was given, and what each printed."""
-    here, printed = tmp_path_factory.mktemp("demand"), {}
-    for command in "".join(blocks("sh")).splitlines():
-        if command.startswith("cd "):
-            here = here / command.removeprefix("cd ")
-            continue
-        done = run(*shlex.split(command), cwd=here, COLUMNS="200")
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        printed[command] = done.stdout
-    return here, printed
+    return GUIDE.follow(tmp_path_factory.mktemp("demand"))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +45,7 @@ def lake(followed):
 @pytest.fixture(scope="module")
 def counts():
     """Riders by station and day."""
-    rows = pl.read_csv(DECLARED / "data" / "entries.csv.gz", try_parse_dates=True)
+    rows = pl.read_csv(GUIDE.declared / "data" / "entries.csv.gz", try_parse_dates=True)
     return {(station, day): riders for station, day, riders in rows.select("station", "day", "riders").iter_rows()}
 
 

@@ -2,10 +2,7 @@
 
 import importlib.util
 import json
-import os
 import re
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,10 +14,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
 from ml_assets.lake import Lake
+from ml_assets_tests.docs.guide import Guide
 
 PROJECT = Path(__file__).parents[2]
-GUIDE = PROJECT / "docs" / "predict-churn.md"
-DECLARED = PROJECT / "ml_assets" / "defs" / "churn"
+GUIDE = Guide(PROJECT / "docs/predict-churn.md", PROJECT / "ml_assets/defs/churn")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 CUSTOMERS = 2357
@@ -30,38 +27,15 @@ NEWEST = datetime(1998, 5, 1, tzinfo=UTC)
 """Up to when orders have come in."""
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", GUIDE.read_text(), flags=re.MULTILINE | re.DOTALL)
-
-
-def plain(text):
-    return [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
-
-
-@pytest.mark.parametrize("number", range(len(blocks("yaml"))))
+@pytest.mark.parametrize("number", range(len(GUIDE.blocks("yaml"))))
 def test_what_the_guide_shows_is_what_ships(number):
-    wanted = plain(blocks("yaml")[number])
-    shipped = [plain(path.read_text()) for path in DECLARED.rglob("defs.yaml")]
-    assert any(wanted == lines[i : i + len(wanted)] for lines in shipped for i in range(len(lines)))
+    assert GUIDE.ships(GUIDE.blocks("yaml")[number])
 
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory):
     """The folder in which every command of the guide was given, and what each printed."""
-    here, printed = tmp_path_factory.mktemp("churn"), {}
-    ours = ("ML_ASSETS", "DAGSTER", "MLFLOW")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    programs = {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "COLUMNS": "200"}
-    for command in "".join(blocks("sh")).splitlines():
-        if command.startswith("cd "):
-            here = here / command.removeprefix("cd ")
-            continue
-        done = subprocess.run(
-            ["bash", "-c", command], cwd=here, env=programs, capture_output=True, text=True, timeout=600
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        printed[command] = done.stdout
-    return here, printed
+    return GUIDE.follow(tmp_path_factory.mktemp("churn"))
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import pytest
 import ml_assets
 from ml_assets.code_version import NoProject
 from ml_assets.commands.init.project import create_project
+from ml_assets.declarations.specs import DeclaredView
 from ml_assets.lake import TableMissing
 
 # The shop is trained, with MLflow.
@@ -98,6 +99,15 @@ def test_features_are_those_that_are_stored(shop, validated):
     assert both.height == 1210
     for name in names:
         assert both[name].eq_missing(both[f"{name}_stored"]).all(), name
+
+
+def test_a_text_is_read_as_the_moment_that_a_column_of_the_spine_holds(shop):
+    view = DeclaredView(
+        name="waited", description="How long it took.", spine="orders", entity=["id"],
+        request={"hours": "(EXTRACT(epoch FROM settled_at) - EXTRACT(epoch FROM placed_at)) / 3600"},
+    )  # fmt: skip
+    row = {"id": 1, "placed_at": "2024-03-10T12:00", "settled_at": "2024-03-10T15:30"}
+    assert shop.compute(shop.spines["orders"], [view], pl.DataFrame([row]))["hours"].to_list() == [3.5]
 
 
 def test_features_of_a_model_are_those_of_all_its_views_at_any_moment(shop, validated):

@@ -110,6 +110,10 @@ def test_reasons_to_wait_tell_the_condition_and_what_it_holds_back():
     assert decide(evidence("age", "gate"), policy("age")).reason == "wait: the drop failed its gate (source of gate)"
     assert decide(evidence(), policy("age", "drift")).reason == "wait: no evidence is breached (counted: age, drift)"
     assert decide(evidence(), policy()).reason == "wait: no evidence is breached (counted: none)"
+    unmeasured = [item.model_copy(update={"chunks": 0}) if item.kind == "drift" else item for item in evidence()]
+    assert decide(unmeasured, policy("age", "drift")).reason == (
+        "wait: no evidence is breached (counted: age, drift; not measured, for want of rows or labels: drift)"
+    )
 
 
 CAUSES = [

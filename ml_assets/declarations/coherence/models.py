@@ -62,7 +62,7 @@ def _label_problems(
         outcome = tables.named(DeclaredOutcome, label.outcome)
         if outcome.spine != model.spine:
             yield f"label.outcome: {outcome.name} is of the spine {outcome.spine}, and the model's is {model.spine}"
-        yield from _gap_too_short(model, spine, outcome)
+        yield from gap_problems(model, spine, outcome)
         dtype, field = label_type(tables, outcome), "label.outcome"
     else:
         yield from missing("label.column", [label.column])
@@ -73,7 +73,7 @@ def _label_problems(
         yield from message_of(field, lambda: find_task(model.task).check_label_type(label.column, dtype))
 
 
-def _gap_too_short(model: DeclaredModel, spine: DeclaredSpine, outcome: DeclaredOutcome) -> Iterator[str]:
+def gap_problems(model: DeclaredModel, spine: DeclaredSpine, outcome: DeclaredOutcome) -> Iterator[str]:
     """Yield where labels of one part of the split become known only in the next, as the declarations have it."""
     ahead = [model.horizon] if model.horizon else spine.horizons
     longest = max((parse_duration(horizon) for horizon in ahead), default=outcome.length) + outcome.delay
