@@ -80,8 +80,9 @@ class MonitoringSpec(BaseModel):
     )
     estimated_metrics: list[str] | None = Field(
         default=None,
-        description="Metrics estimated before labels are known; by default roc_auc and f1 of a binary model, accuracy"
-        " and macro_f1 of several classes, mae and rmse of a number.",
+        description="Metrics estimated before labels are known; by default roc_auc and f1 of a binary model, value"
+        " where it declares payoffs and the tops of its list that it declares, accuracy and macro_f1 of several"
+        " classes, mae and rmse of a number, and the metric that retraining's evidence goes by if that can be.",
     )
     earlier_drops: int = Field(
         default=6,
@@ -130,15 +131,20 @@ class MonitoringSpec(BaseModel):
             raise ValueError(f"breaches: {self.breaches} of the last {self.of_last} chunks can never happen")
         return self
 
-    def estimated(self, task: str) -> list[str]:
-        """Return the metrics estimated for a task; raises ValueError for one that cannot be estimated for it."""
+    def estimated(self, task: str, more: Iterable[str] = ()) -> list[str]:
+        """Return the metrics estimated for a task; raises ValueError for one that cannot be estimated for it.
+
+        Args:
+            more: metrics that are estimated too where none are declared and they can be.
+        """
         of = find_task(task)
-        wanted = list(self.estimated_metrics or of.estimated)
-        strange = [name for name in wanted if name not in of.estimable]
+        usual = dict.fromkeys([*of.estimated, *(name for name in more if of.is_estimable(name))])
+        wanted = list(self.estimated_metrics or usual)
+        strange = [name for name in wanted if not of.is_estimable(name)]
         if strange:
             raise ValueError(
                 f"estimated_metrics: {', '.join(strange)} cannot be estimated for task {task}; choose from "
-                f"{', '.join(of.estimable) or 'none'}"
+                f"{listed(estimable_metrics(task)) or 'none'}"
             )
         return wanted
 

@@ -8,6 +8,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.monitoring.drift.statistics.statistic import ALL_FEATURES
+from ml_assets.monitoring.performance.table import measured_rows, with_unpaid
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.limits import CALIBRATION, NO_LIMIT, LearntLimits
 from ml_assets.retraining.spec import RetrainingSpec
@@ -77,13 +78,23 @@ def gather_evidence(
         instead: why it is not the one that is declared to be watched, if so.
     """
     enough = pl.col("rows") >= monitoring.min_chunk_rows
-    measured = performance.filter(enough, scope="chunk")
+    measured = with_unpaid(performance).filter(measured_rows() >= monitoring.min_chunk_rows, scope="chunk")
     vote, as_of = _Vote(retraining), circumstances.as_of
     matured = matured_chunks(performance, monitoring, as_of)
     estimated = measured.filter(kind="estimated")
     lag = describe_lag(performance.filter(kind="realised", metric=metric), monitoring, as_of)
     return [
-        *_performance_votes(vote, estimated, matured, limits, metric, retraining.max_drop, lag, instead),
+        *_performance_votes(
+            vote,
+            estimated,
+            matured,
+            limits,
+            metric,
+            monitoring,
+            retraining.max_drop,
+            lag,
+            instead,
+        ),
         *_drift_votes(vote, drift.filter(enough, scope="chunk"), limits, monitoring),
         _growth(circumstances, retraining),
         _age(circumstances, retraining),
@@ -97,6 +108,7 @@ def _performance_votes(
     matured: pl.DataFrame,
     limits: LearntLimits,
     metric: str,
+    monitoring: MonitoringSpec,
     max_drop: float,
     lag: str,
     instead: str,
@@ -104,17 +116,24 @@ def _performance_votes(
     below = find_metric(metric).greater_is_better
     basis = f"limit from resampled days of the reference ({limits.reference:.3f} there), tolerance {max_drop:g}"
     basis += f"; {instead}" if instead else ""
-    estimable = metric in estimable_metrics()
-    before = (
-        f"before labels are known; {basis}" if estimable else f"{metric} cannot be estimated before labels are known"
-    )
-    stands = "; the estimate stands for the time since" if estimable else ""
+    unestimated = _unestimated(metric, monitoring)
+    before = unestimated or f"before labels are known; {basis}"
+    stands = "" if unestimated else "; the estimate stands for the time since"
     known = f"known labels; {basis}{f'; {lag}{stands}' if lag else ''}"
     return [
         vote("realised", matured.filter(metric=metric), limits.performance, below, metric, known),
         vote("estimated", estimated.filter(metric=metric), limits.performance, below, metric, before),
         vote("calibration", matured.filter(metric=CALIBRATION), limits.calibration, False, CALIBRATION, known),
     ]
+
+
+def _unestimated(metric: str, monitoring: MonitoringSpec) -> str:
+    """Return why a metric is not estimated before labels are known; empty if it is."""
+    if metric not in estimable_metrics():
+        return f"{metric} cannot be estimated before labels are known"
+    if monitoring.estimated_metrics and metric not in monitoring.estimated_metrics:
+        return f"{metric} is not estimated before labels are known: monitoring.estimated_metrics leaves it out"
+    return ""
 
 
 def _drift_votes(

@@ -5,7 +5,7 @@ from datetime import datetime
 import polars as pl
 
 from ml_assets.monitoring.maturity import is_matured, known_share
-from ml_assets.monitoring.performance.table import WITHOUT_PAYOFF, measured_rows
+from ml_assets.monitoring.performance.table import measured_rows, with_unpaid
 from ml_assets.monitoring.spec import MonitoringSpec
 
 DROPS_LOOKED_AT = 2
@@ -30,10 +30,8 @@ def look_at(performance: pl.DataFrame, drop: str, monitoring: MonitoringSpec, as
 
 def matured_chunks(performance: pl.DataFrame, monitoring: MonitoringSpec, as_of: datetime) -> pl.DataFrame:
     """Return the realised rows of chunks whose labels have matured, of enough rows."""
-    if WITHOUT_PAYOFF not in performance.columns:  # reports from before it was counted
-        performance = performance.with_columns(pl.lit(None, pl.Int64).alias(WITHOUT_PAYOFF))
     enough = measured_rows() >= monitoring.min_chunk_rows
-    return performance.filter(enough, is_matured(monitoring.labels, as_of), kind="realised", scope="chunk")
+    return with_unpaid(performance).filter(enough, is_matured(monitoring.labels, as_of), kind="realised", scope="chunk")
 
 
 def describe_lag(realised: pl.DataFrame, monitoring: MonitoringSpec, as_of: datetime) -> str:

@@ -64,14 +64,16 @@ def circumstances(**given) -> Circumstances:
     return Circumstances(**calm | given)
 
 
-def gather(drifted=None, performed=None, metric="roc_auc", limits=LIMITS, known=None, least=500, **policy):
+def gather(
+    drifted=None, performed=None, metric="roc_auc", limits=LIMITS, known=None, least=500, estimated=None, **policy
+):
     found = gather_evidence(
         drift=drift([]) if drifted is None else drifted,
         performance=performance([]) if performed is None else performed,
         limits=limits,
         metric=metric,
         circumstances=known or circumstances(),
-        monitoring=MonitoringSpec(min_chunk_rows=least, psi_threshold=0.2),
+        monitoring=MonitoringSpec(min_chunk_rows=least, psi_threshold=0.2, estimated_metrics=estimated),
         retraining=RetrainingSpec(**policy),
     )
     by_kind = {item.kind: item for item in found}
@@ -246,9 +248,24 @@ def test_all_evidence_is_enough_to_decide_by_any_kind():
     )
 
 
-def test_a_metric_that_cannot_be_estimated_says_so_and_is_held_against_known_labels():
-    limits = LearntLimits(chance=0.07, reference=900.0, performance=880.0, calibration=0.05, drift_share=0.5)
-    found = gather(performed=performance([870.0, 860.0], metric="value"), metric="value", limits=limits)
-    assert (found["realised"].breached, found["realised"].side, found["realised"].unit) == (True, "below", "value")
+def test_a_metric_that_is_not_estimated_says_so_and_is_held_against_known_labels():
+    limits = LearntLimits(chance=0.07, reference=0.9, performance=1.0, calibration=0.05, drift_share=0.5)
+    found = gather(performed=performance([1.1, 1.2], metric="rmsse"), metric="rmsse", limits=limits)
+    assert (found["realised"].breached, found["realised"].side, found["realised"].unit) == (True, "above", "rmsse")
     assert (found["estimated"].observed, found["estimated"].breached) == (None, False)
-    assert found["estimated"].source == "value cannot be estimated before labels are known"
+    assert found["estimated"].source == "rmsse cannot be estimated before labels are known"
+    left_out = gather(metric="value", limits=limits, estimated=["roc_auc"])["estimated"].source
+    assert left_out == "value is not estimated before labels are known: monitoring.estimated_metrics leaves it out"
+
+
+def test_what_decisions_bring_counts_before_labels_are_known():
+    limits = LearntLimits(chance=0.07, reference=900.0, performance=880.0, calibration=0.05, drift_share=0.5)
+    performed = performance([870.0, 860.0], kind="estimated", metric="value", without_payoff=0)
+    found = gather(performed=performed, metric="value", limits=limits)
+    estimate, known = found["estimated"], found["realised"]
+    assert (estimate.observed, estimate.breached, estimate.side, estimate.unit) == (860.0, True, "below", "value")
+    assert estimate.source.startswith("before labels are known; limit from resampled days")
+    assert (known.observed, known.breached) == (None, False)
+    # Too few of the rows of a chunk have their payoffs.
+    unpaid = gather(performed=performed.with_columns(without_payoff=999_999), metric="value", limits=limits)
+    assert unpaid["estimated"].chunks == 0

@@ -101,7 +101,7 @@ PERFORMANCE = _CHUNKS | {
     "known_mean_score": "Mean score of the rows whose label is known.",
     "unknown_mean_score": "Mean score of the rows whose label is not known.",
     "score_distance": "Greatest difference between the two distributions of scores (Smirnov), 0 to 1.",
-    "without_payoff": "Rows with a known label that value leaves out, as a payoff of theirs is not known.",
+    "without_payoff": "Rows that value leaves out, as a payoff of theirs is not known.",
     "measured_at": "Moment of the data by which labels were known, UTC; null in old rows: the end of the drop.",
     "past_errors": "Known errors of estimates that the band is made of.",
     "margin": "What these errors add to the band on either side.",

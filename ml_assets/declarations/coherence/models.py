@@ -93,8 +93,9 @@ def _outcome_problems(model: DeclaredModel, features: list[str], carried: list[s
         yield f"monitoring.exclude: {', '.join(strange)} is no feature; there are {', '.join(features)}"
     yield from message_of("monitoring.", lambda: model.monitoring.estimated(model.task))
     fitting = find_task(model.task).metrics
-    if VALUE in model.monitoring.floors and model.payoff is None:
-        yield f"monitoring.floors: {VALUE} needs payoffs: declare `payoff`"
+    for field in ("floors", "estimated_metrics"):
+        if VALUE in (getattr(model.monitoring, field) or ()) and model.payoff is None:
+            yield f"monitoring.{field}: {VALUE} needs payoffs: declare `payoff`"
     for field in ("floors", "ceilings"):
         unfit = [name for name in getattr(model.monitoring, field) if name not in fitting]
         if unfit:

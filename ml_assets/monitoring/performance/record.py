@@ -73,7 +73,7 @@ def reference_errors(
         if not _comparable(rest, block, columns):
             continue
         values = estimate(rest, block.with_columns(pl.lit(0, pl.Int64).alias(CHUNK)))
-        known = measure_known(block, task, columns)
+        known = measure_known(block, task, columns, [name for name in metrics if task.is_optional(name)])
         off = [
             (metric, abs(value - known[metric]))
             for metric, value in values.filter(pl.col(CHUNK).is_null()).select("metric", "value").iter_rows()
@@ -115,20 +115,25 @@ def widen(values: pl.DataFrame, errors: pl.DataFrame) -> pl.DataFrame:
         orient="row",
     )
     scope = pl.when(pl.col(CHUNK).is_null()).then(pl.lit("period")).otherwise(pl.lit("chunk"))
-    most = {name: 1.0 if find_metric(name).greater_is_better else math.inf for name in values["metric"].unique()}
+    of = {name: find_metric(name) for name in values["metric"].unique()}
     sampling = {side: (pl.col(side) - pl.col("value")).abs() for side in ("lower", "upper")}
     ends = {side: noise + pl.col("margin") for side, noise in sampling.items()}
-    ceiling = pl.col("metric").replace_strict(most, return_dtype=pl.Float64) if most else pl.lit(math.inf)
+    floor = _limit({name: metric.least for name, metric in of.items()})
+    ceiling = _limit({name: metric.greatest for name, metric in of.items()})
     return (
         values.with_columns(scope=scope)
         .join(margins, on=["scope", "metric"], how="left", maintain_order="left")
         .with_columns(pl.col("past_errors").fill_null(0), pl.col("margin").fill_null(0.0))
         .with_columns(
-            lower=pl.max_horizontal(pl.col("value") - ends["lower"], pl.lit(0.0)),
+            lower=pl.max_horizontal(pl.col("value") - ends["lower"], floor),
             upper=pl.min_horizontal(pl.col("value") + ends["upper"], ceiling),
         )
         .drop("scope")
     )
+
+
+def _limit(of_metrics: dict[str, float]) -> pl.Expr:
+    return pl.col("metric").replace_strict(of_metrics, return_dtype=pl.Float64) if of_metrics else pl.lit(math.nan)
 
 
 def _comparable(rest: pl.DataFrame, block: pl.DataFrame, columns: ScoredColumns) -> bool:

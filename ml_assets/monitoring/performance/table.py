@@ -16,7 +16,7 @@ def no_performance(moment: pl.DataType) -> pl.DataFrame:
 
 
 WITHOUT_PAYOFF = "without_payoff"
-"""Column with the rows whose label is known and that the metric value leaves out, as a payoff of theirs is not."""
+"""Column with the rows that the metric value leaves out, as a payoff of theirs is not known."""
 
 _TYPES = {
     "rows": pl.Int64,
@@ -67,8 +67,7 @@ def performance_table(
     below, above = (_limit(limits) for limits in (spec.floors | (more_floors or {}), spec.ceilings))
     unknown = [name for name in (*_OF_LABELS, "matured") if name not in spans.columns]
     spans = spans.with_columns(pl.lit(None).alias(name) for name in unknown)
-    if WITHOUT_PAYOFF not in values.columns:
-        values = values.with_columns(pl.lit(None, pl.Int64).alias(WITHOUT_PAYOFF))
+    values = with_unpaid(values)
     alert = (pl.col("value") < below).fill_null(False) | (pl.col("value") > above).fill_null(False)
     return (
         spans.join(values.select("metric").unique(), how="cross")
@@ -82,6 +81,13 @@ def performance_table(
         .select("chunk_start", "chunk_end", *_TYPES)
         .cast({name: _TYPES[name] for name in _OF_LABELS})
     )
+
+
+def with_unpaid(performance: pl.DataFrame) -> pl.DataFrame:
+    """Return performance with WITHOUT_PAYOFF, null in reports from before it was counted."""
+    if WITHOUT_PAYOFF in performance.columns:
+        return performance
+    return performance.with_columns(pl.lit(None, pl.Int64).alias(WITHOUT_PAYOFF))
 
 
 def measured_rows() -> pl.Expr:

@@ -10,6 +10,7 @@ from ml_assets.monitoring.performance.estimated import estimate_performance
 from ml_assets.monitoring.performance.realised import realise_performance
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.training.evaluation.seasonal import scale_as_reference
+from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.spec import ModelSpec
 from ml_assets.training.tasks import find_task
 from ml_assets.training.tasks.columns import LOWER, PREDICTION, SCORE
@@ -39,7 +40,16 @@ def watch_performance(
         what ``estimate_performance`` and ``realise_performance`` raise.
     """
     about = _about(model, spec, reference)
-    estimated = estimate_performance(reference, analysis, features=features, earlier=earlier, record=record, **about)
+    estimated = estimate_performance(
+        reference,
+        analysis,
+        features=features,
+        earlier=earlier,
+        record=record,
+        payoff=_known_payoff(model, reference),
+        more=[*model.extra_metrics, model.watched_metric],
+        **about,
+    )
     return pl.concat([estimated, _realised(reference, analysis, model, about, as_of)])
 
 
@@ -67,6 +77,12 @@ def _about(model: ModelSpec, spec: MonitoringSpec, reference: pl.DataFrame) -> d
     }
 
 
+def _known_payoff(model: ModelSpec, reference: pl.DataFrame) -> Payoff | None:
+    """Return the payoffs unless the reference is from before they were declared: estimates are judged on it."""
+    payoff = model.payoff
+    return payoff if payoff is not None and {*payoff.columns} <= {*reference.columns} else None
+
+
 def _realised(
     reference: pl.DataFrame, analysis: pl.DataFrame, model: ModelSpec, about: dict[str, Any], as_of: datetime | None
 ) -> pl.DataFrame:
@@ -75,6 +91,6 @@ def _realised(
     coverage = model.intervals.least if model.intervals is not None and ends else None
     analysis = scale_as_reference(analysis, reference, model)
     task, spec = find_task(model.task), about["spec"]
-    limited = [name for name in (*spec.floors, *spec.ceilings) if task.is_optional(name)]
-    more = list(dict.fromkeys([*model.extra_metrics, *limited]))
+    named = (*spec.floors, *spec.ceilings, *(spec.estimated_metrics or ()))
+    more = list(dict.fromkeys([*model.extra_metrics, *(name for name in named if task.is_optional(name))]))
     return realise_performance(analysis, more=more, coverage=coverage, payoff=model.payoff, as_of=as_of, **about)

@@ -1,5 +1,6 @@
 """Which metrics there are for what is built in, and which way each is better."""
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,16 +14,28 @@ class Metric:
         greater_is_better: of two values the greater one is the better.
         relative: a fall is tolerated as a share of the value, which has a unit of its own or no upper end.
         by_order: it depends on the order of the scores alone, not on how high they are.
+        signed: it can be below zero.
     """
 
     greater_is_better: bool
     relative: bool = False
     by_order: bool = False
+    signed: bool = False
 
     @property
     def sign(self) -> int:
         """+1 or -1: multiply a difference by it and more is better."""
         return 1 if self.greater_is_better else -1
+
+    @property
+    def least(self) -> float:
+        """The least value that it can have."""
+        return -math.inf if self.signed else 0.0
+
+    @property
+    def greatest(self) -> float:
+        """The greatest value that it can have."""
+        return math.inf if self.relative or not self.greater_is_better else 1.0
 
 
 class OpenMetrics(Mapping[str, Metric]):
@@ -55,13 +68,15 @@ class OpenMetrics(Mapping[str, Metric]):
     def where(self, *, greater_is_better: bool) -> "OpenMetrics":
         """Return those of which more, or less, is better."""
 
-        def fits(metric: Metric | None) -> bool:
-            return metric is not None and metric.greater_is_better == greater_is_better
+        return self.only(lambda name: self[name].greater_is_better == greater_is_better)
 
-        listed, patterns = (
-            {name: metric for name, metric in named.items() if fits(metric)} for named in (self, self.patterns)
+    def only(self, fits: Callable[[str], bool]) -> "OpenMetrics":
+        """Return those whose name fits; a pattern does where a name of it does."""
+        listed = {name: metric for name, metric in self.items() if fits(name)}
+        patterns = {pattern: metric for pattern, metric in self.patterns.items() if fits(pattern.replace("<k>", "1"))}
+        return OpenMetrics(
+            listed, lambda name: metric if (metric := self.more(name)) is not None and fits(name) else None, patterns
         )
-        return OpenMetrics(listed, lambda name: metric if fits(metric := self.more(name)) else None, patterns)
 
 
 UP, DOWN, BY_ORDER = Metric(True), Metric(False), Metric(True, by_order=True)
@@ -120,7 +135,7 @@ CALIBRATION = "calibration_error"
 POSITIVE_CALIBRATION = "positive_calibration_error"
 """How far the number of positives is from what the scores say, where the positives are."""
 
-_ON_DEMAND = {VALUE: Metric(True, relative=True), POSITIVE_CALIBRATION: DOWN}
+_ON_DEMAND = {VALUE: Metric(True, relative=True, signed=True), POSITIVE_CALIBRATION: DOWN}
 
 
 def _more_of_probabilities(name: str) -> Metric | None:
@@ -147,5 +162,5 @@ OF_CLASSES = {"log_loss": DOWN, "roc_auc_ovr": BY_ORDER, "macro_f1": UP, "accura
 OF_FORECASTS = {"wape": DOWN, "rmsse": DOWN}
 """Metrics of forecasts of many series, whose sizes differ."""
 
-OF_VALUES = {"mae": DOWN, "rmse": DOWN, "r2": UP, **OF_FORECASTS, **dict.fromkeys(PINBALL, DOWN)}
+OF_VALUES = {"mae": DOWN, "rmse": DOWN, "r2": Metric(True, signed=True), **OF_FORECASTS, **dict.fromkeys(PINBALL, DOWN)}
 """Metrics of a predicted number."""

@@ -64,9 +64,10 @@ def all_metrics() -> OpenMetrics:
     )
 
 
-def estimable_metrics() -> list[str]:
-    """Return the metrics of every task that can be estimated before labels are known."""
-    return list(dict.fromkeys(metric for task in TASKS.loadable().values() for metric in task.estimable))
+def estimable_metrics(task: str | None = None) -> OpenMetrics:
+    """Return the metrics of a task, or of every task, that can be estimated before labels are known."""
+    of = list(TASKS.loadable().values()) if task is None else [find_task(task)]
+    return all_metrics().only(lambda name: any(name in one.metrics and one.is_estimable(name) for one in of))
 
 
 def find_metric(name: str) -> Metric:

@@ -10,7 +10,7 @@ import polars as pl
 
 from ml_assets.scoring_core import answers
 from ml_assets.training.metrics.measure import Measurable
-from ml_assets.training.metrics.metric import VALUE
+from ml_assets.training.metrics.metric import VALUE, TopOfList
 from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.metrics.payoffs import Payoffs, best_value_threshold
 from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores
@@ -47,6 +47,11 @@ class Binary(Task):
         "f1": "f1",
     }
     estimated = ("roc_auc", "f1")
+
+    def is_estimable(self, metric: str) -> bool:
+        """Return whether a metric follows from calibrated probabilities: also what decisions bring, and the top of a
+        list."""
+        return metric in self.estimable or metric == VALUE or TopOfList.parse(metric) is not None
 
     def takes(self, dtype: pl.DataType) -> bool:
         """Return whether the type is boolean or whole numbers."""

@@ -56,8 +56,13 @@ class ScoredColumns:
 
     @property
     def predicted(self) -> list[str]:
-        """All columns but the label."""
+        """All columns but the label and the payoffs."""
         return [self.probability, self.prediction, *self.class_probabilities]
+
+    @property
+    def paid(self) -> list[str]:
+        """The columns with payoffs."""
+        return [] if self.payoff is None else self.payoff.columns
 
 
 def scored_classes(frame: pl.DataFrame) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ class Task(ABC):
         importance_unit: the unit of SHAP values.
         estimator: name of the way in which monitoring estimates performance before labels are known, one of
             ``ml_assets.monitoring.performance.estimators``; None if there is none.
-        estimable: metric -> the estimator's name for it.
+        estimable: metric -> the estimator's name for it; one that ``is_estimable`` adds has its own name there.
         estimated: the metrics that are estimated where none are declared.
     """
 
@@ -119,6 +119,10 @@ class Task(ABC):
     def is_optional(self, metric: str) -> bool:
         """Return whether a metric fits and is measured only where a declaration names it."""
         return metric in self.metrics and metric not in self.measured
+
+    def is_estimable(self, metric: str) -> bool:
+        """Return whether a metric can be estimated before labels are known."""
+        return metric in self.estimable
 
     def measured_with(self, more: Iterable[str] = ()) -> tuple[str, ...]:
         """Return the metrics of every evaluation, and those of ``more`` that are not among them."""

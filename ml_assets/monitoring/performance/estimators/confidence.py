@@ -9,6 +9,7 @@ It sees the effect of a shift in the features. It cannot see that the outcome no
 another way: that shows in realised performance alone.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -17,6 +18,7 @@ from ml_assets.monitoring import nml
 from ml_assets.monitoring.chunks import CHUNK
 from ml_assets.monitoring.performance.estimators.chunked import estimate_chunks
 from ml_assets.monitoring.performance.estimators.estimator import EstimateRequest, PerformanceEstimator
+from ml_assets.monitoring.performance.estimators.expected import estimate_expected, is_expected
 from ml_assets.training.tasks.columns import ScoredColumns, probability_column
 
 
@@ -24,7 +26,15 @@ class ConfidenceEstimator(PerformanceEstimator):
     """CBPE, calibrated once on the reference (isotonic, if that helps)."""
 
     def estimate(self, reference: pl.DataFrame, analysis: pl.DataFrame, request: EstimateRequest) -> pl.DataFrame:
-        """Estimate by NannyML's ``CBPE``."""
+        """Estimate by NannyML's ``CBPE``; what it has no metric for, by ``estimate_expected``."""
+        own = [name for name in request.metrics if is_expected(name)]
+        others = {name: named for name, named in request.metrics.items() if name not in own}
+        parts = [self._by_nannyml(reference, analysis, replace(request, metrics=others))] if others else []
+        if own:
+            parts.append(estimate_expected(reference, analysis, request.columns, own))
+        return pl.concat(parts)
+
+    def _by_nannyml(self, reference: pl.DataFrame, analysis: pl.DataFrame, request: EstimateRequest) -> pl.DataFrame:
         columns = request.columns
         names = {columns.probability: "probability", columns.prediction: "prediction", columns.label: "label"}
         reference, analysis = (frame.rename(names, strict=False) for frame in (reference, analysis))

@@ -15,7 +15,7 @@ class EstimateRequest:
     """What is to be estimated.
 
     Attributes:
-        columns: where predictions and labels are.
+        columns: where predictions, labels and payoffs are.
         features: the model's features, for an estimator that reads them.
         metrics: metric -> the estimator's name for it.
         seed: of whatever is resampled or learned.
@@ -43,7 +43,8 @@ class PerformanceEstimator(ABC):
         """Learn from ``reference`` and estimate ``analysis``, per chunk and over all rows.
 
         Args:
-            reference: CHUNK, the columns that the request names, typed by the task, and the label; sorted by CHUNK.
+            reference: CHUNK, the columns that the request names, those with payoffs among them, typed by the task, and
+                the label; sorted by CHUNK.
             analysis: the same without the label.
 
         Returns:
