@@ -114,28 +114,32 @@ def engine(folder: Path, task: str, out: Path) -> None:
 
 
 def _outcomes(folder: Path, out: Path) -> None:
-    """Each window as an outcome of its own."""
+    """Each window as an outcome of its own, computed together."""
     import datetime
 
     import polars as pl
 
-    from ml_assets.outcomes.compute import compute_outcomes_in_parts
+    from ml_assets.outcomes.engine.compute import compute_outcomes_in_parts
+    from ml_assets.outcomes.engine.times import OutcomeTimes
     from ml_assets.outcomes.spec import OutcomeSpec
-    from ml_assets.outcomes.times import OutcomeTimes
 
     spine, facts = pl.scan_parquet(folder / "spine.parquet"), pl.scan_parquet(folder / "facts.parquet")
     never = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
-    for window, length in WINDOWS.items():
-        outcome = OutcomeSpec(
-            name="measured", description="A benchmark.", entity=["key"], table="facts", happened_at="known_at",
+    outcomes = [
+        OutcomeSpec(
+            name=f"within_{window}", description="A benchmark.", entity=["key"], table="facts", happened_at="known_at",
             window=window, aggregate={"of": "amount", "functions": ["mean", "count"]}, label="count == 0",
-        )  # fmt: skip
-        parts = compute_outcomes_in_parts(outcome, spine, facts, OutcomeTimes("t"), never)
-        for number, part in enumerate(parts):
-            found = part.rows.select("key", "t").hstack(
-                part.outcomes.select(amount_mean="mean", amount_count="count", length=pl.lit(length, pl.Int64))
-            )
-            found.write_parquet(out / f"{window}-{number}.parquet", compression="snappy")
+        )
+        for window in WINDOWS
+    ]  # fmt: skip
+    lengths = dict(zip((outcome.name for outcome in outcomes), WINDOWS.values(), strict=True))
+    parts = compute_outcomes_in_parts(outcomes, spine, facts, OutcomeTimes("t"), never)
+    for number, part in enumerate(parts):
+        length = pl.lit(lengths[part.name], pl.Int64)
+        found = part.rows.select("key", "t").hstack(
+            part.outcomes.select(amount_mean="mean", amount_count="count", length=length)
+        )
+        found.write_parquet(out / f"{number}.parquet", compression="snappy")
 
 
 def _features(folder: Path, task: str, out: Path) -> None:

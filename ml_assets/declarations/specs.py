@@ -14,10 +14,10 @@ from ml_assets.lake import Lake
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.online.spec import OnlineSpec
 from ml_assets.outcomes.complete import Completeness, completeness
+from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.outcomes.pending import due_drops
 from ml_assets.outcomes.spec import OutcomeSpec
 from ml_assets.outcomes.stored import with_labels
-from ml_assets.outcomes.times import OutcomeTimes
 from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.sources.drops.grains import GRAINS, WHOLE

@@ -5,9 +5,9 @@ from typing import Any
 
 import polars as pl
 
+from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.outcomes.oracle import recompute_outcome
 from ml_assets.outcomes.spec import OutcomeSpec
-from ml_assets.outcomes.times import OutcomeTimes
 
 _ROUNDING = 1e-9
 

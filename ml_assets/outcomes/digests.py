@@ -5,9 +5,9 @@ from datetime import datetime
 import polars as pl
 
 from ml_assets.features.digests.inputs import digest_inputs
+from ml_assets.outcomes.engine.times import OutcomeTimes
+from ml_assets.outcomes.engine.windows import END, KNOWN_AT, digest_view, facts_of
 from ml_assets.outcomes.spec import OutcomeSpec
-from ml_assets.outcomes.times import OutcomeTimes
-from ml_assets.outcomes.windows import END, KNOWN_AT, facts_of, window_view
 
 
 def digest_outcome(
@@ -28,5 +28,5 @@ def digest_outcome(
         until: facts that became known later do not count; None: no fact does.
     """
     rows, widest = spine.with_columns(times.end(outcome)), times.reach(outcome)
-    known = facts_of(outcome, facts).filter(pl.col(KNOWN_AT) <= until if until is not None else False)
-    return digest_inputs(window_view(widest, digest=True), rows, known, partition=partition, time=END)
+    known = facts_of([outcome], facts).filter(pl.col(KNOWN_AT) <= until if until is not None else False)
+    return digest_inputs(digest_view(widest), rows, known, partition=partition, time=END)

@@ -8,11 +8,11 @@ from typing import Any
 import polars as pl
 
 from ml_assets.features.digests.inputs import INPUTS
-from ml_assets.outcomes.compute import OutcomePart, compute_outcomes_in_parts
 from ml_assets.outcomes.digests import digest_outcome
+from ml_assets.outcomes.engine.compute import OutcomePart, compute_outcomes_in_parts
+from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.outcomes.spec import OutcomeSpec
 from ml_assets.outcomes.stored import stored_outcomes
-from ml_assets.outcomes.times import OutcomeTimes
 
 AUDITED_ROWS = 50
 """Rows that are recomputed one by one at each materialization."""
@@ -99,7 +99,7 @@ def compute_to_files(
     counts, samples = LabelCounts(), []
     digests = digest_outcome(outcome, rows, facts, times, partition=by[0], until=complete_until)
     of_drop = pl.col(by[0]).replace_strict(digests, default=None, return_dtype=pl.String).alias(INPUTS)
-    for number, part in enumerate(compute_outcomes_in_parts(outcome, rows, facts, times, complete_until)):
+    for number, part in enumerate(compute_outcomes_in_parts([outcome], rows, facts, times, complete_until)):
         stored_outcomes(outcome, part, by, complete_until).with_columns(of_drop).write_ipc(folder / f"{number}.arrow")
         counts.add(outcome, part, complete_until)
         drawn = _draw(part.rows.height)

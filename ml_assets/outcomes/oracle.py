@@ -9,8 +9,8 @@ import polars as pl
 
 from ml_assets.features.derived import parse_derived
 from ml_assets.features.expressions import parse
+from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.outcomes.spec import OutcomeAggregate, OutcomeSpec
-from ml_assets.outcomes.times import OutcomeTimes
 
 _DAY = timedelta(days=1)
 

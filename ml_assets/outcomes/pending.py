@@ -10,9 +10,9 @@ from ml_assets.features.digests.inputs import INPUTS, changed_inputs
 from ml_assets.features.engine.checks import MOMENT
 from ml_assets.features.stored import DECLARATION
 from ml_assets.outcomes.digests import digest_outcome
+from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.outcomes.spec import OutcomeSpec
 from ml_assets.outcomes.stored import COMPLETE_UNTIL, outcome_declaration
-from ml_assets.outcomes.times import OutcomeTimes
 
 
 def due_drops(

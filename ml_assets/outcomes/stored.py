@@ -8,7 +8,7 @@ import polars as pl
 
 from ml_assets.features.engine.checks import MOMENT
 from ml_assets.features.stored import DECLARATION
-from ml_assets.outcomes.compute import OutcomePart
+from ml_assets.outcomes.engine.compute import OutcomePart
 from ml_assets.outcomes.spec import OutcomeSpec
 
 COMPLETE_UNTIL = "_complete_until"

@@ -1,6 +1,7 @@
 """A project: what it declares, and what lies in its lake and registry."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,30 +164,42 @@ class Project:
         moments = [name for name, dtype in there.items() if isinstance(dtype, pl.Datetime)]
         return list(dict.fromkeys([spine.time, *([spine.target_at] if spine.target_at else []), *moments]))
 
-    def outcomes(self, of: str | DeclaredOutcome, rows: Any) -> pl.DataFrame:
+    def outcomes(self, of: str | DeclaredOutcome | Sequence[str | DeclaredOutcome], rows: Any) -> pl.DataFrame:
         """Compute what came of any rows within the window after each, as far as the lake tells.
 
         Args:
-            of: a declared outcome; its name is enough.
+            of: a declared outcome, or several of one spine, which are computed together; names are enough.
             rows: a frame or dictionaries with the spine's time column and the entity as the spine names it, and of a
                 spine with horizons the moment that a row looks ahead to; further columns are handed on.
 
         Returns:
             The rows in their order, the outcome's aggregates, the outcome under its name, and when it is known or will
-            be. Aggregates and outcome are null where the lake does not hold every fact up to that moment.
+            be. Aggregates and outcome are null where the lake does not hold every fact up to that moment. Of several,
+            the name of an aggregate begins with that of its outcome: `<outcome>_<aggregate>`.
 
         Raises:
             UnknownName: no outcome has this name.
+            ValueError: no outcome is named, or they are of several spines.
             OutcomeError: a column is missing or of another type.
             TableMissing: the outcome's table is not in the lake.
         """
         from ml_assets.public.outcomes import outcomes_of
 
-        outcome = self.declared_outcomes[name_of(of) if isinstance(of, BaseModel) else of]
+        several = [of] if isinstance(of, str | BaseModel) else list(of)
+        outcomes = [self.declared_outcomes[name_of(one) if isinstance(one, BaseModel) else one] for one in several]
+        spines = sorted({outcome.spine for outcome in outcomes})
+        if len(spines) != 1:
+            of_which = f"they are of the spines {', '.join(spines)}" if spines else "none is named"
+            raise ValueError(f"outcomes: {of_which}: name outcomes of one spine")
+        until = {outcome.table: self._complete_until(outcome) for outcome in outcomes}
+        frame, prefixed = as_frame(rows), not isinstance(of, str | BaseModel)
+        return outcomes_of(self.lake, outcomes, self.spines[spines[0]], frame, until, prefixed=prefixed)
+
+    def _complete_until(self, outcome: DeclaredOutcome) -> datetime | None:
+        """Return the moment up to which the lake holds every fact of an outcome's table."""
         of_facts = next((s for s in self.sources.values() if s.table("validated") == outcome.table), None)
         facts, written_at = self.lake.scan(outcome.table), self.lake.written_at(outcome.table)
-        until = outcome.completeness(facts, of_facts, written_at).until
-        return outcomes_of(self.lake, outcome, self.spines[outcome.spine], as_frame(rows), until)
+        return outcome.completeness(facts, of_facts, written_at).until
 
     # Models
 

@@ -16,8 +16,8 @@ from ml_assets.lake import Lake
 from ml_assets.leaks.signs import ModelSigns, find_signs
 from ml_assets.leaks.tables import Tables
 from ml_assets.modelling.context import ModelContext
-from ml_assets.outcomes.compute import compute_outcomes
-from ml_assets.outcomes.times import OutcomeTimes
+from ml_assets.outcomes.engine.compute import compute_outcomes
+from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.training.evaluation.leaks.bystanders import PLACE
 from ml_assets.training.splits import split_for_model
 

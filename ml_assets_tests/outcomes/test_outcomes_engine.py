@@ -9,11 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml_assets.features.engine.parts import compute_features_in_parts
 from ml_assets.outcomes.audit import differing_outcomes
-from ml_assets.outcomes.compute import compute_outcomes, compute_outcomes_in_parts
+from ml_assets.outcomes.engine import compute
+from ml_assets.outcomes.engine.compute import (
+    compute_outcomes,
+    compute_outcomes_in_parts,
+    compute_outcomes_together,
+)
+from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.outcomes.errors import OutcomeError
 from ml_assets.outcomes.spec import OutcomeSpec
-from ml_assets.outcomes.times import OutcomeTimes
 
 MOMENT = pl.Datetime("us", "UTC")
 US = timedelta(microseconds=1)
@@ -113,7 +119,7 @@ def test_what_becomes_known_after_the_label_has_settled_is_counted_and_not_used(
     spec = outcome(known_at="known_at", settles="2d", aggregate={"of": "amount", "functions": ["sum"]}, label="sum")
     spine = rows(("a", day(0)), ("a", day(1)), ("b", day(0)), ("b", day(0)), ("c", day(0)))
     assert computed(spec, spine, facts)["churned"] == [3.0, 6.0, None, None, None]
-    parts = list(compute_outcomes_in_parts(spec, spine.lazy(), facts.lazy(), AT, LATER))
+    parts = list(compute_outcomes_in_parts([spec], spine.lazy(), facts.lazy(), AT, LATER))
     # One of the first row, one of the two equal rows of b.
     assert sum(part.too_late for part in parts) == 2
 
@@ -310,12 +316,83 @@ def declarations(draw) -> OutcomeSpec:
 @given(declarations(), SPINES, FACTS, MOMENTS | st.just(LATER) | st.none(), st.sampled_from([1, 5, 1000]))
 def test_outcomes_are_what_a_look_at_every_fact_gives(spec, spine, facts, until, rows_in_memory):
     spine, facts = rows(*spine), orders(*facts)
-    parts = list(compute_outcomes_in_parts(spec, spine.lazy(), facts.lazy(), AT, until, rows_in_memory=rows_in_memory))
-    together, found = pl.concat(part.rows for part in parts), pl.concat(part.outcomes for part in parts)
-    assert sorted(together.rows(), key=str) == sorted(spine.rows(), key=str)
-    differing = differing_outcomes(spec, together, found, facts.lazy(), AT, until)
-    assert differing.is_empty(), differing
-    assert sum(part.too_late for part in parts) == _too_late(spec, spine, facts)
+    check_against_every_fact([spec], spine, facts, until, rows_in_memory)
+
+
+def check_against_every_fact(
+    specs: list[OutcomeSpec], spine: pl.DataFrame, facts: pl.DataFrame, until: datetime | None, rows_in_memory: int
+) -> None:
+    parts = list(compute_outcomes_in_parts(specs, spine.lazy(), facts.lazy(), AT, until, rows_in_memory=rows_in_memory))
+    assert {part.name for part in parts} == {spec.name for spec in specs}
+    for spec in specs:
+        own = [part for part in parts if part.name == spec.name]
+        together, found = pl.concat(part.rows for part in own), pl.concat(part.outcomes for part in own)
+        assert sorted(together.rows(), key=str) == sorted(spine.rows(), key=str)
+        differing = differing_outcomes(spec, together, found, facts.lazy(), AT, until)
+        assert differing.is_empty(), differing
+        assert sum(part.too_late for part in own) == _too_late(spec, spine, facts)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(declarations(), min_size=2, max_size=4),
+    SPINES,
+    FACTS,
+    MOMENTS | st.just(LATER),
+    st.sampled_from([5, 1000]),
+)
+def test_outcomes_that_are_computed_together_are_what_each_is_alone(specs, spine, facts, until, rows_in_memory):
+    specs = [outcome(**spec.model_dump() | {"name": f"outcome_{place}"}) for place, spec in enumerate(specs)]
+    spine, facts = rows(*spine), orders(*facts)
+    check_against_every_fact(specs, spine, facts, until, rows_in_memory)
+    together = compute_outcomes_together(specs, spine, facts.lazy(), AT, until)
+    for spec in specs:
+        # To the last bit: sums do not depend on the facts around a window.
+        assert together[spec.name].equals(compute_outcomes(spec, spine, facts.lazy(), AT, until))
+
+
+def test_outcomes_of_the_same_facts_take_one_pass(monkeypatch):
+    passes = []
+
+    def counting(view, *arguments, **options):
+        passes.append(view)
+        return compute_features_in_parts(view, *arguments, **options)
+
+    monkeypatch.setattr(compute, "compute_features_in_parts", counting)
+    specs = [outcome(name=f"within_{days}", window=f"{days}d", settles=f"{days}h") for days in (1, 7, 28)]
+    specs.append(outcome(name="large", where="amount > 10"))
+    facts = orders(("a", day(1), 5.0), ("a", day(5), 50.0), ("a", day(20), 5.0))
+    found = compute_outcomes_together(specs, rows(("a", day(0))), facts.lazy(), AT, LATER)
+    assert {name: frame["count"].item() for name, frame in found.items()} == {
+        "within_1": 1, "within_7": 2, "within_28": 3, "large": 1,
+    }  # fmt: skip
+    assert found["within_7"]["within_7_known_at"].item() == day(7) + timedelta(hours=7)
+    assert len(passes) == 2
+
+
+@pytest.mark.parametrize("horizons", [[7, 28], [7]])
+def test_outcomes_that_look_ahead_are_computed_together(horizons):
+    zone, t = ZoneInfo("Europe/Paris"), datetime(2024, 3, 25, 5, tzinfo=UTC)
+    ends = [(t.astimezone(zone) + timedelta(days=ahead)).astimezone(UTC) for ahead in horizons]
+    spine = rows(*(("a", t) for _ in ends)).with_columns(target_at=pl.Series(ends, dtype=MOMENT))
+    every = pl.datetime_range(t, t + timedelta(days=40), "7h", time_zone="UTC", eager=True)
+    facts = pl.DataFrame({"customer": "a", "placed_at": every.cast(MOMENT)})
+    times = OutcomeTimes("asked_at", "target_at", "Europe/Paris")
+    specs = [outcome(name=f"last_{window}", window=window) for window in ("1d", "36h", "7d")]
+    together = compute_outcomes_together(specs, spine, facts.lazy(), times, LATER)
+    for spec in specs:
+        found = together[spec.name]
+        assert differing_outcomes(spec, spine, found, facts.lazy(), times, LATER).is_empty()
+
+
+def test_what_is_wrong_with_one_of_several_is_said_of_it():
+    fine, wrong = outcome(name="fine"), outcome(
+        name="wrong", aggregate={"of": "customer", "functions": ["sum"]}, label="sum"
+    )  # fmt: skip
+    facts = orders(("a", day(1), 5.0))
+    with pytest.raises(OutcomeError, match=r"outcome 'wrong', aggregate\.of: `customer` is String") as raised:
+        compute_outcomes_together([fine, wrong], rows(("a", day(0))), facts.lazy(), AT, LATER)
+    assert "fine" not in str(raised.value)
 
 
 def _too_late(spec: OutcomeSpec, spine: pl.DataFrame, facts: pl.DataFrame) -> int:

@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 
 from ml_assets.outcomes.complete import completeness
+from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.outcomes.files import compute_to_files
 from ml_assets.outcomes.pending import due_drops
 from ml_assets.outcomes.spec import OutcomeSpec
-from ml_assets.outcomes.times import OutcomeTimes
 from ml_assets.sources.drops.spec import Drops
 
 MOMENT = pl.Datetime("us", "UTC")

@@ -23,8 +23,8 @@ from ml_assets.modelling.records import replace_as_of, write_record
 from ml_assets.modelling.training import train_challenger
 from ml_assets.modelling.training_set import build_training_set, store_training_set
 from ml_assets.outcomes.complete import completeness
+from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.outcomes.files import compute_to_files as outcomes_to_files
-from ml_assets.outcomes.times import OutcomeTimes
 from ml_assets.registry.records import RunOrigin
 from ml_assets.registry.registry import Registry
 from ml_assets.retraining.decide import DecisionRecord

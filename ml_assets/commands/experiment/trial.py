@@ -26,7 +26,7 @@ from ml_assets.lake import Lake
 from ml_assets.leaks.signs import find_signs
 from ml_assets.leaks.tables import Tables
 from ml_assets.modelling.context import ModelContext
-from ml_assets.outcomes.compute import compute_outcomes
+from ml_assets.outcomes.engine.compute import compute_outcomes
 from ml_assets.sources.spec import DROP
 from ml_assets.spines.rows import MadeSpine, make_rows
 from ml_assets.training.evaluation.leaks.bystanders import PLACE

@@ -16,8 +16,8 @@ from ml_assets.components.stages import OUTCOME, STAGE
 from ml_assets.declarations.specs import DeclaredOutcome, DeclaredSpine
 from ml_assets.outcomes.audit import differing_outcomes
 from ml_assets.outcomes.describe import describe_outcome
+from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.outcomes.files import ComputedOutcomes, compute_to_files, facts_left_out
-from ml_assets.outcomes.times import OutcomeTimes
 from ml_assets.resources import LakeResource
 
 RECOMPUTED = "outcomes_recomputed"

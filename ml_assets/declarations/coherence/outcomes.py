@@ -11,9 +11,9 @@ from ml_assets.declarations.coherence.tables import Columns, DeclaredTables
 from ml_assets.declarations.specs import DeclaredOutcome, DeclaredSpine
 from ml_assets.durations import parse_duration
 from ml_assets.features.expressions import columns_read
-from ml_assets.outcomes.compute import compute_outcomes
+from ml_assets.outcomes.engine.compute import compute_outcomes
+from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.outcomes.errors import OutcomeError
-from ml_assets.outcomes.times import OutcomeTimes
 
 _MOMENT = pl.Datetime("us", "UTC")
 

@@ -10,7 +10,7 @@ from ml_assets.features.declared.plans import PlannedFeature, PlanSpec
 from ml_assets.features.engine.plans.announcements import Announcements, read_announcements
 from ml_assets.features.engine.plans.covers import Cover, PlanMoments, covered_extremes
 from ml_assets.features.engine.timeline import Timeline
-from ml_assets.features.engine.windows.observations import Observations, observe
+from ml_assets.features.engine.windows.observations import Observations, observe, refuse_functions
 from ml_assets.features.engine.windows.summarise import summarise
 from ml_assets.features.spec import FeatureViewSpec
 
@@ -118,7 +118,8 @@ _ROW = "__row__"
 
 def _observe(where: str, values: pl.Series, plan: PlanSpec) -> tuple[Observations, np.ndarray]:
     """Return the values that are there, and the rows that they are of."""
-    observations = observe(where, values, plan.aggregates[values.name].functions)
+    refuse_functions(where, values.dtype, plan.aggregates[values.name].functions)
+    observations = observe(where, values)
     if observations.offsets is None:
         return observations, np.arange(len(values))
     return observations, np.flatnonzero(np.diff(observations.offsets))

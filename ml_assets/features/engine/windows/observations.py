@@ -46,18 +46,17 @@ class Observations:
         return rows if self.offsets is None else self.offsets[rows]
 
 
-def observe(where: str, series: pl.Series, functions: Sequence[AggregateFunction | PositionFunction]) -> Observations:
+def observe(where: str, series: pl.Series) -> Observations:
     """Take the non-missing values of a column: null and, as in XGBoost and pandas, NaN count as missing.
 
     Args:
         where: what to call the column in an error.
         series: one value per known row.
-        functions: the summaries to be made of the values.
 
     Raises:
-        FeatureError: the type does not allow one of the functions, or a value is infinite.
+        FeatureError: a value is infinite.
     """
-    dtype = _result_type(where, series.dtype, functions)
+    dtype = _result_type(series.dtype)
     if series.dtype.is_float() or series.dtype.is_decimal() or series.dtype == pl.Null:
         series = series.cast(pl.Float64).fill_nan(None)
     present = series.is_not_null()
@@ -72,14 +71,20 @@ def observe(where: str, series: pl.Series, functions: Sequence[AggregateFunction
     return Observations(values, seen, dtype, offsets)
 
 
-def _result_type(
-    where: str, dtype: pl.DataType, functions: Sequence[AggregateFunction | PositionFunction]
-) -> pl.DataType:
+def refuse_functions(where: str, dtype: pl.DataType, functions: Sequence[AggregateFunction | PositionFunction]) -> None:
+    """Raise FeatureError if values of a type cannot be summarised by one of the functions.
+
+    Args:
+        where: what to call the values.
+    """
     number = dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)
     allowed = {"count", "first", "last"} | (_NEEDS_NUMBERS if number else set())
     allowed |= _NEEDS_ORDER if number or dtype.is_temporal() else set()
     if refused := [function for function in functions if function not in allowed]:
         raise FeatureError(f"{where} is {dtype}, of which there is no {', '.join(refused)}: cast it to a number")
+
+
+def _result_type(dtype: pl.DataType) -> pl.DataType:
     if dtype == pl.Boolean:
         return pl.Int64()
     return pl.Float64() if dtype.is_decimal() or dtype == pl.Null else dtype

@@ -1,6 +1,6 @@
 """Summaries over windows that end at the prediction time, or a declared offset before it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 
 from ml_assets.durations import parse_duration
-from ml_assets.features.aggregates import ALL_ROWS, AggregateFunction, PositionFunction
+from ml_assets.features.aggregates import ALL_ROWS
 from ml_assets.features.engine.latest import order_ties
 from ml_assets.features.engine.timeline import Timeline
 from ml_assets.features.engine.windows import exact
 from ml_assets.features.engine.windows.extremes import range_extremes
-from ml_assets.features.engine.windows.observations import Observations, observe
+from ml_assets.features.engine.windows.observations import Observations, observe, refuse_functions
 from ml_assets.features.engine.windows.summarise import Window, summarise
 from ml_assets.features.expressions import evaluate
 from ml_assets.features.spec import FeatureViewSpec
@@ -31,29 +31,44 @@ def window_features(view: FeatureViewSpec, timeline: Timeline) -> pl.DataFrame:
         FeatureError: an expression fails, has a type that cannot be summarised so, is infinite, or overflows
             Int64.
     """
-    texts = {base: spec.of for base, spec in view.aggregates.items()}
-    values = evaluate(view.name, timeline.events, {b: "TRUE" if of == ALL_ROWS else of for b, of in texts.items()})
-    columns = []
+    first = {spec.of: base for base, spec in reversed(view.aggregates.items())}
+    texts = {base: "TRUE" if of == ALL_ROWS else of for of, base in first.items()}
+    values = evaluate(view.name, timeline.events, texts)
+    columns: dict[str, pl.Series] = {}
+    for (of, in_order), bases in _alike(view).items():
+        columns |= {column.name: column for column in _summaries(view, bases, timeline, values[first[of]], in_order)}
+    return pl.DataFrame([columns[name] for name in view.aggregate_features])
+
+
+def _summaries(
+    view: FeatureViewSpec, bases: list[str], timeline: Timeline, values: pl.Series, in_order: bool
+) -> Iterator[pl.Series]:
+    """Yield the features of aggregates of the same values, which are put in order and summed once for all."""
+    for base in bases:
+        refuse_functions(_where(view, base), values.dtype, view.aggregates[base].functions)
+    order = order_ties(values.to_frame(), timeline.order, timeline.event_keys) if in_order else timeline.order
+    observations = observe(_where(view, bases[0]), values.gather(order))
+    windows: dict[tuple[str, timedelta], _Window] = {}
+    for base in bases:
+        spec = view.aggregates[base]
+        for length in view.windows_of(base):
+            key = length, spec.ends_before
+            if key not in windows:
+                windows[key] = _window(timeline, observations, parse_duration(length), spec.ends_before)
+            for function in spec.functions:
+                yield summarise(_where(view, base), function, windows[key]).alias(f"{base}_{function}_{length}")
+
+
+def _alike(view: FeatureViewSpec) -> Mapping[tuple[str, bool], list[str]]:
+    """Group aggregates by the values that they summarise, and whether their place among those of a moment counts."""
+    alike: dict[tuple[str, bool], list[str]] = {}
     for base, spec in view.aggregates.items():
-        where = f"feature view {view.name!r}, aggregate {base!r}: `{spec.of}`"
-        order = _order(timeline, values[base], spec.functions)
-        observations = observe(where, values[base].gather(order), spec.functions)
-        windows = {
-            w: _window(timeline, observations, parse_duration(w), spec.ends_before) for w in view.windows_of(base)
-        }
-        for function in spec.functions:
-            for name, window in windows.items():
-                columns.append(summarise(where, function, window).alias(f"{base}_{function}_{name}"))
-    return pl.DataFrame(columns)
+        alike.setdefault((spec.of, bool({*spec.functions} & {"first", "last"})), []).append(base)
+    return alike
 
 
-def _order(
-    timeline: Timeline, values: pl.Series, functions: Sequence[AggregateFunction | PositionFunction]
-) -> pl.Series:
-    """Return the rows by entity and moment; where their place counts, values of one moment from the smallest."""
-    if not {*functions} & {"first", "last"}:
-        return timeline.order
-    return order_ties(values.to_frame(), timeline.order, timeline.event_keys)
+def _where(view: FeatureViewSpec, base: str) -> str:
+    return f"feature view {view.name!r}, aggregate {base!r}: `{view.aggregates[base].of}`"
 
 
 @dataclass(frozen=True)

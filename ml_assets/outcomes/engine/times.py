@@ -1,6 +1,6 @@
 """When the windows of a spine's rows begin and end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -9,13 +9,12 @@ import polars as pl
 
 from ml_assets.durations import format_duration
 from ml_assets.features.engine.checks import MOMENT
+from ml_assets.outcomes.engine.windows import END, Window
 from ml_assets.outcomes.errors import OutcomeError
 from ml_assets.outcomes.spec import OutcomeSpec
-from ml_assets.outcomes.windows import END
 from ml_assets.spines.calendar import ahead
 
 _DAY = timedelta(days=1)
-_LASTS = "__lasts__"
 
 
 @dataclass(frozen=True)
@@ -42,34 +41,49 @@ class OutcomeTimes:
         end = pl.col(self.time) + outcome.length if self.target_at is None else pl.col(self.target_at)
         return end.alias(END)
 
-    def windows(self, outcome: OutcomeSpec, spine: pl.LazyFrame) -> Iterator[tuple[OutcomeSpec, pl.LazyFrame]]:
-        """Divide rows by how long their window lasts: a day on which the clocks change has 23 or 25 hours.
+    def windows(
+        self, outcomes: Sequence[OutcomeSpec], spine: pl.LazyFrame
+    ) -> Iterator[tuple[list[Window], pl.LazyFrame]]:
+        """Divide rows by how long their windows last: a day on which the clocks change has 23 or 25 hours.
 
         Yields:
-            The outcome with a window that lasts so long, and the rows, with END; once where there are no rows.
+            The window of each outcome, with an outcome whose window lasts so long, and the rows, with END; once where
+            there are no rows.
 
         Raises:
             OutcomeError: a window is longer than its row looks ahead.
         """
-        rows = spine.with_columns(self.end(outcome))
+        declared = tuple(outcome.length for outcome in outcomes)
         if self.target_at is None:
-            yield outcome, rows
+            yield (
+                _windows(outcomes, declared, max(declared)),
+                spine.with_columns((pl.col(self.time) + max(declared)).alias(END)),
+            )
             return
+        rows = spine.with_columns(pl.col(self.target_at).alias(END))
         moments = spine.select(self.columns).unique().collect(engine="streaming")
-        lasts = [
-            target_at - window_begin(outcome, time, target_at, self.time_zone)
-            for time, target_at in moments.iter_rows()
-        ]
-        moments = moments.with_columns(pl.Series(_LASTS, lasts, dtype=pl.Duration("us")))
-        lengths = sorted({*lasts}) or [outcome.length]
-        for length in lengths:
-            alike = moments.filter(pl.col(_LASTS) == length).select(self.columns).lazy()
-            own = rows if len(lengths) == 1 else rows.join(alike, on=self.columns, how="semi")
-            yield lasting(outcome, length), own
+        alike: dict[tuple[timedelta, ...], list[tuple[datetime, datetime]]] = {}
+        for time, target_at in moments.iter_rows():
+            begins = [window_begin(outcome, time, target_at, self.time_zone) for outcome in outcomes]
+            alike.setdefault(tuple(target_at - begin for begin in begins), []).append((time, target_at))
+        for lasts in sorted(alike) or [declared]:
+            own = rows
+            if len(alike) > 1:
+                of_these = pl.LazyFrame(alike[lasts], schema=moments.schema, orient="row")
+                own = rows.join(of_these, on=self.columns, how="semi")
+            yield _windows(outcomes, lasts, None), own
 
     def reach(self, outcome: OutcomeSpec) -> OutcomeSpec:
         """Return the outcome with a window that no row's window is longer than, whatever the clocks do."""
         return outcome if self.target_at is None else lasting(outcome, outcome.length + _DAY)
+
+
+def _windows(outcomes: Sequence[OutcomeSpec], lasts: Sequence[timedelta], longest: timedelta | None) -> list[Window]:
+    """Return windows that last so long, and begin together where the longest is given; else they end together."""
+    return [
+        Window(lasting(outcome, length), timedelta(0) if longest is None else longest - length, place)
+        for place, (outcome, length) in enumerate(zip(outcomes, lasts, strict=True))
+    ]
 
 
 def lasting(outcome: OutcomeSpec, length: timedelta) -> OutcomeSpec:

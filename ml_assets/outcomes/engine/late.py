@@ -6,44 +6,44 @@ from functools import cached_property
 import polars as pl
 
 from ml_assets.features.engine.keys import ComparedKeys, compare_keys
+from ml_assets.features.engine.parts import ComputedPart
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.outcomes.engine.windows import END, HAPPENED_AT, KNOWN_AT, Window, window_view
 from ml_assets.outcomes.spec import OutcomeSpec
-from ml_assets.outcomes.windows import END, HAPPENED_AT, KNOWN_AT, window_view
 
 MOMENT_NUMBER = "__moment__"
 """Column of the number of an entity and window that a fact was too late for."""
 
-_LATE = "__late__"
+_LATE, _ROW = "__late__", "__row_of_part__"
 
 
 @dataclass(frozen=True)
 class LateFacts:
-    """The rows of a spine by whether a fact of their window came too late.
+    """The rows of a spine by whether a fact of an outcome's window came too late.
 
     The engine takes a fact from the moment at which it happened. Where one of a window was not known in time, the
     window is computed from its own facts instead: each entity and moment as an entity of its own.
 
     Attributes:
+        window: of the outcome.
+        spine: the rows, with the END of all windows that are computed together.
+        facts: as `facts_of` selects them of the outcome alone.
         moments: the distinct entities and window ends that a fact was too late for, numbered, with the count of such
             facts.
     """
 
-    outcome: OutcomeSpec
+    window: Window
     spine: pl.LazyFrame
     facts: pl.LazyFrame
     keys: ComparedKeys
     moments: pl.DataFrame
 
     @classmethod
-    def find(cls, outcome: OutcomeSpec, spine: pl.LazyFrame, facts: pl.LazyFrame) -> "LateFacts":
-        """Look for facts that were too late for a row.
-
-        Args:
-            spine: the rows, with END.
-            facts: as `facts_of` selects them.
-        """
-        keys = compare_keys(window_view(outcome), spine.collect_schema(), facts.collect_schema())
-        rows = spine.select(END, *keys.of_spine)
+    def find(cls, window: Window, spine: pl.LazyFrame, facts: pl.LazyFrame) -> "LateFacts":
+        """Look for facts that were too late for a row."""
+        outcome = window.outcome
+        keys = compare_keys(window_view([Window(outcome)]), spine.collect_schema(), facts.collect_schema())
+        rows = spine.select(window.end.alias(END), *keys.of_spine)
         if outcome.known_at is None:
             moments = rows.head(0).with_columns(pl.lit(0).alias(_LATE))
         else:
@@ -51,22 +51,32 @@ class LateFacts:
             pairs = _within(outcome, rows.unique(), suspects, keys).filter(~_in_time(outcome))
             moments = pairs.group_by(END, *keys.names).len(_LATE)
         found = moments.sort(END, *keys.names).with_row_index(MOMENT_NUMBER).collect(engine="streaming")
-        return cls(outcome, spine, facts, keys, found)
+        return cls(window, spine, facts, keys, found)
+
+    @property
+    def outcome(self) -> OutcomeSpec:
+        """The outcome, with a window of the length of these rows."""
+        return self.window.outcome
 
     @property
     def too_late(self) -> int:
         """How many facts were too late, once for each entity and window."""
         return int(self.moments[_LATE].sum())
 
-    @property
-    def untouched(self) -> pl.LazyFrame:
-        """The rows that no fact was too late for."""
-        return self._joined("anti") if self.moments.height else self.spine
+    def untouched(self, part: ComputedPart) -> ComputedPart:
+        """Select the rows that no fact was too late for."""
+        if not self.moments.height:
+            return part
+        numbered = part.rows.lazy().with_row_index(_ROW).with_columns(self._of_spine)
+        kept = numbered.join(self.moments.lazy(), on=[END, *self.keys.names], how="anti", maintain_order="left")
+        rows = kept.select(_ROW).collect().to_series()
+        return ComputedPart(part.rows[rows], part.features[rows])
 
     @property
     def touched(self) -> pl.LazyFrame:
-        """The other rows, with the number of their entity and window."""
-        return self._joined("inner")
+        """The other rows, each with the END of the outcome's own window and the number of that and its entity."""
+        own, moments = self.spine.with_columns(self._of_spine), self.moments.lazy().drop(_LATE)
+        return own.join(moments, on=[END, *self.keys.names]).drop(self.keys.names)
 
     @cached_property
     def known_in_time(self) -> pl.LazyFrame:
@@ -78,10 +88,9 @@ class LateFacts:
         """Return the view over the facts by moment instead of by entity."""
         return view.model_copy(update={"entity": [MOMENT_NUMBER], "spine_keys": {}})
 
-    def _joined(self, how: str) -> pl.LazyFrame:
-        own = self.spine.with_columns(self.keys.of_spine)
-        moments = self.moments.lazy().drop(_LATE)
-        return own.join(moments, on=[END, *self.keys.names], how=how).drop(self.keys.names)  # pyright: ignore[reportArgumentType]
+    @property
+    def _of_spine(self) -> list[pl.Expr]:
+        return [self.window.end.alias(END), *self.keys.of_spine]
 
 
 def _in_time(outcome: OutcomeSpec) -> pl.Expr:
