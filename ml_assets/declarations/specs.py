@@ -1,7 +1,7 @@
 """Everything that can be declared, field by field: what a component adds to these is Dagster's."""
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Literal, Self
 
 import polars as pl
@@ -13,7 +13,7 @@ from ml_assets.freshness import Freshness
 from ml_assets.lake import Lake
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.online.spec import OnlineSpec
-from ml_assets.outcomes.complete import Completeness, completeness
+from ml_assets.outcomes.complete import Completeness, complete_drops, complete_facts
 from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.outcomes.pending import due_drops
 from ml_assets.outcomes.spec import OutcomeSpec
@@ -27,6 +27,9 @@ from ml_assets.spines.rows import MadeSpine
 from ml_assets.spines.spec import HORIZON, MADE, PREDICTION_AT, TARGET_AT, CalendarSpec, EntitiesSpec
 from ml_assets.training.spec import ModelSpec, SpineSpec
 
+CAME_EMPTY = "came_empty"
+"""Table of a source, beside its assets: the drops in use that came without rows, one row for each."""
+
 
 class DeclaredSource(SourceSpec):
     """Where a table comes from, how it is cut into drops, and what it must satisfy."""
@@ -34,6 +37,10 @@ class DeclaredSource(SourceSpec):
     def table(self, table: str) -> str:
         """Return the asset key of ``raw``, ``validated`` or ``quarantine``."""
         return f"{self.name}/{table}"
+
+    def came_empty(self, lake: Lake) -> list[str]:
+        """Return the drops in use that are known to have come without rows."""
+        return lake.partitions(self.table(CAME_EMPTY), DROP)
 
 
 class DeclaredSpine(SpineSpec):
@@ -214,6 +221,16 @@ class DeclaredOutcome(OutcomeSpec):
     """What comes of each row of a spine within a window after it."""
 
     spine: str = Field(description="Name of the spine whose rows the outcome is of.")
+    follows: str = Field(
+        default="",
+        description="Validated table of a source whose drops say up to when every fact has come, where those of "
+        "`table` do not: customers cut by when they signed up are no newer for those who leave. Absent: `table`.",
+    )
+
+    @property
+    def comes_with(self) -> str:
+        """The table whose drops say up to when every fact has come."""
+        return self.follows or self.table
 
     @property
     def key(self) -> str:
@@ -231,39 +248,42 @@ class DeclaredOutcome(OutcomeSpec):
         return list(dict.fromkeys([spine.partition, *self.spine_entity, spine.time, *horizon]))
 
     def completeness(
-        self, facts: pl.LazyFrame, of_facts: DeclaredSource | None, written_at: datetime | None
+        self, lake: Lake, of_drops: DeclaredSource | None, scan: Callable[[str], pl.LazyFrame] | None = None
     ) -> Completeness:
-        """Say up to when the outcome's table holds every fact.
+        """Say up to when the outcome's table holds every fact: by the drops of `comes_with` where they are declared.
 
         A source that goes on without a drop that failed (`after_failure: continue`) may lack one that was not empty, so
-        that there a drop without rows counts as missing even if drops may be empty.
+        that there a drop of which nothing is known counts as missing even if drops may be empty.
 
         Args:
-            facts: the table.
-            of_facts: the source whose validated table it is; None for any other table.
-            written_at: when it was last written; None where it is not in the lake.
+            of_drops: the source whose validated table `comes_with` is; None for any other table.
+            scan: reads a table; by default out of the lake.
         """
-        drops = None if of_facts is None else of_facts.drops
-        empty = of_facts is not None and of_facts.empty_drops == "accept" and of_facts.after_failure == "wait"
-        return completeness(self, facts, drops, empty_drops=empty, written_at=written_at)
+        read = scan or lake.scan
+        if of_drops is None or of_drops.drops.grain == WHOLE:
+            written_at = lake.written_at(self.table) if lake.exists(self.table) else None
+            return complete_facts(self, read(self.table), written_at=written_at)
+        taken_for_empty = of_drops.empty_drops == "accept" and of_drops.after_failure == "wait"
+        came_empty = of_drops.came_empty(lake)
+        rows = read(self.comes_with)
+        return complete_drops(rows, of_drops.drops, came_empty=came_empty, empty_drops=taken_for_empty)
 
-    def due(self, lake: Lake, spine: DeclaredSpine, of_facts: DeclaredSource | None) -> dict[str, str]:
+    def due(self, lake: Lake, spine: DeclaredSpine, of_drops: DeclaredSource | None) -> dict[str, str]:
         """Return the stored drops whose outcomes could say more by now, with what makes them due; see `due_drops`.
 
         Args:
-            of_facts: the source whose validated table the outcome's is; None for any other table.
+            of_drops: as `completeness` takes it.
         """
-        if not all(lake.exists(table) for table in (self.key, self.table, spine.table)):
+        if not all(lake.exists(table) for table in (self.key, self.table, self.comes_with, spine.table)):
             return {}
-        facts, by = lake.scan(self.table), self.row(spine)
         return due_drops(
             self,
             lake.scan(self.key),
-            lake.scan(spine.table).select(by),
-            facts,
+            lake.scan(spine.table).select(self.row(spine)),
+            lake.scan(self.table),
             spine.times,
             partition=spine.partition,
-            complete_until=self.completeness(facts, of_facts, lake.written_at(self.table)).until,
+            complete_until=self.completeness(lake, of_drops).until,
         )
 
     def beside(self, lake: Lake, rows: pl.LazyFrame, spine: DeclaredSpine) -> pl.LazyFrame:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ml_assets.declarations.specs import DeclaredSource
+from ml_assets.declarations.specs import CAME_EMPTY, DeclaredSource
 from ml_assets.deliveries.checks import Measurements, failed_checks, measure_drop_checks
 from ml_assets.deliveries.withheld import read_withheld
 from ml_assets.lake import Lake, TableVersion
@@ -77,7 +77,20 @@ def write_validated(source: DeclaredSource, lake: Lake, judged: JudgedDeliveries
     written = [*outcome.published, *(drop for drop in gates if not lake.exists(key) and drop in outcome.withheld)]
     if not written:
         return TableVersion(key, lake.version(key), 0)
-    return lake.replace(key, pl.concat(good) if good else first.clear(), {DROP: written})
+    version = lake.replace(key, pl.concat(good) if good else first.clear(), {DROP: written})
+    _keep_empty(source, lake, {drop: gates[drop] for drop in outcome.published})
+    return version
+
+
+def _keep_empty(source: DeclaredSource, lake: Lake, published: Mapping[str, "DropGate"]) -> None:
+    """Store which drops that come into use came without rows; a source of which none ever did has no such table."""
+    results = {drop: gate.result for drop, gate in published.items()}
+    empty = [drop for drop, result in results.items() if result.validated.is_empty() and result.quarantine.is_empty()]
+    key = source.table(CAME_EMPTY)
+    if published and (empty or lake.exists(key)):
+        # A table of nothing but what it is partitioned by cannot be written.
+        kept = pl.DataFrame({DROP: empty, "rows": [0] * len(empty)}, schema={DROP: pl.String, "rows": pl.Int64})
+        lake.replace(key, kept, {DROP: list(published)})
 
 
 def completed_by(judged: JudgedDeliveries) -> set[str]:

@@ -25,7 +25,7 @@ def outcomes_of(
     Args:
         rows: the spine's time column, the entity as the spine names it and, of a spine with horizons, the moment that
             a row looks ahead to.
-        complete_until: table -> the moment up to which its facts are complete; None where there are none.
+        complete_until: outcome -> the moment up to which its facts are complete; None where there are none.
         prefixed: whether an aggregate's column begins with the name of its outcome.
 
     Returns:
@@ -43,9 +43,9 @@ def outcomes_of(
     for column in (spine.time, spine.target_at):
         rows = rows if column is None else with_moments(rows, column)
     found: dict[str, pl.DataFrame] = {}
-    for table in dict.fromkeys(outcome.table for outcome in outcomes):
-        own = [outcome for outcome in outcomes if outcome.table == table]
-        found |= compute_outcomes_together(own, rows, lake.scan(table), spine.times, complete_until[table])
+    for table, until in dict.fromkeys((outcome.table, complete_until[outcome.name]) for outcome in outcomes):
+        own = [outcome for outcome in outcomes if (outcome.table, complete_until[outcome.name]) == (table, until)]
+        found |= compute_outcomes_together(own, rows, lake.scan(table), spine.times, until)
     return rows.hstack([column for name, names in named.items() for column in found[name].rename(names)])
 
 

@@ -191,15 +191,14 @@ class Project:
         if len(spines) != 1:
             of_which = f"they are of the spines {', '.join(spines)}" if spines else "none is named"
             raise ValueError(f"outcomes: {of_which}: name outcomes of one spine")
-        until = {outcome.table: self._complete_until(outcome) for outcome in outcomes}
+        until = {outcome.name: self._complete_until(outcome) for outcome in outcomes}
         frame, prefixed = as_frame(rows), not isinstance(of, str | BaseModel)
         return outcomes_of(self.lake, outcomes, self.spines[spines[0]], frame, until, prefixed=prefixed)
 
     def _complete_until(self, outcome: DeclaredOutcome) -> datetime | None:
         """Return the moment up to which the lake holds every fact of an outcome's table."""
-        of_facts = next((s for s in self.sources.values() if s.table("validated") == outcome.table), None)
-        facts, written_at = self.lake.scan(outcome.table), self.lake.written_at(outcome.table)
-        return outcome.completeness(facts, of_facts, written_at).until
+        of_drops = next((s for s in self.sources.values() if s.table("validated") == outcome.comes_with), None)
+        return outcome.completeness(self.lake, of_drops).until
 
     # Models
 

@@ -129,10 +129,10 @@ class GivenProject:
         until = EVERYTHING if complete_until is None else as_moment(complete_until)
         if rows is not None:
             frame = self._typed(spine.table, rows, fill=False)
-            return outcomes_of(self._lake, [outcome], spine, frame, {outcome.table: until})
+            return outcomes_of(self._lake, [outcome], spine, frame, {outcome.name: until})
         needed = [*outcome.spine_entity, *([] if spine.target_at is None else [spine.target_at])]
         frame = self._row(f"the outcome {of}", spine, needed, at, row)
-        computed = outcomes_of(self._lake, [outcome], spine, frame, {outcome.table: until})
+        computed = outcomes_of(self._lake, [outcome], spine, frame, {outcome.name: until})
         return computed.select(*outcome.columns, outcome.name, outcome.known_at_column).row(0, named=True)
 
     def verdict(self, source: str, rows: Rows, *, drop: str | None = None) -> ContractVerdict:

@@ -140,13 +140,14 @@ def split_by_time(
     if split.group:
         marked = keep_one_side(marked, split, _PART, seed)
     counts = dict(marked.group_by(_PART).len().iter_rows())
+    newest = marked.select(at.max()).item()
     order = [spine.time, *spine.key]
     parts = {name: marked.filter(pl.col(_PART) == name).drop(_PART).sort(order) for name in PARTS}
     dropped = {reason: counts.get(reason, 0) for reason in (*_OUTSIDE, *([OTHER_SIDE] if split.group else []))}
     for name, part in parts.items():
         if name == "calibration" and not calibration_share:
             continue
-        where = _check_rows(name, part, split, bounds, dropped)
+        where = _check_rows(name, part, split, bounds, dropped, newest)
         of.check_labels(name, part[label.column], where)
     of.check_parts({name: part[label.column] for name, part in parts.items()})
     return Split(**parts, bounds=bounds, dropped=dropped)
@@ -246,10 +247,19 @@ def _check_columns(
     task.check_label_type(label.column, schema[label.column])
 
 
-def _check_rows(name: str, part: pl.DataFrame, split: SplitSpec, bounds: Bounds, dropped: dict[str, int]) -> str:
+def _check_rows(
+    name: str, part: pl.DataFrame, split: SplitSpec, bounds: Bounds, dropped: dict[str, int], newest: datetime | None
+) -> str:
     """Raise ValueError if a part has too few rows; returns a description of the part."""
     start, end = getattr(bounds, f"{name}_start"), getattr(bounds, f"{name}_end")
     where = f"the {name} part (prediction time {start or 'beginning'} to {end})"
+    if part.height < split.min_rows and newest is not None and start is not None and newest < start:
+        raise ValueError(
+            f"{where} has no rows: the newest of all is at {newest}, before it begins. Bring the rows up to the "
+            "cut-off, or choose an earlier one. Those of a made spine end with the drops of the table that it "
+            "`follows`, or else of its `entities.table`: where that is cut by when entities began, name in `follows` "
+            "one whose drops go on"
+        )
     if part.height < split.min_rows:
         left_out = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
         raise ValueError(

@@ -151,3 +151,16 @@ def test_a_feature_that_reads_the_outcome_as_if_it_were_known_is_a_leak():
     (problem,) = problems(view=reads | {"known_at": "placed_at", "latest": {"before": "churned"}})
     assert "feature view order reads 'churned' in latest.before, at a time when the outcome is not known" in problem
     assert problems(view=reads | {"known_at": "churned_known_at", "latest": {"before": "churned"}}) == []
+
+
+@pytest.mark.parametrize(
+    ("follows", "problem"),
+    [
+        ("orders/validated", None),
+        ("none/validated", "follows: "),
+        ("outcomes/churned", "follows: outcomes/churned is no validated table of a source that is cut into drops"),
+    ],
+)
+def test_an_outcome_follows_a_table_that_is_cut_into_drops(follows, problem):
+    found = problems({"follows": follows})
+    assert found == [] if problem is None else [text for text in found if text.startswith(problem)]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from ml_assets.outcomes.complete import completeness
+from ml_assets.outcomes.complete import complete_drops, complete_facts
 from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.outcomes.files import compute_to_files
 from ml_assets.outcomes.pending import due_drops
@@ -158,8 +158,8 @@ def test_a_table_that_is_cut_is_complete_until_the_last_moment_of_its_newest_dro
     facts = FACTS.with_columns(_drop=pl.lit(drop))
     drops = Drops(grain=grain, start="2024-01-01"[: len(drop)], time_zone=zone)
     # A fact at the very end comes with the next drop.
-    assert completeness(outcome(), facts, drops).until == end - timedelta(microseconds=1)
-    assert completeness(outcome(), facts.head(0), drops).until is None
+    assert complete_drops(facts, drops).until == end - timedelta(microseconds=1)
+    assert complete_drops(facts.head(0), drops).until is None
 
 
 @pytest.mark.parametrize(
@@ -173,22 +173,22 @@ def test_a_table_that_is_cut_is_complete_until_the_last_moment_of_its_newest_dro
 def test_a_table_with_a_drop_missing_is_complete_until_the_drop_before_it(grain, there, without_rows, until):
     drops = Drops(grain=grain, start="2023-01-01"[: len(there[0])])
     facts = pl.concat(FACTS.with_columns(_drop=pl.lit(drop)) for drop in reversed(there))
-    found = completeness(outcome(), facts, drops)
+    found = complete_drops(facts, drops)
     assert (found.until, found.drops_without_rows) == (until - US, without_rows)
     # Where drops may be empty, the one in between was.
-    found = completeness(outcome(), facts, drops, empty_drops=True)
-    (newest,) = {completeness(outcome(), facts.filter(pl.col("_drop") == there[-1]), drops).until}
+    found = complete_drops(facts, drops, empty_drops=True)
+    (newest,) = {complete_drops(facts.filter(pl.col("_drop") == there[-1]), drops).until}
     assert (found.until, found.drops_without_rows) == (newest, without_rows)
 
 
 def test_a_fact_dated_later_than_its_table_was_written_settles_nothing():
     facts = pl.concat([FACTS, orders(("a", datetime(2999, 1, 1, tzinfo=UTC), 1.0))])
-    found = completeness(outcome(), facts, None, written_at=day(20))
+    found = complete_facts(outcome(), facts, written_at=day(20))
     assert (found.until, found.facts_ahead) == (day(10.5), 1)
-    assert completeness(outcome(), FACTS, None, written_at=day(20)).facts_ahead == 0
-    assert completeness(outcome(), facts.tail(1), None, written_at=day(20)).until is None
+    assert complete_facts(outcome(), FACTS, written_at=day(20)).facts_ahead == 0
+    assert complete_facts(outcome(), facts.tail(1), written_at=day(20)).until is None
 
 
 def test_a_table_that_is_not_cut_is_complete_until_its_newest_fact():
-    assert completeness(outcome(), FACTS, None).until == completeness(outcome(), FACTS, Drops()).until == day(10.5)
-    assert completeness(outcome(), FACTS.head(0), None).until is None
+    assert complete_facts(outcome(), FACTS).until == day(10.5)
+    assert complete_facts(outcome(), FACTS.head(0)).until is None

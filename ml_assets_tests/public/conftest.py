@@ -22,7 +22,6 @@ from ml_assets.modelling.promotion import decide_on_challenger
 from ml_assets.modelling.records import replace_as_of, write_record
 from ml_assets.modelling.training import train_challenger
 from ml_assets.modelling.training_set import build_training_set, store_training_set
-from ml_assets.outcomes.complete import completeness
 from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.outcomes.files import compute_to_files as outcomes_to_files
 from ml_assets.registry.records import RunOrigin
@@ -107,7 +106,7 @@ def store_outcomes(lake, project, folder):
     outcome, spine = project.declared_outcomes["sent_back"], project.spines["orders"]
     drops, by = [*HISTORY, APRIL], outcome.row(spine)
     facts = lake.scan(outcome.table)
-    until = completeness(outcome, facts, project.sources["orders"].drops).until
+    until = outcome.completeness(lake, project.sources["orders"]).until
     rows, times = spine.scan(lake, drops, by), OutcomeTimes(spine.time)
     computed = outcomes_to_files(outcome, rows, facts, folder, by=by, times=times, complete_until=until)
     lake.replace(outcome.key, computed.stored, {"_drop": drops})

@@ -138,6 +138,13 @@ def test_an_empty_part_names_the_part_and_what_to_change():
         cut([], split=SPLIT.model_copy(update={"validation": "50d"}))
 
 
+def test_rows_that_end_before_a_part_begins_are_what_is_missing():
+    frame = frame_of(FILLER).filter(pl.col("at") < AS_OF - timedelta(days=22))
+    newest = frame["at"].max()
+    with pytest.raises(ValueError, match=rf"the holdout part .* no rows: the newest of all is at {newest}.*`follows`"):
+        split_by_time(frame, spine=SPINE, label=LABEL, split=SPLIT, as_of=AS_OF)
+
+
 def test_a_part_of_one_class_names_the_class():
     frame = frame_of(FILLER).with_columns(y=pl.when(pl.col("at") > AS_OF - timedelta(days=22)).then(0).otherwise("y"))
     with pytest.raises(ValueError, match=r"the holdout part .* only labels of class 0"):

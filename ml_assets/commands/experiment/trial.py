@@ -216,10 +216,9 @@ class _Tables:
         if self.lake.exists(outcome.key):
             return outcome.beside(self.lake, rows, context.spine)
         facts = self.scan(outcome.table)
-        source = next((source for source in self.sources if source.table("validated") == outcome.table), None)
-        written_at = self.lake.written_at(outcome.table) if self.lake.exists(outcome.table) else None
+        source = next((source for source in self.sources if source.table("validated") == outcome.comes_with), None)
         collected = rows.collect()
-        until = outcome.completeness(facts, source, written_at).until
+        until = outcome.completeness(self.lake, source, self.scan).until
         computed = compute_outcomes(outcome, collected, facts, context.spine.times, until)
         return collected.hstack(computed.select(outcome.name, outcome.known_at_column)).lazy()
 

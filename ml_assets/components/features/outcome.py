@@ -28,11 +28,12 @@ class Outcome(DeclaredOutcome, dg.Component, dg.Resolvable):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         sources = context.component_tree.get_all_components(of_type=Source)
-        facts = next((source for source in sources if source.table("validated") == self.table), None)
-        return dg.Definitions(assets=[_outcome_asset(self, find_spine(context, self.spine), facts, use_case(context))])
+        of_drops = next((source for source in sources if source.table("validated") == self.comes_with), None)
+        spine = find_spine(context, self.spine)
+        return dg.Definitions(assets=[_outcome_asset(self, spine, of_drops, use_case(context))])
 
 
-def _outcome_asset(outcome: Outcome, spine: Spine, of_facts: Source | None, group: str) -> dg.AssetsDefinition:
+def _outcome_asset(outcome: Outcome, spine: Spine, of_drops: Source | None, group: str) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"outcomes__{outcome.name}",
         specs=[_asset_spec(outcome, spine, group)],
@@ -50,10 +51,10 @@ def _outcome_asset(outcome: Outcome, spine: Spine, of_facts: Source | None, grou
     def outcomes(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
         tables, by = lake.open(), outcome.row(spine)
         facts, times = tables.scan(outcome.table), spine.times
-        complete = outcome.completeness(facts, of_facts, tables.written_at(outcome.table))
+        complete = outcome.completeness(tables, of_drops)
         until = complete.until
         # With the facts of a drop come the outcomes of earlier ones.
-        due, own = outcome.due(tables, spine, of_facts), drops_of(context, spine.drops)
+        due, own = outcome.due(tables, spine, of_drops), drops_of(context, spine.drops)
         drops = sorted({*own, *due})
         with TemporaryDirectory(prefix="ml_assets-outcomes-") as folder:
             rows = spine.scan(tables, drops, by)
@@ -78,7 +79,7 @@ def _outcome_asset(outcome: Outcome, spine: Spine, of_facts: Source | None, grou
 
 def _tables(outcome: DeclaredOutcome, spine: DeclaredSpine) -> list[str]:
     """Return the tables that the outcome is computed from."""
-    return list(dict.fromkeys([spine.table, outcome.table]))
+    return list(dict.fromkeys([spine.table, outcome.table, outcome.comes_with]))
 
 
 def _asset_spec(outcome: Outcome, spine: Spine, group: str) -> dg.AssetSpec:

@@ -14,6 +14,7 @@ from ml_assets.features.expressions import columns_read
 from ml_assets.outcomes.engine.compute import compute_outcomes
 from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.outcomes.errors import OutcomeError
+from ml_assets.sources.drops.grains import WHOLE
 
 _MOMENT = pl.Datetime("us", "UTC")
 
@@ -32,6 +33,7 @@ def outcome_problems(tables: DeclaredTables, outcome: DeclaredOutcome) -> Iterat
         yield f"name: {shared[0]!r} is also a column of the spine {spine.name} that outcomes are stored by: rename it"
     if unknown := tables.unknown_table(outcome.table):
         yield f"table: {unknown}"
+    yield from _follows_problems(tables, outcome)
     columns = tables.columns(outcome.table)
     missing = partial(missing_columns, columns, outcome.table)
     wrong = [*missing("entity", outcome.entity)]
@@ -44,6 +46,20 @@ def outcome_problems(tables: DeclaredTables, outcome: DeclaredOutcome) -> Iterat
     yield from wrong
     if not wrong and columns is not None:
         yield from message_of(_blamed(outcome), lambda: _label_type(outcome, columns))
+
+
+def _follows_problems(tables: DeclaredTables, outcome: DeclaredOutcome) -> Iterator[str]:
+    if not outcome.follows:
+        return
+    if unknown := tables.unknown_table(outcome.follows):
+        yield f"follows: {unknown}"
+        return
+    source = tables.source_of(outcome.follows)
+    if source is None or source.drops.grain == WHOLE:
+        yield (
+            f"follows: {outcome.follows} is no validated table of a source that is cut into drops, so that nothing "
+            "says up to when it is complete: name one that is, or leave follows out"
+        )
 
 
 def _longer_than_horizon(outcome: DeclaredOutcome, spine: DeclaredSpine) -> Iterator[str]:
