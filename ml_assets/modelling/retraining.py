@@ -87,7 +87,7 @@ def metric_of_reference(spec: ModelSpec, reference: pl.DataFrame) -> tuple[str, 
     """Return the metric that a version's reference can set limits for, and why it is not the watched one, if so.
 
     A version that was evaluated before payoffs were declared has none in its reference, or nulls: it is judged by the
-    metric of the search.
+    metric of the search, or of its early stopping.
     """
     metric, payoff = spec.watched_metric, spec.payoff_for(spec.watched_metric)
     if payoff is None:
@@ -96,8 +96,8 @@ def metric_of_reference(spec: ModelSpec, reference: pl.DataFrame) -> tuple[str, 
     there = [name for name in payoff.columns if name in known.columns]
     if there == payoff.columns and payoff.given_of(known).all():
         return metric, ""
-    return spec.optimised_metric, (
-        f"{spec.optimised_metric} decides instead of {metric}, as the version's reference is from before its payoffs "
+    return spec.stopping_metric, (
+        f"{spec.stopping_metric} decides instead of {metric}, as the version's reference is from before its payoffs "
         f"were there ({', '.join(payoff.columns)}): the next version's has them"
     )
 

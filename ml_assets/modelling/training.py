@@ -45,6 +45,7 @@ def tune(
         task=spec.task,
         kind=spec.kind,
         time=model.spine.time,
+        payoff=spec.payoff,
         on_trial=on_trial,
     )
 
@@ -113,7 +114,7 @@ def _log_fit(
 ) -> None:
     correction = {"negatives_kept": fitted.negatives_kept} if fitted.negatives_kept < 1 else {}
     run.log_parameters(fitted.parameters | {"trees": fitted.best_iteration + 1} | correction)
-    run.log_curve(f"validation_{model.spec.optimised_metric}", fitted.history)
+    run.log_curve(f"validation_{fitted.metric}", fitted.history)
     key = model.key("training_set")
     for used_for, part in (("training", "train"), ("validation", "validation")):
         run.log_dataset(parts[part], name=key, table=key, version=lake.version(key), used_for=used_for)
@@ -133,6 +134,8 @@ def _register(
     logged = run.log_model(spec.name, fitted, train.head(5))
     text = f"Trained as of {as_of[:10]} on {train.height:,} rows, stopped on {validation.height:,}."
     tags = {"as_of": as_of, "task": spec.task, "kind": spec.kind, "metric": spec.optimised_metric}
+    if fitted.metric != spec.optimised_metric:
+        text += f" Parameters were chosen by {spec.optimised_metric}, rounds by {fitted.metric}."
     if fitted.negatives_kept < 1:
         text += f" {describe_correction(fitted.negatives_kept)}"
         tags["negatives_kept"] = f"{fitted.negatives_kept:.6g}"

@@ -78,7 +78,7 @@ def completeness(measures: "pl.DataFrame", by: str, spec: MaturitySpec, min_rows
     """Return of each drop how many labels were known when it was measured, and whether these are enough to stop.
 
     Args:
-        measures: one measure of each drop, of which the realised rows count.
+        measures: one measure of each drop, of which the realised rows of chunks and of the whole count.
         by: column that names the drop.
         min_rows: rows from which a chunk counts: each has to be matured as well.
 
@@ -87,7 +87,8 @@ def completeness(measures: "pl.DataFrame", by: str, spec: MaturitySpec, min_rows
     """
     import polars as pl
 
-    realised = measures.filter(kind="realised").with_columns(share=known_share())
+    realised = measures.filter(pl.col("scope").is_in(["chunk", "period"]), kind="realised")
+    realised = realised.with_columns(share=known_share())
     whole = pl.col("scope") == "period"
     large = (pl.col("rows") + pl.col("missing").fill_null(0)) >= min_rows
     enough = pl.when(whole).then(pl.col("share") >= spec.complete).otherwise(pl.col("share") >= spec.matured)

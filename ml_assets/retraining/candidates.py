@@ -71,6 +71,7 @@ def fit_as_of(
         "metric": spec.optimised_metric,
         "seed": seed,
         "time": spec.spine.time,
+        "payoff": spec.payoff,
     }
     shared |= {"task": spec.task, "kind": spec.kind}
     tuned = search_parameters(
@@ -84,7 +85,6 @@ def fit_as_of(
         parameters=parameters,
         calibration=spec.calibration,
         intervals=spec.intervals,
-        payoff=spec.payoff,
         **shared,
     )
     reference = scored(split.holdout, model)

@@ -12,7 +12,7 @@ import polars as pl
 from ml_assets.training.calibration.intervals import Intervals, fit_intervals
 from ml_assets.training.calibration.probabilities import Calibration, calibrate, fit_calibration
 from ml_assets.training.encoding import Encoding
-from ml_assets.training.kinds.base import DEFAULT_KIND, FitRequest, ModelKind, find_kind
+from ml_assets.training.kinds.base import DEFAULT_KIND, FitRequest, FitResult, ModelKind, find_kind
 from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.records.inputs import ModelInputs
 from ml_assets.training.records.known_answers import KnownAnswers
@@ -31,10 +31,11 @@ class TrainedModel:
 
     ``estimator`` is what its kind fitted, of boosted trees only those up to the best round; ``threshold`` is the
     probability from which an outcome is called positive, None unless the task is binary; ``best_iteration`` counts
-    from 0; ``history`` is the validation metric after each round. ``classes`` gives the order of a multiclass model's
-    probabilities, as text; ``label_type`` is the Polars name of the label's type. ``negatives_kept`` is the share of
-    the train part's negatives that it was fitted on, which ``calibration`` makes up for. ``known`` is what a registered
-    version said about a few rows, ``inputs`` where its features, rows and label come from.
+    from 0; ``history`` is ``metric``, what early stopping watched, on the validation rows after each round.
+    ``classes`` gives the order of a multiclass model's probabilities, as text; ``label_type`` is the Polars name of
+    the label's type. ``negatives_kept`` is the share of the train part's negatives that it was fitted on, which
+    ``calibration`` makes up for. ``known`` is what a registered version said about a few rows, ``inputs`` where its
+    features, rows and label come from.
     """
 
     estimator: Any
@@ -114,7 +115,7 @@ def fit_model(
         features: columns to learn from, in the order the model keeps.
         label: column without nulls: boolean or 0/1, text or whole numbers, or a number, by task.
         parameters: parameters of the kind, such as those of a search.
-        metric: what early stopping watches, one of those that the task calls optimised.
+        metric: what the search optimised; early stopping watches it, or what ``Task.stopping_metric`` says.
         calibration: isotonic or sigmoid; None leaves the probabilities as they are.
         payoff: what decisions bring; the threshold is the one that brings most.
         time: column with the prediction time, needed by ``training.half_life``.
@@ -127,28 +128,13 @@ def fit_model(
     if intervals is not None and (unseen is None or unseen.is_empty()):
         raise ValueError("intervals learn from rows that chose nothing of the model: give them as unseen")
     of, learner = find_task(task), find_kind(kind)
-    classes = of.classes_of(train[label])
-    chosen = RowChoice(of, learner, training, label, time, metric, seed).choose(train, validation, classes)
-    train = chosen.rows
-    encoding = Encoding.learn(train, features)
-    request = FitRequest(kind, task, metric, len(classes or ()), encoding, training, seed, chosen.weights)
-    known = encoding.encode(validation)
-    data = learner.bind(
-        request,
-        (encoding.encode(train), of.targets(train[label], classes)),
-        (known, of.targets(validation[label], classes)),
-    )
-    fitted = learner.fit(request, data, parameters, training.max_rounds)
-    if fitted.history and np.isnan(fitted.history).all():
-        raise ValueError(
-            f"{metric} is undefined on the validation rows after every round, so no round can be chosen: see that both"
-            " labels and weights of these rows vary"
-        )
+    classes, stopped_by = of.classes_of(train[label]), of.watched_while_searching(metric)
+    chosen = RowChoice(of, learner, training, label, time, stopped_by, seed).choose(train, validation, classes)
+    encoding = Encoding.learn(chosen.rows, features)
+    request = FitRequest(kind, task, stopped_by, len(classes or ()), encoding, training, seed, chosen.weights)
+    fitted, score = _fit_and_score(request, chosen.rows, validation, label, classes, parameters)
     outcome = of.outcomes(validation[label], classes)
-    score = learner.predict(fitted.estimator, known, request.classes)
-    correction = None if chosen.kept == 1 else prior_correction(chosen.kept)
-    if calibration is not None:
-        correction = fit_calibration(calibration, outcome, score)
+    correction = _correction(calibration, chosen.kept, outcome, score)
     if correction is not None:
         score = calibrate(correction, score)
     model = TrainedModel(
@@ -157,7 +143,7 @@ def fit_model(
         threshold=of.choose_threshold(outcome, score, None if payoff is None else payoff.of_rows(validation)),
         best_iteration=fitted.best_iteration,
         parameters=dict(parameters),
-        metric=metric,
+        metric=stopped_by,
         history=fitted.history,
         kind=kind,
         task=task,
@@ -169,6 +155,41 @@ def fit_model(
     if intervals is None or unseen is None:
         return model
     return replace(model, intervals=_learn_intervals(model, unseen, label, intervals))
+
+
+def _fit_and_score(
+    request: FitRequest,
+    train: pl.DataFrame,
+    validation: pl.DataFrame,
+    label: str,
+    classes: Sequence[str] | None,
+    parameters: Mapping[str, Any],
+) -> tuple[FitResult, np.ndarray]:
+    """Fit on the rows that were chosen, and score the validation rows before any correction."""
+    of, learner = find_task(request.task), find_kind(request.kind)
+    known = request.encoding.encode(validation)
+    data = learner.bind(
+        request,
+        (request.encoding.encode(train), of.targets(train[label], classes)),
+        (known, of.targets(validation[label], classes)),
+    )
+    fitted = learner.fit(request, data, parameters, request.training.max_rounds)
+    if fitted.history and np.isnan(fitted.history).all():
+        raise ValueError(
+            f"{request.metric} is undefined on the validation rows after every round, so no round can be chosen: see"
+            " that both labels and weights of these rows vary"
+        )
+    return fitted, learner.predict(fitted.estimator, known, request.classes)
+
+
+def _correction(
+    method: Literal["isotonic", "sigmoid"] | None, kept: float, outcome: np.ndarray, score: np.ndarray
+) -> Calibration | None:
+    """Return what makes probabilities of the validation rows' scores, by their outcomes where a method is declared;
+    else by the share of the negatives that were kept; None where nothing is to be corrected."""
+    if method is not None:
+        return fit_calibration(method, outcome, score)
+    return None if kept == 1 else prior_correction(kept)
 
 
 def _learn_intervals(model: TrainedModel, unseen: pl.DataFrame, label: str, spec: IntervalSpec) -> Intervals:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from ml_assets.commands.lifecycle.summary import print_summary, summarise
+from ml_assets.commands.lifecycle.summary import print_summary, realised_by_horizon, summarise
 from ml_assets.lake import Lake
 
 DROPS = ["2024-04", "2024-05"]
@@ -87,6 +87,25 @@ def test_a_drop_that_was_measured_again_has_its_newest_values(lake):
     drops = summarise(lake, "returns", "month", "roc_auc", []).drops
     shown = drops.select("drop", "estimated", "realised", "missing_labels").rows()
     assert shown == [("2024-04", 0.75, 0.7, 0), ("2024-05", 0.65, 0.6, 1)]
+
+
+def test_the_newest_values_by_horizon_are_those_of_the_drop(lake):
+    assert realised_by_horizon(lake, "returns", "month", "2024-05", "roc_auc") == {}
+    early, late = (datetime(2024, month, 1, tzinfo=UTC) for month in (6, 7))
+    rows = [
+        ("2024-05", "mae", "horizon", 604_800, 4.0, early),
+        ("2024-05", "mae", "horizon", 604_800, 3.0, late),
+        ("2024-05", "mae", "horizon", 86_400, 2.0, late),
+        ("2024-05", "mae", "horizon", 2_419_200, None, late),
+        ("2024-05", "rmse", "horizon", 86_400, 9.0, late),
+        ("2024-05", "mae", "period", None, 3.5, late),
+        ("2024-04", "mae", "horizon", 86_400, 1.0, late),
+    ]
+    columns = ["month", "metric", "scope", "horizon", "value", "measured_at"]
+    report = pl.DataFrame(rows, schema=columns, orient="row").with_columns(kind=pl.lit("realised"))
+    lake.replace("forecast/performance_report", report)
+    found = realised_by_horizon(lake, "forecast", "month", "2024-05", "mae")
+    assert list(found.items()) == [("1d", 2.0), ("7d", 3.0), ("28d", None)]
 
 
 def test_rows_that_are_in_no_scored_drop_are_counted_by_source_and_place(lake, capsys):

@@ -62,7 +62,8 @@ def test_search_spaces_follow_the_kind():
     [
         (
             {"task": "regression", "metric": "roc_auc"},
-            "metric: roc_auc does not fit the task regression; choose from mae, rmse, pinball_0.01 to pinball_0.99",
+            "metric: roc_auc does not fit the task regression; choose from mae, rmse, r2, wape, rmsse, "
+            "pinball_0.01 to pinball_0.99",
         ),
         (
             {"task": "multiclass", "floors": {"brier": 0.2}},
@@ -70,7 +71,9 @@ def test_search_spaces_follow_the_kind():
             "choose from log_loss, roc_auc_ovr, macro_f1, accuracy, calibration_error",
         ),
         ({"promotion": {"metric": "mae"}}, "promotion.metric: mae does not fit the task binary"),
-        ({"metric": "brier"}, "metric: brier does not fit the task binary"),
+        ({"metric": "calibration_error"}, "metric: calibration_error does not fit the task binary"),
+        ({"metric": "value"}, "metric: value needs payoffs: declare `payoff`"),
+        ({"task": "regression", "metric": "rmsse"}, "baseline.seasonal: is missing, and rmsse is measured"),
         ({"intervals": {"coverage": 0.9}}, "intervals: is for the task regression, not binary"),
         ({"task": "regression", "calibration": "sigmoid"}, "calibration: is for the task binary or multi"),
         ({"task": "multiclass", "evaluation": {"quantiles": [0.9]}}, "evaluation.quantiles: is for"),

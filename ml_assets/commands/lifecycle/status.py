@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml_assets.addresses import without_secrets
 from ml_assets.automation.run_records import FINISHED, SUCCEEDED, RunRecords
 from ml_assets.automation.run_tags import DECISION
-from ml_assets.commands.lifecycle.summary import summarise
+from ml_assets.commands.lifecycle.summary import realised_by_horizon, summarise
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.declarations.specs import DeclaredModel, DeclaredSpine
 from ml_assets.lake import Lake
@@ -38,6 +38,9 @@ class ModelStatus(BaseModel):
     metric: str
     estimated: float | None = Field(description="Metric estimated before labels are known.")
     realised: float | None = Field(description="Metric by the labels known when the drop was measured last.")
+    horizons: dict[str, float | None] = Field(
+        default_factory=dict, description="The same by how far rows look ahead, such as 7d, where horizons are several."
+    )
     missing_labels: int | None = Field(description="Scored rows whose label was not known then.")
     limit: float | None = Field(description="What the decision held both against.")
     decision: str | None = Field(description="retrain or wait.")
@@ -81,6 +84,7 @@ def model_status(
     if champion is not None and last:
         cut_off = datetime.fromisoformat(champion.tags["as_of"])
         age = (drop_end(spine.drops.grain, last["drop"]).replace(tzinfo=UTC) - cut_off).total_seconds() / DAY_S
+    of_drop = model.name, spine.partition, last.get("drop", ""), model.watched_metric
     limit = next((e.threshold for e in decision.evidence if e.kind == "realised"), None) if decision else None
     return ModelStatus(
         model=model.name,
@@ -93,6 +97,7 @@ def model_status(
         metric=model.watched_metric,
         estimated=last.get("estimated"),
         realised=last.get("realised"),
+        horizons=realised_by_horizon(lake, *of_drop),
         missing_labels=last.get("missing_labels"),
         limit=limit,
         decision=decision and ("retrain" if decision.retrain else "wait"),
@@ -161,6 +166,9 @@ def print_status(statuses: Sequence[ModelStatus], as_json: bool) -> None:
                 f"realised {_shown(status.realised)}{_without(status.missing_labels)}{limit}; "
                 f"strongest drift {status.strongest_drift} {_shown(status.psi)}"
             )
+        if status.horizons:
+            ahead = ", ".join(f"{length} {_shown(value)}" for length, value in status.horizons.items())
+            console.print(f"  {status.metric} realised by horizon: {ahead}")
         if status.reason:
             console.print(f"  {status.reason}")
         console.print(f"  next: {status.next_step}")

@@ -3,13 +3,17 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import polars as pl
 
 from ml_assets.declarations.project import DeclaredProject
+from ml_assets.durations import format_duration
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.monitoring.performance.measures import newest_measures
+from ml_assets.monitoring.performance.table import BY_HORIZON
+from ml_assets.spines.spec import HORIZON
 
 DROP_HEADINGS = {
     "quarantined": "quaran-\ntined",
@@ -126,6 +130,18 @@ def _missing_labels(lake: Lake, model: str, partition: str) -> pl.LazyFrame:
     """Return how many scored rows of each drop had no label when it was measured last."""
     realised = _measured(lake, model, partition).filter(kind="realised", scope="period")
     return realised.group_by(partition).agg(missing_labels=pl.col("missing").max())
+
+
+def realised_by_horizon(lake: Lake, model: str, partition: str, drop: str, metric: str) -> dict[str, float | None]:
+    """Return the newest realised value of a drop by how far its rows look ahead, the nearest first; empty where they do
+    not look ahead several horizons."""
+    key = f"{model}/performance_report"
+    if not lake.exists(key) or HORIZON not in lake.scan(key).collect_schema():
+        return {}
+    of_drop = lake.scan(key).filter(pl.col(partition) == drop)
+    rows = newest_measures(of_drop, partition).filter(kind="realised", scope=BY_HORIZON, metric=metric)
+    values = rows.select(HORIZON, "value").sort(HORIZON).collect().iter_rows()
+    return {format_duration(timedelta(seconds=seconds)): value for seconds, value in values}
 
 
 def _measured(lake: Lake, model: str, partition: str) -> pl.LazyFrame:

@@ -92,6 +92,8 @@ DRIFT = _CHUNKS | {
 }
 
 PERFORMANCE = _CHUNKS | {
+    "scope": "chunk, period for all rows of the drop as one, or horizon for those of one horizon.",
+    "horizon": "Seconds that the rows of the scope horizon look ahead.",
     "kind": "estimated without the period's labels, or realised where labels are known.",
     "metric": "What was measured.",
     "lower": "Lower end of the band around an estimate.",

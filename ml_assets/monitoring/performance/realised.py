@@ -5,12 +5,13 @@ from datetime import datetime
 
 import polars as pl
 
-from ml_assets.monitoring.chunks import CHUNK, Period, cut
+from ml_assets.monitoring.chunks import CHUNK, Chunks, Period, cut
 from ml_assets.monitoring.inputs import checked
 from ml_assets.monitoring.maturity import is_matured, known_share
 from ml_assets.monitoring.performance.known_rows import DISTANCE, KNOWN_MEAN, UNKNOWN_MEAN, compare_scores
 from ml_assets.monitoring.performance.table import WITHOUT_PAYOFF, chunk_spans, performance_table
 from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.spines.spec import HORIZON
 from ml_assets.training.calibration.intervals import covered_share
 from ml_assets.training.metrics.metric import VALUE
 from ml_assets.training.metrics.payoff import Payoff
@@ -41,7 +42,8 @@ def realise_performance(
 
     Args:
         analysis: ``probability``, ``prediction``, ``time``, and ``label`` (0/1 or Boolean, null where
-            unknown), as for ``estimate_performance``; of forecasts ``NAIVE_ERROR`` too, by which rmsse is scaled.
+            unknown), as for ``estimate_performance``; of forecasts ``NAIVE_ERROR`` too, by which rmsse is scaled, and
+            of rows that look ahead ``HORIZON``, by which they are measured too where there are several.
         more: metrics measured beside those of every evaluation, such as pinball losses.
         coverage: least share of labels that intervals must hold; where given, ``analysis`` has ``lower`` and ``upper``,
             and interval_coverage is measured beside.
@@ -50,32 +52,32 @@ def realise_performance(
         as_of: moment by which the labels were known, from which the age of a chunk is counted; None for no age.
 
     Returns:
-        The columns of ``estimate_performance`` with kind ``realised``, lower and upper null, rows counting labelled
-        rows, missing those whose label is not known, known_share (Float64), and what ``compare_scores`` finds between
-        the two, and in the rows of value without_payoff (Int64), the labelled rows that it leaves out. Metrics:
-        roc_auc, average_precision, log_loss, brier,
-        calibration_error (as defined in ``training.metrics.ranked_scores``) and f1 of the prediction. A value is null
-        where it is undefined, as roc_auc is for labels of one class. Alerts: below a floor or above a ceiling of
-        ``spec``, in a chunk that has matured.
+        The columns of ``estimate_performance``, of scope ``horizon`` too, with kind ``realised``, lower and
+        upper null, rows counting labelled rows, missing those whose label is not known, known_share (Float64),
+        and what ``compare_scores`` finds between the two, and in the rows of value without_payoff (Int64), the
+        labelled rows that it leaves out. Metrics: roc_auc, average_precision, log_loss, brier,
+        calibration_error (as defined in ``training.metrics.ranked_scores``) and f1 of the prediction. A value
+        is null where it is undefined, as roc_auc is for labels of one class. Alerts: below a floor or above a
+        ceiling of ``spec``, in a chunk that has matured.
 
     Raises:
         ValueError: as ``estimate_performance``. A period without any label is no error: its values are null.
     """
     of, columns = find_task(task), ScoredColumns(label, probability, prediction, classes, payoff)
     ends = [LOWER, UPPER] if coverage is not None else []
-    scale = [NAIVE_ERROR] if NAIVE_ERROR in analysis.columns else []
-    needed = [*columns.predicted, label, *ends, *scale, *(payoff.columns if payoff else ())]
+    beside = [name for name in (NAIVE_ERROR, HORIZON) if name in analysis.columns]
+    needed = [*columns.predicted, label, *ends, *beside, *columns.paid]
     analysis = of.typed_scores(checked(analysis, "analysis", time, needed), "analysis", columns)
     chunks, numbered = cut(analysis, time, spec.chunk, period)
     known = of.typed_labels(numbered.drop_nulls(label), "analysis", columns)
-    groups = [*((chunk, rows) for (chunk,), rows in known.group_by(CHUNK)), (None, known)]
+    horizons = _horizons(numbered)
     values = pl.DataFrame(
         [
-            {CHUNK: chunk, "metric": metric, "value": value, WITHOUT_PAYOFF: _unpaid(rows, metric, payoff)}
-            for chunk, rows in groups
+            {**group, "metric": metric, "value": value, WITHOUT_PAYOFF: _unpaid(rows, metric, payoff)}
+            for group, rows in _groups(known, horizons)
             for metric, value in measure_known(rows, of, columns, more, intervals=bool(ends)).items()
         ],
-        schema={CHUNK: pl.Int64, "metric": pl.String, "value": pl.Float64, WITHOUT_PAYOFF: pl.Int64},
+        schema=_GROUP | {"metric": pl.String, "value": pl.Float64, WITHOUT_PAYOFF: pl.Int64},
     )
     values = values.with_columns(
         lower=pl.lit(None, pl.Float64),
@@ -83,24 +85,51 @@ def realise_performance(
         past_errors=pl.lit(None, pl.Int64),
         margin=pl.lit(None, pl.Float64),
     )
-    every = chunk_spans(chunks, numbered, known.schema[time]).select(CHUNK, pl.col("rows").alias("scored"))
-    spans = chunk_spans(chunks, known, known.schema[time]).join(every, on=CHUNK, how="left", nulls_equal=True)
-    spans = spans.with_columns(missing=pl.col("scored") - pl.col("rows")).drop("scored")
-    spans = spans.join(_compared(numbered, label, probability), on=CHUNK, how="left", nulls_equal=True)
+    spans = _count_labels(chunks, numbered, known, time, horizons)
+    spans = spans.join(_compared(numbered, label, probability, horizons), on=[*_GROUP], how="left", nulls_equal=True)
     spans = spans.with_columns(known_share=known_share(), matured=is_matured(spec.labels, as_of))
     return performance_table(values, spans, "realised", spec, {} if coverage is None else {INTERVAL_COVERAGE: coverage})
 
 
-def _compared(numbered: pl.DataFrame, label: str, score: str) -> pl.DataFrame:
-    """Compare the scores of rows with and without a label, per chunk and (CHUNK null) over all rows."""
-    groups = [*((chunk, rows) for (chunk,), rows in numbered.group_by(CHUNK)), (None, numbered)]
+_GROUP: dict[str, type[pl.DataType]] = {CHUNK: pl.Int64, HORIZON: pl.Int64}
+"""What a group of rows has in common: a chunk, a horizon, or neither."""
+
+
+def _horizons(rows: pl.DataFrame) -> list[int]:
+    """Return the horizons that the rows look ahead, where they are several."""
+    if HORIZON not in rows.columns:
+        return []
+    lengths = rows[HORIZON].drop_nulls().unique().sort().to_list()
+    return lengths if len(lengths) > 1 else []
+
+
+def _groups(rows: pl.DataFrame, horizons: Sequence[int]) -> list[tuple[dict[str, int | None], pl.DataFrame]]:
+    """Return the rows of each chunk, all of them, and those of each horizon."""
+    by_chunk = [({CHUNK: chunk, HORIZON: None}, of_chunk) for (chunk,), of_chunk in rows.group_by(CHUNK)]
+    whole = ({CHUNK: None, HORIZON: None}, rows)
+    by_horizon = [({CHUNK: None, HORIZON: length}, rows.filter(pl.col(HORIZON) == length)) for length in horizons]
+    return [*by_chunk, whole, *by_horizon]
+
+
+def _count_labels(
+    chunks: Chunks, numbered: pl.DataFrame, known: pl.DataFrame, time: str, horizons: Sequence[int]
+) -> pl.DataFrame:
+    """Return the spans with the rows whose label is known, and how many are missing."""
+    moment = known.schema[time]
+    scored = chunk_spans(chunks, numbered, moment, horizons).select(*_GROUP, pl.col("rows").alias("scored"))
+    spans = chunk_spans(chunks, known, moment, horizons).join(scored, on=[*_GROUP], how="left", nulls_equal=True)
+    return spans.with_columns(missing=pl.col("scored") - pl.col("rows")).drop("scored")
+
+
+def _compared(numbered: pl.DataFrame, label: str, score: str, horizons: Sequence[int]) -> pl.DataFrame:
+    """Compare the scores of rows with and without a label, of each chunk, all rows and each horizon."""
     known = pl.col(label).is_not_null()
     return pl.DataFrame(
         [
-            {CHUNK: chunk, **compare_scores(rows.filter(known)[score], rows.filter(~known)[score])}
-            for chunk, rows in groups
+            {**group, **compare_scores(rows.filter(known)[score], rows.filter(~known)[score])}
+            for group, rows in _groups(numbered, horizons)
         ],
-        schema={CHUNK: pl.Int64, KNOWN_MEAN: pl.Float64, UNKNOWN_MEAN: pl.Float64, DISTANCE: pl.Float64},
+        schema=_GROUP | {KNOWN_MEAN: pl.Float64, UNKNOWN_MEAN: pl.Float64, DISTANCE: pl.Float64},
     )
 
 

@@ -1,12 +1,19 @@
 """The table of performance: one row per scope, chunk and metric."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from ml_assets.monitoring.chunks import CHUNK, Chunks
 from ml_assets.monitoring.performance.known_rows import DISTANCE, KNOWN_MEAN, UNKNOWN_MEAN
 from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.spines.spec import HORIZON
 
 SCOPES = ("chunk", "period")
+"""What a value is about: a chunk, or all rows taken as one."""
+
+BY_HORIZON = "horizon"
+"""Scope of a value of the rows of one horizon, over the whole period: measured and shown, never alerted."""
 
 
 def no_performance(moment: pl.DataType) -> pl.DataFrame:
@@ -36,19 +43,28 @@ _TYPES = {
     "past_errors": pl.Int64,
     "margin": pl.Float64,
     "alert": pl.Boolean,
+    HORIZON: pl.Int64,
 }
+
+_OF_ALL = pl.lit(None, pl.Int64).alias(HORIZON)
 
 _OF_LABELS = ("missing", "known_share", KNOWN_MEAN, UNKNOWN_MEAN, DISTANCE)
 
 
-def chunk_spans(chunks: Chunks, numbered: pl.DataFrame, dtype: pl.DataType) -> pl.DataFrame:
-    """Return every chunk, and the whole period, with its edges and its rows."""
-    return pl.concat(
-        [
-            chunks.table(numbered, dtype).with_columns(scope=pl.lit("chunk")),
-            chunks.whole(numbered, dtype).with_columns(scope=pl.lit("period")),
-        ]
-    )
+def chunk_spans(
+    chunks: Chunks, numbered: pl.DataFrame, dtype: pl.DataType, horizons: Sequence[int] = ()
+) -> pl.DataFrame:
+    """Return every chunk, the whole period, and the whole period of each horizon, with its edges and its rows."""
+    whole = chunks.whole(numbered, dtype)
+    spans = [
+        chunks.table(numbered, dtype).with_columns(_OF_ALL, scope=pl.lit("chunk")),
+        whole.with_columns(_OF_ALL, scope=pl.lit("period")),
+    ]
+    for horizon in horizons:
+        own = whole.with_columns(pl.lit(horizon, pl.Int64).alias(HORIZON), scope=pl.lit(BY_HORIZON))
+        counted = numbered.filter(pl.col(HORIZON) == horizon).height
+        spans.append(own.with_columns(rows=pl.lit(counted, pl.Int64)))
+    return pl.concat(spans)
 
 
 def performance_table(
@@ -68,16 +84,22 @@ def performance_table(
     unknown = [name for name in (*_OF_LABELS, "matured") if name not in spans.columns]
     spans = spans.with_columns(pl.lit(None).alias(name) for name in unknown)
     values = with_unpaid(values)
+    if HORIZON not in values.columns:
+        values = values.with_columns(_OF_ALL)
+    limited = pl.col("scope") != BY_HORIZON
     alert = (pl.col("value") < below).fill_null(False) | (pl.col("value") > above).fill_null(False)
     return (
         spans.join(values.select("metric").unique(), how="cross")
-        .join(values, on=[CHUNK, "metric"], how="left", nulls_equal=True)
+        .join(values, on=[CHUNK, HORIZON, "metric"], how="left", nulls_equal=True)
         .with_columns(
             kind=pl.lit(kind),
-            threshold=pl.coalesce(below, above),
-            alert=alert & (measured_rows() >= spec.min_chunk_rows) & pl.col("matured").cast(pl.Boolean).fill_null(True),
+            threshold=pl.when(limited).then(pl.coalesce(below, above)),
+            alert=limited
+            & alert
+            & (measured_rows() >= spec.min_chunk_rows)
+            & pl.col("matured").cast(pl.Boolean).fill_null(True),
         )
-        .sort("scope", "metric", "chunk_start")
+        .sort("scope", "metric", "chunk_start", HORIZON)
         .select("chunk_start", "chunk_end", *_TYPES)
         .cast({name: _TYPES[name] for name in _OF_LABELS})
     )

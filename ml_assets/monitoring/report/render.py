@@ -2,17 +2,21 @@
 
 import base64
 from collections.abc import Mapping
+from datetime import timedelta
 
 import polars as pl
 
+from ml_assets.durations import format_duration
 from ml_assets.html_pages import page_template
 from ml_assets.monitoring.drift.impact import SEASON, rank_by_impact
 from ml_assets.monitoring.maturity import known_share
 from ml_assets.monitoring.performance.measures import MEASURED_AT
 from ml_assets.monitoring.performance.record import past_errors
+from ml_assets.monitoring.performance.table import BY_HORIZON
 from ml_assets.monitoring.report.summary import summarise_drift, summarise_performance
 from ml_assets.monitoring.report.verdict import judge
 from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.spines.spec import HORIZON
 
 SHOWN = 10
 """Features that are shown open; the others are folded."""
@@ -63,6 +67,7 @@ def render_report(
         misses=_misses(performance),
         record=_record(before, spec),
         metrics=_metric_rows(performance),
+        horizons=_horizon_rows(performance),
         moments=_moments(measures),
         chunks=drift.filter(scope="chunk")["chunk_start"].n_unique(),
         plots={caption: base64.b64encode(png).decode() for caption, png in plots.items()},
@@ -109,6 +114,16 @@ def _moments(measures: pl.DataFrame | None) -> list[dict]:
     by_moment = realised.sort("metric").group_by(MEASURED_AT, "rows", "missing", "share", maintain_order=True)
     values = by_moment.agg(values=pl.struct("metric", "value"))
     return values.sort(MEASURED_AT, descending=True, nulls_last=True).to_dicts()
+
+
+def _horizon_rows(performance: pl.DataFrame) -> list[dict]:
+    """Return per horizon how many labels are known and the realised values; nothing where there are not several."""
+    realised = performance.filter(kind="realised", scope=BY_HORIZON)
+    if realised.is_empty():
+        return []
+    by_horizon = realised.sort(HORIZON, "metric").group_by(HORIZON, "rows", "missing", maintain_order=True)
+    rows = by_horizon.agg(values=pl.struct("metric", "value")).to_dicts()
+    return [row | {"ahead": format_duration(timedelta(seconds=row[HORIZON]))} for row in rows]
 
 
 def _record(before: pl.DataFrame | None, spec: MonitoringSpec) -> list[dict]:

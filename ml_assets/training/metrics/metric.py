@@ -135,6 +135,8 @@ CALIBRATION = "calibration_error"
 POSITIVE_CALIBRATION = "positive_calibration_error"
 """How far the number of positives is from what the scores say, where the positives are."""
 
+CALIBRATION_ERRORS = (CALIBRATION, POSITIVE_CALIBRATION)
+
 _ON_DEMAND = {VALUE: Metric(True, relative=True, signed=True), POSITIVE_CALIBRATION: DOWN}
 
 

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -11,10 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.training.encoding import Encoding
 from ml_assets.training.kinds.base import DEFAULT_KIND, FitRequest, OnRound, find_kind
+from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.sampling.learned_rows import RowChoice
+from ml_assets.training.sampling.weights import declared_weights, scaled
+from ml_assets.training.search.objective import Objective, ValidationRows
 from ml_assets.training.search.study_storage import open_storage
 from ml_assets.training.spec import ParameterRange, SearchSpec, TrainingSpec
-from ml_assets.training.tasks import BINARY, find_metric, find_task
+from ml_assets.training.tasks import BINARY, find_task
 
 if TYPE_CHECKING:
     import optuna
@@ -37,6 +41,7 @@ class TunedParameters(BaseModel):
     parameters: dict[str, str | bool | int | float] = Field(description="Best parameters.")
     metric: str = Field(description="Metric that was optimised, on the validation rows.")
     best_value: float = Field(description="Its best value.")
+    stopped_by: str | None = Field(default=None, description="What early stopping watched, where it is another metric.")
     best_rounds: int = Field(description="Boosting rounds of the best trial; 1 for what learns in none.")
     trials: int = Field(description="Trials finished or pruned, over all attempts.")
     pruned: int = Field(description="Of these, pruned.")
@@ -59,6 +64,7 @@ def search_parameters(
     task: str = BINARY,
     kind: str = DEFAULT_KIND,
     time: str | None = None,
+    payoff: Payoff | None = None,
 ) -> TunedParameters:
     """Search with the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) and median pruning.
 
@@ -71,28 +77,38 @@ def search_parameters(
     Args:
         model: prefix of the study's name.
         storage: SQLAlchemy URL of the Optuna storage, such as ``sqlite:////folder/optuna.db``.
+        metric: what is optimised: one that early stopping watches, or any other that ``Task.stopping_metric`` has one
+            for. Such a one is measured after each fit, decisions by the threshold that is best on ``validation``.
         time: column with the prediction time, needed by ``training.half_life``.
+        payoff: what decisions bring; by it the threshold is chosen and value measured.
         on_trial: called after each trial with trials done, trials in total, best value so far.
 
     Raises:
-        ValueError: a feature cannot be encoded, a weight is no number, or no trial ran to its end.
+        ValueError: a feature cannot be encoded, a weight is no number, no trial ran to its end, or the metric cannot be
+            optimised or is undefined on ``validation``.
     """
     of, learner = find_task(task), find_kind(kind)
-    classes = of.classes_of(train[label])
-    choice = RowChoice(of, learner, training, label, time, metric, seed)
+    classes, stopped_by = of.classes_of(train[label]), of.watched_while_searching(metric)
+    choice = RowChoice(of, learner, training, label, time, stopped_by, seed)
     chosen = choice.choose(train, validation, classes, search.rows)
     encoding = Encoding.learn(chosen.rows, features)
-    request = FitRequest(kind, task, metric, len(classes or ()), encoding, training, seed, chosen.weights)
+    request = FitRequest(kind, task, stopped_by, len(classes or ()), encoding, training, seed, chosen.weights)
     rows = tuple((encoding.encode(part), of.targets(part[label], classes)) for part in (chosen.rows, validation))
-    fingerprint = _fingerprint(request, rows, search)
-    study = _open_study(f"{model}-{fingerprint[:12]}", storage, metric)
+    objective = Objective(metric, request)
+    if stopped_by != metric:
+        weights = scaled(declared_weights(validation, training, "validation"))
+        outcome = of.outcomes(validation[label], classes)
+        measured = ValidationRows(validation, rows[1][0], outcome, weights, chosen.kept, payoff)
+        objective = replace(objective, validation=measured)
+    fingerprint = _fingerprint(objective, rows, search)
+    study = _open_study(f"{model}-{fingerprint[:12]}", storage, objective)
     data = None
     while len(finished := finished_trials(study)) < search.trials:
         data = data or learner.bind(request, *rows)
-        study.add_trial(_next_trial(finished, request, data, search))
+        study.add_trial(_next_trial(finished, objective, data, search))
         if on_trial is not None:
             on_trial(len(finished) + 1, search.trials, study.best_value if _has_best(study) else float("nan"))
-    return _result(study, fingerprint, metric)
+    return _result(study, fingerprint, objective)
 
 
 def finished_trials(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
@@ -130,13 +146,14 @@ def search_history(storage: str, study: str) -> pl.DataFrame:
     return frame.with_columns(pl.col("value").cast(pl.Float64)).with_columns(best.forward_fill().alias("best_so_far"))
 
 
-def _fingerprint(request: FitRequest, rows: tuple, search: SearchSpec) -> str:
+def _fingerprint(objective: Objective, rows: tuple, search: SearchSpec) -> str:
     """Return the digest of a study, without the number of trials, so that more trials continue the same study."""
+    request = objective.request
     declared = {
         "encoding": request.encoding.model_dump(),
         "search": search.model_dump(exclude={"trials"}),
         "training": _declared(request.training),
-        "metric": request.metric,
+        "metric": objective.metric,
         "seed": request.seed,
     }
     if (request.kind, request.task) != (DEFAULT_KIND, BINARY):
@@ -148,6 +165,8 @@ def _fingerprint(request: FitRequest, rows: tuple, search: SearchSpec) -> str:
     for weights in (request.weights.train, request.weights.validation):
         if weights is not None:
             digest.update(np.ascontiguousarray(weights).data)
+    for part in objective.validation.digested() if objective.validation else ():
+        digest.update(part)
     return digest.hexdigest()
 
 
@@ -158,42 +177,38 @@ def _declared(training: TrainingSpec) -> dict[str, Any]:
     return training.model_dump(exclude={"max_rounds", "threads"} | optional)
 
 
-def _direction(metric: str) -> Literal["maximize", "minimize"]:
-    return "maximize" if find_metric(metric).greater_is_better else "minimize"
-
-
-def _open_study(name: str, storage: str, metric: str) -> "optuna.Study":
+def _open_study(name: str, storage: str, objective: Objective) -> "optuna.Study":
     import optuna
 
     return optuna.create_study(
-        study_name=name, storage=open_storage(storage), direction=_direction(metric), load_if_exists=True
+        study_name=name, storage=open_storage(storage), direction=objective.direction, load_if_exists=True
     )
 
 
-def _next_trial(finished: list, request: FitRequest, data: Any, search: SearchSpec) -> "optuna.trial.FrozenTrial":
+def _next_trial(finished: list, objective: Objective, data: Any, search: SearchSpec) -> "optuna.trial.FrozenTrial":
     """Run one trial in memory, given the ended ones."""
     import optuna
 
-    index = len(finished)
+    index, request = len(finished), objective.request
     sampler_seed = int(np.random.SeedSequence([request.seed, index]).generate_state(1)[0])
     pruner = optuna.pruners.MedianPruner(
         n_startup_trials=_RANDOM_TRIALS, n_warmup_steps=_PRUNE_AFTER, interval_steps=_REPORT_EVERY
     )
     study = optuna.create_study(
-        direction=_direction(request.metric),
+        direction=objective.direction,
         sampler=optuna.samplers.TPESampler(n_startup_trials=_RANDOM_TRIALS, seed=sampler_seed),
         pruner=pruner if search.pruning else optuna.pruners.NopPruner(),
     )
     study.add_trials(finished)
 
-    def objective(trial: "optuna.Trial") -> float:
+    def run(trial: "optuna.Trial") -> float:
         trial.set_user_attr(_INDEX, index)
         parameters = {name: _suggest(trial, name, space) for name, space in search.space.items()}
-        fitted = find_kind(request.kind).fit(request, data, parameters, search.max_rounds, _pruning(trial))
+        fitted = find_kind(request.kind).fit(request, data, parameters, search.max_rounds, _pruning(trial, objective))
         trial.set_user_attr(_ROUNDS, fitted.best_iteration + 1)
-        return fitted.best_value
+        return objective.value_of(fitted)
 
-    study.optimize(objective, n_trials=1)
+    study.optimize(run, n_trials=1)
     return study.trials[-1]
 
 
@@ -206,12 +221,12 @@ def _suggest(trial: "optuna.Trial", name: str, space: ParameterRange) -> Any:
     return trial.suggest_float(name, low, high, log=space.log)
 
 
-def _pruning(trial: "optuna.Trial") -> OnRound:
+def _pruning(trial: "optuna.Trial", objective: Objective) -> OnRound:
     import optuna
 
     def look(rounds: int, value: float) -> None:
         if rounds % _REPORT_EVERY == 0:
-            trial.report(value, rounds)
+            trial.report(objective.turned(value), rounds)
             if trial.should_prune():
                 raise optuna.TrialPruned()
 
@@ -226,7 +241,7 @@ def _has_best(study: "optuna.Study") -> bool:
     return any(trial.state.name == "COMPLETE" for trial in study.get_trials(deepcopy=False))
 
 
-def _result(study: "optuna.Study", fingerprint: str, metric: str) -> TunedParameters:
+def _result(study: "optuna.Study", fingerprint: str, objective: Objective) -> TunedParameters:
     finished = finished_trials(study)
     if not _has_best(study):
         raise ValueError(
@@ -237,8 +252,9 @@ def _result(study: "optuna.Study", fingerprint: str, metric: str) -> TunedParame
         study=study.study_name,
         fingerprint=fingerprint,
         parameters=best.params,
-        metric=metric,
+        metric=objective.metric,
         best_value=study.best_value,
+        stopped_by=None if objective.validation is None else objective.request.metric,
         best_rounds=best.user_attrs[_ROUNDS],
         trials=len(finished),
         pruned=sum(trial.state.name == "PRUNED" for trial in finished),

@@ -12,7 +12,7 @@ from ml_assets.training.spec.declared import Declared, durations, filled, within
 from ml_assets.training.spec.judging import BaselineSpec, EvaluationSpec, PromotionSpec
 from ml_assets.training.spec.learning import IntervalSpec, SearchSpec, TrainingSpec, default_space
 from ml_assets.training.spec.rows import LabelSpec, SpineSpec, SplitSpec
-from ml_assets.training.tasks import TASKS, find_task, listed, tasks_where
+from ml_assets.training.tasks import TASKS, find_task, listed, searchable_metrics, tasks_where
 
 
 def _list_tasks(schema: dict[str, Any]) -> None:
@@ -50,7 +50,10 @@ class ModelSpec(Declared):
         description="Metric that the search optimises and early stopping watches: roc_auc, average_precision or"
         " log_loss for a binary task (roc_auc if left out), log_loss or roc_auc_ovr for several classes (log_loss),"
         " mae, rmse or a pinball loss such as pinball_0.9 for a number (mae). A regression under mae predicts the"
-        " median, under rmse the mean, under a pinball loss that quantile.",
+        " median, under rmse the mean, under a pinball loss that quantile. The search also takes value, tops of the"
+        " list, f1 and brier, macro_f1 and accuracy, wape, rmsse and r2: they are measured on the validation rows after"
+        " each fit, while early stopping watches average_precision for tops, mae for wape, rmse for rmsse and r2, and"
+        " log_loss for the others.",
     )
     search: SearchSpec = Field(default_factory=SearchSpec, description="Hyperparameter search.")
     training: TrainingSpec = Field(default_factory=TrainingSpec, description="Final fit.")
@@ -116,7 +119,7 @@ class ModelSpec(Declared):
     def _fits_task(self) -> Self:
         of = find_task(self.task)
         for field, names, allowed in (
-            ("metric", [self.optimised_metric], of.optimised),
+            ("metric", [self.optimised_metric], searchable_metrics(self.task)),
             ("promotion.metric", [self.promotion.metric], of.metrics),
             ("floors", self.floors, of.metrics),
             ("evaluation.metrics", self.evaluation.metrics, of.metrics),
@@ -156,7 +159,7 @@ class ModelSpec(Declared):
                 if name in reserved:
                     raise ValueError(f"{field}.{name}: is set by {reserved[name]}: leave it out")
         if self.training.monotone:
-            kind.check_monotone(self.task, self.optimised_metric)
+            kind.check_monotone(self.task, self.stopping_metric)
             if kind.monotone_parameter in {*self.search.space, *self.training.parameters}:
                 raise ValueError(f"training.monotone: sets {kind.monotone_parameter}, which is declared too: keep one")
         return self
@@ -165,6 +168,11 @@ class ModelSpec(Declared):
     def optimised_metric(self) -> str:
         """The metric that the search optimises: the declared one, or the task's own."""
         return self.metric or find_task(self.task).optimised[0]
+
+    @property
+    def stopping_metric(self) -> str:
+        """The metric that early stopping watches: that of the search, or what stands for it."""
+        return find_task(self.task).watched_while_searching(self.optimised_metric)
 
     @property
     def watched_metric(self) -> str:

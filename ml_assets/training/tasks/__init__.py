@@ -64,6 +64,12 @@ def all_metrics() -> OpenMetrics:
     )
 
 
+def searchable_metrics(task: str) -> OpenMetrics:
+    """Return the metrics of a task that a search can optimise."""
+    of = find_task(task)
+    return all_metrics().only(lambda name: of.stopping_metric(name) is not None)
+
+
 def estimable_metrics(task: str | None = None) -> OpenMetrics:
     """Return the metrics of a task, or of every task, that can be estimated before labels are known."""
     of = list(TASKS.loadable().values()) if task is None else [find_task(task)]

@@ -10,7 +10,7 @@ import polars as pl
 
 from ml_assets.scoring_core import answers
 from ml_assets.training.metrics.measure import Measurable
-from ml_assets.training.metrics.metric import VALUE, TopOfList
+from ml_assets.training.metrics.metric import CALIBRATION_ERRORS, VALUE, TopOfList
 from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.metrics.payoffs import Payoffs, best_value_threshold
 from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores
@@ -47,6 +47,15 @@ class Binary(Task):
         "f1": "f1",
     }
     estimated = ("roc_auc", "f1")
+
+    def stopping_metric(self, metric: str) -> str | None:
+        """Return average_precision for what goes by the order of the scores, log_loss for what goes by the scores or by
+        decisions; None for calibration errors, which scores that say nothing make small."""
+        if metric in self.optimised:
+            return metric
+        if metric not in self.metrics or metric in CALIBRATION_ERRORS:
+            return None
+        return "average_precision" if self.metrics[metric].by_order else "log_loss"
 
     def is_estimable(self, metric: str) -> bool:
         """Return whether a metric follows from calibrated probabilities: also what decisions bring, and the top of a

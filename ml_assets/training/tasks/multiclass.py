@@ -9,6 +9,7 @@ import polars as pl
 
 from ml_assets.scoring_core import answers
 from ml_assets.training.metrics.measure import Measurable
+from ml_assets.training.metrics.metric import CALIBRATION_ERRORS
 from ml_assets.training.metrics.ranked_classes import RankedClasses, rank_classes
 from ml_assets.training.tasks.baselines import ClassBaseline, fit_class_rates
 from ml_assets.training.tasks.classes import align_classes, class_codes, learn_classes
@@ -40,6 +41,12 @@ class Multiclass(Task):
         "macro_f1": "f1",
     }  # of several classes, NannyML's f1 is the mean over them
     estimated = ("accuracy", "macro_f1")
+
+    def stopping_metric(self, metric: str) -> str | None:
+        """Return log_loss for the metrics of the classes that are called; None for the calibration error."""
+        if metric in self.optimised:
+            return metric
+        return "log_loss" if metric in self.metrics and metric not in CALIBRATION_ERRORS else None
 
     def takes(self, dtype: pl.DataType) -> bool:
         """Return whether the type is text, boolean or whole numbers."""

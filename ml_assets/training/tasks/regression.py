@@ -41,6 +41,10 @@ class Regression(Task):
     estimable: ClassVar[Mapping[str, str]] = {"mae": "mae", "rmse": "rmse"}
     estimated = ("mae", "rmse")
 
+    def stopping_metric(self, metric: str) -> str | None:
+        """Return mae for wape, which is the same multiple of it for every model, and rmse for what squares errors."""
+        return metric if metric in self.optimised else {"wape": "mae", "rmsse": "rmse", "r2": "rmse"}.get(metric)
+
     def takes(self, dtype: pl.DataType) -> bool:
         """Return whether the type is numeric."""
         return dtype.is_numeric()

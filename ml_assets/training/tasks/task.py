@@ -71,7 +71,7 @@ class Task(ABC):
             whose form scores have.
         metrics: every metric that fits, by name.
         measured: the metrics of every evaluation, in this order.
-        optimised: the metrics that a search can optimise and early stopping watch; the first is the default.
+        optimised: the metrics that early stopping can watch and a search optimise; the first is the default.
         promoted_by: metric that champion and challenger are compared by where none is declared; None: the model's own.
         leak_metric: name of what ``leak_strength`` measures.
         has_positive: there is a positive class, a score from which it is called, and a share of rows that have it.
@@ -119,6 +119,18 @@ class Task(ABC):
     def is_optional(self, metric: str) -> bool:
         """Return whether a metric fits and is measured only where a declaration names it."""
         return metric in self.metrics and metric not in self.measured
+
+    def stopping_metric(self, metric: str) -> str | None:
+        """Return the metric that early stopping watches while a search optimises this one, which is measured after each
+        fit where the two differ; None where a search cannot optimise it."""
+        return metric if metric in self.optimised else None
+
+    def watched_while_searching(self, metric: str) -> str:
+        """Return ``stopping_metric``; ValueError where a search cannot optimise the metric."""
+        watched = self.stopping_metric(metric)
+        if watched is None:
+            raise ValueError(f"metric: a search cannot optimise {metric} for the task {self.name}")
+        return watched
 
     def is_estimable(self, metric: str) -> bool:
         """Return whether a metric can be estimated before labels are known."""
