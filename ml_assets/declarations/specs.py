@@ -20,11 +20,20 @@ from ml_assets.outcomes.spec import OutcomeSpec
 from ml_assets.outcomes.stored import with_labels
 from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.serving.spec import ServingSpec
-from ml_assets.sources.drops.grains import GRAINS, WHOLE
+from ml_assets.sources.drops.grains import GRAINS, WHOLE, is_name
 from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.spec import DROP, SourceSpec
 from ml_assets.spines.rows import MadeSpine
-from ml_assets.spines.spec import HORIZON, MADE, PREDICTION_AT, TARGET_AT, CalendarSpec, EntitiesSpec
+from ml_assets.spines.spec import (
+    HORIZON,
+    MADE,
+    PREDICTION_AT,
+    STANDS_FOR,
+    TARGET_AT,
+    CalendarSpec,
+    EntitiesSpec,
+    SampleSpec,
+)
 from ml_assets.training.spec import ModelSpec, SpineSpec
 
 CAME_EMPTY = "came_empty"
@@ -75,6 +84,11 @@ class DeclaredSpine(SpineSpec):
     every: CalendarSpec | None = Field(
         default=None, description="When each entity is predicted that is active then; absent: `table` has the rows."
     )
+    sample: SampleSpec | None = Field(
+        default=None,
+        description="Keep a share of the made rows in drops that are there to learn from, before any outcome is known; "
+        "absent: every row.",
+    )
     follows: str = Field(
         default="",
         description="Table whose drops say which periods have come, of made rows; absent: `entities.table`, which has "
@@ -121,6 +135,8 @@ class DeclaredSpine(SpineSpec):
             raise ValueError(f"{missing[0]}: is missing")
         if self.horizons:
             raise ValueError("horizons: belong to made rows, of `entities` and `every`")
+        if self.sample is not None:
+            raise ValueError("sample: belongs to made rows, of `entities` and `every`")
         if self.follows:
             raise ValueError("follows: belongs to made rows, of `entities` and `every`")
 
@@ -131,11 +147,27 @@ class DeclaredSpine(SpineSpec):
             column = min(taken, default=self.time)
             field = "time" if column == self.time else "partition"
             raise ValueError(f"{field}: {column!r} is also the name of another column of the rows: give another")
+        if self.sample is not None:
+            self._check_sample(self.sample, {*named, *entities.key, *entities.columns})
         reserved = {HORIZON, TARGET_AT} & {*named, *entities.key, *entities.columns} if self.horizons else set()
         if reserved:
             raise ValueError(
                 f"horizons: give the rows a column {min(reserved)!r}, and another column of theirs bears that name"
             )
+
+    def _check_sample(self, sample: SampleSpec, columns: set[str]) -> None:
+        if not is_name(self.drops.grain, sample.before):
+            form = GRAINS[self.drops.grain].form
+            raise ValueError(f"sample.before: {sample.before!r} is no drop of grain {self.drops.grain}: write {form}")
+        if STANDS_FOR in columns:
+            raise ValueError(
+                f"sample: gives the rows a column {STANDS_FOR!r}, and another column of theirs is called so"
+            )
+
+    @property
+    def weighed(self) -> list[str]:
+        """The column with how many entity-moments a row stands for, of a sampled spine."""
+        return [] if self.sample is None else [STANDS_FOR]
 
     @property
     def made(self) -> MadeSpine | None:
@@ -143,7 +175,9 @@ class DeclaredSpine(SpineSpec):
         if self.entities is None or self.every is None:
             return None
         horizons = tuple(parse_duration(text) for text in self.horizons)
-        return MadeSpine(self.name, self.entities, self.every, self.drops, self.time, self.partition, horizons)
+        return MadeSpine(
+            self.name, self.entities, self.every, self.drops, self.time, self.partition, horizons, self.sample
+        )
 
     @property
     def entity(self) -> list[str]:
@@ -195,6 +229,9 @@ class DeclaredSpine(SpineSpec):
         """Return what ``rows`` gives, lazily."""
         wanted = list(dict.fromkeys([self.partition, self.time, *columns]))
         rows = lake.scan(self.table).filter(pl.col(self.partition).is_in(drops))
+        if self.sample is not None:  # rows from before it was declared are whole drops
+            kept = pl.col(STANDS_FOR).fill_null(1.0) if STANDS_FOR in rows.collect_schema() else pl.lit(1.0)
+            rows = rows.with_columns(kept.alias(STANDS_FOR))
         return self.rows_ahead(rows).select(wanted)
 
 

@@ -143,6 +143,7 @@ class ModelContext:
         entities = [column for view in self.views for column in view.spine_entity]
         label = self.spec.label
         named = [*self.spine.key, *self.spine.ahead, *self.spine.columns, *entities, *self.spec.slices]
+        named += self.spine.weighed
         named += self.spec.baseline.series
         read = [column for column in self.spec.row_columns if column not in self.features]
         return list(dict.fromkeys([*named, label.column, label.known_at, *read]))

@@ -11,7 +11,8 @@ from ml_assets.sources.drops.cut import spans
 from ml_assets.sources.drops.spec import Drops
 from ml_assets.spines.calendar import ahead, moments_between
 from ml_assets.spines.entities import active_at, entity_versions, refuse_overlaps
-from ml_assets.spines.spec import HORIZON, TARGET_AT, CalendarSpec, EntitiesSpec
+from ml_assets.spines.sample import hash_entities, is_drawn
+from ml_assets.spines.spec import HORIZON, STANDS_FOR, TARGET_AT, CalendarSpec, EntitiesSpec, SampleSpec
 
 _MOMENT = pl.Datetime("us", "UTC")
 
@@ -24,6 +25,7 @@ class MadeSpine:
         time: column with the moment of the calendar.
         partition: column with the name of the drop that the moment lies in.
         horizons: how far ahead an entity is predicted at a moment, a row each; none: one row, which looks nowhere.
+        sample: which entity-moments are kept; None: all.
     """
 
     name: str
@@ -33,6 +35,11 @@ class MadeSpine:
     time: str
     partition: str
     horizons: tuple[timedelta, ...] = ()
+    sample: SampleSpec | None = None
+
+    def sample_of(self, drop: str) -> SampleSpec | None:
+        """Return the sample that a drop is thinned to; None for a drop that is whole."""
+        return self.sample if self.sample is not None and self.sample.thins(drop) else None
 
     def horizons_at(self, moment: datetime) -> pl.LazyFrame:
         """Return HORIZON and TARGET_AT of the rows of one entity at a moment of the calendar, a row each."""
@@ -54,14 +61,17 @@ class MadeRows:
     """The rows of some drops.
 
     Attributes:
-        rows: drop, key, time, with horizons HORIZON and TARGET_AT, then the carried columns; lazily from files.
+        rows: drop, key, time, with horizons HORIZON and TARGET_AT, of a sampled spine STANDS_FOR, then the carried
+            columns; lazily from files.
         by_drop: drop -> its rows.
+        active_in: thinned drop -> its entity-moments, of which the rows are a sample.
         moments: how many moments of the calendar lie in the drops.
         left_out: why a row of the table of entities can never count -> how many.
     """
 
     rows: pl.LazyFrame
     by_drop: dict[str, int]
+    active_in: dict[str, int]
     moments: int
     left_out: dict[str, int]
 
@@ -81,10 +91,12 @@ def make_rows(spine: MadeSpine, table: pl.LazyFrame, drops: Sequence[str], folde
     """
     versions = entity_versions(spine.name, spine.entities, table)
     refuse_overlaps(spine.name, spine.entities, versions)
+    if spine.sample is not None:
+        versions = versions.with_columns(hash_entities(spine.entities.key, spine.sample.seed))
     # Sorted once, not once for each moment.
     versions.sink_ipc(folder / "versions.arrow")
     versions, made = pl.scan_ipc(folder / "versions.arrow"), folder / "rows"
-    by_drop, moments = {}, 0
+    by_drop, active_in, moments = {}, {}, 0
     _rows_at(spine, versions.clear(), drops[0], datetime.fromtimestamp(0, UTC)).sink_ipc(
         made / "none.arrow", mkdir=True
     )
@@ -95,12 +107,21 @@ def make_rows(spine: MadeSpine, table: pl.LazyFrame, drops: Sequence[str], folde
             _rows_at(spine, versions, drop, moment).sink_ipc(files[-1])
             moments += 1
         by_drop[drop] = sum(pl.scan_ipc(file).select(pl.len()).collect().item() for file in files)
-    return MadeRows(pl.scan_ipc(made), by_drop, moments, _left_out(spine.entities, table))
+        if spine.sample_of(drop) is not None:
+            active_in[drop] = sum(_count_active(spine, versions, moment) for moment in spine.moments_of(drop))
+    return MadeRows(pl.scan_ipc(made), by_drop, active_in, moments, _left_out(spine.entities, table))
+
+
+def _count_active(spine: MadeSpine, versions: pl.LazyFrame, moment: datetime) -> int:
+    active = versions.filter(active_at(spine.name, spine.entities, pl.lit(moment, _MOMENT)))
+    return active.select(pl.len()).collect(engine="streaming").item()
 
 
 def _rows_at(spine: MadeSpine, versions: pl.LazyFrame, drop: str, moment: datetime) -> pl.LazyFrame:
-    at = pl.lit(moment, _MOMENT)
+    at, sample = pl.lit(moment, _MOMENT), spine.sample_of(drop)
     active = versions.filter(active_at(spine.name, spine.entities, at))
+    if sample is not None:
+        active = active.filter(is_drawn(sample, moment))
     if spine.horizons:
         active = active.join(spine.horizons_at(moment), how="cross")
     return active.select(
@@ -108,6 +129,7 @@ def _rows_at(spine: MadeSpine, versions: pl.LazyFrame, drop: str, moment: dateti
         *spine.entities.key,
         at.alias(spine.time),
         *((HORIZON, TARGET_AT) if spine.horizons else ()),
+        *([] if spine.sample is None else [pl.lit(1 / sample.share if sample else 1.0).alias(STANDS_FOR)]),
         *spine.entities.columns,
     )
 

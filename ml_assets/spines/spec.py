@@ -14,6 +14,8 @@ HORIZON = "horizon"
 """Column of rows with horizons: how far ahead a row looks, in seconds."""
 TARGET_AT = "target_at"
 """Column of rows with horizons: the moment that a row looks ahead to."""
+STANDS_FOR = "stands_for"
+"""Column of a sampled spine's rows: how many entity-moments a row stands for, 1 in drops that are whole."""
 
 
 class CalendarSpec(BaseModel):
@@ -99,3 +101,30 @@ class EntitiesSpec(BaseModel):
         """Field -> column, of the fields that name a column with moments."""
         named = {"from": self.from_, "until": self.until, "known_at": self.known_at}
         return {field: column for field, column in named.items() if column is not None}
+
+
+class SampleSpec(BaseModel):
+    """Which entity-moments of a made spine are kept in drops that are there to learn from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    share: float = Field(
+        description="Share of the entity-moments that are kept, above 0 and below 1, drawn by a hash of entity and "
+        "moment and by nothing else; a row with horizons is kept with all of them."
+    )
+    before: str = Field(
+        description="Name of a drop, such as 2024-06: drops before it are thinned; it and those after are whole, so "
+        "that every row of theirs is predicted and monitored."
+    )
+    seed: int = Field(default=0, description="Another seed draws other rows.")
+
+    @field_validator("share")
+    @classmethod
+    def _is_share(cls, share: float) -> float:
+        if not 0 < share < 1:
+            raise ValueError(f"{share} is no share above 0 and below 1; leave `sample` out to keep every row")
+        return share
+
+    def thins(self, drop: str) -> bool:
+        """Return whether a drop is thinned."""
+        return drop < self.before

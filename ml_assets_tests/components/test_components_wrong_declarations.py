@@ -239,14 +239,15 @@ WRONG = [
     (MODEL, "column: returned", "column: customer", ":8: label.column: label customer is String, it must be boolean or "
      "integer 0/1"),
     (MODEL, "task: binary", "metric: rmse", ":5: metric: rmse does not fit the task binary; choose from roc_auc, "
-     "average_precision, log_loss"),
+     "average_precision, log_loss, brier, f1, value, precision_at_<k>, recall_at_<k>, lift_at_<k>"),
     (MODEL, "task: binary", "floors: {r2: 0.5}", ":5: floors: r2 does not fit the task binary; choose from roc_auc, "
      "average_precision, log_loss, brier, calibration_error, f1, value, positive_calibration_error, precision_at_<k>, "
      "recall_at_<k>, lift_at_<k>"),
     (MODEL, "task: binary", "intervals: {coverage: 0.9}", ":5: intervals: is for the task regression, not binary: "
      "leave it out"),
     (MODEL, "task: binary", "monitoring: {estimated_metrics: [mae]}", ":5: monitoring.estimated_metrics: mae cannot be "
-     "estimated for task binary; choose from roc_auc, average_precision, f1"),
+     "estimated for task binary; choose from roc_auc, average_precision, f1, "
+     "value, precision_at_<k>, recall_at_<k>, lift_at_<k>"),
     (MODEL, "task: binary", "monitoring: {exclude: [prize]}", ":5: monitoring.exclude: prize is no feature; there are "
      "price, returns_mean_7d, returns_mean_28d"),
     (MODEL, "task: binary", "kind: catboost", ":5: kind: there is no kind 'catboost': choose xgboost, lightgbm, or "

@@ -7,7 +7,7 @@ import dagster as dg
 
 from ml_assets.components.conditions import follow_inputs
 from ml_assets.components.declared import declaration_version, use_case
-from ml_assets.components.metadata.columns import AHEAD
+from ml_assets.components.metadata.columns import AHEAD, WEIGHED
 from ml_assets.components.metadata.tables import data_version, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
 from ml_assets.components.scaffolders.components import SpineScaffolder
@@ -50,6 +50,7 @@ def _rows_asset(spine: Spine, made: MadeSpine, group: str) -> dg.AssetsDefinitio
             return dg.MaterializeResult(
                 metadata={
                     "rows_by_drop": result.by_drop,
+                    **({"sampled_of": result.active_in} if result.active_in else {}),
                     "moments": result.moments,
                     "entities_left_out": result.left_out,
                     "table_versions_read": {made.entities.table: version},
@@ -83,4 +84,4 @@ def _described(made: MadeSpine) -> dict[str, str]:
     keys = dict.fromkeys(made.entities.key, "Key of the entity.")
     carried = dict.fromkeys(made.entities.columns, f"As the last row of {made.entities.table} known by then has it.")
     moment = {made.time: "Prediction time: the moment of the calendar. What is known later is in no feature."}
-    return {made.partition: "The drop that the moment lies in.", **keys, **moment, **AHEAD, **carried}
+    return {made.partition: "The drop that the moment lies in.", **keys, **moment, **AHEAD, **WEIGHED, **carried}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ml_assets.lake.records import NUMBER, RECORD
 from ml_assets.retraining.decide import DecisionRecord
-from ml_assets.spines.spec import HORIZON, TARGET_AT
+from ml_assets.spines.spec import HORIZON, STANDS_FOR, TARGET_AT
 from ml_assets.training.promotion.records import PromotionRecord
 from ml_assets.training.tasks.columns import NAIVE, NAIVE_ERROR, PROBABILITY
 
@@ -22,6 +22,8 @@ AHEAD = {
     HORIZON: "How far ahead the row looks, in seconds.",
     TARGET_AT: "The moment that the row looks ahead to, UTC.",
 }
+
+WEIGHED = {STANDS_FOR: "How many entity-moments the row stands for: 1, or of a thinned drop the inverse of its share."}
 
 RAW_COLUMNS = {"_content_hash": "SHA-256 of the drop as it was delivered."}
 

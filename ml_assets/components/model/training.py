@@ -27,6 +27,7 @@ from ml_assets.modelling.training_set import (
     changes_since_champion,
     count_late_labels,
     count_positives,
+    count_sampled,
     recompute_sample,
     store_training_set,
 )
@@ -116,6 +117,7 @@ def _training_set_metadata(lake: Lake, model: ModelContext, built: TrainingSet) 
         **{f"{part}_rows": count for part, count in built.split.rows.items()},
         **{f"left_out_{reason}": count for reason, count in built.split.dropped.items()},
         **_positives(count_positives(model, built)),
+        **{f"{part}_sampled_rows": count for part, count in count_sampled(built).items()},
         "left_out_after_cut_off": model.rows_from(lake, built.as_of),
         **built.split.without_season,
         **_lag_metadata(model, built),

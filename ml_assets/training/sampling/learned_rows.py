@@ -9,7 +9,7 @@ import polars as pl
 from ml_assets.training.kinds.base import FitWeights, ModelKind
 from ml_assets.training.sampling.negatives import thin_negatives
 from ml_assets.training.sampling.seeded import ClassSample, sample_classes
-from ml_assets.training.sampling.weights import decay, declared_weights, scaled
+from ml_assets.training.sampling.weights import decay, declared_weights, sample_weights, scaled
 from ml_assets.training.spec import TrainingSpec
 from ml_assets.training.tasks import Task
 
@@ -60,8 +60,7 @@ class RowChoice:
             ValueError: rows shall count differently and the kind takes no weights, a weight is none, or the rows of a
                 part that count have labels of one class.
         """
-        if self.training.weighted:
-            self.kind.check_weights()
+        self._check_kind(train)
         validated = self._declared(validation, "validation")
         self._declared(train, "train")
         thinned = thin_negatives(train, self._positive(train), self.training.negatives, self.seed)
@@ -71,10 +70,25 @@ class RowChoice:
             sample = sample_classes(thinned.rows, strata, most, self.seed, oversample=self.kind.takes_weights)
         declared = declared_weights(sample.rows, self.training, "train")
         weights = FitWeights(
-            scaled(declared, self._decay(sample.rows, declared), stands_for=sample.weight),
-            scaled(validated, self._as_thinned(validation, thinned.kept)),
+            scaled(
+                declared,
+                sample_weights(sample.rows),
+                self._decay(sample.rows, declared),
+                stands_for=sample.weight,
+            ),
+            scaled(validated, sample_weights(validation), self._as_thinned(validation, thinned.kept)),
         )
         return LearnedRows(sample.rows, weights, thinned.kept)
+
+    def _check_kind(self, train: pl.DataFrame) -> None:
+        if self.training.weighted:
+            self.kind.check_weights()
+        if sample_weights(train) is not None and not self.kind.takes_weights:
+            raise ValueError(
+                "sample: some training rows stand for many and others for one, and a model of kind"
+                f" {self.kind.declared} takes no weights of rows: let split.train leave out"
+                " the one or the other, or choose another kind"
+            )
 
     def _declared(self, rows: pl.DataFrame, part: str) -> np.ndarray | None:
         """Return the declared weights of a part, whose labels among the rows that count can be learned from."""

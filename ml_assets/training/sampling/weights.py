@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 
 from ml_assets.durations import parse_duration
+from ml_assets.spines.spec import STANDS_FOR
 from ml_assets.training.metrics.payoffs import describe_row, finite_column
 from ml_assets.training.spec import TrainingSpec
 
@@ -26,6 +27,27 @@ def declared_weights(frame: pl.DataFrame, training: TrainingSpec, part: str) -> 
     if not values.any():
         raise ValueError(f"{field}: column {training.weight!r} holds zeros alone: no row would count")
     return values
+
+
+def sample_weights(frame: pl.DataFrame) -> np.ndarray | None:
+    """Return how many entity-moments of a sampled spine each row stands for, float64 of shape (rows,); None where all
+    stand for as many, as those of a spine that is not sampled do."""
+    if STANDS_FOR not in frame.columns or frame[STANDS_FOR].n_unique() < 2:
+        return None
+    return frame[STANDS_FOR].cast(pl.Float64).to_numpy()
+
+
+def describe_sample(train: pl.DataFrame) -> str:
+    """Say in a sentence what training rows are a sample of; empty where they are none."""
+    if STANDS_FOR not in train.columns:
+        return ""
+    thinned = train[STANDS_FOR].filter(train[STANDS_FOR] > 1)
+    if thinned.is_empty():
+        return ""
+    return (
+        f"{thinned.len():,} of its rows are a sample of about {thinned.sum():,.0f} entity-moments, drawn without regard"
+        " to the outcome: each counts as all that it stands for, and probabilities need no correction for it."
+    )
 
 
 def decay(time: pl.Series, half_life: str | None, declared: np.ndarray | None = None) -> np.ndarray | None:

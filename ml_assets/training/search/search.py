@@ -14,7 +14,7 @@ from ml_assets.training.encoding import Encoding
 from ml_assets.training.kinds.base import DEFAULT_KIND, FitRequest, OnRound, find_kind
 from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.sampling.learned_rows import RowChoice
-from ml_assets.training.sampling.weights import declared_weights, scaled
+from ml_assets.training.sampling.weights import declared_weights, sample_weights, scaled
 from ml_assets.training.search.objective import Objective, ValidationRows
 from ml_assets.training.search.study_storage import open_storage
 from ml_assets.training.spec import ParameterRange, SearchSpec, TrainingSpec
@@ -96,7 +96,7 @@ def search_parameters(
     rows = tuple((encoding.encode(part), of.targets(part[label], classes)) for part in (chosen.rows, validation))
     objective = Objective(metric, request)
     if stopped_by != metric:
-        weights = scaled(declared_weights(validation, training, "validation"))
+        weights = scaled(declared_weights(validation, training, "validation"), sample_weights(validation))
         outcome = of.outcomes(validation[label], classes)
         measured = ValidationRows(validation, rows[1][0], outcome, weights, chosen.kept, payoff)
         objective = replace(objective, validation=measured)
