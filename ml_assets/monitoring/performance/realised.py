@@ -1,6 +1,6 @@
 """Performance of predictions whose outcome is known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import polars as pl
@@ -103,7 +103,7 @@ def _horizons(rows: pl.DataFrame) -> list[int]:
     return lengths if len(lengths) > 1 else []
 
 
-def _groups(rows: pl.DataFrame, horizons: Sequence[int]) -> list[tuple[dict[str, int | None], pl.DataFrame]]:
+def _groups(rows: pl.DataFrame, horizons: Sequence[int]) -> list[tuple[Mapping[str, int | None], pl.DataFrame]]:
     """Return the rows of each chunk, all of them, and those of each horizon."""
     by_chunk = [({CHUNK: chunk, HORIZON: None}, of_chunk) for (chunk,), of_chunk in rows.group_by(CHUNK)]
     whole = ({CHUNK: None, HORIZON: None}, rows)

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -74,7 +75,7 @@ class Objective:
     validation: ValidationRows | None = None
 
     @property
-    def direction(self) -> str:
+    def direction(self) -> Literal["maximize", "minimize"]:
         """Optuna's word for which way is better."""
         return "maximize" if find_metric(self.metric).greater_is_better else "minimize"
 
