@@ -50,7 +50,7 @@ def join_features(
         carried: the columns of the spine to hand on; by default all.
 
     Returns:
-        The carried columns, then the features of each view that are no carried column.
+        The carried columns, then the features of each view that are no carried column and not hidden.
 
     Raises:
         FeatureError: a feature is in two views or is another thing than the carried column of that name, an
@@ -66,7 +66,8 @@ def join_features(
         kept = stored_features(view)
         of_table = _stored_values(spine, tables, by).select(kept) if kept else pl.DataFrame()
         own = row_features(view, spine, of_table, time)
-        parts += [of_table, own.select(name for name in own.columns if name not in carried)]
+        added = [name for name in own.columns if name not in carried]
+        parts += [of_table.drop(view.hidden, strict=False), own.select(added).drop(view.hidden, strict=False)]
     return pl.concat([part for part in parts if part.width], how="horizontal")
 
 
@@ -132,7 +133,7 @@ def _refuse_gaps(keys: pl.DataFrame, tables: ViewTables, rows: int, time: str) -
 
 def refuse_homonyms(view: FeatureViewSpec, columns: Sequence[str]) -> None:
     """Raise FeatureError if a feature has the name of one of the spine's columns and is something else."""
-    for name in view.feature_names:
+    for name in view.computed_features:
         if name in columns and view.request.get(name) != name:
             raise FeatureError(
                 f"feature view {view.name!r}: feature {name!r} bears the name of a spine column and is something else: "
@@ -144,7 +145,7 @@ def refuse_twins(views: Sequence[FeatureViewSpec]) -> None:
     """Raise FeatureError if two views have a feature of the same name."""
     owner: dict[str, str] = {}
     for view in views:
-        for name in view.feature_names:
+        for name in view.computed_features:
             if owner.setdefault(name, view.name) != view.name:
                 raise FeatureError(
                     f"feature {name!r} is in views {owner[name]!r} and {view.name!r}: rename it in one of them"

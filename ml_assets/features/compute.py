@@ -48,7 +48,7 @@ def compute_to_files(
         _with_inputs(kept, digests, partition).write_ipc(folder / f"{number}.arrow")
         drawn = _draw(part.rows.height)
         samples.append((part.rows[drawn], part.features[drawn]))
-        missing.append(part.features.select(view.feature_names).null_count())
+        missing.append(part.features.select(view.computed_features).null_count())
         height += part.rows.height
     sampled, features = (pl.concat(side) for side in zip(*samples, strict=True))
     drawn = _draw(sampled.height)

@@ -11,7 +11,7 @@ def describe_features(view: FeatureViewSpec) -> dict[str, str]:
     """Describe each feature of a view by the expression that declares it."""
     of, old = {name: spec.of for name, spec in view.aggregates.items()}, f", at most {view.ttl} old" if view.ttl else ""
     entity = ", ".join(view.entity) or "the table"
-    return {
+    described = {
         **{name: f"{sql}, of the last row known of {entity}{old}." for name, sql in view.latest.items()},
         **{name: f"{spec.of}, of the last row known of {entity} {_before(spec)}." for name, spec in view.lags.items()},
         **{
@@ -23,6 +23,10 @@ def describe_features(view: FeatureViewSpec) -> dict[str, str]:
         **{name: f"{sql}, of the row to predict." for name, sql in view.request.items()},
         **{name: f"{part} of {_moment(view.calendar[base])}." for name, (base, part) in view.calendar_features.items()},
         **{name: f"{sql}, of features of the same row." for name, sql in view.derived.items()},
+    }
+    return {
+        name: f"{text[:-1]}; for derived features alone." if name in view.hidden else text
+        for name, text in described.items()
     }
 
 

@@ -100,6 +100,11 @@ class FeatureViewSpec(BaseModel):
         description="Feature -> Polars SQL expression over other features of this view, row by row, such as "
         "`units_sum_7d / units_sum_28d`. A division by zero, and whatever is not finite, gives null.",
     )
+    hidden: list[str] = Field(
+        default_factory=list,
+        description="Features that `derived` ones of this view read and nobody else needs, such as the moment of the "
+        "last order: they are computed and kept like others, and no model gets them.",
+    )
     freshness: Freshness = Field(default_factory=Freshness, description="How old the latest materialization may be.")
 
     @property
@@ -111,9 +116,14 @@ class FeatureViewSpec(BaseModel):
         }
 
     @property
-    def feature_names(self) -> list[str]:
+    def computed_features(self) -> list[str]:
         """Every feature, in the order of the columns computed: those of the table, then those of the row."""
         return [*self.table_features, *self.row_features]
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The features that models get, in the order of the columns computed: all that are not hidden."""
+        return [name for name in self.computed_features if name not in self.hidden]
 
     @property
     def table_features(self) -> list[str]:
@@ -315,11 +325,22 @@ class FeatureViewSpec(BaseModel):
         return problems
 
     def _derived_problems(self) -> list[str]:
-        if not self.derived:
+        if not self.derived and not self.hidden:
             return []
-        from ml_assets.features.derived import derived_problems
+        from ml_assets.features.derived import derived_from, derived_problems
 
-        return derived_problems(self.name, self.derived, [n for n in self.feature_names if n not in self.derived])
+        others = [name for name in self.computed_features if name not in self.derived]
+        problems = derived_problems(self.name, self.derived, others)
+        if problems:
+            return problems
+        read = {name for names in derived_from(self.name, self.derived).values() for name in names}
+        if strange := [name for name in self.hidden if name not in others]:
+            return [
+                f"hidden: {', '.join(strange)} is no feature that derived ones can read; there are {', '.join(others)}"
+            ]
+        if idle := [name for name in self.hidden if name not in read]:
+            return [f"hidden: {', '.join(idle)} is read by no derived feature: leave it out of the view"]
+        return [f"hidden: {', '.join(_repeated(self.hidden))} twice"] if _repeated(self.hidden) else []
 
 
 def _repeated(names: list[str]) -> list[str]:

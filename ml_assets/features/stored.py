@@ -11,7 +11,7 @@ from ml_assets.features.spec import FeatureViewSpec
 DECLARATION = "_declaration"
 """Column of a table of stored features: which declaration computed the row."""
 
-_OF_ROW = {"request", "calendar", "derived"}
+_OF_ROW = {"request", "calendar", "derived", "hidden"}
 _LATER = ("lags", "planned")
 
 

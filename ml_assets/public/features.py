@@ -62,7 +62,10 @@ def features_of(lake: Lake, spine: DeclaredSpine, views: Sequence[DeclaredView],
     for view in views:
         check_spine_columns(view, rows.schema, spine.time)
     taken = [
-        name for view in views for name in view.feature_names if name in rows.columns and view.request.get(name) != name
+        name
+        for view in views
+        for name in view.computed_features
+        if name in rows.columns and view.request.get(name) != name
     ]
     if taken:
         raise ValueError(f"the rows hold {', '.join(taken)}, which are features to compute: drop or rename them first")

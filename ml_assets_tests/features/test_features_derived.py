@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ml_assets.features.assemble import ViewTables, join_features
 from ml_assets.features.audit.leaks import find_leaks
 from ml_assets.features.derived import derived_features
+from ml_assets.features.describe import describe_features
 from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.row.features import computable, only_of_row
 from ml_assets.features.spec import FeatureViewSpec
@@ -175,3 +176,78 @@ def test_a_derived_feature_means_something_else_when_what_it_reads_does():
     zone = {"calendar": {"day": {"time_zone": "Asia/Tokyo", "parts": ["weekend"]}}}
     moved = feature_meanings([FeatureViewSpec(**VIEW.model_dump() | zone)])
     assert [name for name in before if before[name] != moved[name]] == ["day_weekend", "big_on_weekend"]
+
+
+RECENCY = VIEW.model_copy(
+    update={
+        "latest": {"last_sold_at": "EXTRACT(EPOCH FROM sold_at)", "last_units": "units"},
+        "request": {"asked_at": "EXTRACT(EPOCH FROM at)"},
+        "calendar": {},
+        "derived": {
+            "days_since_sale": "(asked_at - last_sold_at) / 86400",
+            "share_of_last": "last_units / units_sum_7d",
+        },
+    }
+)
+
+
+def declared(**changes) -> FeatureViewSpec:
+    fields = {name: getattr(RECENCY, name) for name in FeatureViewSpec.model_fields}
+    return FeatureViewSpec(**fields | {"hidden": ["last_sold_at", "asked_at"]} | changes)
+
+
+def test_how_long_ago_something_was_is_derived_of_hidden_moments():
+    view = declared()
+    computed = compute_features(view, ROWS, SALES, time="at")
+    # Of item a the last sale was at 2 o'clock: 10 and 34 hours before; of b at 3, 9 hours before.
+    assert computed["days_since_sale"].to_list() == [10 / 24, 34 / 24, 9 / 24, None]
+    assert computed.columns == ["item", "at", *view.computed_features]
+    assert view.feature_names == ["last_units", "units_sum_1d", "units_sum_7d", "days_since_sale", "share_of_last"]
+    assert find_leaks(view, computed, SALES, time="at", spine=ROWS).rows() == []
+
+
+def test_hidden_features_are_kept_and_given_to_no_model():
+    view = declared()
+    computed = compute_features(view, ROWS, SALES, time="at")
+    stored = stored_rows(view, ROWS, computed, "at")
+    assert "last_sold_at" in stored.columns
+    for tables in (ViewTables(view, stored.lazy(), SALES.lazy()), ViewTables(view, None, SALES.lazy(), computed=True)):
+        joined = join_features(ROWS, [tables], time="at")
+        assert joined.columns == [*ROWS.columns, *view.feature_names]
+        assert joined.select(view.feature_names).equals(computed.select(view.feature_names))
+    # What is kept and what a model learns from is the same whether others are hidden or not; so no digest changes.
+    shown = declared(hidden=[])
+    assert declaration_of(view) == declaration_of(shown)
+    meanings = feature_meanings([shown])
+    assert feature_meanings([view]) == {name: meanings[name] for name in view.feature_names}
+    assert describe_features(view)["last_sold_at"].endswith("; for derived features alone.")
+    assert stored_view(view).hidden == []
+
+
+def test_without_its_table_a_view_hides_what_nothing_reads_any_more():
+    assert only_of_row(declared()) is None
+    view = declared(derived={**RECENCY.derived, "hour": "FLOOR(asked_at / 3600) % 24"})
+    left = only_of_row(view)
+    assert (left.feature_names, left.hidden, left.request) == (
+        ["hour"],
+        ["asked_at"],
+        {"asked_at": "EXTRACT(EPOCH FROM at)"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("hidden", "message"),
+    [
+        (["last_units"], None),
+        (["nothing"], "hidden: nothing is no feature that derived ones can read; there are last_sold_at, last_units"),
+        (["share_of_last"], "hidden: share_of_last is no feature that derived ones can read"),
+        (["units_sum_1d"], "hidden: units_sum_1d is read by no derived feature"),
+        (["asked_at", "asked_at"], r"hidden: \['asked_at'\] twice"),
+    ],
+)
+def test_what_is_hidden_is_read_by_a_derived_feature(hidden, message):
+    if message is None:
+        assert hidden[0] not in declared(hidden=hidden).feature_names
+        return
+    with pytest.raises(ValidationError, match=message):
+        declared(hidden=hidden)

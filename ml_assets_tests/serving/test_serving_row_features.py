@@ -148,3 +148,27 @@ def test_what_cannot_be_derived_is_the_requests_fault(store):
     assert model.features([ROWS[0] | {"item": "12"}], microseconds(NOON))[0][0]["number"] == 12
     with pytest.raises(BadRequest, match="features number cannot be computed"):
         model.features(ROWS[:1], microseconds(NOON))
+
+
+def test_how_long_ago_something_was_is_served_of_hidden_moments(tmp_path):
+    view = FeatureViewSpec(
+        name="recency", description="When items sold last.", entity=["item"], table="sales", known_at="sold_at",
+        latest={"last_sold_at": "EXTRACT(EPOCH FROM sold_at)"}, request={"now": "EXTRACT(EPOCH FROM asked_at)"},
+        derived={"days_since_sale": "(now - last_sold_at) / 86400"}, hidden=["last_sold_at", "now"],
+    )  # fmt: skip
+    at = NOON + timedelta(hours=1, seconds=59, microseconds=3)
+    types = {name: str(dtype) for name, dtype in unseen_values(stored_view(view), SALES.schema).schema.items()}
+    declared = ServedModel(
+        name="m", key=["item"], time="asked_at", fields=FIELDS[:1], views=[view], stored_types=types
+    )  # fmt: skip
+    store = open_store(f"sqlite:///{tmp_path}/recency.db")
+    build_view(store, view, SALES.lazy(), as_of=NOON, max_age=timedelta(hours=6), build="one")
+    found, _ = RowModel(declared, store).features(ROWS, microseconds(at))
+    store.close()
+    expected = by_the_engine(ROWS, at, view)
+    assert expected.columns == view.feature_names == ["days_since_sale"]
+    assert [row["days_since_sale"] for row in found] == expected["days_since_sale"].to_list()
+    assert expected["days_since_sale"].to_list()[3] is None
+    assert expected["days_since_sale"].to_list()[0] == pytest.approx(
+        (at - SALES["sold_at"][1]) / timedelta(days=1), abs=1e-11
+    )

@@ -51,7 +51,7 @@ def model_problems(tables: DeclaredTables, model: DeclaredModel) -> Iterator[str
         yield from message_of("features", lambda view=view: refuse_homonyms(view, carried))
         yield from _leaks(model, spine, view)
     yield from _unrequestable(spine, views, columns)
-    yield from _outcome_problems(model, [name for view in views for name in view.feature_names], carried)
+    yield from _outcome_problems(model, [name for view in views for name in view.computed_features], carried)
 
 
 def _label_problems(
@@ -157,7 +157,7 @@ def _label_tables(model: DeclaredModel, spine: DeclaredSpine) -> list[str]:
 def _leaks(model: DeclaredModel, spine: DeclaredSpine, view: DeclaredView) -> Iterator[str]:
     """Yield a problem for each feature that reads the outcome before it is known."""
     outcome = {model.label.column, model.label.known_at}
-    if model.label.column in view.feature_names:
+    if model.label.column in view.computed_features:
         yield f"label.column: {model.label.column!r} is also a feature, of view {view.name}: rename or remove it"
         return
     # A row of the table that holds the label, which counts as known at its prediction time, or always.

@@ -39,7 +39,7 @@ def find_leaks(
 
     Args:
         view: the declaration.
-        stored: the features of rows of the spine, `view.feature_names`.
+        stored: the features of rows of the spine, `view.computed_features`.
         events: the view's table; None for a view without a table.
         time: the spine's time column.
         spine: these rows, in the same order: `view.spine_columns` and the time column; by default `stored` holds them
@@ -57,7 +57,7 @@ def find_leaks(
     """
     spine = stored if spine is None else spine
     check_spine(view, spine, time)
-    if missing := [name for name in view.feature_names if name not in stored.columns]:
+    if missing := [name for name in view.computed_features if name not in stored.columns]:
         raise FeatureError(f"feature view {view.name!r}: no stored values of {missing}: compute the view again")
     drawn = pl.int_range(stored.height, eager=True).sample(min(rows, stored.height), seed=seed)
     stored, sample = stored[drawn], spine[drawn]
@@ -71,7 +71,7 @@ def find_leaks(
     where = sample.select(*view.spine_entity, time)
     return pl.concat(
         where.hstack(_compare(name, stored[name], plain, tolerance)).filter(~pl.col("equal")).drop("equal")
-        for name in view.feature_names
+        for name in view.computed_features
     )
 
 

@@ -28,7 +28,7 @@ def check_spine_columns(view: FeatureViewSpec, spine: pl.Schema, time: str) -> N
     _require_moment(view, "spine", time, spine[time])
     for moment in view.planned.moments if view.planned else ():
         _require_moment(view, "spine", moment, spine[moment])
-    if taken := sorted({time} & {*view.feature_names, *view.spine_entity}):
+    if taken := sorted({time} & {*view.computed_features, *view.spine_entity}):
         raise FeatureError(f"feature view {view.name!r}: {taken[0]!r} is also the spine's time column: rename it")
 
 

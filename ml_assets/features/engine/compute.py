@@ -36,8 +36,8 @@ def compute_features(
         time: the spine's time column, Datetime("us", "UTC") without nulls.
 
     Returns:
-        The spine's rows in the spine's order: its entity keys, its time column, then `view.feature_names`. A Decimal
-        is the nearest Float64, as a model takes it.
+        The spine's rows in the spine's order: its entity keys, its time column, then `view.computed_features`. A
+        Decimal is the nearest Float64, as a model takes it.
 
     Raises:
         FeatureError: a column is missing or has the wrong type, an expression fails or reaches across rows,
@@ -47,7 +47,7 @@ def compute_features(
     of_table = _as_taken(_beside(_table_features(view, spine, events, time)))
     own = _as_taken(row_features(view, spine, of_table, time))
     return _beside([spine.select(*view.spine_entity, time), of_table, own]).select(
-        *view.spine_entity, time, *view.feature_names
+        *view.spine_entity, time, *view.computed_features
     )
 
 

@@ -43,8 +43,12 @@ def computable(view: FeatureViewSpec, columns: Collection[str], *, of_table: boo
 def only_of_row(view: FeatureViewSpec) -> FeatureViewSpec | None:
     """Return the features of the row alone, of a view whose table cannot be read; None where there are none."""
     kept = computable(view, view.row_columns, of_table=False)
-    fields = {name: getattr(kept, name) for name in ("name", "description", "request", "calendar", "derived")}
-    return FeatureViewSpec(**fields) if kept.request or kept.calendar else None
+    read = {name for names in derived_from(view.name, kept.derived).values() for name in names}
+    idle = [name for name in view.hidden if name not in read]
+    request = {name: text for name, text in kept.request.items() if name not in idle}
+    fields = {name: getattr(kept, name) for name in ("name", "description", "calendar", "derived")}
+    hidden = [name for name in view.hidden if name in read]
+    return FeatureViewSpec(**fields, request=request, hidden=hidden) if request or kept.calendar else None
 
 
 def _beside(*parts: pl.DataFrame) -> pl.DataFrame:

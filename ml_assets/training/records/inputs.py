@@ -84,7 +84,7 @@ def feature_meanings(views: Iterable[FeatureViewSpec]) -> dict[str, str]:
 
 
 def _meanings(view: FeatureViewSpec) -> dict[str, str]:
-    """Return what each feature of a view means; the view's name is no part of it."""
+    """Return what each feature that models get of a view means; the view's name is no part of it."""
     stored = {name: _stored_meaning(view, name) for name in stored_features(view)}
     request = {name: f"request {text}" for name, text in view.request.items()}
     calendar = {
@@ -92,10 +92,11 @@ def _meanings(view: FeatureViewSpec) -> dict[str, str]:
         for name, (base, part) in view.calendar_features.items()
     }
     known = stored | request | calendar
-    return known | {
+    derived = {
         name: f"derived {text} {[known[read] for read in derived_from(view.name, {name: text})[name]]}"
         for name, text in view.derived.items()
     }
+    return {name: text for name, text in (known | derived).items() if name not in view.hidden}
 
 
 def _stored_meaning(view: FeatureViewSpec, name: str) -> str:
