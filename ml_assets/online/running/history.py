@@ -1,0 +1,267 @@
+"""All facts of an entity: leaves of facts, and a header that sums up each leaf.
+
+A summary over a window is the difference of two places, each one leaf away from sums that the header has; a new fact
+changes one leaf and its line in the header. Either holds about the square root of the facts, so that a push costs next
+to nothing however long the history is, and whenever in it the fact was known.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import orjson
+
+from ml_assets.online.running.leaf import Column, Entry, Leaf
+
+_ENTRIES = 64
+"""Facts that a leaf may have; more where there are more leaves than that."""
+
+_NUMBER, _FIRST, _LAST, _ENTRIES_OF, _OFTEN, _TOTALS = range(6)
+_INT64 = 1 << 63
+
+Place = tuple[int, int]
+"""Before how many leaves, and before how many facts of the next."""
+
+LoadLeaves = Callable[[Sequence[int]], Mapping[int, str | bytes]]
+
+
+class NothingToTakeBack(ValueError):
+    """A fact that is taken back is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is kept of an aggregate's values: whether they are floats, and whether their squares are needed."""
+
+    floats: bool
+    squared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The values of an aggregate between two places, summed up exactly.
+
+    Attributes:
+        exponent: of two, of `sum`; that of `squares` is twice as large.
+        parts: values among which the smallest and the largest are; None among them for nothing.
+    """
+
+    count: int
+    sum: int
+    squares: int
+    exponent: int
+    parts: Sequence[Sequence[Any]]
+
+
+class History:
+    """The facts of an entity, as far as they are loaded.
+
+    Attributes:
+        built: whether the build has facts of the entity, so that older ones may be left out.
+    """
+
+    def __init__(self, kinds: Sequence[Kind], header: str | bytes | None, load: LoadLeaves, *, built: bool) -> None:
+        self._kinds = kinds
+        self._load = load
+        self._leaves: dict[int, Leaf] = {}
+        self._dirty: set[int] = set()
+        self.built, self._next, self._lines = (built, 0, []) if header is None else orjson.loads(header)
+        self._derive()
+
+    def push(self, entry: Entry) -> bool:
+        """Add a fact; gives whether it counts more often than before."""
+        return self._counted(entry, pushed=True)
+
+    def retract(self, entry: Entry) -> None:
+        """Take a fact back.
+
+        Raises:
+            NothingToTakeBack: it does not count as it is.
+        """
+        if not self._counted(entry, pushed=False):
+            raise NothingToTakeBack
+
+    def deliver(self, entry: Entry) -> None:
+        """Add a fact of the table."""
+        leaf, place = self._placed(entry)
+        leaf.delivered[place] += 1
+
+    def take_back_before(self, entry: Entry) -> None:
+        """Apply a fact that was taken back before, whether or not it still counts."""
+        self._counted(entry, pushed=False)
+
+    def settle(self) -> None:
+        """Bring the header up to date, after facts were added or taken back."""
+        for place, line in enumerate(self._lines):
+            if line[_NUMBER] in self._dirty:
+                leaf = self._leaf(place)
+                leaf.changed()
+                self._lines[place] = self._line(line[_NUMBER], leaf)
+        self._derive()
+
+    def encode(self) -> str:
+        """Encode the header."""
+        return orjson.dumps([self.built, self._next, self._lines]).decode()
+
+    def encode_changed(self) -> dict[int, str]:
+        """Encode the leaves that have changed, by number."""
+        return {number: self._leaves[number].encode() for number in sorted(self._dirty)}
+
+    def locate(self, moment: int) -> Place:
+        """Return the place behind all facts known by a moment."""
+        leaf = bisect_right(self._firsts, moment) - 1
+        if leaf < 0:
+            return 0, 0
+        if moment >= self._lines[leaf][_LAST]:
+            return leaf + 1, 0
+        return leaf, bisect_right(self._leaf(leaf).known, moment)
+
+    def total(self, aggregate: int, start: Place, end: Place, *, ordered: bool) -> Total:
+        """Sum up an aggregate's values between two places.
+
+        Args:
+            ordered: whether the smallest and largest are wanted.
+        """
+        column = self._column(aggregate)
+        count_before, sum_before, squares_before = self._before(aggregate, column, start)
+        count, total, squares = self._before(aggregate, column, end)
+        parts = self._parts(aggregate, column, start, end) if ordered and count > count_before else ()
+        return Total(count - count_before, total - sum_before, squares - squares_before, column.exponent, parts)
+
+    def last(self, place: Place) -> tuple[int, Sequence[Any]] | None:
+        """Return the moment and the row of the last fact before a place that counts."""
+        leaf, inside = place
+        while leaf >= 0:
+            if inside and self._lines[leaf][_OFTEN]:
+                facts = self._leaf(leaf)
+                for fact in range(inside - 1, -1, -1):
+                    if facts.count(fact):
+                        return facts.known[fact], facts.rows[fact]
+            leaf -= 1
+            inside = self._lines[leaf][_ENTRIES_OF] if leaf >= 0 else 0
+        return None
+
+    def moments_after(self, moment: int) -> Iterator[int]:
+        """Yield the moments at which facts were known after a moment, in order."""
+        leaf, inside = self.locate(moment)
+        for place in range(leaf, len(self._lines)):
+            known = self._leaf(place).known
+            yield from known[inside if place == leaf else 0 :]
+
+    def _counted(self, entry: Entry, *, pushed: bool) -> bool:
+        leaf, place = self._placed(entry)
+        before = leaf.count(place)
+        more, less = (leaf.pushed, leaf.retracted) if pushed else (leaf.retracted, leaf.pushed)
+        more[place] += 1
+        less[place] = max(less[place] - 1, 0)
+        return leaf.count(place) != before
+
+    def _placed(self, entry: Entry) -> tuple[Leaf, int]:
+        if not self._lines:
+            self._add_leaf(0, Leaf.empty(len(self._kinds)), entry.known_at)
+        place = max(bisect_right(self._firsts, entry.known_at) - 1, 0)
+        leaf, line = self._leaf(place), self._lines[place]
+        if len(leaf.known) >= self._room():
+            behind = place == len(self._lines) - 1 and entry.known_at > line[_LAST]
+            later = Leaf.empty(len(self._kinds)) if behind else leaf.split()
+            if later is not None:
+                self._dirty.add(line[_NUMBER])
+                self._note_ends(place, leaf)
+                self._add_leaf(place + 1, later, entry.known_at if behind else later.known[0])
+                return self._placed(entry)
+        fact = leaf.place(entry)
+        self._dirty.add(line[_NUMBER])
+        self._note_ends(place, leaf)
+        return leaf, fact
+
+    def _note_ends(self, place: int, leaf: Leaf) -> None:
+        line = self._lines[place]
+        line[_FIRST], line[_LAST], line[_ENTRIES_OF] = leaf.known[0], leaf.known[-1], len(leaf.known)
+        self._firsts[place] = leaf.known[0]
+
+    def _add_leaf(self, place: int, leaf: Leaf, first: int) -> None:
+        number, self._next = self._next, self._next + 1
+        last = leaf.known[-1] if leaf.known else first
+        self._leaves[number] = leaf
+        self._dirty.add(number)
+        self._lines.insert(place, [number, first, last, len(leaf.known), 0, []])
+        self._firsts.insert(place, first)
+
+    def _room(self) -> int:
+        return max(_ENTRIES, len(self._lines))
+
+    def _leaf(self, place: int) -> Leaf:
+        number = self._lines[place][_NUMBER]
+        if number not in self._leaves:
+            self._leaves[number] = Leaf.decode(self._load([number])[number])
+        return self._leaves[number]
+
+    def _line(self, number: int, leaf: Leaf) -> list:
+        totals = []
+        for aggregate, kind in enumerate(self._kinds):
+            column = leaf.column(aggregate, floats=kind.floats, squared=kind.squared)
+            seen = [value for value in column.lows if value is not None]
+            ends = [min(seen), max(seen)] if seen else [None, None]
+            sums = [_text(column.sums[-1]), _text(column.squares[-1])]
+            totals.append([column.counts[-1], column.exponent, *sums, *ends])
+        return [number, leaf.known[0], leaf.known[-1], len(leaf.known), sum(leaf.times), totals]
+
+    def _derive(self) -> None:
+        self._firsts = [line[_FIRST] for line in self._lines]
+        self._columns: dict[int, Column] = {}
+
+    def _column(self, aggregate: int) -> Column:
+        if aggregate not in self._columns:
+            totals = [line[_TOTALS][aggregate] for line in self._lines]
+            exponent = min((total[1] for total in totals), default=0)
+            sums = [_number(total[2]) << (total[1] - exponent) for total in totals]
+            squares = [_number(total[3]) << 2 * (total[1] - exponent) for total in totals]
+            self._columns[aggregate] = Column(
+                exponent,
+                list(accumulate((total[0] for total in totals), initial=0)),
+                list(accumulate(sums, initial=0)),
+                list(accumulate(squares, initial=0)),
+                [total[4] for total in totals],
+                [total[5] for total in totals],
+            )
+        return self._columns[aggregate]
+
+    def _own(self, place: int, aggregate: int) -> Column:
+        kind = self._kinds[aggregate]
+        return self._leaf(place).column(aggregate, floats=kind.floats, squared=kind.squared)
+
+    def _before(self, aggregate: int, column: Column, place: Place) -> tuple[int, int, int]:
+        leaf, inside = place
+        count, total, squares = column.counts[leaf], column.sums[leaf], column.squares[leaf]
+        if not inside:
+            return count, total, squares
+        own = self._own(leaf, aggregate)
+        shift = own.exponent - column.exponent
+        return (
+            count + own.counts[inside],
+            total + (own.sums[inside] << shift),
+            squares + (own.squares[inside] << 2 * shift if self._kinds[aggregate].squared else 0),
+        )
+
+    def _parts(self, aggregate: int, column: Column, start: Place, end: Place) -> list[Sequence[Any]]:
+        if start[0] == end[0]:
+            return [self._own(start[0], aggregate).lows[start[1] : end[1]]]
+        parts = [column.lows[start[0] + 1 : end[0]], column.highs[start[0] + 1 : end[0]]]
+        if start[1]:
+            parts.append(self._own(start[0], aggregate).lows[start[1] :])
+        else:
+            parts += [column.lows[start[0] : start[0] + 1], column.highs[start[0] : start[0] + 1]]
+        if end[1]:
+            parts.append(self._own(end[0], aggregate).lows[: end[1]])
+        return parts
+
+
+def _text(number: int) -> int | str:
+    """Return a number as JSON has it: beyond 64 bits as text."""
+    return number if -_INT64 <= number < _INT64 else hex(number)
+
+
+def _number(text: int | str) -> int:
+    return int(text, 16) if isinstance(text, str) else text

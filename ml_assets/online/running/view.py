@@ -1,0 +1,309 @@
+"""A view's features of one entity at any moment, from the running state of its facts: as the engine computes them."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import blake2b
+from typing import Any
+
+import polars as pl
+
+from ml_assets.durations import parse_duration
+from ml_assets.features.aggregates import ALL_ROWS
+from ml_assets.features.errors import FeatureError
+from ml_assets.features.expressions import parse
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.running.history import History, Kind, LoadLeaves, Place, Total
+from ml_assets.online.running.leaf import Entry
+from ml_assets.online.running.scaled import rounded
+
+_MICROSECOND = timedelta(microseconds=1)
+_INT64 = 2.0**63
+
+
+@dataclass(frozen=True)
+class _Aggregate:
+    where: str
+    of: str
+    functions: Sequence[str]
+    windows: Sequence[tuple[int, int]]
+    """Of each window the age from which on a fact is in it, and that at which it is no more, microseconds."""
+
+    @property
+    def ordered(self) -> bool:
+        return bool({"min", "max"} & {*self.functions})
+
+    @property
+    def exact(self) -> bool:
+        return bool({"sum", "mean", "std"} & {*self.functions})
+
+
+@dataclass(frozen=True)
+class _LastRow:
+    columns: slice
+    before: int
+    ttl: int | None
+
+
+class RunningView:
+    """What a view computes of an entity's facts.
+
+    Args:
+        view: of stored features only, over a table with `known_at`, without planned facts.
+        schema: of the view's table.
+    """
+
+    def __init__(self, view: FeatureViewSpec, schema: pl.Schema) -> None:
+        self._view = view
+        self._known_at = view.known_at_column
+        self._aggregates = [
+            _Aggregate(
+                f"feature view {view.name!r}, aggregate {base!r}: `{spec.of}`",
+                spec.of,
+                spec.functions,
+                [(_ticks(spec.ends_before), _ticks(spec.ends_before + parse_duration(w))) for w in view.windows_of(base)],
+            )
+            for base, spec in view.aggregates.items()
+        ]
+        self._values = [parse(view.name, each.of) for each in self._aggregates if each.of != ALL_ROWS]
+        last = [*view.order_by, *view.latest.values(), *(spec.of for spec in view.lags.values())]
+        self._rows = [parse(view.name, text) for text in last]
+        self._last_rows = _last_rows(view)
+        self._names = [*view.latest, *view.lags]
+        self._youngest = _ticks(view.youngest_age)
+        self._look_back = None if view.look_back is None else _ticks(view.look_back)
+        self._ages = [0, *sorted(_ticks(age) for age in view.ages)]
+        self._kinds = self._kinds_of(schema)
+
+    @staticmethod
+    def runs(view: FeatureViewSpec) -> bool:
+        """Return whether a view's features can be computed from a running state."""
+        return view.known_at is not None and view.planned is None
+
+    def history(self, header: str | bytes | None, load: LoadLeaves, *, built: bool = False) -> History:
+        """Open an entity's facts as `History.encode` gave them; None for none."""
+        return History(self._kinds, header, load, built=built)
+
+    def entries(self, facts: pl.DataFrame, texts: Sequence[str]) -> list[Entry]:
+        """Return facts as features see them.
+
+        Args:
+            facts: the view's `table_columns`, in the table's types.
+            texts: the rows as `encode_facts_as_json` gives them.
+
+        Raises:
+            FeatureError: an expression fails, or what is summarised is infinite.
+        """
+        known = facts[self._known_at].to_physical().to_list()
+        values, rows = self._evaluate(facts)
+        return [
+            Entry(moment, _digest(text), value, row)
+            for moment, text, value, row in zip(known, texts, values, rows, strict=True)
+        ]
+
+    def values_at(self, history: History, moment: int) -> list[Any]:
+        """Compute what is stored of a moment: when the newest fact was known, microseconds, then the features in order.
+
+        Raises:
+            FeatureError: a feature is infinite, or a whole number is beyond Int64.
+        """
+        places: dict[int, Place] = {}
+
+        def place(age: int) -> Place:
+            if age not in places:
+                places[age] = history.locate(moment - age)
+            return places[age]
+
+        newest = history.last(place(self._youngest))
+        seen = newest is not None and (self._look_back is None or newest[0] > moment - self._look_back)
+        features: list[Any] = [newest[0] if newest is not None and seen else None]
+        for each in self._last_rows:
+            last = history.last(place(each.before))
+            if last is None or (each.ttl is not None and last[0] <= moment - each.before - each.ttl):
+                features += [None] * (each.columns.stop - each.columns.start)
+            else:
+                features += last[1][each.columns]
+        for number, aggregate in enumerate(self._aggregates):
+            kind = self._kinds[number]
+            totals = [
+                history.total(number, place(leaves), place(enters), ordered=aggregate.ordered)
+                for enters, leaves in aggregate.windows
+            ]
+            for function in aggregate.functions:
+                features += [_summary(aggregate.where, function, kind, total) for total in totals]
+        return [self._taken(place, value) if type(value) is float else value for place, value in enumerate(features)]
+
+    def changes_after(self, history: History, moment: int) -> "Changes":
+        """Return the moments after `moment` at which values may change."""
+        return Changes(history, self._ages, moment)
+
+    def _evaluate(self, facts: pl.DataFrame) -> tuple[list[tuple], list[tuple]]:
+        expressions = [expression.alias(str(n)) for n, expression in enumerate([*self._values, *self._rows])]
+        try:
+            # Beside the facts, so that a constant has as many rows as they have.
+            frame = facts.with_columns(expressions).select(map(str, range(len(expressions))))
+        except pl.exceptions.PolarsError as error:
+            raise FeatureError(f"feature view {self._view.name!r} cannot be evaluated: {error}") from error
+        columns = frame.get_columns()
+        summarised = iter(columns[: len(self._values)])
+        values = [
+            [0] * facts.height if each.of == ALL_ROWS else _observed(each, next(summarised)) for each in self._aggregates
+        ]
+        rows = [_row_values(column) for column in columns[len(self._values) :]]
+        by_fact = list(zip(*values, strict=True)) if values else [()] * facts.height
+        return by_fact, list(zip(*rows, strict=True)) if rows else [()] * facts.height
+
+    def _kinds_of(self, schema: pl.Schema) -> list[Kind]:
+        typed = pl.DataFrame(schema=schema).select(
+            expression.alias(str(n)) for n, expression in enumerate(self._values)
+        )
+        types = iter(typed.dtypes)
+        kinds = []
+        for each in self._aggregates:
+            dtype = pl.Int64() if each.of == ALL_ROWS else next(types)
+            floats = dtype.is_float() or dtype.is_decimal() or dtype == pl.Null
+            kinds.append(Kind(floats and (each.exact or each.ordered), "std" in each.functions))
+        return kinds
+
+    def _taken(self, place: int, value: float) -> float:
+        if math.isinf(value):
+            names = [self._known_at, *self._names, *self._view.aggregate_features]
+            raise FeatureError(
+                f"feature view {self._view.name!r}: feature {names[place]!r} is infinite; if it divides, divide by "
+                "NULLIF(..., 0), which gives null instead"
+            )
+        return value
+
+
+class Changes:
+    """The moments at which values may change, one after the other: a fact enters a window, or leaves it."""
+
+    def __init__(self, history: History, ages: Sequence[int], moment: int) -> None:
+        self._heads: list[tuple[int, int]] = []
+        self._known = []
+        for number, age in enumerate(ages):
+            moments = history.moments_after(moment - age)
+            self._known.append((age, moments))
+            self._advance(number)
+
+    def next(self) -> int | None:
+        """Return the next moment; None where nothing changes any more."""
+        from heapq import heappop
+
+        if not self._heads:
+            return None
+        moment = self._heads[0][0]
+        while self._heads and self._heads[0][0] == moment:
+            _, number = heappop(self._heads)
+            self._advance(number)
+        return moment
+
+    def _advance(self, number: int) -> None:
+        from heapq import heappush
+
+        age, moments = self._known[number]
+        known = next(moments, None)
+        if known is not None:
+            heappush(self._heads, (known + age, number))
+
+
+def _last_rows(view: FeatureViewSpec) -> list[_LastRow]:
+    first = len(view.order_by)
+    rows = []
+    if view.latest:
+        ttl = _ticks(parse_duration(view.ttl)) if view.ttl else None
+        rows.append(_LastRow(slice(first, first + len(view.latest)), 0, ttl))
+    for place, spec in enumerate(view.lags.values(), first + len(view.latest)):
+        ttl = _ticks(parse_duration(spec.ttl)) if spec.ttl else None
+        rows.append(_LastRow(slice(place, place + 1), _ticks(spec.ends_before), ttl))
+    return rows
+
+
+def _observed(aggregate: _Aggregate, column: pl.Series) -> list:
+    """Return the values of an aggregate; None where they are missing, as NaN is."""
+    dtype = column.dtype
+    if not (aggregate.exact or aggregate.ordered):
+        present = column.is_not_null() & ~column.is_nan() if dtype.is_float() else column.is_not_null()
+        values = [0 if there else None for there in present]
+    elif dtype.is_float() or dtype.is_decimal() or dtype == pl.Null:
+        values = [None if value is None or value != value else value for value in column.cast(pl.Float64).to_list()]
+    else:
+        values = column.to_physical().cast(pl.Int64).to_list()
+    infinite = [value for value in column if isinstance(value, float) and math.isinf(value)] if dtype.is_float() else []
+    if infinite:
+        raise FeatureError(
+            f"{aggregate.where} is infinite in {len(infinite)} of {len(column)} known rows; if it divides, divide by "
+            "NULLIF(..., 0), which gives null instead"
+        )
+    return values
+
+
+def _row_values(column: pl.Series) -> list:
+    dtype = column.dtype
+    if dtype.is_decimal():
+        return column.cast(pl.Float64).to_list()
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        return column.cast(pl.String).to_list()
+    return (column.to_physical() if dtype.is_temporal() else column).to_list()
+
+
+def _summary(where: str, function: str, kind: Kind, total: Total) -> Any:
+    summaries: dict[str, Callable[[str, Kind, Total], Any]] = _SUMMARIES
+    return summaries[function](where, kind, total)
+
+
+def _count(where: str, kind: Kind, total: Total) -> int:  # noqa: ARG001
+    return total.count
+
+
+def _sum(where: str, kind: Kind, total: Total) -> float | int | None:
+    if not total.count:
+        return None
+    value, exponent = rounded(total.sum, total.exponent)
+    if kind.floats:
+        return _power(value, exponent)
+    if abs(math.ldexp(value, exponent)) >= _INT64:
+        raise FeatureError(f"{where}: a sum is beyond Int64; cast it to DOUBLE")
+    return total.sum
+
+
+def _mean(where: str, kind: Kind, total: Total) -> float | None:  # noqa: ARG001
+    if not total.count:
+        return None
+    value, exponent = rounded(total.sum, total.exponent)
+    return _power(value / total.count, exponent)
+
+
+def _std(where: str, kind: Kind, total: Total) -> float | None:  # noqa: ARG001
+    if total.count < 2:
+        return None
+    spread, exponent = rounded(total.count * total.squares - total.sum * total.sum, 2 * total.exponent)
+    count = float(total.count)
+    return _power(math.sqrt(spread / (count * (count - 1))), exponent // 2)
+
+
+def _min(where: str, kind: Kind, total: Total) -> Any:  # noqa: ARG001
+    return min((value for part in total.parts for value in part if value is not None), default=None)
+
+
+def _max(where: str, kind: Kind, total: Total) -> Any:  # noqa: ARG001
+    return max((value for part in total.parts for value in part if value is not None), default=None)
+
+
+_SUMMARIES = {"count": _count, "sum": _sum, "mean": _mean, "std": _std, "min": _min, "max": _max}
+
+
+def _power(value: float, exponent: int) -> float:
+    try:
+        return math.ldexp(value, exponent)
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
+
+
+def _ticks(duration: timedelta) -> int:
+    return duration // _MICROSECOND
