@@ -6,9 +6,9 @@ import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of, refuse_moments_of_rows, stored_view
-from ml_assets.online.changes import reapply
 from ml_assets.online.facts.blob import encode_facts, encode_schema
 from ml_assets.online.facts.union import reachable_facts, split_facts, union_facts
+from ml_assets.online.push import PushedView
 from ml_assets.online.stores.protocol import OnlineStore
 from ml_assets.online.values.keys import ENTITY, between, with_entity
 from ml_assets.online.values.moments import CHUNK, SINCE, build_moments
@@ -41,7 +41,8 @@ def build_view(
         as_of: facts of the table known later are left out; requests of earlier moments find no values.
         max_age: how long after `as_of` values are served; without effect on a static table.
         build: text that no other build of this view has; the declaration that it was made by is put behind it.
-        pushed: facts that were pushed, `view.table_columns`: all up to number `pushed_seq` that can matter.
+        pushed: facts that were pushed, `view.table_columns` in order, with RETRACTS if some were taken back: all up to
+            number `pushed_seq` that can matter.
         table_version: of the table, to be recorded.
         chunk: how many moments are computed at once.
 
@@ -60,7 +61,9 @@ def build_view(
         table_version=table_version,
         pushed_seq=pushed_seq,
     )
-    facts = with_entity(kept, reachable_facts(kept, table, pushed, microseconds(as_of)).collect()).sort(ENTITY)
+    facts = with_entity(kept, reachable_facts(kept, table, pushed, microseconds(as_of)).collect()).sort(
+        ENTITY, maintain_order=True
+    )
     known = with_entity(kept, union_facts(*split_facts(facts.drop(ENTITY)), kept).collect())
     unseen = encode_unseen(kept, unseen_values(kept, table.select(kept.table_columns).collect_schema()))
     entities = known.select(ENTITY).unique().with_columns(pl.lit(made.begin).cast(pl.Int64).alias(SINCE))
@@ -74,5 +77,5 @@ def build_view(
     counted = {"entities": entities.height, "moments": moments}
     newest = None if kept.known_at is None else known[kept.known_at].max()
     made = made.model_copy(update=counted | {"max_known_at": newest})
-    store.publish(number, made, unseen, encode_schema(facts), lambda snapshot: reapply(kept, snapshot))
+    store.publish(number, made, unseen, encode_schema(facts), PushedView(kept).reapply)
     return made

@@ -7,7 +7,7 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
 from ml_assets.online.facts.blob import decode_schema
 from ml_assets.online.facts.rows import decode_facts_from_json
-from ml_assets.online.facts.union import PUSHED, union_facts
+from ml_assets.online.facts.union import PUSHED, RETRACTS, union_facts
 from ml_assets.online.stores.protocol import OnlineStore
 from ml_assets.online.values.record import Build
 
@@ -17,7 +17,7 @@ ARRIVED_AT = "_arrived_at"
 
 def pushed_key(view: str) -> str:
     """Return the asset key of the lake table with the facts pushed to a view: the view's columns, SEQ and
-    ARRIVED_AT."""
+    ARRIVED_AT, and RETRACTS since the first was taken back."""
     return f"pushed/{view}"
 
 
@@ -30,21 +30,25 @@ def export_pushed(store: OnlineStore, lake: Lake, view: FeatureViewSpec) -> int:
         return there
     # The columns of the build that they were pushed to: the view may read others by now.
     pushed_to = decode_schema(store.schema(view.name))
-    facts = decode_facts_from_json([row.row for row in rows], {n: t for n, t in pushed_to.items() if n != PUSHED})
+    kept = decode_facts_from_json(
+        [row.row for row in rows], {n: t for n, t in pushed_to.items() if n not in (PUSHED, RETRACTS)}
+    )
     arrived = pl.Series(ARRIVED_AT, [row.arrived_at for row in rows], pl.Int64).cast(pl.Datetime("us"))
-    numbered = facts.with_columns(
+    numbered = kept.with_columns(
         pl.Series(SEQ, [row.seq for row in rows], pl.Int64), arrived.dt.replace_time_zone("UTC").cast(MOMENT)
     )
+    if any(row.retracts for row in rows):
+        numbered = numbered.with_columns(pl.Series(RETRACTS, [row.retracts for row in rows], pl.Boolean))
     lake.append(key, numbered)
     return rows[-1].seq
 
 
 def pushed_facts(lake: Lake, view: str, seq: int) -> pl.LazyFrame | None:
-    """Return the facts pushed to a view up to number `seq`, as they were exported; None if there is none."""
+    """Return the facts pushed to a view up to number `seq`, as they were exported, in order; None if there is none."""
     if not seq or not lake.exists(pushed_key(view)):
         return None
     # Two exports at once may have written the same fact.
-    return lake.scan(pushed_key(view)).filter(pl.col(SEQ) <= seq).unique(SEQ)
+    return lake.scan(pushed_key(view)).filter(pl.col(SEQ) <= seq).unique(SEQ).sort(SEQ)
 
 
 def facts_of(lake: Lake, view: FeatureViewSpec, build: Build, seq: int) -> pl.LazyFrame:

@@ -6,6 +6,8 @@ from typing import Any
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of, stored_features
+from ml_assets.online.push import PushedView
+from ml_assets.online.running.opening import open_histories
 from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, UNSEEN, OnlineStore, Stored
 from ml_assets.online.values.keys import entity_key
 
@@ -45,6 +47,7 @@ class OnlineFeatures:
             (view.name, entities.index(tuple(view.spine_entity)), stored_features(view), f"@{declaration_of(view)}")
             for view in kept
         ]
+        self._pushed = {view.name: PushedView(view) for view in kept}
         self._nulls = {name: dict.fromkeys(features) for name, _, features, _ in self._views}
         self.names = [feature for _, _, features, _ in self._views for feature in features]
 
@@ -62,8 +65,27 @@ class OnlineFeatures:
             texts = [entity_key([row[name] for name in columns]) for columns in self._entities]
             keys += [(view, texts[place]) for view, place, _, _ in self._views]
         entries = self._store.read(keys, at)
+        if not all(entry is None or entry.ready for entry in entries):
+            entries = [self._ready(key, entry, at) for key, entry in zip(keys, entries, strict=True)]
         width = len(self._views)
         return [self._fetched(entries[place * width : (place + 1) * width], at) for place in range(len(rows))]
+
+    def _ready(self, key: tuple[str, str], entry: Stored | None, at: int) -> Stored | None:
+        """Compute values that are not ready, from the running state of their entity."""
+        if entry is None or entry.ready or (entry.valid_until is not None and at >= entry.valid_until):
+            return entry
+        view, entity = key
+        pushed = self._pushed[view]
+        with self._store.reading() as reading:
+            built = reading.built(view)
+            if built is None or at < built.build.begin or not built.build.is_of(pushed.declaration):
+                return None
+            running = pushed.running(built.schema)
+            seq = reading.states(built.number, [entity])[entity].seq
+            history = open_histories(running, reading, built, [entity], whole=True)[entity]
+            known_at, *values = running.values_at(history, at)
+        number = built.build.pushed_seq if seq is None else seq
+        return Stored(values, known_at, built.build.end, built.build.build, number, seen=True)
 
     def _fetched(self, entries: Sequence[Stored | None], at: int) -> Fetched:
         values: dict[str, Any] = {}

@@ -2,22 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of, stored_view
-from ml_assets.online.changes import changed_moments, refuse_contradictions
+from ml_assets.online.changes import recomputed_moments, refuse_absent, refuse_contradictions
 from ml_assets.online.facts.blob import decode_schema
 from ml_assets.online.facts.rows import PushError, check_rows, encode_facts_as_json, read_rows
-from ml_assets.online.stores.protocol import NewRow, NoBuild, OnlineStore, OtherDeclaration
-from ml_assets.online.values.keys import ENTITY, with_entity
+from ml_assets.online.running.history import History, NothingToTakeBack
+from ml_assets.online.running.leaf import Entry
+from ml_assets.online.running.moments import moments_ahead
+from ml_assets.online.running.opening import begin_history, open_histories
+from ml_assets.online.running.view import RunningView
+from ml_assets.online.stores.protocol import (
+    BuiltView,
+    Change,
+    EntityChange,
+    NewRow,
+    NoBuild,
+    OnlineStore,
+    OtherDeclaration,
+    PushedRow,
+    Reading,
+    ViewChange,
+)
+from ml_assets.online.values.keys import entity_key
 
-__all__ = ["PushError", "Pushed", "push_facts"]
+__all__ = ["PushError", "Pushed", "PushedView", "push_facts"]
 
-_ATTEMPTS = 100
-"""Tries of one push. It is tried again where another push to one of its entities, or a new build, came first."""
+Rows = pl.DataFrame | Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +41,7 @@ class Pushed:
     """What a push did.
 
     Attributes:
-        rows: facts that were pushed.
+        rows: facts that were pushed, and taken back.
         entities: how many entities they are of.
         seq: number of the last of them.
     """
@@ -35,53 +51,195 @@ class Pushed:
     seq: int
 
 
-def push_facts(
-    store: OnlineStore,
-    view: FeatureViewSpec,
-    rows: pl.DataFrame | Sequence[Mapping[str, Any]],
-    *,
-    arrived_at: int,
-) -> Pushed:
+def push_facts(store: OnlineStore, view: FeatureViewSpec, rows: Rows, *, arrived_at: int, retract: Rows = ()) -> Pushed:
     """Add facts to a view: all of them and the new values of their entities, or nothing.
 
     Late facts, known long before they arrive, and facts that will be known in the future count when they should:
     values equal those of the engine over all facts, in whatever order they came.
 
     Args:
-        rows: at least one row with `view.table_columns`, as a frame or as JSON objects (see `read_rows`).
+        rows: with `view.table_columns`, as a frame or as JSON objects (see `read_rows`).
         arrived_at: when they came, microseconds.
+        retract: rows that are taken back, before the others are added; at least one row is there of both.
 
     Raises:
-        PushError: a row is not what the view's table holds, or a second row of an entity of a static table.
+        PushError: a row is not what the view's table holds, a second row of an entity of a static table, or one that is
+            taken back and is not there.
         NoBuild: the view has no build yet, or one of another declaration.
         FeatureError: as the engine does.
     """
-    kept = stored_view(view)
-    if not len(rows):
+    if not len(rows) and not len(retract):
         raise PushError(f"feature view {view.name!r}: no rows were pushed")
-    for _ in range(_ATTEMPTS):
-        built = store.build(view.name)
+    pushed_view, changes = _pushed_view(view.model_dump_json()), []
+
+    def decide(reading: Reading) -> Change:
+        changes[:] = [pushed_view.change(reading, rows, retract, arrived_at)]
+        return Change(changes)
+
+    (last,) = store.change(decide, arrived_at)
+    (change,) = changes
+    return Pushed(len(change.rows), len(change.entities), last)
+
+
+@lru_cache(maxsize=256)
+def _pushed_view(view: str) -> "PushedView":
+    return PushedView(FeatureViewSpec.model_validate_json(view))
+
+
+class PushedView:
+    """A view that takes facts.
+
+    Attributes:
+        view: its declaration, of stored features only.
+        declaration: digest of it.
+    """
+
+    def __init__(self, view: FeatureViewSpec) -> None:
+        self.view = stored_view(view)
+        self.declaration = declaration_of(self.view)
+        self._runs = RunningView.runs(self.view)
+        self._schema: tuple[bytes, pl.Schema] = (b"", pl.Schema())
+        self._running: tuple[bytes, RunningView] | None = None
+
+    def change(self, reading: Reading, rows: Rows, retract: Rows, arrived_at: int) -> ViewChange:
+        """Decide what facts change; arguments and errors as of `push_facts`."""
+        built = self.built(reading)
+        facts = self._read(built, [*([retract] if len(retract) else []), *([rows] if len(rows) else [])])
+        return self.change_checked(reading, built, facts, len(retract), arrived_at)
+
+    def change_checked(
+        self, reading: Reading, built: BuiltView, facts: pl.DataFrame, retracted: int, arrived_at: int
+    ) -> ViewChange:
+        """Decide what facts change that are as the view's table holds them.
+
+        Args:
+            built: what `built` gives.
+            facts: `schema(built.schema)`, with neither keys nor known_at missing.
+            retracted: how many of them, from the first, are taken back.
+        """
+        new = self._new_rows(facts, encode_facts_as_json(facts), retracted)
+        if self._runs:
+            return ViewChange(built, new, self._run(reading, built, facts, new, arrived_at))
+        return ViewChange(built, new, self._recompute(reading, built, new))
+
+    def built(self, reading: Reading) -> BuiltView:
+        """Return the build that takes the facts; raises NoBuild."""
+        built = reading.built(self.view.name)
         if built is None:
-            raise NoBuild(view.name)
-        if not built.is_of(declaration_of(kept)):
-            raise OtherDeclaration(view.name)
-        schema = decode_schema(store.schema(view.name))
-        facts = check_rows(kept, rows, schema) if isinstance(rows, pl.DataFrame) else read_rows(kept, rows, schema)
-        new = _new_rows(kept, facts)
-        entities = sorted({row.entity for row in new})
-        snapshot = store.snapshot(view.name, entities)
-        if snapshot.build.build != built.build:
-            continue
-        refuse_contradictions(kept, snapshot, new)
-        last = store.apply(snapshot, new, arrived_at, changed_moments(kept, snapshot, new))
-        if last is not None:
-            return Pushed(len(new), len(entities), last)
-    raise RuntimeError(
-        f"feature view {view.name!r}: other pushes to the same entities came first {_ATTEMPTS} times: push again"
-    )
+            raise NoBuild(self.view.name)
+        if not built.build.is_of(self.declaration):
+            raise OtherDeclaration(self.view.name)
+        return built
+
+    def running(self, schema: bytes) -> RunningView:
+        """Return what computes the features of a build's facts; its declaration has `known_at` and no planned facts."""
+        if self._running is None or self._running[0] != schema:
+            self._running = schema, RunningView(self.view, self.schema(schema))
+        return self._running[1]
+
+    def schema(self, schema: bytes) -> pl.Schema:
+        """Return the types of `view.table_columns` in a build's facts."""
+        if self._schema[0] != schema:
+            there = decode_schema(schema)
+            self._schema = schema, pl.Schema({name: there[name] for name in self.view.table_columns})
+        return self._schema[1]
+
+    def reapply(self, reading: Reading, built: BuiltView, later: Sequence[PushedRow]) -> list[EntityChange]:
+        """Decide what facts change in a build that were pushed while it was made."""
+        of_entity: dict[str, list[PushedRow]] = {}
+        for row in later:
+            of_entity.setdefault(row.entity, []).append(row)
+        since = _since(built, later)
+        if not self._runs:
+            new = [NewRow(row.known_at, row.entity, row.row, row.retracts) for row in later]
+            moments = recomputed_moments(self.view, reading, built, [], new, since)
+            return [EntityChange(entity, since[entity], moments[entity], of_entity[entity][-1].seq) for entity in since]
+        running, facts = self.running(built.schema), reading.facts(built.number, list(of_entity))
+        histories = {
+            entity: begin_history(running, built.schema, facts.get(entity), rows) for entity, rows in of_entity.items()
+        }
+        return [
+            self._entity_change(built, entity, histories[entity], since[entity], rows[-1].arrived_at, rows[-1].seq)
+            for entity, rows in of_entity.items()
+        ]
+
+    def _read(self, built: BuiltView, parts: Sequence[Rows]) -> pl.DataFrame:
+        schema = self.schema(built.schema)
+        frames = [
+            (check_rows if isinstance(part, pl.DataFrame) else read_rows)(self.view, part, schema)  # pyright: ignore
+            for part in parts
+        ]
+        return frames[0] if len(frames) == 1 else pl.concat(frames)
+
+    def _new_rows(self, facts: pl.DataFrame, texts: Sequence[str], retracted: int) -> list[NewRow]:
+        known_at = self.view.known_at
+        moments = [None] * facts.height if known_at is None else facts[known_at].to_physical().to_list()
+        keys = facts.select(self.view.entity).rows() if self.view.entity else [()] * facts.height
+        return [
+            NewRow(moment, entity_key(key), text, place < retracted)
+            for place, (moment, key, text) in enumerate(zip(moments, keys, texts, strict=True))
+        ]
+
+    def _run(
+        self, reading: Reading, built: BuiltView, facts: pl.DataFrame, new: Sequence[NewRow], arrived_at: int
+    ) -> list[EntityChange]:
+        running = self.running(built.schema)
+        since = _since(built, new)
+        entries = running.entries(facts, [row.row for row in new])
+        histories = open_histories(running, reading, built, list(since))
+        for entry, row in zip(entries, new, strict=True):
+            if row.retracts:
+                self._take_back(histories[row.entity], entry, row)
+            else:
+                histories[row.entity].push(entry)
+        changes = []
+        for entity, history in histories.items():
+            history.settle()
+            changes.append(self._entity_change(built, entity, history, since[entity], arrived_at, None))
+        for row in new:
+            if row.retracts:
+                self._refuse_hidden(histories[row.entity], built, row)
+        return changes
+
+    def _entity_change(
+        self, built: BuiltView, entity: str, history: History, since: int, now: int, seq: int | None
+    ) -> EntityChange:
+        running, end = self.running(built.schema), built.build.end
+        assert end is not None  # a view over time has an end
+        there = since < end and not history.empty
+        ahead = moments_ahead(running, history, since, end, now) if there else []
+        return EntityChange(entity, since, ahead, seq, history.encode(), history.encode_changed())
+
+    def _take_back(self, history: History, entry: Entry, row: NewRow) -> None:
+        try:
+            history.retract(entry)
+        except NothingToTakeBack:
+            raise PushError(f"feature view {self.view.name!r}: {row.row} is not there to be taken back") from None
+
+    def _refuse_hidden(self, history: History, built: BuiltView, row: NewRow) -> None:
+        """Refuse to take back the last row before the build where the build may have left out the one before it."""
+        before = self.view.last_row_before
+        if before is None or not history.built or row.known_at is None or row.known_at > built.build.begin:
+            return
+        if history.last(history.locate(row.known_at)) is None:
+            raise PushError(
+                f"feature view {self.view.name!r}: {row.row} is the oldest row that is kept ready of its entity, and "
+                "what was before it is in the table alone: correct it there, and build again"
+            )
+
+    def _recompute(self, reading: Reading, built: BuiltView, new: Sequence[NewRow]) -> list[EntityChange]:
+        since = _since(built, new)
+        pushed = reading.pushed(self.view.name, list(since))
+        refuse_absent(self.view, reading, built, pushed, new)
+        refuse_contradictions(self.view, reading, built, pushed, new)
+        moments = recomputed_moments(self.view, reading, built, pushed, new, since)
+        return [EntityChange(entity, since[entity], moments[entity]) for entity in since]
 
 
-def _new_rows(view: FeatureViewSpec, facts: pl.DataFrame) -> list[NewRow]:
-    known_at = [None] * facts.height if view.known_at is None else facts[view.known_at].to_physical().to_list()
-    named = with_entity(view, facts)[ENTITY].to_list()
-    return [NewRow(*row) for row in zip(known_at, named, encode_facts_as_json(facts), strict=True)]
+def _since(built: BuiltView, rows: Sequence[NewRow | PushedRow]) -> dict[str, int]:
+    """Return the moment from which each entity's values change: when the first of its new facts was known."""
+    begin, since = built.build.begin, {}
+    for row in rows:
+        known_at = begin if row.known_at is None else max(begin, row.known_at)
+        since[row.entity] = min(known_at, since.get(row.entity, known_at))
+    return since

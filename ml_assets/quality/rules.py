@@ -112,7 +112,7 @@ def _unique_sets(schema: Any, key_columns: list[str]) -> list[tuple[str, ...]]:
     sets = [declared] if declared and isinstance(declared[0], str) else declared
     single = [[name] for name, column in schema.columns.items() if column.unique]
     distinct: dict[frozenset[str], tuple[str, ...]] = {}
-    for names in [*single, *sets, key_columns]:
+    for names in [*single, *sets, *([key_columns] if key_columns else [])]:
         distinct.setdefault(frozenset(names), tuple(names))
     return list(distinct.values())
 

@@ -1,5 +1,6 @@
 """A kind of online store that a third party adds: it is opened by its URL's scheme, and read as the others."""
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -11,7 +12,7 @@ from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
 from ml_assets.online.stores.opening import ONLINE_STORES, open_store
-from ml_assets.online.stores.protocol import OnlineStore, PushedRow, Snapshot, Stored
+from ml_assets.online.stores.protocol import BuiltView, EntityState, OnlineStore, PushedRow, Reading, Stored
 from ml_assets.online.values.record import microseconds
 
 NOON = datetime(2024, 1, 31, 12, tzinfo=UTC)
@@ -34,7 +35,7 @@ class DictStore(OnlineStore):
 
     def __init__(self, url):
         self.url, self.live, self.staged = url, None, {}
-        self.pushed, self.last = [], 0
+        self.pushed, self.last, self.states = [], 0, {}
 
     def read(self, keys, at):
         found = []
@@ -64,25 +65,56 @@ class DictStore(OnlineStore):
     def publish(self, number, build, unseen, schema, reapply):  # noqa: ARG002
         self.live = (build, number, unseen, schema, self.staged["facts"], self.staged["moments"])
 
-    def snapshot(self, view, entities):  # noqa: ARG002
-        build, number, _, schema, facts, _ = self.live
-        known = {entity: facts[entity] for entity in entities if entity in facts}
-        return Snapshot(build, number, schema, known, [row for row in self.pushed if row.entity in entities])
+    @contextmanager
+    def reading(self):
+        yield DictReading(self)
 
-    def apply(self, snapshot, rows, arrived_at, changes):  # noqa: ARG002
-        for row in rows:
+    def change(self, decide, arrived_at):
+        (change,) = decide(DictReading(self)).views
+        for row in change.rows:
             self.last += 1
-            self.pushed.append(PushedRow(self.last, arrived_at, row.known_at, row.entity, row.row))
-        for change in changes:
-            kept = [one for one in self.live[5].get(change.entity, []) if one[0] < change.since]
-            self.live[5][change.entity] = kept + [(moment, self.last, text) for moment, text in change.moments]
-        return self.last
+            self.pushed.append(PushedRow(self.last, arrived_at, row.known_at, row.entity, row.row, row.retracts))
+        for entity in change.entities:
+            kept = [one for one in self.live[5].get(entity.entity, []) if one[0] < entity.since]
+            self.live[5][entity.entity] = kept + [(moment, self.last, text) for moment, text in entity.moments]
+            _, leaves = self.states.get(entity.entity, (None, {}))
+            self.states[entity.entity] = (EntityState(self.last, entity.header), {**leaves, **entity.leaves})
+        return [self.last]
+
+    def refused_since(self, table, seq):  # noqa: ARG002
+        return []
 
     def pushed_since(self, view, seq):  # noqa: ARG002
         return [row for row in self.pushed if row.seq > seq]
 
     def close(self):
         pass
+
+
+class DictReading(Reading):
+    """That memory."""
+
+    def __init__(self, store):
+        self.store = store
+
+    def built(self, view):  # noqa: ARG002
+        build, number, _, schema, *_ = self.store.live
+        return BuiltView(build, number, schema)
+
+    def states(self, number, entities, *, whole=False):  # noqa: ARG002
+        return {entity: self.store.states.get(entity, (EntityState(None, None),))[0] for entity in entities}
+
+    def leaves(self, number, entity, leaves):  # noqa: ARG002
+        return self.store.states[entity][1]
+
+    def facts(self, number, entities):  # noqa: ARG002
+        return {entity: self.store.live[4][entity] for entity in entities if entity in self.store.live[4]}
+
+    def pushed(self, view, entities):  # noqa: ARG002
+        return [row for row in self.store.pushed if row.entity in entities]
+
+    def note(self, key):  # noqa: ARG002
+        return None
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ VIEW = FeatureViewSpec(
     },
 )  # fmt: skip
 SEEDED = settings(
-    derandomize=True, deadline=None, max_examples=120, database=None,
+    derandomize=True, deadline=None, max_examples=60, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 
@@ -45,7 +45,11 @@ floats = st.sampled_from([0.0, 0.1, 0.2, 0.3, 1e9 + 0.25, -4.0, 20.0, 1e-12, 3e1
 floats |= large.map(lambda value: -value)
 facts = st.tuples(
     st.just("a"),
-    st.builds(lambda m, odd: START + timedelta(minutes=m, microseconds=odd), st.integers(0, 14), st.sampled_from([0, 0, 1])),
+    st.builds(
+        lambda minute, odd: START + timedelta(minutes=minute, microseconds=odd),
+        st.integers(0, 14),
+        st.sampled_from([0, 0, 1]),
+    ),
     st.none() | floats,
     st.none() | st.integers(-3, 3) | st.integers(-(2**40), 2**40),
     st.none() | st.sampled_from(["x", "é", "Z"]),
@@ -129,9 +133,10 @@ class Counted:
         return [row for row, table, pushed, back in self.rows.values() for _ in range(max(table - back, pushed))]
 
 
+@pytest.mark.usefixtures("room")
 @SEEDED
 @given(st.lists(facts, max_size=8), st.lists(facts, max_size=14), st.randoms(use_true_random=False))
-def test_any_facts_in_any_order_give_what_the_engine_gives(room, delivered, pushed, random):
+def test_any_facts_in_any_order_give_what_the_engine_gives(delivered, pushed, random):
     stored, counted = Stored(VIEW), Counted()
     delivered = [row for row in delivered for _ in range(random.choice([1, 1, 2]))]
     stored.change(delivered, "deliver")
@@ -151,9 +156,10 @@ def test_any_facts_in_any_order_give_what_the_engine_gives(room, delivered, push
     agrees(stored, counted.there())
 
 
+@pytest.mark.usefixtures("room")
 @SEEDED
 @given(st.lists(facts, min_size=1, max_size=10))
-def test_between_two_changes_values_stay_as_they_are(room, pushed):
+def test_between_two_changes_values_stay_as_they_are(pushed):
     stored = Stored(VIEW)
     stored.change(pushed, "push")
     history, begin = stored.open(), ticks(START) - 1

@@ -118,7 +118,9 @@ KILLED = """
 
 
 @pytest.mark.parametrize(
-    "patch", ["building.reapply = wait", "building.encode_schema = wait"], ids=["in its transaction", "while it stages"]
+    "patch",
+    ["building.PushedView.reapply = wait", "building.encode_schema = wait"],
+    ids=["in its transaction", "while it stages"],
 )
 def test_a_writer_that_is_killed_in_the_middle_leaves_the_build_before(url, tmp_path, patch):
     store = open_store(url)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -39,11 +40,21 @@ def read_rows(view: FeatureViewSpec, rows: Sequence[Mapping[str, Any]], schema: 
                 f"feature view {view.name!r}, row {number}: {strange[0]!r} is no column that the view reads; it reads "
                 f"{', '.join(wanted)}"
             )
-    columns = [
-        pl.Series(name, [_read(view, number, name, row[name], dtype) for number, row in enumerate(rows)], dtype)
-        for name, dtype in wanted.items()
-    ]
-    return check_rows(view, pl.DataFrame(columns), schema)
+    columns = []
+    for name, dtype in wanted.items():
+        values = [_read(view, number, name, row[name], dtype) for number, row in enumerate(rows)]
+        _refuse_values(view, name, values, dtype)
+        columns.append(pl.Series(name, values, dtype))
+    return pl.DataFrame(columns)
+
+
+def _refuse_values(view: FeatureViewSpec, name: str, values: Sequence[Any], dtype: pl.DataType) -> None:
+    """Refuse what `check_rows` refuses, of values that are of the column's type."""
+    if name in (*view.entity, view.known_at) and None in values:
+        raise _wrong(view, values.index(None), name, "is null", dtype)
+    if dtype.is_float() and not all(value is None or isfinite(value) for value in values):
+        number = next(n for n, value in enumerate(values) if value is not None and not isfinite(value))
+        raise _wrong(view, number, name, f"is {_shown(values[number])}", dtype)
 
 
 def check_rows(view: FeatureViewSpec, rows: pl.DataFrame, schema: Schema) -> pl.DataFrame:
@@ -56,7 +67,7 @@ def check_rows(view: FeatureViewSpec, rows: pl.DataFrame, schema: Schema) -> pl.
     wanted = {name: schema[name] for name in view.table_columns}
     for name, dtype in wanted.items():
         if name not in rows.columns:
-            raise PushError(f"feature view {view.name!r}: the rows have no column {name!r}: {_must(dtype)}")
+            raise PushError(f"feature view {view.name!r}: the rows have no column {name!r}: {must_be(dtype)}")
         cast = rows[name].cast(dtype, strict=False)
         _refuse(view, rows[name], cast.is_null() & rows[name].is_not_null(), dtype)
         if dtype.is_float():
@@ -68,13 +79,9 @@ def check_rows(view: FeatureViewSpec, rows: pl.DataFrame, schema: Schema) -> pl.
 
 def encode_facts_as_json(rows: pl.DataFrame) -> list[str]:
     """Encode each row as a JSON object: moments, dates and durations as whole numbers, decimals as text."""
-    plain = rows.select(
-        pl.col(name).cast(
-            _AS_INTEGERS[type(dtype)] if dtype.is_temporal() else pl.String if dtype.is_decimal() else dtype
-        )
-        for name, dtype in rows.schema.items()
-    )
-    return [orjson.dumps(row).decode() for row in plain.rows(named=True)]
+    columns = [_plain(column).to_list() for column in rows.get_columns()]
+    names = rows.columns
+    return [orjson.dumps(dict(zip(names, row, strict=True))).decode() for row in zip(*columns, strict=True)]
 
 
 def decode_facts_from_json(rows: Sequence[str], schema: Schema) -> pl.DataFrame:
@@ -89,6 +96,13 @@ def decode_facts_from_json(rows: Sequence[str], schema: Schema) -> pl.DataFrame:
     )
 
 
+def _plain(column: pl.Series) -> pl.Series:
+    dtype = column.dtype
+    if dtype.is_temporal():
+        return column.to_physical()
+    return column.cast(pl.String) if dtype.is_decimal() else column
+
+
 def _kept_as(dtype: pl.DataType) -> Any:
     if dtype.is_temporal():
         return _AS_INTEGERS[type(dtype)]
@@ -99,12 +113,12 @@ def _read(view: FeatureViewSpec, number: int, name: str, value: Any, dtype: pl.D
     if value is None:
         return None
     try:
-        return _value(value, dtype)
+        return value_of(value, dtype)
     except (ValueError, TypeError, OverflowError):
         raise _wrong(view, number, name, f"is {_shown(value)}", dtype) from None
 
 
-def _value(value: Any, dtype: pl.DataType) -> Any:
+def value_of(value: Any, dtype: pl.DataType) -> Any:
     """Convert a value to what the column takes; ValueError or TypeError where it is of another type."""
     if isinstance(dtype, pl.Datetime):
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
@@ -140,10 +154,10 @@ def _shown(value: Any) -> str:
 
 def _wrong(view: FeatureViewSpec, number: int, name: str, what: str, dtype: pl.DataType) -> PushError:
     null = "" if name in (*view.entity, view.known_at) else " or null"
-    return PushError(f"feature view {view.name!r}, row {number}: {name!r} {what}; {_must(dtype)}{null}")
+    return PushError(f"feature view {view.name!r}, row {number}: {name!r} {what}; {must_be(dtype)}{null}")
 
 
-def _must(dtype: pl.DataType) -> str:
+def must_be(dtype: pl.DataType) -> str:
     kinds = {
         "a moment in ISO 8601 with its zone": isinstance(dtype, pl.Datetime) and dtype.time_zone is not None,
         "a moment in ISO 8601 without a zone": isinstance(dtype, pl.Datetime) and dtype.time_zone is None,

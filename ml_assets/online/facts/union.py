@@ -11,7 +11,10 @@ from ml_assets.features.spec import FeatureViewSpec
 PUSHED = "__pushed__"
 """Column that tells the pushed facts from those of the table."""
 
-_TWIN = "__twin__"
+RETRACTS = "_retracts"
+"""Column of pushed facts: whether the row takes such a fact back. It may lack, where none was."""
+
+_TWIN, _STANDING, _BACK = "__twin__", "__standing__", "__back__"
 
 
 def union_facts(table: pl.LazyFrame | None, pushed: pl.LazyFrame | None, view: FeatureViewSpec) -> pl.LazyFrame:
@@ -21,10 +24,14 @@ def union_facts(table: pl.LazyFrame | None, pushed: pl.LazyFrame | None, view: F
     that many facts. So identical rows count as often as in the channel that has most of them. A static table has one
     row for an entity: the table's wins over a pushed one, and identical pushed ones are one.
 
+    A fact that was taken back is there no more, whichever way it came or comes, until it is pushed again.
+
     Args:
         table: rows of the view's table; None for none.
-        pushed: rows that were pushed, cast to the table's types; None for none.
+        pushed: rows that were pushed, in order, cast to the table's types; None for none. With RETRACTS, some of them
+            take facts back.
     """
+    table, pushed = without_retracted(table, pushed, view)
     columns = view.table_columns
     if pushed is None:
         if table is None:
@@ -45,19 +52,52 @@ def union_facts(table: pl.LazyFrame | None, pushed: pl.LazyFrame | None, view: F
     return pl.concat([table, more.drop(_TWIN)])
 
 
+def without_retracted(
+    table: pl.LazyFrame | None, pushed: pl.LazyFrame | None, view: FeatureViewSpec
+) -> tuple[pl.LazyFrame | None, pl.LazyFrame | None]:
+    """Leave out of both channels what was taken back; arguments as `union_facts` takes them.
+
+    Taking back a row cancels one that was pushed before and hides one of the table; pushing it again cancels that. So
+    either is a walk that never goes below zero.
+    """
+    if pushed is None or RETRACTS not in pushed.collect_schema():
+        return table, pushed
+    columns = view.table_columns
+    step = pl.when(pl.col(RETRACTS).fill_null(False)).then(-1).otherwise(1).cast(pl.Int64).cum_sum()
+    counted = pushed.group_by(columns, maintain_order=True).agg(
+        (step.last() - pl.min_horizontal(0, step.min())).alias(_STANDING),
+        (pl.max_horizontal(0, step.max()) - step.last()).alias(_BACK),
+    )
+    standing = (
+        counted.with_columns(pl.int_ranges(0, pl.col(_STANDING)).alias(_STANDING))
+        .explode(_STANDING)
+        .drop_nulls(_STANDING)
+        .select(columns)
+    )
+    if table is None:
+        return None, standing
+    types = table.collect_schema()
+    back = counted.filter(pl.col(_BACK) > 0).select(*(pl.col(name).cast(types[name]) for name in columns), _BACK)
+    twin = pl.int_range(pl.len()).over(columns).alias(_TWIN)
+    hidden = table.with_columns(twin).join(back, on=columns, how="left", nulls_equal=True)
+    return hidden.filter(pl.col(_TWIN) >= pl.col(_BACK).fill_null(0)).drop(_TWIN, _BACK), standing
+
+
 def typed(pushed: pl.LazyFrame, types: Mapping[str, pl.DataType]) -> pl.LazyFrame:
     """Cast pushed rows to the types of the view's table; a column that the view did not read when they were pushed is
-    null."""
+    null. RETRACTS stays where it is."""
     there = pushed.collect_schema()
     return pushed.select(
-        (pl.col(name) if name in there else pl.lit(None)).cast(dtype).alias(name) for name, dtype in types.items()
+        *((pl.col(name) if name in there else pl.lit(None)).cast(dtype).alias(name) for name, dtype in types.items()),
+        *([RETRACTS] if RETRACTS in there else []),
     )
 
 
 def reachable_facts(
     view: FeatureViewSpec, table: pl.LazyFrame, pushed: pl.LazyFrame | None, as_of: int
 ) -> pl.LazyFrame:
-    """Gather what a view's values from `as_of` (microseconds) on depend on: `view.table_columns` and PUSHED.
+    """Gather what a view's values from `as_of` (microseconds) on depend on: `view.table_columns`, PUSHED, and RETRACTS
+    if the pushed facts have it; those in their order.
 
     Of the table the facts known by then, of the pushed ones those of the future too; of both those within the
     look-back. Where `latest` looks back for ever, an entity's last rows stand for all that came before; of planned
@@ -72,7 +112,7 @@ def reachable_facts(
     if pushed is not None:
         ours = typed(pushed, {name: schema[name] for name in columns})
         parts.append(ours.with_columns(pl.lit(True).alias(PUSHED)))
-    facts = pl.concat(parts)
+    facts = pl.concat(parts, how="diagonal")
     if view.entity:
         facts = facts.filter(pl.all_horizontal(pl.col(view.entity).is_not_null()))
     if view.known_at is None:
@@ -88,13 +128,15 @@ def reachable_facts(
 
 def _last_or_within(view: FeatureViewSpec, known_at: pl.Expr, facts: pl.LazyFrame, now: pl.Expr) -> pl.LazyFrame:
     oldest = now - view.longest_span
-    last = facts.filter(known_at <= now - (view.last_row_before or timedelta(0)))
+    # What was taken back must not stand for the row before it.
+    there = union_facts(*split_facts(facts.collect()), view) if RETRACTS in facts.collect_schema() else facts
+    last = there.filter(known_at <= now - (view.last_row_before or timedelta(0)))
     if not view.entity:
         newest = last.select(known_at.max().alias("__last__"))
         joined = facts.join(newest, how="cross")
     else:
         newest = last.group_by(view.entity).agg(known_at.max().alias("__last__"))
-        joined = facts.join(newest, on=view.entity, how="left")
+        joined = facts.join(newest, on=view.entity, how="left", maintain_order="left")
     kept = (known_at > oldest) | (known_at >= pl.col("__last__"))
     return joined.filter(kept).drop("__last__")
 
@@ -102,4 +144,4 @@ def _last_or_within(view: FeatureViewSpec, known_at: pl.Expr, facts: pl.LazyFram
 def split_facts(facts: pl.DataFrame) -> tuple[pl.LazyFrame, pl.LazyFrame]:
     """Split facts with the column PUSHED into those of the table and those that were pushed."""
     lazy = facts.lazy()
-    return lazy.filter(~pl.col(PUSHED)).drop(PUSHED), lazy.filter(PUSHED).drop(PUSHED)
+    return lazy.filter(~pl.col(PUSHED)).drop(PUSHED, RETRACTS, strict=False), lazy.filter(PUSHED).drop(PUSHED)

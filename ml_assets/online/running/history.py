@@ -45,14 +45,16 @@ class Total:
 
     Attributes:
         exponent: of two, of `sum`; that of `squares` is twice as large.
-        parts: values among which the smallest and the largest are; None among them for nothing.
+        low: the smallest; None for none, or if it is not wanted.
+        high: the largest; None for none, or if it is not wanted.
     """
 
     count: int
     sum: int
     squares: int
     exponent: int
-    parts: Sequence[Sequence[Any]]
+    low: Any
+    high: Any
 
 
 class History:
@@ -69,6 +71,11 @@ class History:
         self._dirty: set[int] = set()
         self.built, self._next, self._lines = (built, 0, []) if header is None else orjson.loads(header)
         self._derive()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no fact counts."""
+        return not any(line[_OFTEN] for line in self._lines)
 
     def push(self, entry: Entry) -> bool:
         """Add a fact; gives whether it counts more often than before."""
@@ -127,8 +134,11 @@ class History:
         column = self._column(aggregate)
         count_before, sum_before, squares_before = self._before(aggregate, column, start)
         count, total, squares = self._before(aggregate, column, end)
-        parts = self._parts(aggregate, column, start, end) if ordered and count > count_before else ()
-        return Total(count - count_before, total - sum_before, squares - squares_before, column.exponent, parts)
+        low = high = None
+        if ordered and count > count_before:
+            low = min(map(min, self._parts(aggregate, column.lows, start, end)), default=None)
+            high = max(map(max, self._parts(aggregate, column.highs, start, end)), default=None)
+        return Total(count - count_before, total - sum_before, squares - squares_before, column.exponent, low, high)
 
     def last(self, place: Place) -> tuple[int, Sequence[Any]] | None:
         """Return the moment and the row of the last fact before a place that counts."""
@@ -245,17 +255,21 @@ class History:
             squares + (own.squares[inside] << 2 * shift if self._kinds[aggregate].squared else 0),
         )
 
-    def _parts(self, aggregate: int, column: Column, start: Place, end: Place) -> list[Sequence[Any]]:
+    def _parts(self, aggregate: int, of_leaves: list, start: Place, end: Place) -> list[list]:
+        """Return the extremes of what lies between two places, of whole leaves and of facts of the outer ones."""
         if start[0] == end[0]:
-            return [self._own(start[0], aggregate).lows[start[1] : end[1]]]
-        parts = [column.lows[start[0] + 1 : end[0]], column.highs[start[0] + 1 : end[0]]]
-        if start[1]:
-            parts.append(self._own(start[0], aggregate).lows[start[1] :])
+            parts = [self._own(start[0], aggregate).lows[start[1] : end[1]]]
         else:
-            parts += [column.lows[start[0] : start[0] + 1], column.highs[start[0] : start[0] + 1]]
-        if end[1]:
-            parts.append(self._own(end[0], aggregate).lows[: end[1]])
-        return parts
+            parts = [of_leaves[start[0] + (start[1] > 0) : end[0]]]
+            if start[1]:
+                parts.append(self._own(start[0], aggregate).lows[start[1] :])
+            if end[1]:
+                parts.append(self._own(end[0], aggregate).lows[: end[1]])
+        return [part for part in map(_present, parts) if part]
+
+
+def _present(values: list) -> list:
+    return [value for value in values if value is not None] if None in values else values
 
 
 def _text(number: int) -> int | str:

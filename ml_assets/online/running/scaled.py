@@ -1,4 +1,4 @@
-"""Exact numbers as whole numbers times a power of two, rounded as the engine rounds (`features.engine.windows.exact`)."""
+"""Exact numbers as whole numbers times a power of two, rounded as `features.engine.windows.exact` rounds."""
 
 import math
 

@@ -62,13 +62,25 @@ class RunningView:
                 f"feature view {view.name!r}, aggregate {base!r}: `{spec.of}`",
                 spec.of,
                 spec.functions,
-                [(_ticks(spec.ends_before), _ticks(spec.ends_before + parse_duration(w))) for w in view.windows_of(base)],
+                [
+                    (_ticks(spec.ends_before), _ticks(spec.ends_before + parse_duration(w)))
+                    for w in view.windows_of(base)
+                ],
             )
             for base, spec in view.aggregates.items()
         ]
         self._values = [parse(view.name, each.of) for each in self._aggregates if each.of != ALL_ROWS]
         last = [*view.order_by, *view.latest.values(), *(spec.of for spec in view.lags.values())]
         self._rows = [parse(view.name, text) for text in last]
+        # What is a column as it is costs nothing to evaluate.
+        evaluated = [*self._values, *self._rows]
+        plain = [expression.meta.root_names() if expression.meta.is_column() else [] for expression in evaluated]
+        self._sources = [column[0] if column else f"__value_{n}__" for n, column in enumerate(plain)]
+        self._computed = [
+            expression.alias(name)
+            for expression, column, name in zip(evaluated, plain, self._sources, strict=True)
+            if not column
+        ]
         self._last_rows = _last_rows(view)
         self._names = [*view.latest, *view.lags]
         self._youngest = _ticks(view.youngest_age)
@@ -97,10 +109,8 @@ class RunningView:
         """
         known = facts[self._known_at].to_physical().to_list()
         values, rows = self._evaluate(facts)
-        return [
-            Entry(moment, _digest(text), value, row)
-            for moment, text, value, row in zip(known, texts, values, rows, strict=True)
-        ]
+        digests = map(_digest, texts)
+        return list(map(Entry, known, digests, values, rows))
 
     def values_at(self, history: History, moment: int) -> list[Any]:
         """Compute what is stored of a moment: when the newest fact was known, microseconds, then the features in order.
@@ -139,16 +149,16 @@ class RunningView:
         return Changes(history, self._ages, moment)
 
     def _evaluate(self, facts: pl.DataFrame) -> tuple[list[tuple], list[tuple]]:
-        expressions = [expression.alias(str(n)) for n, expression in enumerate([*self._values, *self._rows])]
         try:
             # Beside the facts, so that a constant has as many rows as they have.
-            frame = facts.with_columns(expressions).select(map(str, range(len(expressions))))
+            frame = facts.with_columns(self._computed) if self._computed else facts
         except pl.exceptions.PolarsError as error:
             raise FeatureError(f"feature view {self._view.name!r} cannot be evaluated: {error}") from error
-        columns = frame.get_columns()
+        columns = [frame[name] for name in self._sources]
         summarised = iter(columns[: len(self._values)])
         values = [
-            [0] * facts.height if each.of == ALL_ROWS else _observed(each, next(summarised)) for each in self._aggregates
+            [0] * facts.height if each.of == ALL_ROWS else _observed(each, next(summarised))
+            for each in self._aggregates
         ]
         rows = [_row_values(column) for column in columns[len(self._values) :]]
         by_fact = list(zip(*values, strict=True)) if values else [()] * facts.height
@@ -284,11 +294,11 @@ def _std(where: str, kind: Kind, total: Total) -> float | None:  # noqa: ARG001
 
 
 def _min(where: str, kind: Kind, total: Total) -> Any:  # noqa: ARG001
-    return min((value for part in total.parts for value in part if value is not None), default=None)
+    return total.low
 
 
 def _max(where: str, kind: Kind, total: Total) -> Any:  # noqa: ARG001
-    return max((value for part in total.parts for value in part if value is not None), default=None)
+    return total.high
 
 
 _SUMMARIES = {"count": _count, "sum": _sum, "mean": _mean, "std": _std, "min": _min, "max": _max}

@@ -7,7 +7,8 @@ All times are whole microseconds since the epoch, UTC.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -58,6 +59,7 @@ class Stored:
         build: identifies the build, and at its end the declaration that it was made by.
         seq: number of the last pushed fact that the values include.
         seen: whether the build has facts of the entity.
+        ready: whether the values are kept; where not, they are computed from the running state of the entity.
     """
 
     values: list[Any]
@@ -66,17 +68,23 @@ class Stored:
     build: str
     seq: int
     seen: bool
+    ready: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class PushedRow:
-    """A pushed fact as it is kept: `row` is a JSON object of the values by column."""
+    """A pushed fact as it is kept: `row` is a JSON object of the values by column.
+
+    Attributes:
+        retracts: whether it takes such a fact back.
+    """
 
     seq: int
     arrived_at: int
     known_at: int | None
     entity: str
     row: str
+    retracts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,39 +94,139 @@ class NewRow:
     known_at: int | None
     entity: str
     row: str
+    retracts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class EntityMoments:
-    """The values of an entity from `since` on: moment and encoded KNOWN_AT and values, as `encode_rows` gives them.
+class EntityChange:
+    """What new facts make of an entity.
 
     Attributes:
+        since: the moment from which its values are others.
+        moments: (moment, encoded KNOWN_AT and values) from then on, as `encode_rows` gives them; "" where they are
+            computed from the running state when they are read.
         seq: number of the last pushed fact in them; None for the one that is being assigned.
+        header: the running state, see `online.running`; None for none.
+        leaves: those of its leaves that have changed, by number.
     """
 
     entity: str
     since: int
     moments: Sequence[tuple[int, str]]
     seq: int | None = None
+    header: str | None = None
+    leaves: Mapping[int, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """What the values of some entities are computed from.
+@dataclass(frozen=True, slots=True)
+class ViewChange:
+    """What a push changes of one view."""
+
+    built: "BuiltView"
+    rows: Sequence[NewRow]
+    entities: Sequence[EntityChange]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A text that is kept with the facts of a push, such as the answer to a request or a position in a stream.
 
     Attributes:
-        build: the build that is read.
+        until: when it may be forgotten, microseconds; None for never.
+    """
+
+    key: str
+    text: str
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row that was pushed and broke a rule: JSON of its values, the rules and their columns."""
+
+    row: str
+    rules: str
+    columns: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one push changes, all of it or nothing.
+
+    Attributes:
+        views: at most one for each view.
+        table: which the refused rows were pushed to.
+        refused: rows for its quarantine.
+    """
+
+    views: Sequence[ViewChange] = ()
+    notes: Sequence[Note] = ()
+    table: str = ""
+    refused: Sequence[RefusedRow] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltView:
+    """The build of a view that is read.
+
+    Attributes:
         number: the store's own for it.
-        schema: Arrow schema of `facts`.
-        facts: entity -> the facts of the build, an Arrow record batch; without entities that the build has not seen.
-        pushed: facts of these entities that were pushed since.
+        schema: Arrow schema of its facts.
     """
 
     build: Build
     number: int
     schema: bytes
-    facts: Mapping[str, bytes]
-    pushed: Sequence[PushedRow]
+
+
+@dataclass(frozen=True, slots=True)
+class EntityState:
+    """What a store has of an entity's running state.
+
+    Attributes:
+        seq: number of the last fact that was pushed since the build; None for none.
+        header: None where there is none.
+    """
+
+    seq: int | None
+    header: str | bytes | None
+
+
+class Reading(ABC):
+    """A store at one moment: what a change is decided from holds until it is made."""
+
+    @abstractmethod
+    def built(self, view: str) -> BuiltView | None:
+        """Return the build of a view that is read; None for none."""
+
+    @abstractmethod
+    def states(self, number: int, entities: Sequence[str], *, whole: bool = False) -> dict[str, EntityState]:
+        """Return the running states of entities in a build.
+
+        Args:
+            whole: whether all leaves will be read, with nothing changed after it.
+        """
+
+    @abstractmethod
+    def leaves(self, number: int, entity: str, leaves: Sequence[int]) -> Mapping[int, str | bytes]:
+        """Return leaves of an entity's running state, by number."""
+
+    @abstractmethod
+    def facts(self, number: int, entities: Sequence[str]) -> dict[str, bytes]:
+        """Return the facts that a build has of entities, an Arrow record batch each; without entities it has not
+        seen."""
+
+    @abstractmethod
+    def pushed(self, view: str, entities: Sequence[str]) -> list[PushedRow]:
+        """Return the facts of entities that were pushed since the build, in order."""
+
+    @abstractmethod
+    def note(self, key: str) -> str | None:
+        """Return the text of a note; None for none."""
+
+
+Decide = Callable[[Reading], Change]
+Reapply = Callable[[Reading, BuiltView, Sequence[PushedRow]], Sequence[EntityChange]]
 
 
 class OnlineStore(ABC):
@@ -173,7 +281,7 @@ class OnlineStore(ABC):
         build: Build,
         unseen: str,
         schema: bytes,
-        reapply: Callable[[Snapshot], Sequence[EntityMoments]],
+        reapply: Reapply,
     ) -> None:
         """Publish a staged build, in one step: it is read from now on.
 
@@ -187,18 +295,24 @@ class OnlineStore(ABC):
         """
 
     @abstractmethod
-    def snapshot(self, view: str, entities: Sequence[str]) -> Snapshot:
-        """Return the facts that the store has of some entities; raises NoBuild."""
+    def reading(self) -> AbstractContextManager[Reading]:
+        """Look at the store as it is at one moment."""
 
     @abstractmethod
-    def apply(
-        self, snapshot: Snapshot, rows: Sequence[NewRow], arrived_at: int, changes: Sequence[EntityMoments]
-    ) -> int | None:
-        """Store pushed facts and publish their entities' new values, both or neither.
+    def change(self, decide: Decide, arrived_at: int) -> list[int]:
+        """Make a change, all of it or nothing.
+
+        Args:
+            decide: says what to change; it may be called again, if somebody else changes what it has read.
+            arrived_at: when the facts of the change came, microseconds; notes that end by then are forgotten.
 
         Returns:
-            The number of the last fact; None, with nothing changed, if the snapshot is not what is so any more.
+            For each view of the change the number of its last fact.
         """
+
+    @abstractmethod
+    def refused_since(self, table: str, seq: int) -> list[tuple[int, int, RefusedRow]]:
+        """Return the refused rows of a table after number `seq`: number, arrival (microseconds) and row, in order."""
 
     @abstractmethod
     def pushed_since(self, view: str, seq: int) -> list[PushedRow]:

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import lru_cache
@@ -14,16 +14,22 @@ import orjson
 
 from ml_assets.addresses import sqlite_path
 from ml_assets.online.stores.protocol import (
-    EntityMoments,
-    NewRow,
+    BuiltView,
+    Change,
+    Decide,
+    EntityChange,
+    EntityState,
     NoBuild,
     OnlineStore,
     PushedRow,
-    Snapshot,
+    Reading,
+    Reapply,
+    RefusedRow,
     StaleBuild,
     Stored,
     StoreUnavailable,
 )
+from ml_assets.online.stores.together import Together, Wanted
 from ml_assets.online.values.record import Build
 
 BUSY_SECONDS = 60
@@ -44,12 +50,25 @@ CREATE TABLE IF NOT EXISTS moments (
 CREATE TABLE IF NOT EXISTS facts (number INTEGER, entity TEXT, rows BLOB, PRIMARY KEY (number, entity));
 CREATE TABLE IF NOT EXISTS pushes (view TEXT PRIMARY KEY, last_seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pushed (
-    view TEXT, seq INTEGER, arrived_at INTEGER, known_at INTEGER, entity TEXT, row TEXT, PRIMARY KEY (view, seq)
+    view TEXT, seq INTEGER, arrived_at INTEGER, known_at INTEGER, entity TEXT, row TEXT,
+    retracts INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (view, seq)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pushed_of_entity ON pushed (view, entity);
+CREATE TABLE IF NOT EXISTS states (
+    number INTEGER, entity TEXT, leaf INTEGER, content TEXT, PRIMARY KEY (number, entity, leaf)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, text TEXT, until INTEGER) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS notes_by_end ON notes (until) WHERE until IS NOT NULL;
+CREATE TABLE IF NOT EXISTS refused (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, of_table TEXT, arrived_at INTEGER, row TEXT, rules TEXT, columns TEXT
+);
 """
 
-_PUSHED = "SELECT seq, arrived_at, known_at, entity, row FROM pushed"
+_PUSHED = "SELECT seq, arrived_at, known_at, entity, row, retracts FROM pushed"
+_HEADER = -1
+"""Stands in place of a leaf's number for the header of a running state."""
+
+_SINCE_RETRACTIONS = "ALTER TABLE pushed ADD COLUMN retracts INTEGER NOT NULL DEFAULT 0"
 
 _STAGED, _READ, _OLD = "staged", "read", "old"
 
@@ -70,8 +89,12 @@ class SqliteStore(OnlineStore):
     def __init__(self, path: str) -> None:
         self._path = path
         self._local = threading.local()
+        self._together = Together(self._change_all)
         Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
-        self._connection().executescript(_SCHEMA)
+        db = self._connection()
+        db.executescript(_SCHEMA)
+        if "retracts" not in [column for _, column, *_ in db.execute("PRAGMA table_info(pushed)")]:
+            db.execute(_SINCE_RETRACTIONS)
 
     def read(self, keys: Sequence[tuple[str, str]], at: int) -> list[Stored | None]:
         if len(keys) > _PAIRS:
@@ -82,6 +105,9 @@ class SqliteStore(OnlineStore):
         rows = self._query(_read_statement(len(keys)), [*bound, at, at]) if keys else []
         for place, build, valid_until, unseen, payload in rows:
             values = orjson.loads(payload or unseen)
+            if len(values) == 1:
+                rows_read[place] = Stored([], None, valid_until, build, values[0], seen=True, ready=False)
+                continue
             seq, known_at = values[0], values[1]
             del values[:2]
             rows_read[place] = Stored(values, known_at, valid_until, build, seq, payload is not None)
@@ -122,7 +148,7 @@ class SqliteStore(OnlineStore):
         build: Build,
         unseen: str,
         schema: bytes,
-        reapply: Callable[[Snapshot], Sequence[EntityMoments]],
+        reapply: Reapply,
     ) -> None:
         view = build.view
         with self._writing() as db:
@@ -132,8 +158,7 @@ class SqliteStore(OnlineStore):
                 raise StaleBuild(view)
             later = self.pushed_since(view, build.pushed_seq)
             if later:
-                known = self._facts(number, sorted({row.entity for row in later}))
-                self._write(number, reapply(Snapshot(build, number, schema, known, later)))
+                self._write(number, reapply(_Reading(self), BuiltView(build, number, schema), later), {})
             db.execute(
                 "REPLACE INTO views VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
@@ -151,41 +176,57 @@ class SqliteStore(OnlineStore):
             db.execute("UPDATE builds SET state = ? WHERE number = ?", [_READ, number])
         self._clear(view)
 
-    def snapshot(self, view: str, entities: Sequence[str]) -> Snapshot:
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
         with self._transaction("BEGIN"):
-            rows_read = self._query("SELECT record, number, schema FROM views WHERE view = ?", [view])
-            if not rows_read:
-                raise NoBuild(view)
-            record, number, schema = rows_read[0]
-            pushed = [row for entity in entities for row in self._pushed_of(view, entity)]
-            return Snapshot(Build.model_validate_json(record), number, schema, self._facts(number, entities), pushed)
+            yield _Reading(self)
 
-    def apply(
-        self, snapshot: Snapshot, rows: Sequence[NewRow], arrived_at: int, changes: Sequence[EntityMoments]
-    ) -> int | None:
-        view, last_known = snapshot.build.view, {row.entity: row.seq for row in snapshot.pushed}
+    def change(self, decide: Decide, arrived_at: int) -> list[int]:
+        return self._together.do(decide, arrived_at)
+
+    def _change_all(self, wanted: Sequence[Wanted]) -> None:
+        """Make changes in one transaction, for the sake of one wait for the disk: each of them whole or not at all."""
         with self._writing() as db:
-            if self._query("SELECT number FROM views WHERE view = ?", [view]) != [(snapshot.number,)]:
-                return None
-            for entity in {row.entity for row in rows}:
-                if self._last_seq(view, entity) != last_known.get(entity):
-                    return None
+            for each in wanted:
+                db.execute("SAVEPOINT change")
+                try:
+                    each.last = self._change(db, each.decide(_Reading(self)), each.arrived_at)
+                except (ValueError, LookupError, RuntimeError) as error:
+                    each.error = error
+                    db.execute("ROLLBACK TO change")
+                db.execute("RELEASE change")
+
+    def _change(self, db: sqlite3.Connection, change: Change, arrived_at: int) -> list[int]:
+        last = []
+        for each in change.views:
+            view = each.built.build.view
             first = self._query("SELECT last_seq FROM pushes WHERE view = ?", [view])[0][0] + 1
-            numbered = list(enumerate(rows, first))
+            numbered = list(enumerate(each.rows, first))
             db.executemany(
-                "INSERT INTO pushed VALUES (?, ?, ?, ?, ?, ?)",
-                [(view, seq, arrived_at, row.known_at, row.entity, row.row) for seq, row in numbered],
+                "INSERT INTO pushed VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(view, seq, arrived_at, r.known_at, r.entity, r.row, r.retracts) for seq, r in numbered],
             )
-            last = numbered[-1][0]
-            db.execute("UPDATE pushes SET last_seq = ? WHERE view = ?", [last, view])
-            seqs = {row.entity: seq for seq, row in numbered}
-            self._write(snapshot.number, changes, seqs)
+            last.append(first + len(numbered) - 1)
+            db.execute("UPDATE pushes SET last_seq = ? WHERE view = ?", [last[-1], view])
+            self._write(each.built.number, each.entities, {row.entity: seq for seq, row in numbered})
+        if change.notes:
+            db.execute("DELETE FROM notes WHERE until <= ?", [arrived_at])
+            db.executemany("REPLACE INTO notes VALUES (?, ?, ?)", [(n.key, n.text, n.until) for n in change.notes])
+        db.executemany(
+            "INSERT INTO refused (of_table, arrived_at, row, rules, columns) VALUES (?, ?, ?, ?, ?)",
+            [(change.table, arrived_at, row.row, row.rules, row.columns) for row in change.refused],
+        )
         return last
 
+    def refused_since(self, table: str, seq: int) -> list[tuple[int, int, RefusedRow]]:
+        rows = self._query(
+            "SELECT seq, arrived_at, row, rules, columns FROM refused WHERE of_table = ? AND seq > ? ORDER BY seq",
+            [table, seq],
+        )
+        return [(number, arrived_at, RefusedRow(*row)) for number, arrived_at, *row in rows]
+
     def pushed_since(self, view: str, seq: int) -> list[PushedRow]:
-        return [
-            PushedRow(*row) for row in self._query(f"{_PUSHED} WHERE view = ? AND seq > ? ORDER BY seq", [view, seq])
-        ]
+        return [_pushed(row) for row in self._query(f"{_PUSHED} WHERE view = ? AND seq > ? ORDER BY seq", [view, seq])]
 
     def close(self) -> None:
         db = getattr(self._local, "db", None)
@@ -230,28 +271,22 @@ class SqliteStore(OnlineStore):
         if not self._query("SELECT 1 FROM builds WHERE number = ? AND state = ?", [number, _STAGED]):
             raise StaleBuild(view)
 
-    def _facts(self, number: int, entities: Sequence[str]) -> dict[str, bytes]:
-        read = "SELECT rows FROM facts WHERE number = ? AND entity = ?"
-        rows_read = {entity: self._query(read, [number, entity]) for entity in entities}
-        return {entity: rows[0][0] for entity, rows in rows_read.items() if rows}
-
-    def _pushed_of(self, view: str, entity: str) -> list[PushedRow]:
-        rows_read = self._query(f"{_PUSHED} WHERE view = ? AND entity = ? ORDER BY seq", [view, entity])
-        return [PushedRow(*row) for row in rows_read]
-
-    def _last_seq(self, view: str, entity: str) -> int | None:
-        return self._query("SELECT max(seq) FROM pushed WHERE view = ? AND entity = ?", [view, entity])[0][0]
-
-    def _write(self, number: int, changes: Sequence[EntityMoments], seqs: dict[str, int] | None = None) -> None:
+    def _write(self, number: int, changes: Sequence[EntityChange], seqs: Mapping[str, int]) -> None:
         db = self._connection()
         for change in changes:
-            seq = change.seq if seqs is None else seqs[change.entity]
+            entity, seq = change.entity, seqs[change.entity] if change.seq is None else change.seq
             db.execute(
                 "DELETE FROM moments WHERE number = ? AND entity = ? AND valid_from >= ?",
-                [number, change.entity, change.since],
+                [number, entity, change.since],
             )
-            rows = [(number, change.entity, moment, f"[{seq},{values}]") for moment, values in change.moments]
+            rows = [
+                (number, entity, at, f"[{seq},{values}]" if values else f"[{seq}]") for at, values in change.moments
+            ]
             db.executemany("INSERT INTO moments VALUES (?, ?, ?, ?)", rows)
+            if change.header is not None:
+                parts = [(number, entity, _HEADER, f"{seq} {change.header}")]
+                parts += [(number, entity, leaf, text) for leaf, text in change.leaves.items()]
+                db.executemany("REPLACE INTO states VALUES (?, ?, ?, ?)", parts)
 
     def _clear(self, view: str) -> None:
         """Remove what is left of builds that are read no more, also those of a process that was killed."""
@@ -259,7 +294,55 @@ class SqliteStore(OnlineStore):
             for (number,) in self._query("SELECT number FROM builds WHERE view = ? AND state = ?", [view, _OLD]):
                 db.execute("DELETE FROM moments WHERE number = ?", [number])
                 db.execute("DELETE FROM facts WHERE number = ?", [number])
+                db.execute("DELETE FROM states WHERE number = ?", [number])
                 db.execute("DELETE FROM builds WHERE number = ?", [number])
+
+
+class _Reading(Reading):
+    """The file within a transaction of this thread."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._query = store._query
+
+    def built(self, view: str) -> BuiltView | None:
+        rows = self._query("SELECT record, number, schema FROM views WHERE view = ?", [view])
+        return BuiltView(_record(rows[0][0]), *rows[0][1:]) if rows else None
+
+    def states(self, number: int, entities: Sequence[str], *, whole: bool = False) -> dict[str, EntityState]:  # noqa: ARG002
+        read = f"SELECT content FROM states WHERE number = ? AND entity = ? AND leaf = {_HEADER}"
+        states = {}
+        for entity in entities:
+            rows = self._query(read, [number, entity])
+            seq, _, header = rows[0][0].partition(" ") if rows else (None, "", None)
+            states[entity] = EntityState(None if seq is None else int(seq), header)
+        return states
+
+    def leaves(self, number: int, entity: str, leaves: Sequence[int]) -> dict[int, str]:
+        read = "SELECT content FROM states WHERE number = ? AND entity = ? AND leaf = ?"
+        return {leaf: self._query(read, [number, entity, leaf])[0][0] for leaf in leaves}
+
+    def facts(self, number: int, entities: Sequence[str]) -> dict[str, bytes]:
+        read = "SELECT rows FROM facts WHERE number = ? AND entity = ?"
+        rows = {entity: self._query(read, [number, entity]) for entity in entities}
+        return {entity: of_entity[0][0] for entity, of_entity in rows.items() if of_entity}
+
+    def pushed(self, view: str, entities: Sequence[str]) -> list[PushedRow]:
+        read = f"{_PUSHED} WHERE view = ? AND entity = ? ORDER BY seq"
+        return [_pushed(row) for entity in entities for row in self._query(read, [view, entity])]
+
+    def note(self, key: str) -> str | None:
+        rows = self._query("SELECT text FROM notes WHERE key = ?", [key])
+        return rows[0][0] if rows else None
+
+
+def _pushed(row: tuple) -> PushedRow:
+    *kept, retracts = row
+    return PushedRow(*kept, retracts=bool(retracts))
+
+
+@lru_cache(maxsize=256)
+def _record(text: str) -> Build:
+    return Build.model_validate_json(text)
 
 
 @lru_cache(maxsize=_PAIRS)

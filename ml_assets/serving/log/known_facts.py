@@ -34,7 +34,8 @@ class KnownFacts:
         view: its declaration, with a table.
         builds: the view's builds, as `Build.frame()` gives them; or NO_BUILDS.
         table_at: the view's table at a version.
-        pushed: every fact that was pushed, `view.table_columns` and SEQ; None for none.
+        pushed: every fact that was pushed, `view.table_columns` and SEQ, and RETRACTS where any was taken back; None
+            for none.
     """
 
     view: FeatureViewSpec
@@ -101,7 +102,8 @@ def _facts_of_answers(
     if facts.pushed is None:
         return union_facts(delivered, None, view)
     ours = typed(facts.pushed, {**{name: schema[name] for name in columns}, SEQ: pl.Int64()})
-    pushed = _within_reach(declared, rows, ours, time).filter(pl.col(SEQ) <= pl.col(LAST_SEQ))
+    # In their order: one may take back what another has pushed.
+    pushed = _within_reach(declared, rows, ours, time).filter(pl.col(SEQ) <= pl.col(LAST_SEQ)).sort(SEQ)
     return union_facts(delivered, pushed, view)
 
 

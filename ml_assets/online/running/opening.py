@@ -1,0 +1,66 @@
+"""The running state of an entity: as it is stored, or made of the facts of its build when the first one is pushed."""
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from ml_assets.online.facts.blob import decode_facts, decode_schema
+from ml_assets.online.facts.rows import decode_facts_from_json, encode_facts_as_json
+from ml_assets.online.facts.union import PUSHED, RETRACTS
+from ml_assets.online.running.history import History
+from ml_assets.online.running.view import RunningView
+from ml_assets.online.stores.protocol import BuiltView, EntityState, PushedRow, Reading
+from ml_assets.online.values.keys import ENTITY
+
+
+def open_histories(
+    running: RunningView, reading: Reading, built: BuiltView, entities: Sequence[str], *, whole: bool = False
+) -> dict[str, History]:
+    """Open the running states of entities."""
+    states = reading.states(built.number, entities, whole=whole)
+    new = [entity for entity, state in states.items() if state.header is None]
+    facts = reading.facts(built.number, new)
+    pushed: dict[str, list[PushedRow]] = {}
+    for row in reading.pushed(built.build.view, new):
+        pushed.setdefault(row.entity, []).append(row)
+    return {
+        entity: _stored(running, reading, built, entity, state)
+        if state.header is not None
+        else begin_history(running, built.schema, facts.get(entity), pushed.get(entity, ()))
+        for entity, state in states.items()
+    }
+
+
+def begin_history(running: RunningView, schema: bytes, facts: bytes | None, pushed: Sequence[PushedRow]) -> History:
+    """Make a running state of the facts of a build and of those that were pushed since."""
+    history = running.history(None, lambda _: {}, built=facts is not None)
+    if facts is not None:
+        _add_built(running, history, decode_facts({"": facts}, schema))
+    if pushed:
+        types = {name: dtype for name, dtype in decode_schema(schema).items() if name not in (PUSHED, RETRACTS)}
+        texts = [row.row for row in pushed]
+        rows = decode_facts_from_json(texts, types)
+        for entry, row in zip(running.entries(rows, texts), pushed, strict=True):
+            history.take_back_before(entry) if row.retracts else history.push(entry)
+    history.settle()
+    return history
+
+
+def _stored(running: RunningView, reading: Reading, built: BuiltView, entity: str, state: EntityState) -> History:
+    def load(leaves: Sequence[int]) -> Mapping[int, str | bytes]:
+        return reading.leaves(built.number, entity, leaves)
+
+    return running.history(state.header, load)
+
+
+def _add_built(running: RunningView, history: History, facts: pl.DataFrame) -> None:
+    rows = facts.drop(ENTITY, PUSHED, RETRACTS, strict=False)
+    back = facts[RETRACTS].fill_null(False) if RETRACTS in facts.columns else [False] * facts.height
+    entries = running.entries(rows, encode_facts_as_json(rows))
+    for entry, pushed, retracts in zip(entries, facts[PUSHED], back, strict=True):
+        if not pushed:
+            history.deliver(entry)
+        elif retracts:
+            history.take_back_before(entry)
+        else:
+            history.push(entry)
