@@ -357,7 +357,7 @@ def test_a_store_out_of_reach_is_said_and_not_guessed_around(serving):
     def unreachable(*_):
         raise StoreUnavailable("no route to it")
 
-    client = serving(store=SimpleNamespace(read=unreachable, build=unreachable))
+    client = serving(store=SimpleNamespace(read=unreachable, change=unreachable))
     for path in (PATH, "/v1/push/courier_history"):
         done = client.post(path, json={"rows": [ROW]})
         assert (done.status_code, "try again: no route to it" in done.text) == (503, True)

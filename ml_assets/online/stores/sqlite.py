@@ -93,8 +93,10 @@ class SqliteStore(OnlineStore):
         Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
         db = self._connection()
         db.executescript(_SCHEMA)
-        if "retracts" not in [column for _, column, *_ in db.execute("PRAGMA table_info(pushed)")]:
-            db.execute(_SINCE_RETRACTIONS)
+        if not _has_retractions(db):
+            with self._writing():
+                if not _has_retractions(db):
+                    db.execute(_SINCE_RETRACTIONS)
 
     def read(self, keys: Sequence[tuple[str, str]], at: int) -> list[Stored | None]:
         if len(keys) > _PAIRS:
@@ -333,6 +335,11 @@ class _Reading(Reading):
     def note(self, key: str) -> str | None:
         rows = self._query("SELECT text FROM notes WHERE key = ?", [key])
         return rows[0][0] if rows else None
+
+
+def _has_retractions(db: sqlite3.Connection) -> bool:
+    """Return whether the file was made, or opened, since facts can be taken back."""
+    return "retracts" in [column for _, column, *_ in db.execute("PRAGMA table_info(pushed)")]
 
 
 def _pushed(row: tuple) -> PushedRow:
