@@ -312,7 +312,7 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def refused_since(self, table: str, seq: int) -> list[tuple[int, int, RefusedRow]]:
-        """Return the refused rows of a table after number `seq`, in order: number, when it came, microseconds, and row."""
+        """Return the refused rows of a table after number `seq`, in order: number, moment (microseconds) and row."""
 
     @abstractmethod
     def pushed_since(self, view: str, seq: int) -> list[PushedRow]:
