@@ -15,7 +15,8 @@ VIEWS = [
 
 
 def test_the_declarations_are_taken_and_give_the_features_that_are_named():
-    sales, plans = VIEWS
+    sales, recency, plans = VIEWS
+    assert recency.feature_names == ["days_since_order"]
     assert sales.feature_names == [
         "price", "price_week_ago", "units_sum_7d", "units_sum_28d", "year_ago_sum_7d",
         "day_weekday", "day_month_end", "day_holiday", "day_days_to_holiday", "trend", "price_change",
@@ -30,5 +31,5 @@ def test_the_declarations_are_taken_and_give_the_features_that_are_named():
 
 def test_every_field_of_the_table_is_one():
     rows = re.findall(r"^\| `(\w+)` \|", GUIDE, re.MULTILINE)
-    assert len(rows) == 8
+    assert len(rows) == 9
     assert set(rows) <= {*FeatureViewSpec.model_fields}

@@ -200,7 +200,9 @@ def test_how_long_ago_something_was_is_derived_of_hidden_moments():
     view = declared()
     computed = compute_features(view, ROWS, SALES, time="at")
     # Of item a the last sale was at 2 o'clock: 10 and 34 hours before; of b at 3, 9 hours before.
-    assert computed["days_since_sale"].to_list() == [10 / 24, 34 / 24, 9 / 24, None]
+    days = computed["days_since_sale"].to_list()
+    assert days[:3] == pytest.approx([10 / 24, 34 / 24, 9 / 24], abs=1e-11)
+    assert days[3] is None
     assert computed.columns == ["item", "at", *view.computed_features]
     assert view.feature_names == ["last_units", "units_sum_1d", "units_sum_7d", "days_since_sale", "share_of_last"]
     assert find_leaks(view, computed, SALES, time="at", spine=ROWS).rows() == []
@@ -242,7 +244,7 @@ def test_without_its_table_a_view_hides_what_nothing_reads_any_more():
         (["nothing"], "hidden: nothing is no feature that derived ones can read; there are last_sold_at, last_units"),
         (["share_of_last"], "hidden: share_of_last is no feature that derived ones can read"),
         (["units_sum_1d"], "hidden: units_sum_1d is read by no derived feature"),
-        (["asked_at", "asked_at"], r"hidden: \['asked_at'\] twice"),
+        (["asked_at", "asked_at"], "hidden: asked_at twice"),
     ],
 )
 def test_what_is_hidden_is_read_by_a_derived_feature(hidden, message):
