@@ -274,6 +274,14 @@ class DeclaredOutcome(OutcomeSpec):
         """The asset key of the stored outcomes."""
         return f"outcomes/{self.name}"
 
+    def known_after(self, horizons: Iterable[str]) -> timedelta:
+        """Return how long after a row's time its label is known at the latest.
+
+        Args:
+            horizons: how far ahead the rows look; none of rows without horizons.
+        """
+        return max((parse_duration(text) for text in horizons), default=self.length) + self.delay
+
     @property
     def plain(self) -> OutcomeSpec:
         """The outcome as it is recorded with what was trained on it."""

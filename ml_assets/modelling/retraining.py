@@ -33,7 +33,7 @@ def decide_on_drop(
     from ml_assets.retraining.decide import decide, decide_on_nothing, record_decision
     from ml_assets.retraining.evidence import gather_evidence
     from ml_assets.retraining.limits import learn_limits
-    from ml_assets.retraining.window import DROPS_LOOKED_AT, look_at
+    from ml_assets.retraining.window import look_at, newest_drops
     from ml_assets.training.evaluation.explain import explain
 
     spec, policy = model.spec, model.retraining
@@ -46,9 +46,10 @@ def decide_on_drop(
         about = {"model": spec.name, "drop": drop, "as_of": as_of, "champion": champion.version if champion else ""}
         return record_decision(decide_on_nothing(), evidence=(), causes=(), **about)
     version = reported[VERSION][0]
-    performance = look_at(known, partition, model.monitoring, moment).filter(pl.col(VERSION) == version)
-    looked_at = known[partition].unique().sort().to_list()[-DROPS_LOOKED_AT:]
-    drift = _reported(lake, model, "drift_report", looked_at).filter(pl.col(VERSION) == version)
+    looked_at = look_at(known, partition, model.monitoring, moment, policy.of_last)
+    performance = looked_at.filter(pl.col(VERSION) == version)
+    newest = newest_drops(known, partition, policy.of_last)
+    drift = _reported(lake, model, "drift_report", newest).filter(pl.col(VERSION) == version)
     model = as_predicted(lake, registry, model, drop)
     spec, reference = model.spec, reference_rows(lake, model, version)
     metric, instead = metric_of_reference(spec, reference)

@@ -9,6 +9,8 @@ import polars as pl
 from ml_assets.lake import Lake
 from ml_assets.public.unknown import unknown_name
 from ml_assets.retraining.decide import DecisionRecord
+from ml_assets.sources.drops.moments import drop_end
+from ml_assets.sources.drops.spec import Drops
 from ml_assets.training.promotion.records import ROLLED_BACK, PromotionRecord
 
 
@@ -54,8 +56,8 @@ class ModelReports:
     Attributes:
         model: the model's name.
         drift: how far features have moved from the champion's reference: a row per drop, chunk, feature and statistic.
-        performance: estimated and realised: a row per drop, chunk, kind and metric.
-        pages: drop -> address of its HTML page.
+        performance: estimated and realised: a row per drop, moment of measuring, chunk, kind and metric.
+        pages: drop -> address of its HTML page, which shows its newest measures.
     """
 
     model: str
@@ -75,6 +77,28 @@ class ModelReports:
             raise unknown_name(f"report of {self.model} on drop", drop, self.pages)
         with fsspec.open(self.pages[drop], "r", encoding="utf-8") as file:
             return file.read()  # pyright: ignore[reportAttributeAccessIssue]
+
+    def as_known(self, moment: datetime, partition: str, drops: Drops) -> "ModelReports":
+        """Return what was known at a moment: of the drops that were over by then, the newest measures until then.
+
+        Args:
+            partition: column that names the drop.
+            drops: how the model's rows are cut.
+        """
+        from ml_assets.monitoring.performance.measures import newest_measures
+
+        def is_over(drop: str) -> bool:
+            return drop_end(drop, drops) <= moment
+
+        def known(report: pl.DataFrame) -> pl.DataFrame:
+            over = [drop for drop in report[partition].unique() if is_over(drop)] if report.width else []
+            return report.filter(pl.col(partition).is_in(over)) if report.width else report
+
+        performance = known(self.performance)
+        if performance.width:
+            performance = newest_measures(performance.lazy(), partition, moment).collect()
+        pages = {drop: page for drop, page in self.pages.items() if is_over(drop)}
+        return ModelReports(self.model, known(self.drift), performance, pages)
 
     @property
     def periods(self) -> pl.DataFrame:

@@ -265,15 +265,24 @@ class Project:
 
         return read_model_decisions(self.lake, self.models[model].name)
 
-    def reports(self, model: str) -> "ModelReports":
+    def reports(self, model: str, as_of: Moment | None = None) -> "ModelReports":
         """Read what was measured of each drop that a model scored: drift, performance, and the pages about them.
+
+        Args:
+            as_of: leaves of each drop the measures that were the newest at that moment, as known then; UTC where it
+                names no zone. None returns every measure.
 
         Raises:
             UnknownName: no model has this name.
         """
         from ml_assets.public.history import read_reports
 
-        return read_reports(self.lake, self.models[model].name)
+        declared = self.models[model]
+        reports = read_reports(self.lake, declared.name)
+        if as_of is None:
+            return reports
+        spine = self._declared.spine_of(declared)
+        return reports.as_known(as_moment(as_of), spine.partition, spine.drops)
 
     def context(self, model: str) -> "ModelContext":
         """Return a declared model with its spine and views, as the functions of the domain take it.

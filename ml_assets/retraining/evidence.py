@@ -82,7 +82,7 @@ def gather_evidence(
     vote, as_of = _Vote(retraining), circumstances.as_of
     matured = matured_chunks(performance, monitoring, as_of)
     estimated = measured.filter(kind="estimated")
-    lag = describe_lag(performance.filter(kind="realised", metric=metric), monitoring, as_of)
+    lag = describe_lag(performance.filter(kind="realised", metric=metric), monitoring, as_of, retraining.of_last)
     return [
         *_performance_votes(
             vote,

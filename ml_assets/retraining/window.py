@@ -8,24 +8,35 @@ from ml_assets.monitoring.maturity import is_matured, known_share
 from ml_assets.monitoring.performance.table import measured_rows, with_unpaid
 from ml_assets.monitoring.spec import MonitoringSpec
 
-DROPS_LOOKED_AT = 2
-"""A rule on n of the last m chunks may reach back into the drop before."""
+LEAST_DROPS = 2
+"""A drop may end with a chunk that is cut off, so the drop before is looked at in any case."""
 
 
-def look_at(performance: pl.DataFrame, drop: str, monitoring: MonitoringSpec, as_of: datetime) -> pl.DataFrame:
-    """Return the estimates of the last drops; realised rows of the last drops with a matured chunk, and of all since.
+def look_at(
+    performance: pl.DataFrame, drop: str, monitoring: MonitoringSpec, as_of: datetime, of_last: int
+) -> pl.DataFrame:
+    """Return the estimates of the newest drops; realised rows of the newest with matured chunks, and of all since.
 
     Args:
         performance: the newest measures as of the moment of every drop up to the one that is decided on.
         drop: column that names the drop.
+        of_last: chunks among which breaches are counted: so many drops are looked at as hold them.
     """
     if performance.is_empty():
         return performance
-    names = performance[drop].unique().sort().to_list()
-    ripe = matured_chunks(performance, monitoring, as_of)[drop].unique().sort().to_list()
-    since = (ripe or names)[-DROPS_LOOKED_AT:][0]
-    estimated = pl.col(drop).is_in(names[-DROPS_LOOKED_AT:])
+    ripe = newest_drops(matured_chunks(performance, monitoring, as_of), drop, of_last)
+    since = ripe[0] if ripe else performance[drop].min()
+    estimated = pl.col(drop).is_in(newest_drops(performance, drop, of_last))
     return performance.filter(pl.when(pl.col("kind") == "realised").then(pl.col(drop) >= since).otherwise(estimated))
+
+
+def newest_drops(report: pl.DataFrame, drop: str, of_last: int) -> list[str]:
+    """Return the newest drops of a report that together hold its last ``of_last`` chunks, two at least, in order."""
+    chunks = pl.col("chunk_start").filter(pl.col("scope") == "chunk").n_unique()
+    held = report.group_by(drop).agg(chunks=chunks).sort(drop, descending=True)
+    newer = held["chunks"].cum_sum() - held["chunks"]
+    needed = max(LEAST_DROPS, int((newer < of_last).sum()))
+    return held[drop].head(needed).sort().to_list()
 
 
 def matured_chunks(performance: pl.DataFrame, monitoring: MonitoringSpec, as_of: datetime) -> pl.DataFrame:
@@ -34,12 +45,13 @@ def matured_chunks(performance: pl.DataFrame, monitoring: MonitoringSpec, as_of:
     return with_unpaid(performance).filter(enough, is_matured(monitoring.labels, as_of), kind="realised", scope="chunk")
 
 
-def describe_lag(realised: pl.DataFrame, monitoring: MonitoringSpec, as_of: datetime) -> str:
+def describe_lag(realised: pl.DataFrame, monitoring: MonitoringSpec, as_of: datetime, of_last: int) -> str:
     """Return how far labels lag behind at a moment, for one metric, and which chunks count by their age alone; empty
     where every chunk has matured by its share of labels.
 
     Args:
         realised: realised rows of the chunks that are looked at and of all since.
+        of_last: matured chunks among which breaches are counted.
     """
     large = (pl.col("rows") + pl.col("missing").fill_null(0)) >= monitoring.min_chunk_rows
     chunks = realised.filter(large, scope="chunk").sort("chunk_start").with_columns(share=known_share())
@@ -47,7 +59,7 @@ def describe_lag(realised: pl.DataFrame, monitoring: MonitoringSpec, as_of: date
     newest = ripe["chunk_end"].max()
     waiting = chunks if ripe.is_empty() else chunks.filter(pl.col("chunk_end") > newest)
     waiting = waiting.filter(pl.col("share") < monitoring.labels.matured)
-    last = ripe.tail(monitoring.of_last)
+    last = ripe.tail(of_last)
     by_age = _by_age(last, monitoring, as_of)
     if waiting.is_empty():
         return f"matured until {_day(newest)}: {by_age}" if by_age else ""

@@ -6,18 +6,20 @@ from typing import Protocol
 
 import polars as pl
 
+from ml_assets.declarations.specs import DeclaredOutcome
 from ml_assets.quality.contracts import contract_schema, load_contract
 from ml_assets.quality.errors import ContractError
 from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.spec import SourceSpec
+from ml_assets.spines.spec import EntitiesSpec
 
 VALIDATED = "/validated"
 
 
 class SpineFields(Protocol):
-    """A spine: its rows' table, key and prediction time."""
+    """A spine: its rows' table, key and prediction time; of made rows, whom they are about and what they come with."""
 
     @property
     def name(self) -> str: ...
@@ -29,6 +31,14 @@ class SpineFields(Protocol):
     def time(self) -> str: ...
     @property
     def drops(self) -> Drops: ...
+    @property
+    def entity(self) -> list[str]: ...
+    @property
+    def entities(self) -> EntitiesSpec | None: ...
+    @property
+    def comes_with(self) -> str: ...
+    @property
+    def horizons(self) -> list[str]: ...
 
 
 class ViewFields(Protocol):
@@ -53,6 +63,7 @@ class ExistingDeclarations:
     sources: Mapping[str, SourceSpec] = field(default_factory=dict)
     spines: Mapping[str, SpineFields] = field(default_factory=dict)
     views: Mapping[str, ViewFields] = field(default_factory=dict)
+    outcomes: Mapping[str, DeclaredOutcome] = field(default_factory=dict)
     own: frozenset[str] = frozenset()
 
     def here(self, kind: str) -> list[str]:

@@ -8,9 +8,18 @@ from typing import Any
 import polars as pl
 
 from ml_assets.scaffolding.columns import Column
-from ml_assets.scaffolding.declared import ExistingDeclarations, SpineFields, check_column, check_moment, named
+from ml_assets.scaffolding.declared import (
+    ExistingDeclarations,
+    SpineFields,
+    check_column,
+    check_moment,
+    named,
+    only,
+)
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.label import the_label
+from ml_assets.scaffolding.outcome import label_dtype
+from ml_assets.scaffolding.samples.sample import read_history
 from ml_assets.training.tasks import TASKS, find_task, suggest_task
 
 DEFAULT_SPLIT = {"validation": "28d", "holdout": "28d", "gap": "1d"}
@@ -36,23 +45,43 @@ class LabelColumns:
         column: the outcome; None where only its name is known.
         name, known_at: names of the columns.
         known_note: how `known_at` was inferred.
+        after: how long after the row's time a declared outcome is known; None of a label in columns.
     """
 
     column: Column | None
     name: str
     known_at: str
     known_note: str = ""
+    after: timedelta | None = None
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The label as a model declares it."""
+        return {"column": self.name, "known_at": self.known_at} if self.after is None else {"outcome": self.name}
 
 
 def infer_label(
-    declared: ExistingDeclarations, spine: SpineFields, label: str = "", known_at: str = ""
+    declared: ExistingDeclarations, spine: SpineFields, label: str = "", known_at: str = "", outcome: str = ""
 ) -> LabelColumns:
-    """Return the outcome's columns: as given, as the contract marks them, or the only ones that they can be.
+    """Return what is predicted: as given, the declared outcome of the spine, as the contract marks it, or the only
+    columns that it can be.
+
+    Args:
+        label, known_at: columns of the spine's table.
+        outcome: a declared outcome instead.
 
     Raises:
-        ScaffoldError: they cannot be inferred.
+        ScaffoldError: it cannot be inferred.
     """
+    of_spine = [name for name, declared_one in declared.outcomes.items() if declared_one.spine == spine.name]
+    if outcome or (of_spine and not label):
+        return _of_outcome(declared, spine, outcome, of_spine)
     columns = declared.columns_of(spine.table)
+    if spine.entities is not None:
+        raise ScaffoldError(
+            f"rows of {spine.name} are made, so that what comes of them has to be declared first: `dg scaffold defs "
+            "ml_assets.Outcome`"
+        )
     if not columns:
         missing = [option for option, given in (("--label", label), ("--known-at", known_at)) if not given]
         if missing:
@@ -63,6 +92,17 @@ def infer_label(
     outcome = check_column("--label", label, columns) if label else the_label(columns, spine.table)
     known, note = _known_at(columns, spine, known_at)
     return LabelColumns(outcome, outcome.name, known.name, note)
+
+
+def _of_outcome(declared: ExistingDeclarations, spine: SpineFields, outcome: str, of_spine: list[str]) -> LabelColumns:
+    if outcome and outcome not in of_spine:
+        there = ", ".join(of_spine) or "none"
+        raise ScaffoldError(f"--outcome: {outcome!r} is no outcome of spine {spine.name}; there are {there}")
+    chosen = declared.outcomes[outcome or only("outcome", "outcome", of_spine)]
+    dtype = label_dtype(declared, chosen)
+    column = None if dtype is None else Column(chosen.name, dtype, nullable=True)
+    after = chosen.known_after(spine.horizons)
+    return LabelColumns(column, chosen.name, chosen.known_at_column, after=after)
 
 
 def _known_at(columns: list[Column], spine: SpineFields, given: str) -> tuple[Column, str]:
@@ -94,12 +134,12 @@ def infer_model(
     """Return the declaration, with a split that fits the history where it is at hand.
 
     Args:
-        history: the spine's time, the label and its known_at, if they can be read.
+        history: the spine's time, and of a label in columns the label and its known_at, if they can be read.
 
     Raises:
         ScaffoldError: the task cannot be inferred.
     """
-    values = None if history is None else history[label.name]
+    values = None if history is None or label.after is not None else history[label.name]
     task = task or (label.column and suggest_task(label.column.dtype, values)) or ""
     if not task:
         raise ScaffoldError(
@@ -114,7 +154,7 @@ def infer_model(
         "description": f"{of.described} {label.name} is, for each row of {spine.table}.",
         "task": task,
         "spine": spine.name,
-        "label": {"column": label.name, "known_at": label.known_at},
+        "label": label.values,
         "features": list(views),
         "split": split,
     }
@@ -123,6 +163,22 @@ def infer_model(
         declared["metric"] = metric
         notes["metric"] = "Few outcomes are positive: this metric goes by them."
     return NewModel(declared, notes)
+
+
+def read_rows(declared: ExistingDeclarations, spine: SpineFields, label: LabelColumns) -> pl.DataFrame | None:
+    """Read the spine's time, and a label in columns, of rows that can be read without a run; None where there are none.
+
+    Of made rows the time is that of the rows which they come with: both cover the same history.
+    """
+    source = declared.source_of(spine.comes_with or spine.table)
+    if source is None:
+        return None
+    if spine.entities is not None:
+        column = source.drops.column
+        times = None if column is None else read_history(source, [column])
+        return None if times is None else times.rename({column: spine.time})
+    of_label = [label.name, label.known_at] if label.after is None else []
+    return read_history(source, [spine.time, *of_label])
 
 
 def check_no_leak(declared: ExistingDeclarations, label: LabelColumns, views: Sequence[str]) -> None:
@@ -137,6 +193,8 @@ def check_no_leak(declared: ExistingDeclarations, label: LabelColumns, views: Se
 
 
 def _split(spine: SpineFields, label: LabelColumns, history: pl.DataFrame | None) -> tuple[dict[str, str], str]:
+    if label.after is not None:
+        return _split_around(label.after, spine, history)
     if history is None or history.is_empty():
         return DEFAULT_SPLIT, "A guess, as no rows could be read: the gap is how long a label takes."
     time = pl.col(spine.time)
@@ -147,6 +205,20 @@ def _split(spine: SpineFields, label: LabelColumns, history: pl.DataFrame | None
     gap = f"{_days_of(delay)}d"
     note = f"Told from {history.height} rows over {span} days; the slowest label took {_duration_text(delay)}."
     return {**parts, "gap": gap}, note
+
+
+def _split_around(after: timedelta, spine: SpineFields, history: pl.DataFrame | None) -> tuple[dict[str, str], str]:
+    """Return the split of an outcome that is known so long after its row: a gap before each part and the cut-off."""
+    gap = _days_of(after)
+    taken = (
+        f"The gap is how long the outcome takes: window, or longest horizon, and what it needs to settle, {gap} days"
+    )
+    if history is None or history.is_empty():
+        return {**DEFAULT_SPLIT, "gap": f"{gap}d"}, f"{taken}; the rest is a guess, as no rows could be read."
+    left = _days_of(_longest(history.select(age=pl.col(spine.time).max() - pl.col(spine.time))["age"])) - 3 * gap
+    parts = {part: f"{max(1, min(MOST_DAYS, int(left * share)))}d" for part, share in SHARES.items()}
+    note = f"{taken}. Three of these leave {max(left, 0)} days of the history to learn from, validate and hold out"
+    return {**parts, "gap": f"{gap}d"}, f"{note}{'.' if left > 0 else ': too few to train on yet.'}"
 
 
 def _longest(spans: pl.Series) -> timedelta:

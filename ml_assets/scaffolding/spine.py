@@ -18,6 +18,7 @@ from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.sources.drops.grains import WHOLE
 from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.spec import DROP, SourceSpec
+from ml_assets.spines.spec import EntitiesSpec
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,18 @@ class NewSpine:
     key: list[str]
     time: str
     drops: Drops
+    entities: EntitiesSpec | None = None
+    comes_with: str = ""
+
+    @property
+    def horizons(self) -> list[str]:
+        """None: rows of a table look at one moment."""
+        return []
+
+    @property
+    def entity(self) -> list[str]:
+        """The columns that identify what a row is about."""
+        return self.key
 
     @property
     def values(self) -> dict[str, Any]:

@@ -38,17 +38,19 @@ def infer_view(
     """Return the view that the table's columns suggest.
 
     Without an entity, of the spine's own table: the row's own columns. With one: counts and means over time of the
-    entity's earlier rows. Of a table that is delivered whole and has one row per key: look-ups by that key.
+    entity's earlier rows. Of a table that is delivered whole and has one row per key: look-ups by that key. Of a table
+    with one row per entity of a made spine: what that row says, from when it is known.
 
     Args:
-        table: a source, or an asset key; by default the spine's table.
+        table: a source, or an asset key; by default the spine's table, or that of the entities of made rows.
         known_at: column of the moment that a row is known; by default the table's own timestamp.
         label: the outcome, which must not become a feature; by default as in the contract.
 
     Raises:
         ScaffoldError: it cannot be inferred; the message names the option to give.
     """
-    key = declared.table_key(table) if table else spine.table
+    of_rows = spine.table if spine.entities is None else spine.entities.table
+    key = declared.table_key(table) if table else of_rows
     columns = declared.columns_of(key)
     if not columns:
         raise ScaffoldError(
@@ -59,12 +61,15 @@ def infer_view(
     common = {"name": name, "spine": spine.name, **_freshness(spine)}
     for column in entity:
         check_column("--entity", column, columns)
+    about = list(entity) or rows.shared
     if key == spine.table and not entity:
         view = _row_view(rows)
     elif not known_at and rows.is_static:
-        view = _lookup_view(rows, name, list(entity))
+        view = _lookup_view(rows, name, about)
+    elif not windows and {*about} == {*rows.source.key_columns} and spine.entities is not None:
+        view = _latest_view(rows, name, about, known_at)
     else:
-        view = _history_view(rows, name, list(entity), known_at, list(windows))
+        view = _history_view(rows, name, about, known_at, list(windows))
     return NewView(common | view.values, view.notes)
 
 
@@ -87,6 +92,13 @@ class _Table:
     @property
     def is_static(self) -> bool:
         return self.key != self.spine.table and self.source.drops.grain == WHOLE
+
+    @property
+    def shared(self) -> list[str]:
+        """Whom made rows are about, where the table has these columns."""
+        there = {column.name for column in self.columns}
+        made = self.spine.entities is not None and set(self.spine.entity) <= there
+        return list(self.spine.entity) if made else []
 
     @property
     def facts(self) -> list[Column]:
@@ -129,6 +141,8 @@ def _lookup_view(rows: _Table, name: str, entity: list[str]) -> NewView:
     source = rows.source
     keys = entity or list(source.key_columns)
     of_spine = {column.name for column in rows.declared.columns_of(rows.spine.table)}
+    if rows.spine.entities is not None:
+        of_spine = {*rows.spine.entity, *rows.spine.entities.columns}
     if of_spine and (strange := [key for key in keys if key not in of_spine]):
         raise ScaffoldError(
             f"--entity: the rows of {rows.spine.table} have no {', '.join(strange)} to look up in {rows.key}; name the "
@@ -144,6 +158,25 @@ def _lookup_view(rows: _Table, name: str, entity: list[str]) -> NewView:
         "lookups": {f"{name}_{_feature(column.name)}": _sql(column.name) for column in facts},
     }
     return NewView(values, {"table": "It is delivered whole: what it says is taken as always known."})
+
+
+def _latest_view(rows: _Table, name: str, entity: list[str], known_at: str) -> NewView:
+    moment = check_moment("--known-at", _known_at(rows, known_at), rows.key)
+    facts = [column for column in rows.facts if column.name not in entity]
+    if not facts:
+        raise ScaffoldError(
+            f"{rows.key} has no column beside key and times to make a feature of: give --table and --entity; it has "
+            f"{named(rows.columns)}"
+        )
+    values = {
+        "description": f"What {rows.key} says about {' and '.join(entity)}.",
+        "entity": entity,
+        "table": rows.key,
+        "known_at": moment.name,
+        "latest": {f"{name}_{_feature(column.name)}": _sql(column.name) for column in facts},
+    }
+    note = f"Strike out what is not known yet at {moment.name}, or changes later without a row of its own."
+    return NewView(values, {"latest": note})
 
 
 def _history_view(rows: _Table, name: str, entity: list[str], known_at: str, windows: list[str]) -> NewView:
@@ -181,7 +214,9 @@ def _known_at(rows: _Table, known_at: str) -> Column:
         return check_column("--known-at", known_at, rows.columns)
     if rows.key == rows.spine.table:
         return check_column("--known-at", rows.spine.time, rows.columns)
-    source = rows.source
+    source, entities = rows.source, rows.spine.entities
+    if entities is not None and entities.known_at and entities.table == rows.key:
+        return check_column("--known-at", entities.known_at, rows.columns)
     moments = [column for column in rows.columns if column.is_moment and column.role is None]
     if source.drops.column in [column.name for column in moments]:
         return check_column("--known-at", source.drops.column, rows.columns)

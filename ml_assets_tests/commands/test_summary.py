@@ -8,6 +8,8 @@ from ml_assets.commands.lifecycle.summary import print_summary, realised_by_hori
 from ml_assets.lake import Lake
 
 DROPS = ["2024-04", "2024-05"]
+LEAST = 3
+"""Rows from which a chunk is watched."""
 
 
 @pytest.fixture
@@ -30,16 +32,22 @@ def lake(tmp_path):
     tables.replace("returns/drift_report", drift, {"month": DROPS})
     performance = pl.DataFrame(
         [
-            ("2024-04", "estimated", "roc_auc", "period", 0.75),
-            ("2024-04", "realised", "roc_auc", "period", 0.7),
-            ("2024-04", "realised", "roc_auc", "chunk", 0.1),
-            ("2024-04", "realised", "f1", "period", 0.2),
-            ("2024-05", "estimated", "roc_auc", "period", 0.65),
-            ("2024-05", "realised", "roc_auc", "period", None),
+            ("2024-04", "estimated", "roc_auc", "period", 0.75, 1, 3),
+            ("2024-04", "realised", "roc_auc", "period", 0.7, 1, 3),
+            ("2024-04", "realised", "roc_auc", "chunk", 0.1, 1, 2),
+            ("2024-04", "realised", "roc_auc", "chunk", 0.1, 8, 3),
+            ("2024-04", "realised", "f1", "period", 0.2, 1, 3),
+            ("2024-05", "estimated", "roc_auc", "period", 0.65, 1, 2),
+            ("2024-05", "realised", "roc_auc", "period", None, 1, 0),
+            ("2024-05", "estimated", "roc_auc", "chunk", 0.65, 1, 2),
+            ("2024-05", "realised", "roc_auc", "chunk", None, 1, 0),
         ],
-        schema=["month", "kind", "metric", "scope", "value"],
+        schema=["month", "kind", "metric", "scope", "value", "day", "rows"],
         orient="row",
-    ).with_columns(missing=pl.when(kind="realised").then(pl.col("value").fill_null(20.0) // 10).cast(pl.Int64))
+    ).with_columns(chunk_start=pl.datetime(2024, 1, pl.col("day"), time_zone="UTC"))
+    performance = performance.drop("day").with_columns(
+        missing=pl.when(kind="realised").then(pl.col("value").fill_null(20.0) // 10).cast(pl.Int64)
+    )
     tables.replace("returns/performance_report", performance, {"month": DROPS})
     evaluation = pl.DataFrame(
         [
@@ -59,7 +67,7 @@ def lake(tmp_path):
 
 @pytest.fixture
 def summary(lake):
-    return summarise(lake, "returns", "month", "roc_auc", ["orders", "visits"])
+    return summarise(lake, "returns", "month", "roc_auc", ["orders", "visits"], LEAST)
 
 
 def test_there_is_a_row_per_scored_drop(summary):
@@ -67,11 +75,12 @@ def test_there_is_a_row_per_scored_drop(summary):
         {
             "drop": "2024-04", "rows": 3, "quarantined": 3, "strongest_drift": "hour", "psi": 0.3,
             "estimated": 0.75, "realised": 0.7, "missing_labels": 0, "champion": "1",
+            "chunks": 2, "small_chunks": 1,
         },
         {
             "drop": "2024-05", "rows": 2, "quarantined": 0, "strongest_drift": "price", "psi": 1.5,
             "estimated": 0.65, "realised": None, "missing_labels": 2,
-            "champion": "2",
+            "champion": "2", "chunks": 1, "small_chunks": 1,
         },
     ]  # fmt: skip
 
@@ -84,7 +93,7 @@ def test_a_drop_that_was_measured_again_has_its_newest_values(lake):
     )
     both = pl.concat([first.with_columns(measured_at=pl.lit(end)), again], how="vertical_relaxed")
     lake.replace("returns/performance_report", both)
-    drops = summarise(lake, "returns", "month", "roc_auc", []).drops
+    drops = summarise(lake, "returns", "month", "roc_auc", [], LEAST).drops
     shown = drops.select("drop", "estimated", "realised", "missing_labels").rows()
     assert shown == [("2024-04", 0.75, 0.7, 0), ("2024-05", 0.65, 0.6, 1)]
 
@@ -111,7 +120,7 @@ def test_the_newest_values_by_horizon_are_those_of_the_drop(lake):
 def test_rows_that_are_in_no_scored_drop_are_counted_by_source_and_place(lake, capsys):
     placement = pl.DataFrame({"place": ["before 2024-01", "not ingested"], "rows": [3, 7], "waits": [False, True]})
     lake.replace("orders/placement", placement)
-    summary = summarise(lake, "returns", "month", "roc_auc", ["orders", "visits"])
+    summary = summarise(lake, "returns", "month", "roc_auc", ["orders", "visits"], LEAST)
     assert summary.left_out.rows() == [
         ("orders", "before 2024-01", 3),
         ("orders", "not ingested", 7),
@@ -124,7 +133,7 @@ def test_rows_that_are_in_no_scored_drop_are_counted_by_source_and_place(lake, c
 def test_a_drop_without_rows_is_shown_with_0(lake):
     decided = pl.DataFrame({"month": ["2024-05", "2024-06"], "retrain": False})
     lake.replace("returns/retrain_decision", decided, {"month": decided["month"].to_list()})
-    drops = summarise(lake, "returns", "month", "roc_auc", ["orders", "visits"]).drops
+    drops = summarise(lake, "returns", "month", "roc_auc", ["orders", "visits"], LEAST).drops
     counted = drops.select("drop", "rows", "champion").rows()
     assert counted == [("2024-04", 3, "1"), ("2024-05", 2, "2"), ("2024-06", 0, None)]
 
@@ -149,12 +158,14 @@ def test_the_table_shows_every_value_and_fits_a_terminal(summary, capsys, monkey
     assert april.split() == ["2024-04", "3", "3", "hour", "0.300", "0.750", "0.700", "0", "1"]
     may = next(line for line in printed.splitlines() if line.strip().startswith("2024-05"))
     assert may.split() == ["2024-05", "2", "0", "price", "1.500", "0.650", "–", "2", "2"]
+    (unwatched,) = (line for line in " ".join(printed.split()).split("2024-05: ")[1:])
+    assert unwatched.startswith("Not watched: the only chunk has fewer than 3 rows (`monitoring.min_chunk_rows`)")
     assert "ml-assets ui" in printed
     assert "ml-assets mlflow" in printed
 
 
 def test_a_model_that_scored_nothing_says_so(tmp_path, capsys):
-    nothing = summarise(Lake(str(tmp_path)), "returns", "month", "roc_auc", ["orders"])
+    nothing = summarise(Lake(str(tmp_path)), "returns", "month", "roc_auc", ["orders"], LEAST)
     print_summary([nothing], as_json=False)
     assert "returns: nothing scored yet" in capsys.readouterr().out
     print_summary([nothing], as_json=True)
@@ -165,7 +176,7 @@ def test_a_model_that_is_scored_and_not_monitored_yet_has_its_rows(tmp_path, lak
     tables = Lake(str(tmp_path / "other"))
     for key in ("returns/predictions", "returns/evaluation"):
         tables.replace(key, lake.scan(key).collect())
-    drops = summarise(tables, "returns", "month", "roc_auc", []).drops
+    drops = summarise(tables, "returns", "month", "roc_auc", [], LEAST).drops
     assert drops.select("drop", "rows", "psi", "estimated", "realised").rows() == [
         ("2024-04", 3, None, None, None), ("2024-05", 2, None, None, None),
     ]  # fmt: skip

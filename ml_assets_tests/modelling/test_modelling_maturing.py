@@ -217,11 +217,11 @@ def test_evidence_names_matured_chunks_only_and_the_estimate_stands_for_the_time
     ripe = [drop for drop in NAMES if by_hand(drop, moment)[-1][1] >= 0.8 * A_DAY]
     newest = max(ripe)
     assert NAMES.index(newest) < DAYS - 20
-    assert realised.chunks == 2
+    assert realised.chunks == 3
     assert realised.observed == pytest.approx(world.of_period(newest)["value"])
     assert f"matured until {end_of(newest):%Y-%m-%d}" in realised.source
     assert f"{DAYS - 1 - NAMES.index(newest)} chunks since {end_of(newest):%Y-%m-%d} have not" in realised.source
-    assert (estimated.observed, estimated.chunks) == (0.75, 2)
+    assert (estimated.observed, estimated.chunks) == (0.75, 3)
     add_new_decisions(world.lake, world.model, [decision, decision])
     assert [record.id for record in read_decisions(world.lake, "fraud")] == [decision.id]
 

@@ -88,12 +88,12 @@ def test_a_decision_says_which_chunks_count_by_their_age_alone_and_which_never_w
     )
     by_age = "1 of these counts by its age alone (40% of its labels known by 2024-12-01, 50% needed)"
     year_end = datetime(2024, 12, 1, tzinfo=UTC)
-    assert describe_lag(chunks.head(1), monitoring, year_end) == f"matured until 2024-06-08: {by_age}"
-    said = describe_lag(chunks, monitoring, year_end)
+    assert describe_lag(chunks.head(1), monitoring, year_end, 3) == f"matured until 2024-06-08: {by_age}"
+    said = describe_lag(chunks, monitoring, year_end, 3)
     assert by_age in said
     assert "1 chunk since 2024-06-08 has not (0% of their labels known by 2024-12-01, 50% needed)" in said
     few = chunks.head(1).with_columns(rows=pl.lit(20), missing=pl.lit(480))  # old, but of too few rows to count
-    assert describe_lag(few, monitoring, year_end).startswith("no chunk has matured: 1 chunk since 2024-06-01 (4%")
+    assert describe_lag(few, monitoring, year_end, 3).startswith("no chunk has matured: 1 chunk since 2024-06-01 (4%")
 
 
 def report(*rows: tuple[str, str, datetime | None, float]) -> pl.DataFrame:

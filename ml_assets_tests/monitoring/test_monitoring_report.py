@@ -255,3 +255,12 @@ def test_several_distributions_are_drawn_side_by_side():
 
 def test_a_plot_is_the_same_each_time():
     assert plot_drift(drift_table()) == plot_drift(drift_table())
+
+
+def test_chunks_of_too_few_rows_are_named_beside_what_is_measured_of_them():
+    calm = drift_table().with_columns(alert=pl.lit(False), value=pl.lit(0.1))
+    fine = performance_table().with_columns(alert=pl.lit(False))
+    small = {"drift": calm, "performance": fine, "spec": MonitoringSpec(min_chunk_rows=1000), "plots": {}}
+    assert "each of the 4 chunks has fewer than 1,000 rows" in report(**small)
+    assert 'class="verdict watch"' in report(**small)
+    assert "Not watched: each" not in report(**small | {"spec": MonitoringSpec()})

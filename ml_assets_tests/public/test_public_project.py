@@ -17,6 +17,8 @@ from ml_assets.code_version import NoProject
 from ml_assets.commands.init.project import create_project
 from ml_assets.declarations.specs import DeclaredView
 from ml_assets.lake import TableMissing
+from ml_assets.public.history import ModelReports
+from ml_assets.sources.drops.spec import Drops
 
 # The shop is trained, with MLflow.
 pytestmark = pytest.mark.slow
@@ -294,6 +296,24 @@ def test_reports_are_the_stored_tables_and_their_pages(shop):
     assert list(reports.pages) == [APRIL]
     assert "<html" in reports.page(APRIL)
     assert reports.periods["kind"].to_list() == ["estimated", "realised"]
+
+
+def test_reports_as_of_a_moment_are_those_that_were_known_then(shop):
+    def realised(value, moment):
+        about = {"_drop": APRIL, "scope": "period", "kind": "realised", "metric": "roc_auc"}
+        return about | {"value": value, "measured_at": moment}
+
+    first, later = datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC)
+    report = pl.DataFrame([realised(0.6, first), realised(0.8, later)])
+    measured = ModelReports("returns", pl.DataFrame({"_drop": [APRIL], "value": [0.1]}), report, {APRIL: "page"})
+    monthly = Drops(grain="monthly", start="2024-01")
+    for moment, known in ((first, [0.6]), (datetime(2024, 5, 31, tzinfo=UTC), [0.6]), (later, [0.8])):
+        then = measured.as_known(moment, "_drop", monthly)
+        assert (then.periods["value"].to_list(), then.drift.height, list(then.pages)) == (known, 1, [APRIL])
+    before = measured.as_known(datetime(2024, 4, 30, tzinfo=UTC), "_drop", monthly)
+    assert (before.periods.height, before.drift.height, before.pages) == (0, 0, {})
+    assert shop.reports("returns", as_of="2024-05-01").performance.height == 3
+    assert shop.reports("returns", as_of="2024-04-30").performance.height == 0
 
 
 def test_a_project_in_which_nothing_has_run_says_what_to_do(tmp_path, monkeypatch):

@@ -43,6 +43,7 @@ class ModelStatus(BaseModel):
     )
     missing_labels: int | None = Field(description="Scored rows whose label was not known then.")
     limit: float | None = Field(description="What the decision held both against.")
+    not_watched: str | None = Field(description="Why nothing about the last drop alerts or counts; null if it does.")
     decision: str | None = Field(description="retrain or wait.")
     reason: str | None
     freshness: str = Field(description="fresh, warn, stale, or none: the champion's last materialization.")
@@ -76,8 +77,9 @@ def model_status(
             f"{model.name} was scored before, and the registry {where} knows no champion of it: put a copy of it back, "
             "or see ML_ASSETS_MLFLOW"
         )
-    drops = summarise(lake, model.name, spine.partition, model.watched_metric, []).drops
-    last = drops.row(-1, named=True) if drops.height else {}
+    summary = summarise(lake, model.name, spine.partition, model.watched_metric, [], model.monitoring.min_chunk_rows)
+    last = summary.drops.row(-1, named=True) if summary.drops.height else {}
+    sizes = summary.chunk_sizes(last) if last else None
     decisions = read_decisions(lake, model.name)
     decision = decisions[-1] if decisions else None
     age = None
@@ -100,6 +102,7 @@ def model_status(
         horizons=realised_by_horizon(lake, *of_drop),
         missing_labels=last.get("missing_labels"),
         limit=limit,
+        not_watched=sizes.sentence if sizes and sizes.unwatched else None,
         decision=decision and ("retrain" if decision.retrain else "wait"),
         reason=decision and decision.reason,
         freshness=_freshness(model, records, now),
@@ -169,6 +172,8 @@ def print_status(statuses: Sequence[ModelStatus], as_json: bool) -> None:
         if status.horizons:
             ahead = ", ".join(f"{length} {_shown(value)}" for length, value in status.horizons.items())
             console.print(f"  {status.metric} realised by horizon: {ahead}")
+        if status.not_watched:
+            console.print(f"  {status.not_watched}")
         if status.reason:
             console.print(f"  {status.reason}")
         console.print(f"  next: {status.next_step}")

@@ -1,9 +1,10 @@
 """What came of each drop, read from the lake: the table that ends the main job."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 
@@ -11,6 +12,7 @@ from ml_assets.declarations.project import DeclaredProject
 from ml_assets.durations import format_duration
 from ml_assets.home import Home
 from ml_assets.lake import Lake
+from ml_assets.monitoring.chunk_sizes import ChunkSizes
 from ml_assets.monitoring.performance.measures import newest_measures
 from ml_assets.monitoring.performance.table import BY_HORIZON
 from ml_assets.spines.spec import HORIZON
@@ -35,12 +37,30 @@ class ModelSummary:
     drops: pl.DataFrame
     holdout: pl.DataFrame
     left_out: pl.DataFrame
+    min_chunk_rows: int
+
+    def chunk_sizes(self, drop: Mapping[str, Any]) -> ChunkSizes:
+        """Return the chunks of a drop, a row of `drops`."""
+        return ChunkSizes(drop["chunks"] or 0, drop["small_chunks"] or 0, self.min_chunk_rows)
+
+    @property
+    def unwatched(self) -> list[str]:
+        """What is to be said about the drops that are not watched, as their chunks have too few rows."""
+        sizes = {drop["drop"]: self.chunk_sizes(drop) for drop in self.drops.iter_rows(named=True)}
+        wrong: dict[str, list[str]] = {}
+        for drop, of_drop in sizes.items():
+            if of_drop.unwatched:
+                wrong.setdefault(of_drop.sentence, []).append(drop)
+        return [f"{', '.join(drops)}: {sentence}" for sentence, drops in wrong.items()]
 
 
-def summarise(lake: Lake, model: str, partition: str, metric: str, sources: list[str]) -> ModelSummary:
-    """Return rows, quarantine, strongest drift, estimated and realised performance and champion version, per drop."""
+def summarise(
+    lake: Lake, model: str, partition: str, metric: str, sources: list[str], min_chunk_rows: int
+) -> ModelSummary:
+    """Return rows, quarantine, strongest drift, estimated and realised performance, champion version, and how many
+    chunks were measured and had too few rows to be watched, per drop."""
     if not lake.exists(f"{model}/predictions"):
-        return ModelSummary(model, pl.DataFrame(), pl.DataFrame(), rows_left_out(lake, sources, []))
+        return ModelSummary(model, pl.DataFrame(), pl.DataFrame(), rows_left_out(lake, sources, []), min_chunk_rows)
     scored = lake.scan(f"{model}/predictions").group_by(partition).agg(
         rows=pl.len(), champion=pl.col("model_version").first()
     )  # fmt: skip
@@ -59,15 +79,16 @@ def summarise(lake: Lake, model: str, partition: str, metric: str, sources: list
     for kind in ("estimated", "realised"):
         drops = drops.join(_performance(lake, model, partition, metric, kind), on=partition, how="left")
     drops = drops.join(_missing_labels(lake, model, partition), on=partition, how="left")
+    drops = drops.join(_chunks(lake, model, partition, min_chunk_rows), on=partition, how="left")
     quarantined = _quarantined(lake, sources).rename({"_drop": partition})
     drops = drops.join(quarantined, on=partition, how="left").with_columns(pl.col("quarantined").fill_null(0))
     ordered = drops.select(
         pl.col(partition).alias("drop"), "rows", "quarantined", "strongest_drift", "psi", "estimated", "realised",
-        "missing_labels", "champion",
+        "missing_labels", "champion", "chunks", "small_chunks",
     ).sort("drop")  # fmt: skip
     collected = ordered.collect()
     left_out = rows_left_out(lake, sources, collected["drop"].to_list())
-    return ModelSummary(model, collected, _holdout(lake, model), left_out)
+    return ModelSummary(model, collected, _holdout(lake, model), left_out, min_chunk_rows)
 
 
 def rows_left_out(lake: Lake, sources: list[str], scored: list[str]) -> pl.DataFrame:
@@ -110,7 +131,14 @@ def show_summary(
     sources = [source.name for source in own.cut_sources]
     print_summary(
         [
-            summarise(lake, model.name, declared.spine_of(model).partition, model.watched_metric, sources)
+            summarise(
+                lake,
+                model.name,
+                declared.spine_of(model).partition,
+                model.watched_metric,
+                sources,
+                model.monitoring.min_chunk_rows,
+            )
             for model in own.choose_models(models)
         ],
         as_json,
@@ -144,11 +172,18 @@ def realised_by_horizon(lake: Lake, model: str, partition: str, drop: str, metri
     return {format_duration(timedelta(seconds=seconds)): value for seconds, value in values}
 
 
+def _chunks(lake: Lake, model: str, partition: str, least: int) -> pl.LazyFrame:
+    """Return how many chunks of each drop were measured, and how many of them had fewer rows than `least`."""
+    measured = _measured(lake, model, partition).filter(scope="chunk").group_by(partition, "chunk_start")
+    sizes = measured.agg(rows=(pl.col("rows") + pl.col("missing").fill_null(0)).max())
+    return sizes.group_by(partition).agg(chunks=pl.len(), small_chunks=(pl.col("rows") < least).sum())
+
+
 def _measured(lake: Lake, model: str, partition: str) -> pl.LazyFrame:
     """Return the newest measures of each drop; without rows before anything was monitored."""
     key = f"{model}/performance_report"
     wanted = {partition: pl.String, "kind": pl.String, "metric": pl.String, "scope": pl.String}
-    wanted |= {"value": pl.Float64, "missing": pl.Int64}
+    wanted |= {"value": pl.Float64, "missing": pl.Int64, "rows": pl.Int64, "chunk_start": pl.Datetime("us", "UTC")}
     if not lake.exists(key):
         return pl.LazyFrame(schema=wanted)
     return newest_measures(lake.scan(key), partition).select(list(wanted))
@@ -194,7 +229,10 @@ def print_summary(summaries: list[ModelSummary], as_json: bool) -> None:
         if not summary.drops.width:
             console.print(f"{summary.model}: nothing scored yet")
             continue
-        console.print(_table(summary.drops, f"{summary.model}, drop by drop", DROP_HEADINGS))
+        shown = summary.drops.drop("chunks", "small_chunks")
+        console.print(_table(shown, f"{summary.model}, drop by drop", DROP_HEADINGS))
+        for drop in summary.unwatched:
+            console.print(drop)
         console.print(_table(summary.holdout, f"{summary.model} on the holdout of its last training", {}))
     left_out = pl.concat([summary.left_out for summary in summaries]).unique(maintain_order=True) if summaries else None
     if left_out is not None and left_out.height:

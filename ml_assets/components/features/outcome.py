@@ -11,6 +11,7 @@ from ml_assets.components.declared import declaration_version, use_case
 from ml_assets.components.features.spine import Spine, find_spine
 from ml_assets.components.metadata.tables import Metadata, data_version, markdown, table_metadata
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
+from ml_assets.components.scaffolders.components import OutcomeScaffolder
 from ml_assets.components.sources.source import Source
 from ml_assets.components.stages import OUTCOME, STAGE
 from ml_assets.declarations.specs import DeclaredOutcome, DeclaredSpine
@@ -23,6 +24,7 @@ from ml_assets.resources import LakeResource
 RECOMPUTED = "outcomes_recomputed"
 
 
+@dg.scaffold_with(OutcomeScaffolder)
 class Outcome(DeclaredOutcome, dg.Component, dg.Resolvable):
     """What comes of each row of a spine within a window after it: a label, and the moment at which it is known."""
 

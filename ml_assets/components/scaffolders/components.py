@@ -7,6 +7,7 @@ from ml_assets.components.scaffolders.params import (
     DbtTablesParams,
     FeatureViewParams,
     MLModelParams,
+    OutcomeParams,
     SourceParams,
     SpineParams,
 )
@@ -85,6 +86,27 @@ class FeatureViewScaffolder(dg.Scaffolder[FeatureViewParams]):
             folder.add("FeatureView", view.values, view.notes)
 
 
+class OutcomeScaffolder(dg.Scaffolder[OutcomeParams]):
+    """What comes of the rows of a spine, by the facts of a declared source."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[OutcomeParams]:
+        return OutcomeParams
+
+    def scaffold(self, request: dg.ScaffoldRequest[OutcomeParams]) -> None:
+        from ml_assets.scaffolding.outcome import infer_outcome
+        from ml_assets.scaffolding.spine import find_or_infer_spine
+
+        with ScaffoldedFolder(request) as folder:
+            folder.check()
+            given, declared = request.params, folder.declared()
+            spine, new = find_or_infer_spine(declared, given.spine, "", "")
+            outcome = infer_outcome(declared, spine, folder.name, **given.model_dump(exclude={"spine"}))
+            if new:
+                folder.add("Spine", new.values)
+            folder.add("Outcome", outcome.values, outcome.notes)
+
+
 class DbtTablesScaffolder(dg.Scaffolder[DbtTablesParams]):
     """The SQL models of a use case, in a dbt project that is there."""
 
@@ -110,8 +132,7 @@ class MLModelScaffolder(dg.Scaffolder[MLModelParams]):
         return MLModelParams
 
     def scaffold(self, request: dg.ScaffoldRequest[MLModelParams]) -> None:
-        from ml_assets.scaffolding.model import check_no_leak, infer_label, infer_model
-        from ml_assets.scaffolding.samples.sample import read_history
+        from ml_assets.scaffolding.model import check_no_leak, infer_label, infer_model, read_rows
         from ml_assets.scaffolding.spine import find_or_infer_spine
         from ml_assets.scaffolding.view import infer_view
 
@@ -119,16 +140,15 @@ class MLModelScaffolder(dg.Scaffolder[MLModelParams]):
             folder.check()
             given, declared = request.params, folder.declared()
             spine, new = find_or_infer_spine(declared, given.spine, given.table, given.timestamp)
-            label = infer_label(declared, spine, given.label, given.known_at)
+            label = infer_label(declared, spine, given.label, given.known_at, given.outcome)
             views = given.view or [view.name for view in declared.views.values() if view.spine == spine.name]
             check_no_leak(declared, label, views)
             if new:
                 folder.add("Spine", new.values)
             if not views:
-                view = infer_view(declared, spine, f"{folder.name}_row", label=label.name)
+                of_row = "" if label.after is not None else label.name
+                view = infer_view(declared, spine, f"{folder.name}_row", label=of_row)
                 folder.add("FeatureView", view.values, view.notes)
                 views = [view.values["name"]]
-            source = declared.source_of(spine.table)
-            history = read_history(source, [spine.time, label.name, label.known_at]) if source else None
-            model = infer_model(folder.name, spine, label, views, given.task, history)
+            model = infer_model(folder.name, spine, label, views, given.task, read_rows(declared, spine, label))
             folder.add("MLModel", model.values, model.notes)

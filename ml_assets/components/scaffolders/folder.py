@@ -11,7 +11,7 @@ import dagster as dg
 
 from ml_assets.code_version import DeclaringProject, project_of
 from ml_assets.components.project.tree import ProjectTree, declarations_of
-from ml_assets.declarations.specs import SPECS, DeclaredSource, DeclaredSpine, DeclaredView
+from ml_assets.declarations.specs import SPECS, DeclaredOutcome, DeclaredSource, DeclaredSpine, DeclaredView
 
 if TYPE_CHECKING:
     from ml_assets.scaffolding.declared import ExistingDeclarations
@@ -106,12 +106,13 @@ class ScaffoldedFolder:
         sources = {source.name: source for source in declarations_of(tree, DeclaredSource)}
         spines = {spine.name: spine for spine in declarations_of(tree, DeclaredSpine)}
         views = {view.name: view for view in declarations_of(tree, DeclaredView)}
+        outcomes = {outcome.name: outcome for outcome in declarations_of(tree, DeclaredOutcome)}
         own = frozenset(
             f"{type(placed.component).__name__.lower()} {placed.component.name}"
             for placed in tree.placed()
             if placed.use_case == self.use_case and isinstance(placed.component, DeclaredSource | DeclaredSpine)
         )
-        return ExistingDeclarations(sources, spines, views, own)
+        return ExistingDeclarations(sources, spines, views, outcomes, own)
 
     @property
     def root(self) -> Path:

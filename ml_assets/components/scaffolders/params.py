@@ -55,6 +55,22 @@ class FeatureViewParams(BaseModel):
     timestamp: str = Field(default="", description="Column of the prediction time, of a new spine.")
 
 
+class OutcomeParams(BaseModel):
+    """What is given for an outcome."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    table: str = Field(default="", description="Source of the facts; default: the only one beside the spine's.")
+    entity: list[str] = Field(default=[], description="Column that fact and row share; several times for more.")
+    happened_at: str = Field(default="", description="Column of the moment that a fact happened.")
+    window: str = Field(default="30d", description="Length of the window after a row.")
+    settles: str = Field(default="", description="How long after the window facts may still come in, such as 2d.")
+    of: str = Field(default="", description="Column that is summarised; default: the facts are counted.")
+    function: str = Field(default="count", description="count, sum, mean, min, max, first, last or time_to_first.")
+    label: str = Field(default="", description="Expression over it, such as 'count == 0'; default: 'count > 0'.")
+    spine: str = Field(default="", description="Spine whose rows it is of.")
+
+
 class MLModelParams(BaseModel):
     """What is given for a model."""
 
@@ -62,6 +78,7 @@ class MLModelParams(BaseModel):
 
     label: str = Field(default="", description="Column of the outcome.")
     known_at: str = Field(default="", description="Column of the moment the outcome is known.")
+    outcome: str = Field(default="", description="Declared outcome to predict; default: the only one of the spine.")
     task: str = Field(default="", description=f"One of {', '.join(TASKS.names())}.")
     view: list[str] = Field(default=[], description="Feature view; by default all of the spine.")
     spine: str = Field(default="", description="Spine that holds the rows to predict.")

@@ -75,8 +75,7 @@ def _label_problems(
 
 def gap_problems(model: DeclaredModel, spine: DeclaredSpine, outcome: DeclaredOutcome) -> Iterator[str]:
     """Yield where labels of one part of the split become known only in the next, as the declarations have it."""
-    ahead = [model.horizon] if model.horizon else spine.horizons
-    longest = max((parse_duration(horizon) for horizon in ahead), default=outcome.length) + outcome.delay
+    longest = outcome.known_after([model.horizon] if model.horizon else spine.horizons)
     if not outcome.early and parse_duration(model.split.gap) < longest:
         yield (
             f"split.gap: {model.split.gap} is shorter than {outcome.name} takes to be known, "

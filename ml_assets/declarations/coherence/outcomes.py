@@ -45,7 +45,7 @@ def outcome_problems(tables: DeclaredTables, outcome: DeclaredOutcome) -> Iterat
     yield from _longer_than_horizon(outcome, spine)
     yield from wrong
     if not wrong and columns is not None:
-        yield from message_of(_blamed(outcome), lambda: _label_type(outcome, columns))
+        yield from message_of(_blamed(outcome), lambda: label_type_of(outcome, columns))
 
 
 def _follows_problems(tables: DeclaredTables, outcome: DeclaredOutcome) -> Iterator[str]:
@@ -77,13 +77,16 @@ def label_type(tables: DeclaredTables, outcome: DeclaredOutcome) -> pl.DataType 
     if columns is None or any(columns.get(name) is None for name in outcome.table_columns):
         return None
     try:
-        return _label_type(outcome, columns)
+        return label_type_of(outcome, columns)
     except OutcomeError:
         return None  # a problem of the outcome's declaration
 
 
-def _label_type(outcome: DeclaredOutcome, columns: Columns) -> pl.DataType | None:
-    """Compute the outcome of a row without facts, for the type of its label.
+def label_type_of(outcome: DeclaredOutcome, columns: Columns) -> pl.DataType | None:
+    """Compute the outcome of a row without facts, for the type of its label; None where a type is not known.
+
+    Args:
+        columns: those of the outcome's table, with their types.
 
     Raises:
         OutcomeError: an expression cannot be evaluated on columns of these types.

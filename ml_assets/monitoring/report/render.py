@@ -8,6 +8,7 @@ import polars as pl
 
 from ml_assets.durations import format_duration
 from ml_assets.html_pages import page_template
+from ml_assets.monitoring.chunk_sizes import measure_chunks
 from ml_assets.monitoring.drift.impact import SEASON, rank_by_impact
 from ml_assets.monitoring.maturity import known_share
 from ml_assets.monitoring.performance.measures import MEASURED_AT
@@ -52,11 +53,13 @@ def render_report(
     """
     drift_summary = summarise_drift(drift, spec)
     performance_summary = summarise_performance(performance, spec)
+    sizes = measure_chunks(drift, spec.min_chunk_rows)
     return page_template(__package__, _number).render(
         model=model,
         version=version,
         period=period,
-        verdict=judge(drift_summary, performance_summary),
+        verdict=judge(drift_summary, performance_summary, sizes),
+        sizes=sizes,
         drift=drift_summary,
         performance=performance_summary,
         spec=spec,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from ml_assets.monitoring.chunk_sizes import ChunkSizes
 from ml_assets.monitoring.report.summary import Breach, DriftSummary, PerformanceSummary
 
 _NAMED_FEATURES = 3
@@ -10,15 +11,22 @@ _NAMED_FEATURES = 3
 
 @dataclass(frozen=True)
 class Verdict:
-    """``act``: performance is beyond a limit. ``watch``: only the inputs have moved. ``ok``: neither."""
+    """``act``: performance is beyond a limit. ``watch``: only the inputs have moved, or nothing could be held against
+    its limit. ``ok``: none of these."""
 
     level: Literal["ok", "watch", "act"]
     sentence: str
     actions: tuple[str, ...]
 
 
-def judge(drift: DriftSummary | None, performance: PerformanceSummary | None) -> Verdict:
-    """Judge performance first, then drift: drift that does no harm is no reason to act."""
+def judge(
+    drift: DriftSummary | None, performance: PerformanceSummary | None, sizes: ChunkSizes | None = None
+) -> Verdict:
+    """Judge performance first, then drift: drift that does no harm is no reason to act.
+
+    Args:
+        sizes: of the chunks; where none is large enough to be watched, that no limit is passed says nothing.
+    """
     if drift and not drift.rows:
         return Verdict(
             "ok",
@@ -32,6 +40,9 @@ def judge(drift: DriftSummary | None, performance: PerformanceSummary | None) ->
         )
     if drift and (drift.breached or drift.sustained):
         return Verdict("watch", _moved(drift), _watch(drift, performance))
+    if sizes and sizes.unwatched:
+        few = "No limit is passed, as too few rows were scored to be held against one."
+        return Verdict("watch", few, (sizes.sentence,))
     return Verdict(
         "ok", "No limit is passed: the model works on the kind of data it was tested on.", ("Nothing to do.",)
     )

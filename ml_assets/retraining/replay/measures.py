@@ -17,7 +17,7 @@ from ml_assets.retraining.limits import LearntLimits, learn_limits
 from ml_assets.retraining.replay.lived import History, Period
 from ml_assets.retraining.replay.store import ReplayStore
 from ml_assets.retraining.spec import RESAMPLED, RetrainingSpec
-from ml_assets.retraining.window import DROPS_LOOKED_AT, look_at
+from ml_assets.retraining.window import LEAST_DROPS, look_at
 from ml_assets.training.evaluation.evaluate import time_blocks
 from ml_assets.training.metrics.bootstrap import bootstrap
 from ml_assets.training.predictions.scored import scored
@@ -138,7 +138,7 @@ class ReplayMeasures:
         label, known_at = h.model.label.column, h.model.label.known_at
         known = (pl.col(known_at) <= now) & pl.col(label).is_not_null()
         labelled, new = h.rows.select(known.sum(), new=(known & (pl.col(known_at) > trained)).sum()).row(0)
-        drift, performance = self.monitored(champion, served, set(policy.evidence))
+        drift, performance = self.monitored(champion, served, policy)
         return gather_evidence(
             drift=drift,
             performance=performance,
@@ -156,23 +156,23 @@ class ReplayMeasures:
         )
 
     def monitored(
-        self, champion: Candidate, periods: Sequence[Period], counted: set[str]
+        self, champion: Candidate, periods: Sequence[Period], policy: RetrainingSpec
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Measure drift and performance of the last periods that the champion served, as known at the last one's end.
 
         Realised performance reaches back to the last periods whose labels have matured. What a policy does not count is
         left empty.
         """
-        h, now = self.history, periods[-1].end
+        h, now, counted = self.history, periods[-1].end, set(policy.evidence)
         moment = h.rows.schema[h.model.spine.time]
-        drift = [self._drift(champion, period) for period in periods[-DROPS_LOOKED_AT:] if counted & DRIFT]
+        drift = self._newest_drift(champion, periods, policy.of_last) if counted & DRIFT else []
         if not counted & PERFORMANCE:
             return pl.concat(drift or [no_drift(moment)]), no_performance(moment)
         measured = [
             self._known_performance(champion, periods, at).with_columns(pl.lit(period.name).alias(h.partition))
             for at, period in enumerate(periods)
         ]
-        performance = look_at(pl.concat(measured), h.partition, h.monitoring, now).drop(h.partition)
+        performance = look_at(pl.concat(measured), h.partition, h.monitoring, now, policy.of_last).drop(h.partition)
         return pl.concat(drift or [no_drift(moment)]), performance
 
     def _known_performance(self, champion: Candidate, served: Sequence[Period], at: int) -> pl.DataFrame:
@@ -209,6 +209,17 @@ class ReplayMeasures:
     def missing(self, champion: Candidate, period: Period) -> int:
         """Count the rows of a period of which no label has become known."""
         return self.rows(champion, period)[self.history.model.label.column].null_count()
+
+    def _newest_drift(self, champion: Candidate, periods: Sequence[Period], of_last: int) -> list[pl.DataFrame]:
+        """Measure the drift of the newest periods, of so many as `newest_drops` chooses."""
+        measured: list[pl.DataFrame] = []
+        chunks = 0
+        for period in reversed(periods):
+            if chunks >= of_last and len(measured) >= LEAST_DROPS:
+                break
+            measured.insert(0, self._drift(champion, period))
+            chunks += measured[0].filter(scope="chunk")["chunk_start"].n_unique()
+        return measured
 
     def _drift(self, champion: Candidate, period: Period) -> pl.DataFrame:
         from ml_assets.monitoring.drift.measure import measure_drift
