@@ -12,6 +12,7 @@ from ml_assets.commands.init.command import init
 from ml_assets.commands.lifecycle.command import rollback, run, status, summary
 from ml_assets.commands.serving.command import online, score, serve, served
 from ml_assets.commands.session import Session
+from ml_assets.commands.show_fields import fields
 from ml_assets.commands.show_settings import settings
 from ml_assets.commands.ui.command import mlflow, ui
 
@@ -56,3 +57,4 @@ app.command("feast-export")(feast_export)
 app.command()(ui)
 app.command()(mlflow)
 app.command()(settings)
+app.command()(fields)

@@ -41,6 +41,19 @@ def warn_if_incomplete(
             warnings.warn(message, IncompleteFacts, stacklevel=4)
 
 
+def _check_given(spine: DeclaredSpine, views: Sequence[DeclaredView], rows: pl.DataFrame) -> None:
+    """Raise FeatureError with every column that the rows lack, what each is for, and those they must have."""
+    from ml_assets.features.errors import FeatureError
+
+    readers: dict[str, list[str]] = {spine.time: ["the time of the prediction"]}
+    for view in views:
+        for column in view.spine_columns:
+            readers.setdefault(column, []).append(f"feature view {view.name}")
+    missing = [f"{name} ({', '.join(of)})" for name, of in readers.items() if name not in rows.columns]
+    if missing:
+        raise FeatureError(f"the rows lack {', '.join(missing)}; they need the columns {', '.join(readers)}")
+
+
 def features_of(lake: Lake, spine: DeclaredSpine, views: Sequence[DeclaredView], rows: pl.DataFrame) -> pl.DataFrame:
     """Compute the features of some views for rows, from what was known at each row's time.
 
@@ -58,6 +71,7 @@ def features_of(lake: Lake, spine: DeclaredSpine, views: Sequence[DeclaredView],
     from ml_assets.features.assemble import ViewTables, join_features
     from ml_assets.features.engine.checks import check_spine_columns
 
+    _check_given(spine, views, rows)
     rows = with_moments(rows, spine.time)
     for view in views:
         check_spine_columns(view, rows.schema, spine.time)

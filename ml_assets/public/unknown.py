@@ -22,7 +22,9 @@ def unknown_name(what: str, name: object, there: Iterable[str], faults: Sequence
         faults: lines about what could not be read, among which the name may be.
     """
     names = sorted({*there})
-    close = get_close_matches(str(name), names, n=1)
+    # Of a source, its checked rows are what is read.
+    near = f"{name}/validated"
+    close = [near] if near in names else get_close_matches(str(name), names, n=1)
     if close:
         hint = f"did you mean {close[0]}?"
     else:

@@ -46,6 +46,22 @@ def render_document(
     return "\n".join([f"type: {type_name}", "attributes:", *("  " + line if line else "" for line in lines)]) + "\n"
 
 
+def render_fields(type_name: str, model: type[BaseModel]) -> str:
+    """Return one YAML document with every field of a type explained: required ones to be filled in, the others
+    commented out with their defaults."""
+    return render_document(type_name, model, _required(model))
+
+
+def _required(model: type[BaseModel]) -> dict[str, Any]:
+    """Return placeholders for the required fields of a model, and of those that lie in them."""
+    required = {name: field.annotation for name, field in fields_of(model).items() if field.is_required()}
+    nested = {name: None if _is_mapping(annotation) else _model_in(annotation) for name, annotation in required.items()}
+    return {
+        name: _placeholder(annotation) if (inner := nested[name]) is None else _required(inner)
+        for name, annotation in required.items()
+    }
+
+
 def render_comment(text: str) -> str:
     """Return the text as comment lines of at most 110 characters."""
     return "".join(f"{line}\n" for line in _comment(text, WIDTH))

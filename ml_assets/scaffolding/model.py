@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.declared import (
     ExistingDeclarations,
@@ -27,6 +29,9 @@ SHARES = {"validation": 0.15, "holdout": 0.2}
 """Shares of the history that the parts take where the history is at hand; 28 days each at most."""
 
 MOST_DAYS = 28
+
+LEAST_ROWS = 30
+"""Of a chunk that is watched, however few there are: with fewer a metric is noise."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +94,9 @@ def infer_label(
                 f"the columns of {spine.table} are not known, as no source declares them: give {' and '.join(missing)}"
             )
         return LabelColumns(None, label, known_at)
-    outcome = check_column("--label", label, columns) if label else the_label(columns, spine.table)
+    marked = check_column("--label", label, columns) if label else the_label(columns, spine.table)
     known, note = _known_at(columns, spine, known_at)
-    return LabelColumns(outcome, outcome.name, known.name, note)
+    return LabelColumns(marked, marked.name, known.name, note)
 
 
 def _of_outcome(declared: ExistingDeclarations, spine: SpineFields, outcome: str, of_spine: list[str]) -> LabelColumns:
@@ -162,7 +167,25 @@ def infer_model(
     if metric is not None:
         declared["metric"] = metric
         notes["metric"] = "Few outcomes are positive: this metric goes by them."
+    watched, notes["monitoring"] = _watched(spine, history)
+    if watched:
+        declared["monitoring"] = watched
     return NewModel(declared, notes)
+
+
+def _watched(spine: SpineFields, history: pl.DataFrame | None) -> tuple[dict[str, Any], str]:
+    """Return chunks that hold enough rows to be watched, where a week has fewer than the default asks for."""
+    default = MonitoringSpec().min_chunk_rows
+    if history is None or history.is_empty() or spine.entities is not None:
+        return {}, ""  # how many rows will be made is not known yet
+    weeks = history.group_by(pl.col(spine.time).dt.truncate("1w")).len()["len"].to_list()
+    usual = int(np.median(weeks))
+    if usual >= 1.2 * default:
+        return {}, ""
+    long = usual < 0.2 * default
+    rows = usual * (4 if long else 1)
+    note = f"A week has about {usual} rows, and the default of {default} would leave it unwatched."
+    return {**({"chunk": "28d"} if long else {}), "min_chunk_rows": max(LEAST_ROWS, rows // 2)}, note
 
 
 def read_rows(declared: ExistingDeclarations, spine: SpineFields, label: LabelColumns) -> pl.DataFrame | None:
@@ -175,8 +198,8 @@ def read_rows(declared: ExistingDeclarations, spine: SpineFields, label: LabelCo
         return None
     if spine.entities is not None:
         column = source.drops.column
-        times = None if column is None else read_history(source, [column])
-        return None if times is None else times.rename({column: spine.time})
+        times = read_history(source, [column]) if column else None
+        return times.rename({column: spine.time}) if column and times is not None else None
     of_label = [label.name, label.known_at] if label.after is None else []
     return read_history(source, [spine.time, *of_label])
 

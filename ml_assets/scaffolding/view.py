@@ -10,7 +10,7 @@ from ml_assets.scaffolding.columns import Column, is_code
 from ml_assets.scaffolding.declared import ExistingDeclarations, SpineFields, check_column, check_moment, named
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.label import find_label
-from ml_assets.scaffolding.source_drops import FRESHNESS
+from ml_assets.scaffolding.sources.drops import FRESHNESS
 from ml_assets.sources.drops.grains import WHOLE
 from ml_assets.sources.spec import SourceSpec
 

@@ -18,6 +18,8 @@ def check_cron(cron: str) -> None:
     from croniter import croniter
 
     example = "write minute, hour, day of month, month and weekday, such as '0 6 * * mon'"
+    if (fields := len(cron.split())) > _FIELDS:
+        raise ValueError(f"{cron!r} has {fields} fields, and there are no seconds or years: {example}")
     if len(cron.split()) != _FIELDS or _DRAWN.search(cron) or not croniter.is_valid(cron):
         raise ValueError(f"{cron!r} is no cron expression: {example}")
     begin = datetime(2000, 1, 1)

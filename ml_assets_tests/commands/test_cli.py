@@ -33,6 +33,7 @@ SAYS = {
     "ui": ["--host", "--port", "127.0.0.1", "3000"],
     "mlflow": ["--host", "--port", "127.0.0.1", "5000"],
     "settings": ["--json"],
+    "fields": ["Outcome"],
 }
 
 

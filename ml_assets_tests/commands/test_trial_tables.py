@@ -3,6 +3,7 @@
 import polars as pl
 
 from ml_assets.commands.experiment.trial import _Tables
+from ml_assets.components.features.spine import Spine
 from ml_assets.declarations.specs import DeclaredSource
 from ml_assets.lake import Lake
 
@@ -25,6 +26,18 @@ def test_a_source_that_holds_nothing_any_more_is_named_beside_the_table_in_the_l
     assert tables.describe("orders/validated").endswith("version 0; its source orders holds nothing now")
     lake.replace("counts", pl.DataFrame({"id": [1]}))
     assert tables.describe("counts") == "counts: from the lake, version 0"
+
+
+def test_rows_that_are_made_are_not_said_to_come_from_a_source(tmp_path):
+    spine = Spine.model_validate(
+        {
+            "name": "weekly", "entities": {"table": "orders/validated", "key": ["customer"]},
+            "every": {"cron": "0 6 * * mon"}, "drops": {"grain": "monthly", "start": "2024-01"},
+        }
+    )  # fmt: skip
+    tables = _Tables(Lake(str(tmp_path / "lake")), [source(tmp_path / "orders.csv")], [spine])
+    made = "weekly/rows: made in memory of orders/validated and the calendar, nothing of it is in the lake"
+    assert tables.describe("weekly/rows") == made
 
 
 def test_a_source_of_one_file_a_drop_holds_something_while_one_is_there(tmp_path):

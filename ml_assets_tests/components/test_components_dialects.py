@@ -8,8 +8,8 @@ import yaml
 from ml_assets import Source
 from ml_assets.scaffolding.document import render_document
 from ml_assets.scaffolding.samples.sample import read_sample
-from ml_assets.scaffolding.source import infer_source
-from ml_assets.scaffolding.wanted import Wanted
+from ml_assets.scaffolding.sources.declaration import infer_source
+from ml_assets.scaffolding.sources.wanted import Wanted
 
 ROWS = [
     ";Nr.;Preis;Anteil;gesendet;verspätet",

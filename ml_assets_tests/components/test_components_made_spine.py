@@ -137,6 +137,10 @@ READ = {"name": "orders", "table": "orders", "key": ["id"], "time": "at", "parti
         (MADE | {"time": "customer"}, "time: 'customer' is also the name of another column"),
         (MADE | {"partition": "prediction_at"}, "time: 'prediction_at' is also the name of another column"),
         (MADE | {"every": {"cron": "mondays"}}, "'mondays' is no cron expression"),
+        (
+            MADE | {"every": {"cron": "0 0 6 * * mon"}},
+            "'0 0 6 * * mon' has 6 fields, and there are no seconds or years",
+        ),
         (MADE | {"every": {"cron": "0 6 * * *", "time_zone": "Paris"}}, "'Paris' is no IANA time zone"),
         (MADE | {"entities": MADE["entities"] | {"where": "a ="}}, "`a =` is no Polars SQL condition"),
         (MADE | {"entities": MADE["entities"] | {"columns": ["customer"]}}, "columns: customer is named twice"),

@@ -17,6 +17,7 @@ DOCUMENTS = [
     "docs/your-own-model.md",
     "docs/predict-churn.md",
     "docs/forecast-demand.md",
+    "docs/labels-that-come-late.md",
     "docs/from-python.md",
     "docs/worth.md",
     "docs/testing-your-declarations.md",

@@ -139,7 +139,7 @@ def test_the_scores_are_nearly_as_good_as_the_chance_that_the_data_were_made_wit
     july = truth.join(scored, on="payment").filter(drop=JULY)
     ours, best = (roc_auc_score(july["charged_back"].to_numpy(), july[name].to_numpy()) for name in ("score", "chance"))
     assert best > 0.75
-    assert ours > best - 0.05
+    assert ours > best - 0.1
 
 
 def test_nothing_that_was_measured_before_is_overwritten(october):

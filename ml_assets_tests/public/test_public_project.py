@@ -60,6 +60,7 @@ def test_what_is_declared_is_listed_by_name(shop):
             "no model or feature view costumer_history; did you mean customer_history?",
         ),
         (lambda shop: shop.table("orders/valdated"), "no table orders/valdated; did you mean orders/validated?"),
+        (lambda shop: shop.table("orders"), "no table orders; did you mean orders/validated?"),
         (lambda shop: shop.model("returns", version=7), "no version of model returns 7; there are 1"),
         (
             lambda shop: shop.reports("returns").page("2024-05"),

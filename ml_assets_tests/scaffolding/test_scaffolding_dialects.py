@@ -15,8 +15,8 @@ from ml_assets.quality.contracts import contract_schema, load_contract
 from ml_assets.quality.drop_gate import gate_drop
 from ml_assets.quality.gate import apply_contract
 from ml_assets.scaffolding.samples.sample import read_sample
-from ml_assets.scaffolding.source import infer_source
-from ml_assets.scaffolding.wanted import Wanted
+from ml_assets.scaffolding.sources.declaration import infer_source
+from ml_assets.scaffolding.sources.wanted import Wanted
 from ml_assets.sources.delivery.read import read_drops
 from ml_assets.sources.spec import SourceSpec
 

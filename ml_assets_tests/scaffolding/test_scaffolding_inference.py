@@ -15,11 +15,11 @@ from ml_assets.scaffolding.document import render_document
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.model import LabelColumns, check_no_leak, infer_label, infer_model
 from ml_assets.scaffolding.samples.sample import Sample, grain_of, read_history, read_sample
-from ml_assets.scaffolding.source import infer_source, template_source
+from ml_assets.scaffolding.sources.declaration import infer_source, template_source
+from ml_assets.scaffolding.sources.wanted import Wanted
 from ml_assets.scaffolding.spine import find_or_infer_spine, infer_made_spine, infer_spine
 from ml_assets.scaffolding.tables import infer_tables
 from ml_assets.scaffolding.view import infer_view
-from ml_assets.scaffolding.wanted import Wanted
 from ml_assets.sources.delivery.read import read_drops
 from ml_assets.sources.spec import SourceSpec
 from ml_assets.training.tasks import suggest_task

@@ -1,4 +1,4 @@
-"""Outcomes, and views and models that know them and made spines: what is inferred, and that it works as it is written."""
+"""Outcomes, and views and models that know them and made spines: what is inferred, and that it works as written."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -18,9 +18,10 @@ from ml_assets.components.scaffolders.components import (
     SpineScaffolder,
 )
 from ml_assets.declarations.specs import DeclaredOutcome, DeclaredSource, DeclaredSpine
+from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.declared import ExistingDeclarations
 from ml_assets.scaffolding.errors import ScaffoldError
-from ml_assets.scaffolding.model import infer_label, infer_model
+from ml_assets.scaffolding.model import LabelColumns, infer_label, infer_model
 from ml_assets.scaffolding.outcome import infer_outcome
 from ml_assets.scaffolding.view import infer_view
 from ml_assets_tests import processes
@@ -135,6 +136,27 @@ def test_a_model_over_an_outcome_keeps_its_parts_apart_by_as_long_as_it_takes(sh
     assert send_back["split"]["holdout"] == "28d"  # at most
 
 
+@pytest.mark.parametrize(
+    ("a_week", "watched"),
+    [
+        (1000, None),
+        (600, None),
+        (599, {"min_chunk_rows": 299}),
+        (100, {"min_chunk_rows": 50}),
+        (99, {"chunk": "28d", "min_chunk_rows": 198}),
+        (5, {"chunk": "28d", "min_chunk_rows": 30}),
+    ],
+)
+def test_chunks_hold_enough_rows_to_be_watched(a_week, watched):
+    monday = datetime(2024, 1, 1, tzinfo=UTC)
+    times = [monday + timedelta(weeks=week, seconds=n) for week in range(4) for n in range(a_week)]
+    history = pl.DataFrame({"at": times, "y": True, "known_at": times})
+    label = LabelColumns(Column("y", pl.Boolean()), "y", "known_at")
+    model = infer_model("m", READ, label, ["row"], history=history)
+    assert model.values.get("monitoring") == watched
+    assert (f"A week has about {a_week} rows" in model.notes["monitoring"]) == (watched is not None)
+
+
 DROPS = {"grain": "monthly", "start": "2024-01", "column": "at"}
 
 
@@ -158,7 +180,8 @@ def _contract():
 Facts = _contract()
 MADE = DeclaredSpine.model_validate(
     {
-        "name": "weekly", "entities": {"table": "orders/validated", "key": ["customer"], "from": "at", "known_at": "at"},
+        "name": "weekly",
+        "entities": {"table": "orders/validated", "key": ["customer"], "from": "at", "known_at": "at"},
         "every": {"cron": "0 6 * * mon"}, "drops": {"grain": "monthly", "start": "2024-01"},
     }
 )  # fmt: skip

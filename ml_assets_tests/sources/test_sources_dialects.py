@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from ml_assets.scaffolding.samples.sample import read_sample
-from ml_assets.scaffolding.source import infer_source
-from ml_assets.scaffolding.wanted import Wanted
+from ml_assets.scaffolding.sources.declaration import infer_source
+from ml_assets.scaffolding.sources.wanted import Wanted
 from ml_assets.sources.delivery.read import read_drops
 from ml_assets.sources.spec import SourceSpec
 from ml_assets_tests.sources.csv_dialects import CASES

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from ml_assets.scaffolding.samples.sample import read_sample
-from ml_assets.scaffolding.source import infer_source
-from ml_assets.scaffolding.wanted import Wanted
+from ml_assets.scaffolding.sources.declaration import infer_source
+from ml_assets.scaffolding.sources.wanted import Wanted
 from ml_assets.sources.delivery.placement import place_rows
 from ml_assets.sources.delivery.read import fingerprint, list_drops, read_drops
 from ml_assets.sources.errors import SourceError

@@ -24,12 +24,14 @@ def try_out(
     from ml_assets.automation.projects import find_model
     from ml_assets.commands.console import open_console
     from ml_assets.commands.experiment import trial
+    from ml_assets.commands.experiment.blame import blame_declaration
     from ml_assets.lake import Lake
 
     session = session_of(context)
     with session.borrow_home() as home:
         definitions = session.load_definitions(model=model)
-        tried = trial.try_model(definitions, Lake(home.lake), find_model(definitions, model), rows)
+        with blame_declaration(definitions, model):
+            tried = trial.try_model(definitions, Lake(home.lake), find_model(definitions, model), rows)
     if as_json:
         typer.echo(json.dumps(trial.as_json(tried), indent=2))
     else:

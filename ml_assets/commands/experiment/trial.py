@@ -203,7 +203,9 @@ class _Tables:
     def describe(self, key: str) -> str:
         """Return where the rows of a table were read, and whether its source, of which they came, has any now."""
         if not self.lake.exists(key):
-            return f"{key}: from its source, nothing of it is in the lake"
+            made = next((spine for spine in self.spines if spine.table == key and spine.made is not None), None)
+            how = "from its source" if made is None else f"made in memory of {made.comes_with} and the calendar"
+            return f"{key}: {how}, nothing of it is in the lake"
         text = f"{key}: from the lake, version {self.lake.version(key)}"
         source = next((source for source in self.sources if key == source.table("validated")), None)
         return text if source is None else text + _state_of(source)

@@ -26,7 +26,7 @@ from ml_assets.registry.store.server import RegistryAway
 from ml_assets.resources import RegistryResource
 from ml_assets.retraining.decide import read_decisions
 from ml_assets.sources.delivery.read import fingerprint, list_drops
-from ml_assets.sources.drops.grains import WHOLE
+from ml_assets.sources.drops.grains import GRAINS, WHOLE, is_name
 from ml_assets.sources.files.fetch import locate
 from ml_assets.sources.schema import DropSchema
 from ml_assets.sources.spec import SourceSpec
@@ -65,6 +65,7 @@ class MainJob:
             chosen = {model.name for model in self._models}
             left_out = frozenset(model.name for model in self._declared.models) - chosen
             runner = Runner(self.definitions, instance, left_out)
+            self._check_names(since=since, until=until)
             drops = [d for d in self._drops() if d >= since and (not until or d <= until)]
             before, failed = "", []
             for planned in plan_lifecycle(self.use_case, drops, train_as_of, self._grain):
@@ -109,6 +110,13 @@ class MainJob:
                 f"{', '.join(grains) or 'none that are cut'}"
             )
         return grains[0]
+
+    def _check_names(self, **given: str) -> None:
+        """Raise ValueError for a name that no drop can have; an empty one is none."""
+        for option, name in given.items():
+            if name and not is_name(self._grain, name):
+                form = GRAINS[self._grain].form
+                raise ValueError(f"--{option}: {name!r} is no {self._grain} drop of {self.use_case}: write {form}")
 
     def _drops(self) -> list[str]:
         """List the drops that are over and that every source cut into drops has delivered.

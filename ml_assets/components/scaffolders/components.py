@@ -22,8 +22,8 @@ class SourceScaffolder(dg.Scaffolder[SourceParams]):
 
     def scaffold(self, request: dg.ScaffoldRequest[SourceParams]) -> None:
         from ml_assets.scaffolding.samples.sample import file_format_of, read_sample
-        from ml_assets.scaffolding.source import infer_source, template_source
-        from ml_assets.scaffolding.wanted import Wanted
+        from ml_assets.scaffolding.sources.declaration import infer_source, template_source
+        from ml_assets.scaffolding.sources.wanted import Wanted
 
         with ScaffoldedFolder(request) as folder:
             folder.check()

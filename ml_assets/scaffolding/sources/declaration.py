@@ -13,9 +13,9 @@ from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.samples.moments import Day
 from ml_assets.scaffolding.samples.sample import Sample
 from ml_assets.scaffolding.samples.texts import InferredTexts, infer_texts
-from ml_assets.scaffolding.source_drops import FRESHNESS, infer_drops
-from ml_assets.scaffolding.source_key import infer_key, recurs_in_files
-from ml_assets.scaffolding.wanted import Wanted
+from ml_assets.scaffolding.sources.drops import FRESHNESS, infer_drops
+from ml_assets.scaffolding.sources.key import infer_key, recurs_in_files
+from ml_assets.scaffolding.sources.wanted import Wanted
 from ml_assets.sources.csv.order import RowOrder, with_order
 from ml_assets.sources.csv.sniff import describe_dialect
 from ml_assets.sources.values.column import ColumnFormat

@@ -9,7 +9,7 @@ from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.declared import check_column, named
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.samples.sample import Sample
-from ml_assets.scaffolding.wanted import Wanted
+from ml_assets.scaffolding.sources.wanted import Wanted
 from ml_assets.sources.drops.cut import lies_outside
 from ml_assets.sources.drops.grains import WHOLE, name_at
 from ml_assets.sources.drops.spec import Drops
