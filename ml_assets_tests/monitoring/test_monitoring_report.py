@@ -9,9 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ml_assets.monitoring.report.kept import KeptPlots, Plot
 from ml_assets.monitoring.report.plots import plot_distribution, plot_distributions, plot_drift, plot_performance
 from ml_assets.monitoring.report.render import render_report
 from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.training.plots.figure import as_png
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +79,7 @@ def report(**changes) -> str:
         "drift": drift_table(),
         "performance": performance_table(),
         "spec": SPEC,
-        "plots": {f"drift {EVIL}": plot_drift(drift_table())},
+        "plots": {f"drift {EVIL}": Plot(plot_drift(drift_table()))},
     }
     return render_report(**given | changes)
 
@@ -189,7 +191,7 @@ def test_the_report_stands_without_labels():
 
 def test_plots_are_embedded_unchanged():
     png = plot_drift(drift_table())
-    assert base64.b64encode(png).decode() in report(plots={"drift": png})
+    assert base64.b64encode(png).decode() in report(plots={"drift": Plot(png)})
 
 
 def size_of(png: bytes) -> tuple[int, int]:
@@ -264,3 +266,56 @@ def test_chunks_of_too_few_rows_are_named_beside_what_is_measured_of_them():
     assert "each of the 4 chunks has fewer than 1,000 rows" in report(**small)
     assert 'class="verdict watch"' in report(**small)
     assert "Not watched: each" not in report(**small | {"spec": MonitoringSpec()})
+
+
+def test_a_page_keeps_the_plots_of_what_has_not_changed():
+    rows = pl.DataFrame({"a": [1.0, None], "b": ["x", "y"], "at": [START, None]})
+    calls = []
+
+    def draw(*given):
+        calls.append(given)
+        return b"drawn %d" % len(calls)
+
+    first = KeptPlots().plot(draw, rows, features=["a", "b"])
+    assert (first.png, len(calls)) == (b"drawn 1", 1)
+    kept = KeptPlots.of_page(report(plots={f"one {EVIL}": first, "another": Plot(b"never kept")}))
+    assert list(kept.by_digest.values()) == [b"drawn 1"]
+    assert kept.plot(draw, rows.clone(), features=["a", "b"]) == first
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "features"),
+    [
+        (pl.col("a") * 2, ["a", "b"]),
+        (pl.col("b").fill_null(""), ["a", "b"]),
+        (pl.col("a").cast(pl.Float32), ["a", "b"]),
+        (pl.col("a"), ["b", "a"]),
+    ],
+)
+def test_what_shows_anything_else_is_drawn_anew(change, features):
+    rows = pl.DataFrame({"a": [1.0, 2.0], "b": ["x", None]})
+    first = KeptPlots().plot(lambda *_: b"first", rows, features=["a", "b"])
+    kept = KeptPlots.of_page(report(plots={"one": first}))
+    assert kept.plot(lambda *_: b"second", rows.with_columns(change), features=features).png == b"second"
+
+
+def test_plots_of_another_kind_are_not_taken_for_one_another():
+    drift = drift_table()
+    kept = KeptPlots({KeptPlots().plot(plot_drift, drift, features=["feature_1"]).shows: b"heat map"})
+    assert kept.plot(plot_drift, drift, features=["feature_1"]).png == b"heat map"
+    assert kept.plot(lambda *_: b"other", drift, features=["feature_1"]).png == b"other"
+
+
+def test_a_plot_has_every_pixel_that_saving_the_figure_gives():
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    figure = Figure(figsize=(3, 2), dpi=90, layout="constrained")
+    figure.subplots().plot([1, 3, 2])
+    saved = io.BytesIO()
+    figure.savefig(saved, format="png")
+    given = [
+        np.asarray(Image.open(io.BytesIO(png)).convert("RGBA")) for png in (saved.getvalue(), as_png(figure, None))
+    ]
+    np.testing.assert_array_equal(*given)

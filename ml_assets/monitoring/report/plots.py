@@ -3,12 +3,13 @@
 Colours are two of Okabe and Ito and one hue from light to dark: both hold for colour-blind readers.
 """
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+
+from ml_assets.training.plots.figure import as_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +67,7 @@ def plot_drift(drift: pl.DataFrame, order: Sequence[str] | None = None) -> bytes
     bar.ax.tick_params(labelsize=8)
     bar.set_label(f"PSI, logarithmic (threshold {threshold:g})", fontsize=8)
     axes.set_title("Drift by feature and chunk", fontsize=10, loc="left")
-    return _png(figure)
+    return as_png(figure, colours=None)
 
 
 def plot_performance(performance: pl.DataFrame, metric: str) -> bytes:
@@ -98,7 +99,7 @@ def plot_performance(performance: pl.DataFrame, metric: str) -> bytes:
         axes.axhline(limit[0], color="black", linestyle="--", linewidth=1, label=f"limit {limit[0]:g}")
     axes.set_title(f"{metric} by chunk", fontsize=10, loc="left")
     _days(axes)
-    return _png(figure)
+    return as_png(figure, colours=None)
 
 
 def plot_distribution(reference: pl.Series, analysis: pl.Series, feature: str) -> bytes:
@@ -108,7 +109,7 @@ def plot_distribution(reference: pl.Series, analysis: pl.Series, feature: str) -
     """
     figure, axes = _figure(7.2, 2.8)
     _draw_distribution(axes, reference, analysis, f"{feature}: reference and this period")
-    return _png(figure)
+    return as_png(figure, colours=None)
 
 
 def plot_distributions(reference: pl.DataFrame, analysis: pl.DataFrame, features: Sequence[str]) -> bytes:
@@ -124,7 +125,7 @@ def plot_distributions(reference: pl.DataFrame, analysis: pl.DataFrame, features
         _draw_distribution(axes, reference[feature], analysis[feature], feature)
     for axes in panels[len(features) :]:
         axes.set_visible(False)
-    return _png(figure)
+    return as_png(figure, colours=None)
 
 
 def _draw_distribution(axes: "Axes", reference: pl.Series, analysis: pl.Series, title: str) -> None:
@@ -181,9 +182,3 @@ def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     return figure, axes
-
-
-def _png(figure: "Figure") -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", pil_kwargs={"optimize": True})
-    return buffer.getvalue()

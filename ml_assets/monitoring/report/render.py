@@ -1,6 +1,5 @@
 """One period of monitoring as a single HTML file: no script, nothing loaded from elsewhere."""
 
-import base64
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -14,6 +13,7 @@ from ml_assets.monitoring.maturity import known_share
 from ml_assets.monitoring.performance.measures import MEASURED_AT
 from ml_assets.monitoring.performance.record import past_errors
 from ml_assets.monitoring.performance.table import BY_HORIZON
+from ml_assets.monitoring.report.kept import Plot
 from ml_assets.monitoring.report.summary import summarise_drift, summarise_performance
 from ml_assets.monitoring.report.verdict import judge
 from ml_assets.monitoring.spec import MonitoringSpec
@@ -31,7 +31,7 @@ def render_report(
     drift: pl.DataFrame,
     performance: pl.DataFrame,
     spec: MonitoringSpec,
-    plots: Mapping[str, bytes],
+    plots: Mapping[str, Plot],
     before: pl.DataFrame | None = None,
     measures: pl.DataFrame | None = None,
     importance: pl.DataFrame | None = None,
@@ -43,7 +43,7 @@ def render_report(
         period: as people call it, such as ``2013-10``.
         drift: what ``measure_drift`` returned.
         performance: what ``estimate_performance`` and ``realise_performance`` returned, one below the other.
-        plots: caption -> PNG bytes, shown in this order.
+        plots: caption -> plot, shown in this order.
         before: the same as ``performance``, of all earlier periods.
         measures: every measure of the period, with the moment in ``measured_at``; None for ``performance`` alone.
         importance: feature, share; features come in the order of impact, or of drift where this is not known.
@@ -73,7 +73,7 @@ def render_report(
         horizons=_horizon_rows(performance),
         moments=_moments(measures),
         chunks=drift.filter(scope="chunk")["chunk_start"].n_unique(),
-        plots={caption: base64.b64encode(png).decode() for caption, png in plots.items()},
+        plots=plots,
     )
 
 

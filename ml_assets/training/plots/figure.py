@@ -28,14 +28,19 @@ def new_figure(title: str, x: str, y: str) -> tuple["Figure", "Axes"]:
     return figure, axes
 
 
-def as_png(figure: "Figure") -> bytes:
-    """Render a figure; 64 colours are plenty for lines and text, and a third of the bytes."""
+def as_png(figure: "Figure", colours: int | None = 64) -> bytes:
+    """Render a figure, laid out and drawn once; ``savefig`` would draw it twice.
+
+    Args:
+        colours: at most so many; 64 are plenty for lines and text, and a third of the bytes. None for all.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(64)
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    image = image if colours is None else image.quantize(colours)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
