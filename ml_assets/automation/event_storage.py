@@ -25,6 +25,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str, inst_data=None):
         self._engines: dict[str, Engine] = {}
+        self._tables: set[str] = set()
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -55,9 +56,19 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         self._engines[shard] = engine
         return engine
 
+    def has_table(self, table_name: str) -> bool:
+        """Return whether the index has a table; Dagster looks for each event, through a connection of its own.
+
+        A table that has been seen stays: Dagster adds tables, and only ``wipe`` takes any away.
+        """
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
     def wipe(self) -> None:
         """Delete every event; files that are gone must not stay open."""
         self._close()
+        self._tables.clear()
         super().wipe()
 
     def dispose(self) -> None:

@@ -58,3 +58,17 @@ def test_a_wipe_leaves_nothing_and_the_storage_usable(instance):
     instance.event_log_storage.wipe()
     assert instance.all_logs(before) == []
     assert instance.all_logs(run(instance))
+
+
+def test_a_table_that_has_been_seen_is_not_looked_for_again(instance, monkeypatch):
+    looked_for = []
+    own = SqliteEventLogStorage.has_table
+    monkeypatch.setattr(
+        SqliteEventLogStorage, "has_table", lambda self, name: looked_for.append(name) or own(self, name)
+    )
+    for _ in range(2):
+        run(instance)
+        assert not instance.event_log_storage.has_table("no_such_table")
+    seen = [name for name in looked_for if name != "no_such_table"]
+    assert len(seen) == len(set(seen)) > 0
+    assert looked_for.count("no_such_table") == 2, "one that is not there may be made any time"

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import chi2_contingency, ks_2samp
+from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
 
 from ml_assets.monitoring import nml
 from ml_assets.monitoring.drift.measure import measure_drift
@@ -234,6 +234,15 @@ def test_declared_thresholds_replace_the_defaults():
     learned = found.filter(method="jensen_shannon")["threshold"]
     assert learned.null_count() == 0
     assert learned.n_unique() == len(FEATURES)
+
+
+def test_an_undeclared_threshold_is_learned_from_the_chunks_of_the_reference():
+    found = drift(REFERENCE, STILL, ["height"], continuous_methods=["wasserstein"], reconstruction=False)
+    whole = REFERENCE["height"].to_numpy()
+    starts = [REFERENCE["at"].min().replace(hour=0, minute=0, second=0, microsecond=0) + i * WEEK for i in range(4)]
+    apart = [wasserstein_distance(whole, chunk_rows(REFERENCE, start)["height"].to_numpy()) for start in starts]
+    (threshold,) = found.filter(method="wasserstein")["threshold"].unique()
+    assert threshold == pytest.approx(np.mean(apart) + 3 * np.std(apart))
 
 
 def test_a_sampled_reference_is_repeatable_and_leaves_psi_exact(still):

@@ -70,7 +70,8 @@ def _errors(learned: pl.DataFrame, frames: dict[str, pl.DataFrame], columns: lis
         calculator = nml.load().DataReconstructionDriftCalculator(
             column_names=columns, timestamp_column_name=CHUNK, chunker=nml.run_chunker(CHUNK)
         )
-        calculator.fit(learned.to_pandas())
+        # As one chunk: the threshold that NannyML would make of several is not used.
+        calculator.fit(learned.with_columns(pl.lit(0, pl.Int64).alias(CHUNK)).to_pandas())
         results = {
             name: calculator.calculate(frame.to_pandas()).filter(period="analysis").to_df()
             for name, frame in frames.items()

@@ -59,7 +59,7 @@ def measure_univariate(
     )
     with nml.calls("univariate drift"):
         calculator = _calculator(list(codes.values()), [codes[name] for name in shared], spec)
-        calculator.fit(reference.to_pandas())
+        calculator.fit(_chunked_as_needed(reference, spec).to_pandas())
         result = calculator.calculate(analysis.to_pandas()).filter(period="analysis").to_df()
     names = pl.DataFrame({"code": list(codes.values()), "feature": list(codes)})
     return _long(result).join(names, on="code", how="left").select(_EMPTY.columns)
@@ -72,6 +72,13 @@ def _coded(reference: pl.DataFrame, analysis: pl.DataFrame, text: list[str]) -> 
     """Encode categories as integers over one vocabulary: the counts are the same, and sorting is cheap."""
     vocabulary = {name: pl.concat([reference[name], analysis[name]]).drop_nulls().unique().sort() for name in text}
     return [pl.col(name).cast(pl.Enum(values)).to_physical().alias(name) for name, values in vocabulary.items()]
+
+
+def _chunked_as_needed(reference: pl.DataFrame, spec: MonitoringSpec) -> pl.DataFrame:
+    """Return the reference as one chunk, unless a threshold is learned from the spread between its chunks."""
+    used = {*spec.continuous_methods, *spec.categorical_methods} & _OWN
+    learned = used - {CHI2.name} - set(spec.method_thresholds)
+    return reference if learned else reference.with_columns(pl.lit(0, pl.Int64).alias(CHUNK))
 
 
 def _calculator(columns: list[str], categorical: list[str], spec: MonitoringSpec) -> Any:

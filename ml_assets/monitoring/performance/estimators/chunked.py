@@ -24,7 +24,8 @@ def estimate_chunks(
         CHUNK (null: all rows as one chunk), metric, value, lower, upper (Float64).
     """
     with _seeded(seed):
-        estimator.fit(reference.to_pandas())
+        # As one chunk: NannyML makes of several only thresholds, which nothing reads, and estimates of the reference.
+        estimator.fit(reference.with_columns(pl.lit(0, pl.Int64).alias(CHUNK)).to_pandas())
         if analysis[CHUNK].n_unique() == 1:
             single = _long(estimator.estimate(analysis.to_pandas()).filter(period="analysis").to_df(), metrics)
             return pl.concat([single, single.with_columns(pl.lit(None, pl.Int64).alias(CHUNK))])

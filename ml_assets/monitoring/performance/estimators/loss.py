@@ -37,6 +37,8 @@ class LossEstimator(PerformanceEstimator):
                 chunker=nml.run_chunker(CHUNK),
                 hyperparameters={
                     "seed": request.seed,
+                    # Of so few rows, more threads only wait for one another; the result is the same.
+                    "num_threads": 1,
                     "deterministic": True,
                     "force_row_wise": True,
                     "verbose": -1,
