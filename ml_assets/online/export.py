@@ -51,6 +51,28 @@ def pushed_facts(lake: Lake, view: str, seq: int) -> pl.LazyFrame | None:
     return lake.scan(pushed_key(view)).filter(pl.col(SEQ) <= seq).unique(SEQ).sort(SEQ)
 
 
+def quarantine_key(table: str) -> str:
+    """Return the asset key of the lake table with the rows pushed to a table that broke a rule: SEQ, ARRIVED_AT,
+    the row as JSON, `_rules` and `_columns`."""
+    return f"pushed_quarantine/{table}"
+
+
+def export_refused(store: OnlineStore, lake: Lake, table: str) -> int:
+    """Append to the lake what was pushed to a table and refused, but what is there already; gives how many rows were
+    added."""
+    key = quarantine_key(table)
+    rows = [(seq, at, each.row, each.rules, each.columns) for seq, at, each in store.refused_since(table, 0)]
+    schema = {SEQ: pl.Int64, ARRIVED_AT: pl.Int64, "row": pl.String, "_rules": pl.String, "_columns": pl.String}
+    moment = pl.col(ARRIVED_AT).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(MOMENT)
+    refused = pl.DataFrame(rows, schema=schema, orient="row").with_columns(moment)
+    if lake.exists(key):
+        # Numbers alone do not tell: a store that is made anew begins again.
+        refused = refused.join(lake.scan(key).select(refused.columns).collect(), on=refused.columns, how="anti")
+    if refused.height:
+        lake.append(key, refused)
+    return refused.height
+
+
 def facts_of(lake: Lake, view: FeatureViewSpec, build: Build, seq: int) -> pl.LazyFrame:
     """Return the facts behind what was read from a build, `seq` being the last pushed fact in it: `view.table_columns`.
 

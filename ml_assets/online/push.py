@@ -174,7 +174,8 @@ class PushedView:
     def _new_rows(self, facts: pl.DataFrame, texts: Sequence[str], retracted: int) -> list[NewRow]:
         known_at = self.view.known_at
         moments = [None] * facts.height if known_at is None else facts[known_at].to_physical().to_list()
-        keys = facts.select(self.view.entity).rows() if self.view.entity else [()] * facts.height
+        columns = [facts[key].to_list() for key in self.view.entity]
+        keys = list(zip(*columns, strict=True)) if columns else [()] * facts.height
         return [
             NewRow(moment, entity_key(key), text, place < retracted)
             for place, (moment, key, text) in enumerate(zip(moments, keys, texts, strict=True))

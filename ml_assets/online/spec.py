@@ -18,7 +18,19 @@ class OnlineSpec(BaseModel):
     )
     freshness: Freshness = Field(default_factory=Freshness, description="How old the latest build may be.")
 
+    contract: str = Field(
+        default="",
+        description="Pandera model of the view's table, as `package.module:Class`: what a row must satisfy that is "
+        "pushed to the table. The validated table of a source has the source's.",
+    )
+    ahead: str = Field(
+        default="5m",
+        description="How far in the future the known_at of a row may lie that is pushed to the table, a duration such "
+        "as 5m: clocks differ. What is later goes to quarantine.",
+    )
+
     @model_validator(mode="after")
     def _consistent(self) -> "OnlineSpec":
         check_duration("max_age", self.max_age)
+        check_duration("ahead", self.ahead)
         return self

@@ -66,6 +66,19 @@ class OnlineView(BaseModel):
     fields: list[RequestField] = Field(description="The columns of its table that it reads: what a fact holds.")
 
 
+class OnlineTable(BaseModel):
+    """A table that takes facts for all views of it that are online."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: str = Field(description="Asset key of the table.")
+    views: list[FeatureViewSpec] = Field(description="The views that its rows feed.")
+    fields: list[RequestField] = Field(description="The columns of a row: those of the contract, or what views read.")
+    contract: str = Field(default="", description="Pandera model of a row, as `package.module:Class`; empty for none.")
+    key: list[str] = Field(default_factory=list, description="Columns that identify a row; empty where none is named.")
+    ahead_seconds: float = Field(default=300.0, description="How far in the future a row may be known, seconds.")
+
+
 class Declarations(BaseModel):
     """What a project declares, as far as a server asks for it."""
 
@@ -75,6 +88,7 @@ class Declarations(BaseModel):
     online: dict[str, OnlineView] = Field(
         default_factory=dict, description="Views that are kept ready for requests, by name."
     )
+    tables: dict[str, OnlineTable] = Field(default_factory=dict, description="Tables that take facts, by key.")
     unready: dict[str, str] = Field(
         default_factory=dict, description="Why a model that is served cannot be asked about rows of its spine."
     )

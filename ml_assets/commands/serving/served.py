@@ -8,13 +8,22 @@ import polars as pl
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.declarations.requested import offline_views, read_of_request, requested_columns
 from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
+from ml_assets.durations import parse_duration
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import stored_view
 from ml_assets.lake import Lake
 from ml_assets.lake.tables import TableMissing
 from ml_assets.online.values.unseen import unseen_values
 from ml_assets.registry.registry import Registry
-from ml_assets.serving.declared import Declarations, FieldKind, OnlineView, RequestField, ServedModel, request_kind
+from ml_assets.serving.declared import (
+    Declarations,
+    FieldKind,
+    OnlineTable,
+    OnlineView,
+    RequestField,
+    ServedModel,
+    request_kind,
+)
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.training.records.inputs import ModelInputs
 
@@ -53,7 +62,50 @@ def declarations(
                 for field in _fields(view.table_columns, schema, {})
             ]
             online[view.name] = OnlineView(view=_spec(view), fields=fields)
-    return Declarations(models=models, online=online, unready=unready)
+    return Declarations(models=models, online=online, tables=_tables(project, lake, online), unready=unready)
+
+
+def _tables(project: DeclaredProject, lake: Lake, online: Mapping[str, OnlineView]) -> dict[str, OnlineTable]:
+    """Describe the tables of views that take facts, each with the contract of its rows."""
+    by_table: dict[str, list[DeclaredView]] = {}
+    for name in online:
+        view = project.views[name]
+        by_table.setdefault(view.table or "", []).append(view)
+    return {table: _table(project, lake, table, views) for table, views in by_table.items()}
+
+
+def _table(project: DeclaredProject, lake: Lake, table: str, views: Sequence[DeclaredView]) -> OnlineTable:
+    specs = [view.online for view in views if view.online is not None]
+    contract, key = _table_contract(project, table, {spec.contract for spec in specs if spec.contract})
+    declared = _contract_columns(contract) if contract else {}
+    read = dict.fromkeys(column for view in views for column in view.table_columns)
+    schema = lake.scan(table).collect_schema()
+    columns = [name for name in dict.fromkeys([*declared, *read]) if name in schema and request_kind(schema[name])]
+    return OnlineTable(
+        table=table,
+        views=[_spec(view) for view in views],
+        fields=_fields(columns, schema, declared),
+        contract=contract,
+        key=key,
+        ahead_seconds=min(parse_duration(spec.ahead).total_seconds() for spec in specs),
+    )
+
+
+def _table_contract(project: DeclaredProject, table: str, declared: set[str]) -> tuple[str, list[str]]:
+    """Return the contract of a table's rows and their key; empty where there is none.
+
+    Raises:
+        ValueError: views of the table name several.
+    """
+    for source in project.sources.values():
+        if table == source.table("validated"):
+            return source.contract, list(source.key_columns)
+    if len(declared) > 1:
+        raise ValueError(
+            f"table {table}: its views name several contracts under online.contract, {', '.join(sorted(declared))}: "
+            "name one"
+        )
+    return next(iter(declared), ""), []
 
 
 def champion_inputs(registry: Registry, names: Sequence[str]) -> dict[str, ModelInputs | None]:
@@ -111,13 +163,17 @@ def _spec(view: DeclaredView) -> FeatureViewSpec:
 
 def _contract(project: DeclaredProject, spine: DeclaredSpine) -> dict:
     """Return the columns of the contract that the spine's table keeps, by name; empty where there is none."""
-    from ml_assets.quality.contracts import load_contract
-
     reference = spine.contract
     for source in project.sources.values():
         if spine.table == source.table("validated"):
             reference = source.contract
-    return dict(load_contract(reference).to_schema().columns) if reference else {}
+    return _contract_columns(reference) if reference else {}
+
+
+def _contract_columns(reference: str) -> dict:
+    from ml_assets.quality.contracts import load_contract
+
+    return dict(load_contract(reference).to_schema().columns)
 
 
 def _fields(columns: Sequence[str], schema: pl.Schema, contract: dict) -> list[RequestField]:

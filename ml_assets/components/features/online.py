@@ -97,11 +97,12 @@ def _build(
     """Build every entity's features from the table and from what was pushed."""
     from ml_assets.durations import parse_duration
     from ml_assets.online.build import build_view
-    from ml_assets.online.export import export_pushed, pushed_facts
+    from ml_assets.online.export import export_pushed, export_refused, pushed_facts
 
     store, version = online_store.open(), lake.version(_table(view))
     table = lake.scan(_table(view), version)
     seq = export_pushed(store, lake, view)
+    export_refused(store, lake, _table(view))
     return build_view(
         store,
         view,

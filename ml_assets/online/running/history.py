@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -225,16 +225,16 @@ class History:
     def _column(self, aggregate: int) -> Column:
         if aggregate not in self._columns:
             totals = [line[_TOTALS][aggregate] for line in self._lines]
-            exponent = min((total[1] for total in totals), default=0)
-            sums = [_number(total[2]) << (total[1] - exponent) for total in totals]
-            squares = [_number(total[3]) << 2 * (total[1] - exponent) for total in totals]
+            counts, exponents, sums, squares, lows, highs = zip(*totals, strict=True) if totals else ((),) * 6
+            exponent = min(exponents, default=0)
+            shifts = [each - exponent for each in exponents]
             self._columns[aggregate] = Column(
                 exponent,
-                list(accumulate((total[0] for total in totals), initial=0)),
-                list(accumulate(sums, initial=0)),
-                list(accumulate(squares, initial=0)),
-                [total[4] for total in totals],
-                [total[5] for total in totals],
+                list(accumulate(counts, initial=0)),
+                list(accumulate(_aligned(sums, shifts), initial=0)),
+                list(accumulate(_aligned(squares, [2 * shift for shift in shifts]), initial=0)),
+                lows,
+                highs,
             )
         return self._columns[aggregate]
 
@@ -255,7 +255,7 @@ class History:
             squares + (own.squares[inside] << 2 * shift if self._kinds[aggregate].squared else 0),
         )
 
-    def _parts(self, aggregate: int, of_leaves: list, start: Place, end: Place) -> list[list]:
+    def _parts(self, aggregate: int, of_leaves: Sequence[Any], start: Place, end: Place) -> list[Sequence[Any]]:
         """Return the extremes of what lies between two places, of whole leaves and of facts of the outer ones."""
         if start[0] == end[0]:
             parts = [self._own(start[0], aggregate).lows[start[1] : end[1]]]
@@ -268,8 +268,14 @@ class History:
         return [part for part in map(_present, parts) if part]
 
 
-def _present(values: list) -> list:
+def _present(values: Sequence[Any]) -> Sequence[Any]:
     return [value for value in values if value is not None] if None in values else values
+
+
+def _aligned(numbers: Sequence[int | str], shifts: Sequence[int]) -> Sequence[int]:
+    if str not in map(type, numbers) and not any(shifts):
+        return cast("Sequence[int]", numbers)
+    return [_number(number) << shift for number, shift in zip(numbers, shifts, strict=True)]
 
 
 def _text(number: int) -> int | str:

@@ -46,8 +46,8 @@ class Column:
     counts: list[int]
     sums: list[int]
     squares: list[int]
-    lows: list
-    highs: list
+    lows: Sequence[Any]
+    highs: Sequence[Any]
 
 
 class Leaf:
@@ -109,7 +109,9 @@ class Leaf:
     @cached_property
     def times(self) -> list[int]:
         """How often each fact counts."""
-        return list(map(self.count, range(len(self.known))))
+        if any(self.retracted):
+            return list(map(self.count, range(len(self.known))))
+        return list(map(max, self.delivered, self.pushed))
 
     def changed(self) -> None:
         """Forget what was derived, after a fact was placed or counted anew."""

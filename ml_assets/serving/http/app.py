@@ -26,7 +26,7 @@ from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.http.observability.telemetry import request_id
 from ml_assets.serving.http.observability.tracing import Tracing
 from ml_assets.serving.http.observation import Observation
-from ml_assets.serving.http.push import PushHandler
+from ml_assets.serving.http.push import PushHandler, TablePushHandler
 from ml_assets.serving.http.together import Together
 from ml_assets.serving.log.keeping import Keeping, OpenLog
 from ml_assets.serving.prediction.answering import Answering
@@ -77,7 +77,12 @@ class Server:
         self._answering = 0
         answering = Answering(Choosing(champions), declared, store, most=limits.rows, replay=limits.replay)
         protocols = http_protocols(ProtocolLimits(limits.rows, limits.replay))
-        self._endpoints = Endpoints(answering, protocols, PushHandler(declared.online, store, limits))
+        self._endpoints = Endpoints(
+            answering,
+            protocols,
+            PushHandler(declared.online, store, limits),
+            TablePushHandler(declared.tables, store, limits),
+        )
         self._endpoints.remember([*(served.name for served in champions), *declared.online])
         information = Information(champions, answering, protocols, declared, limits, self._observation)
         self._rest = Starlette(

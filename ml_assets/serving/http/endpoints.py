@@ -1,14 +1,17 @@
 """The paths that take POST, each with what answers it."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from ml_assets.serving.http.exchange import Endpoint, Handler
 from ml_assets.serving.http.predict import PredictionHandler
-from ml_assets.serving.http.push import PushHandler
+from ml_assets.serving.http.push import PushHandler, TablePushHandler
 from ml_assets.serving.prediction.answering import Answering
 from ml_assets.serving.protocols.adapter import RequestProtocol
 
 PUSH = "/v1/push/{view}"
+PUSH_TABLE = "/v1/push/table/"
+"""What comes before the key of a table, which may have slashes."""
 
 
 class Endpoints:
@@ -18,7 +21,13 @@ class Endpoints:
         routes: the paths as they are declared.
     """
 
-    def __init__(self, answering: Answering, protocols: Sequence[RequestProtocol], push: PushHandler) -> None:
+    def __init__(
+        self,
+        answering: Answering,
+        protocols: Sequence[RequestProtocol],
+        push: PushHandler,
+        push_table: TablePushHandler,
+    ) -> None:
         self._declared: list[tuple[list[str], Endpoint]] = []
         self._known: dict[str, Endpoint] = {}
         for protocol in protocols:
@@ -28,7 +37,8 @@ class Endpoints:
                 for path in binding.paths:
                     self._declare(path, handler, binding.at_once, binding.slow)
         self._declare(PUSH, push, 0, None)
-        self.routes = [endpoint.route for _, endpoint in self._declared]
+        self._table = Endpoint(PUSH_TABLE + "{table}", push_table, 0)
+        self.routes = [*(endpoint.route for _, endpoint in self._declared), PUSH_TABLE + "{table:path}"]
 
     def remember(self, names: Iterable[str]) -> None:
         """Look up the paths of models and views beforehand, as they are requested all the time."""
@@ -45,6 +55,8 @@ class Endpoints:
         known = self._known.get(path)
         if known is not None:
             return known
+        if path.startswith(PUSH_TABLE) and len(path) > len(PUSH_TABLE):
+            return replace(self._table, name=path[len(PUSH_TABLE) :])
         given = path.split("/")
         matches = (_matched(segments, given, endpoint) for segments, endpoint in self._declared)
         return next((endpoint for endpoint in matches if endpoint is not None), None)

@@ -117,7 +117,9 @@ class Information:
     def _describe(self) -> bytes:
         ready = {name: model for name, model in self._declared.models.items() if self._answering.ready(name)}
         models = [described_model(served, ready.get(served.name)) for served in self._champions]
-        return orjson.dumps(describe(models, self._protocols, self._declared.online, self._limits))
+        return orjson.dumps(
+            describe(models, self._protocols, self._declared.online, self._limits, self._declared.tables)
+        )
 
     async def _docs(self, request: Request) -> Response:  # noqa: ARG002
         return HTMLResponse(page(), headers={"content-security-policy": POLICY})

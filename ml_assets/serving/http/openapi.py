@@ -1,14 +1,15 @@
 """The OpenAPI 3.1 description of a server: its routes for the models it serves, with the fields of each."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from ml_assets import __version__
-from ml_assets.serving.declared import OnlineView, ServedModel
+from ml_assets.serving.declared import OnlineTable, OnlineView, ServedModel
 from ml_assets.serving.http.limits import Limits
-from ml_assets.serving.http.push import describe_push
+from ml_assets.serving.http.push import describe_push, describe_table_push
 from ml_assets.serving.protocols.adapter import DescribedModel, HttpBinding, Interface, RequestProtocol
 from ml_assets.serving.protocols.fields import Closed, json_schema
 from ml_assets.serving.protocols.tensor_models import ModelMetadata, metadata
@@ -71,12 +72,14 @@ def describe(
     protocols: Sequence[RequestProtocol],
     online: Mapping[str, OnlineView],
     limits: Limits,
+    tables: Mapping[str, OnlineTable] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Describe a server as JSON values; paths name each model, since each takes other fields.
 
     Args:
         protocols: what requests for predictions come by.
         online: views that facts may be pushed to.
+        tables: tables that rows may be pushed to.
     """
     keys = bool(limits.keys)
     description: dict[str, Any] = {
@@ -94,6 +97,10 @@ def describe(
         *(
             (f"/v1/push/{view}", "post", _post("v1", describe_push(view, declared, limits), keys))
             for view, declared in online.items()
+        ),
+        *(
+            (f"/v1/push/table/{table}", "post", _post("v1", describe_table_push(declared, limits), keys))
+            for table, declared in tables.items()
         ),
         *_about_models(models, keys),
         *_about(keys),
@@ -127,11 +134,6 @@ def _predictions(
 def _paths_of(binding: HttpBinding, models: int) -> list[str]:
     """Return a protocol's paths; one without a model's name is there for a single model."""
     return [path for path in binding.paths if "{model}" in path or models == 1]
-
-
-def _pushes(online: Mapping[str, OnlineView], limits: Limits) -> Iterator[Method]:
-    for name, view in online.items():
-        yield f"/v1/push/{name}", "post", _post("v1", describe_push(name, view, limits), bool(limits.keys))
 
 
 def _about_models(models: Sequence[DescribedModel], keys: bool) -> Iterator[Method]:

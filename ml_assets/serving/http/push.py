@@ -1,7 +1,9 @@
 """Facts that are pushed over HTTP, and are in the features of their entities when the response is there."""
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import AwareDatetime, Field
@@ -9,15 +11,20 @@ from pydantic import AwareDatetime, Field
 from ml_assets.features.errors import FeatureError
 from ml_assets.online.push import PushError, push_facts
 from ml_assets.online.stores.protocol import NoBuild, OnlineStore, StoreUnavailable
-from ml_assets.serving.declared import OnlineView
+from ml_assets.online.tables import PushedTable
+from ml_assets.serving.contract_gate import ContractGate
+from ml_assets.serving.declared import OnlineTable, OnlineView
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.http.exchange import Exchange
 from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.prediction.messages import PredictionResponse
 from ml_assets.serving.prediction.request_rows import UNREADABLE, read_as_of
 from ml_assets.serving.protocols.adapter import Interface
-from ml_assets.serving.protocols.fields import example_row, list_of, record, row_record
+from ml_assets.serving.protocols.fields import ABSENT, Closed, example_row, list_of, record, row_record
 from ml_assets.serving.protocols.json_body import read_json
+
+_KEY = b"idempotency-key"
+_LONGEST_KEY = 255
 
 
 class PushHandler:
@@ -55,20 +62,84 @@ class PushHandler:
         raise NotImplementedError
 
     def _read(self, exchange: Exchange) -> tuple[list[dict], int]:
-        request, replay = read_json(exchange.body), self._limits.replay
-        known = ("rows", "as_of") if replay else ("rows",)
-        for field in request:
-            if field not in known:
-                raise BadRequest(f"the body must hold {', '.join(known)} and not {field[:60]!r}")
-        at = read_as_of(request.get("as_of")) if replay else exchange.at
-        rows = request.get("rows")
-        if not isinstance(rows, list) or not all(type(row) is dict for row in rows):
-            raise BadRequest("rows: must be a list of objects")
+        request, at = _body(exchange, ("rows",), self._limits)
+        rows = _rows(request, "rows", self._limits)
         if not rows:
             raise BadRequest("rows: there is none")
-        if len(rows) > self._limits.rows:
-            raise BadRequest(f"{len(rows)} rows are more than {self._limits.rows}: send fewer at once", 413)
         return rows, at
+
+
+class TablePushHandler:
+    """Takes rows of tables, for every view of them that is online.
+
+    Args:
+        store: None where no view is online.
+    """
+
+    def __init__(self, tables: Mapping[str, OnlineTable], store: OnlineStore | None, limits: Limits) -> None:
+        self._tables = {
+            name: PushedTable(name, each.views, _gate_of(each), timedelta(seconds=each.ahead_seconds))
+            for name, each in tables.items()
+        }
+        self._store = store
+        self._limits = limits
+
+    def begin(self, exchange: Exchange) -> bytes:
+        """Push the rows of a request; raises BadRequest."""
+        table = self._tables.get(exchange.endpoint.name)
+        if table is None or self._store is None:
+            there = ", ".join(self._tables) or "none"
+            raise BadRequest(f"no view of table {exchange.endpoint.name[:60]!r} is online; there are {there}", 404)
+        exchange.require_json()
+        request, at = _body(exchange, ("rows", "retract"), self._limits)
+        rows, retract = (_rows(request, part, self._limits) for part in ("rows", "retract"))
+        if not rows and not retract:
+            raise BadRequest("rows: there is none, and none to retract")
+        try:
+            done = table.push(self._store, rows, arrived_at=at, retract=retract, key=_idempotency_key(exchange))
+        except (PushError, FeatureError) as error:
+            raise BadRequest(str(error), UNREADABLE) from error
+        except NoBuild as error:
+            raise BadRequest(str(error), 409) from error
+        except (StoreUnavailable, RuntimeError) as error:
+            raise BadRequest(f"the facts are not taken, try again: {error}", 503) from error
+        refused = [{"row": each.row, "rules": each.rules, "columns": each.columns} for each in done.refused]
+        answer = {"table": table.table, "rows": done.rows, "retracted": done.retracted, "refused": refused}
+        return orjson.dumps(answer | {"views": dict(done.views), "repeated": done.repeated})
+
+    def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:
+        """Raise NotImplementedError: a push is answered at once, without a model."""
+        raise NotImplementedError
+
+
+def _gate_of(table: OnlineTable) -> Callable[[], ContractGate] | None:
+    return partial(ContractGate, table.contract, table.key) if table.contract else None
+
+
+def _idempotency_key(exchange: Exchange) -> str | None:
+    key = exchange.header(_KEY)
+    if key is not None and not 0 < len(key) <= _LONGEST_KEY:
+        raise BadRequest(f"Idempotency-Key: must have 1 to {_LONGEST_KEY} characters")
+    return key
+
+
+def _body(exchange: Exchange, parts: tuple[str, ...], limits: Limits) -> tuple[dict, int]:
+    """Return the request and its moment."""
+    request = read_json(exchange.body)
+    known = (*parts, "as_of") if limits.replay else parts
+    for field in request:
+        if field not in known:
+            raise BadRequest(f"the body must hold {', '.join(known)} and not {field[:60]!r}")
+    return request, read_as_of(request.get("as_of")) if limits.replay else exchange.at
+
+
+def _rows(request: dict, part: str, limits: Limits) -> list[dict]:
+    rows = request.get(part, [] if part == "retract" or "retract" in request else None)
+    if not isinstance(rows, list) or not all(type(row) is dict for row in rows):
+        raise BadRequest(f"{part}: must be a list of objects")
+    if len(rows) > limits.rows:
+        raise BadRequest(f"{len(rows)} rows are more than {limits.rows}: send fewer at once", 413)
+    return rows
 
 
 def describe_push(view: str, online: OnlineView, limits: Limits) -> Interface:
@@ -82,5 +153,42 @@ def describe_push(view: str, online: OnlineView, limits: Limits) -> Interface:
         request=record(f"{view}_facts", {"rows": facts, **moment}),
         example={"rows": [example_row(online.fields)], **example},
         response=record(f"{view}_pushed", {"view": Literal[view], "rows": count, "entities": count, "seq": count}),
+        refusals=(400, 408, 409, 413, 415, 422, 503),
+    )
+
+
+class RefusedRow(Closed):
+    """A row that is in quarantine now."""
+
+    row: int = Field(ge=0, description="Its place among the rows of the request, from 0.")
+    rules: str = Field(description="What it breaks.")
+    columns: str = Field(description="The columns that those rules look at.")
+
+
+def describe_table_push(table: OnlineTable, limits: Limits) -> Interface:
+    """Describe requests that push rows of a table."""
+    name = table.table.replace("/", "_")
+    moment, example = ({"as_of": AwareDatetime}, {"as_of": "2024-01-31T12:00:00Z"}) if limits.replay else ({}, {})
+    # A row that breaks a rule is answered and quarantined, so the description refuses none.
+    row = dict[str, Any]
+    count = Annotated[int, Field(ge=0)]
+    taken = {"rows": Annotated[list[row], Field(max_length=limits.rows)], **moment}
+    request = record(f"{name}_rows", taken, retract=(Annotated[list[row], Field(max_length=limits.rows)], ABSENT))
+    response = record(
+        f"{name}_rows_pushed",
+        {
+            "table": Literal[table.table], "rows": count, "retracted": count, "refused": list[RefusedRow],
+            "views": dict[str, count], "repeated": bool,
+        },
+    )  # fmt: skip
+    columns = ", ".join(f"{field.name} ({field.kind})" for field in table.fields)
+    return Interface(
+        summary=f"Push rows of table {table.table}",
+        description="Every view of the table is up to date when the response is there. A row that breaks the table's "
+        "contract is in its quarantine, and named with the rules. `retract` takes rows back, before others are added. "
+        f"With the header Idempotency-Key a retry counts once. The columns of a row: {columns}.",
+        request=request,
+        example={"rows": [example_row(table.fields)], **example},
+        response=response,
         refusals=(400, 408, 409, 413, 415, 422, 503),
     )

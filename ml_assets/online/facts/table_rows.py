@@ -1,0 +1,63 @@
+"""Rows of a table as they are pushed: each is read, or refused with what is wrong with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import polars as pl
+
+from ml_assets.online.facts.rows import must_be, value_of
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRows:
+    """Rows that could be read, and those that could not.
+
+    Attributes:
+        rows: in the table's types.
+        numbers: the place of each among all, from 0.
+        refused: place, what is wrong, and with which columns.
+    """
+
+    rows: pl.DataFrame
+    numbers: list[int]
+    refused: list[tuple[int, str, str]]
+
+
+def read_table_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pl.DataType]) -> ReadRows:
+    """Read JSON objects as rows of a table: every column must be there, no other, each of its type or null.
+
+    Args:
+        columns: of the table.
+    """
+    numbers, refused = [], []
+    values: dict[str, list] = {name: [] for name in columns}
+    for number, row in enumerate(rows):
+        read, wrong = _read(row, columns)
+        if wrong:
+            refused.append(
+                (number, "; ".join(f"{name}: {what}" for name, what in wrong), "; ".join(n for n, _ in wrong))
+            )
+            continue
+        numbers.append(number)
+        for name, value in read.items():
+            values[name].append(value)
+    return ReadRows(pl.DataFrame([pl.Series(n, v, columns[n]) for n, v in values.items()]), numbers, refused)
+
+
+def _read(row: Mapping[str, Any], columns: Mapping[str, pl.DataType]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    read, wrong = {}, []
+    for name, dtype in columns.items():
+        if name not in row:
+            wrong.append((name, f"is missing; {must_be(dtype)} or null"))
+            continue
+        value = row[name]
+        try:
+            read[name] = None if value is None else value_of(value, dtype)
+        except (ValueError, TypeError, OverflowError):
+            wrong.append((name, must_be(dtype)))
+            continue
+        if isinstance(read[name], float) and not isfinite(read[name]):
+            wrong.append((name, must_be(dtype)))
+    return read, [*wrong, *((name, "no such column") for name in row if name not in columns)]

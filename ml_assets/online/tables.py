@@ -1,0 +1,229 @@
+"""Facts by table: one row feeds every view of its table, under the contract, all in one transaction."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+import orjson
+import polars as pl
+
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.facts.rows import PushError
+from ml_assets.online.facts.table_rows import ReadRows, read_table_rows
+from ml_assets.online.push import PushedView
+from ml_assets.online.stores.protocol import BuiltView, Change, Note, OnlineStore, Reading, RefusedRow, ViewChange
+
+REMEMBERED = timedelta(days=1)
+"""How long the answer to a push with an idempotency key is kept: a retry within that time counts once."""
+
+
+class Gate(Protocol):
+    """The contract of a table."""
+
+    def columns(self) -> Mapping[str, pl.DataType]:
+        """Return the columns of a row."""
+        ...
+
+    def judge(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, Sequence["Refused"]]:
+        """Divide rows with `columns()` into those that satisfy the contract, and the others with what they broke."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row that goes to quarantine.
+
+    Attributes:
+        row: its place among the rows of the push, from 0.
+        rules: what it breaks, joined with "; ".
+        columns: which of its columns those look at.
+    """
+
+    row: int
+    rules: str
+    columns: str
+
+
+@dataclass(frozen=True, slots=True)
+class PushedRows:
+    """What became of the rows of a push.
+
+    Attributes:
+        rows: how many count.
+        retracted: how many were taken back.
+        refused: those that are in quarantine now.
+        views: view -> number of the last of them.
+        repeated: whether this is the answer to an earlier push with the same key, and nothing was done.
+    """
+
+    rows: int
+    retracted: int
+    refused: Sequence[Refused]
+    views: Mapping[str, int]
+    repeated: bool = False
+
+
+class OtherPush(PushError):
+    """An idempotency key comes again with other rows."""
+
+
+class PushedTable:
+    """A table that takes facts.
+
+    Args:
+        views: of the table, at least one.
+        gate: its contract; None if it has none: its rows are then held to the types of the columns that views read.
+        ahead: how far after the moment of a push a fact may be known.
+    """
+
+    def __init__(
+        self, table: str, views: Sequence[FeatureViewSpec], gate: Callable[[], Gate] | None, ahead: timedelta
+    ) -> None:
+        self.table = table
+        self._views = [PushedView(view) for view in views]
+        self._open_gate = gate
+        self._gate: Gate | None = None
+        self._ahead = ahead // timedelta(microseconds=1)
+
+    def push(
+        self,
+        store: OnlineStore,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        arrived_at: int,
+        retract: Sequence[Mapping[str, Any]] = (),
+        key: str | None = None,
+        notes: Sequence[Note] = (),
+    ) -> PushedRows:
+        """Push facts to every view of the table, and take others back: all of it in one transaction.
+
+        A row that breaks the contract, is of another type, or is known too far in the future goes to the table's
+        quarantine in that transaction, and hinders no other. A correction is both: the row as it was is taken back, and
+        the right one pushed.
+
+        Args:
+            rows: JSON objects with the columns of the table.
+            retract: rows as they were pushed or delivered.
+            arrived_at: when they came, microseconds.
+            key: names this push; when it comes again within REMEMBERED, it is answered and not done.
+            notes: kept in the same transaction, such as a position in a stream.
+
+        Raises:
+            PushError: a row that is taken back is not there, or a static table has another row of an entity.
+            OtherPush: the key came with other rows before.
+            NoBuild: a view has no build yet, or one of another declaration.
+            FeatureError: as the engine does.
+        """
+        asked = _digest([rows, retract])
+        remembered = None if key is None else f"push:{self.table}:{_digest(key)}"
+        done: list[PushedRows] = []
+
+        def decide(reading: Reading) -> Change:
+            before = None if remembered is None else reading.note(remembered)
+            if before is not None:
+                done[:] = [self._answer_again(before, asked)]
+                return Change()
+            change, answer = self._decide(reading, rows, retract, arrived_at)
+            done[:] = [answer]
+            kept = [] if remembered is None else [_remember(remembered, asked, answer, arrived_at)]
+            return Change(change.views, [*notes, *kept], self.table, change.refused)
+
+        last = store.change(decide, arrived_at)
+        (answer,) = done
+        views = dict(zip(answer.views, last, strict=True)) if last else answer.views
+        return PushedRows(answer.rows, answer.retracted, answer.refused, views, answer.repeated)
+
+    def _decide(
+        self,
+        reading: Reading,
+        rows: Sequence[Mapping[str, Any]],
+        retract: Sequence[Mapping[str, Any]],
+        arrived_at: int,
+    ) -> tuple[Change, PushedRows]:
+        built = [view.built(reading) for view in self._views]
+        columns = self._columns(built)
+        back = read_table_rows(retract, columns)
+        if back.refused:
+            number, rules, _ = back.refused[0]
+            raise PushError(f"table {self.table!r}, retract {number}: {rules}")
+        read = read_table_rows(rows, columns)
+        accepted, refused = self._judge(read, arrived_at)
+        changes = [
+            change
+            for view, of_view in zip(self._views, built, strict=True)
+            if (change := self._change(view, of_view, reading, accepted, back.rows, arrived_at)) is not None
+        ]
+        kept = [
+            RefusedRow(orjson.dumps(rows[each.row], default=str).decode(), each.rules, each.columns) for each in refused
+        ]
+        views = {change.built.build.view: 0 for change in changes}
+        return Change(changes, refused=kept), PushedRows(accepted.height, len(retract), refused, views)
+
+    def _columns(self, built: Sequence[BuiltView]) -> dict[str, pl.DataType]:
+        if self._open_gate is not None and self._gate is None:
+            self._gate = self._open_gate()
+        columns: dict[str, pl.DataType] = {}
+        for view, of_view in zip(self._views, built, strict=True):
+            columns |= view.schema(of_view.schema)
+        return columns if self._gate is None else columns | dict(self._gate.columns())
+
+    def _judge(self, read: ReadRows, arrived_at: int) -> tuple[pl.DataFrame, list[Refused]]:
+        refused = [Refused(*each) for each in read.refused]
+        rows, numbers = read.rows, read.numbers
+        late = [view.view.known_at for view in self._views if view.view.known_at is not None]
+        for known_at in dict.fromkeys(late):
+            beyond = rows[known_at].to_physical() > arrived_at + self._ahead
+            rule = f"{known_at}: not more than {timedelta(microseconds=self._ahead)} after it is pushed"
+            refused += [Refused(numbers[place], rule, known_at) for place in beyond.fill_null(False).arg_true()]
+            kept = ~beyond.fill_null(False)
+            rows, numbers = rows.filter(kept), [n for n, stays in zip(numbers, kept, strict=True) if stays]
+        known = rows.select(pl.any_horizontal(_known(view.view) for view in self._views)).to_series()
+        nobody = "no view of the table takes it: a key or the moment that it was known is null"
+        refused += [Refused(numbers[place], nobody, "") for place in (~known).arg_true()]
+        rows, numbers = rows.filter(known), [n for n, stays in zip(numbers, known, strict=True) if stays]
+        if self._gate is not None and rows.height:
+            rows, broken = self._gate.judge(rows)
+            refused += [Refused(numbers[each.row], each.rules, each.columns) for each in broken]
+        return rows, sorted(refused, key=lambda each: each.row)
+
+    def _change(
+        self,
+        view: PushedView,
+        built: BuiltView,
+        reading: Reading,
+        rows: pl.DataFrame,
+        back: pl.DataFrame,
+        arrived_at: int,
+    ) -> ViewChange | None:
+        types, known = view.schema(built.schema), _known(view.view)
+        mine = [
+            part.filter(known).select(pl.col(name).cast(dtype) for name, dtype in types.items())
+            for part in (back, rows)
+        ]
+        if not any(part.height for part in mine):
+            return None
+        return view.change_checked(reading, built, pl.concat(mine), mine[0].height, arrived_at)
+
+    def _answer_again(self, before: str, asked: str) -> PushedRows:
+        kept = orjson.loads(before)
+        if kept["asked"] != asked:
+            raise OtherPush(f"table {self.table!r}: the idempotency key came with other rows before: give another")
+        refused = [Refused(*each) for each in kept["refused"]]
+        return PushedRows(kept["rows"], kept["retracted"], refused, {}, repeated=True)
+
+
+def _known(view: FeatureViewSpec) -> pl.Expr:
+    needed = [*view.entity, *([view.known_at] if view.known_at else [])]
+    return pl.all_horizontal(pl.col(needed).is_not_null()) if needed else pl.lit(True)
+
+
+def _remember(key: str, asked: str, answer: PushedRows, arrived_at: int) -> Note:
+    refused = [[each.row, each.rules, each.columns] for each in answer.refused]
+    text = {"asked": asked, "rows": answer.rows, "retracted": answer.retracted, "refused": refused}
+    return Note(key, orjson.dumps(text).decode(), arrived_at + REMEMBERED // timedelta(microseconds=1))
+
+
+def _digest(asked: Any) -> str:
+    return hashlib.sha256(orjson.dumps(asked, default=str)).hexdigest()

@@ -1,0 +1,103 @@
+"""Rows that are pushed by table over HTTP."""
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from starlette.testclient import TestClient
+
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.build import build_view
+from ml_assets.online.lookup import OnlineFeatures
+from ml_assets.online.stores.opening import open_store
+from ml_assets.online.values.record import microseconds
+from ml_assets.serving.declared import Declarations, OnlineTable, RequestField
+from ml_assets.serving.http.app import make_app
+from ml_assets.serving.http.limits import Limits
+
+NOON = datetime(2024, 1, 31, 12, tzinfo=UTC)
+DRIVES = FeatureViewSpec(
+    name="drives", description="Drives.", entity=["courier"], table="fleet/validated", known_at="at", windows=["2h"],
+    aggregates={"km": {"of": "km", "functions": ["sum"]}},
+)  # fmt: skip
+FIELDS = [
+    RequestField(name="courier", kind="text", dtype="String"),
+    RequestField(name="at", kind="moment", dtype="Datetime"),
+    RequestField(name="km", kind="number", dtype="Float64"),
+]
+PATH = "/v1/push/table/fleet/validated"
+ROW = {"courier": "ann", "at": "2024-01-31T12:00:00Z", "km": 2.0}
+
+
+class NoVersions:
+    """A registry without models."""
+
+    def champion(self, name):
+        raise LookupError(name)
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = open_store(f"sqlite:///{tmp_path}/online.db")
+    table = pl.LazyFrame(schema={"courier": pl.String, "at": pl.Datetime("us", "UTC"), "km": pl.Float64})
+    build_view(made, DRIVES, table, as_of=NOON, max_age=timedelta(days=1), build="b")
+    return made
+
+
+@pytest.fixture
+def client(store):
+    table = OnlineTable(table="fleet/validated", views=[DRIVES], fields=FIELDS)
+    declared = Declarations(tables={"fleet/validated": table})
+    app = make_app(NoVersions(), [], Limits(rows=50), declared, store, clock=lambda: microseconds(NOON))
+    with TestClient(app) as opened:
+        yield opened
+
+
+def km(store):
+    (fetched,) = OnlineFeatures(store, [DRIVES]).fetch([{"courier": "ann"}], microseconds(NOON))
+    return fetched.values["km_sum_2h"]
+
+
+def test_rows_are_pushed_refused_and_taken_back(client, store):
+    done = client.post(PATH, json={"rows": [ROW, ROW | {"km": "far"}]})
+    assert done.json() == {
+        "table": "fleet/validated", "rows": 1, "retracted": 0, "views": {"drives": 1}, "repeated": False,
+        "refused": [{"row": 1, "rules": "km: it must be a finite number", "columns": "km"}],
+    }  # fmt: skip
+    assert km(store) == 2.0
+    done = client.post(PATH, json={"rows": [ROW | {"km": 3.0}], "retract": [ROW]})
+    assert (done.status_code, done.json()["retracted"], km(store)) == (200, 1, 3.0)
+
+
+def test_a_retry_with_its_key_counts_once(client, store):
+    for repeated in (False, True):
+        done = client.post(PATH, json={"rows": [ROW]}, headers={"Idempotency-Key": "one"})
+        assert done.json()["repeated"] is repeated
+    assert km(store) == 2.0
+    other = client.post(PATH, json={"rows": [ROW, ROW]}, headers={"Idempotency-Key": "one"})
+    assert (other.status_code, "came with other rows before" in other.json()["error"]) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "why"),
+    [
+        ("/v1/push/table/fleet", {"rows": [ROW]}, 404, "no view of table 'fleet' is online; there are fleet/validated"),
+        (PATH, {"rows": []}, 400, "rows: there is none, and none to retract"),
+        (PATH, {"rows": [3]}, 400, "rows: must be a list of objects"),
+        (PATH, {"retract": 3}, 400, "retract: must be a list of objects"),
+        (PATH, {}, 400, "rows: must be a list of objects"),
+        (PATH, {"rows": [ROW] * 51}, 413, "51 rows are more than 50"),
+        (PATH, {"rows": [ROW], "as_of": "2024-01-31T12:00:00Z"}, 400, "must hold rows, retract and not 'as_of'"),
+        (PATH, {"retract": [ROW]}, 422, "is not there to be taken back"),
+    ],
+)
+def test_what_cannot_be_pushed_is_refused_with_the_reason(client, store, path, body, status, why):
+    done = client.post(path, json=body)
+    assert (done.status_code, why in done.json()["error"]) == (status, True), done.text
+    assert km(store) is None
+
+
+def test_the_route_is_described_and_takes_nothing_but_post(client):
+    operation = client.get("/openapi.json").json()["paths"][PATH]["post"]
+    assert "courier (text), at (moment), km (number)" in operation["description"]
+    assert client.get(PATH).status_code == 405
