@@ -1,5 +1,6 @@
 """Small projects of a made-up shop, loaded as Dagster loads the real one, over a lake in a temporary folder."""
 
+import gc
 import os
 import shutil
 import sqlite3
@@ -159,6 +160,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: (item.path.parent.name != "live", item.path not in slow))
 
 
+def pytest_sessionstart() -> None:
+    """What is collected lives to the end: nothing of it is looked through for garbage, now or later."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory) -> Path:
     """A folder of this run of the tests, the same in every worker."""
@@ -182,6 +193,22 @@ def tracking_tables(shared_folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "create_tables", copy)
         yield create
+
+
+@pytest.fixture(scope="module")
+def undrawn():
+    """Figures are made and stay blank: for tests of what a life does, where drawing would take a quarter of the time."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    def blank(figure: Figure, target, **_) -> None:
+        Image.new("RGB", (1, 1)).save(target, "PNG")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FigureCanvasAgg, "draw", lambda canvas: canvas.get_renderer())
+        patch.setattr(Figure, "savefig", blank)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ rates/raw - rates/validated ---+                                              /
 shops/raw - shops/validated ---+                       returns/champion -----+
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -55,9 +56,9 @@ def spec(name, stage, deps=(), partitions=MONTHLY, condition=None, **more):
 
 @dataclass
 class Shop:
-    """The shop's assets on an instance of their own, and the cursor of its automation sensor."""
+    """The shop's assets, the instance that they are on, and the cursor of its automation sensor."""
 
-    instance: dg.DagsterInstance
+    instance: dg.DagsterInstance | None = None
     broken: set[str] = field(default_factory=set)
     meanwhile: dict = field(default_factory=dict)
     cursor: object = None
@@ -101,6 +102,13 @@ class Shop:
             ]
         )
         self.job = self.definitions.resolve_implicit_global_asset_job_def()
+
+    def open(self, instance, cursor=None):
+        """Go over to another instance, with nothing broken."""
+        self.instance, self.cursor = instance, cursor
+        self.broken.clear()
+        self.meanwhile.clear()
+        return self
 
     def step(self, *specs):
         @dg.multi_asset(name="__".join(specs[0].key.path), specs=specs, backfill_policy=SINGLE_RUN)
@@ -182,31 +190,62 @@ AFTER_ORDERS = made_from("orders/validated", *TABLES, "features/sales", *SCORES)
 AFTER_RATES = made_from("rates/validated", *TABLES, "features/sales", *SCORES)
 
 
+@contextmanager
+def copy_of(instance):
+    """An instance in memory that holds what another one holds."""
+    with dg.DagsterInstance.ephemeral() as copy:
+        for storage in ("run_storage", "event_log_storage"):
+            connections = (getattr(one, storage)._held_conn.connection.dbapi_connection for one in (instance, copy))
+            source, target = connections
+            source.backup(target)
+        copy.event_log_storage._storage_id = instance.event_log_storage._storage_id
+        yield copy
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return Shop()
+
+
 @pytest.fixture
-def empty():
+def empty(shop):
     """Nothing is materialized, and the sensor has had its first tick."""
     with dg.DagsterInstance.ephemeral() as instance:
-        shop = Shop(instance)
-        assert shop.tick() == {}
+        assert shop.open(instance).tick() == {}
         yield shop
 
 
-@pytest.fixture
-def full():
+@pytest.fixture(scope="module")
+def filled(shop):
     """January and February are history that the champion has learnt from, March is scored; no tick yet."""
     with dg.DagsterInstance.ephemeral() as instance:
-        shop = Shop(instance)
+        shop.open(instance)
         shop.run(STATIC)
         shop.run(INGESTED, *HISTORY)
         shop.run([CHAMPION])
         shop.run([*INGESTED, *SCORES], MARCH)
-        yield shop
+        yield instance
+
+
+@pytest.fixture(scope="module")
+def first_cursor(shop, filled):
+    """Where the sensor stands after its first tick on the filled home."""
+    with copy_of(filled) as instance:
+        assert shop.open(instance).tick() == {}
+        return shop.cursor
 
 
 @pytest.fixture
-def watched(full):
-    assert full.tick() == {}
-    return full
+def full(shop, filled):
+    with copy_of(filled) as instance:
+        yield shop.open(instance)
+
+
+@pytest.fixture
+def watched(shop, filled, first_cursor):
+    """A copy of the filled home after the first tick."""
+    with copy_of(filled) as instance:
+        yield shop.open(instance, first_cursor)
 
 
 def test_the_first_tick_on_a_full_home_asks_for_nothing(full):

@@ -33,7 +33,7 @@ from ml_assets.retraining.decide import read_decisions
 from ml_assets.retraining.replay.report import as_json, render_replay
 from ml_assets.settings import read_settings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 HISTORY, APRIL = ["2024-01", "2024-02", "2024-03"], "2024-04"
 CUT_OFF = "2024-04-01"

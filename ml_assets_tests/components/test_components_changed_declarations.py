@@ -11,7 +11,7 @@ import yaml
 
 from ml_assets.training.fit import predict
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 HISTORY, APRIL, MAY = ["2024-01", "2024-02", "2024-03"], "2024-04", "2024-05"
 FIRST, SECOND = "2024-04-01", "2024-05-01"

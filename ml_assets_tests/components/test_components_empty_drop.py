@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 HISTORY, EMPTY, NEXT = ["2024-01", "2024-02", "2024-03"], "2024-04", "2024-05"
 FIRST = "2024-04-01"

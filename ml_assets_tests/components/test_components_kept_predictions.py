@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 HISTORY, APRIL, MAY = ["2024-01", "2024-02", "2024-03"], "2024-04", "2024-05"
 TABLES = ("orders/raw", "orders/validated", "orders/quarantine", "features/order")

@@ -23,7 +23,7 @@ from ml_assets.training.tasks.columns import PREDICTION, SCORE, ScoredColumns
 from ml_assets.training.tasks.regression import Regression
 from ml_assets.training.tasks.task import Scorer
 
-pytestmark = pytest.mark.slow  # it trains and registers two versions
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]  # it trains and registers two versions
 
 HISTORY, APRIL = ["2024-02", "2024-03"], "2024-04"
 FIRST, SECOND = "2024-04-01", "2024-05-01"

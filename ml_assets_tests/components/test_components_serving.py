@@ -16,7 +16,7 @@ from ml_assets.online.stores.opening import open_store
 from ml_assets.scoring.predictor import Predictor
 from ml_assets.serving.log.request_log import DAY, Answered, LogSchema, log_frame
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 HISTORY, DROP = ["2024-01", "2024-02", "2024-03"], "2024-04"
 HABITS = {

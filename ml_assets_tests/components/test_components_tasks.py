@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score, log_loss, mean_absolute_error, r2_score
 
 from ml_assets.training.fit import predict
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 HISTORY, APRIL = ["2024-01", "2024-02", "2024-03"], "2024-04"
 FIRST, SECOND = "2024-04-01", "2024-05-01"

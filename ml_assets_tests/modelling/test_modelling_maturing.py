@@ -22,7 +22,7 @@ from ml_assets.monitoring.performance.table import chunk_spans, performance_tabl
 from ml_assets.retraining.decide import DecisionRecord, read_decisions
 from ml_assets.training.metrics.payoff import Payoff
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

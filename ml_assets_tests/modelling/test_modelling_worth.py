@@ -23,7 +23,7 @@ from ml_assets.retraining.limits import learn_limits
 from ml_assets.training.fit import predict
 from ml_assets.training.metrics.payoffs import best_value_threshold
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 AS_OF, APRIL = datetime(2024, 4, 1, tzinfo=UTC), "2024-04"
 MONTHLY = {"grain": "monthly", "start": "2024-01", "end": "2024-07"}
