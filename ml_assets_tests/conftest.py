@@ -170,6 +170,10 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()  # what libraries hold is let go of at the end
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory) -> Path:
     """A folder of this run of the tests, the same in every worker."""
@@ -197,12 +201,12 @@ def tracking_tables(shared_folder):
 
 @pytest.fixture(scope="module")
 def undrawn():
-    """Figures are made and stay blank: for tests of what a life does, where drawing would take a quarter of the time."""
+    """Figures stay blank: for tests of what a life does, where drawing would take a quarter of the time."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
 
-    def blank(figure: Figure, target, **_) -> None:
+    def blank(_, target, **options) -> None:  # noqa: ARG001
         Image.new("RGB", (1, 1)).save(target, "PNG")
 
     with pytest.MonkeyPatch.context() as patch:

@@ -4,11 +4,14 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from ml_assets.cli import app
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.spec import OnlineSpec
 from ml_assets.retraining.spec import RetrainingSpec
@@ -48,14 +51,27 @@ def test_each_target_exists(target):
     assert outcome.returncode == 0, outcome.stderr
 
 
+def without_colours(text):
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+@cache
+def help_of(name):
+    told = CliRunner().invoke(app, [name, "--help"])
+    assert told.exit_code == 0, told.output
+    return without_colours(told.output)
+
+
+def test_the_program_is_installed_and_lists_its_commands():
+    program = Path(sys.executable).parent / "ml-assets"
+    told = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=60, check=True)
+    assert {command.split()[1] for command in COMMANDS} <= set(without_colours(told.stdout).split())
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_takes_the_options_shown(command):
     _, name, *rest = command.split()
-    told = subprocess.run(
-        [str(Path(sys.executable).parent / "ml-assets"), name, "--help"], capture_output=True, text=True, timeout=60
-    )
-    assert told.returncode == 0
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", told.stdout)
+    plain = help_of(name)
     assert all(option in plain for option in rest if option.startswith("--")), plain
 
 

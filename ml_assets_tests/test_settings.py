@@ -47,6 +47,8 @@ def environment(monkeypatch):
 def touches_the_environment(source: str) -> list[str]:
     """What in a module reads or writes variables of the process."""
     names = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
+    if not any(name in source for name in names):
+        return []
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute) and node.attr in names:
@@ -57,6 +59,8 @@ def touches_the_environment(source: str) -> list[str]:
 
 
 def calls(source: str, function: str) -> bool:
+    if function not in source:
+        return False
     named = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     return any(ast.unparse(one).split(".")[-1] == function for one in named)
 

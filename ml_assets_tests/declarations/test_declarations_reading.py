@@ -32,20 +32,23 @@ for name in ("cheap", "dear"):
 """
 
 
-def read(folder):
+def read(*folders):
+    """What each project declares and what is wrong with it; of one alone, that."""
     done = subprocess.run(
-        [sys.executable, Path(__file__).parent / "declarations_reader.py", folder],
+        [sys.executable, Path(__file__).parent / "declarations_reader.py", *folders],
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    told = json.loads(done.stdout)
+    return told if len(folders) > 1 else told[0]
 
 
-@pytest.fixture
-def make(tmp_path):
+@pytest.fixture(scope="module")
+def make(tmp_path_factory):
     """Writes a project with files under its ``defs/``."""
 
     def write(name, **files):
+        tmp_path = tmp_path_factory.mktemp("made")
         create_project(tmp_path / name)
         for path, text in files.items():
             file = tmp_path / name / name / "defs" / path.replace("__", "/").replace("_yaml", ".yaml")
@@ -149,28 +152,38 @@ Carts = type("Carts", (Orders,), {})
 """
 
 
-@pytest.mark.parametrize(
-    ("named", "fault"),
-    [
-        ("contracts:Orders", None),
-        ("contracts:Carts", None),
-        ("contracts:pa", None),  # no contract, which only importing it tells
-        ("contracts:Order", "module shop.contracts has no Order; did you mean Orders?"),
-        ("contracts:Nothing", "module shop.contracts has no Nothing"),
-        ("contract:Orders", "there is no module shop.contract; write the contract as 'package.module:Class'"),
-        ("no.such.contracts:Orders", "there is no module shop.no.such.contracts; write the contract as"),
-    ],
-)
-def test_a_contract_that_is_not_there_is_told_without_importing_any(make, named, fault):
-    folder = make(
-        "shop", orders__defs_yaml=SOURCE.format(contract=f"shop.{named}"), spine__defs_yaml=SPINE.format(name="orders")
-    )
-    (folder / "shop/contracts.py").write_text(CONTRACTS)
-    told = read(folder)
+NAMED: dict[str, str | None] = {
+    "contracts:Orders": None,
+    "contracts:Carts": None,
+    "contracts:pa": None,  # no contract, which only importing it tells
+    "contracts:Order": "module SHOP.contracts has no Order; did you mean Orders?",
+    "contracts:Nothing": "module SHOP.contracts has no Nothing",
+    "contract:Orders": "there is no module SHOP.contract; write the contract as 'package.module:Class'",
+    "no.such.contracts:Orders": "there is no module SHOP.no.such.contracts; write the contract as",
+}
+
+
+@pytest.fixture(scope="module")
+def of_contracts(make):
+    """What is told of each name of a contract: (project, what is read of it)."""
+    folders = {}
+    for number, named in enumerate(NAMED):
+        shop = f"shop_{number}"
+        declared = {"orders__defs_yaml": SOURCE.format(contract=f"{shop}.{named}")}
+        folders[named] = make(shop, **declared, spine__defs_yaml=SPINE.format(name="orders"))
+        (folders[named] / shop / "contracts.py").write_text(CONTRACTS)
+    told = read(*folders.values())
+    return {named: (folder.name, one) for (named, folder), one in zip(folders.items(), told, strict=True)}
+
+
+@pytest.mark.parametrize("named", NAMED)
+def test_a_contract_that_is_not_there_is_told_without_importing_any(of_contracts, named):
+    (shop, told), fault = of_contracts[named], NAMED[named]
     assert [spec["name"] for _, _, spec, _ in told["declared"]] == ["orders", "orders"]
     if fault is None:
         assert told["faults"] == []
     else:
         ((use_case, message),) = told["faults"]
         assert use_case == "orders"
-        assert message.startswith(f"shop/defs/orders/defs.yaml:6: contract: 'shop.{named}': {fault}")
+        fault = fault.replace("SHOP", shop)
+        assert message.startswith(f"{shop}/defs/orders/defs.yaml:6: contract: '{shop}.{named}': {fault}")

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,13 +97,16 @@ class Peers:
         return done.stdout
 
 
-def find_peers() -> Peers:
+def find_peers(patience: float = 900) -> Peers:
+    """Return their environment; where they are required, it may still be being installed: wait up to ``patience`` s."""
     folder = Path(__file__).parents[2] / ".venv-peers"
-    if not (folder / "installed").exists():
-        missing = f"no environment of peers in {folder}: run `make peers`"
-        if os.environ.get("ML_ASSETS_REQUIRE_PEERS"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+    required = os.environ.get("ML_ASSETS_REQUIRE_PEERS")
+    given_up = time.monotonic() + (patience if required else 0)
+    while not (folder / "installed").exists():
+        if time.monotonic() > given_up:
+            missing = f"no environment of peers in {folder}: run `make peers`"
+            (pytest.fail if required else pytest.skip)(missing)
+        time.sleep(1)
     return Peers(folder)
 
 
