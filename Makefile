@@ -11,7 +11,8 @@ export DO_NOT_TRACK := 1
 run: install
 	@$(BIN)/ml-assets run flights --model flight_delay --train-as-of 2013-10-01
 
-## The fast lane, before each push: style, import contracts, types, and every test that is not marked slow.
+## The fast lane, before each push: style, import contracts, types, and every test that is not marked slow, properties
+## with a quarter of their examples.
 check: install
 	@$(MAKE) --no-print-directory -j 2 lint fast-tests
 

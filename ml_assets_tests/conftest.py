@@ -19,6 +19,7 @@ import polars as pl
 import pytest
 import yaml
 from filelock import FileLock
+from hypothesis import settings
 
 from ml_assets.addresses import sqlite_path, sqlite_url
 from ml_assets.lake import Lake
@@ -152,22 +153,34 @@ class Project:
             )
 
 
+FAST_LANE, FAST_LANE_SHARE = "not slow", 4
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several workers share the files, hand out those that mostly wait first, then those that take minutes."""
+    """Order what several workers share: files that mostly wait come first, then those that take minutes.
+
+    In the fast lane, properties are looked at with a quarter of their examples; all of them are for the whole suite.
+    """
+    if config.option.markexpr == FAST_LANE:
+        for test in {item.obj for item in items if hasattr(item.obj, "hypothesis")}:
+            own = test._hypothesis_internal_use_settings
+            fewer = max(1, own.max_examples // FAST_LANE_SHARE)
+            test._hypothesis_internal_use_settings = settings(own, max_examples=fewer)
     if not hasattr(config, "workerinput"):
         return
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path.parent.name != "live", item.path not in slow))
 
 
-def pytest_sessionstart() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
     """What is collected lives to the end: nothing of it is looked through for garbage, now or later."""
     gc.disable()
-
-
-def pytest_collection_finish() -> None:
-    gc.freeze()
-    gc.enable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_sessionfinish() -> None:
