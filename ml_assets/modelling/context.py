@@ -12,6 +12,7 @@ from ml_assets.declarations.specs import DeclaredModel, DeclaredOutcome, Declare
 from ml_assets.durations import parse_duration
 from ml_assets.features.assemble import ViewTables, join_features
 from ml_assets.features.describe import describe_features
+from ml_assets.features.row.features import of_calendar
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.freshness import Freshness
 from ml_assets.lake import Lake
@@ -83,7 +84,8 @@ class ModelContext:
         watched = {name: getattr(declared, name) for name in names}
         outcome = _outcome_of(declared, outcomes)
         labels = declared.monitoring.labels.after(_label_delay(rows, outcome))
-        watched["monitoring"] = declared.monitoring.model_copy(update={"labels": labels})
+        monitoring = declared.monitoring.model_copy(update={"labels": labels})
+        watched["monitoring"] = _watching(monitoring, views)
         return cls(
             spec=ModelSpec(spine=rows, **own),
             spine=spine,
@@ -201,9 +203,11 @@ class ModelContext:
         if inputs is None:
             return self
         declared = {view.name: view for view in self.views}
-        own = replace(
-            self, views=[recorded_view(view, declared.get(view.name), self.spine.name) for view in inputs.views]
-        )
+        views = [recorded_view(view, declared.get(view.name), self.spine.name) for view in inputs.views]
+        there = {name for view in views for name in view.feature_names}
+        exclude = [name for name in self.monitoring.exclude if name in there]
+        monitoring = _watching(self.monitoring.model_copy(update={"exclude": exclude}), views)
+        own = replace(self, views=views, monitoring=monitoring)
         if self.spine.looks_as_far_as(inputs.spine):
             return own
         horizons = {"horizons": inputs.spine.horizons}
@@ -285,6 +289,12 @@ class ModelContext:
     def moment(self, lake: Lake, as_of: Moment) -> datetime:
         """Return the moment that a training looks from."""
         return as_of.resolve(drop_end(self.drops(lake)[-1], self.spine.drops))
+
+
+def _watching(monitoring: MonitoringSpec, views: Sequence[FeatureViewSpec]) -> MonitoringSpec:
+    """Return how a model of some views is watched: without features of the calendar unless that is declared."""
+    names = [name for view in views for name in of_calendar(view)]
+    return monitoring.leaving_out(names, [name for view in views for name in view.feature_names])
 
 
 def _label_delay(rows: SpineSpec, outcome: DeclaredOutcome | None) -> timedelta:

@@ -41,7 +41,12 @@ class MonitoringSpec(BaseModel):
     )
     exclude: list[str] = Field(
         default_factory=list,
-        description="Features left out of drift, such as calendar ones, which differ between any two months.",
+        description="Features left out of drift, beside those of the calendar.",
+    )
+    watch_calendar: bool = Field(
+        default=False,
+        description="Whether drift looks at features that the time alone determines: those declared under `calendar`, "
+        "and what is derived of them alone. By default it does not: any two months differ in them.",
     )
     psi_threshold: float = Field(
         default=0.2,
@@ -130,6 +135,19 @@ class MonitoringSpec(BaseModel):
         if self.breaches > self.of_last:
             raise ValueError(f"breaches: {self.breaches} of the last {self.of_last} chunks can never happen")
         return self
+
+    def leaving_out(self, of_calendar: Iterable[str], features: Collection[str]) -> "MonitoringSpec":
+        """Return how a model with these features is watched: `exclude` names those of the calendar too, unless they are
+        watched or there are no others.
+
+        Args:
+            of_calendar: features that the time alone determines.
+            features: all features of the model.
+        """
+        exclude = list(dict.fromkeys([*self.exclude, *of_calendar]))
+        if self.watch_calendar or not {*features} - {*exclude}:
+            return self
+        return self.model_copy(update={"exclude": exclude})
 
     def estimated(self, task: str, more: Iterable[str] = ()) -> list[str]:
         """Return the metrics estimated for a task; raises ValueError for one that cannot be estimated for it.

@@ -46,6 +46,7 @@ def drift_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
         return dg.MaterializeResult(
             metadata={
                 **_drift_metadata(worst, summaries[worst], measured[worst]),
+                "not_watched": list(model.monitoring.exclude),
                 **table_metadata(written, stored, model.described(DRIFT)),
             },
             data_version=data_version(written),

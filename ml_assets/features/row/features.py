@@ -40,6 +40,13 @@ def computable(view: FeatureViewSpec, columns: Collection[str], *, of_table: boo
     return kept.model_copy(update={"derived": {n: text for n, text in view.derived.items() if {*read[n]} <= there}})
 
 
+def of_calendar(view: FeatureViewSpec) -> list[str]:
+    """Return the features that the time alone determines: those of the calendar, and what is derived of these alone."""
+    own = {*view.calendar_features}
+    derived = derived_from(view.name, view.derived)
+    return [name for name in view.feature_names if name in own or (name in derived and {*derived[name]} <= own)]
+
+
 def only_of_row(view: FeatureViewSpec) -> FeatureViewSpec | None:
     """Return the features of the row alone, of a view whose table cannot be read; None where there are none."""
     kept = computable(view, view.row_columns, of_table=False)
