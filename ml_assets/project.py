@@ -1,6 +1,5 @@
 """A project as Dagster loads it: the declarations in its ``defs/`` folder, resources, jobs and sensors."""
 
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -10,6 +9,7 @@ import dagster as dg
 
 from ml_assets.code_version import current_project
 from ml_assets.declarations.problems import DeclarationError
+from ml_assets.declarations.python_files import make_importable
 from ml_assets.environment import turn_telemetry_off
 from ml_assets.extensions import ExtensionError
 from ml_assets.home import Home
@@ -38,9 +38,7 @@ def load_current(settings: Settings | None = None) -> dg.Definitions:
     settings = settings or read_settings()
     project = current_project(settings.project)
     left_out: dict[str, str] = {}
-    # A project need not be installed to be used from its own folder.
-    if str(project.folder) not in sys.path:
-        sys.path.insert(0, str(project.folder))
+    make_importable(project)
     while True:
         try:
             return _load(project.folder / project.package, settings, left_out)

@@ -11,8 +11,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ml_assets.code_version import DeclaringProject
 from ml_assets.declarations.problems import DeclarationError
 from ml_assets.declarations.specs import SPECS, name_of
+
+_PLATFORM = "ml_assets"
 
 _declared: list[tuple[BaseModel, int]] | None = None
 
@@ -26,6 +29,30 @@ def stand_in(name: str) -> Any:
     if _declared is None:
         return None
     return _note if name == "declare" else SPECS[name]
+
+
+def make_importable(project: DeclaringProject) -> None:
+    """Let a project's package be imported from its own folder: it need not be installed.
+
+    A package of the same name that was imported from elsewhere, of another project, is forgotten: the project's modules
+    would be looked for in it.
+    """
+    root, folder = project.package.partition(".")[0], str(project.folder)
+    if root == _PLATFORM:
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+        return
+    imported, own = sys.modules.get(root), (project.folder / root).resolve()
+    if imported is not None and own not in _folders(imported):
+        _forget(root)
+    first = next((entry for entry in sys.path if Path(entry, root).is_dir()), None)
+    if first is None or Path(first, root).resolve() != own:
+        sys.path[:] = [folder, *(entry for entry in sys.path if entry != folder)]
+        importlib.invalidate_caches()
+
+
+def _folders(package: ModuleType) -> list[Path]:
+    return [Path(folder).resolve() for folder in getattr(package, "__path__", ())]
 
 
 def read_python_file(module: str, package: str) -> list[tuple[BaseModel, int]]:

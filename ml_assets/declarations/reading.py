@@ -4,7 +4,6 @@ It finds them where Dagster does: a folder under ``defs/`` with a ``defs.yaml`` 
 in it; any other folder by the Python files and folders in it. What only Dagster can read raises ``NeedsDagster``.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path as File
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from ml_assets.code_version import DeclaringProject
 from ml_assets.declarations.contract_names import contract_fault
 from ml_assets.declarations.problems import DeclarationError, FieldProblem, Path, problems_of
-from ml_assets.declarations.python_files import NeedsDagster, module_of, read_python_file
+from ml_assets.declarations.python_files import NeedsDagster, make_importable, module_of, read_python_file
 from ml_assets.declarations.specs import SPECS, name_of
 from ml_assets.declarations.user_code import blame
 
@@ -62,9 +61,7 @@ def read_declarations(project: DeclaringProject) -> ProjectDeclarations:
     root = project.folder / project.package / "defs"
     if not root.is_dir():
         raise NeedsDagster(str(root))
-    # A project need not be installed to be read from its own folder.
-    if str(project.folder) not in sys.path:
-        sys.path.insert(0, str(project.folder))
+    make_importable(project)
     reader = _Reader(project, root)
     for path in _members(root):
         reader.read(path, path.name)

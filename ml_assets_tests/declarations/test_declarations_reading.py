@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from ml_assets.code_version import project_of
 from ml_assets.commands.init.project import create_project
 from ml_assets.components.project.tree import ProjectTree
+from ml_assets.declarations.reading import read_declarations
 
 PROJECT = Path(__file__).parents[2]
 
@@ -104,6 +107,40 @@ def test_one_that_is_wrong_is_told_with_file_and_line_and_the_others_are_read(ma
     assert "ModuleNotFoundError: No module named 'no_such_library'" in faults["gone"]
     assert "KeyError: 'price'" in faults["raises"]
     assert faults["refused"].endswith("entity: must be a list")
+
+
+@pytest.fixture
+def of_one_name(tmp_path, monkeypatch):
+    """Two projects whose packages share a name; what they leave in the process is taken away."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for street in ("corner", "harbour"):
+        package = tmp_path / street / "shared_bakery"
+        create_project(package)
+        package = package / "shared_bakery"
+        (package / "prices.py").write_text(f"NAME = '{street}'\n")
+        (package / "contracts.py").write_text(f"class Of{street.title()}: ...\n")
+        (package / "defs/prices").mkdir()
+        (package / "defs/prices/views.py").write_text(
+            "from ml_assets import FeatureView, declare\nfrom shared_bakery.prices import NAME\n\n"
+            "declare(__name__, FeatureView(name=NAME, description='It.', spine='orders', entity=['id'],"
+            " request={NAME: 'amount'}))\n"
+        )
+        source = SOURCE.format(contract=f"shared_bakery.contracts:Of{street.title()}")
+        (package / "defs/orders").mkdir()
+        (package / "defs/orders/defs.yaml").write_text(source)
+    yield [project_of(tmp_path / street / "shared_bakery") for street in ("corner", "harbour")]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shared_bakery"]:
+        del sys.modules[name]
+
+
+def test_projects_whose_packages_share_a_name_are_each_read_from_their_own_folder(of_one_name):
+    corner, harbour = of_one_name
+    for project, street in ((corner, "corner"), (harbour, "harbour"), (corner, "corner")):
+        found = read_declarations(project)
+        assert found.faults == []
+        assert [each.spec.name for each in found.declarations] == ["orders", street]
+        # What is imported by name afterwards, such as a contract, is the project's own.
+        assert street == import_module("shared_bakery.prices").NAME
 
 
 def test_two_of_one_name_are_both_told_and_neither_is_meant(make):

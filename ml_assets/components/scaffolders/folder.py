@@ -1,7 +1,6 @@
 """The folder that is scaffolded: a declaration and the files that it names."""
 
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import dagster as dg
 
 from ml_assets.code_version import DeclaringProject, project_of
 from ml_assets.components.project.tree import ProjectTree, declarations_of
+from ml_assets.declarations.python_files import make_importable
 from ml_assets.declarations.specs import SPECS, DeclaredOutcome, DeclaredSource, DeclaredSpine, DeclaredView
 
 if TYPE_CHECKING:
@@ -80,9 +80,7 @@ class ScaffoldedFolder:
         """
         from ml_assets.declarations.problems import DeclarationError
 
-        folder = str(self._project.folder)
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
+        make_importable(self._project)
         left_out: dict[str, str] = {}
         while True:
             tree = ProjectTree.for_project(self._project.folder / self._project.package)
