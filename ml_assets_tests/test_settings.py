@@ -99,6 +99,7 @@ def test_names_are_separated_by_commas_and_spaces(environment):
     assert read_settings().begun == ("flights", "digits")
 
 
+@pytest.mark.slow
 def test_dagster_is_not_given_an_address_that_may_hold_a_password(environment, unused_home):
     environment.setenv("ML_ASSETS_HOME", str(unused_home))
     variables = ["ML_ASSETS_STUDIES", "ML_ASSETS_MLFLOW", "ONLINE_STORE_URL"]

@@ -74,12 +74,12 @@ def declared(tmp_path, monkeypatch):
     return make
 
 
-def test_fifty_models_of_a_loop_load_in_under_ten_seconds(declared):
+def test_fifty_models_of_a_loop_load_in_under_ten_seconds_of_processor_time(declared):
     package = declared("fifty_models", many=MANY)
-    began = time.perf_counter()
+    began = time.process_time()
     definitions = load_project(package)
     specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
     assert {f"returns_{number}/champion" for number in range(50)} <= set(specs)
     assert {spec.group_name for spec in specs.values()} == {"shop"}
     assert definitions.resolve_job_def("shop_train") is not None

@@ -56,6 +56,7 @@ def spine() -> pl.DataFrame:
     return pl.DataFrame({"shop": rng.choice(["a", "b", "c", "unseen"], 800), "due": minutes(rng, 800)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows_at_once", [1, 2500])
 def test_a_table_too_large_is_read_entity_by_entity(spine, orders, rows_at_once, monkeypatch):
     stored = compute_features(VIEW, spine, orders, time="due")

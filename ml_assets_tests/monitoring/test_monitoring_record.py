@@ -10,6 +10,8 @@ from ml_assets.monitoring.performance.record import ERRORS, margin, past_errors,
 from ml_assets.monitoring.performance.watch import estimate_performance, realise_performance
 from ml_assets.monitoring.spec import MonitoringSpec
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2021, 5, 1, tzinfo=UTC)
 MONTH = timedelta(days=28)
 COLUMNS = {"probability": "score", "prediction": "decided", "label": "bought", "time": "at"}

@@ -2,6 +2,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from ml_assets.addresses import sqlite_url
 from ml_assets.registry.store import database
 
@@ -15,6 +17,7 @@ def contents(path: Path) -> list[str]:
         )
 
 
+@pytest.mark.slow
 def test_the_copied_tables_of_the_tests_are_those_that_mlflow_creates(tmp_path, tracking_tables):
     copied, created = tmp_path / "copied.db", tmp_path / "created.db"
     database.create_tables(sqlite_url(copied), str(tmp_path / "models"))

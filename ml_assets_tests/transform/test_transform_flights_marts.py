@@ -10,6 +10,8 @@ from ml_assets.quality.contracts import contract_schema, load_contract
 from ml_assets.transform.build import build_models
 from ml_assets.transform.project import DbtProject
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 CONTRACTS = "ml_assets.defs.flights.sources.contracts"
 

@@ -17,7 +17,7 @@ from ml_assets.outcomes.engine.times import OutcomeTimes, check_rows
 from ml_assets.outcomes.engine.windows import (
     END,
     SETTLED_AT,
-    Window,
+    OutcomeWindow,
     alike,
     declared_names,
     facts_of,
@@ -124,7 +124,7 @@ def _of_late(
     """Yield the outcome of the rows that a fact was too late for, from the facts that were not."""
     if not late.moments.height:
         return
-    too_late, window = late.too_late, Window(late.outcome)
+    too_late, window = late.too_late, OutcomeWindow(late.outcome)
     by_moment = compute_features_in_parts(
         late.view(window_view([window])), late.touched, late.known_in_time, time=END, rows_in_memory=rows_in_memory
     )
@@ -134,7 +134,7 @@ def _of_late(
 
 
 def _finished(
-    window: Window, part: ComputedPart, times: OutcomeTimes, complete_until: datetime | None, too_late: int
+    window: OutcomeWindow, part: ComputedPart, times: OutcomeTimes, complete_until: datetime | None, too_late: int
 ) -> OutcomePart:
     """Add label and moment to what the engine has computed, and hide what is not known yet."""
     outcome, rows = window.outcome, part.rows

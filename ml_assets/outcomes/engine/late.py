@@ -8,7 +8,7 @@ import polars as pl
 from ml_assets.features.engine.keys import ComparedKeys, compare_keys
 from ml_assets.features.engine.parts import ComputedPart
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.outcomes.engine.windows import END, HAPPENED_AT, KNOWN_AT, Window, window_view
+from ml_assets.outcomes.engine.windows import END, HAPPENED_AT, KNOWN_AT, OutcomeWindow, window_view
 from ml_assets.outcomes.spec import OutcomeSpec
 
 MOMENT_NUMBER = "__moment__"
@@ -32,17 +32,17 @@ class LateFacts:
             facts.
     """
 
-    window: Window
+    window: OutcomeWindow
     spine: pl.LazyFrame
     facts: pl.LazyFrame
     keys: ComparedKeys
     moments: pl.DataFrame
 
     @classmethod
-    def find(cls, window: Window, spine: pl.LazyFrame, facts: pl.LazyFrame) -> "LateFacts":
+    def find(cls, window: OutcomeWindow, spine: pl.LazyFrame, facts: pl.LazyFrame) -> "LateFacts":
         """Look for facts that were too late for a row."""
         outcome = window.outcome
-        keys = compare_keys(window_view([Window(outcome)]), spine.collect_schema(), facts.collect_schema())
+        keys = compare_keys(window_view([OutcomeWindow(outcome)]), spine.collect_schema(), facts.collect_schema())
         rows = spine.select(window.end.alias(END), *keys.of_spine)
         if outcome.known_at is None:
             moments = rows.head(0).with_columns(pl.lit(0).alias(_LATE))

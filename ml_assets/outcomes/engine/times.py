@@ -9,7 +9,7 @@ import polars as pl
 
 from ml_assets.durations import format_duration
 from ml_assets.features.engine.checks import MOMENT
-from ml_assets.outcomes.engine.windows import END, Window
+from ml_assets.outcomes.engine.windows import END, OutcomeWindow
 from ml_assets.outcomes.errors import OutcomeError
 from ml_assets.outcomes.spec import OutcomeSpec
 from ml_assets.spines.calendar import ahead
@@ -43,7 +43,7 @@ class OutcomeTimes:
 
     def windows(
         self, outcomes: Sequence[OutcomeSpec], spine: pl.LazyFrame
-    ) -> Iterator[tuple[list[Window], pl.LazyFrame]]:
+    ) -> Iterator[tuple[list[OutcomeWindow], pl.LazyFrame]]:
         """Divide rows by how long their windows last: a day on which the clocks change has 23 or 25 hours.
 
         Yields:
@@ -78,10 +78,12 @@ class OutcomeTimes:
         return outcome if self.target_at is None else lasting(outcome, outcome.length + _DAY)
 
 
-def _windows(outcomes: Sequence[OutcomeSpec], lasts: Sequence[timedelta], longest: timedelta | None) -> list[Window]:
+def _windows(
+    outcomes: Sequence[OutcomeSpec], lasts: Sequence[timedelta], longest: timedelta | None
+) -> list[OutcomeWindow]:
     """Return windows that last so long, and begin together where the longest is given; else they end together."""
     return [
-        Window(lasting(outcome, length), timedelta(0) if longest is None else longest - length, place)
+        OutcomeWindow(lasting(outcome, length), timedelta(0) if longest is None else longest - length, place)
         for place, (outcome, length) in enumerate(zip(outcomes, lasts, strict=True))
     ]
 

@@ -27,7 +27,7 @@ _PROBED = 1_000
 
 
 @dataclass(frozen=True)
-class Window:
+class OutcomeWindow:
     """The window of one of several outcomes that are computed together.
 
     Attributes:
@@ -84,7 +84,7 @@ def facts_of(outcomes: Sequence[OutcomeSpec], table: pl.LazyFrame) -> pl.LazyFra
     ).with_columns(marks)
 
 
-def window_view(windows: Sequence[Window]) -> FeatureViewSpec:
+def window_view(windows: Sequence[OutcomeWindow]) -> FeatureViewSpec:
     """Return the view whose windows, of the same lengths and ending where they do, hold the same facts."""
     held = _held_by(windows)
     return _view(
@@ -99,13 +99,13 @@ def window_view(windows: Sequence[Window]) -> FeatureViewSpec:
 
 def digest_view(outcome: OutcomeSpec) -> FeatureViewSpec:
     """Return the view for a digest of what an outcome is made of: of its facts' moments too, and its declaration."""
-    window = Window(outcome)
+    window = OutcomeWindow(outcome)
     aggregates = {name: _aggregate(window, *wanted) for name, wanted in _wanted(window).items()}
     aggregates[_KNOWN] = _aggregate(window, KNOWN_AT, ["count"])
     return _view(outcome, aggregates).model_copy(update={"table": outcome.meaning})
 
 
-def rename_window(window: Window, features: pl.DataFrame, time: pl.Series) -> pl.DataFrame:
+def rename_window(window: OutcomeWindow, features: pl.DataFrame, time: pl.Series) -> pl.DataFrame:
     """Name what the engine computed as the outcome's declaration does; row for row, with SETTLED_AT.
 
     Args:
@@ -126,7 +126,8 @@ def rename_window(window: Window, features: pl.DataFrame, time: pl.Series) -> pl
 
 def declared_names(outcomes: Sequence[OutcomeSpec]) -> dict[str, str]:
     """Return how the engine names the aggregates of outcomes in messages -> how their declarations do."""
-    view, held = outcomes[0].name, _held_by([Window(outcome, place=place) for place, outcome in enumerate(outcomes)])
+    view = outcomes[0].name
+    held = _held_by([OutcomeWindow(outcome, place=place) for place, outcome in enumerate(outcomes)])
     names = {}
     for place, outcome in enumerate(outcomes):
         for base, declared in outcome.summaries.items():
@@ -152,7 +153,7 @@ def _settled(place: int) -> str:
     return f"{SETTLED_AT}{place or ''}"
 
 
-def _held_by(windows: Sequence[Window]) -> Mapping[str, str]:
+def _held_by(windows: Sequence[OutcomeWindow]) -> Mapping[str, str]:
     """Return each column of values or their moments -> the first that holds the same: it is summarised once."""
     first: dict[tuple, str] = {}
     return {
@@ -163,7 +164,7 @@ def _held_by(windows: Sequence[Window]) -> Mapping[str, str]:
     }
 
 
-def _wanted(window: Window) -> dict[str, tuple[str, list[str]]]:
+def _wanted(window: OutcomeWindow) -> dict[str, tuple[str, list[str]]]:
     """Return the engine's aggregates: name -> column of the facts and functions."""
     wanted, outcome = {}, window.outcome
     for base, declared in outcome.summaries.items():
@@ -176,7 +177,7 @@ def _wanted(window: Window) -> dict[str, tuple[str, list[str]]]:
     return wanted | ({settled: (settled, ["min"])} if outcome.early else {})
 
 
-def _aggregate(window: Window, column: str, functions: list[str]) -> AggregateSpec:
+def _aggregate(window: OutcomeWindow, column: str, functions: list[str]) -> AggregateSpec:
     # Not validated: the engine knows functions that views do not declare.
     offset = format_duration(window.before) if window.before else None
     return AggregateSpec.model_construct(of=column, functions=functions, windows=[window.outcome.window], offset=offset)
