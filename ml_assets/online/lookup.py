@@ -7,6 +7,7 @@ from typing import Any
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of, stored_features
 from ml_assets.online.push import PushedView
+from ml_assets.online.running.computed import ComputedState, ComputedStates
 from ml_assets.online.running.opening import open_histories
 from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, UNSEEN, OnlineStore, Stored
 from ml_assets.online.values.keys import entity_key
@@ -48,6 +49,7 @@ class OnlineFeatures:
             for view in kept
         ]
         self._pushed = {view.name: PushedView(view) for view in kept}
+        self._computed = ComputedStates()
         self._nulls = {name: dict.fromkeys(features) for name, _, features, _ in self._views}
         self.names = [feature for _, _, features, _ in self._views for feature in features]
 
@@ -74,7 +76,9 @@ class OnlineFeatures:
         """Compute values that are not ready, from the running state of their entity."""
         if entry is None or entry.ready or (entry.valid_until is not None and at >= entry.valid_until):
             return entry
-        view, entity = key
+        return self._computed.values(key, entry, at) or self._compute(*key, at)
+
+    def _compute(self, view: str, entity: str, at: int) -> Stored | None:
         pushed = self._pushed[view]
         with self._store.reading() as reading:
             built = reading.built(view)
@@ -85,6 +89,7 @@ class OnlineFeatures:
             history = open_histories(running, reading, built, [entity], whole=True)[entity]
             known_at, *values = running.values_at(history, at)
         number = built.build.pushed_seq if seq is None else seq
+        self._computed.keep((view, entity), ComputedState(built.build.build, number, running, history))
         return Stored(values, known_at, built.build.end, built.build.build, number, seen=True)
 
     def _fetched(self, entries: Sequence[Stored | None], at: int) -> Fetched:

@@ -173,7 +173,7 @@ class PushedView:
 
     def _new_rows(self, facts: pl.DataFrame, texts: Sequence[str], retracted: int) -> list[NewRow]:
         known_at = self.view.known_at
-        moments = [None] * facts.height if known_at is None else facts[known_at].to_physical().to_list()
+        moments = [None] * facts.height if known_at is None else facts[known_at].cast(pl.Int64).to_list()
         columns = [facts[key].to_list() for key in self.view.entity]
         keys = list(zip(*columns, strict=True)) if columns else [()] * facts.height
         return [

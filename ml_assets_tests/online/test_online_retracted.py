@@ -191,3 +191,27 @@ def test_what_was_refused_is_in_the_lake_once(store, tmp_path):
     assert export_refused(store, lake, "sales/validated") == 0
     kept = lake.scan(quarantine_key("sales/validated")).sort(SEQ).collect()
     assert kept.drop("_arrived_at").rows() == [(1, '{"n":0}', "rule", "n"), (2, '{"n":1}', "rule", "n")]
+
+
+def test_values_far_ahead_are_computed_once_from_the_store_and_then_from_what_was_read(store, monkeypatch):
+    facts = [("a", AS_OF - timedelta(minutes=10 * n), float(n)) for n in range(12)]
+    build(store, *facts)
+    push(store, ("a", AS_OF, 100.0))
+    features, opened, reading = OnlineFeatures(store, [VIEW]), [], store.reading
+    monkeypatch.setattr(store, "reading", lambda: opened.append(1) or reading())
+
+    def values(after):
+        (fetched,) = features.fetch([{"shop": "a"}], microseconds(AS_OF + after))
+        return tuple(fetched.values.values())
+
+    # At AS_OF + 2 h 5 min those of the last 55 minutes are in the window, and the one that was pushed.
+    far = timedelta(hours=2, minutes=5)
+    for _ in range(3):
+        assert values(far) == (100.0, 115.0, 7, 100.0)
+    assert len(opened) == 1
+    push(store, ("a", AS_OF + timedelta(hours=2), 1000.0))
+    push(store, ("a", AS_OF + timedelta(hours=1), 10.0))
+    assert values(far) == (1000.0, 1125.0, 9, 1000.0)
+    push(store, retract=[("a", AS_OF, 100.0)])
+    assert values(far) == (1000.0, 1025.0, 8, 1000.0)
+    assert values(timedelta(minutes=1))[1:3] == (66.0, 12)

@@ -7,6 +7,7 @@ import polars as pl
 
 from ml_assets.declarations.coherence.rules import message_of, missing_columns, no_moment
 from ml_assets.declarations.coherence.tables import Columns, DeclaredTables
+from ml_assets.declarations.contract_names import contract_fault
 from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
 from ml_assets.durations import parse_duration
 from ml_assets.features.expressions import columns_read
@@ -94,6 +95,8 @@ def _online_problems(view: DeclaredView) -> Iterator[str]:
     if view.planned is not None and view.planned.moments:
         yield from message_of("online", lambda: refuse_moments_of_rows(view))
         return
+    if view.online.contract and (fault := contract_fault(view.online.contract)):
+        yield f"online.contract: {fault}"
     if view.table is None:
         yield "online: the view has features of the row only: there is nothing to keep ready for requests"
     elif view.known_at is not None and view.online.freshness.fail_after > parse_duration(view.online.max_age):

@@ -99,7 +99,7 @@ def decode_facts_from_json(rows: Sequence[str], schema: Schema) -> pl.DataFrame:
 def _plain(column: pl.Series) -> pl.Series:
     dtype = column.dtype
     if dtype.is_temporal():
-        return column.to_physical()
+        return column.cast(_AS_INTEGERS[type(dtype)])
     return column.cast(pl.String) if dtype.is_decimal() else column
 
 

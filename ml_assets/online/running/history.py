@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import lshift
 from typing import Any, cast
 
 import orjson
@@ -25,6 +26,10 @@ Place = tuple[int, int]
 """Before how many leaves, and before how many facts of the next."""
 
 LoadLeaves = Callable[[Sequence[int]], Mapping[int, str | bytes]]
+
+
+class LeavesGone(LookupError):
+    """Leaves are wanted of a history that is no longer that of the store."""
 
 
 class NothingToTakeBack(ValueError):
@@ -107,6 +112,10 @@ class History:
                 leaf.changed()
                 self._lines[place] = self._line(line[_NUMBER], leaf)
         self._derive()
+
+    def cut_off(self) -> None:
+        """Load no leaf from now on, as the store goes on; raises LeavesGone where one is missing."""
+        self._load = _gone
 
     def encode(self) -> str:
         """Encode the header."""
@@ -232,11 +241,16 @@ class History:
                 exponent,
                 list(accumulate(counts, initial=0)),
                 list(accumulate(_aligned(sums, shifts), initial=0)),
-                list(accumulate(_aligned(squares, [2 * shift for shift in shifts]), initial=0)),
+                self._squares(aggregate, squares, shifts),
                 lows,
                 highs,
             )
         return self._columns[aggregate]
+
+    def _squares(self, aggregate: int, squares: Sequence[int | str], shifts: Sequence[int]) -> list[int]:
+        if not self._kinds[aggregate].squared:
+            return [0] * (len(squares) + 1)
+        return list(accumulate(_aligned(squares, [2 * shift for shift in shifts]), initial=0))
 
     def _own(self, place: int, aggregate: int) -> Column:
         kind = self._kinds[aggregate]
@@ -272,10 +286,15 @@ def _present(values: Sequence[Any]) -> Sequence[Any]:
     return [value for value in values if value is not None] if None in values else values
 
 
+def _gone(leaves: Sequence[int]) -> Mapping[int, str | bytes]:
+    raise LeavesGone(*leaves)
+
+
 def _aligned(numbers: Sequence[int | str], shifts: Sequence[int]) -> Sequence[int]:
-    if str not in map(type, numbers) and not any(shifts):
-        return cast("Sequence[int]", numbers)
-    return [_number(number) << shift for number, shift in zip(numbers, shifts, strict=True)]
+    if str in map(type, numbers):
+        numbers = [*map(_number, numbers)]
+    whole = cast("Sequence[int]", numbers)
+    return list(map(lshift, whole, shifts)) if any(shifts) else whole
 
 
 def _text(number: int) -> int | str:

@@ -107,7 +107,7 @@ class RunningView:
         Raises:
             FeatureError: an expression fails, or what is summarised is infinite.
         """
-        known = facts[self._known_at].to_physical().to_list()
+        known = facts[self._known_at].cast(pl.Int64).to_list()
         values, rows = self._evaluate(facts)
         digests = map(_digest, texts)
         return list(map(Entry, known, digests, values, rows))
@@ -237,10 +237,13 @@ def _observed(aggregate: _Aggregate, column: pl.Series) -> list:
         present = column.is_not_null() & ~column.is_nan() if dtype.is_float() else column.is_not_null()
         values = [0 if there else None for there in present]
     elif dtype.is_float() or dtype.is_decimal() or dtype == pl.Null:
-        values = [None if value is None or value != value else value for value in column.cast(pl.Float64).to_list()]
+        numbers = (column if dtype == pl.Float64 else column.cast(pl.Float64)).to_list()
+        values = [None if value is None or value != value else value for value in numbers]
+    elif dtype.is_integer():
+        values = column.to_list()
     else:
-        values = column.to_physical().cast(pl.Int64).to_list()
-    infinite = [value for value in column if isinstance(value, float) and math.isinf(value)] if dtype.is_float() else []
+        values = column.cast(pl.Int64).to_list()
+    infinite = [value for value in values if isinstance(value, float) and math.isinf(value)]
     if infinite:
         raise FeatureError(
             f"{aggregate.where} is infinite in {len(infinite)} of {len(column)} known rows; if it divides, divide by "
