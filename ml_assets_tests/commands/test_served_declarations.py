@@ -157,6 +157,17 @@ def test_views_that_are_online_take_facts_of_their_tables_columns(told):
     ]  # fmt: skip
 
 
+def test_a_table_takes_rows_under_the_contract_of_its_source(told):
+    (table,) = told(["late"]).tables.values()
+    assert (table.table, [view.name for view in table.views]) == ("parcels/validated", ["courier"])
+    assert (table.contract, table.key, table.ahead_seconds) == ("parcel_post.contracts:Parcels", ["id"], 300.0)
+    # The columns of the contract, with its limits: a row of the source.
+    assert [field.name for field in table.fields] == [
+        "id", "courier", "town", "kg", "express", "sent_at", "arrived_at", "late",
+    ]  # fmt: skip
+    assert table.fields[1].choices == ["ann", "bob"]
+
+
 def test_why_a_model_takes_features_only(told):
     declared = told(["late", "late_by_town", "nobody"])
     assert list(declared.models) == ["late"]

@@ -201,6 +201,8 @@ WRONG = [
      "there is nothing to keep ready for requests"),
     (PICKED, "known_at: settled_at", "known_at: settled_at\n  online: {max_age: 12h}", ":17: online.freshness.fail: a "
      "build is made anew when it is 24h old, but its values expire after 12h: fail earlier, or let max_age be longer"),
+    (PICKED, "known_at: settled_at", "known_at: settled_at\n  online: {contract: \"nowhere:Row\"}",
+     ":17: online.contract: 'nowhere:Row': there is no module nowhere; write the contract as 'package.module:Class'"),
     (PICKED, "known_at: settled_at", "known_at: settled_at\n  online: {max_age: soon}", f":17: online.max_age: 'soon' "
      f"{DURATION}"),
     (PICKED, "{price: amount}", "{price: amount}\n  derived: {double: amount * 2}", ":8: derived.double: `amount * 2` "
