@@ -17,6 +17,11 @@ TELEMETRY_OFF = {
 }
 """Nobody is sent reports of usage."""
 
+THREADS = {"OMP_WAIT_POLICY": "passive"}
+"""Threads of XGBoost, LightGBM and scikit-learn sleep while they wait for one another. Where other processes want the
+cores too, threads that spin meanwhile take a multiple of the processor time: a fit of 60,000 rows 17 s instead of 2.
+Results are the same. OpenMP reads it when it is loaded."""
+
 MLFLOW_QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -28,14 +33,16 @@ MLFLOW_DEFAULTS = {
 }
 
 
-def turn_telemetry_off() -> None:
-    """Keep the tools that are used from reporting usage; call it before they are imported."""
+def prepare_libraries() -> None:
+    """Keep the tools that are used from reporting usage, and their threads from spinning; call it before they are
+    imported. How threads wait is left as it is where the user has chosen it."""
     os.environ.update(TELEMETRY_OFF)
+    set_defaults(THREADS)
 
 
 def prepare_mlflow() -> None:
     """Set what MLflow reads while it is imported."""
-    turn_telemetry_off()
+    prepare_libraries()
     os.environ.update(MLFLOW_QUIET)
     set_defaults(MLFLOW_DEFAULTS)
 

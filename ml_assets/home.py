@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_assets.addresses import require_fit, sqlite_url
-from ml_assets.environment import hand_down, set_defaults, turn_telemetry_off
+from ml_assets.environment import hand_down, prepare_libraries, set_defaults
 
 if TYPE_CHECKING:
     from ml_assets.settings import Settings
@@ -114,6 +114,6 @@ class Home:
 
     def enter(self) -> None:
         """Set the environment so that the tools of this process use the folders of the home; writes nothing."""
-        turn_telemetry_off()
+        prepare_libraries()
         set_defaults(OPENMP)
         hand_down(ML_ASSETS_HOME=str(self.root), DAGSTER_HOME=str(self.dagster))

@@ -10,12 +10,12 @@ import dagster as dg
 from ml_assets.code_version import current_project
 from ml_assets.declarations.problems import DeclarationError
 from ml_assets.declarations.python_files import make_importable
-from ml_assets.environment import turn_telemetry_off
+from ml_assets.environment import prepare_libraries
 from ml_assets.extensions import ExtensionError
 from ml_assets.home import Home
 from ml_assets.settings import Settings, SettingsError, read_settings
 
-turn_telemetry_off()
+prepare_libraries()
 # Backfill policies and asset checks per partition are marked beta; nothing here is undecided about them.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)

@@ -22,10 +22,13 @@ from filelock import FileLock
 from hypothesis import settings
 
 from ml_assets.addresses import sqlite_path, sqlite_url
+from ml_assets.environment import prepare_libraries
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import Registry
 from ml_assets.registry.store import database
 from ml_assets.resources import AsOf, LakeResource, OnlineStoreResource, RegistryResource, StudiesResource
+
+prepare_libraries()
 
 CONTRACTS = """
     import pandera.polars as pa

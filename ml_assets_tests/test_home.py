@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,12 @@ def test_the_online_store_may_lie_elsewhere(environment, tmp_path):
     environment.setenv("ML_ASSETS_HOME", str(tmp_path))
     environment.setenv("ONLINE_STORE_URL", "redis://cache:6379/3")
     assert Home.of(read_settings()).online_store == "redis://cache:6379/3"
+
+
+@pytest.mark.parametrize(("chosen", "used"), [("", "PASSIVE"), ("active", "ACTIVE")])
+def test_threads_of_openmp_do_not_spin_unless_the_user_has_chosen_so(chosen, used):
+    script = "from ml_assets.environment import prepare_libraries; prepare_libraries(); import xgboost"
+    variables = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    variables |= {"OMP_DISPLAY_ENV": "true"} | ({"OMP_WAIT_POLICY": chosen} if chosen else {})
+    done = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=True)
+    assert f"OMP_WAIT_POLICY = '{used}'" in done.stderr

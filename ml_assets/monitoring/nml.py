@@ -8,7 +8,7 @@ from functools import cache
 from itertools import pairwise
 from types import ModuleType
 
-from ml_assets.environment import turn_telemetry_off
+from ml_assets.environment import prepare_libraries
 
 
 class MonitoringError(RuntimeError):
@@ -18,7 +18,7 @@ class MonitoringError(RuntimeError):
 @cache
 def load() -> ModuleType:
     """Import NannyML with its usage reporting off."""
-    turn_telemetry_off()
+    prepare_libraries()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import nannyml

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ml_assets.code_version import DeclaringProject, current_project
 from ml_assets.declarations.project import DeclaredProject
-from ml_assets.environment import set_defaults, turn_telemetry_off
+from ml_assets.environment import prepare_libraries, set_defaults
 from ml_assets.home import OPENMP, Home
 from ml_assets.settings import read_settings
 
@@ -35,7 +35,7 @@ def open_project(folder: str | Path | None = None) -> "Project":
     settings = read_settings()
     project = current_project(settings.project if folder is None else Path(folder))
     home = Home.of(settings, project.folder)
-    turn_telemetry_off()
+    prepare_libraries()
     set_defaults(OPENMP)
     check_installed_kinds()
     return Project(project.folder, read_declared(project, home), Lake(home.lake), partial(_open_registry, home))
