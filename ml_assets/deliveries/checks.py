@@ -63,7 +63,7 @@ def measure_drop_checks(
     source: DeclaredSource, delivered: Mapping[str, int], drop: str, raw: pl.DataFrame, gate: DropGate
 ) -> dict[str, CheckMeasurement]:
     """Measure every check of a drop by itself; ``delivered`` holds how many raw rows each drop has."""
-    earlier = [rows for name, rows in delivered.items() if name < drop]
+    earlier = [rows for name, rows in sorted(delivered.items()) if name < drop]
     limits, gated = source.row_count, gate.result
     measured = [
         bad_row_share(gated, source.max_bad_share, gate.made_null),

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from statistics import median
 
+import numpy as np
 import polars as pl
 
 from ml_assets.durations import parse_duration
@@ -37,6 +39,13 @@ class Chunks:
         chunk = starts.search_sorted(pl.col(time), side="right").cast(pl.Int64) - 1
         return frame.with_columns(chunk.alias(CHUNK)).sort(time)
 
+    def moments(self, times: pl.Series) -> list[int]:
+        """Return how many different times lie in each chunk."""
+        inside = times.filter(times.is_between(self.edges[0], self.edges[-1], closed="left")).unique()
+        starts = pl.Series(self.edges[:-1], dtype=times.dtype)
+        chunk = starts.search_sorted(inside, side="right").to_numpy().astype(np.int64) - 1
+        return np.bincount(chunk, minlength=len(starts)).tolist()
+
     def table(self, numbered: pl.DataFrame, dtype: pl.DataType) -> pl.DataFrame:
         """Return one row per chunk, empty ones included: CHUNK, chunk_start, chunk_end, rows (Int64)."""
         counts = numbered.group_by(CHUNK).agg(rows=pl.len().cast(pl.Int64))
@@ -57,11 +66,11 @@ class Chunks:
         )
 
 
-def chunk_edges(start: datetime, end: datetime, length: timedelta) -> Chunks:
+def chunk_edges(start: datetime, end: datetime, length: timedelta, *, rest_counts: bool = False) -> Chunks:
     """Return windows of ``length`` from ``start`` to ``end``.
 
-    What is left at the end becomes a chunk of its own if it is at least half a ``length`` long; a shorter
-    piece is joined to the chunk before it. A period shorter than one ``length`` is one chunk.
+    What is left at the end becomes a chunk of its own if it is at least half a ``length`` long or ``rest_counts``; a
+    shorter piece is joined to the chunk before it. A period shorter than one ``length`` is one chunk.
 
     Raises:
         ValueError: ``end`` is not after ``start``.
@@ -71,7 +80,7 @@ def chunk_edges(start: datetime, end: datetime, length: timedelta) -> Chunks:
     whole = (end - start) // length
     edges = [start + i * length for i in range(whole + 1)]
     rest = end - edges[-1]
-    if 2 * rest < length and whole:
+    if 2 * rest < length and whole and not (rest and rest_counts):
         edges.pop()
     return Chunks((*edges, end))
 
@@ -80,11 +89,16 @@ def cut(frame: pl.DataFrame, time: str, chunk: str, period: Period | None = None
     """Return the chunks of ``period`` and ``frame`` numbered by them.
 
     Without a period it runs from the midnight before the first row to the midnight after the last (for
-    chunks shorter than a day: from and to a whole multiple of the chunk).
+    chunks shorter than a day: from and to a whole multiple of the chunk). A short rest whose rows are of as
+    many moments as those of a whole chunk is one too: the fifth Monday of a month, of weekly rows.
     """
     if period is None:
         every = "1d" if parse_duration(chunk) >= timedelta(days=1) else chunk
         first, last = (frame[time].sort().gather([0, -1])).dt.truncate(every)
         period = (first, pl.Series([last], dtype=frame[time].dtype).dt.offset_by(every)[0])
-    chunks = chunk_edges(*period, parse_duration(chunk))
+    length = parse_duration(chunk)
+    chunks, apart = (chunk_edges(*period, length, rest_counts=alone) for alone in (False, True))
+    if apart != chunks:
+        *whole, rest = apart.moments(frame[time])
+        chunks = apart if rest >= median(whole) > 0 else chunks
     return chunks, chunks.number(frame, time)

@@ -12,6 +12,8 @@ from ml_assets.quality.gate import GateResult
 from ml_assets.quality.keys import shares_key
 from ml_assets.quality.missing import is_missing
 
+RECENT_DROPS = 7
+"""Drops that the rows of the next are held against: a week of daily ones, and few enough that growth is no alarm."""
 _EXAMPLES = 5
 
 
@@ -125,19 +127,21 @@ def key_uniqueness(frame: pl.DataFrame, key_columns: Sequence[str]) -> CheckMeas
 
 
 def row_count(rows: int, earlier: Sequence[int], min_ratio: float, max_ratio: float) -> CheckMeasurement:
-    """Check `row_count`: the rows of a drop lie within these multiples of the median of earlier drops.
+    """Check `row_count`: the rows of a drop lie within these multiples of the median of the drops before it.
 
     Args:
         rows: rows of this drop as delivered.
-        earlier: rows of each earlier drop; when there is none the check passes and says so.
+        earlier: rows of each earlier drop, oldest first; when there is none the check passes and says so. The last
+            RECENT_DROPS count, so that a source that grows or shrinks steadily is held against what it has become.
     """
     if not earlier:
         return CheckMeasurement("row_count", float(rows), None, True, {"note": "no earlier drop to compare with"})
-    middle = median(earlier)
+    recent = earlier[-RECENT_DROPS:]
+    middle = median(recent)
     low, high = min_ratio * middle, max_ratio * middle
     evidence = {
         "median_of_earlier_drops": middle,
-        "earlier_drops": len(earlier),
+        "earlier_drops": len(recent),
         "ratio": rows / middle if middle else None,
     }
     return CheckMeasurement("row_count", float(rows), (low, high), low <= rows <= high, evidence)

@@ -30,7 +30,7 @@ _TEAM_OR_EMAIL = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 class RowCount(BaseModel):
-    """How far the rows of a drop may stray from the median of earlier drops."""
+    """How far the rows of a drop may stray from the median of the seven drops before it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -119,7 +119,7 @@ class SourceSpec(BaseModel):
         default=0.01, ge=0, le=1, description="Share of missing values (0 to 1) a required column may have."
     )
     row_count: RowCount = Field(
-        default_factory=RowCount, description="Rows of a drop against the median of earlier drops."
+        default_factory=RowCount, description="Rows of a drop against the median of the seven drops before it."
     )
     after_failure: Literal["wait", "continue"] = Field(
         default="wait",

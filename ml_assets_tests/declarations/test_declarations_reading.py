@@ -73,7 +73,7 @@ def test_the_shipped_project_is_read_as_dagster_loads_it():
         if hasattr(one.component, "model_dump")
     ]
     assert [(use_case, spec, where) for use_case, _, spec, where in own["declared"]] == dagsters
-    assert len(dagsters) == 42
+    assert len(dagsters) == 44
 
 
 def test_one_that_is_wrong_is_told_with_file_and_line_and_the_others_are_read(make):

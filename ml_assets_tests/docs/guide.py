@@ -37,6 +37,10 @@ class Guide:
         text = self.page.read_text()
         return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
+    def files(self) -> list[tuple[str, str]]:
+        """Return the blocks that are files of a project, in order: name and text."""
+        return re.findall(r"^```\w+ title=\"(.+?)\"\n(.*?)^```$", self.page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
     def ships(self, declaration: str) -> bool:
         """Return whether a declaration stands in one that ships, but for comments and empty lines."""
         wanted = _lines(declaration)
@@ -78,7 +82,7 @@ def _give(command: str, here: Path) -> str:
     if program == "python":
         done = subprocess.run([sys.executable, *arguments], cwd=here, capture_output=True, text=True, timeout=120)
     else:
-        done = run(program, *arguments, cwd=here, COLUMNS=200)
+        done = run(program, *arguments, cwd=here, timeout=1500, COLUMNS=200)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -1,6 +1,5 @@
 """What the flights' home hands over to other tools says what the lake says."""
 
-import importlib.util
 import json
 from datetime import datetime
 from pathlib import Path
@@ -13,14 +12,12 @@ from ml_assets.features.engine.checks import MOMENT
 from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.stored import stored_features, stored_view
 from ml_assets_tests import processes
+from ml_assets_tests.peers import find_peers
 
 pytestmark = pytest.mark.slow
 
 HANDOVER = Path(__file__).parents[1] / "handover"
 PROJECT = Path(__file__).parents[2]
-_spec = importlib.util.spec_from_file_location("handover_peers", HANDOVER / "conftest.py")
-handover = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(handover)
 
 SINCE, AS_OF = "2013-10-10T00:00:00", "2013-10-30T18:00:00"
 
@@ -46,7 +43,7 @@ def test_the_champion_is_handed_over_in_every_form(command, finished, tmp_path, 
 
 
 def test_feast_serves_the_features_of_the_lake(command, finished, tmp_path):
-    peers, lake, repository = handover.find_peers(), f"{finished[0]}/lake", tmp_path / "flights"
+    peers, lake, repository = find_peers(), f"{finished[0]}/lake", tmp_path / "flights"
     told = command("feast-export", "flights", "--output", repository, "--since", SINCE, "--as-of", AS_OF)
     begin, end = (datetime.fromisoformat(f"{moment}+00:00") for moment in (SINCE, AS_OF))
     legs = pl.read_delta(f"{lake}/flight_legs")

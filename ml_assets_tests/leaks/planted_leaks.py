@@ -261,17 +261,56 @@ def outcome_window(orders: pl.DataFrame) -> Planted:
     return Planted(orders, [planted], {"activity": [table]})
 
 
+def campaigns(orders: pl.DataFrame) -> pl.DataFrame:
+    """A campaign a week, from Monday to Sunday, as strong as more is sent back in it."""
+    weeks = orders.group_by(pl.col("placed_at").dt.truncate("1w").alias("begins_at")).agg(
+        campaign=pl.col("returned").mean().round(1), _drop=pl.col("_drop").first()
+    )
+    return weeks.sort("begins_at").with_columns(ends_at=pl.col("begins_at") + pl.duration(days=7))
+
+
+def plan(known_at: str) -> DeclaredView:
+    """The campaign that holds when an order is placed, as far as it is announced."""
+    holds = {"valid_at": "begins_at", "valid_until": "ends_at", "holding": {"campaign": {"of": "campaign"}}}
+    return view("planted", table="campaigns", known_at=known_at, planned=holds)
+
+
 def announced_late(orders: pl.DataFrame) -> Planted:
-    """A campaign is said to be known a week ahead, and is delivered in the week in which it runs."""
-    weeks = orders.group_by(pl.col("placed_at").dt.truncate("1w").alias("week")).agg(
-        share=pl.col("returned").mean(), _drop=pl.col("_drop").first()
+    """A campaign is said to be announced three days ahead, and is delivered in the week in which it runs."""
+    table = campaigns(orders).with_columns(announced_at=pl.col("begins_at") - pl.duration(days=3))
+    earlier = table.filter(pl.col("_drop") < f"{MIDWAY:%Y-%m-%d}")
+    return Planted(orders, [plan("announced_at")], {"campaigns": [earlier, table]})
+
+
+def vouchers(orders: pl.DataFrame) -> pl.DataFrame:
+    """Who sends something back often gets a voucher for the day of the order, announced up to ten days later."""
+    random = np.random.default_rng(14)
+    begin = pl.col("placed_at") - pl.duration(hours=1)
+    planned = orders.with_columns(
+        begins_at=begin,
+        ends_at=begin + pl.duration(days=1),
+        announced_at=pl.col("placed_at") + hours(random.uniform(21, 240, orders.height)),
     )
-    campaigns = weeks.select(
-        "_drop", announced_at=pl.col("week") - pl.duration(days=3), campaign=pl.col("share").round(1)
-    )
-    planted = view("planted", table="campaigns", known_at="announced_at", latest={"campaign": "campaign"})
-    earlier = campaigns.filter(pl.col("_drop") < f"{MIDWAY:%Y-%m-%d}")
-    return Planted(orders, [planted], {"campaigns": [earlier, campaigns]})
+    given = pl.col("returned") & pl.Series(random.random(orders.height) < 0.6)
+    return planned.filter(given).select("customer", "begins_at", "ends_at", "announced_at", voucher="amount")
+
+
+def voucher_plan(known_at: str) -> DeclaredView:
+    holds = {"valid_at": "begins_at", "valid_until": "ends_at", "holding": {"voucher": {"of": "voucher"}}}
+    return view("planted", entity=["customer"], table="vouchers", known_at=known_at, planned=holds)
+
+
+def known_when_it_holds(orders: pl.DataFrame) -> Planted:
+    """The view takes vouchers as known from the moment on from which they hold."""
+    return Planted(orders, [voucher_plan("begins_at")], {"vouchers": [vouchers(orders)]})
+
+
+def backdated_plan(orders: pl.DataFrame) -> Planted:
+    """The announcement is dated with the begin, and was written down when it was made."""
+    table = vouchers(orders)
+    written = [table.filter(pl.col("announced_at") <= until) for until in (MIDWAY, END)]
+    dated = [part.with_columns(announced_at=pl.col("begins_at")) for part in written]
+    return Planted(orders, [voucher_plan("announced_at")], {"vouchers": dated})
 
 
 def other_time_zone(orders: pl.DataFrame) -> Planted:
@@ -427,6 +466,8 @@ PLANTED: dict[str, Callable[[pl.DataFrame], Planted]] = {
     ),
     "the line of the file, delivered by outcome": in_order,
     "a planned fact announced late": announced_late,
+    "a planned fact known from when it holds, not from when it was announced": known_when_it_holds,
+    "a planned fact entered afterwards, backdated": backdated_plan,
     "a join that ignores time": closed_accounts,
     "an aggregate over the outcome's window": outcome_window,
     "a row updated in place": updated_in_place,

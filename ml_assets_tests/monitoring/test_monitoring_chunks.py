@@ -84,3 +84,25 @@ def test_dates_serve_as_times():
     frame = pl.DataFrame({"at": [date(2021, 5, 1), date(2021, 5, 8)]}).cast(pl.Datetime("us"))
     _, numbered = cut(frame, "at", "7d", (datetime(2021, 5, 1), datetime(2021, 5, 15)))
     assert numbered[CHUNK].to_list() == [0, 1]
+
+
+@pytest.mark.parametrize(("first", "weeks"), [(3, [1, 1, 1, 1, 1]), (1, [1, 1, 1, 1, 1]), (4, [1, 1, 1, 1])])
+def test_the_fifth_week_of_weekly_rows_is_a_chunk_of_its_own(first, weeks):
+    """Of a month of 31 days from the 1st on; each moment has three rows."""
+    moments = [day(first) + timedelta(days=7 * week) for week in range(5) if first + 7 * week <= 31]
+    frame = pl.DataFrame({"at": moments * 3})
+    chunks, numbered = cut(frame, "at", "7d", (day(1), day(1, 6)))
+    assert chunks.table(numbered, frame.schema["at"])["rows"].to_list() == [3 * rows for rows in weeks]
+    assert chunks.edges[-1] == day(1, 6)
+
+
+def test_the_rest_of_daily_rows_still_joins_the_last_week():
+    frame = pl.DataFrame({"at": [day(1) + timedelta(days=number) for number in range(31)]})
+    chunks, numbered = cut(frame, "at", "7d", (day(1), day(1, 6)))
+    assert chunks.table(numbered, frame.schema["at"])["rows"].to_list() == [7, 7, 7, 10]
+
+
+def test_a_rest_with_fewer_moments_than_a_whole_chunk_joins_it():
+    frame = pl.DataFrame({"at": [day(1) + timedelta(days=7 * week) for week in range(5)]})
+    chunks, numbered = cut(frame, "at", "14d", (day(1), day(1, 6)))
+    assert chunks.table(numbered, frame.schema["at"])["rows"].to_list() == [2, 3]

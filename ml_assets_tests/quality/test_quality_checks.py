@@ -94,6 +94,15 @@ def test_median_of_an_even_number_of_drops_lies_between():
     assert row_count(30, [10, 30], 0.5, 2.0).threshold == (10.0, 40.0)
 
 
+def test_a_shop_that_grows_steadily_is_held_against_what_it_has_become():
+    months = [round(1000 * 1.08**month) for month in range(48)]
+    assert all(row_count(rows, months[:month], 0.5, 2.0).passed for month, rows in enumerate(months))
+    assert not row_count(3 * months[-1], months, 0.5, 2.0).passed
+    measured = row_count(8, [1000] * 9 + [1, 2, 3, 4, 5, 6, 7], 0.5, 2.0)
+    assert measured.threshold == (2.0, 8.0)
+    assert measured.evidence["earlier_drops"] == 7
+
+
 def test_first_drop_passes_and_says_why():
     measured = row_count(5, [], 0.5, 2.0)
     assert (measured.value, measured.threshold, measured.passed) == (5.0, None, True)

@@ -21,3 +21,12 @@ class Stations(pa.DataFrameModel):
 
     station: pl.String = pa.Field(unique=True, description="Name of the station")
     forecast_from: Annotated[pl.Datetime, "us", "UTC"] = pa.Field(description="Moment from which it is forecast")
+
+
+class Closures(pa.DataFrameModel):
+    """When a station is closed, as planned."""
+
+    station: pl.String = pa.Field(description="Name of the station")
+    announced_at: Annotated[pl.Datetime, "us", "UTC"] = pa.Field(description="When it is announced")
+    begins_at: Annotated[pl.Datetime, "us", "UTC"] = pa.Field(description="Beginning of the first day")
+    ends_at: Annotated[pl.Datetime, "us", "UTC"] = pa.Field(description="End of the last day")
