@@ -10,11 +10,13 @@ import numpy as np
 import polars as pl
 import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
 
 import ml_assets
 from ml_assets.lake import Lake
 from ml_assets.retraining.decide import read_decisions
 from ml_assets.training.fit import fit_model, predict
+from ml_assets.training.kinds.base import DEFAULT_KIND, find_kind
 from ml_assets.training.spec import TrainingSpec
 from ml_assets_tests.docs.guide import Guide
 from ml_assets_tests.peers import find_peers
@@ -121,7 +123,8 @@ def holdout(first, counts):
     rows = with_days(first("training_set").collect())
     train, known = (rows.filter(split=part) for part in ("train", "holdout"))
     trees = HistGradientBoostingRegressor(loss="absolute_error", max_iter=100, random_state=0, categorical_features=[0])
-    trees.fit(lags(train, counts), train["riders_that_day"].to_numpy())
+    with threadpool_limits(1):
+        trees.fit(lags(train, counts), train["riders_that_day"].to_numpy())
     reference = first("reference").collect()
     holdout = known.join(reference.select(*ROW, "score"), on=ROW, validate="1:1")
     assert holdout.height == reference.height == 56 * STATIONS * len(HORIZONS)
@@ -254,10 +257,11 @@ def march(followed, first, lake):
     known = [name for view in project.views_behind("station_demand") for name in view.feature_names]
     parts = [training.filter(split=part) for part in ("train", "validation")]
     for column, features in {"knows": known, "ignorant": [name for name in known if name != "closed_days"]}.items():
-        model = fit_model(
-            *parts, features=features, label=LABEL, parameters=parameters, training=TrainingSpec(max_rounds=200),
-            metric="mae", seed=13, task="regression",
-        )  # fmt: skip
+        with find_kind(DEFAULT_KIND).one_core():
+            model = fit_model(
+                *parts, features=features, label=LABEL, parameters=parameters, training=TrainingSpec(max_rounds=200),
+                metric="mae", seed=13, task="regression",
+            )  # fmt: skip
         rows = rows.with_columns(pl.Series(column, predict(model, rows)))
     return with_days(rows.join(training.select("station", "seasonal_naive_error").unique(), on="station"))
 

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_limits
 
 from ml_assets.lake import Lake
 from ml_assets.retraining.decide import read_decisions
@@ -116,7 +117,8 @@ def test_the_champion_is_no_worse_than_a_script_on_the_same_rows(lake, by_hand):
     assert holdout["prediction_at"].max() + timedelta(days=32) <= TRAINED_AS_OF
     features = [name for name in by_hand.columns if name not in (*ROW, "churned")]
     plain_model = HistGradientBoostingClassifier(random_state=0, max_iter=60, learning_rate=0.05, max_leaf_nodes=8)
-    plain_model.fit(learnt[features].to_numpy(), learnt["churned"].to_numpy())
+    with threadpool_limits(1):
+        plain_model.fit(learnt[features].to_numpy(), learnt["churned"].to_numpy())
     holdout = holdout.with_columns(script=plain_model.predict_proba(holdout[features].to_numpy())[:, 1])
     # Customers are drawn with their six Mondays, as the rows of one are alike.
     of_customers = holdout.sort("customer_id").select("churned", "score", "script").to_numpy().reshape(CUSTOMERS, 6, 3)
