@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from ml_assets.declarations.specs import DeclaredView
+from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
 from ml_assets.features.row.features import computable
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of
@@ -50,6 +50,22 @@ def read_log(lake: Lake, registry: "Registry", model: ModelContext) -> pl.LazyFr
     return log_frame([], {champion.version: replace(schema, given=keys)}).lazy()
 
 
+def rows_that_answers_may_be_about(lake: Lake, spine: DeclaredSpine, log: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the rows of a spine, lazily; of one whose rows are made, those asked about in a drop that has been made.
+
+    Args:
+        log: as `read_log` reads it.
+    """
+    from ml_assets.serving.log.served import rows_asked_about
+
+    rows = lake.scan(spine.table)
+    if spine.made is None:
+        return rows
+    schema = rows.collect_schema()
+    asked = rows_asked_about(log, {name: schema[name] for name in spine.key}, spine.drops, spine.partition)
+    return asked.filter(pl.col(spine.partition).is_in(lake.partitions(spine.table, spine.partition)))
+
+
 def known_facts(lake: Lake, online_store: "OnlineStore", model: ModelContext) -> "dict[str, KnownFacts]":
     """Return the facts that the stored features of the model's views may have been made from, with all pushed
     so far."""
@@ -85,7 +101,8 @@ def gather_answers(
     from ml_assets.serving.log.skew import Skew, find_skew, sample_answers
 
     spec, types = model.spec, _spine_types(lake, model)
-    answers = answers_of(log, model.spine.rows(lake, [drop], spec.spine.key), spec.spine.key)
+    rows = rows_that_answers_may_be_about(lake, model.spine, log).filter(pl.col(model.spine.partition) == drop)
+    answers = answers_of(log, rows.select(spec.spine.key).collect(), spec.spine.key)
     versions = answers["model_version"].unique().sort()
     models = {version: registry.load(spec.name, version=version) for version in versions}
     served = as_predictions(
@@ -143,7 +160,7 @@ def about_traffic(
     """Return how many answers wait for their row of the spine, and the traffic of each drop."""
     from ml_assets.serving.log.served import count_waiting
 
-    spine = lake.scan(model.spine.table)
+    spine = rows_that_answers_may_be_about(lake, model.spine, log)
     return {
         "waiting_for_a_spine_row": count_waiting(log, spine, model.spec.spine.key),
         "traffic": {drop: asdict(served.traffic) for drop, served in gathered.items()},

@@ -3,6 +3,8 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
+from ml_assets.declarations.specs import DeclaredSpine
+from ml_assets.modelling.served import rows_that_answers_may_be_about
 from ml_assets.serving.log.request_log import Answered, LogSchema, log_frame
 from ml_assets.serving.log.served import (
     answers_of,
@@ -11,7 +13,9 @@ from ml_assets.serving.log.served import (
     describe_traffic,
     drops_answered,
     keyed,
+    rows_asked_about,
 )
+from ml_assets.testing.frames import FramesLake
 
 MOMENT = pl.Datetime("us", "UTC")
 SCHEMA = LogSchema(
@@ -67,6 +71,37 @@ def test_a_time_in_the_key_is_when_the_request_was_made():
     answers = answers_of(log, spine.filter(pl.col("_drop") == "a"), ["order", "at"])
     found = as_predictions(answers, key={"order": pl.Int64(), "at": MOMENT}, time="at", features={})
     assert found.select("at", "order", "score").rows() == [(minute(1), 1, 0.1)]
+
+
+MADE = DeclaredSpine.model_validate(
+    {
+        "name": "daily", "entities": {"table": "orders/validated", "key": ["order"]},
+        "every": {"cron": "0 6 * * *", "time_zone": "America/New_York"},
+        "drops": {"grain": "daily", "start": "2023-12-31", "time_zone": "America/New_York"},
+    }
+)  # fmt: skip
+
+
+def test_of_made_rows_an_answer_is_about_its_entity_at_the_moment_of_the_request():
+    types = {"order": pl.Int32(), "prediction_at": MOMENT}
+    late = log_frame([*ROWS, answered(2, 300)], {"3": SCHEMA})
+    log = keyed(late.lazy(), MADE.key, MADE.time)
+    made = pl.DataFrame({"_drop": ["2023-12-31"], "order": [1], "prediction_at": [minute(0)]}, schema_overrides=types)
+    lake = FramesLake("frames", tables={MADE.table: made})
+    asked = rows_asked_about(log, types, MADE.drops, "_drop")
+    # In New York midnight is at five o'clock UTC; an answer of the shadow is no answer.
+    assert sorted(asked.collect().rows()) == [
+        *(("2023-12-31", order, minute(at)) for order, at in ((1, 1), (1, 3), (2, 2), (3, 5), (99, 4))),
+        ("2024-01-01", 2, datetime(2024, 1, 1, 5, tzinfo=UTC)),
+    ]
+    rows = rows_that_answers_may_be_about(lake, MADE, log)
+    assert drops_answered(log, rows, MADE.key, "_drop") == ["2023-12-31"]
+    assert count_waiting(log, rows, MADE.key) == 1
+    answers = answers_of(log, rows.select(MADE.key).collect(), MADE.key)
+    found = as_predictions(answers, key=types, time=MADE.time, features={})
+    assert found.select("order", "prediction_at").sort(pl.all()).rows() == [
+        (order, minute(at)) for order, at in ((1, 1), (1, 3), (2, 2), (3, 5), (99, 4))
+    ]
 
 
 def test_drops_that_were_answered_about_and_rows_that_no_drop_has():

@@ -8,7 +8,7 @@ import polars as pl
 
 from ml_assets.components.features.spine import Spine
 from ml_assets.lake import Lake
-from ml_assets.modelling.served import LOG
+from ml_assets.modelling.served import LOG, rows_that_answers_may_be_about
 from ml_assets.resources import LakeResource
 from ml_assets.sources.drops.grains import WHOLE
 
@@ -65,7 +65,8 @@ def drops_to_gather(lake: Lake, model: str, spine: Spine, days: list[str] | None
         return []
     answers = keyed(lake.scan(log), spine.key, spine.time)
     answers = answers if days is None else answers.filter(pl.col(DAY).is_in(days))
-    return drops_answered(answers, lake.scan(spine.table), spine.key, spine.partition)
+    rows = rows_that_answers_may_be_about(lake, spine, answers)
+    return drops_answered(answers, rows, spine.key, spine.partition)
 
 
 def _request(asset: dg.AssetKey, drop: str, run_key: str) -> dg.RunRequest:

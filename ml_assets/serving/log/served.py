@@ -9,6 +9,8 @@ import polars as pl
 from ml_assets.online.stores.protocol import FRESH
 from ml_assets.serving.log.request_log import DAY, FEATURE, GIVEN, score_names
 from ml_assets.serving.rollout.challenger import SHADOW
+from ml_assets.sources.drops.grains import GRAINS
+from ml_assets.sources.drops.spec import Drops
 from ml_assets.training.tasks.columns import SCORE
 
 Types = Mapping[str, pl.DataType]
@@ -17,6 +19,22 @@ Types = Mapping[str, pl.DataType]
 def keyed(log: pl.LazyFrame, key: Sequence[str], time: str) -> pl.LazyFrame:
     """Complete a log with every column of a spine's key: a time among them is when the request was made."""
     return log.with_columns(pl.col("requested_at").alias(GIVEN + time)) if time in key else log
+
+
+def rows_asked_about(log: pl.LazyFrame, types: Types, drops: Drops, partition: str) -> pl.LazyFrame:
+    """Return the rows that answers are about, of a spine whose rows are made: the entity at the moment of the request,
+    in the drop that the moment lies in. No row of a calendar is at that moment, so that none can be looked up.
+
+    Args:
+        log: a model's request log, `keyed`.
+        types: type of each column of the spine's key, its time among them.
+        drops: how the spine is cut.
+    """
+    grain, given = GRAINS[drops.grain], log.filter(pl.col("role") != SHADOW)
+    local = pl.col("requested_at").dt.convert_time_zone(drops.time_zone)
+    keys = [pl.col(GIVEN + name).cast(dtype, strict=False).alias(name) for name, dtype in types.items()]
+    asked = given.select(local.dt.truncate(grain.every).dt.strftime(grain.pattern).alias(partition), *keys)
+    return asked.drop_nulls().unique()
 
 
 def answers_of(log: pl.LazyFrame, rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
