@@ -70,7 +70,7 @@ def push_facts(store: OnlineStore, view: FeatureViewSpec, rows: Rows, *, arrived
     """
     if not len(rows) and not len(retract):
         raise PushError(f"feature view {view.name!r}: no rows were pushed")
-    pushed_view, changes = _pushed_view(view.model_dump_json()), []
+    pushed_view, changes = _pushed_view(view.model_dump_json(include=set(FeatureViewSpec.model_fields))), []
 
     def decide(reading: Reading) -> Change:
         changes[:] = [pushed_view.change(reading, rows, retract, arrived_at)]
