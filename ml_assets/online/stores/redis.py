@@ -233,7 +233,7 @@ class RedisStore(OnlineStore):
             pipe.execute()
             return [last + len(each.rows) for last, each in zip(before, wanted.views, strict=True)]
 
-        return self._committed("the views of a push", change)
+        return self._committed("what a push changes", change)
 
     def refused_since(self, table: str, seq: int) -> list[tuple[int, int, RefusedRow]]:
         with self._reached():
