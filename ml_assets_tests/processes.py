@@ -35,6 +35,17 @@ IMPORTED = [
     "pandera.polars",
     "deltalake",
 ]
+USED = {
+    "ml_assets.registry.store.quiet_mlflow": "import_mlflow",
+    "mlflow.store.tracking.sqlalchemy_store": None,
+    "xgboost": None,
+    "optuna": None,
+    "matplotlib.backends.backend_agg": None,
+    "matplotlib.dates": None,
+    "ml_assets.monitoring.nml": "load",
+}
+"""What commands that train, score and monitor import besides -> the function that does so."""
+USED_BY = {"run", "try", "replay", "served", "online", "score", "package"}
 OWN = ("ML_ASSETS", "DAGSTER", "MLFLOW", "ONLINE_STORE")
 """Beginnings of the variables that a program does not take over from the tests."""
 
@@ -51,16 +62,26 @@ def run(
 
 
 def run_in(
-    program: str, *arguments: object, cwd: Path | str, environment: Mapping[str, object], timeout: float = 600
+    program: str,
+    *arguments: object,
+    cwd: Path | str,
+    environment: Mapping[str, object],
+    timeout: float = 600,
+    python: Path | str = sys.executable,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program in exactly this environment."""
+    """Run a program in exactly this environment.
+
+    Args:
+        python: the interpreter of the environment in which the program is installed.
+    """
     command = [program, *map(str, arguments)]
     with tempfile.TemporaryDirectory(prefix="program-") as folder:
         request = {
             "command": command, "cwd": str(cwd), "folder": folder, "timeout": timeout,
             "environment": {name: str(value) for name, value in environment.items()},
+            "used": _used(command, cwd),
         }  # fmt: skip
-        server = _server()
+        server = _server(str(python))
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         answer = server.stdout.readline()
@@ -78,12 +99,19 @@ def inherited() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
 
 
+def _used(command: list[str], cwd: Path | str) -> dict[str, str | None]:
+    """Return what of ``USED`` the program is about to import; the shipped project transforms tables with dbt."""
+    if not USED_BY.intersection(command[1:2]):
+        return {}
+    return USED | ({"dagster_dbt": None} if Path(cwd) == PROJECT else {})
+
+
 @cache
-def _server() -> subprocess.Popen[str]:
+def _server(python: str) -> subprocess.Popen[str]:
     server = subprocess.Popen(
-        [sys.executable, __file__],
-        cwd=PROJECT,
-        env=inherited(),
+        [python, __file__],
+        cwd=Path(python).parent,
+        env={name: value for name, value in inherited().items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -102,18 +130,28 @@ def _serve() -> None:
     """Fork a process for each request on stdin, one after the other; answers its exit status, None if it took too
     long."""
     sys.path[0] = ""  # as a script has it that is installed, but for its own folder
-    for module in IMPORTED:
-        importlib.import_module(module)
-    gc.freeze()
-    atexit._clear()  # what the libraries have registered is for the end of this process, not of its children
+    imported = set()
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         request = json.loads(line)
+        _import(dict.fromkeys(IMPORTED) | request["used"], imported)
         child = os.fork()
         if child == 0:
             _become(request, answers)
         answers.write(json.dumps(_wait(child, request["timeout"])) + "\n")
         answers.flush()
+
+
+def _import(modules: Mapping[str, str | None], imported: set[str]) -> None:
+    """Import what has not been; what it registers for the end of a process is for this one, not for its children."""
+    for module, function in modules.items():
+        if module not in imported:
+            found = importlib.import_module(module)
+            if function is not None:
+                getattr(found, function)()
+            imported.add(module)
+    gc.freeze()
+    atexit._clear()
 
 
 def _become(request: dict, answers) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ml_assets_tests import processes
+
 PROJECT = Path(__file__).parents[2]
 UV = Path(sys.executable).parent / "uv"
 
@@ -45,8 +47,20 @@ class Installed:
             text=True,
             timeout=400,
         )
-        assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
-        return done.stdout + done.stderr
+        return _printed(done)
+
+    def fork(self, program: str, *arguments: str, cwd: Path) -> str:
+        """Run a program as ``run`` does, in a process that has imported what it imports."""
+        return _printed(
+            processes.run_in(
+                program, *arguments, cwd=cwd, environment=self.environment, timeout=400, python=self.python
+            )
+        )
+
+
+def _printed(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, f"{done.args}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import polars as pl
 import pytest
 
 from ml_assets.lake import Lake
+from ml_assets_tests.processes import MAIN
 
 UV = Path(sys.executable).parent / "uv"
 PROJECT = Path(__file__).parents[2]
@@ -24,11 +26,14 @@ BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @pytest.fixture(scope="module")
 def followed(installed, tmp_path_factory):
-    """The folder in which every block was executed, and what each command printed."""
+    """The folder in which every block was executed, and what each command printed.
+
+    A program is started by its script once, and afterwards forked off a process of the same installation.
+    """
     folder = tmp_path_factory.mktemp("tutorial")
     names: dict = {}
     printed: dict[str, str] = {}
-    here = folder
+    here, started = folder, set()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for language, block in BLOCK.findall(TUTORIAL.read_text()):
@@ -39,7 +44,12 @@ def followed(installed, tmp_path_factory):
                 if command.startswith("cd "):
                     here = here / command.removeprefix("cd ")
                     continue
+                program, *arguments = shlex.split(command)
+                if program in started:
+                    printed[command] = installed.fork(program, *arguments, cwd=here)
+                    continue
                 printed[command] = installed.run("bash", "-c", command, cwd=here)
+                started |= {program} & MAIN.keys()
     return here, printed
 
 
