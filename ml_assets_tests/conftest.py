@@ -165,6 +165,7 @@ FAST_LANE, FAST_LANE_SHARE = "not slow", 4
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Order what several workers share: files that mostly wait come first, then those that take minutes.
 
+    Of the files that share a lived home one comes early, and makes it; the others come last, when none waits for it.
     In the fast lane, properties are looked at with a quarter of their examples; all of them are for the whole suite.
     """
     if config.option.markexpr == FAST_LANE:
@@ -175,7 +176,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not hasattr(config, "workerinput"):
         return
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path.parent.name != "live", item.path not in slow))
+    sharing = [item.path for item in items if "finished" in getattr(item, "fixturenames", ())]
+    ranks = dict.fromkeys({item.path for item in items} - slow, 3) | dict.fromkeys(sharing, 2)
+    ranks |= dict.fromkeys(sharing[:1], 0)
+    items.sort(key=lambda item: (item.path.parent.name != "live", ranks.get(item.path, 1)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,7 +3,6 @@
 import importlib.util
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,10 +13,12 @@ import polars as pl
 import pytest
 from filelock import FileLock
 
+from ml_assets_tests import processes
+
 PROJECT = Path(__file__).parents[2]
 EVERY = 16  # one flight in sixteen: enough for every part of the split and every weekly chunk
 FIRST = 12  # so that the flight of the quick start in docs/serving.md is among them
-LAST = "2013-10"
+AS_OF, LAST = "2013-10-01", "2013-10"
 
 
 @pytest.fixture(scope="session")
@@ -42,32 +43,46 @@ def slice_path(tmp_path_factory, flights_slice) -> Path:
     return root
 
 
+def lifecycle(home: Path, slice_path: Path, *options: str, model: str, as_of: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command that lives through the slice in a home, and its environment."""
+    command = ["ml-assets", "run", "flights", "--model", model, "--train-as-of", as_of, "--until", LAST, *options]
+    return command, processes.inherited() | {"ML_ASSETS_HOME": str(home), "PYTHONPATH": str(slice_path)}
+
+
 @pytest.fixture(scope="session")
 def start(slice_path):
     """Start `ml-assets run` over the slice in a home; returns the process."""
 
-    def go(home: Path, *options: str, model: str = "flight_delay") -> subprocess.Popen:
-        command = [str(Path(sys.executable).parent / "ml-assets"), "run", "flights", "--model", model]
-        command += ["--train-as-of", "2013-10-01", "--until", LAST, *options]
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("ML_ASSETS", "DAGSTER", "MLFLOW"))}
-        environment = {**kept, "ML_ASSETS_HOME": str(home), "PYTHONPATH": str(slice_path)}
+    def go(home: Path, *options: str, model: str = "flight_delay", as_of: str = AS_OF) -> subprocess.Popen:
+        (program, *arguments), environment = lifecycle(home, slice_path, *options, model=model, as_of=as_of)
         return subprocess.Popen(
-            command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+            [str(Path(sys.executable).parent / program), *arguments],
+            cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
     return go
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, shared_folder, start):
+def live(slice_path):
+    """Run `ml-assets run --json` over the slice in a home to its end; returns what it printed and told."""
+
+    def go(home: Path, model: str = "flight_delay") -> tuple[str, str]:
+        command, environment = lifecycle(home, slice_path, "--json", model=model, as_of=AS_OF)
+        done = processes.run_in(*command, cwd=PROJECT, environment=environment, timeout=900)
+        assert done.returncode == 0, done.stderr
+        return done.stdout, done.stderr
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, shared_folder, live):
     """A home in which the lifecycle has ended, and what it printed: lived once, and copied for each worker."""
     lived, printed = shared_folder / "lived", shared_folder / "printed.json"
     with FileLock(shared_folder / "lived.lock"):
         if not printed.exists():
-            process = start(lived, "--json")
-            output = process.communicate(timeout=900)
-            assert process.returncode == 0, output[1]
-            printed.write_text(json.dumps(output))
+            printed.write_text(json.dumps(live(lived)))
     home = tmp_path_factory.mktemp("finished") / "home"
     shutil.copytree(lived, home)
     return home, *json.loads(printed.read_text())

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -87,24 +88,20 @@ def test_each_scored_drop_has_its_report(finished):
     assert LAST in report.read_text()
 
 
-def test_a_second_lifecycle_finds_nothing_to_do(finished, start):
+def test_a_second_lifecycle_finds_nothing_to_do(finished, live):
     home, printed, _ = finished
     before = len(dagster_runs(home))
-    process = start(home, "--json")
-    again, told = process.communicate(timeout=300)
-    assert process.returncode == 0, told
+    again, told = live(home)
     assert told.count("nothing has changed") == 3
     assert json.loads(again) == json.loads(printed)
     assert len(dagster_runs(home)) == before
 
 
-def test_a_second_model_takes_the_features_that_are_there(finished, start):
+def test_a_second_model_takes_the_features_that_are_there(finished, live):
     home, _, _ = finished
     shared = [f"features/{view}" for view in ("schedule", "origin_queue", "aircraft_rotation")]
     versions = {table: lake(home).version(table) for table in shared}
-    process = start(home, "--json", model="arrival_delay")
-    printed, told = process.communicate(timeout=900)
-    assert process.returncode == 0, told
+    printed, told = live(home, model="arrival_delay")
     assert "nothing has changed" in told
     told = json.loads(printed)["arrival_delay"]
     assert [drop["champion"] for drop in told["drops"]] == ["1"]
@@ -124,28 +121,36 @@ def test_a_second_model_takes_the_features_that_are_there(finished, start):
     }
 
 
-@pytest.mark.slow
-def test_a_killed_lifecycle_is_put_in_order_by_the_next_even_if_two_start_at_once(tmp_path, start, finished):
-    doomed = start(tmp_path)
+@pytest.mark.usefixtures("finished")
+def test_a_killed_lifecycle_is_put_in_order_by_the_next_even_if_two_start_at_once(tmp_path, shared_folder, start):
+    """In a home with its history, so that what comes first is the training, of rows known a day later."""
+    home, as_of, undisturbed = tmp_path / "home", "2013-10-02", shared_folder / "lived"
+    shutil.copytree(undisturbed, home)
+    before = {run.info.run_id for run in mlflow_runs(home)}
+
+    def trainings():
+        return [run for run in mlflow_runs(home) if run.info.run_id not in before]
+
+    doomed = start(home, as_of=as_of)
     for line in doomed.stdout:
         if "flight_delay/tuned_parameters" in line:
             break
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not any(r.info.status == "RUNNING" for r in mlflow_runs(tmp_path)):
+    while time.monotonic() < deadline and not any(run.info.status == "RUNNING" for run in trainings()):
         time.sleep(0.05)
     os.kill(doomed.pid, signal.SIGKILL)
     doomed.communicate()
-    assert dagster_runs(tmp_path, statuses=UNFINISHED)
-    assert [run.info.status for run in mlflow_runs(tmp_path)] == ["RUNNING"]
+    assert dagster_runs(home, statuses=UNFINISHED)
+    assert [run.info.status for run in trainings()] == ["RUNNING"]
 
-    both = [start(tmp_path, "--json"), start(tmp_path, "--json")]
+    both = [start(home, "--json", as_of=as_of), start(home, "--json", as_of=as_of)]
     told = [process.communicate(timeout=900) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert sum("waiting for its end" in errors for _, errors in told) == 1
     assert sum("Closed 1 killed run" in errors for _, errors in told) == 1
 
-    assert not dagster_runs(tmp_path, statuses=UNFINISHED)
-    assert sorted(run.info.status for run in mlflow_runs(tmp_path)) == ["FINISHED", "KILLED"]
+    assert not dagster_runs(home, statuses=UNFINISHED)
+    assert sorted(run.info.status for run in trainings()) == ["FINISHED", "KILLED"]
     for table in ("flights/validated", "flight_legs", "features/origin_queue", "flight_delay/predictions"):
-        ours, undisturbed = (lake(home).scan(table).collect().height for home in (tmp_path, finished[0]))
-        assert ours == undisturbed, table
+        ours, theirs = (lake(each).scan(table).collect().height for each in (home, undisturbed))
+        assert ours == theirs, table
