@@ -47,20 +47,19 @@ class Installed:
             text=True,
             timeout=400,
         )
-        return _printed(done)
+        return "".join(_printed(done))
 
     def fork(self, program: str, *arguments: str, cwd: Path) -> str:
-        """Run a program as ``run`` does, in a process that has imported what it imports."""
-        return _printed(
-            processes.run_in(
-                program, *arguments, cwd=cwd, environment=self.environment, timeout=400, python=self.python
-            )
+        """Run a program as ``run`` does, in a process that has imported what it imports; return its stdout."""
+        done = processes.run_in(
+            program, *arguments, cwd=cwd, environment=self.environment, timeout=400, python=self.python
         )
+        return _printed(done)[0]
 
 
-def _printed(done: subprocess.CompletedProcess[str]) -> str:
+def _printed(done: subprocess.CompletedProcess[str]) -> tuple[str, str]:
     assert done.returncode == 0, f"{done.args}\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
+    return done.stdout, done.stderr
 
 
 @pytest.fixture(scope="module")
