@@ -8,7 +8,7 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.facts.blob import decode_facts, decode_schema
 from ml_assets.online.facts.rows import PushError, decode_facts_from_json
 from ml_assets.online.facts.union import PUSHED, RETRACTS, split_facts, union_facts, without_retracted
-from ml_assets.online.stores.protocol import BuiltView, NewRow, PushedRow, Reading
+from ml_assets.online.stores.protocol import CurrentBuild, NewRow, PushedRow, StoreSnapshot
 from ml_assets.online.values.keys import ENTITY, with_entity
 from ml_assets.online.values.moments import SINCE, build_moments
 from ml_assets.online.values.payload import encode_moments
@@ -18,8 +18,8 @@ Pushes = Sequence[PushedRow | NewRow]
 
 def recomputed_moments(
     view: FeatureViewSpec,
-    reading: Reading,
-    built: BuiltView,
+    reading: StoreSnapshot,
+    built: CurrentBuild,
     pushed: Pushes,
     new: Sequence[NewRow],
     since: Mapping[str, int],
@@ -47,7 +47,7 @@ def recomputed_moments(
 
 
 def refuse_contradictions(
-    view: FeatureViewSpec, reading: Reading, built: BuiltView, pushed: Pushes, new: Sequence[NewRow]
+    view: FeatureViewSpec, reading: StoreSnapshot, built: CurrentBuild, pushed: Pushes, new: Sequence[NewRow]
 ) -> None:
     """Raise PushError where a static table has another row of an entity, in the build or pushed before."""
     if view.known_at is not None:
@@ -65,7 +65,7 @@ def refuse_contradictions(
 
 
 def refuse_absent(
-    view: FeatureViewSpec, reading: Reading, built: BuiltView, pushed: Pushes, new: Sequence[NewRow]
+    view: FeatureViewSpec, reading: StoreSnapshot, built: CurrentBuild, pushed: Pushes, new: Sequence[NewRow]
 ) -> None:
     """Raise PushError where a row is taken back that is not there."""
     for place, row in enumerate(new):
@@ -78,7 +78,7 @@ def refuse_absent(
 
 
 def _everything(
-    view: FeatureViewSpec, reading: Reading, built: BuiltView, entities: Sequence[str], pushed: Pushes
+    view: FeatureViewSpec, reading: StoreSnapshot, built: CurrentBuild, entities: Sequence[str], pushed: Pushes
 ) -> pl.DataFrame:
     """Return `view.table_columns`, PUSHED and RETRACTS of the build's facts and of all that were pushed since."""
     schema = decode_schema(built.schema)

@@ -12,21 +12,21 @@ from ml_assets.features.stored import declaration_of, stored_view
 from ml_assets.online.changes import recomputed_moments, refuse_absent, refuse_contradictions
 from ml_assets.online.facts.blob import decode_schema
 from ml_assets.online.facts.rows import PushError, check_rows, encode_facts_as_json, read_rows
-from ml_assets.online.running.history import History, NothingToTakeBack
+from ml_assets.online.running.history import FactHistory, NothingToTakeBack
 from ml_assets.online.running.leaf import Entry
 from ml_assets.online.running.moments import moments_ahead
 from ml_assets.online.running.opening import begin_history, open_histories
 from ml_assets.online.running.view import RunningView
 from ml_assets.online.stores.protocol import (
-    BuiltView,
     Change,
+    CurrentBuild,
     EntityChange,
     NewRow,
     NoBuild,
     OnlineStore,
     OtherDeclaration,
     PushedRow,
-    Reading,
+    StoreSnapshot,
     ViewChange,
 )
 from ml_assets.online.values.keys import entity_key
@@ -72,7 +72,7 @@ def push_facts(store: OnlineStore, view: FeatureViewSpec, rows: Rows, *, arrived
         raise PushError(f"feature view {view.name!r}: no rows were pushed")
     pushed_view, changes = _pushed_view(view.model_dump_json(include=set(FeatureViewSpec.model_fields))), []
 
-    def decide(reading: Reading) -> Change:
+    def decide(reading: StoreSnapshot) -> Change:
         changes[:] = [pushed_view.change(reading, rows, retract, arrived_at)]
         return Change(changes)
 
@@ -101,14 +101,14 @@ class PushedView:
         self._schema: tuple[bytes, pl.Schema] = (b"", pl.Schema())
         self._running: tuple[bytes, RunningView] | None = None
 
-    def change(self, reading: Reading, rows: Rows, retract: Rows, arrived_at: int) -> ViewChange:
+    def change(self, reading: StoreSnapshot, rows: Rows, retract: Rows, arrived_at: int) -> ViewChange:
         """Decide what facts change; arguments and errors as of `push_facts`."""
         built = self.built(reading)
         facts = self._read(built, [*([retract] if len(retract) else []), *([rows] if len(rows) else [])])
         return self.change_checked(reading, built, facts, len(retract), arrived_at)
 
     def change_checked(
-        self, reading: Reading, built: BuiltView, facts: pl.DataFrame, retracted: int, arrived_at: int
+        self, reading: StoreSnapshot, built: CurrentBuild, facts: pl.DataFrame, retracted: int, arrived_at: int
     ) -> ViewChange:
         """Decide what facts change that are as the view's table holds them.
 
@@ -122,7 +122,7 @@ class PushedView:
             return ViewChange(built, new, self._run(reading, built, facts, new, arrived_at))
         return ViewChange(built, new, self._recompute(reading, built, new))
 
-    def built(self, reading: Reading) -> BuiltView:
+    def built(self, reading: StoreSnapshot) -> CurrentBuild:
         """Return the build that takes the facts; raises NoBuild."""
         built = reading.built(self.view.name)
         if built is None:
@@ -144,7 +144,7 @@ class PushedView:
             self._schema = schema, pl.Schema({name: there[name] for name in self.view.table_columns})
         return self._schema[1]
 
-    def reapply(self, reading: Reading, built: BuiltView, later: Sequence[PushedRow]) -> list[EntityChange]:
+    def reapply(self, reading: StoreSnapshot, built: CurrentBuild, later: Sequence[PushedRow]) -> list[EntityChange]:
         """Decide what facts change in a build that were pushed while it was made."""
         of_entity: dict[str, list[PushedRow]] = {}
         for row in later:
@@ -163,7 +163,7 @@ class PushedView:
             for entity, rows in of_entity.items()
         ]
 
-    def _read(self, built: BuiltView, parts: Sequence[Rows]) -> pl.DataFrame:
+    def _read(self, built: CurrentBuild, parts: Sequence[Rows]) -> pl.DataFrame:
         schema = self.schema(built.schema)
         frames = [
             (check_rows if isinstance(part, pl.DataFrame) else read_rows)(self.view, part, schema)  # pyright: ignore
@@ -182,7 +182,7 @@ class PushedView:
         ]
 
     def _run(
-        self, reading: Reading, built: BuiltView, facts: pl.DataFrame, new: Sequence[NewRow], arrived_at: int
+        self, reading: StoreSnapshot, built: CurrentBuild, facts: pl.DataFrame, new: Sequence[NewRow], arrived_at: int
     ) -> list[EntityChange]:
         running = self.running(built.schema)
         since = _since(built, new)
@@ -203,7 +203,7 @@ class PushedView:
         return changes
 
     def _entity_change(
-        self, built: BuiltView, entity: str, history: History, since: int, now: int, seq: int | None
+        self, built: CurrentBuild, entity: str, history: FactHistory, since: int, now: int, seq: int | None
     ) -> EntityChange:
         running, end = self.running(built.schema), built.build.end
         assert end is not None  # a view over time has an end
@@ -211,13 +211,13 @@ class PushedView:
         ahead = moments_ahead(running, history, since, end, now) if there else []
         return EntityChange(entity, since, ahead, seq, history.encode(), history.encode_changed())
 
-    def _take_back(self, history: History, entry: Entry, row: NewRow) -> None:
+    def _take_back(self, history: FactHistory, entry: Entry, row: NewRow) -> None:
         try:
             history.retract(entry)
         except NothingToTakeBack:
             raise PushError(f"feature view {self.view.name!r}: {row.row} is not there to be taken back") from None
 
-    def _refuse_hidden(self, history: History, built: BuiltView, row: NewRow) -> None:
+    def _refuse_hidden(self, history: FactHistory, built: CurrentBuild, row: NewRow) -> None:
         """Refuse to take back the last row before the build where the build may have left out the one before it."""
         before = self.view.last_row_before
         if before is None or not history.built or row.known_at is None or row.known_at > built.build.begin:
@@ -228,7 +228,7 @@ class PushedView:
                 "what was before it is in the table alone: correct it there, and build again"
             )
 
-    def _recompute(self, reading: Reading, built: BuiltView, new: Sequence[NewRow]) -> list[EntityChange]:
+    def _recompute(self, reading: StoreSnapshot, built: CurrentBuild, new: Sequence[NewRow]) -> list[EntityChange]:
         since = _since(built, new)
         pushed = reading.pushed(self.view.name, list(since))
         refuse_absent(self.view, reading, built, pushed, new)
@@ -237,7 +237,7 @@ class PushedView:
         return [EntityChange(entity, since[entity], moments[entity]) for entity in since]
 
 
-def _since(built: BuiltView, rows: Sequence[NewRow | PushedRow]) -> dict[str, int]:
+def _since(built: CurrentBuild, rows: Sequence[NewRow | PushedRow]) -> dict[str, int]:
     """Return the moment from which each entity's values change: when the first of its new facts was known."""
     begin, since = built.build.begin, {}
     for row in rows:

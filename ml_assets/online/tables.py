@@ -13,7 +13,15 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.facts.rows import PushError
 from ml_assets.online.facts.table_rows import ReadRows, read_table_rows
 from ml_assets.online.push import PushedView
-from ml_assets.online.stores.protocol import BuiltView, Change, Note, OnlineStore, Reading, RefusedRow, ViewChange
+from ml_assets.online.stores.protocol import (
+    Change,
+    CurrentBuild,
+    Note,
+    OnlineStore,
+    RefusedRow,
+    StoreSnapshot,
+    ViewChange,
+)
 
 REMEMBERED = timedelta(days=1)
 """How long the answer to a push with an idempotency key is kept: a retry within that time counts once."""
@@ -120,7 +128,7 @@ class PushedTable:
         remembered = None if key is None else f"push:{self.table}:{_digest(key)}"
         done: list[PushedRows] = []
 
-        def decide(reading: Reading) -> Change:
+        def decide(reading: StoreSnapshot) -> Change:
             before = None if remembered is None else reading.note(remembered)
             if before is not None:
                 done[:] = [self._answer_again(before, asked)]
@@ -137,7 +145,7 @@ class PushedTable:
 
     def _decide(
         self,
-        reading: Reading,
+        reading: StoreSnapshot,
         rows: Sequence[Mapping[str, Any]],
         retract: Sequence[Mapping[str, Any]],
         arrived_at: int,
@@ -161,7 +169,7 @@ class PushedTable:
         views = {change.built.build.view: 0 for change in changes}
         return Change(changes, refused=kept), PushedRows(accepted.height, len(retract), refused, views)
 
-    def _columns(self, built: Sequence[BuiltView]) -> dict[str, pl.DataType]:
+    def _columns(self, built: Sequence[CurrentBuild]) -> dict[str, pl.DataType]:
         if self._open_gate is not None and self._gate is None:
             self._gate = self._open_gate()
         columns: dict[str, pl.DataType] = {}
@@ -191,8 +199,8 @@ class PushedTable:
     def _change(
         self,
         view: PushedView,
-        built: BuiltView,
-        reading: Reading,
+        built: CurrentBuild,
+        reading: StoreSnapshot,
         rows: pl.DataFrame,
         back: pl.DataFrame,
         arrived_at: int,

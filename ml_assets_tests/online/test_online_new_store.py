@@ -12,7 +12,7 @@ from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
 from ml_assets.online.stores.opening import ONLINE_STORES, open_store
-from ml_assets.online.stores.protocol import BuiltView, EntityState, OnlineStore, PushedRow, Reading, Stored
+from ml_assets.online.stores.protocol import CurrentBuild, EntityState, OnlineStore, PushedRow, Stored, StoreSnapshot
 from ml_assets.online.values.record import microseconds
 
 NOON = datetime(2024, 1, 31, 12, tzinfo=UTC)
@@ -91,7 +91,7 @@ class DictStore(OnlineStore):
         pass
 
 
-class DictReading(Reading):
+class DictReading(StoreSnapshot):
     """That memory."""
 
     def __init__(self, store):
@@ -99,7 +99,7 @@ class DictReading(Reading):
 
     def built(self, view):  # noqa: ARG002
         build, number, _, schema, *_ = self.store.live
-        return BuiltView(build, number, schema)
+        return CurrentBuild(build, number, schema)
 
     def states(self, number, entities, *, whole=False):  # noqa: ARG002
         return {entity: self.store.states.get(entity, (EntityState(None, None),))[0] for entity in entities}

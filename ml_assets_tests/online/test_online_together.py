@@ -12,7 +12,7 @@ from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import PushError, push_facts
 from ml_assets.online.stores.opening import open_store
 from ml_assets.online.stores.protocol import Change, StoreUnavailable
-from ml_assets.online.stores.together import Together
+from ml_assets.online.stores.together import ChangeQueue
 from ml_assets.online.values.record import microseconds
 
 AS_OF = datetime(2024, 3, 10, tzinfo=UTC)
@@ -34,7 +34,7 @@ def test_what_waits_is_made_at_once_and_what_fails_alone():
             each.decide(None)
             each.last = [each.arrived_at]
 
-    together, results = Together(make), {}
+    together, results = ChangeQueue(make), {}
     threads = [
         threading.Thread(target=lambda n=n: results.update({n: together.do(lambda _: Change(), n)})) for n in range(5)
     ]
@@ -56,7 +56,7 @@ def test_a_store_that_fails_fails_all():
         raise StoreUnavailable("gone")
 
     with pytest.raises(StoreUnavailable, match="gone"):
-        Together(make).do(lambda _: Change(), 0)
+        ChangeQueue(make).do(lambda _: Change(), 0)
 
 
 def test_pushes_of_many_threads_all_count_and_a_bad_one_hurts_no_other(tmp_path):

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from ml_assets.online.running.history import History, LeavesGone
+from ml_assets.online.running.history import FactHistory, LeavesGone
 from ml_assets.online.running.view import RunningView
 from ml_assets.online.stores.protocol import Stored
 
@@ -23,7 +23,7 @@ class ComputedState:
     build: str
     seq: int
     running: RunningView
-    history: History
+    history: FactHistory
 
 
 class ComputedStates:

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import orjson
 
-from ml_assets.online.running.leaf import Column, Entry, Leaf
+from ml_assets.online.running.leaf import AggregateColumn, Entry, Leaf
 
 _ENTRIES = 64
 """Facts that a leaf may have; more where there are more leaves than that."""
@@ -62,7 +62,7 @@ class Total:
     high: Any
 
 
-class History:
+class FactHistory:
     """The facts of an entity, as far as they are loaded.
 
     Attributes:
@@ -229,15 +229,15 @@ class History:
 
     def _derive(self) -> None:
         self._firsts = [line[_FIRST] for line in self._lines]
-        self._columns: dict[int, Column] = {}
+        self._columns: dict[int, AggregateColumn] = {}
 
-    def _column(self, aggregate: int) -> Column:
+    def _column(self, aggregate: int) -> AggregateColumn:
         if aggregate not in self._columns:
             totals = [line[_TOTALS][aggregate] for line in self._lines]
             counts, exponents, sums, squares, lows, highs = zip(*totals, strict=True) if totals else ((),) * 6
             exponent = min(exponents, default=0)
             shifts = [each - exponent for each in exponents]
-            self._columns[aggregate] = Column(
+            self._columns[aggregate] = AggregateColumn(
                 exponent,
                 list(accumulate(counts, initial=0)),
                 list(accumulate(_aligned(sums, shifts), initial=0)),
@@ -252,11 +252,11 @@ class History:
             return [0] * (len(squares) + 1)
         return list(accumulate(_aligned(squares, [2 * shift for shift in shifts]), initial=0))
 
-    def _own(self, place: int, aggregate: int) -> Column:
+    def _own(self, place: int, aggregate: int) -> AggregateColumn:
         kind = self._kinds[aggregate]
         return self._leaf(place).column(aggregate, floats=kind.floats, squared=kind.squared)
 
-    def _before(self, aggregate: int, column: Column, place: Place) -> tuple[int, int, int]:
+    def _before(self, aggregate: int, column: AggregateColumn, place: Place) -> tuple[int, int, int]:
         leaf, inside = place
         count, total, squares = column.counts[leaf], column.sums[leaf], column.squares[leaf]
         if not inside:

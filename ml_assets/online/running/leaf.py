@@ -30,7 +30,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class AggregateColumn:
     """The values of one aggregate over items in order: facts of a leaf, or leaves of an entity.
 
     Attributes:
@@ -118,17 +118,17 @@ class Leaf:
         self.__dict__.pop("times", None)
         self.__dict__.pop("_columns", None)
 
-    def column(self, aggregate: int, *, floats: bool, squared: bool) -> Column:
+    def column(self, aggregate: int, *, floats: bool, squared: bool) -> AggregateColumn:
         """Return the column of an aggregate."""
         if aggregate not in self._columns:
             self._columns[aggregate] = self._column(aggregate, floats, squared)
         return self._columns[aggregate]
 
     @cached_property
-    def _columns(self) -> dict[int, Column]:
+    def _columns(self) -> dict[int, AggregateColumn]:
         return {}
 
-    def _column(self, aggregate: int, floats: bool, squared: bool) -> Column:
+    def _column(self, aggregate: int, floats: bool, squared: bool) -> AggregateColumn:
         times, values = self.times, self.values[aggregate]
         if times.count(1) == len(times) and None not in values:
             seen, counts = values, list(range(len(values) + 1))
@@ -142,7 +142,7 @@ class Leaf:
             sums = [number * often for number, often in zip(numbers, present, strict=True)]
             squares = [number * total for number, total in zip(numbers, sums, strict=True)] if squared else []
         squares = list(accumulate(squares, initial=0))
-        return Column(exponent, counts, list(accumulate(sums, initial=0)), squares, seen, seen)
+        return AggregateColumn(exponent, counts, list(accumulate(sums, initial=0)), squares, seen, seen)
 
     def split(self) -> "Leaf | None":
         """Move the later half into a leaf of its own, moments kept together; None where there is one moment alone."""

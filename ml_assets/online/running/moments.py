@@ -2,7 +2,7 @@
 
 import orjson
 
-from ml_assets.online.running.history import History
+from ml_assets.online.running.history import FactHistory
 from ml_assets.online.running.view import RunningView
 
 READY = 4
@@ -13,7 +13,9 @@ COMPUTED = ""
 """Stands in place of values that are computed when they are read."""
 
 
-def moments_ahead(running: RunningView, history: History, since: int, until: int, now: int) -> list[tuple[int, str]]:
+def moments_ahead(
+    running: RunningView, history: FactHistory, since: int, until: int, now: int
+) -> list[tuple[int, str]]:
     """Return (moment, encoded KNOWN_AT and values) from `since` on.
 
     Args:
@@ -30,7 +32,7 @@ def moments_ahead(running: RunningView, history: History, since: int, until: int
     return ahead
 
 
-def _ready(running: RunningView, history: History, since: int, until: int) -> list[tuple[int, str]]:
+def _ready(running: RunningView, history: FactHistory, since: int, until: int) -> list[tuple[int, str]]:
     changes, moment = running.changes_after(history, since), since
     ahead: list[tuple[int, str]] = []
     for _ in range(READY):

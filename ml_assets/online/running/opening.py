@@ -7,15 +7,15 @@ import polars as pl
 from ml_assets.online.facts.blob import decode_facts, decode_schema
 from ml_assets.online.facts.rows import decode_facts_from_json, encode_facts_as_json
 from ml_assets.online.facts.union import PUSHED, RETRACTS
-from ml_assets.online.running.history import History
+from ml_assets.online.running.history import FactHistory
 from ml_assets.online.running.view import RunningView
-from ml_assets.online.stores.protocol import BuiltView, EntityState, PushedRow, Reading
+from ml_assets.online.stores.protocol import CurrentBuild, EntityState, PushedRow, StoreSnapshot
 from ml_assets.online.values.keys import ENTITY
 
 
 def open_histories(
-    running: RunningView, reading: Reading, built: BuiltView, entities: Sequence[str], *, whole: bool = False
-) -> dict[str, History]:
+    running: RunningView, reading: StoreSnapshot, built: CurrentBuild, entities: Sequence[str], *, whole: bool = False
+) -> dict[str, FactHistory]:
     """Open the running states of entities."""
     states = reading.states(built.number, entities, whole=whole)
     new = [entity for entity, state in states.items() if state.header is None]
@@ -31,7 +31,7 @@ def open_histories(
     }
 
 
-def begin_history(running: RunningView, schema: bytes, facts: bytes | None, pushed: Sequence[PushedRow]) -> History:
+def begin_history(running: RunningView, schema: bytes, facts: bytes | None, pushed: Sequence[PushedRow]) -> FactHistory:
     """Make a running state of the facts of a build and of those that were pushed since."""
     history = running.history(None, lambda _: {}, built=facts is not None)
     if facts is not None:
@@ -46,14 +46,16 @@ def begin_history(running: RunningView, schema: bytes, facts: bytes | None, push
     return history
 
 
-def _stored(running: RunningView, reading: Reading, built: BuiltView, entity: str, state: EntityState) -> History:
+def _stored(
+    running: RunningView, reading: StoreSnapshot, built: CurrentBuild, entity: str, state: EntityState
+) -> FactHistory:
     def load(leaves: Sequence[int]) -> Mapping[int, str | bytes]:
         return reading.leaves(built.number, entity, leaves)
 
     return running.history(state.header, load)
 
 
-def _add_built(running: RunningView, history: History, facts: pl.DataFrame) -> None:
+def _add_built(running: RunningView, history: FactHistory, facts: pl.DataFrame) -> None:
     rows = facts.drop(ENTITY, PUSHED, RETRACTS, strict=False)
     back = facts[RETRACTS].fill_null(False) if RETRACTS in facts.columns else [False] * facts.height
     entries = running.entries(rows, encode_facts_as_json(rows))

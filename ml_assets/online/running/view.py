@@ -14,7 +14,7 @@ from ml_assets.features.aggregates import ALL_ROWS
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.expressions import parse
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.online.running.history import History, Kind, LoadLeaves, Place, Total
+from ml_assets.online.running.history import FactHistory, Kind, LoadLeaves, Place, Total
 from ml_assets.online.running.leaf import Entry
 from ml_assets.online.running.scaled import rounded
 
@@ -93,9 +93,9 @@ class RunningView:
         """Return whether a view's features can be computed from a running state."""
         return view.known_at is not None and view.planned is None
 
-    def history(self, header: str | bytes | None, load: LoadLeaves, *, built: bool = False) -> History:
-        """Open an entity's facts as `History.encode` gave them; None for none."""
-        return History(self._kinds, header, load, built=built)
+    def history(self, header: str | bytes | None, load: LoadLeaves, *, built: bool = False) -> FactHistory:
+        """Open an entity's facts as `FactHistory.encode` gave them; None for none."""
+        return FactHistory(self._kinds, header, load, built=built)
 
     def entries(self, facts: pl.DataFrame, texts: Sequence[str]) -> list[Entry]:
         """Return facts as features see them.
@@ -112,7 +112,7 @@ class RunningView:
         digests = map(_digest, texts)
         return list(map(Entry, known, digests, values, rows))
 
-    def values_at(self, history: History, moment: int) -> list[Any]:
+    def values_at(self, history: FactHistory, moment: int) -> list[Any]:
         """Compute what is stored of a moment: when the newest fact was known, microseconds, then the features in order.
 
         Raises:
@@ -144,7 +144,7 @@ class RunningView:
                 features += [_summary(aggregate.where, function, kind, total) for total in totals]
         return [self._taken(place, value) if type(value) is float else value for place, value in enumerate(features)]
 
-    def changes_after(self, history: History, moment: int) -> "Changes":
+    def changes_after(self, history: FactHistory, moment: int) -> "Changes":
         """Return the moments after `moment` at which values may change."""
         return Changes(history, self._ages, moment)
 
@@ -189,7 +189,7 @@ class RunningView:
 class Changes:
     """The moments at which values may change, one after the other: a fact enters a window, or leaves it."""
 
-    def __init__(self, history: History, ages: Sequence[int], moment: int) -> None:
+    def __init__(self, history: FactHistory, ages: Sequence[int], moment: int) -> None:
         self._heads: list[tuple[int, int]] = []
         self._known = []
         for number, age in enumerate(ages):

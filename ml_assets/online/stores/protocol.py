@@ -122,7 +122,7 @@ class EntityChange:
 class ViewChange:
     """What a push changes of one view."""
 
-    built: "BuiltView"
+    built: "CurrentBuild"
     rows: Sequence[NewRow]
     entities: Sequence[EntityChange]
 
@@ -166,7 +166,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class BuiltView:
+class CurrentBuild:
     """The build of a view that is read.
 
     Attributes:
@@ -192,11 +192,11 @@ class EntityState:
     header: str | bytes | None
 
 
-class Reading(ABC):
+class StoreSnapshot(ABC):
     """A store at one moment: what a change is decided from holds until it is made."""
 
     @abstractmethod
-    def built(self, view: str) -> BuiltView | None:
+    def built(self, view: str) -> CurrentBuild | None:
         """Return the build of a view that is read; None for none."""
 
     @abstractmethod
@@ -225,8 +225,8 @@ class Reading(ABC):
         """Return the text of a note; None for none."""
 
 
-Decide = Callable[[Reading], Change]
-Reapply = Callable[[Reading, BuiltView, Sequence[PushedRow]], Sequence[EntityChange]]
+Decide = Callable[[StoreSnapshot], Change]
+Reapply = Callable[[StoreSnapshot, CurrentBuild, Sequence[PushedRow]], Sequence[EntityChange]]
 
 
 class OnlineStore(ABC):
@@ -295,7 +295,7 @@ class OnlineStore(ABC):
         """
 
     @abstractmethod
-    def reading(self) -> AbstractContextManager[Reading]:
+    def reading(self) -> AbstractContextManager[StoreSnapshot]:
         """Look at the store as it is at one moment."""
 
     @abstractmethod

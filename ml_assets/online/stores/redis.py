@@ -10,18 +10,18 @@ from urllib.parse import urlsplit
 import orjson
 
 from ml_assets.online.stores.protocol import (
-    BuiltView,
+    CurrentBuild,
     Decide,
     EntityChange,
     EntityState,
     NoBuild,
     OnlineStore,
     PushedRow,
-    Reading,
     Reapply,
     RefusedRow,
     StaleBuild,
     Stored,
+    StoreSnapshot,
     StoreUnavailable,
 )
 from ml_assets.online.values.record import Build
@@ -185,7 +185,7 @@ class RedisStore(OnlineStore):
                 raise StaleBuild(view)
             pushed = self.pushed_since(view, 0)
             later = [row for row in pushed if row.seq > build.pushed_seq]
-            changes = reapply(_Reading(self), BuiltView(build, number, schema), later) if later else []
+            changes = reapply(_RedisSnapshot(self), CurrentBuild(build, number, schema), later) if later else []
             last = max(int(pipe.get(_key("seq", view)) or 0), build.pushed_seq)
             older = [int(each) for each in pipe.smembers(_key("builds", view)) if int(each) < number]
             pipe.multi()
@@ -205,13 +205,13 @@ class RedisStore(OnlineStore):
         self._clear(view, number)
 
     @contextmanager
-    def reading(self) -> Iterator[Reading]:
+    def reading(self) -> Iterator[StoreSnapshot]:
         with self._reached():
-            yield _Reading(self)
+            yield _RedisSnapshot(self)
 
     def change(self, decide: Decide, arrived_at: int) -> list[int]:
         def change(pipe: Any) -> list[int]:
-            wanted = decide(_Reading(self, pipe))
+            wanted = decide(_RedisSnapshot(self, pipe))
             names = [each.built.build.view for each in wanted.views]
             remaining = [max(pipe.pttl(_key("alive", each.built.number)), 0) for each in wanted.views]
             before = [int(pipe.get(_key("seq", name))) for name in names]
@@ -310,17 +310,17 @@ class RedisStore(OnlineStore):
                 pipe.execute()
 
 
-class _Reading(Reading):
+class _RedisSnapshot(StoreSnapshot):
     """The server as it is; with `watching`, what is read is as it was until that pipeline is executed, or it is not."""
 
     def __init__(self, store: RedisStore, watching: Any = None) -> None:
         self._redis, self._watching = store._redis, watching
         self._whole: dict[tuple[int, str], dict[int, bytes]] = {}
 
-    def built(self, view: str) -> BuiltView | None:
+    def built(self, view: str) -> CurrentBuild | None:
         self._watch(_key("view", view), _key("seq", view))
         number, record, schema = self._redis.hmget(_key("view", view), "number", "record", "schema")
-        return None if number is None else BuiltView(_record(record), int(number), schema)
+        return None if number is None else CurrentBuild(_record(record), int(number), schema)
 
     def states(self, number: int, entities: Sequence[str], *, whole: bool = False) -> dict[str, EntityState]:
         keys = [_key("state", number, entity) for entity in entities]

@@ -14,22 +14,22 @@ import orjson
 
 from ml_assets.addresses import sqlite_path
 from ml_assets.online.stores.protocol import (
-    BuiltView,
     Change,
+    CurrentBuild,
     Decide,
     EntityChange,
     EntityState,
     NoBuild,
     OnlineStore,
     PushedRow,
-    Reading,
     Reapply,
     RefusedRow,
     StaleBuild,
     Stored,
+    StoreSnapshot,
     StoreUnavailable,
 )
-from ml_assets.online.stores.together import Together, Wanted
+from ml_assets.online.stores.together import ChangeQueue, WantedChange
 from ml_assets.online.values.record import Build
 
 BUSY_SECONDS = 60
@@ -89,7 +89,7 @@ class SqliteStore(OnlineStore):
     def __init__(self, path: str) -> None:
         self._path = path
         self._local = threading.local()
-        self._together = Together(self._change_all)
+        self._together = ChangeQueue(self._change_all)
         Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
         db = self._connection()
         db.executescript(_SCHEMA)
@@ -160,7 +160,7 @@ class SqliteStore(OnlineStore):
                 raise StaleBuild(view)
             later = self.pushed_since(view, build.pushed_seq)
             if later:
-                self._write(number, reapply(_Reading(self), BuiltView(build, number, schema), later), {})
+                self._write(number, reapply(_SqliteSnapshot(self), CurrentBuild(build, number, schema), later), {})
             db.execute(
                 "REPLACE INTO views VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
@@ -179,20 +179,20 @@ class SqliteStore(OnlineStore):
         self._clear(view)
 
     @contextmanager
-    def reading(self) -> Iterator[Reading]:
+    def reading(self) -> Iterator[StoreSnapshot]:
         with self._transaction("BEGIN"):
-            yield _Reading(self)
+            yield _SqliteSnapshot(self)
 
     def change(self, decide: Decide, arrived_at: int) -> list[int]:
         return self._together.do(decide, arrived_at)
 
-    def _change_all(self, wanted: Sequence[Wanted]) -> None:
+    def _change_all(self, wanted: Sequence[WantedChange]) -> None:
         """Make changes in one transaction, for the sake of one wait for the disk: each of them whole or not at all."""
         with self._writing() as db:
             for each in wanted:
                 db.execute("SAVEPOINT change")
                 try:
-                    each.last = self._change(db, each.decide(_Reading(self)), each.arrived_at)
+                    each.last = self._change(db, each.decide(_SqliteSnapshot(self)), each.arrived_at)
                 except (ValueError, LookupError, RuntimeError) as error:
                     each.error = error
                     db.execute("ROLLBACK TO change")
@@ -300,15 +300,15 @@ class SqliteStore(OnlineStore):
                 db.execute("DELETE FROM builds WHERE number = ?", [number])
 
 
-class _Reading(Reading):
+class _SqliteSnapshot(StoreSnapshot):
     """The file within a transaction of this thread."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._query = store._query
 
-    def built(self, view: str) -> BuiltView | None:
+    def built(self, view: str) -> CurrentBuild | None:
         rows = self._query("SELECT record, number, schema FROM views WHERE view = ?", [view])
-        return BuiltView(_record(rows[0][0]), *rows[0][1:]) if rows else None
+        return CurrentBuild(_record(rows[0][0]), *rows[0][1:]) if rows else None
 
     def states(self, number: int, entities: Sequence[str], *, whole: bool = False) -> dict[str, EntityState]:  # noqa: ARG002
         read = f"SELECT content FROM states WHERE number = ? AND entity = ? AND leaf = {_HEADER}"

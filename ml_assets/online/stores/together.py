@@ -11,7 +11,7 @@ _MOST = 64
 
 
 @dataclass(eq=False)
-class Wanted:
+class WantedChange:
     """A change that is wanted, and what became of it.
 
     Attributes:
@@ -27,21 +27,21 @@ class Wanted:
     done: bool = False
 
 
-class Together:
+class ChangeQueue:
     """Gathers changes while others are made.
 
     Args:
         make: makes changes, and sets `last` or `error` of each; StoreUnavailable holds for all of them.
     """
 
-    def __init__(self, make: Callable[[Sequence[Wanted]], None]) -> None:
+    def __init__(self, make: Callable[[Sequence[WantedChange]], None]) -> None:
         self._make = make
-        self._waiting: list[Wanted] = []
+        self._waiting: list[WantedChange] = []
         self._turn = threading.Lock()
 
     def do(self, decide: Decide, arrived_at: int) -> list[int]:
         """Make a change, alone or with others; raises what `decide` raises, or what kept all of them."""
-        mine = Wanted(decide, arrived_at)
+        mine = WantedChange(decide, arrived_at)
         self._waiting.append(mine)
         while not mine.done:
             with self._turn:

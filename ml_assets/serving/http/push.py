@@ -157,7 +157,7 @@ def describe_push(view: str, online: OnlineView, limits: Limits) -> Interface:
     )
 
 
-class RefusedRow(Closed):
+class QuarantinedRow(Closed):
     """A row that is in quarantine now."""
 
     row: int = Field(ge=0, description="Its place among the rows of the request, from 0.")
@@ -177,7 +177,7 @@ def describe_table_push(table: OnlineTable, limits: Limits) -> Interface:
     response = record(
         f"{name}_rows_pushed",
         {
-            "table": Literal[table.table], "rows": count, "retracted": count, "refused": list[RefusedRow],
+            "table": Literal[table.table], "rows": count, "retracted": count, "refused": list[QuarantinedRow],
             "views": dict[str, count], "repeated": bool,
         },
     )  # fmt: skip
