@@ -2,9 +2,11 @@
 
 import http.client
 import os
+import re
 import threading
 import time
 from collections import Counter
+from itertools import cycle, product
 from random import Random
 
 import pytest
@@ -24,7 +26,8 @@ pytestmark = pytest.mark.slow
 
 REQUESTS = max(10_000, int(os.environ.get("ML_ASSETS_ANY_REQUESTS", "0")))
 EACH = 60  # requests made up of one strategy in a row, before it is the next one's turn
-TENSORS = 15  # of the path that takes tensors: they take three times as long to make up
+FEW = 15  # of paths whose requests take several times as long to make up or to answer
+LONG = ("/infer", ":explain")
 
 ALWAYS = [
     "not_a_server_error",
@@ -106,8 +109,8 @@ class Asked:
                 return
             sent = answer.request
             body = sent.body.encode() if isinstance(sent.body, str) else sent.body or b""
-            versioned = sent.path_url.replace("/models/late/", "/models/late/versions/1/")
-            if versioned.replace("/versions/1/", "/versions/{version}/") in self.paths:
+            versioned = re.sub("/models/late(?=[/:])", "/models/late/versions/1", sent.path_url)
+            if versioned.replace("/versions/1", "/versions/{version}") in self.paths:
                 there = self.send(sent, versioned, body)
                 self.made_up[there.status_code] += 1
                 assert there.status_code == answer.status_code, case.as_curl_command()
@@ -132,17 +135,16 @@ class Asked:
 
 def test_no_request_breaks_the_server_and_every_answer_is_as_described(address):
     asked = Asked(address)
-    # A path with a version is answered by the handler of the one without.
-    with_body = [one for one in asked.operations if one.method == "post" and "{version}" not in one.path]
+    # A path with a version or a label is answered by the handler of the one without.
+    with_body = [one for one in asked.operations if one.body and "{" not in one.path]
     for operation in asked.operations:
         if operation not in with_body:
             asked.ask(operation, GenerationMode.POSITIVE, 0, 20)
-    number = 1
-    while asked.count < REQUESTS:
-        for operation in with_body:
-            for mode in GenerationMode:
-                asked.ask(operation, mode, number, TENSORS if operation.path.endswith("/infer") else EACH)
-        number += 1
+    turns = cycle(product(with_body, GenerationMode))
+    for number, (operation, mode) in enumerate(turns, 1):
+        if asked.count >= REQUESTS:
+            break
+        asked.ask(operation, mode, number, FEW if operation.path.endswith(LONG) else EACH)
     assert asked.made_up[200] > 0.1 * asked.made_up.total()
     assert asked.made_up[400] > 0.1 * asked.made_up.total()
     assert asked.spoiled[400] > 0.5 * asked.spoiled.total()

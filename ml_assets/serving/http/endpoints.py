@@ -44,8 +44,8 @@ class Endpoints:
         """Look up the paths of models and views beforehand, as they are requested all the time."""
         for name in ("", *names):
             for segments, endpoint in self._declared:
-                if "{version}" not in segments:
-                    path = "/".join(name if segment[:1] == "{" else segment for segment in segments)
+                if "{version" not in endpoint.route and "{label" not in endpoint.route:
+                    path = "/".join(_filled(segment, name) for segment in segments)
                     matched = _matched(segments, path.split("/"), endpoint)
                     if matched is not None:
                         self._known[path] = matched
@@ -65,16 +65,29 @@ class Endpoints:
         self._declared.append((route.split("/"), Endpoint(route, handler, at_once, slow)))
 
 
+def _filled(segment: str, name: str) -> str:
+    """Put a name in the place of the model or view in a part of a path, which may go on behind it."""
+    return name + segment.partition("}")[2] if segment[:1] == "{" else segment
+
+
 def _matched(segments: Sequence[str], given: Sequence[str], endpoint: Endpoint) -> Endpoint | None:
     """Return the endpoint with what the path names; None for another path."""
     if len(segments) != len(given):
         return None
-    name, version = "", None
+    named: dict[str, str] = {}
     for segment, text in zip(segments, given, strict=True):
-        if segment == "{version}" and text:
-            version = text
-        elif segment in ("{model}", "{view}") and text:
-            name = text
-        elif segment != text:
+        if segment[:1] != "{":
+            if segment != text:
+                return None
+            continue
+        field, _, rest = segment[1:].partition("}")
+        value = text.removesuffix(rest)
+        if not value or len(value) + len(rest) != len(text):
             return None
-    return Endpoint(endpoint.route, endpoint.handler, endpoint.at_once, endpoint.slow, name, version)
+        named[field] = value
+    return replace(
+        endpoint,
+        name=named.get("model") or named.get("view") or "",
+        version=named.get("version"),
+        label=named.get("label"),
+    )

@@ -21,6 +21,7 @@ class Endpoint:
         slow: what stands in a body that goes to a thread whatever its size; None for nothing.
         name: the model or view that the path names; empty if it names none.
         version: the version that it names.
+        label: the alias by which it names a version.
     """
 
     route: str
@@ -29,6 +30,7 @@ class Endpoint:
     slow: bytes | None = None
     name: str = ""
     version: str | None = None
+    label: str | None = None
 
 
 class Exchange:

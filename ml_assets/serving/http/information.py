@@ -1,19 +1,20 @@
-"""Routes that are read: health, metadata, metrics, the description of the interface and its page."""
+"""Routes that are read: what protocols tell of models, metrics, the description of the interface and its page."""
 
 import asyncio
+import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from ml_assets import __version__
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.http.docs import ASSETS, POLICY, page, read_asset
@@ -21,18 +22,21 @@ from ml_assets.serving.http.keys import require_key
 from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.http.observability.telemetry import Finished, request_id
 from ml_assets.serving.http.observation import Observation
-from ml_assets.serving.http.openapi import ServerAbout, describe, described_model
+from ml_assets.serving.http.openapi import describe, described_model
 from ml_assets.serving.prediction.answering import Answering
-from ml_assets.serving.protocols.adapter import RequestProtocol
-from ml_assets.serving.protocols.tensor_models import metadata
+from ml_assets.serving.protocols.adapter import InService, ProtocolLimits, RequestProtocol, Resource
 from ml_assets.serving.rollout.champions import Champions, Served
 
-FREE = ("/v2/health/live", "/v2/health/ready", "/ping", "/health")
-"""Routes that need no key and are not logged."""
-
-ABOUT = ServerAbout(name="ml_assets", version=__version__, extensions=["binary_tensor_data"])
-
 _DOCS = "/docs"
+
+
+class _NameConvertor(StringConvertor):
+    """What a path names, without a verb behind it."""
+
+    regex = "[^/:]+"
+
+
+register_url_convertor("name", _NameConvertor())
 
 
 class Information:
@@ -61,15 +65,7 @@ class Information:
         Args:
             posts: paths that are answered elsewhere.
         """
-        model = "/v2/models/{model}"
         handlers = [
-            ("/v2", _about),
-            *((path, _ok) for path in FREE),
-            *(
-                (f"{prefix}{path}", handler)
-                for prefix in (model, model + "/versions/{version}")
-                for path, handler in (("", self._metadata), ("/ready", self._model_ready))
-            ),
             ("/version", _version),
             ("/metrics", self._metrics),
             ("/openapi.json", self._openapi),
@@ -77,28 +73,47 @@ class Information:
         ]
         return [
             *(Route(path, self._guarded(path, handler), methods=["GET"]) for path, handler in handlers),
+            *(self._route(resource) for protocol in self._protocols for resource in protocol.resources),
             *(Route(f"{_DOCS}/{name}", _asset, methods=["GET"]) for name in ASSETS),
             *(Route(path, _ok, methods=["POST"]) for path in posts),
         ]
 
+    def _route(self, resource: Resource) -> Route:
+        async def read(request: Request) -> Response:
+            content = resource.render(self._in_service(resource, request.path_params))
+            return json_response(content.model_dump(by_alias=True))
+
+        # What stands behind a colon is asked of the model, as in :predict.
+        path = re.sub(r"{(\w+)}", r"{\1:name}", resource.path)
+        return Route(path, self._guarded(resource.path, read, open=resource.open), methods=[resource.method])
+
+    def _in_service(self, resource: Resource, named: Mapping[str, str]) -> list[InService]:
+        versions: Iterable[Served] = self._champions
+        if "{model}" in resource.path:
+            versions = [self._answering.find(named["model"], named.get("version"), named.get("label"))]
+        rows, limits = self._observation.measured.rows, ProtocolLimits(self._limits.rows, self._limits.replay)
+        return [InService(served, rows.get((served.name, served.version), 0), limits) for served in versions]
+
     def _guarded(
-        self, route: str, handler: Callable[[Request], Awaitable[Response]]
+        self, route: str, handler: Callable[[Request], Awaitable[Response]], *, open: bool = False
     ) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             began = time.perf_counter()
             try:
-                if route not in FREE:
+                if not open:
                     require_key(request.headers.get("authorization", ""), self._limits.keys)
                 response = await handler(request)
             except BadRequest as error:
                 response = _unauthorised() if error.status == 401 and route == _DOCS else refusal(error)
             seconds = time.perf_counter() - began
             model = self._observation.got(route, request.path_params.get("model"), response.status_code, seconds)
-            if route not in FREE:
+            if not open:
                 response.headers["x-request-id"] = identity = request_id(request.headers.get("x-request-id", ""))
                 parent = request.headers.get("traceparent", "")
                 self._observation.tell(
-                    Finished(identity, "GET", route, response.status_code, seconds * 1e3, model=model, parent=parent)
+                    Finished(
+                        identity, request.method, route, response.status_code, seconds * 1e3, model=model, parent=parent
+                    )
                 )
             return response
 
@@ -124,24 +139,9 @@ class Information:
     async def _docs(self, request: Request) -> Response:  # noqa: ARG002
         return HTMLResponse(page(), headers={"content-security-policy": POLICY})
 
-    async def _model_ready(self, request: Request) -> Response:
-        self._named(request)
-        return Response()
-
-    async def _metadata(self, request: Request) -> Response:
-        served = self._named(request)
-        return json_response(metadata(served.name, [served.version], served.predictor).model_dump())
-
-    def _named(self, request: Request) -> Served:
-        return self._answering.find(request.path_params["model"], request.path_params.get("version"))
-
 
 async def _ok(request: Request) -> Response:  # noqa: ARG001
     return Response()
-
-
-async def _about(request: Request) -> Response:  # noqa: ARG001
-    return json_response(ABOUT.model_dump())
 
 
 async def _version(request: Request) -> Response:  # noqa: ARG001

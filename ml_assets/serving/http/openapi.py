@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -12,7 +12,8 @@ from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.http.push import describe_push, describe_table_push
 from ml_assets.serving.protocols.adapter import DescribedModel, HttpBinding, Interface, RequestProtocol
 from ml_assets.serving.protocols.fields import Closed, json_schema
-from ml_assets.serving.protocols.tensor_models import ModelMetadata, metadata
+from ml_assets.serving.protocols.tensor_models import metadata
+from ml_assets.serving.rollout.challenger import CHAMPION
 from ml_assets.serving.rollout.champions import Served
 
 JSON = "application/json"
@@ -36,16 +37,8 @@ class Refusal(Closed):
     error: str
 
 
-class ServerAbout(Closed):
-    """What the server is."""
-
-    name: Literal["ml_assets"]
-    version: str
-    extensions: list[str]
-
-
-Method = tuple[str, str, dict[str, Any]]
-"""A path, a method and its operation."""
+Method = tuple[str, str, dict[str, Any], DescribedModel | None]
+"""A path, a method, its operation and the model that the path is about."""
 
 
 def described_model(served: Served, declared: ServedModel | None) -> DescribedModel:
@@ -92,26 +85,23 @@ def describe(
         "paths": {},
         "components": {"schemas": {"Refusal": json_schema(Refusal)}},
     }
-    for path, method, operation in (
+    for path, method, operation, model in (
         *_predictions(models, protocols, keys),
         *(
-            (f"/v1/push/{view}", "post", _post("v1", describe_push(view, declared, limits), keys))
+            (f"/v1/push/{view}", "post", _post("v1", describe_push(view, declared, limits), keys), None)
             for view, declared in online.items()
         ),
         *(
-            (f"/v1/push/table/{table}", "post", _post("v1", describe_table_push(declared, limits), keys))
+            (f"/v1/push/table/{table}", "post", _post("v1", describe_table_push(declared, limits), keys), None)
             for table, declared in tables.items()
         ),
-        *_about_models(models, keys),
+        *_resources(models, protocols, keys),
         *_about(keys),
     ):
         item = description["paths"].setdefault(path, {})
         item[method] = operation
-        if "{version}" in path:
-            version = next(model.version for model in models if f"/models/{model.name}/" in path)
-            item["parameters"] = [
-                {"name": "version", "in": "path", "required": True, "schema": {"type": "string", "enum": [version]}}
-            ]
+        if model is not None and (parameters := _parameters(path, model)):
+            item["parameters"] = parameters
     if keys:
         description["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         description["security"] = [{"key": []}]
@@ -128,7 +118,7 @@ def _predictions(
                 continue
             operation = _post(binding.tag, interface, keys)
             for path in _paths_of(binding, len(models)):
-                yield path.replace("{model}", model.name), "post", operation
+                yield path.replace("{model}", model.name), "post", operation, model
 
 
 def _paths_of(binding: HttpBinding, models: int) -> list[str]:
@@ -136,28 +126,41 @@ def _paths_of(binding: HttpBinding, models: int) -> list[str]:
     return [path for path in binding.paths if "{model}" in path or models == 1]
 
 
-def _about_models(models: Sequence[DescribedModel], keys: bool) -> Iterator[Method]:
-    for model in models:
-        for base in (f"/v2/models/{model.name}", f"/v2/models/{model.name}/versions/{{version}}"):
-            about = _operation("v2", f"What {model.name} takes and gives", keys, (404, 503), response=ModelMetadata)
-            yield base, "get", about
-            yield f"{base}/ready", "get", _operation("v2", f"Whether {model.name} is ready", keys, (404, 503))
+def _resources(models: Sequence[DescribedModel], protocols: Sequence[RequestProtocol], keys: bool) -> Iterator[Method]:
+    for protocol in protocols:
+        tag = "health" if protocol.http is None else protocol.http.tag
+        for resource in protocol.resources:
+            named = "{model}" in resource.path
+            for model in models if named else (None,):
+                name = "" if model is None else model.name
+                operation = _operation(
+                    "health" if resource.open else tag,
+                    resource.summary.replace("{model}", name),
+                    keys and not resource.open,
+                    (404, 503) if named else (503,),
+                    response=resource.response,
+                )
+                if keys and resource.open:
+                    operation["security"] = []
+                yield resource.path.replace("{model}", name), resource.method.lower(), operation, model
+
+
+def _parameters(path: str, model: DescribedModel) -> list[dict[str, Any]]:
+    """Describe what a path names beside the model: a version of it, or a version's label."""
+    values = {"version": model.version, "label": CHAMPION}
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": [value]}}
+        for name, value in values.items()
+        if f"{{{name}}}" in path
+    ]
 
 
 def _about(keys: bool) -> Iterator[Method]:
-    for path, summary in (
-        ("/v2/health/live", "Whether the server runs"),
-        ("/v2/health/ready", "Whether the server answers"),
-        ("/ping", "Whether the server runs, as MLflow asks"),
-        ("/health", "Whether the server runs, as MLflow asks"),
-    ):
-        yield path, "get", _operation("health", summary, False, (503,)) | ({"security": []} if keys else {})
-    yield "/v2", "get", _operation("v2", "What the server is", keys, (503,), response=ServerAbout)
     text = {"text/plain": {"schema": {"type": "string"}}}
-    yield "/version", "get", _operation("mlflow", "Version of MLflow", keys, (503,), content=text)
-    yield "/metrics", "get", _operation("health", "Prometheus metrics", keys, (503,), content=text)
+    yield "/version", "get", _operation("mlflow", "Version of MLflow", keys, (503,), content=text), None
+    yield "/metrics", "get", _operation("health", "Prometheus metrics", keys, (503,), content=text), None
     anything = {JSON: {"schema": {"type": "object"}}}
-    yield "/openapi.json", "get", _operation("health", "This description", keys, (503,), content=anything)
+    yield "/openapi.json", "get", _operation("health", "This description", keys, (503,), content=anything), None
 
 
 def _post(tag: str, interface: Interface, keys: bool) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class PredictionHandler:
     def begin(self, exchange: Exchange) -> Question:
         """Read the request and gather its features; raises BadRequest."""
         endpoint, binding = exchange.endpoint, self._binding
-        served = exchange.served = self._answering.find(endpoint.name, endpoint.version)
+        served = exchange.served = self._answering.find(endpoint.name, endpoint.version, endpoint.label)
         if binding.json_only:
             exchange.require_json()
         parameters = _carried(binding, exchange) if binding.parameters else {}

@@ -82,12 +82,17 @@ class Answering:
         """
         return self.ask(request, self.find(request.model, request.version), request_id, at).predict()
 
-    def find(self, model: str, version: str | None) -> Served:
+    def find(self, model: str, version: str | None, label: str | None = None) -> Served:
         """Return the version that answers requests for a model, an empty name standing for the only one.
+
+        Args:
+            label: alias of the version; None for none.
 
         Raises:
             BadRequest: it is not served here (404).
         """
+        if label not in (None, CHAMPION):
+            raise BadRequest(f"label {label[:20]!r} is not served; there is {CHAMPION}", 404)
         return self._choosing.named(model, version) if model else self._choosing.only()
 
     def ask(self, request: PredictionRequest, champion: Served, request_id: str, at: int) -> Question:
@@ -111,7 +116,8 @@ class Answering:
         if len(matrix) == 0:
             raise BadRequest("there is no row to predict")
         parts = [Part(champion, CHAMPION, None, matrix)]
-        return Question(PredictionResponse(request, request_id, at, champion, parts, request.rows.by_row))
+        response = PredictionResponse(request, request_id, at, champion, parts, request.rows.by_row)
+        return Question(response, request.contributions)
 
     def ready(self, name: str) -> bool:
         """Return whether rows of a model's spine can be predicted."""
@@ -129,7 +135,7 @@ class Answering:
             for served, role, own in self._shares(model, champion, given, pinned=request.version is not None)
         ]
         response = PredictionResponse(request, request_id, at, champion, parts, lambda: features, given, fetched)
-        return Question(response, rows.contributions)
+        return Question(response, request.contributions)
 
     def _row_model(self, champion: Served) -> RowModel:
         model, name = self._models.get(champion.name), champion.name

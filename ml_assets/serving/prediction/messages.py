@@ -8,6 +8,7 @@ import numpy as np
 
 from ml_assets.online.lookup import Fetched
 from ml_assets.scoring.predictor import Answer, Predictor
+from ml_assets.scoring_core.rows import InvalidRows
 from ml_assets.serving.rollout.champions import Served
 
 
@@ -42,16 +43,36 @@ class FeatureColumns:
         return [dict(zip(self.columns, values, strict=True)) for values in zip(*plain, strict=True)]
 
 
+@dataclass(slots=True)
+class FeatureLists:
+    """Rows as lists of values, in the order of the model's features."""
+
+    rows: Sequence[Any]
+    named: list[dict[str, Any]] = field(default_factory=list)
+
+    def encode(self, predictor: Predictor) -> np.ndarray:
+        """Encode rows as `RowEncoder.encode_rows` does."""
+        names = [feature.name for feature in predictor.features]
+        for at, row in enumerate(self.rows):
+            if type(row) is not list or len(row) != len(names):
+                raise InvalidRows(f"row {at} must be a list of {len(names)} values, in the order of {names[:50]}")
+        self.named = [dict(zip(names, row, strict=True)) for row in self.rows]
+        return predictor.encode_features(self.named)
+
+    def by_row(self) -> Sequence[Mapping[str, Any]]:
+        """Return each row's features by name, once they are encoded."""
+        return self.named
+
+
 @dataclass(frozen=True, slots=True)
 class SpineRows:
     """Rows of a model's spine, as JSON values not yet validated: the features are looked up and computed."""
 
     rows: Any
     as_of: Any = None
-    contributions: bool = False
 
 
-Features = FeatureRows | FeatureColumns
+Features = FeatureRows | FeatureColumns | FeatureLists
 """Features given by the request."""
 
 
@@ -63,12 +84,14 @@ class PredictionRequest:
         rows: features, or rows of the spine whose features are looked up.
         model: name of the model; empty for the only one that is served.
         version: version of it; None for the champion.
+        contributions: whether what each feature contributed is wanted.
         context: whatever the protocol needs again to write the response; nothing else reads it.
     """
 
     rows: Features | SpineRows
     model: str = ""
     version: str | None = None
+    contributions: bool = False
     context: Any = None
 
 

@@ -1,14 +1,15 @@
 """What a request protocol is: bytes to a request, a response to bytes; and how HTTP carries it, if it does."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
 from ml_assets.serving.declared import ServedModel
 from ml_assets.serving.prediction.messages import PredictionRequest, PredictionResponse
+from ml_assets.serving.rollout.champions import Served
 from ml_assets.training.encoding import FeatureEncoding
 
 
@@ -30,7 +31,8 @@ class HttpBinding:
     """How HTTP carries a protocol.
 
     Attributes:
-        paths: routes that take its requests by POST; `{model}` and `{version}` name the version that is to answer.
+        paths: routes that take its requests by POST; `{model}` and `{version}` name the version that is to answer,
+            `{label}` names it by its alias, of which there is `champion`.
         tag: chapter of the description that its routes stand in.
         json_only: whether a body of another content type is refused (415).
         at_once: bytes of a body up to which it is answered on the event loop, about a dozen rows; handing it to a
@@ -47,6 +49,42 @@ class HttpBinding:
     parameters: Mapping[str, bytes] = field(default_factory=dict)
     slow: bytes | None = None
     version_header: bytes | None = None
+
+
+@dataclass(frozen=True)
+class InService:
+    """A version that serves, and what it has done since the server began.
+
+    Attributes:
+        rows: rows that it predicted.
+        limits: what the server takes on.
+    """
+
+    served: Served
+    rows: int
+    limits: ProtocolLimits
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What a protocol's clients read of the models that are served, beside predictions.
+
+    Attributes:
+        path: with `{model}` it is about that model, with `{version}` or `{label}` about this version of it; without any
+            it is about all of them.
+        summary: of the path, in the description; `{model}` stands for the model's name.
+        response: model of the body.
+        render: the versions that the path is about -> the body.
+        method: GET, or POST where clients ask by it.
+        open: whether it needs no key and is not logged, as probes of health.
+    """
+
+    path: str
+    summary: str
+    response: type[BaseModel]
+    render: Callable[[Sequence[InService]], BaseModel]
+    method: Literal["GET", "POST"] = "GET"
+    open: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +133,9 @@ class RequestProtocol(ABC):
 
     http: ClassVar[HttpBinding | None] = None
     """How HTTP carries it; None for a protocol that another transport carries."""
+
+    resources: ClassVar[Sequence[Resource]] = ()
+    """What HTTP gives its clients to read."""
 
     def __init__(self, limits: ProtocolLimits) -> None:
         self.limits = limits

@@ -1,32 +1,48 @@
 """MLflow's scoring protocol: dataframe_split, dataframe_records, instances or inputs in, predictions by row out."""
 
 from collections.abc import Mapping
-from functools import reduce
-from operator import or_
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel, create_model
+from pydantic import BaseModel, Field
 
 from ml_assets.serving.errors import BadRequest
-from ml_assets.serving.prediction.messages import (
-    FeatureColumns,
-    FeatureRows,
-    Features,
-    PredictionRequest,
-    PredictionResponse,
+from ml_assets.serving.prediction.messages import FeatureColumns, Features, PredictionRequest, PredictionResponse
+from ml_assets.serving.protocols.adapter import DescribedModel, HttpBinding, Interface, RequestProtocol, Resource
+from ml_assets.serving.protocols.feature_forms import (
+    column_types,
+    example_rows,
+    one_form,
+    read_columns,
+    read_rows,
+    row_types,
 )
-from ml_assets.serving.protocols.adapter import DescribedModel, HttpBinding, Interface, RequestProtocol
-from ml_assets.serving.protocols.fields import Open, feature_type, list_of, output_fields, record
+from ml_assets.serving.protocols.fields import Closed, Open, list_of, output_fields, record
 from ml_assets.serving.protocols.json_body import read_json
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+
+
+class Health(Closed):
+    """That the server runs; the word is TorchServe's, other clients read the status alone."""
+
+    status: Literal["Healthy"] = "Healthy"
 
 
 class MlflowScoring(RequestProtocol):
     """The request forms of MLflow's scoring server, which names no model."""
 
     http = HttpBinding(paths=("/invocations",), tag="mlflow", json_only=True, version_header=b"x-model-version")
+    resources = tuple(
+        Resource(
+            path,
+            "Whether the server runs, as MLflow, SageMaker and TorchServe ask",
+            Health,
+            lambda _: Health(),
+            open=True,
+        )
+        for path in ("/ping", "/health")
+    )
 
     def read(self, body: bytes, parameters: Mapping[str, str]) -> PredictionRequest:  # noqa: ARG002
         """Parse whichever of the forms the body has."""
@@ -38,53 +54,27 @@ class MlflowScoring(RequestProtocol):
 
     def describe(self, model: DescribedModel) -> Interface:
         """Describe the four forms by the model's features."""
-        known = list(model.known_rows[:2]) or [dict.fromkeys(feature.name for feature in model.features)]
         prediction = record(f"{model.name}_prediction", output_fields(model.outputs))
         return Interface(
             summary=f"Ask {model.name} as MLflow's scoring server is asked",
             description="Exactly one of dataframe_split, dataframe_records, instances and inputs.",
             request=_forms(model, self.limits.rows),
-            example={"dataframe_records": known},
+            example={"dataframe_records": example_rows(model)},
             response=record(f"{model.name}_predictions", {"predictions": list[prediction]}),
             refusals=(400, 408, 413, 415, 503),
         )
 
 
 def _forms(model: DescribedModel, most: int) -> type[BaseModel]:
-    features = {feature.name: feature_type(feature) for feature in model.features}
-    width = len(features)
-    rows = list_of(record(f"{model.name}_features", features), most)
-    columns = record(
-        f"{model.name}_columns",
-        {name: Annotated[list[kind], Field(min_length=1)] for name, kind in features.items()},
-    )
-    names = Annotated[
-        list[Literal[tuple(features)]],
-        Field(min_length=width, max_length=width, json_schema_extra={"uniqueItems": True}),
+    names = tuple(feature.name for feature in model.features)
+    width = len(names)
+    named = Annotated[
+        list[Literal[names]], Field(min_length=width, max_length=width, json_schema_extra={"uniqueItems": True})
     ]
     values = list_of(Annotated[list, Field(min_length=width, max_length=width)], most)
-    split = record(f"{model.name}_split", {"columns": names, "data": values}, base=Open)
-    contents = {form: split if form == "dataframe_split" else rows | columns for form in FORMS}
-    alternatives = [_alone(f"{model.name}_{form}", form, content) for form, content in contents.items()]
-
-    return create_model(f"{model.name}_invocation", __base__=_Invocation, root=(reduce(or_, alternatives), ...))
-
-
-class _Invocation(RootModel):
-    """One of the forms."""
-
-    model_config = ConfigDict(json_schema_extra={"type": "object"})
-    root: Any
-
-
-def _alone(name: str, form: str, content: Any) -> type[BaseModel]:
-    """Make the model of an object that has this form and none of the others."""
-    others: list[JsonValue] = [{"required": [other]} for other in FORMS if other != form]
-
-    class Alone(Open):
-        model_config = ConfigDict(json_schema_extra={"not": {"anyOf": others}})
-
-    return record(name, {form: content}, base=Alone)
+    split = record(f"{model.name}_split", {"columns": named, "data": values}, base=Open)
+    rows = row_types(model, most, lists=True) | column_types(model)
+    return one_form(f"{model.name}_invocation", {form: split if form == "dataframe_split" else rows for form in FORMS})
 
 
 def read_features(request: Mapping[str, Any]) -> Features:
@@ -100,10 +90,8 @@ def read_features(request: Mapping[str, Any]) -> Features:
     if given[0] == "dataframe_split":
         return FeatureColumns(_split(content))
     if isinstance(content, Mapping):
-        return FeatureColumns({name: _listed(given[0], name, values) for name, values in content.items()})
-    if not isinstance(content, list):
-        raise BadRequest(f"{given[0]}: must be a list of rows")
-    return FeatureRows(content)
+        return read_columns(given[0], content)
+    return read_rows(given[0], content)
 
 
 def _split(content: Any) -> dict[str, list]:
@@ -116,9 +104,3 @@ def _split(content: Any) -> dict[str, list]:
         if not isinstance(row, list) or len(row) != len(columns):
             raise BadRequest(f"dataframe_split: row {at} must be a list of {len(columns)} values")
     return {name: [row[at] for row in data] for at, name in enumerate(columns)}
-
-
-def _listed(form: str, name: str, values: Any) -> list:
-    if not isinstance(values, list):
-        raise BadRequest(f"{form}.{name}: must be a list of values")
-    return values

@@ -14,6 +14,7 @@ from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.prediction.messages import FeatureColumns, PredictionRequest, PredictionResponse
 from ml_assets.serving.protocols.adapter import DescribedModel, HttpBinding, Interface, RequestProtocol
 from ml_assets.serving.protocols.json_body import read_json
+from ml_assets.serving.protocols.open_inference_resources import RESOURCES
 from ml_assets.serving.protocols.tensor_models import DATATYPES, describe_tensors
 
 HEADER_LENGTH = "header_length"
@@ -33,6 +34,7 @@ class OpenInference(RequestProtocol):
         tag="v2",
         parameters={HEADER_LENGTH: b"inference-header-content-length"},
     )
+    resources = RESOURCES
 
     def read(self, body: bytes, parameters: Mapping[str, str]) -> PredictionRequest:
         """Parse the tensors, as JSON or behind it."""

@@ -9,6 +9,8 @@ REQUEST_PROTOCOLS: Extensions[type[RequestProtocol]] = Extensions(
     {
         "rows": "ml_assets.serving.protocols.rows:RowProtocol",
         "open_inference": "ml_assets.serving.protocols.open_inference:OpenInference",
+        "tensorflow_serving": "ml_assets.serving.protocols.tensorflow_serving:TensorFlowServing",
+        "kserve": "ml_assets.serving.protocols.kserve:KServeExplanation",
         "mlflow_scoring": "ml_assets.serving.protocols.mlflow_scoring:MlflowScoring",
     },
     "ml_assets.serving.protocols.adapter:RequestProtocol",

@@ -11,10 +11,10 @@ from ml_assets.online.values.record import moment_of
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.prediction.messages import PredictionRequest, PredictionResponse, SpineRows
 from ml_assets.serving.protocols.adapter import DescribedModel, HttpBinding, Interface, RequestProtocol
+from ml_assets.serving.protocols.contribution_models import contributions
 from ml_assets.serving.protocols.fields import ABSENT, Closed, example_row, list_of, output_fields, record, row_record
 from ml_assets.serving.protocols.json_body import read_json
 from ml_assets.serving.rollout.challenger import CHAMPION
-from ml_assets.training.tasks.columns import PROBABILITY
 
 Role = Literal["champion", "canary"]
 
@@ -44,10 +44,10 @@ class RowProtocol(RequestProtocol):
         for name in request:
             if name not in known:
                 raise BadRequest(f"the body must hold {', '.join(known)} and not {name[:60]!r}")
-        contributions = request.get("contributions", False)
-        if type(contributions) is not bool:
+        wanted = request.get("contributions", False)
+        if type(wanted) is not bool:
             raise BadRequest("contributions: must be true or false")
-        return PredictionRequest(SpineRows(request.get("rows"), request.get("as_of"), contributions))
+        return PredictionRequest(SpineRows(request.get("rows"), request.get("as_of")), contributions=wanted)
 
     def write(self, response: PredictionResponse) -> bytes:
         """Render each row's prediction with the age of its features, and who answered where not all are the same."""
@@ -106,7 +106,7 @@ def _response(model: DescribedModel, views: list[str]) -> type[BaseModel]:
     prediction = record(
         f"{name}_row_prediction",
         {**output_fields(model.outputs), "features": record(f"{name}_ages", dict.fromkeys(views, FeatureAge))},
-        contributions=(_contributions(model), ABSENT),
+        contributions=(contributions(model), ABSENT),
         version=(str, ABSENT),
         role=(Role, ABSENT),
     )
@@ -121,12 +121,3 @@ def _response(model: DescribedModel, views: list[str]) -> type[BaseModel]:
             "predictions": Annotated[list[prediction], Field(min_length=1)],
         },
     )
-
-
-def _contributions(model: DescribedModel) -> type[BaseModel]:
-    """Return the type of a row's contributions, whose base and features add up to the margin; several classes have one
-    each."""
-    features = record(f"{model.name}_contributing", dict.fromkeys((feature.name for feature in model.features), float))
-    margin = record(f"{model.name}_margin", {"base": float, "features": features})
-    classes = [name.removeprefix(PROBABILITY) for name in model.outputs if name.startswith(PROBABILITY)]
-    return record(f"{model.name}_margins", dict.fromkeys(classes, margin)) if classes else margin

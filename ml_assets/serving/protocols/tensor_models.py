@@ -60,10 +60,6 @@ def metadata(name: str, versions: list[str], predictor: Predictor) -> ModelMetad
     )
 
 
-def _per_row(name: str, datatype: Datatype) -> TensorMetadata:
-    return TensorMetadata(name=name, datatype=datatype, shape=[-1])
-
-
 def describe_tensors(model: DescribedModel, most: int) -> Interface:
     """Describe requests and responses of a model as tensors.
 
