@@ -23,8 +23,8 @@ def blame_declaration(definitions: dg.Definitions, model: str) -> Iterator[None]
     except ValueError as error:
         if isinstance(error, DeclarationError) or exit_code(error) is not ExitCode.WRONG:
             raise
-        placed = [each for each in tree_of(definitions).placed() if isinstance(each.component, MLModel)]
-        mine = next((each for each in placed if each.component.name == model), None)
+        placed = tree_of(definitions).placed()
+        mine = next((e for e in placed if isinstance(e.component, MLModel) and e.component.name == model), None)
         if mine is None:
             raise
         raise mine.error(str(error)) from error
