@@ -31,7 +31,7 @@ from ml_assets.serving.http.together import Together
 from ml_assets.serving.log.keeping import Keeping, OpenLog
 from ml_assets.serving.prediction.answering import Answering
 from ml_assets.serving.prediction.messages import PredictionResponse
-from ml_assets.serving.protocols.adapter import ProtocolLimits
+from ml_assets.serving.protocols.adapter import JSON, ProtocolLimits
 from ml_assets.serving.protocols.registry import http_protocols
 from ml_assets.serving.rollout.champions import Champions, Versions
 from ml_assets.serving.rollout.choice import Choosing
@@ -42,7 +42,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _KEPT_AT_ONCE = 64  # rows that take a fraction of a millisecond
 
-_JSON = (b"content-type", b"application/json")
+_JSON = (b"content-type", JSON.encode())
 _CLOSE = (b"connection", b"close")
 
 
@@ -119,7 +119,8 @@ class Server:
             log.exception("%s %s failed", endpoint.route, identity)
             status, body = 500, refusal_body(BadRequest(f"the server failed; its log tells of {identity}"))
         seconds = time.perf_counter() - began
-        reply = [_JSON, (b"content-length", b"%d" % len(body)), (b"x-request-id", identity.encode())]
+        kind = _JSON if status != 200 or exchange.media_type is JSON else _content_type(exchange.media_type)
+        reply = [kind, (b"content-length", b"%d" % len(body)), (b"x-request-id", identity.encode())]
         if status in (408, 413):
             # What is left of a body that was given up must not be taken for the next request.
             reply.append(_CLOSE)
@@ -172,6 +173,10 @@ class Server:
                 log.exception("no look for champions: those that serve go on")
                 continue
             self._observation.tell_versions()
+
+
+def _content_type(media_type: str) -> tuple[bytes, bytes]:
+    return b"content-type", media_type.encode()
 
 
 async def _keep(keeping: Keeping, response: PredictionResponse, seconds: float) -> None:

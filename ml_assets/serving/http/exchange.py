@@ -1,12 +1,13 @@
 """One HTTP request that is being answered, and the path that it came by."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.prediction.answering import Question
 from ml_assets.serving.prediction.messages import PredictionResponse
+from ml_assets.serving.protocols.adapter import JSON
 from ml_assets.serving.rollout.champions import Served
 
 
@@ -40,10 +41,11 @@ class Exchange:
         at: moment of the request, microseconds.
         served: the version that the request began with; None where none was asked.
         response: what models predicted, once it is rendered; None for none.
+        media_type: of the body of an answer.
         reply_headers: of the response.
     """
 
-    __slots__ = ("at", "body", "endpoint", "headers", "reply_headers", "request_id", "response", "served")
+    __slots__ = ("at", "body", "endpoint", "headers", "media_type", "reply_headers", "request_id", "response", "served")
 
     def __init__(self, endpoint: Endpoint, headers: Mapping[bytes, bytes], request_id: str, at: int) -> None:
         """Begin the exchange of a request.
@@ -59,6 +61,7 @@ class Exchange:
         self.body = b""
         self.served: Served | None = None
         self.response: PredictionResponse | None = None
+        self.media_type = JSON
         self.reply_headers: list[tuple[bytes, bytes]] = []
 
     def header(self, name: bytes) -> str | None:
@@ -66,11 +69,11 @@ class Exchange:
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
-    def require_json(self) -> None:
-        """Raise BadRequest (415) for a body that is not declared as JSON."""
+    def require_media_type(self, known: Sequence[str]) -> None:
+        """Raise BadRequest (415) for a body that is declared as none of these media types, which are in lower case."""
         kind = (self.header(b"content-type") or "").partition(";")[0].strip()
-        if kind != "application/json":
-            raise BadRequest(f"content-type must be application/json, not {kind[:60]!r}", 415)
+        if kind.lower() not in known:
+            raise BadRequest(f"content-type must be {' or '.join(known)}, not {kind[:60]!r}", 415)
 
 
 class Handler(Protocol):

@@ -10,13 +10,11 @@ from ml_assets import __version__
 from ml_assets.serving.declared import OnlineTable, OnlineView, ServedModel
 from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.http.push import describe_push, describe_table_push
-from ml_assets.serving.protocols.adapter import DescribedModel, HttpBinding, Interface, RequestProtocol
+from ml_assets.serving.protocols.adapter import JSON, DescribedModel, HttpBinding, Interface, RequestProtocol
 from ml_assets.serving.protocols.fields import Closed, json_schema
 from ml_assets.serving.protocols.tensor_models import metadata
 from ml_assets.serving.rollout.challenger import CHAMPION
 from ml_assets.serving.rollout.champions import Served
-
-JSON = "application/json"
 
 REFUSALS = {
     400: "The body is no JSON, or not of this form.",
@@ -166,6 +164,10 @@ def _about(keys: bool) -> Iterator[Method]:
 def _post(tag: str, interface: Interface, keys: bool) -> dict[str, Any]:
     operation = _operation(tag, interface.summary, keys, interface.refusals, response=interface.response)
     content = {JSON: {"schema": json_schema(interface.request), "example": interface.example}}
+    text = {"type": "string"}
+    content |= {kind: {"schema": text, "example": example} for kind, example in interface.texts.items()}
+    for kind in interface.response_texts:
+        operation["responses"]["200"]["content"][kind] = {"schema": text}
     return operation | {
         "description": interface.description,
         "requestBody": {"required": True, "content": content},

@@ -18,8 +18,8 @@ class PredictionHandler:
         """Read the request and gather its features; raises BadRequest."""
         endpoint, binding = exchange.endpoint, self._binding
         served = exchange.served = self._answering.find(endpoint.name, endpoint.version, endpoint.label)
-        if binding.json_only:
-            exchange.require_json()
+        if binding.media_types:
+            exchange.require_media_type(binding.media_types)
         parameters = _carried(binding, exchange) if binding.parameters else {}
         request = self._protocol.read(exchange.body, parameters)
         request.model, request.version = endpoint.name, endpoint.version
@@ -31,6 +31,7 @@ class PredictionHandler:
         """Render the response; raises BadRequest."""
         body = self._protocol.write(response)
         exchange.response = response
+        exchange.media_type = self._protocol.media_type(response.request)
         return body
 
 

@@ -19,7 +19,7 @@ from ml_assets.serving.http.exchange import Exchange
 from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.prediction.messages import PredictionResponse
 from ml_assets.serving.prediction.request_rows import UNREADABLE, read_as_of
-from ml_assets.serving.protocols.adapter import Interface
+from ml_assets.serving.protocols.adapter import JSON, Interface
 from ml_assets.serving.protocols.fields import ABSENT, Closed, example_row, list_of, record, row_record
 from ml_assets.serving.protocols.json_body import read_json
 
@@ -45,7 +45,7 @@ class PushHandler:
         if name not in self._views or self._store is None:
             there = ", ".join(self._views) or "none"
             raise BadRequest(f"view {name[:60]!r} is not online; there are {there}", 404)
-        exchange.require_json()
+        exchange.require_media_type((JSON,))
         rows, at = self._read(exchange)
         try:
             done = push_facts(self._store, self._views[name].view, rows, arrived_at=at)
@@ -90,7 +90,7 @@ class TablePushHandler:
         if table is None or self._store is None:
             there = ", ".join(self._tables) or "none"
             raise BadRequest(f"no view of table {exchange.endpoint.name[:60]!r} is online; there are {there}", 404)
-        exchange.require_json()
+        exchange.require_media_type((JSON,))
         request, at = _body(exchange, ("rows", "retract"), self._limits)
         rows, retract = (_rows(request, part, self._limits) for part in ("rows", "retract"))
         if not rows and not retract:

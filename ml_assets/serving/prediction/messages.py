@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -72,8 +72,16 @@ class SpineRows:
     as_of: Any = None
 
 
-Features = FeatureRows | FeatureColumns | FeatureLists
-"""Features given by the request."""
+class GivenFeatures(Protocol):
+    """Features given by the request, in whatever form they came."""
+
+    def encode(self, predictor: Predictor) -> np.ndarray:
+        """Encode them as float32 of shape (rows, features); raises InvalidRows."""
+        ...
+
+    def by_row(self) -> Sequence[Mapping[str, Any]]:
+        """Return each row's features by name, once they are encoded."""
+        ...
 
 
 @dataclass(slots=True)
@@ -88,7 +96,7 @@ class PredictionRequest:
         context: whatever the protocol needs again to write the response; nothing else reads it.
     """
 
-    rows: Features | SpineRows
+    rows: GivenFeatures | SpineRows
     model: str = ""
     version: str | None = None
     contributions: bool = False

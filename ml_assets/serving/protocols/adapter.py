@@ -12,6 +12,8 @@ from ml_assets.serving.prediction.messages import PredictionRequest, PredictionR
 from ml_assets.serving.rollout.champions import Served
 from ml_assets.training.encoding import FeatureEncoding
 
+JSON = "application/json"
+
 
 @dataclass(frozen=True)
 class ProtocolLimits:
@@ -34,7 +36,7 @@ class HttpBinding:
         paths: routes that take its requests by POST; `{model}` and `{version}` name the version that is to answer,
             `{label}` names it by its alias, of which there is `champion`.
         tag: chapter of the description that its routes stand in.
-        json_only: whether a body of another content type is refused (415).
+        media_types: media types that a body may have, in lower case, others are refused (415); empty for any.
         at_once: bytes of a body up to which it is answered on the event loop, about a dozen rows; handing it to a
             thread would take longer.
         parameters: the protocol's parameter -> request header that carries it.
@@ -44,7 +46,7 @@ class HttpBinding:
 
     paths: Sequence[str]
     tag: str
-    json_only: bool = False
+    media_types: Sequence[str] = ()
     at_once: int = 32 << 10
     parameters: Mapping[str, bytes] = field(default_factory=dict)
     slow: bytes | None = None
@@ -114,6 +116,8 @@ class Interface:
         example: a body that fits it.
         response: model of a response's body.
         refusals: statuses with which a request may be refused.
+        texts: media types of requests beside JSON, each with a body that fits.
+        response_texts: media types of responses beside JSON.
     """
 
     summary: str
@@ -122,6 +126,8 @@ class Interface:
     example: Mapping[str, Any]
     response: type[BaseModel]
     refusals: Sequence[int]
+    texts: Mapping[str, str] = field(default_factory=dict)
+    response_texts: Sequence[str] = ()
 
 
 class RequestProtocol(ABC):
@@ -154,6 +160,10 @@ class RequestProtocol(ABC):
     @abstractmethod
     def write(self, response: PredictionResponse) -> bytes:
         """Render a response; raises BadRequest where the request wants what the response does not have."""
+
+    def media_type(self, request: PredictionRequest) -> str:  # noqa: ARG002
+        """Return the media type of what `write` renders for a request."""
+        return JSON
 
     def describe(self, model: DescribedModel) -> Interface | None:  # noqa: ARG002
         """Describe requests about a model; None where the model takes none by this protocol."""

@@ -10,7 +10,7 @@ from ml_assets.online.lookup import Fetched
 from ml_assets.online.values.record import moment_of
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.prediction.messages import PredictionRequest, PredictionResponse, SpineRows
-from ml_assets.serving.protocols.adapter import DescribedModel, HttpBinding, Interface, RequestProtocol
+from ml_assets.serving.protocols.adapter import JSON, DescribedModel, HttpBinding, Interface, RequestProtocol
 from ml_assets.serving.protocols.contribution_models import contributions
 from ml_assets.serving.protocols.fields import ABSENT, Closed, example_row, list_of, output_fields, record, row_record
 from ml_assets.serving.protocols.json_body import read_json
@@ -32,7 +32,7 @@ class RowProtocol(RequestProtocol):
     http = HttpBinding(
         paths=("/v1/models/{model}/predict", "/v1/models/{model}/versions/{version}/predict"),
         tag="v1",
-        json_only=True,
+        media_types=(JSON,),
         at_once=4 << 10,
         slow=b'"contributions"',  # they take milliseconds
     )

@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel, Field
 
 from ml_assets.serving.errors import BadRequest
-from ml_assets.serving.prediction.messages import FeatureRows, Features, PredictionRequest, PredictionResponse
+from ml_assets.serving.prediction.messages import FeatureRows, GivenFeatures, PredictionRequest, PredictionResponse
 from ml_assets.serving.protocols.adapter import (
     DescribedModel,
     HttpBinding,
@@ -184,7 +184,7 @@ class TensorFlowServing(RequestProtocol):
         )
 
 
-def read_instances(body: bytes) -> tuple[str, Features]:
+def read_instances(body: bytes) -> tuple[str, GivenFeatures]:
     """Take the features out of a request, and by which form it has them.
 
     Raises:
