@@ -109,7 +109,7 @@ class Asked:
                 return
             sent = answer.request
             body = sent.body.encode() if isinstance(sent.body, str) else sent.body or b""
-            versioned = re.sub("/models/late(?=[/:])", "/models/late/versions/1", sent.path_url)
+            versioned = re.sub("(?<=/models/late)(?=[/:])", "/versions/1", sent.path_url)
             if versioned.replace("/versions/1", "/versions/{version}") in self.paths:
                 there = self.send(sent, versioned, body)
                 self.made_up[there.status_code] += 1
@@ -136,7 +136,7 @@ class Asked:
 def test_no_request_breaks_the_server_and_every_answer_is_as_described(address):
     asked = Asked(address)
     # A path with a version or a label is answered by the handler of the one without.
-    with_body = [one for one in asked.operations if one.body and "{" not in one.path]
+    with_body = [one for one in asked.operations if one.method == "post" and one.body and "{" not in one.path]
     for operation in asked.operations:
         if operation not in with_body:
             asked.ask(operation, GenerationMode.POSITIVE, 0, 20)

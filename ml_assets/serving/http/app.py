@@ -43,6 +43,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _KEPT_AT_ONCE = 64  # rows that take a fraction of a millisecond
 
 _JSON = (b"content-type", JSON.encode())
+_WITH_BODY = ("POST", "PUT")
 _CLOSE = (b"connection", b"close")
 
 
@@ -96,9 +97,9 @@ class Server:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer an ASGI request: predictions and pushes here, all other routes by Starlette."""
-        if scope["type"] == "http" and scope["method"] == "POST":
+        if scope["type"] == "http" and scope["method"] in _WITH_BODY:
             endpoint = self._endpoints.find(scope["path"])
-            if endpoint is not None:
+            if endpoint is not None and scope["method"] in endpoint.methods:
                 await self._post(endpoint, scope, receive, send)
                 return
         await self._rest(scope, receive, send)
@@ -107,7 +108,7 @@ class Server:
         began = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         identity = request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
-        exchange = Exchange(endpoint, headers, identity, self._clock())
+        exchange = Exchange(endpoint, headers, identity, self._clock(), scope["method"])
         try:
             require_key(headers.get(b"authorization", b"").decode("latin-1"), self._limits.keys)
             exchange.body = await self._bodies.read(receive)

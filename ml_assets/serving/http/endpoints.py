@@ -1,9 +1,9 @@
-"""The paths that take POST, each with what answers it."""
+"""The paths that take a body, each with what answers it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from ml_assets.serving.http.exchange import Endpoint, Handler
+from ml_assets.serving.http.exchange import Endpoint
 from ml_assets.serving.http.predict import PredictionHandler
 from ml_assets.serving.http.push import PushHandler, TablePushHandler
 from ml_assets.serving.prediction.answering import Answering
@@ -18,7 +18,7 @@ class Endpoints:
     """Finds the endpoint of a path.
 
     Attributes:
-        routes: the paths as they are declared.
+        routes: the paths as they are declared, each with its methods.
     """
 
     def __init__(
@@ -35,10 +35,11 @@ class Endpoints:
             if binding is not None:
                 handler = PredictionHandler(answering, protocol, binding)
                 for path in binding.paths:
-                    self._declare(path, handler, binding.at_once, binding.slow)
-        self._declare(PUSH, push, 0, None)
+                    self._declare(Endpoint(path, handler, binding.at_once, binding.slow, methods=binding.methods))
+        self._declare(Endpoint(PUSH, push, 0))
         self._table = Endpoint(PUSH_TABLE + "{table}", push_table, 0)
-        self.routes = [*(endpoint.route for _, endpoint in self._declared), PUSH_TABLE + "{table:path}"]
+        self.routes = {endpoint.route: endpoint.methods for _, endpoint in self._declared}
+        self.routes[PUSH_TABLE + "{table:path}"] = self._table.methods
 
     def remember(self, names: Iterable[str]) -> None:
         """Look up the paths of models and views beforehand, as they are requested all the time."""
@@ -61,8 +62,8 @@ class Endpoints:
         matches = (_matched(segments, given, endpoint) for segments, endpoint in self._declared)
         return next((endpoint for endpoint in matches if endpoint is not None), None)
 
-    def _declare(self, route: str, handler: Handler, at_once: int, slow: bytes | None) -> None:
-        self._declared.append((route.split("/"), Endpoint(route, handler, at_once, slow)))
+    def _declare(self, endpoint: Endpoint) -> None:
+        self._declared.append((endpoint.route.split("/"), endpoint))
 
 
 def _filled(segment: str, name: str) -> str:

@@ -13,7 +13,7 @@ from ml_assets.serving.rollout.champions import Served
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A path that takes POST.
+    """A path that takes requests with a body.
 
     Attributes:
         route: as it is declared, such as ``/v2/models/{model}/infer``.
@@ -23,6 +23,7 @@ class Endpoint:
         name: the model or view that the path names; empty if it names none.
         version: the version that it names.
         label: the alias by which it names a version.
+        methods: by which the requests come.
     """
 
     route: str
@@ -32,6 +33,7 @@ class Endpoint:
     name: str = ""
     version: str | None = None
     label: str | None = None
+    methods: Sequence[str] = ("POST",)
 
 
 class Exchange:
@@ -39,15 +41,20 @@ class Exchange:
 
     Attributes:
         at: moment of the request, microseconds.
+        method: by which it came.
         served: the version that the request began with; None where none was asked.
         response: what models predicted, once it is rendered; None for none.
         media_type: of the body of an answer.
         reply_headers: of the response.
     """
 
-    __slots__ = ("at", "body", "endpoint", "headers", "media_type", "reply_headers", "request_id", "response", "served")
+    __slots__ = (
+"at", "body", "endpoint", "headers", "media_type", "method", "reply_headers", "request_id", "response", "served",
+)  # fmt: skip
 
-    def __init__(self, endpoint: Endpoint, headers: Mapping[bytes, bytes], request_id: str, at: int) -> None:
+    def __init__(
+        self, endpoint: Endpoint, headers: Mapping[bytes, bytes], request_id: str, at: int, method: str = "POST"
+    ) -> None:
         """Begin the exchange of a request.
 
         Args:
@@ -58,6 +65,7 @@ class Exchange:
         self.headers = headers
         self.request_id = request_id
         self.at = at
+        self.method = method
         self.body = b""
         self.served: Served | None = None
         self.response: PredictionResponse | None = None

@@ -59,11 +59,11 @@ class Information:
         self._observation = observation
         self._description: tuple[list[tuple[str, str]], bytes] | None = None
 
-    def routes(self, posts: Sequence[str]) -> list[Route]:
-        """Make the routes; those that take POST are among them, so that another method is refused with the right one.
+    def routes(self, elsewhere: Mapping[str, Sequence[str]]) -> list[Route]:
+        """Make the routes; those that take a body are among them, so that another method is refused with the right one.
 
         Args:
-            posts: paths that are answered elsewhere.
+            elsewhere: paths that are answered elsewhere -> their methods.
         """
         handlers = [
             ("/version", _version),
@@ -75,7 +75,7 @@ class Information:
             *(Route(path, self._guarded(path, handler), methods=["GET"]) for path, handler in handlers),
             *(self._route(resource) for protocol in self._protocols for resource in protocol.resources),
             *(Route(f"{_DOCS}/{name}", _asset, methods=["GET"]) for name in ASSETS),
-            *(Route(path, _ok, methods=["POST"]) for path in posts),
+            *(Route(path, _ok, methods=methods) for path, methods in elsewhere.items()),
         ]
 
     def _route(self, resource: Resource) -> Route:

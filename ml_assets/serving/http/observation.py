@@ -39,7 +39,7 @@ class Observation:
         self.tell(
             Finished(
                 request_id=exchange.request_id,
-                method="POST",
+                method=exchange.method,
                 route=exchange.endpoint.route,
                 status=status,
                 milliseconds=seconds * 1e3,

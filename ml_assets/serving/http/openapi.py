@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 description of a server: its routes for the models it serves, with the fields of each."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from types import MappingProxyType
 from typing import Any
 
@@ -115,8 +116,8 @@ def _predictions(
             if binding is None or interface is None:
                 continue
             operation = _post(binding.tag, interface, keys)
-            for path in _paths_of(binding, len(models)):
-                yield path.replace("{model}", model.name), "post", operation, model
+            for path, method in product(_paths_of(binding, len(models)), binding.methods):
+                yield path.replace("{model}", model.name), method.lower(), operation, model
 
 
 def _paths_of(binding: HttpBinding, models: int) -> list[str]:

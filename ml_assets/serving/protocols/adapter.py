@@ -33,9 +33,10 @@ class HttpBinding:
     """How HTTP carries a protocol.
 
     Attributes:
-        paths: routes that take its requests by POST; `{model}` and `{version}` name the version that is to answer,
+        paths: routes that take its requests; `{model}` and `{version}` name the version that is to answer,
             `{label}` names it by its alias, of which there is `champion`.
         tag: chapter of the description that its routes stand in.
+        methods: by which its requests come.
         media_types: media types that a body may have, in lower case, others are refused (415); empty for any.
         at_once: bytes of a body up to which it is answered on the event loop, about a dozen rows; handing it to a
             thread would take longer.
@@ -46,6 +47,7 @@ class HttpBinding:
 
     paths: Sequence[str]
     tag: str
+    methods: Sequence[Literal["POST", "PUT"]] = ("POST",)
     media_types: Sequence[str] = ()
     at_once: int = 32 << 10
     parameters: Mapping[str, bytes] = field(default_factory=dict)

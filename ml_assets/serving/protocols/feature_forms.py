@@ -78,7 +78,17 @@ def column_types(model: DescribedModel, *, wrapping: bool = False) -> Any:
     return record(f"{model.name}_{'wrapped_columns' if wrapping else 'columns'}", columns)
 
 
-class _Either(RootModel):
+def row_type(model: DescribedModel) -> type[BaseModel]:
+    """Make the model of a row with every feature."""
+    return record(f"{model.name}_row_alone", {each.name: feature_type(each) for each in model.features})
+
+
+def either(name: str, kinds: Sequence[Any]) -> type[BaseModel]:
+    """Make the model of a value that is of one of several types."""
+    return create_model(name, __base__=RootModel, root=(reduce(or_, kinds), ...))
+
+
+class _EitherObject(RootModel):
     """One of several forms."""
 
     model_config = ConfigDict(json_schema_extra={"type": "object"})
@@ -97,7 +107,7 @@ def one_form(name: str, forms: Mapping[str, Any], **optional: tuple[Any, Any]) -
 
 def one_of(name: str, kinds: Sequence[type[BaseModel]]) -> type[BaseModel]:
     """Make the model of an object that is one of several."""
-    return create_model(name, __base__=_Either, root=(reduce(or_, kinds), ...))
+    return create_model(name, __base__=_EitherObject, root=(reduce(or_, kinds), ...))
 
 
 def _alone(

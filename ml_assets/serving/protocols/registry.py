@@ -11,6 +11,7 @@ REQUEST_PROTOCOLS: Extensions[type[RequestProtocol]] = Extensions(
         "open_inference": "ml_assets.serving.protocols.open_inference:OpenInference",
         "tensorflow_serving": "ml_assets.serving.protocols.tensorflow_serving:TensorFlowServing",
         "kserve": "ml_assets.serving.protocols.kserve:KServeExplanation",
+        "torchserve": "ml_assets.serving.protocols.torchserve:TorchServe",
         "mlflow_scoring": "ml_assets.serving.protocols.mlflow_scoring:MlflowScoring",
     },
     "ml_assets.serving.protocols.adapter:RequestProtocol",
