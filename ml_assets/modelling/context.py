@@ -85,7 +85,7 @@ class ModelContext:
         outcome = _outcome_of(declared, outcomes)
         labels = declared.monitoring.labels.after(_label_delay(rows, outcome))
         monitoring = declared.monitoring.model_copy(update={"labels": labels})
-        watched["monitoring"] = _watching(monitoring, views)
+        watched["monitoring"] = _watching(monitoring, views, spine)
         return cls(
             spec=ModelSpec(spine=rows, **own),
             spine=spine,
@@ -206,7 +206,7 @@ class ModelContext:
         views = [recorded_view(view, declared.get(view.name), self.spine.name) for view in inputs.views]
         there = {name for view in views for name in view.feature_names}
         exclude = [name for name in self.monitoring.exclude if name in there]
-        monitoring = _watching(self.monitoring.model_copy(update={"exclude": exclude}), views)
+        monitoring = _watching(self.monitoring.model_copy(update={"exclude": exclude}), views, self.spine)
         own = replace(self, views=views, monitoring=monitoring)
         if self.spine.looks_as_far_as(inputs.spine):
             return own
@@ -291,9 +291,9 @@ class ModelContext:
         return as_of.resolve(drop_end(self.drops(lake)[-1], self.spine.drops))
 
 
-def _watching(monitoring: MonitoringSpec, views: Sequence[FeatureViewSpec]) -> MonitoringSpec:
-    """Return how a model of some views is watched: without features of the calendar unless that is declared."""
-    names = [name for view in views for name in of_calendar(view)]
+def _watching(monitoring: MonitoringSpec, views: Sequence[FeatureViewSpec], spine: SpineSpec) -> MonitoringSpec:
+    """Return how a model of some views is watched: without what the time alone determines unless that is declared."""
+    names = [name for view in views for name in of_calendar(view, [spine.time, *spine.ahead])]
     return monitoring.leaving_out(names, [name for view in views for name in view.feature_names])
 
 

@@ -124,6 +124,7 @@ def _measure(
         classes=fitted.classes,
         metrics=spec.extra_metrics,
         payoff=spec.payoff,
+        horizon=spec.spine.horizon,
     )
 
 

@@ -31,7 +31,7 @@ def decide_on_drop(
     """
     from ml_assets.retraining.causes import rank_causes
     from ml_assets.retraining.decide import decide, decide_on_nothing, record_decision
-    from ml_assets.retraining.evidence import gather_evidence
+    from ml_assets.retraining.evidence import gather_evidence, still_watched
     from ml_assets.retraining.limits import learn_limits
     from ml_assets.retraining.window import look_at, newest_drops
     from ml_assets.training.evaluation.explain import explain
@@ -48,7 +48,7 @@ def decide_on_drop(
     version = reported[VERSION][0]
     looked_at = look_at(known, partition, model.monitoring, moment, policy.of_last)
     performance = looked_at.filter(pl.col(VERSION) == version)
-    newest = newest_drops(known, partition, policy.of_last)
+    newest = newest_drops(known, partition, policy.of_last, model.monitoring.min_chunk_rows)
     drift = _reported(lake, model, "drift_report", newest).filter(pl.col(VERSION) == version)
     model = as_predicted(lake, registry, model, drop)
     spec, reference = model.spec, reference_rows(lake, model, version)
@@ -77,7 +77,7 @@ def decide_on_drop(
     if decision.retrain:
         fitted = registry.load(spec.name, version=version)
         listened = explain(fitted, scored_rows(lake, model, drop), rows=500, seed=spec.seed)
-        of_drop = drift.filter(pl.col(model.spine.partition) == drop)
+        of_drop = still_watched(drift, model.monitoring).filter(pl.col(model.spine.partition) == drop)
         causes = rank_causes(of_drop, listened, model.monitoring.psi_threshold)
     return record_decision(
         decision, model=spec.name, drop=drop, as_of=as_of, champion=version, evidence=evidence, causes=causes

@@ -41,12 +41,13 @@ class MonitoringSpec(BaseModel):
     )
     exclude: list[str] = Field(
         default_factory=list,
-        description="Features left out of drift, beside those of the calendar.",
+        description="Features left out of drift, beside those of the calendar of the time.",
     )
     watch_calendar: bool = Field(
         default=False,
-        description="Whether drift looks at features that the time alone determines: those declared under `calendar`, "
-        "and what is derived of them alone. By default it does not: any two months differ in them.",
+        description="Whether drift looks at features that the time alone determines: those declared under `calendar`"
+        " of the prediction time, or of what a row looks ahead to, and what is derived of them alone. By default it"
+        " does not: any two months differ in them. The calendar of another column, such as a due date, is watched.",
     )
     psi_threshold: float = Field(
         default=0.2,

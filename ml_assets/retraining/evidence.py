@@ -80,6 +80,7 @@ def gather_evidence(
     enough = pl.col("rows") >= monitoring.min_chunk_rows
     measured = with_unpaid(performance).filter(measured_rows() >= monitoring.min_chunk_rows, scope="chunk")
     vote, as_of = _Vote(retraining), circumstances.as_of
+    moved = still_watched(drift, monitoring).filter(enough, scope="chunk")
     matured = matured_chunks(performance, monitoring, as_of)
     estimated = measured.filter(kind="estimated")
     lag = describe_lag(performance.filter(kind="realised", metric=metric), monitoring, as_of, retraining.of_last)
@@ -95,11 +96,21 @@ def gather_evidence(
             lag,
             instead,
         ),
-        *_drift_votes(vote, drift.filter(enough, scope="chunk"), limits, monitoring),
+        *_drift_votes(vote, moved, limits, monitoring),
         _growth(circumstances, retraining),
         _age(circumstances, retraining),
         *_conditions(circumstances, retraining),
     ]
+
+
+def still_watched(drift: pl.DataFrame, monitoring: MonitoringSpec) -> pl.DataFrame:
+    """Return stored drift without the features that are left out of it by now.
+
+    What all features together gave goes too where one of these was among them, as no part of it can be taken out.
+    """
+    left_out = pl.col("feature").is_in(monitoring.exclude)
+    mixed = (pl.col("feature") == ALL_FEATURES) & left_out.any().over("scope", "chunk_start", "chunk_end")
+    return drift.filter(~(left_out | mixed))
 
 
 def _performance_votes(

@@ -24,19 +24,29 @@ def look_at(
     """
     if performance.is_empty():
         return performance
-    ripe = newest_drops(matured_chunks(performance, monitoring, as_of), drop, of_last)
+    least = monitoring.min_chunk_rows
+    ripe = newest_drops(matured_chunks(performance, monitoring, as_of), drop, of_last, least)
     since = ripe[0] if ripe else performance[drop].min()
-    estimated = pl.col(drop).is_in(newest_drops(performance, drop, of_last))
+    estimated = pl.col(drop).is_in(newest_drops(performance, drop, of_last, least))
     return performance.filter(pl.when(pl.col("kind") == "realised").then(pl.col(drop) >= since).otherwise(estimated))
 
 
-def newest_drops(report: pl.DataFrame, drop: str, of_last: int) -> list[str]:
-    """Return the newest drops of a report that together hold its last ``of_last`` chunks, two at least, in order."""
-    chunks = pl.col("chunk_start").filter(pl.col("scope") == "chunk").n_unique()
+def newest_drops(report: pl.DataFrame, drop: str, of_last: int, min_rows: int) -> list[str]:
+    """Return the newest drops of a report that together hold its last ``of_last`` chunks, two at least, in order.
+
+    Args:
+        min_rows: scored rows from which a chunk counts.
+    """
+    chunks = pl.col("chunk_start").filter(is_large(min_rows), pl.col("scope") == "chunk").n_unique()
     held = report.group_by(drop).agg(chunks=chunks).sort(drop, descending=True)
     newer = held["chunks"].cum_sum() - held["chunks"]
     needed = max(LEAST_DROPS, int((newer < of_last).sum()))
     return held[drop].head(needed).sort().to_list()
+
+
+def is_large(min_rows: int) -> pl.Expr:
+    """Return whether a chunk of a performance report has as many scored rows, whatever is known of their labels."""
+    return pl.col("rows") + pl.col("missing").fill_null(0) >= min_rows
 
 
 def matured_chunks(performance: pl.DataFrame, monitoring: MonitoringSpec, as_of: datetime) -> pl.DataFrame:
@@ -53,9 +63,9 @@ def describe_lag(realised: pl.DataFrame, monitoring: MonitoringSpec, as_of: date
         realised: realised rows of the chunks that are looked at and of all since.
         of_last: matured chunks among which breaches are counted.
     """
-    large = (pl.col("rows") + pl.col("missing").fill_null(0)) >= monitoring.min_chunk_rows
-    chunks = realised.filter(large, scope="chunk").sort("chunk_start").with_columns(share=known_share())
-    ripe = chunks.filter(is_matured(monitoring.labels, as_of), pl.col("rows") >= monitoring.min_chunk_rows)
+    large = with_unpaid(realised).filter(is_large(monitoring.min_chunk_rows), scope="chunk")
+    chunks = large.sort("chunk_start").with_columns(share=known_share())
+    ripe = chunks.filter(is_matured(monitoring.labels, as_of), measured_rows() >= monitoring.min_chunk_rows)
     newest = ripe["chunk_end"].max()
     waiting = chunks if ripe.is_empty() else chunks.filter(pl.col("chunk_end") > newest)
     waiting = waiting.filter(pl.col("share") < monitoring.labels.matured)

@@ -47,8 +47,39 @@ def context(monitoring: dict[str, Any], **view) -> ModelContext:
 )
 def test_features_of_the_calendar_are_left_out_unless_that_is_declared(monitoring, excluded):
     model = context(monitoring)
-    assert of_calendar(model.views[0]) == ["day_month", "late_in_year", "odd"]
+    assert of_calendar(model.views[0], ["at"]) == ["day_month", "late_in_year", "odd"]
     assert model.monitoring.exclude == excluded
+
+
+def calendar(**columns: str | None) -> dict[str, Any]:
+    """Return a view with the month of each column; of both the time and a due date a feature is derived."""
+    months = {base: {"at": at, "time_zone": "UTC", "parts": ["month"]} for base, at in columns.items()}
+    read = {"winter": "now_month = 12", "late": "due_month - now_month", "due_winter": "due_month = 12"}
+    return {"calendar": months, "derived": read, "hidden": []}
+
+
+@pytest.mark.parametrize(
+    ("due", "excluded"),
+    [
+        ("due_at", ["now_month", "winter"]),
+        ("born_on", ["now_month", "winter"]),
+        ("target_at", ["now_month", "winter"]),  # of rows that look nowhere it is a column like any other
+        ("at", ["now_month", "due_month", "winter", "late", "due_winter"]),
+        (None, ["now_month", "due_month", "winter", "late", "due_winter"]),
+    ],
+)
+def test_a_calendar_of_any_other_column_is_watched(due, excluded):
+    assert context({}, **calendar(now=None, due=due)).monitoring.exclude == excluded
+
+
+def test_the_calendar_of_what_rows_look_ahead_to_is_left_out():
+    view = DeclaredView.model_validate(DAY | calendar(now=None, due="target_at"))
+    assert of_calendar(view, ["at", "target_at"]) == ["now_month", "due_month", "winter", "late", "due_winter"]
+
+
+def test_what_is_derived_of_nothing_is_not_of_the_calendar():
+    view = DeclaredView.model_validate(DAY).model_copy(update={"derived": {"one": "1.0", "odd": "day_weekday % 2"}})
+    assert of_calendar(view, ["at"]) == ["day_month", "odd"]
 
 
 def test_a_model_of_the_calendar_alone_is_watched_by_it():

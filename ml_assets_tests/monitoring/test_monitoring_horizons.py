@@ -10,9 +10,11 @@ from sklearn.metrics import mean_absolute_error, mean_pinball_loss, roc_auc_scor
 from ml_assets.monitoring.maturity import MaturitySpec, completeness
 from ml_assets.monitoring.performance.realised import realise_performance
 from ml_assets.monitoring.performance.table import BY_HORIZON
+from ml_assets.monitoring.performance.watch import watch_realised
 from ml_assets.monitoring.report.render import render_report
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.spines.spec import HORIZON
+from ml_assets.training.spec import ModelSpec
 from ml_assets.training.tasks.columns import NAIVE_ERROR
 
 START, DAY = datetime(2024, 3, 1, tzinfo=UTC), 86_400
@@ -40,7 +42,7 @@ def forecasts() -> pl.DataFrame:
 
 
 def realised(rows: pl.DataFrame, **options) -> pl.DataFrame:
-    options = {"task": "regression", "more": ["wape", "rmsse", "pinball_0.9"]} | options
+    options = {"task": "regression", "more": ["wape", "rmsse", "pinball_0.9"], "horizon": HORIZON} | options
     return realise_performance(rows, **COLUMNS, spec=SPEC, **options)
 
 
@@ -72,7 +74,7 @@ def test_every_horizon_is_measured_by_itself():
 def test_chunks_and_the_period_are_what_they_are_without_horizons():
     rows = forecasts()
     of_all = realised(rows).filter(pl.col("scope") != BY_HORIZON)
-    assert of_all.equals(realised(rows.drop(HORIZON)))
+    assert of_all.equals(realised(rows.drop(HORIZON), horizon=None))
 
 
 def test_a_horizon_without_labels_is_counted_and_one_alone_is_the_period():
@@ -123,3 +125,42 @@ def test_the_page_of_a_drop_shows_its_horizons():
     mae = found.filter(pl.col(HORIZON) == 7 * DAY, metric="mae")["value"].item()
     assert f"{mae:,.3f}" in table
     assert "By horizon" not in render_report(performance=found.filter(pl.col("scope") != BY_HORIZON), **about)
+
+
+def model(label: str = "units", **spine) -> ModelSpec:
+    declared = {
+        "name": "demand", "description": "d", "task": "regression", "features": ["view"],
+        "spine": {"table": "rows", "key": ["id"], "time": "at"} | spine,
+        "label": {"column": label, "known_at": "known_at"},
+        "split": {"validation": "9d", "holdout": "9d", "gap": "1d"},
+    }  # fmt: skip
+    return ModelSpec.model_validate(declared)
+
+
+@pytest.mark.parametrize(
+    "feature",
+    [
+        pl.Series(HORIZON, ["short", "long", None] * 120),
+        pl.Series(HORIZON, np.linspace(0, 36, 360)),
+        pl.Series(HORIZON, [12, 24, 36] * 120),
+    ],
+    ids=["text", "float", "integer"],
+)
+def test_a_feature_that_is_called_horizon_is_one_like_any_other(feature):
+    rows = forecasts().drop(HORIZON)
+    expected = watch_realised(rows, rows, model=model(), spec=SPEC)
+    found = watch_realised(rows, rows.with_columns(feature), model=model(), spec=SPEC)
+    assert found.equals(expected)
+    assert found["scope"].unique().sort().to_list() == ["chunk", "period"]
+
+
+def test_a_label_that_is_called_horizon_is_measured():
+    rows = forecasts().drop(HORIZON)
+    expected = watch_realised(rows, rows, model=model(), spec=SPEC)
+    named = rows.rename({"units": HORIZON})
+    assert watch_realised(named, named, model=model(HORIZON), spec=SPEC).equals(expected)
+
+
+def test_rows_of_a_spine_with_horizons_are_measured_by_them():
+    found = watch_realised(forecasts(), forecasts(), model=model(horizons=["1d", "7d", "28d"]), spec=SPEC)
+    assert found.filter(scope=BY_HORIZON)[HORIZON].unique().sort().to_list() == [DAY, 7 * DAY, 28 * DAY]

@@ -95,6 +95,7 @@ def test_estimates_have_a_band_a_limit_and_every_chunk():
         "past_errors": pl.Int64,
         "margin": pl.Float64,
         "alert": pl.Boolean,
+        "horizon": pl.Int64,
     }
     assert found.filter(pl.col("lower") < pl.col("value"), pl.col("value") < pl.col("upper")).height == 10
     auc = found.filter(metric="roc_auc", scope="chunk").sort("chunk_start")

@@ -65,15 +65,18 @@ def circumstances(**given) -> Circumstances:
 
 
 def gather(
-    drifted=None, performed=None, metric="roc_auc", limits=LIMITS, known=None, least=500, estimated=None, **policy
-):
+    drifted=None, performed=None, metric="roc_auc", limits=LIMITS, known=None, least=500, estimated=None, exclude=(),
+    **policy,
+):  # fmt: skip
     found = gather_evidence(
         drift=drift([]) if drifted is None else drifted,
         performance=performance([]) if performed is None else performed,
         limits=limits,
         metric=metric,
         circumstances=known or circumstances(),
-        monitoring=MonitoringSpec(min_chunk_rows=least, psi_threshold=0.2, estimated_metrics=estimated),
+        monitoring=MonitoringSpec(
+            min_chunk_rows=least, psi_threshold=0.2, estimated_metrics=estimated, exclude=list(exclude)
+        ),
         retraining=RetrainingSpec(**policy),
     )
     by_kind = {item.kind: item for item in found}
@@ -122,6 +125,20 @@ def test_kinds_metrics_and_scopes_are_kept_apart():
     found = gather(performed=pl.concat(frames))
     assert [found[kind].breached for kind in ("realised", "estimated", "calibration")] == [False, True, False]
     assert found["realised"].observed == 0.8
+
+
+def test_stored_drift_of_features_that_are_left_out_by_now_is_no_evidence():
+    # Two chunks from before month was left out, one since: of what all features gave the first two hold month too.
+    frames = [
+        drift([0.9, 0.9, 0.9], "month").filter(pl.col("chunk_start") < NOW - 7 * DAY),
+        drift([0.1, 0.3, 0.1]),
+        drift([0.1, 0.1, 0.1], "weight"),
+        drift([5.0, 5.0, 1.0], "(all)", "reconstruction_error", threshold=2.0),
+    ]
+    before, now = (gather(drifted=pl.concat(frames), exclude=exclude) for exclude in ([], ["month"]))
+    assert (before["drift"].breaches, now["drift"].breaches) == (1, 0)
+    assert (before["multivariate"].chunks, now["multivariate"].chunks) == (3, 1)
+    assert (before["multivariate"].breaches, now["multivariate"].breaches) == (2, 0)
 
 
 def test_small_chunks_are_ignored():

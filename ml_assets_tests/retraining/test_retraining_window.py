@@ -1,11 +1,13 @@
 """Which drops a decision looks at: so many as hold the chunks that its rule counts."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
 from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.retraining.replay.measures import ReplayMeasures
 from ml_assets.retraining.window import look_at, newest_drops
 
 START, DAY = datetime(2024, 1, 1, tzinfo=UTC), timedelta(days=1)
@@ -37,7 +39,40 @@ def report(chunks: list[int], kind: str = "estimated", missing: int = 0) -> pl.D
     ],
 )
 def test_as_many_drops_are_looked_at_as_hold_the_chunks_that_count(chunks, of_last, drops):
-    assert newest_drops(report(chunks), "drop", of_last) == drops
+    assert newest_drops(report(chunks), "drop", of_last, 500) == drops
+
+
+def test_chunks_of_too_few_rows_hold_nothing_that_counts():
+    few = pl.col("drop").is_in(["d2", "d4"])
+    measured = report([1] * 6).with_columns(pl.when(few).then(20).otherwise(500).alias("rows"))
+    # d5, d3 and d1 hold the last three: the vote leaves the others out.
+    assert newest_drops(measured, "drop", 3, 500) == ["d1", "d2", "d3", "d4", "d5"]
+    assert newest_drops(measured, "drop", 3, 20) == ["d3", "d4", "d5"]
+    shown = look_at(measured, "drop", MonitoringSpec(), START + 200 * DAY, of_last=3)
+    assert shown.filter(pl.col("rows") >= 500, scope="chunk").height == 3
+
+
+def test_a_replay_measures_the_drift_of_the_drops_that_hold_the_chunks_that_count():
+    sizes = {"d0": 500, "d1": 500, "d2": 20, "d3": 500, "d4": 20, "d5": 500}
+    measured = []
+
+    def drift(_, drop: str) -> pl.DataFrame:
+        measured.append(drop)
+        return pl.DataFrame({"scope": ["chunk"], "chunk_start": [START], "rows": [sizes[drop]]})
+
+    history = SimpleNamespace(monitoring=MonitoringSpec())
+    replayed = ReplayMeasures(history, store=None)  # pyright: ignore[reportArgumentType]
+    replayed._drift = drift  # pyright: ignore[reportAttributeAccessIssue]
+    found = replayed._newest_drift(None, list(sizes), of_last=3)  # pyright: ignore[reportArgumentType]
+    assert [frame["rows"].item() for frame in found] == [500, 20, 500, 20, 500]
+    assert measured == ["d5", "d4", "d3", "d2", "d1"]
+
+
+def test_a_chunk_is_as_large_as_what_was_scored_in_it_whatever_is_known_of_its_labels():
+    waiting = report([1, 1, 1, 1], "realised", missing=400)
+    assert newest_drops(waiting, "drop", 3, 500) == ["d1", "d2", "d3"]
+    estimated = report([1, 1, 1, 1]).with_columns(missing=pl.lit(None, pl.Int64))
+    assert newest_drops(pl.concat([estimated, waiting]), "drop", 3, 500) == ["d1", "d2", "d3"]
 
 
 def test_realised_rows_begin_with_the_oldest_matured_chunk_that_counts():

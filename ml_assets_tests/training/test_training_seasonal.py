@@ -353,9 +353,16 @@ def test_slices_by_horizon_are_named_and_ordered_by_its_length():
     days = [28, 1, 7, 1]
     frame = pl.DataFrame({"horizon": [day * 86_400 for day in days], "units": [1.0, 2.0, 3.0, 6.0]})
     frame = frame.with_columns(pl.Series(NAIVE_ERROR, [2.0, 1.0, None, 2.0]))
-    found = measure_slices(frame, np.array([2.0, 4.0, 3.0, 5.0]), label="units", slices=["horizon"], task="regression")
+    about = {"label": "units", "slices": ["horizon"], "task": "regression"}
+    found = measure_slices(frame, np.array([2.0, 4.0, 3.0, 5.0]), **about, horizon="horizon")
     assert found.select("slice", "value", "rows", "mae", "wape", "rmsse").rows() == [
         ("horizon", "1d", 2, 1.5, 3 / 8, pytest.approx(((4 + 0.25) / 2) ** 0.5)),
         ("horizon", "7d", 1, 0.0, 0.0, None),
         ("horizon", "28d", 1, 1.0, 1.0, 0.5),
     ]
+
+
+def test_a_slice_that_is_called_horizon_in_rows_that_look_nowhere_is_one_like_any_other():
+    frame = pl.DataFrame({"horizon": [12, 36, 12], "units": [1.0, 2.0, 3.0]})
+    found = measure_slices(frame, np.ones(3), label="units", slices=["horizon"], task="regression")
+    assert found.select("value", "rows").rows() == [("12", 2), ("36", 1)]

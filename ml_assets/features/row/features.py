@@ -40,11 +40,18 @@ def computable(view: FeatureViewSpec, columns: Collection[str], *, of_table: boo
     return kept.model_copy(update={"derived": {n: text for n, text in view.derived.items() if {*read[n]} <= there}})
 
 
-def of_calendar(view: FeatureViewSpec) -> list[str]:
-    """Return the features that the time alone determines: those of the calendar, and what is derived of these alone."""
-    own = {*view.calendar_features}
-    derived = derived_from(view.name, view.derived)
-    return [name for name in view.feature_names if name in own or (name in derived and {*derived[name]} <= own)]
+def of_calendar(view: FeatureViewSpec, moments: Collection[str]) -> list[str]:
+    """Return the features that the time alone determines: those of the calendar of the prediction time or of what the
+    row looks ahead to, and what is derived of these alone.
+
+    Args:
+        moments: the spine's columns with these; a calendar of any other, such as a due date, is of the row.
+    """
+    timed = {base for base, spec in view.calendar.items() if spec.at is None or spec.at in moments}
+    own = {name for name, (base, _) in view.calendar_features.items() if base in timed}
+    read = derived_from(view.name, view.derived)
+    own |= {name for name, columns in read.items() if columns and {*columns} <= own}
+    return [name for name in view.feature_names if name in own]
 
 
 def only_of_row(view: FeatureViewSpec) -> FeatureViewSpec | None:

@@ -89,9 +89,11 @@ def estimate_performance(
         return estimator.estimate(known, unknown, request)
 
     values = estimate(reference, analysis.drop(time))
-    errors = _errors(
-        record, spec, lambda: reference_errors(reference, estimate, of, columns, metrics, estimator.most_rows)
-    )
+
+    def of_reference() -> pl.DataFrame:
+        return reference_errors(reference, estimate, of, columns, metrics, estimator.most_rows)
+
+    errors = _errors(record, metrics, spec, of_reference)
     spans = chunk_spans(chunks, analysis, analysis.schema[time])
     return performance_table(_count_unpaid(widen(values, errors), analysis, payoff), spans, "estimated", spec)
 
@@ -144,14 +146,15 @@ def _count_unpaid(values: pl.DataFrame, analysis: pl.DataFrame, payoff: Payoff |
 
 
 def _errors(
-    record: pl.DataFrame | None, spec: MonitoringSpec, of_reference: Callable[[], pl.DataFrame]
+    record: pl.DataFrame | None,
+    metrics: Sequence[str],
+    spec: MonitoringSpec,
+    of_reference: Callable[[], pl.DataFrame],
 ) -> pl.DataFrame:
-    """Return the known errors of chunks and of periods; where they are few, the reference's as well."""
+    """Return the known errors of chunks and of periods; of each metric of which they are few, as of one that has not
+    been estimated before, the reference's as well."""
     past = pl.DataFrame(schema=ERRORS) if record is None else past_errors(record, spec.min_chunk_rows)
-    counts = past.group_by("scope", "metric").len().group_by("scope").agg(pl.col("len").min())
-    enough = counts.filter(pl.col("len") >= ENOUGH)["scope"].to_list()
-    few = [scope for scope in SCOPES if scope not in enough]
-    if not few:
-        return past
-    own = of_reference()
-    return pl.concat([past, *(own.select(pl.lit(scope).alias("scope"), "metric", "error") for scope in few)])
+    wanted = pl.DataFrame({"scope": SCOPES}).join(pl.DataFrame({"metric": metrics}), how="cross")
+    counts = wanted.join(past.group_by("scope", "metric").len(), on=["scope", "metric"], how="left")
+    few = counts.filter(pl.col("len").fill_null(0) < ENOUGH).drop("len")
+    return past if few.is_empty() else pl.concat([past, few.join(of_reference(), on="metric").select(*ERRORS)])

@@ -9,7 +9,7 @@ from ml_assets.monitoring.chunks import CHUNK, Chunks, Period, cut
 from ml_assets.monitoring.inputs import checked
 from ml_assets.monitoring.maturity import is_matured, known_share
 from ml_assets.monitoring.performance.known_rows import DISTANCE, KNOWN_MEAN, UNKNOWN_MEAN, compare_scores
-from ml_assets.monitoring.performance.table import WITHOUT_PAYOFF, chunk_spans, performance_table
+from ml_assets.monitoring.performance.table import AHEAD, WITHOUT_PAYOFF, chunk_spans, performance_table
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.spines.spec import HORIZON
 from ml_assets.training.calibration.intervals import covered_share
@@ -37,19 +37,21 @@ def realise_performance(
     coverage: float | None = None,
     payoff: Payoff | None = None,
     as_of: datetime | None = None,
+    horizon: str | None = None,
 ) -> pl.DataFrame:
     """Measure the performance of the rows of ``analysis`` whose ``label`` is known.
 
     Args:
         analysis: ``probability``, ``prediction``, ``time``, and ``label`` (0/1 or Boolean, null where
-            unknown), as for ``estimate_performance``; of forecasts ``NAIVE_ERROR`` too, by which rmsse is scaled, and
-            of rows that look ahead ``HORIZON``, by which they are measured too where there are several.
+            unknown), as for ``estimate_performance``; of forecasts ``NAIVE_ERROR`` too, by which rmsse is scaled.
         more: metrics measured beside those of every evaluation, such as pinball losses.
         coverage: least share of labels that intervals must hold; where given, ``analysis`` has ``lower`` and ``upper``,
             and interval_coverage is measured beside.
         payoff: what decisions bring; needed by the metric value, of rows whose label is known and that
             have every payoff.
         as_of: moment by which the labels were known, from which the age of a chunk is counted; None for no age.
+        horizon: column of ``analysis`` with how far ahead a row looks (Int64, in seconds), by which rows are measured
+            too where there are several; None of rows that look nowhere.
 
     Returns:
         The columns of ``estimate_performance``, of scope ``horizon`` too, with kind ``realised``, lower and
@@ -65,9 +67,10 @@ def realise_performance(
     """
     of, columns = find_task(task), ScoredColumns(label, probability, prediction, classes, payoff)
     ends = [LOWER, UPPER] if coverage is not None else []
-    beside = [name for name in (NAIVE_ERROR, HORIZON) if name in analysis.columns]
-    needed = [*columns.predicted, label, *ends, *beside, *columns.paid]
+    naive = [NAIVE_ERROR] if NAIVE_ERROR in analysis.columns else []
+    needed = [*columns.predicted, label, *ends, *naive, *columns.paid, *([] if horizon is None else [horizon])]
     analysis = of.typed_scores(checked(analysis, "analysis", time, needed), "analysis", columns)
+    analysis = analysis.with_columns((_NOWHERE if horizon is None else pl.col(horizon)).alias(AHEAD))
     chunks, numbered = cut(analysis, time, spec.chunk, period)
     known = of.typed_labels(numbered.drop_nulls(label), "analysis", columns)
     horizons = _horizons(numbered)
@@ -93,13 +96,12 @@ def realise_performance(
 
 _GROUP: dict[str, type[pl.DataType]] = {CHUNK: pl.Int64, HORIZON: pl.Int64}
 """What a group of rows has in common: a chunk, a horizon, or neither."""
+_NOWHERE = pl.lit(None, pl.Int64)
 
 
 def _horizons(rows: pl.DataFrame) -> list[int]:
     """Return the horizons that the rows look ahead, where they are several."""
-    if HORIZON not in rows.columns:
-        return []
-    lengths = rows[HORIZON].drop_nulls().unique().sort().to_list()
+    lengths = rows[AHEAD].drop_nulls().unique().sort().to_list()
     return lengths if len(lengths) > 1 else []
 
 
@@ -107,7 +109,7 @@ def _groups(rows: pl.DataFrame, horizons: Sequence[int]) -> list[tuple[Mapping[s
     """Return the rows of each chunk, all of them, and those of each horizon."""
     by_chunk = [({CHUNK: chunk, HORIZON: None}, of_chunk) for (chunk,), of_chunk in rows.group_by(CHUNK)]
     whole = ({CHUNK: None, HORIZON: None}, rows)
-    by_horizon = [({CHUNK: None, HORIZON: length}, rows.filter(pl.col(HORIZON) == length)) for length in horizons]
+    by_horizon = [({CHUNK: None, HORIZON: length}, rows.filter(pl.col(AHEAD) == length)) for length in horizons]
     return [*by_chunk, whole, *by_horizon]
 
 

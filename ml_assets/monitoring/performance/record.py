@@ -16,6 +16,7 @@ import polars as pl
 
 from ml_assets.monitoring.chunks import CHUNK
 from ml_assets.monitoring.performance.realised import measure_known
+from ml_assets.monitoring.performance.table import measured_rows, with_unpaid
 from ml_assets.training.tasks import Task, find_metric
 from ml_assets.training.tasks.columns import ScoredColumns
 
@@ -35,13 +36,14 @@ def past_errors(performance: pl.DataFrame, min_rows: int) -> pl.DataFrame:
 
     Args:
         performance: estimated and realised rows of earlier drops, of one or several versions.
-        min_rows: labelled rows from which a realised value says enough to judge an estimate by.
+        min_rows: labelled rows that a realised value is measured on, from which it says enough to judge an estimate by.
 
     Returns:
         scope, metric, error; in the order of time.
     """
     estimated = performance.filter(kind="estimated").select(*_AT, "value")
-    realised = performance.filter(pl.col("rows") >= min_rows, kind="realised").select(*_AT, known="value")
+    enough = with_unpaid(performance).filter(measured_rows() >= min_rows, kind="realised")
+    realised = enough.select(*_AT, known="value")
     both = estimated.join(realised, on=_AT, how="inner").with_columns(error=(pl.col("value") - pl.col("known")).abs())
     return both.drop_nulls("error").sort("chunk_end").select(*ERRORS)
 

@@ -12,6 +12,9 @@ from ml_assets.spines.spec import HORIZON
 SCOPES = ("chunk", "period")
 """What a value is about: a chunk, or all rows taken as one."""
 
+AHEAD = "__horizon__"
+"""Column added to a frame: how far ahead the row looks, Int64 in seconds; null of a row that looks nowhere."""
+
 BY_HORIZON = "horizon"
 """Scope of a value of the rows of one horizon, over the whole period: measured and shown, never alerted."""
 
@@ -54,7 +57,11 @@ _OF_LABELS = ("missing", "known_share", KNOWN_MEAN, UNKNOWN_MEAN, DISTANCE)
 def chunk_spans(
     chunks: Chunks, numbered: pl.DataFrame, dtype: pl.DataType, horizons: Sequence[int] = ()
 ) -> pl.DataFrame:
-    """Return every chunk, the whole period, and the whole period of each horizon, with its edges and its rows."""
+    """Return every chunk, the whole period, and the whole period of each horizon, with its edges and its rows.
+
+    Args:
+        numbered: rows with CHUNK, and with AHEAD where there are horizons.
+    """
     whole = chunks.whole(numbered, dtype)
     spans = [
         chunks.table(numbered, dtype).with_columns(_OF_ALL, scope=pl.lit("chunk")),
@@ -62,7 +69,7 @@ def chunk_spans(
     ]
     for horizon in horizons:
         own = whole.with_columns(pl.lit(horizon, pl.Int64).alias(HORIZON), scope=pl.lit(BY_HORIZON))
-        counted = numbered.filter(pl.col(HORIZON) == horizon).height
+        counted = numbered.filter(pl.col(AHEAD) == horizon).height
         spans.append(own.with_columns(rows=pl.lit(counted, pl.Int64)))
     return pl.concat(spans)
 

@@ -93,4 +93,5 @@ def _realised(
     task, spec = find_task(model.task), about["spec"]
     named = (*spec.floors, *spec.ceilings, *(spec.estimated_metrics or ()))
     more = list(dict.fromkeys([*model.extra_metrics, *(name for name in named if task.is_optional(name))]))
-    return realise_performance(analysis, more=more, coverage=coverage, payoff=model.payoff, as_of=as_of, **about)
+    beside = {"coverage": coverage, "payoff": model.payoff, "horizon": model.spine.horizon}
+    return realise_performance(analysis, more=more, as_of=as_of, **beside, **about)

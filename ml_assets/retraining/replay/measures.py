@@ -218,7 +218,8 @@ class ReplayMeasures:
             if chunks >= of_last and len(measured) >= LEAST_DROPS:
                 break
             measured.insert(0, self._drift(champion, period))
-            chunks += measured[0].filter(scope="chunk")["chunk_start"].n_unique()
+            large = pl.col("rows") >= self.history.monitoring.min_chunk_rows
+            chunks += measured[0].filter(large, scope="chunk")["chunk_start"].n_unique()
         return measured
 
     def _drift(self, champion: Candidate, period: Period) -> pl.DataFrame:

@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 
 from ml_assets.durations import format_duration, parse_duration
-from ml_assets.spines.spec import HORIZON
 from ml_assets.training.metrics.bootstrap import Interval, bootstrap
 from ml_assets.training.metrics.measure import Measurable
 from ml_assets.training.metrics.payoff import Payoff
@@ -62,6 +61,7 @@ def evaluate(
     classes: Sequence[str] | None = None,
     metrics: Sequence[str] = (),
     payoff: Payoff | None = None,
+    horizon: str | None = None,
 ) -> Evaluation:
     """Measure scores against known labels.
 
@@ -74,6 +74,7 @@ def evaluate(
         metrics: those measured beside the task's own metrics.
         payoff: what decisions bring. The baseline's are then by the threshold that would have brought it most on these
             very rows, so that beating it takes more than to be the only one that knows what pays.
+        horizon: the column with how far ahead a row looks, in seconds; None of rows that look nowhere.
 
     Raises:
         ValueError: a slice column is missing, a label is none of the classes, a payoff is no number, or there are too
@@ -100,7 +101,7 @@ def evaluate(
         prevalence=float(outcome.mean()) if of.has_positive else None,
         threshold=threshold if of.has_positive else None,
         metrics=pl.DataFrame(rows).with_columns(rows=pl.lit(frame.height, pl.Int64)),
-        slices=measure_slices(frame, score, label=label, slices=slices, task=task, classes=classes),
+        slices=measure_slices(frame, score, label=label, slices=slices, task=task, classes=classes, horizon=horizon),
     )
 
 
@@ -150,8 +151,13 @@ def measure_slices(
     slices: Sequence[str],
     task: str = BINARY,
     classes: Sequence[str] | None = None,
+    horizon: str | None = None,
 ) -> pl.DataFrame:
-    """Measure each value of each slice column by itself; the columns are those of ``Evaluation.slices``."""
+    """Measure each value of each slice column by itself; the columns are those of ``Evaluation.slices``.
+
+    Args:
+        horizon: the column whose values are lengths in seconds, shown as 7d.
+    """
     missing = [name for name in slices if name not in frame.columns]
     if missing:
         raise ValueError(f"slices {missing} are not columns of the training set: add them to spine.columns")
@@ -163,26 +169,19 @@ def measure_slices(
     text, whole, number = pl.String(), pl.Int64(), pl.Float64()
     schema = pl.Schema({"slice": text, "value": text, "rows": whole, **dict.fromkeys(measures, number)})
     parts = [
-        scored.group_by(_value(name).alias("value"))
+        scored.group_by((pl.col(name) if name == horizon else pl.col(name).cast(pl.String)).alias("value"))
         .agg(rows=pl.len(), **measures)
         .sort("value")
-        .select(pl.lit(name).alias("slice"), _text(name, scored), "rows", *measures)
+        .select(pl.lit(name).alias("slice"), _lengths(scored[name]) if name == horizon else "value", "rows", *measures)
         .cast(schema)
         for name in slices
     ]
     return pl.concat([pl.DataFrame(schema=schema), *parts])
 
 
-def _value(name: str) -> pl.Expr:
-    """Return what rows of a slice share: text, whose order they are shown in, and of a horizon its length."""
-    return pl.col(name) if name == HORIZON else pl.col(name).cast(pl.String)
-
-
-def _text(name: str, scored: pl.DataFrame) -> pl.Expr:
-    """Return the value as people read it: a horizon as 7d."""
-    if name != HORIZON or not scored.schema[name].is_integer():
-        return pl.col("value").cast(pl.String)
-    lengths = scored[name].unique().drop_nulls().to_list()
+def _lengths(horizons: pl.Series) -> pl.Expr:
+    """Return lengths as people read them: 604,800 seconds as 7d."""
+    lengths = horizons.unique().drop_nulls().to_list()
     words = {seconds: format_duration(timedelta(seconds=seconds)) for seconds in lengths}
     return pl.col("value").replace_strict(words, default=None, return_dtype=pl.String)
 

@@ -41,6 +41,12 @@ class SpineSpec(Declared):
         return [name for name in self.key if name not in (self.time, HORIZON)]
 
     @property
+    def horizon(self) -> str | None:
+        """The column with how far ahead a row looks, in seconds, where there are horizons; a column of that name in
+        other rows is one like any other."""
+        return HORIZON if self.horizons else None
+
+    @property
     def ahead(self) -> list[str]:
         """The column with the moment that a row looks ahead to, where there are horizons."""
         return [TARGET_AT] if self.horizons else []
