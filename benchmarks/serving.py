@@ -257,14 +257,14 @@ def stop(server: subprocess.Popen) -> None:
 
 
 def processor_seconds(server: subprocess.Popen) -> float:
-    """What the server and its workers have used; 0 where /proc does not tell."""
+    """What the server, its workers and the process that writes its log have used; 0 where /proc does not tell."""
     used = 0
     for told in Path("/proc").glob("[0-9]*/stat"):
         try:
             parts = told.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(parts[2]) == server.pid:
+        if server.pid in (int(parts[1]), int(parts[2])):
             used += int(parts[11]) + int(parts[12])
     return used / os.sysconf("SC_CLK_TCK")
 

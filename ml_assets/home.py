@@ -102,6 +102,11 @@ class Home:
         """URL of the online features' store."""
         return self.online_elsewhere or sqlite_url(self.root / "online.db")
 
+    @property
+    def spool(self) -> Path:
+        """Answers of servers on their way into the lake."""
+        return self.root / "spool"
+
     def prepare(self) -> None:
         """Create the folders, place ``dagster.yaml`` and point the tools of this process at them."""
         for folder in (self.dagster, self.dbt, self.root / "mlflow" / "artifacts"):

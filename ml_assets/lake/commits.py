@@ -16,6 +16,8 @@ COMMIT_ATTEMPTS = 12
 
 Rows = pl.DataFrame | pl.LazyFrame
 Where = Mapping[str, Sequence[str]]
+Moves = Mapping[str, tuple[int | None, int]]
+"""Source of rows -> its position in the table before a commit, None for none, and after it."""
 Write = Callable[["DeltaTable | None", Rows], None]
 """Commits rows to a table; None if there is no table yet."""
 
@@ -64,18 +66,29 @@ def replacing(uri: str, key: str, where: Where) -> Write:
     return write
 
 
-def appending(uri: str, partition_by: list[str]) -> Write:
-    """Add rows to the table, which the first append creates."""
+class PositionMoved(RuntimeError):
+    """Somebody else has appended what a source holds in the meantime."""
+
+
+def appending(uri: str, partition_by: list[str], moves: Moves | None = None) -> Write:
+    """Add rows to the table, which the first append creates; with them the positions of their sources move."""
+    moves = moves or {}
 
     def write(table: "DeltaTable | None", data: Rows) -> None:
-        from deltalake import write_deltalake
+        from deltalake import CommitProperties, Transaction, write_deltalake
 
+        for source, (start, _) in moves.items():
+            now = None if table is None else table.transaction_version(source)
+            if now != start:
+                raise PositionMoved(f"{uri}: {source} is at {now}, not at {start}")
+        transactions = [Transaction(source, end) for source, (_, end) in moves.items()]
         write_deltalake(
             uri if table is None else table,
             _batches(data),
             mode="error" if table is None else "append",
             partition_by=partition_by or None,
             schema_mode=None if table is None else "merge",
+            commit_properties=CommitProperties(app_transactions=transactions) if transactions else None,
         )
 
     return write

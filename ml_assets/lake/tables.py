@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ml_assets.addresses import require_fit
-from ml_assets.lake.commits import Where, appending, commit, replacing
+from ml_assets.lake.commits import Moves, Where, appending, commit, replacing
 from ml_assets.lake.refusals import refuse_foreign_types, refuse_rows_outside
 
 if TYPE_CHECKING:
@@ -141,18 +141,28 @@ class Lake:
         height = frame.lazy().select(pl.len()).collect(engine="streaming").item()
         return TableVersion(key, version, height)
 
-    def append(self, key: str, frame: pl.DataFrame, partition_by: Sequence[str] = ()) -> TableVersion:
+    def position(self, key: str, source: str) -> int | None:
+        """Return up to where the table has taken what a source holds, see ``append``; None for nothing."""
+        table = self._open_if_exists(key)
+        return None if table is None else table.transaction_version(source)
+
+    def append(
+        self, key: str, frame: pl.DataFrame, partition_by: Sequence[str] = (), moves: Moves | None = None
+    ) -> TableVersion:
         """Add rows to the table in one atomic commit; the first append creates it. Appends never conflict for long.
 
         Args:
             frame: the new rows; columns that the table does not have yet are added, null in older rows.
             partition_by: partition columns, the same at every append.
+            moves: sources of the rows -> their positions before and after, kept by the same commit: whoever reads a
+                source appends each of its rows once, whatever it is killed in.
 
         Raises:
             ValueError: a column of a type that Delta cannot hold.
+            PositionMoved: a source is not where ``moves`` says: another commit has taken from it.
         """
         refuse_foreign_types(key, frame)
-        write = appending(self.uri(key), list(partition_by))
+        write = appending(self.uri(key), list(partition_by), moves)
         return TableVersion(key, commit(lambda: self._open_if_exists(key), frame, write), frame.height)
 
     def _open_if_exists(self, key: str) -> "DeltaTable | None":

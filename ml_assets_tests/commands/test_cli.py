@@ -29,6 +29,7 @@ SAYS = {
     "online": ["USE_CASE", "--as-of", "--view", "--json"],
     "score": ["MODEL", "--input", "--output", "--json"],
     "serve": ["MODEL...", "--host", "--port", "--workers", "127.0.0.1", "8080"],
+    "spool": ["--follow", "--json"],
     "served": ["MODEL", "--drop", "--json"],
     "ui": ["--host", "--port", "127.0.0.1", "3000"],
     "mlflow": ["--host", "--port", "127.0.0.1", "5000"],
@@ -118,7 +119,7 @@ COMMANDS = [
     ["run", "flights", "--train-as-of", "2013-10-01"], ["try", "flight_delay"], ["summary", "flights"], ["status"],
     ["rollback", "flight_delay"], ["replay", "flight_delay", "--from", "2013-04", "--to", "2013-05"],
     ["online", "flights"], ["score", "flight_delay", "--input", "a.csv", "--output", "b.csv"],
-    ["serve", "flight_delay"], ["served", "flight_delay"],
+    ["serve", "flight_delay"], ["spool"], ["served", "flight_delay"],
     ["package", "flight_delay", "--format", "onnx", "--output", "new"], ["feast-export", "flights", "--output", "new"],
     ["ui"], ["mlflow"],
 ]  # fmt: skip

@@ -37,7 +37,7 @@ ERRORS = [
 COMMANDS = [
     ["run", "u", "--train-as-of", "2013-10-01"], ["try", "m"], ["summary", "u"], ["status"], ["rollback", "m"],
     ["replay", "m", "--from", "2013-04", "--to", "2013-05"], ["online", "u"],
-    ["score", "m", "--input", "a.csv", "--output", "b.csv"], ["serve", "m"], ["served", "m"],
+    ["score", "m", "--input", "a.csv", "--output", "b.csv"], ["serve", "m"], ["spool"], ["served", "m"],
     ["package", "m", "--format", "onnx", "--output", "new"], ["feast-export", "u", "--output", "new"], ["ui"],
     ["mlflow"],
 ]  # fmt: skip

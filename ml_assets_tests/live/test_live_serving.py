@@ -273,6 +273,29 @@ def test_no_answer_fails_or_mixes_versions_and_memory_stays(shop):
 BODY = json.dumps({"rows": [{"id": 1, "customer": "ann", "amount": PRICE}]}).encode()
 
 
+def test_a_killed_server_has_logged_every_answer_that_it_gave(shop):
+    answered = []
+    with shop.serving() as (process, address), httpx.Client(base_url=address, timeout=30) as client:
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            answered.append(
+                client.post(
+                    "/v1/models/returns/predict", content=BODY, headers={"content-type": "application/json"}
+                ).json()["request_id"]
+            )
+        process.kill()
+        process.wait(30)
+    lake, until = Lake(shop.home.lake), time.monotonic() + 60
+    logged: list[str] = []
+    while not {*answered} <= {*logged}:
+        assert time.monotonic() < until, f"{len({*answered} - {*logged})} of {len(answered)} answers are lost"
+        time.sleep(0.2)
+        if lake.exists("returns/request_log"):
+            given = lake.scan("returns/request_log").filter(pl.col("role") == "champion").collect()
+            logged = given["request_id"].to_list()
+    assert len(logged) == len({*logged})
+
+
 def test_a_request_is_answered_to_its_end_when_the_server_is_told_to_stop(shop):
     with shop.serving() as (process, address):
         connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)

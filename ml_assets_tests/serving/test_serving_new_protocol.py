@@ -10,13 +10,13 @@ from ml_assets.serving.declared import Declarations
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
-from ml_assets.serving.log.request_log import RequestLog
 from ml_assets.serving.prediction.answering import Answering
 from ml_assets.serving.prediction.messages import FeatureRows, PredictionRequest, SpineRows
 from ml_assets.serving.protocols.adapter import HttpBinding, ProtocolLimits, RequestProtocol
 from ml_assets.serving.protocols.registry import REQUEST_PROTOCOLS
 from ml_assets.serving.rollout.champions import Champions
 from ml_assets.serving.rollout.choice import Choosing
+from ml_assets_tests.serving.spooled import SpooledLog
 
 ROWS = [
     {"km": 12.5, "express": False, "courier": "bob"},
@@ -112,13 +112,9 @@ def test_what_is_wrong_is_refused_as_over_http(answering, body, status, why):
 
 
 @pytest.mark.usefixtures("lines")
-def test_http_carries_a_registered_protocol_which_is_logged_and_counted(registry, noon):
-    kept = []
-
-    def open_log(schema_of):
-        return RequestLog(lambda key, frame: kept.append((key, frame)), schema_of, window=0.01)
-
-    app = make_app(registry, ["late", "hours"], Limits(), clock=lambda: noon, open_log=open_log)
+def test_http_carries_a_registered_protocol_which_is_logged_and_counted(registry, noon, tmp_path):
+    log = SpooledLog(tmp_path)
+    app = make_app(registry, ["late", "hours"], Limits(), clock=lambda: noon, open_log=log.open)
     with TestClient(app) as client:
         done = client.post("/lines/late", content=LINES, headers={"x-request-id": "a7"})
         metrics = client.get("/metrics").text
@@ -129,7 +125,7 @@ def test_http_carries_a_registered_protocol_which_is_logged_and_counted(registry
     assert 'ml_assets_answers_total{route="/lines/{model}",status="200"} 1.0' in metrics
     assert 'ml_assets_rows_total{model="late",version="1"} 3.0' in metrics
     assert (wrong.status_code, wrong.json()["error"]) == (400, "'1 2': must be km, express and courier")
-    ((key, frame),) = kept
+    ((key, frame),) = log.frames()
     assert key == "late/request_log"
     assert frame["score"].to_list() == scores
     assert frame.select("request_id", "row", "feature_courier").rows() == [

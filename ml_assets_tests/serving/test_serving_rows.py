@@ -1,5 +1,6 @@
 """Requests about rows, as their clients see them: features looked up, facts pushed, answers kept."""
 
+import asyncio
 import json
 import math
 from dataclasses import replace
@@ -22,14 +23,14 @@ from ml_assets.scoring.predictor import Predictor
 from ml_assets.serving.declared import Declarations, OnlineView, RequestField, ServedModel
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
-from ml_assets.serving.log.request_log import RequestLog
 from ml_assets.serving.rollout.challenger import is_canary
-from ml_assets.serving.spec import ServingSpec
+from ml_assets.serving.spec import AnswerLogSpec, ServingSpec
 from ml_assets.training.fit import fit_model
 from ml_assets.training.predictions.scored import scored
 from ml_assets.training.records.inputs import ModelInputs
 from ml_assets.training.spec import LabelSpec, SpineSpec, TrainingSpec
 from ml_assets_tests.serving.conftest import Registered
+from ml_assets_tests.serving.spooled import SpooledLog
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 MOMENT = pl.Datetime("us", "UTC")
@@ -400,19 +401,13 @@ def test_some_keys_are_answered_by_the_challenger(serving, versions):
 
 
 @pytest.fixture
-def logged():
-    """A log that is read back: what opens one, and the rows that it wrote."""
-    frames = []
-
-    def open_log(schema_of):
-        return RequestLog(lambda key, frame: frames.append((key, frame)), schema_of, window=0.01)
-
-    return open_log, frames
+def logged(tmp_path):
+    """A log that is read back."""
+    return SpooledLog(tmp_path / "spool")
 
 
 def test_every_answer_is_logged_with_what_it_was_made_of(serving, logged):
-    open_log, frames = logged
-    client = serving(log=open_log)
+    client = serving(log=logged.open)
     told = client.post(PATH, json={"rows": ROWS}, headers={"x-request-id": "mine-1"}).json()
     given = dict.fromkeys(FEATURES) | {"km": 3.5}
     client.post("/invocations", json={"instances": [given]}, headers={"x-request-id": "mine-2"})
@@ -421,6 +416,7 @@ def test_every_answer_is_logged_with_what_it_was_made_of(serving, logged):
     client.post(PATH, json={"rows": [ROW | {"km": -1}]})
     client.__exit__(None, None, None)
     client.__enter__()
+    frames = logged.frames()
     assert {key for key, _ in frames} == {"late/request_log"}
     rows = pl.concat([frame for _, frame in frames]).to_dicts()
     assert [(row["request_id"], row["row"]) for row in rows] == [
@@ -444,23 +440,69 @@ def test_every_answer_is_logged_with_what_it_was_made_of(serving, logged):
 
 
 def test_in_the_shadow_the_challenger_scores_the_same_features_and_nobody_sees_it(serving, logged, versions):
-    open_log, frames = logged
-    client = serving(declared(shadow=True), challenger="2", log=open_log)
+    client = serving(declared(shadow=True), challenger="2", log=logged.open)
     plain = serving().post(PATH, json={"rows": ROWS}).json()
     told = client.post(PATH, json={"rows": ROWS}).json()
     assert told["predictions"] == plain["predictions"]
     client.__exit__(None, None, None)
     client.__enter__()
-    rows = pl.concat([frame for _, frame in frames]).sort("role", "row")
+    rows = pl.concat([frame for _, frame in logged.frames()]).sort("role", "row")
     assert rows["role"].to_list() == ["champion"] * 4 + ["shadow"] * 4
     assert rows["model_version"].to_list() == ["1"] * 4 + ["2"] * 4
     wanted = scored(by_the_engine(ROWS, NOON + timedelta(hours=1), KNOWN_AT_NOON), versions["late", "2"])
     assert rows["score"].to_list()[4:] == pytest.approx(wanted["score"].to_list(), rel=1e-12)
 
 
+@pytest.mark.parametrize(("mode", "before"), [("durable", True), ("windowed", False)])
+@pytest.mark.parametrize("rows", [1, 100])
+def test_a_durable_answer_is_in_the_spool_before_it_is_sent(versions, store, tmp_path, mode, before, rows):
+    spec = AnswerLogSpec.model_validate({"mode": mode, "window_seconds": 60})
+    told = declared(log=spec)
+    log = SpooledLog(tmp_path)
+    registry = Registered(versions, {"late": "1"})
+    app = make_app(registry, ["late"], Limits(), told, store, clock=lambda: microseconds(NOON), open_log=log.open)
+    body = json.dumps({"rows": [ROW] * rows}).encode()
+    seen = []
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        seen.append((message["type"], message.get("status"), len(log.rows())))
+
+    head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    asyncio.run(app({"type": "http", "method": "POST", "path": PATH, "headers": head}, receive, send))
+    logged = rows if before else 0
+    assert seen == [("http.response.start", 200, logged), ("http.response.body", None, logged)]
+    app._keeping.close()
+    assert len(log.rows()) == rows
+
+
+def test_a_server_that_cannot_log_is_not_ready_and_says_why(serving, logged, monkeypatch):
+    client = serving(log=logged.open)
+    assert client.get("/v2/health/ready").status_code == 200
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ml_assets.serving.log.segments.os.write", full)
+        assert client.post(PATH, json={"rows": [ROW]}).status_code == 200
+        told = client.get("/v2/health/ready")
+        assert told.status_code == 503
+        assert "late/request_log: the spool" in told.json()["error"]
+        assert "cannot be written: No space left on device" in told.json()["error"]
+        assert client.get("/v2/health/live").status_code == 200
+    client.post(PATH, json={"rows": [ROW]})
+    assert client.get("/v2/health/ready").status_code == 200
+    assert len(logged.rows()) == 2
+
+
 def test_metrics_count_states_ages_and_what_the_log_drops(serving):
-    full = SimpleNamespace(put=lambda _: False, close=lambda: None, written=0, dropped=4)
-    client = serving(log=lambda _: full)
+    full = SimpleNamespace(
+        put=lambda *_: None, close=lambda: None, is_durable=lambda _: True, written=0, dropped=4, fault=""
+    )
+    client = serving(log=lambda *_: full)
     client.post(PATH, json={"rows": ROWS})
     client.post(PATH, json={"rows": [ROW | {"km": -1}]})
     told = client.get("/metrics").text.splitlines()

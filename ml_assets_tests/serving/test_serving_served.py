@@ -131,6 +131,17 @@ def test_traffic_is_counted_by_hand():
     assert told.not_fresh == {"courier": pytest.approx(1 / 3)}
     assert told.shadow_difference == pytest.approx(((0.7 - 0.9) + (0.1 - 0.3)) / 2)
     assert told.latency_ms == pytest.approx({"p50": 2.0, "p95": 2.9, "p99": 2.98})
+    assert told.replayed == 0
+
+
+@pytest.mark.parametrize("ever", [True, False])
+def test_what_was_replayed_counts_only_where_nobody_was_answered_live(ever):
+    rows = [answered(1, 1, 0.1), answered(1, 3, 0.9, replayed=True), answered(2, 2, 0.3, replayed=True)]
+    log = log_frame(rows, {"3": SCHEMA})
+    log = log if ever else log.drop("replayed")
+    found = as_predictions(log, key={"order": pl.Int32()}, time="placed_at", features={"count": pl.Int64()})
+    assert dict(found.select("order", "score").rows()) == ({1: 0.1, 2: 0.3} if ever else {1: 0.9, 2: 0.3})
+    assert describe_traffic(log).replayed == (2 if ever else 0)
 
 
 def test_nothing_is_told_of_nothing():

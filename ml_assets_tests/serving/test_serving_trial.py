@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 from ml_assets.scoring.predictor import Predictor
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
-from ml_assets.serving.log.request_log import RequestLog
 from ml_assets.serving.rollout.challenger import is_canary
+from ml_assets_tests.serving.spooled import SpooledLog
 
 ROWS = [{"parcel": number, "courier": "bob", "express": False} for number in range(50)]
 FEATURES = {"km": 90.0, "courier": "bob", "express": False}
@@ -23,20 +23,16 @@ def said(model) -> float:
 
 
 @pytest.fixture
-def serve(registry, store, noon):
+def serve(registry, store, noon, tmp_path):
     """Opens a server over declarations; gives its client and the rows that it logs."""
 
     def open_client(declared):
-        logged = []
-
-        def open_log(schema_of):
-            return RequestLog(lambda _, frame: logged.extend(frame.to_dicts()), schema_of, window=0.01)
-
+        log = SpooledLog(tmp_path / "spool")
         app = make_app(
-            registry, ["late"], Limits(look_every=0.01), declared, store, clock=lambda: noon, open_log=open_log
+            registry, ["late"], Limits(look_every=0.01), declared, store, clock=lambda: noon, open_log=log.open
         )
         client = opened.enter_context(TestClient(app))
-        return client, logged
+        return client, log
 
     with ExitStack() as opened:
         yield open_client
@@ -83,11 +79,12 @@ def test_without_a_challenger_or_with_a_named_version_the_champion_answers(regis
 
 def test_the_shadow_is_logged_and_answers_nobody(registry, tried, serve, models, other):
     registry.challengers["late"] = "2"
-    client, logged = serve(tried(shadow=True))
+    client, log = serve(tried(shadow=True))
     answer = ask(client, ROWS[:3])
     assert [one["score"] for one in answer["predictions"]] == pytest.approx([said(models["late"])] * 3, abs=1e-6)
     assert not [one for one in answer["predictions"] if "role" in one]
-    wait_until(lambda: len(logged) == 6)
+    wait_until(lambda: len(log.rows()) == 6)
+    logged = log.rows()
     by_role = {role: [row for row in logged if row["role"] == role] for role in ("champion", "shadow")}
     for role, version, model in (("champion", "1", models["late"]), ("shadow", "2", other)):
         rows = sorted(by_role[role], key=lambda row: row["row"])
@@ -98,7 +95,7 @@ def test_the_shadow_is_logged_and_answers_nobody(registry, tried, serve, models,
 
 def test_a_shadow_that_hangs_or_fails_delays_and_changes_no_answer(registry, tried, serve, other, monkeypatch):
     registry.challengers["late"] = "2"
-    client, logged = serve(tried(shadow=True))
+    client, log = serve(tried(shadow=True))
     go, predict = threading.Event(), Predictor.predict
 
     def broken(self, matrix):
@@ -115,5 +112,6 @@ def test_a_shadow_that_hangs_or_fails_delays_and_changes_no_answer(registry, tri
     assert 90 <= dropped <= 100, "1000 wait, one is at work, and the others are dropped"
     go.set()
     wait_until(lambda: "ml_assets_shadow_failed_total 1" in client.get("/metrics").text)
-    wait_until(lambda: len(logged) == 1_100)
+    logged = log.rows()
+    assert len(logged) == 1_100
     assert {row["role"] for row in logged} == {"champion"}

@@ -1,4 +1,4 @@
-"""``serve``, ``served``, ``online`` and ``score``."""
+"""``serve``, ``spool``, ``served``, ``online`` and ``score``."""
 
 from typing import Annotated
 
@@ -73,7 +73,7 @@ def serve(
     replay: Annotated[
         bool, typer.Option("--replay", help="Requests and facts say their own moment, as_of, instead of the clock's.")
     ] = False,
-    log: Annotated[bool, typer.Option(help="Write each answer to <model>/request_log in the lake.")] = True,
+    log: Annotated[bool, typer.Option(help="Spool each answer for <model>/request_log in the lake.")] = True,
     log_format: Annotated[
         str,
         typer.Option(
@@ -101,6 +101,32 @@ def serve(
     lines = log_format or session.settings.log_format
     settings = ServeSettings(models=models, declared=declared, replay=replay, logged=log, log_format=lines)
     serve_models(settings, host, port, workers)
+
+
+def spool(
+    context: typer.Context,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes, until interrupted.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the answers that servers have spooled to <model>/request_log in the lake, each once.
+
+    `ml-assets serve` does it by itself, in a process beside it; this is for what a server that was killed has left.
+    """
+    import json
+    from dataclasses import asdict
+
+    from ml_assets.commands.serving.spooled import drain_spool
+
+    home = session_of(context).prepare_home()
+    drained = drain_spool(home.spool, home.lake, follow=follow)
+    if drained is None:
+        raise RuntimeError(f"another process writes {home.spool} to the lake already, such as that of a server")
+    told = asdict(drained)
+    del told["more"]
+    counts = f"{drained.rows:,} answers are in the lake now, {drained.far:,} of them about moments far away"
+    typer.echo(json.dumps(told) if as_json else f"{counts}; {drained.refused:,} fit no table and are set apart")
+    if drained.failed:
+        raise RuntimeError(f"the answers of {', '.join(drained.failed)} wait in {home.spool}: see above")
 
 
 def served(

@@ -2,10 +2,12 @@
 
 import gc
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_assets.commands.serving.spooled import draining_beside
 from ml_assets.environment import hand_down
 from ml_assets.home import Home
 from ml_assets.serving.declared import Declarations
@@ -48,10 +50,11 @@ def serve_models(settings: ServeSettings, host: str, port: int, workers: int) ->
         app = make_served_app() if workers == 1 else f"{__name__}:make_served_app"
         if workers > 1:
             _refuse_wrong(settings)
-        uvicorn.run(
-            app, host=host, port=port, workers=workers, factory=workers > 1, access_log=False, log_config=lines,
-            timeout_graceful_shutdown=10, server_header=False, lifespan="on",
-        )  # fmt: skip
+        with draining_beside(Home.of(read_settings()), settings.log_format) if settings.logged else nullcontext():
+            uvicorn.run(
+                app, host=host, port=port, workers=workers, factory=workers > 1, access_log=False, log_config=lines,
+                timeout_graceful_shutdown=10, server_header=False, lifespan="on",
+            )  # fmt: skip
 
 
 def make_served_app() -> Server:
@@ -82,17 +85,16 @@ def _make_app(served: ServeSettings, settings: Settings, *, logged: bool) -> Ser
     from ml_assets.registry.decisions import Decisions
     from ml_assets.registry.registry import EXPERIMENT, Registry
     from ml_assets.serving.http.observability.tracing import open_tracing
-    from ml_assets.serving.log.request_log import DAY, RequestLog
+    from ml_assets.serving.log.spool import Spool
 
     home = Home.of(settings)
     registry = Registry(home.mlflow, home.mlflow_artifacts or None, EXPERIMENT, home.trackers)
     lake = Lake(home.lake)
-
     for name in served.models:
         Decisions(lake, registry, name).settle()
 
-    def open_log(schema_of) -> RequestLog:
-        return RequestLog(lambda key, frame: lake.append(key, frame, [DAY]), schema_of)
+    def open_log(schema_of, specs) -> Spool:
+        return Spool(home.spool, schema_of, specs)
 
     return make_app(
         registry,

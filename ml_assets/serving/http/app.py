@@ -73,7 +73,7 @@ class Server:
         self._clock = clock
         self._bodies = BodyReader(limits.body, limits.body_seconds, limits.reading)
         self._observation = Observation(champions, tracing)
-        self._keeping = None if open_log is None else Keeping(champions, declared, open_log)
+        self._keeping = None if open_log is None else Keeping(champions, declared, open_log, replayed=limits.replay)
         self._together = Together()
         self._answering = 0
         answering = Answering(Choosing(champions), declared, store, most=limits.rows, replay=limits.replay)
@@ -85,7 +85,9 @@ class Server:
             TablePushHandler(declared.tables, store, limits),
         )
         self._endpoints.remember([*(served.name for served in champions), *declared.online])
-        information = Information(champions, answering, protocols, declared, limits, self._observation)
+        information = Information(
+            champions, answering, protocols, declared, limits, self._observation, unready=self._unready
+        )
         self._rest = Starlette(
             routes=information.routes(self._endpoints.routes),
             lifespan=self._lifespan,
@@ -108,11 +110,17 @@ class Server:
         began = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         identity = request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
+<<<<<<< HEAD
         exchange = Exchange(endpoint, headers, identity, self._clock(), scope["method"])
+=======
+        exchange = Exchange(endpoint, headers, identity, self._clock())
+        kept = False
+>>>>>>> 961a6f6 (Answers are spooled before they are sent; a process beside the server turns the spool into the lake's table, each answer once)
         try:
             require_key(headers.get(b"authorization", b"").decode("latin-1"), self._limits.keys)
             exchange.body = await self._bodies.read(receive)
             status, body = 200, await self._answer(exchange)
+            kept = await self._keep_durably(exchange, began)
         except BadRequest as error:
             status, body = error.status, refusal_body(error)
         except Exception:
@@ -128,8 +136,20 @@ class Server:
         await send({"type": "http.response.start", "status": status, "headers": reply + exchange.reply_headers})
         await send({"type": "http.response.body", "body": body})
         self._observation.posted(exchange, status, seconds)
-        if self._keeping is not None and exchange.response is not None:
+        if self._keeping is not None and exchange.response is not None and not kept and status == 200:
             await _keep(self._keeping, exchange.response, seconds)
+
+    async def _keep_durably(self, exchange: Exchange, began: float) -> bool:
+        """Log an answer before it is sent where its model wants that; returns whether it does."""
+        keeping, response = self._keeping, exchange.response
+        if keeping is None or response is None or not keeping.is_durable(response.champion.name):
+            return False
+        await _keep(keeping, response, time.perf_counter() - began)
+        return True
+
+    def _unready(self) -> str:
+        """Return why no requests should come here now; empty if they may."""
+        return "" if self._keeping is None else self._keeping.fault
 
     async def _answer(self, exchange: Exchange) -> bytes:
         """Answer a request whose body is whole; raises BadRequest if too many are being answered."""

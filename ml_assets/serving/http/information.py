@@ -27,6 +27,16 @@ from ml_assets.serving.prediction.answering import Answering
 from ml_assets.serving.protocols.adapter import InService, ProtocolLimits, RequestProtocol, Resource
 from ml_assets.serving.rollout.champions import Champions, Served
 
+<<<<<<< HEAD
+=======
+READY = "/v2/health/ready"
+
+FREE = ("/v2/health/live", READY, "/ping", "/health")
+"""Routes that need no key and are not logged."""
+
+ABOUT = ServerAbout(name="ml_assets", version=__version__, extensions=["binary_tensor_data"])
+
+>>>>>>> 961a6f6 (Answers are spooled before they are sent; a process beside the server turns the spool into the lake's table, each answer once)
 _DOCS = "/docs"
 
 
@@ -50,7 +60,15 @@ class Information:
         declared: Declarations,
         limits: Limits,
         observation: Observation,
+        *,
+        unready: Callable[[], str],
     ) -> None:
+        """Take what is told about.
+
+        Args:
+            unready: why no requests should come here now; empty if they may.
+        """
+        self._unready = unready
         self._champions = champions
         self._answering = answering
         self._protocols = protocols
@@ -66,6 +84,16 @@ class Information:
             elsewhere: paths that are answered elsewhere -> their methods.
         """
         handlers = [
+<<<<<<< HEAD
+=======
+            ("/v2", _about),
+            *((path, self._ready if path == READY else _ok) for path in FREE),
+            *(
+                (f"{prefix}{path}", handler)
+                for prefix in (model, model + "/versions/{version}")
+                for path, handler in (("", self._metadata), ("/ready", self._model_ready))
+            ),
+>>>>>>> 961a6f6 (Answers are spooled before they are sent; a process beside the server turns the spool into the lake's table, each answer once)
             ("/version", _version),
             ("/metrics", self._metrics),
             ("/openapi.json", self._openapi),
@@ -118,6 +146,11 @@ class Information:
             return response
 
         return answer
+
+    async def _ready(self, request: Request) -> Response:  # noqa: ARG002
+        if reason := self._unready():
+            raise BadRequest(reason, 503)
+        return Response()
 
     async def _metrics(self, request: Request) -> Response:  # noqa: ARG002
         return Response(self._observation.measured.text(), media_type=CONTENT_TYPE_LATEST)

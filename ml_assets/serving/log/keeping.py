@@ -1,17 +1,19 @@
 """What is kept of answers once they are given: the request log, and what a challenger would have said."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from ml_assets.serving.declared import Declarations
-from ml_assets.serving.log.request_log import Answered, LogSchema, RequestLog
+from ml_assets.serving.log.request_log import Answered, LogSchema
+from ml_assets.serving.log.spool import Spool
 from ml_assets.serving.prediction.messages import PredictionResponse, by_row
 from ml_assets.serving.rollout.challenger import SHADOW, Shadow
 from ml_assets.serving.rollout.champions import Champions, Served
+from ml_assets.serving.spec import AnswerLogSpec
 
-OpenLog = Callable[[Callable[[str, str], LogSchema]], RequestLog]
-"""Makes a log, given what tells the types of a model's version."""
+OpenLog = Callable[[Callable[[str, str], LogSchema], Mapping[str, AnswerLogSpec]], Spool]
+"""Opens a spool, given what tells the types of a model's version, and what may be lost by model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +31,25 @@ class Keeping:
         counters: name -> help and what to ask for the count.
     """
 
-    def __init__(self, champions: Champions, declared: Declarations, open_log: OpenLog) -> None:
+    def __init__(
+        self, champions: Champions, declared: Declarations, open_log: OpenLog, *, replayed: bool = False
+    ) -> None:
+        """Open the log.
+
+        Args:
+            replayed: whether requests name their own moments.
+        """
+        self._replayed = replayed
         self._champions = champions
         self._fields = {name: model.fields for name, model in declared.models.items()}
         self._shadowed = {name for name, model in declared.models.items() if model.serving.shadow}
         self._schemas: dict[tuple[str, str], LogSchema] = {}
-        self._log = open_log(lambda model, version: self._schemas[model, version])
+        specs = {name: model.serving.log for name, model in declared.models.items()}
+        self._log = open_log(lambda model, version: self._schemas[model, version], specs)
         self._shadow: Shadow[_Trial] | None = Shadow(self._try) if self._shadowed else None
         self.counters = {
-            "logged_rows": ("Answers written to the request log.", lambda: self._log.written),
-            "log_dropped_rows": ("Answers that the request log had no room for.", lambda: self._log.dropped),
+            "logged_rows": ("Answers written to the spool of the request log.", lambda: self._log.written),
+            "log_dropped_rows": ("Answers that the request log has lost.", lambda: self._log.dropped),
         }
         if self._shadow is not None:
             shadow = self._shadow
@@ -48,16 +59,24 @@ class Keeping:
                 "shadow_failed": ("Requests that a challenger failed on.", lambda: shadow.failed),
             }
 
+    @property
+    def fault(self) -> str:
+        """Why answers cannot be logged now; empty while they can."""
+        return self._log.fault
+
+    def is_durable(self, model: str) -> bool:
+        """Return whether the answers of a model are to be kept before they are sent."""
+        return self._log.is_durable(model)
+
     def keep(self, response: PredictionResponse, seconds: float) -> None:
-        """Queue the rows of a response for the log, without waiting.
+        """Write the rows of a response to the log's spool, and let the challenger see them later.
 
         Args:
             seconds: from the request to the response.
         """
         rows = self._answered(response, seconds)
-        for row in rows:
-            self._log.put(row)
         name = response.champion.name
+        self._log.put(name, rows)
         challenger = self._champions.challenger(name) if name in self._shadowed else None
         if challenger is not None and self._shadow is not None:
             unseen = [row for row in rows if row.version != challenger.version]
@@ -89,6 +108,7 @@ class Keeping:
                     answer=answer,
                     versions=fetched[at].versions if fetched else {},
                     states=fetched[at].states if fetched else {},
+                    replayed=self._replayed,
                 )
                 for at, answer in zip(positions, by_row(part.answer), strict=True)
             ]
@@ -103,5 +123,9 @@ class Keeping:
         challenger = trial.challenger
         self._know(challenger)
         matrix = challenger.predictor.encode_features([row.features for row in trial.rows])
-        for row, answer in zip(trial.rows, by_row(challenger.predictor.predict(matrix)), strict=True):
-            self._log.put(replace(row, version=challenger.version, role=SHADOW, answer=answer))
+        answers = by_row(challenger.predictor.predict(matrix))
+        rows = [
+            replace(row, version=challenger.version, role=SHADOW, answer=answer)
+            for row, answer in zip(trial.rows, answers, strict=True)
+        ]
+        self._log.put(challenger.name, rows)

@@ -1,12 +1,8 @@
-"""Every answer of a server, kept in the lake: gathered on the request path, written by a thread of its own."""
+"""A server's answers as rows of the lake's table `<model>/request_log`."""
 
-import logging
-import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import chain
 from typing import Any, Self
 
@@ -20,18 +16,19 @@ from ml_assets.training.encoding import STORED_TYPES, FeatureEncoding
 from ml_assets.training.fit import TrainedModel
 from ml_assets.training.predictions.scored import score_columns
 
-log = logging.getLogger(__name__)
-
 DAY = "_day"
-"""Partition column of a log: the day of the request in UTC, such as 2013-10-05."""
+"""Partition column of a log: the day of the request in UTC, such as 2013-10-05, or FAR."""
+
+FAR = "far"
+"""The one partition of all requests about moments before FIRST or from LAST on, or of too many days."""
+
+FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+"""A replayed request names its moment itself: one outside is a slip, and gets no partition of its own."""
 
 GIVEN, FEATURE = "given_", "feature_"
 """What the columns of request values and of features begin with: the two may bear the same name."""
 
-LONGEST_PAUSE = 60.0
-"""Seconds between two tries of an append that keeps failing."""
-
-_FIELD_TYPES: dict[FieldKind, pl.DataType] = {
+FIELD_TYPES: dict[FieldKind, pl.DataType] = {
     "integer": pl.Int64(),
     "number": pl.Float64(),
     "boolean": pl.Boolean(),
@@ -39,6 +36,7 @@ _FIELD_TYPES: dict[FieldKind, pl.DataType] = {
     "moment": MOMENT,
     "date": pl.Date(),
 }
+"""Kind of a request's field -> the type of its column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +53,7 @@ class Answered:
         answer: what `score_columns` names, by column.
         versions: view -> build and last sequence number behind its stored values.
         states: view -> fresh, unseen, expired or missing.
+        replayed: whether the request named its moment itself, instead of the clock.
     """
 
     request_id: str
@@ -69,6 +68,7 @@ class Answered:
     answer: Mapping[str, Any]
     versions: Mapping[str, tuple[str, int]]
     states: Mapping[str, str]
+    replayed: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class LogSchema:
     def of(cls, model: TrainedModel, fields: Iterable[RequestField] = ()) -> Self:
         """Return the types of a fitted model with the fields of its requests."""
         return cls(
-            given={field.name: _FIELD_TYPES[field.kind] for field in fields},
+            given={field.name: FIELD_TYPES[field.kind] for field in fields},
             features=feature_types(model.encoding.features),
             answer=answer_types(model),
         )
@@ -113,7 +113,7 @@ def log_frame(answered: Sequence[Answered], schemas: Mapping[str, LogSchema]) ->
     moments = pl.Series("requested_at", [each.requested_at for each in answered], dtype=pl.Int64).cast(MOMENT)
     return pl.DataFrame(
         [
-            moments.dt.strftime("%Y-%m-%d").alias(DAY),
+            _days(moments).alias(DAY),
             moments,
             pl.Series("request_id", [each.request_id for each in answered], dtype=pl.String),
             pl.Series("row", [each.row for each in answered], dtype=pl.Int64),
@@ -125,8 +125,14 @@ def log_frame(answered: Sequence[Answered], schemas: Mapping[str, LogSchema]) ->
             *_columns(FEATURE, _types(each.features for each in known), [each.features for each in answered]),
             pl.Series("versions", [_json(each.versions) for each in answered], dtype=pl.String),
             pl.Series("states", [_json(each.states) for each in answered], dtype=pl.String),
+            pl.Series("replayed", [each.replayed for each in answered], dtype=pl.Boolean),
         ]
     )
+
+
+def _days(moments: pl.Series) -> pl.Series:
+    near = moments.is_between(FIRST, LAST, closed="left")
+    return moments.dt.strftime("%Y-%m-%d").zip_with(near, pl.Series([FAR]))
 
 
 def score_names(columns: Iterable[str]) -> list[str]:
@@ -143,8 +149,9 @@ def _columns(prefix: str, types: Mapping[str, pl.DataType], rows: list[Mapping[s
     columns = []
     for name, dtype in types.items():
         values = [row.get(name) for row in rows]
-        if dtype == MOMENT:
-            values = [_moment(value) if isinstance(value, str) else value for value in values]
+        if dtype in _READ:
+            read = _READ[dtype]
+            values = [read(value) if isinstance(value, str) else value for value in values]
         columns.append(pl.Series(prefix + name, values, dtype=dtype))
     return columns
 
@@ -153,137 +160,9 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
+_READ: dict[pl.DataType, Callable[[str], date]] = {MOMENT: _moment, pl.Date(): date.fromisoformat}
+"""How the text of a request, or of a spool, becomes a value of a type."""
+
+
 def _json(value: Mapping[str, Any]) -> str:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
-
-
-class RequestLog:
-    """Answers on their way into the lake, one table `<model>/request_log` a model.
-
-    A process that is killed loses what it answered within the last window, and what a failing append held up.
-    """
-
-    def __init__(
-        self,
-        append: Callable[[str, pl.DataFrame], object],
-        schema_of: Callable[[str, str], LogSchema],
-        *,
-        window: float = 1.0,
-        capacity: int = 50_000,
-    ) -> None:
-        """Start the writing thread.
-
-        Args:
-            append: adds rows to the table with a key, partitioned by `DAY`.
-            schema_of: the types of a model's version; asked once for each, when it first answers.
-            window: seconds within which an answer is in the lake.
-            capacity: answers held at most, those that wait for another try of an append among them.
-        """
-        self._append = append
-        self._schema_of = schema_of
-        self._schemas: dict[str, dict[str, LogSchema]] = {}
-        self._window = window
-        self._capacity = capacity
-        self._queue: deque[Answered] = deque()
-        self._waiting: dict[str, _Waiting] = {}
-        self._held = 0
-        self._counting = threading.Lock()
-        self._closing = threading.Event()
-        self.dropped = 0
-        self.written = 0
-        self._thread = threading.Thread(target=self._write_on, name="request-log", daemon=True)
-        self._thread.start()
-
-    def put(self, answered: Answered) -> bool:
-        """Queue an answer, at once; returns False if there is no room for it, which is counted in `dropped`."""
-        versions = self._schemas.setdefault(answered.model, {})
-        if answered.version not in versions:
-            versions[answered.version] = self._schema_of(answered.model, answered.version)
-        with self._counting:
-            room = self._held < self._capacity and not self._closing.is_set()
-            if room:
-                self._held += 1
-                self._queue.append(answered)
-            else:
-                self.dropped += 1
-        return room
-
-    def close(self) -> None:
-        """Write what is left and end the thread; what the lake does not take now is dropped and logged."""
-        with self._counting:
-            self._closing.set()
-        self._thread.join()
-
-    def _write_on(self) -> None:
-        pause = self._window
-        while not self._closing.wait(pause):
-            began = time.monotonic()
-            self._write(began)
-            # The next append is to end within the window, not to begin with its end.
-            took = time.monotonic() - began
-            pause = max(self._window - took, self._window / 2)
-        self._write(float("inf"))
-        for model, waiting in self._waiting.items():
-            if waiting.rows:
-                log.error("%s/request_log: %d answers are lost", model, len(waiting.rows))
-                self._let_go(len(waiting.rows), lost=True)
-
-    def _write(self, now: float) -> None:
-        """Append what has come in, model by model; a model whose append failed is tried again when it is due."""
-        for _ in range(len(self._queue)):
-            each = self._queue.popleft()
-            self._waiting.setdefault(each.model, _Waiting()).rows.append(each)
-        for model, waiting in self._waiting.items():
-            if waiting.rows and now >= waiting.due:
-                self._write_model(model, waiting, now)
-
-    def _write_model(self, model: str, waiting: "_Waiting", now: float) -> None:
-        key = f"{model}/request_log"
-        frame = self._frame(key, model, waiting.rows)
-        try:
-            if frame is not None:
-                self._append(key, frame)
-        except Exception:
-            # Whatever the lake says, the answers are kept and tried again: the thread must go on.
-            waiting.failed(now, self._window)
-            log.exception("%s: append failed, %d answers wait for another try", key, len(waiting.rows))
-            return
-        if waiting.pause:
-            log.warning("%s: appends again, %d answers that waited are written", key, len(waiting.rows))
-        written = 0 if frame is None else frame.height
-        self.written += written
-        self._let_go(written)
-        self._let_go(len(waiting.rows) - written, lost=True)
-        self._waiting[model] = _Waiting()
-
-    def _frame(self, key: str, model: str, rows: list[Answered]) -> pl.DataFrame | None:
-        """Return the answers as rows, without those whose values do not fit: another attempt would not help them."""
-        try:
-            versions = dict.fromkeys(each.version for each in rows)
-            return log_frame(rows, {version: self._schemas[model][version] for version in versions})
-        except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
-            if len(rows) == 1:
-                log.error("%s: request %s, row %d, is dropped: %s", key, rows[0].request_id, rows[0].row, error)
-                return None
-        halves = [self._frame(key, model, half) for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :])]
-        frames = [half for half in halves if half is not None]
-        return pl.concat(frames, how="diagonal") if frames else None
-
-    def _let_go(self, rows: int, lost: bool = False) -> None:
-        with self._counting:
-            self._held -= rows
-            if lost:
-                self.dropped += rows
-
-
-class _Waiting:
-    """Answers of one model on their way, and when to try again after an append failed."""
-
-    def __init__(self) -> None:
-        self.rows: list[Answered] = []
-        self.pause = 0.0
-        self.due = 0.0
-
-    def failed(self, now: float, window: float) -> None:
-        self.pause = min(max(2 * self.pause, window), LONGEST_PAUSE)
-        self.due = now + self.pause

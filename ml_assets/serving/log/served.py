@@ -73,7 +73,8 @@ def _keys(log: pl.LazyFrame, spine: pl.LazyFrame, key: Sequence[str]) -> pl.Lazy
 
 
 def as_predictions(answers: pl.DataFrame, *, key: Types, time: str, features: Types) -> pl.DataFrame:
-    """Select the last answer about each row, in the form of batch predictions.
+    """Select the last answer about each row, in the form of batch predictions; one of a request that was replayed
+    counts only where there is no other.
 
     Args:
         answers: rows of a request log, see `answers_of`.
@@ -85,7 +86,8 @@ def as_predictions(answers: pl.DataFrame, *, key: Types, time: str, features: Ty
         The time, the key, the score columns, `model_version`, `feature_versions` (per view the build and the last
         pushed fact, as JSON), `scored_at`, `role`, `states` (JSON), then the features as served that are no key.
     """
-    last = answers.filter(pl.col("role") != SHADOW).sort("requested_at", "request_id", "row")
+    given = _with_replayed(answers).filter(pl.col("role") != SHADOW)
+    last = given.sort("replayed", "requested_at", "request_id", "row", descending=[True, False, False, False])
     last = last.unique([GIVEN + name for name in key], keep="last", maintain_order=True)
     served = [
         (pl.col(FEATURE + name) if FEATURE + name in answers.columns else pl.lit(None)).cast(dtype).alias(name)
@@ -105,6 +107,13 @@ def as_predictions(answers: pl.DataFrame, *, key: Types, time: str, features: Ty
     )
 
 
+def _with_replayed(answers: pl.DataFrame) -> pl.DataFrame:
+    """Complete answers that were logged before it was written of each whether it was replayed: none of them counts as
+    that."""
+    known = pl.col("replayed").fill_null(False) if "replayed" in answers.columns else pl.lit(False)
+    return answers.with_columns(known.alias("replayed"))
+
+
 @dataclass(frozen=True)
 class Traffic:
     """What is told about the answers of a drop.
@@ -114,12 +123,14 @@ class Traffic:
         not_fresh: view -> share of given answers whose values were not fresh.
         shadow_difference: mean score of the shadow minus that of what was given, on the same rows; None for none.
         latency_ms: quantile of the given answers' milliseconds, such as {"p95": 3.2}; empty without answers.
+        replayed: given answers whose requests named their moments themselves.
     """
 
     answers: dict[str, int]
     not_fresh: dict[str, float]
     shadow_difference: float | None
     latency_ms: dict[str, float]
+    replayed: int
 
 
 def describe_traffic(answers: pl.DataFrame) -> Traffic:
@@ -137,4 +148,5 @@ def describe_traffic(answers: pl.DataFrame) -> Traffic:
         not_fresh={view: sum(each.get(view, FRESH) != FRESH for each in states) / len(states) for view in views},
         shadow_difference=both.select((pl.col("shadow") - pl.col(SCORE)).mean()).item(),
         latency_ms={name: value for name, value in quantiles.items() if value is not None},
+        replayed=int(_with_replayed(given)["replayed"].sum()),
     )
