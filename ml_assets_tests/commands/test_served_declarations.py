@@ -72,7 +72,7 @@ attributes: &model
   label: {column: late, known_at: arrived_at}
   features: [parcel, courier]
   split: {validation: 14d, holdout: 14d, gap: 3d}
-  serving: {canary: 0.25}
+  serving: {canary: 0.25, log: {mode: windowed, window_seconds: 0.2}}
 ---
 type: ml_assets.MLModel
 attributes:
@@ -138,6 +138,7 @@ def told(tmp_path_factory):
 def test_a_request_gives_key_entities_and_what_is_read_with_the_ranges_of_the_contract(told):
     model = told(["late"]).models["late"]
     assert (model.key, model.time, model.serving.canary) == (["id"], "sent_at", 0.25)
+    assert (model.serving.log.mode, model.serving.log.window_seconds) == ("windowed", 0.2)
     fields = {field.name: field.model_dump(exclude={"name"}, exclude_defaults=True) for field in model.fields}
     assert list(fields) == ["id", "kg", "express", "courier"], "the moment of a request is its time"
     assert fields["id"] == {
