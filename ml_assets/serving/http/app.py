@@ -110,12 +110,8 @@ class Server:
         began = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         identity = request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
-<<<<<<< HEAD
         exchange = Exchange(endpoint, headers, identity, self._clock(), scope["method"])
-=======
-        exchange = Exchange(endpoint, headers, identity, self._clock())
         kept = False
->>>>>>> 961a6f6 (Answers are spooled before they are sent; a process beside the server turns the spool into the lake's table, each answer once)
         try:
             require_key(headers.get(b"authorization", b"").decode("latin-1"), self._limits.keys)
             exchange.body = await self._bodies.read(receive)

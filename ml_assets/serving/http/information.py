@@ -27,16 +27,6 @@ from ml_assets.serving.prediction.answering import Answering
 from ml_assets.serving.protocols.adapter import InService, ProtocolLimits, RequestProtocol, Resource
 from ml_assets.serving.rollout.champions import Champions, Served
 
-<<<<<<< HEAD
-=======
-READY = "/v2/health/ready"
-
-FREE = ("/v2/health/live", READY, "/ping", "/health")
-"""Routes that need no key and are not logged."""
-
-ABOUT = ServerAbout(name="ml_assets", version=__version__, extensions=["binary_tensor_data"])
-
->>>>>>> 961a6f6 (Answers are spooled before they are sent; a process beside the server turns the spool into the lake's table, each answer once)
 _DOCS = "/docs"
 
 
@@ -84,16 +74,6 @@ class Information:
             elsewhere: paths that are answered elsewhere -> their methods.
         """
         handlers = [
-<<<<<<< HEAD
-=======
-            ("/v2", _about),
-            *((path, self._ready if path == READY else _ok) for path in FREE),
-            *(
-                (f"{prefix}{path}", handler)
-                for prefix in (model, model + "/versions/{version}")
-                for path, handler in (("", self._metadata), ("/ready", self._model_ready))
-            ),
->>>>>>> 961a6f6 (Answers are spooled before they are sent; a process beside the server turns the spool into the lake's table, each answer once)
             ("/version", _version),
             ("/metrics", self._metrics),
             ("/openapi.json", self._openapi),
@@ -108,6 +88,8 @@ class Information:
 
     def _route(self, resource: Resource) -> Route:
         async def read(request: Request) -> Response:
+            if resource.ready and (reason := self._unready()):
+                raise BadRequest(reason, 503)
             content = resource.render(self._in_service(resource, request.path_params))
             return json_response(content.model_dump(by_alias=True))
 
@@ -146,11 +128,6 @@ class Information:
             return response
 
         return answer
-
-    async def _ready(self, request: Request) -> Response:  # noqa: ARG002
-        if reason := self._unready():
-            raise BadRequest(reason, 503)
-        return Response()
 
     async def _metrics(self, request: Request) -> Response:  # noqa: ARG002
         return Response(self._observation.measured.text(), media_type=CONTENT_TYPE_LATEST)

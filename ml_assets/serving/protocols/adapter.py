@@ -81,6 +81,7 @@ class Resource:
         render: the versions that the path is about -> the body.
         method: GET, or POST where clients ask by it.
         open: whether it needs no key and is not logged, as probes of health.
+        ready: whether it is refused with 503 and the reason while no requests should come here.
     """
 
     path: str
@@ -89,6 +90,7 @@ class Resource:
     render: Callable[[Sequence[InService]], BaseModel]
     method: Literal["GET", "POST"] = "GET"
     open: bool = False
+    ready: bool = False
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,9 @@ def _of_version(
 RESOURCES = (
     Resource("/v2", "What the server is", ServerAbout, _about_server),
     Resource("/v2/health/live", "Whether the server runs", Live, lambda _: Live(live=True), open=True),
-    Resource("/v2/health/ready", "Whether the server answers", Ready, lambda _: Ready(ready=True), open=True),
+    Resource(
+        "/v2/health/ready", "Whether the server answers", Ready, lambda _: Ready(ready=True), open=True, ready=True
+    ),
     *_of_version("", "What {model} takes and gives", ModelMetadata, _metadata),
     *_of_version("/ready", "Whether {model} is ready", ModelReady, _model_ready),
 )
