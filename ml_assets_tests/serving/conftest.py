@@ -1,11 +1,14 @@
 """A small model of each task, fitted once, and a registry that can be told another champion."""
 
+import threading
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
+import uvicorn
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.build import build_view
@@ -165,3 +168,23 @@ def store(tmp_path):
 def noon():
     """Microseconds of the moment at which the store was built."""
     return microseconds_at(NOON)
+
+
+@pytest.fixture
+def run_server():
+    """Run an app as a real server on a free port of this machine, until the test ends; gives its host and port."""
+    running = []
+
+    def run(app):
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        running.append((server, thread))
+        while not server.started:
+            time.sleep(0.01)
+        return f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+
+    yield run
+    for server, thread in running:
+        server.should_exit = True
+        thread.join()

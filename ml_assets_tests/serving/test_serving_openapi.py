@@ -124,8 +124,8 @@ def test_each_model_is_described_by_its_own_features(description):
         for told in (late, mood)
     ]
     assert names == [
-        ["score", "prediction"],
-        ["score", "prediction", "probability_calm", "probability_cross", "probability_glad"],
+        ["score", "prediction", "prediction"],  # as it is, and as the most probable classes
+        ["score", "prediction", "probability_calm", "probability_cross", "probability_glad", "prediction"],
     ]
 
 

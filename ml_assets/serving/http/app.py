@@ -18,6 +18,13 @@ from ml_assets.online.stores.protocol import OnlineStore
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.http.body import BodyReader, Receive
+from ml_assets.serving.http.compression import (
+    APART_FROM,
+    COMPRESSED_FROM,
+    accepted_encoding,
+    compress,
+    decompress,
+)
 from ml_assets.serving.http.endpoints import Endpoints
 from ml_assets.serving.http.exchange import Endpoint, Exchange, answer_at_once
 from ml_assets.serving.http.information import Information, no_such_route, refusal_body
@@ -123,6 +130,8 @@ class Server:
             # Whatever went wrong with one request, its client is told so and the others are answered.
             log.exception("%s %s failed", endpoint.route, identity)
             status, body = 500, refusal_body(BadRequest(f"the server failed; its log tells of {identity}"))
+        if len(body) >= COMPRESSED_FROM and b"accept-encoding" in headers:
+            body = await _compressed(exchange, body)
         seconds = time.perf_counter() - began
         kind = _JSON if status != 200 or exchange.media_type is JSON else _content_type(exchange.media_type)
         reply = [kind, (b"content-length", b"%d" % len(body)), (b"x-request-id", identity.encode())]
@@ -152,8 +161,11 @@ class Server:
         if self._answering >= self._limits.waiting:
             raise BadRequest("too many requests at once: try again", 503)
         self._answering += 1
-        endpoint, body = exchange.endpoint, exchange.body
+        endpoint = exchange.endpoint
         try:
+            if b"content-encoding" in exchange.headers:
+                await self._decompress(exchange)
+            body = exchange.body
             if len(body) > endpoint.at_once or (endpoint.slow is not None and endpoint.slow in body):
                 return await asyncio.to_thread(answer_at_once, exchange)
             question = endpoint.handler.begin(exchange)
@@ -165,6 +177,10 @@ class Server:
             return endpoint.handler.finish(exchange, question.finish(answers))
         finally:
             self._answering -= 1
+
+    async def _decompress(self, exchange: Exchange) -> None:
+        encoding, most = exchange.headers[b"content-encoding"].decode("latin-1"), self._limits.body
+        exchange.body = await asyncio.to_thread(decompress, exchange.body, encoding, most)
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette):  # noqa: ARG002
@@ -190,6 +206,17 @@ class Server:
                 log.exception("no look for champions: those that serve go on")
                 continue
             self._observation.tell_versions()
+
+
+async def _compressed(exchange: Exchange, body: bytes) -> bytes:
+    """Return a large body as the client takes it, with the header that says so."""
+    encoding = accepted_encoding(exchange.headers[b"accept-encoding"].decode("latin-1"))
+    if encoding is None:
+        return body
+    exchange.reply_headers += [(b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding")]
+    if len(body) < APART_FROM:
+        return compress(body, encoding)
+    return await asyncio.to_thread(compress, body, encoding)
 
 
 def _content_type(media_type: str) -> tuple[bytes, bytes]:

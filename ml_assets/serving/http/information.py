@@ -17,9 +17,11 @@ from starlette.routing import Route
 
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.http.compression import COMPRESSED_FROM, accepted_encoding, compress
 from ml_assets.serving.http.docs import ASSETS, POLICY, page, read_asset
 from ml_assets.serving.http.keys import require_key
 from ml_assets.serving.http.limits import Limits
+from ml_assets.serving.http.observability.measured import Answers
 from ml_assets.serving.http.observability.telemetry import Finished, request_id
 from ml_assets.serving.http.observation import Observation
 from ml_assets.serving.http.openapi import describe, described_model
@@ -82,6 +84,11 @@ class Information:
         return [
             *(Route(path, self._guarded(path, handler), methods=["GET"]) for path, handler in handlers),
             *(self._route(resource) for protocol in self._protocols for resource in protocol.resources),
+            *(
+                Route(path, self._guarded(path, _refusing(why)), methods=["GET", "POST"])
+                for protocol in self._protocols
+                for path, why in protocol.refused.items()
+            ),
             *(Route(f"{_DOCS}/{name}", _asset, methods=["GET"]) for name in ASSETS),
             *(Route(path, _ok, methods=methods) for path, methods in elsewhere.items()),
         ]
@@ -101,8 +108,13 @@ class Information:
         versions: Iterable[Served] = self._champions
         if "{model}" in resource.path:
             versions = [self._answering.find(named["model"], named.get("version"), named.get("label"))]
-        rows, limits = self._observation.measured.rows, ProtocolLimits(self._limits.rows, self._limits.replay)
-        return [InService(served, rows.get((served.name, served.version), 0), limits) for served in versions]
+        return [self._shown(served) for served in versions]
+
+    def _shown(self, served: Served) -> InService:
+        measured, version = self._observation.measured, (served.name, served.version)
+        answers = measured.answered.get(version) or Answers()
+        limits = ProtocolLimits(self._limits.rows, self._limits.replay)
+        return InService(served, measured.rows.get(version, 0), answers.count, answers.seconds, answers.last, limits)
 
     def _guarded(
         self, route: str, handler: Callable[[Request], Awaitable[Response]], *, open: bool = False
@@ -115,6 +127,7 @@ class Information:
                 response = await handler(request)
             except BadRequest as error:
                 response = _unauthorised() if error.status == 401 and route == _DOCS else refusal(error)
+            await _compress(response, request.headers.get("accept-encoding", ""))
             seconds = time.perf_counter() - began
             model = self._observation.got(route, request.path_params.get("model"), response.status_code, seconds)
             if not open:
@@ -150,6 +163,13 @@ class Information:
         return HTMLResponse(page(), headers={"content-security-policy": POLICY})
 
 
+def _refusing(why: str) -> Callable[[Request], Awaitable[Response]]:
+    async def refuse(request: Request) -> Response:  # noqa: ARG001
+        raise BadRequest(why, 501)
+
+    return refuse
+
+
 async def _ok(request: Request) -> Response:  # noqa: ARG001
     return Response()
 
@@ -161,6 +181,16 @@ async def _version(request: Request) -> Response:  # noqa: ARG001
 async def _asset(request: Request) -> Response:
     body, kind = read_asset(request.url.path.rpartition("/")[2])
     return Response(body, media_type=kind, headers={"cache-control": "max-age=3600"})
+
+
+async def _compress(response: Response, accepted: str) -> None:
+    """Compress a large response where the client takes that."""
+    encoding = accepted_encoding(accepted) if len(response.body) >= COMPRESSED_FROM else None
+    if encoding is not None:
+        response.body = await asyncio.to_thread(compress, bytes(response.body), encoding)
+        response.headers.update(
+            {"content-encoding": encoding, "content-length": str(len(response.body)), "vary": "accept-encoding"}
+        )
 
 
 def json_response(content: Any) -> Response:

@@ -30,6 +30,10 @@ class Observation:
         self._count(exchange.endpoint.route, model, status, seconds)
         if response is not None:
             self._count_rows(model, response)
+            answers = self.measured.answered[model, response.champion.version]
+            answers.count += 1
+            answers.seconds += seconds
+            answers.last = exchange.at
         if self._tracing is None and not telling(status):
             return
         # Facts that are pushed are nobody's answer.

@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 description of a server: its routes for the models it serves, with the fields of each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import product
 from types import MappingProxyType
 from typing import Any
@@ -24,7 +24,7 @@ REFUSALS = {
     408: "The body did not arrive in time.",
     409: "The model cannot be asked about rows, or the view has no build yet; the error says what to do.",
     413: "More bytes or rows than are taken at once.",
-    415: "The content type is another.",
+    415: "The content type or encoding is another.",
     422: "A value breaks the contract of its column.",
     503: "Too many requests at once, or the server is about to stop: try again.",
 }
@@ -79,7 +79,8 @@ def describe(
         "info": {
             "title": "ml_assets",
             "version": __version__,
-            "description": f"Champions over HTTP. A request has at most {limits.body:,} bytes, {limits.rows:,} rows.",
+            "description": f"Champions over HTTP. A request has at most {limits.body:,} bytes, {limits.rows:,} rows. "
+            "It may be compressed by gzip or deflate, as large responses are where Accept-Encoding names one of them.",
         },
         "paths": {},
         "components": {"schemas": {"Refusal": json_schema(Refusal)}},
@@ -163,7 +164,7 @@ def _about(keys: bool) -> Iterator[Method]:
 
 
 def _post(tag: str, interface: Interface, keys: bool) -> dict[str, Any]:
-    operation = _operation(tag, interface.summary, keys, interface.refusals, response=interface.response)
+    operation = _operation(tag, interface.summary, keys, {*interface.refusals, 415}, response=interface.response)
     content = {JSON: {"schema": json_schema(interface.request), "example": interface.example}}
     text = {"type": "string"}
     content |= {kind: {"schema": text, "example": example} for kind, example in interface.texts.items()}
@@ -179,7 +180,7 @@ def _operation(
     tag: str,
     summary: str,
     keys: bool,
-    refusals: Sequence[int],
+    refusals: Collection[int],
     *,
     response: type[BaseModel] | None = None,
     content: Mapping[str, Any] | None = None,

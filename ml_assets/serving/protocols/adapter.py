@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
@@ -61,11 +62,17 @@ class InService:
 
     Attributes:
         rows: rows that it predicted.
+        answers: requests that it answered.
+        seconds: that these took together.
+        last: moment of the last of them, microseconds; 0 for none.
         limits: what the server takes on.
     """
 
     served: Served
     rows: int
+    answers: int
+    seconds: float
+    last: int
     limits: ProtocolLimits
 
 
@@ -146,6 +153,9 @@ class RequestProtocol(ABC):
 
     resources: ClassVar[Sequence[Resource]] = ()
     """What HTTP gives its clients to read."""
+
+    refused: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Paths that its clients know and that are not offered -> why."""
 
     def __init__(self, limits: ProtocolLimits) -> None:
         self.limits = limits

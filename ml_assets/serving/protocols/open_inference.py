@@ -13,8 +13,9 @@ import orjson
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.prediction.messages import FeatureColumns, PredictionRequest, PredictionResponse
 from ml_assets.serving.protocols.adapter import DescribedModel, HttpBinding, Interface, RequestProtocol
+from ml_assets.serving.protocols.classification import class_count, classify
 from ml_assets.serving.protocols.json_body import read_json
-from ml_assets.serving.protocols.open_inference_resources import RESOURCES
+from ml_assets.serving.protocols.open_inference_resources import REFUSED, RESOURCES
 from ml_assets.serving.protocols.tensor_models import DATATYPES, describe_tensors
 
 HEADER_LENGTH = "header_length"
@@ -35,6 +36,7 @@ class OpenInference(RequestProtocol):
         parameters={HEADER_LENGTH: b"inference-header-content-length"},
     )
     resources = RESOURCES
+    refused = REFUSED
 
     def read(self, body: bytes, parameters: Mapping[str, str]) -> PredictionRequest:
         """Parse the tensors, as JSON or behind it."""
@@ -101,12 +103,15 @@ def write_tensors(name: str, version: str, request: Mapping[str, Any], answer: M
     unknown = [each for each in names if each not in answer]
     if unknown:
         raise BadRequest(f"outputs: there is no {unknown[0]!r}; there are {', '.join(answer)}")
+    counts = [class_count(tensor) for tensor in wanted] or [None] * len(names)
     response = {
         "model_name": name,
         "model_version": version,
         "outputs": [
             {"name": each, "datatype": datatype_of(answer[each]), "shape": [len(answer[each])], "data": answer[each]}
-            for each in names
+            if count is None
+            else classify(each, answer, count)
+            for each, count in zip(names, counts, strict=True)
         ],
     }
     return {"id": request["id"], **response} if "id" in request else response
@@ -137,6 +142,8 @@ def _binary_size(name: str, tensor: Mapping[str, Any], available: int) -> int | 
     parameters = tensor.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise BadRequest(f"inputs.{name}: parameters must be an object")
+    if "shared_memory_region" in parameters:
+        raise BadRequest(f"inputs.{name}: there is no shared memory here: send the values")
     size = parameters.get("binary_data_size")
     if size is not None and (type(size) is not int or not 0 <= size <= available):
         raise BadRequest(f"inputs.{name}: binary_data_size is not what follows the header")

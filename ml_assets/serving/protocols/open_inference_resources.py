@@ -3,14 +3,20 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from ml_assets import __version__
 from ml_assets.serving.protocols.adapter import InService, Resource
 from ml_assets.serving.protocols.fields import Closed
-from ml_assets.serving.protocols.tensor_models import ModelMetadata, metadata
+from ml_assets.serving.protocols.tensor_models import ModelMetadata, TensorMetadata, metadata
 
-EXTENSIONS = ("binary_tensor_data",)
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "statistics",
+)
 
 
 class Live(Closed):
@@ -40,6 +46,113 @@ class ServerAbout(Closed):
     extensions: list[str]
 
 
+class ModelTensor(Closed):
+    """A tensor that a model takes or gives, as Triton's configurations describe it."""
+
+    name: str
+    data_type: str
+    dims: list[int]
+
+
+class LatestVersions(Closed):
+    """How many versions serve."""
+
+    num_versions: Literal[1] = 1
+
+
+class VersionPolicy(Closed):
+    """Which versions serve: the champion alone."""
+
+    latest: LatestVersions = LatestVersions()
+
+
+class ModelConfiguration(Closed):
+    """How a model is served, in Triton's words; there is no batch dimension, as a tensor's only one is the rows."""
+
+    name: str
+    platform: str
+    backend: Literal["ml_assets"] = "ml_assets"
+    version_policy: VersionPolicy = VersionPolicy()
+    max_batch_size: Literal[0] = 0
+    input: list[ModelTensor]
+    output: list[ModelTensor]
+
+
+class Taken(Closed):
+    """How many requests there were, and how many nanoseconds they took together."""
+
+    count: int
+    ns: int
+
+
+class InferenceStatistics(Closed):
+    """Requests that were answered: metrics count refused ones by route, and parts of a request are not timed."""
+
+    success: Taken
+
+
+class VersionStatistics(Closed):
+    """What a version has done since the server began; `last_inference` in milliseconds, 0 for none yet."""
+
+    name: str
+    version: str
+    last_inference: int
+    inference_count: int
+    inference_stats: InferenceStatistics
+
+
+class ModelStatistics(Closed):
+    """What versions have done."""
+
+    model_stats: list[VersionStatistics]
+
+
+class IndexedModel(Closed):
+    """A version that serves."""
+
+    name: str
+    version: str
+    state: Literal["READY"] = "READY"
+    reason: Literal[""] = ""
+
+
+class RepositoryIndex(RootModel[list[IndexedModel]]):
+    """The versions that serve."""
+
+
+def _configuration(versions: Sequence[InService]) -> ModelConfiguration:
+    known = _metadata(versions)
+    return ModelConfiguration(
+        name=known.name, platform=known.platform, input=_tensors(known.inputs), output=_tensors(known.outputs)
+    )
+
+
+def _tensors(tensors: Sequence[TensorMetadata]) -> list[ModelTensor]:
+    return [
+        ModelTensor(name=each.name, data_type=f"TYPE_{each.datatype}".replace("BYTES", "STRING"), dims=[*each.shape])
+        for each in tensors
+    ]
+
+
+def _statistics(versions: Sequence[InService]) -> ModelStatistics:
+    return ModelStatistics(
+        model_stats=[
+            VersionStatistics(
+                name=each.served.name,
+                version=each.served.version,
+                last_inference=each.last // 1000,
+                inference_count=each.rows,
+                inference_stats=InferenceStatistics(success=Taken(count=each.answers, ns=round(each.seconds * 1e9))),
+            )
+            for each in versions
+        ]
+    )
+
+
+def _index(versions: Sequence[InService]) -> RepositoryIndex:
+    return RepositoryIndex([IndexedModel(name=each.served.name, version=each.served.version) for each in versions])
+
+
 def _about_server(versions: Sequence[InService]) -> ServerAbout:  # noqa: ARG001
     return ServerAbout(name="ml_assets", version=__version__, extensions=[*EXTENSIONS])
 
@@ -66,6 +179,34 @@ RESOURCES = (
     Resource(
         "/v2/health/ready", "Whether the server answers", Ready, lambda _: Ready(ready=True), open=True, ready=True
     ),
+    Resource("/v2/repository/index", "The versions that serve", RepositoryIndex, _index, method="POST"),
+    # Before the paths that name a model, as no model's name is this.
+    Resource("/v2/models/stats", "What all versions have done", ModelStatistics, _statistics),
+    *_of_version("/config", "How {model} is served", ModelConfiguration, _configuration),
+    *_of_version("/stats", "What {model} has done", ModelStatistics, _statistics),
     *_of_version("", "What {model} takes and gives", ModelMetadata, _metadata),
     *_of_version("/ready", "Whether {model} is ready", ModelReady, _model_ready),
 )
+
+_LOADING = "models are not loaded and unloaded here: the champion of the registry serves, promote another version"
+_MEMORY = "there is no shared memory here: send and receive the values"
+_TRACING = "requests are not traced by this protocol: set OTEL_EXPORTER_OTLP_ENDPOINT to trace each as a span"
+
+REFUSED = {
+    "/v2/repository/models/{model}/load": _LOADING,
+    "/v2/repository/models/{model}/unload": _LOADING,
+    "/v2/trace/setting": _TRACING,
+    "/v2/models/{model}/trace/setting": _TRACING,
+    "/v2/logging": "what is logged is set when the server starts: ML_ASSETS_LOG_FORMAT",
+    **{
+        f"/v2/{kind}sharedmemory/{rest}": _MEMORY
+        for kind in ("system", "cuda")
+        for rest in (
+            "status",
+            "unregister",
+            "region/{name}/status",
+            "region/{name}/register",
+            "region/{name}/unregister",
+        )
+    },
+}

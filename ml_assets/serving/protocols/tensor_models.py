@@ -11,6 +11,7 @@ from pydantic import Field
 from ml_assets.scoring.predictor import Predictor
 from ml_assets.serving.protocols.adapter import DescribedModel, Interface
 from ml_assets.serving.protocols.fields import ABSENT, Closed, Open, feature_type, output_type, record
+from ml_assets.training.tasks.columns import PREDICTION, PROBABILITY
 
 Datatype = Literal[
     "BYTES", "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP32", "FP64",
@@ -69,7 +70,8 @@ def describe_tensors(model: DescribedModel, most: int) -> Interface:
     return Interface(
         summary=f"Ask {model.name} with tensors",
         description="One input for each feature, of shape [rows] or [rows, 1]. Tensors may follow the JSON in binary, "
-        "as Triton's clients send them.",
+        "as Triton's clients send them. With its classification extension prediction is answered as the most probable "
+        "classes of each row: texts of probability, index and class.",
         request=_request(model, most),
         example=_example(model),
         response=_response(model),
@@ -95,7 +97,9 @@ def _request(model: DescribedModel, most: int) -> Any:
         for at, feature in enumerate(model.features)
     ]
     inputs = Annotated[list[_either(tensors)], Field(min_length=len(tensors), max_length=len(tensors))]
-    output = record(f"{model.name}_wanted", {"name": Literal[tuple(model.outputs)]}, base=Open)
+    wanted = record(f"{model.name}_wanted_as", {}, base=Open, classification=(Annotated[int, Field(ge=1)], ABSENT))
+    names = Literal[tuple(model.outputs)]
+    output = record(f"{model.name}_wanted", {"name": names}, base=Open, parameters=(wanted, ABSENT))
     outputs = Annotated[list[output], Field(json_schema_extra={"uniqueItems": True})]
     return record(
         f"{model.name}_tensors",
@@ -116,11 +120,20 @@ def _response(model: DescribedModel) -> Any:
         )
         for at, (name, datatype) in enumerate(model.outputs.items())
     ]
+    if has_classes(model):
+        shape = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=2)]
+        classes = {"name": Literal[PREDICTION], "datatype": Literal["BYTES"], "shape": shape, "data": list[str]}
+        outputs.append(record(f"{model.name}_classes", classes))
     return record(
         f"{model.name}_answer",
         {"model_name": Literal[model.name], "model_version": str, "outputs": list[_either(outputs)]},
         id=(str, ABSENT),
     )
+
+
+def has_classes(model: DescribedModel) -> bool:
+    """Return whether a model tells classes apart, which can be asked for by their probability."""
+    return model.outputs.get(PREDICTION) == "BOOL" or any(name.startswith(PROBABILITY) for name in model.outputs)
 
 
 def _either(kinds: Sequence[Any]) -> Any:

@@ -39,6 +39,17 @@ class Buckets:
         return bounds
 
 
+class Answers:
+    """How many requests a version answered, the seconds that they took, and the moment of the last, microseconds."""
+
+    __slots__ = ("count", "last", "seconds")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.seconds = 0.0
+        self.last = 0
+
+
 class Measured(Collector):
     """Counts of one server, added to on its event loop only.
 
@@ -46,6 +57,7 @@ class Measured(Collector):
         seconds: (model, route) -> time to answer or refuse.
         answers: (route, status) -> how many.
         rows: (model, version) -> rows predicted.
+        answered: (model, version) -> requests that began with it and were answered.
         missing: model -> feature values that were null.
         states: (model, view, state) -> rows whose stored features were in this state.
         ages: view -> how old features were, seconds.
@@ -57,6 +69,7 @@ class Measured(Collector):
         self.seconds: dict[tuple[str, str], Buckets] = defaultdict(lambda: Buckets(LATENCY))
         self.answers: dict[tuple[str, str], int] = defaultdict(int)
         self.rows: dict[tuple[str, str], int] = defaultdict(int)
+        self.answered: dict[tuple[str, str], Answers] = defaultdict(Answers)
         self.missing: dict[tuple[str], int] = defaultdict(int)
         self.states: dict[tuple[str, str, str], int] = defaultdict(int)
         self.ages: dict[tuple[str], Buckets] = defaultdict(lambda: Buckets(AGE))
