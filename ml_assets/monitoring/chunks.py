@@ -102,3 +102,23 @@ def cut(frame: pl.DataFrame, time: str, chunk: str, period: Period | None = None
         *whole, rest = apart.moments(frame[time])
         chunks = apart if rest >= median(whole) > 0 else chunks
     return chunks, chunks.number(frame, time)
+
+
+def cut_as(frame: pl.DataFrame, time: str, chunk: str, table: pl.DataFrame) -> tuple[Chunks, pl.DataFrame] | None:
+    """Return the chunks of an earlier measure of the same rows, and ``frame`` numbered by them.
+
+    Args:
+        table: the chunks: chunk_start and chunk_end, any row more than once.
+
+    Returns:
+        None where there is no such measure, where it was cut by another length, or where it lacks a row's time.
+    """
+    spans = table.select(pl.col("chunk_start", "chunk_end").cast(frame.schema[time])).unique().sort("chunk_start")
+    if spans.is_empty():
+        return None
+    edges = (*spans["chunk_start"], spans["chunk_end"][-1])
+    ways = [chunk_edges(edges[0], edges[-1], parse_duration(chunk), rest_counts=alone) for alone in (False, True)]
+    chunks = Chunks(edges)
+    if chunks not in ways or not frame[time].is_between(edges[0], edges[-1], closed="left").all():
+        return None
+    return chunks, chunks.number(frame, time)

@@ -65,8 +65,12 @@ class LabelledDrops:
             for drop in of_version:
                 self._read[drop] = LabelledDrop(drop, version, own, rows.get(drop, pl.DataFrame()), tuple(why))
 
-    def measure(self, drop: str, moment: datetime) -> pl.DataFrame:
-        """Measure what was realised by the labels known at a moment; rows as the report stores them."""
+    def measure(self, drop: str, moment: datetime, estimated: pl.DataFrame) -> pl.DataFrame:
+        """Measure what was realised by the labels known at a moment; rows as the report stores them.
+
+        Args:
+            estimated: rows of the drop's estimate, whose chunks are kept.
+        """
         from ml_assets.monitoring.performance.watch import watch_realised
 
         labelled = self.of(drop)
@@ -74,7 +78,8 @@ class LabelledDrops:
         if labelled.version not in self._references:
             self._references[labelled.version] = reference_rows(self.lake, model, labelled.version)
         reference = self._references[labelled.version]
-        measured = watch_realised(reference, rows, model=model.spec, spec=model.monitoring, as_of=moment)
+        about = {"model": model.spec, "spec": model.monitoring, "as_of": moment, "estimated": estimated}
+        measured = watch_realised(reference, rows, **about)
         return as_measured(measured, model, drop, labelled.version, moment)
 
 

@@ -132,12 +132,12 @@ class _Run:
         """Measure a drop as of its end, after the earlier ones whose labels have come by then."""
         end = self._end(drop)
         due = drops_with_new_labels(self._before(drop), self.labelled, end)
-        self._add({(earlier, end): self.labelled.measure(earlier, end) for earlier in due})
+        self._add({(earlier, end): self._measure_again(earlier, end) for earlier in due})
         measured = self._measure(as_predicted(self.lake, self.registry, self.model, drop), drop, end)
         self._add({(drop, end): as_measured(measured.performance, self.model, drop, measured.version, end)})
         later = self._of(drop)[MEASURED_AT].max()
         if isinstance(later, datetime) and later > end:
-            self._add({(drop, later): self.labelled.measure(drop, later)})
+            self._add({(drop, later): self._measure_again(drop, later)})
         return measured
 
     def look_again(self, drop: str) -> DropPerformance | str:
@@ -157,6 +157,10 @@ class _Run:
     def shown(self, drop: str) -> pl.DataFrame:
         """Return the newest measures of a drop."""
         return newest_of(self._of(drop), self.model).drop(self.model.spine.partition, VERSION, strict=False)
+
+    def _measure_again(self, drop: str, moment: datetime) -> pl.DataFrame:
+        estimated = newest_of(self._of(drop), self.model).filter(kind="estimated")
+        return self.labelled.measure(drop, moment, estimated)
 
     def _measure(self, model: ModelContext, drop: str, end: datetime) -> DropPerformance:
         from ml_assets.monitoring.performance.table import no_performance

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import polars as pl
 
-from ml_assets.monitoring.chunks import CHUNK, Chunks, Period, cut
+from ml_assets.monitoring.chunks import CHUNK, Chunks, Period, cut, cut_as
 from ml_assets.monitoring.inputs import checked
 from ml_assets.monitoring.maturity import is_matured, known_share
 from ml_assets.monitoring.performance.known_rows import DISTANCE, KNOWN_MEAN, UNKNOWN_MEAN, compare_scores
@@ -38,6 +38,7 @@ def realise_performance(
     payoff: Payoff | None = None,
     as_of: datetime | None = None,
     horizon: str | None = None,
+    estimated: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Measure the performance of the rows of ``analysis`` whose ``label`` is known.
 
@@ -52,6 +53,8 @@ def realise_performance(
         as_of: moment by which the labels were known, from which the age of a chunk is counted; None for no age.
         horizon: column of ``analysis`` with how far ahead a row looks (Int64, in seconds), by which rows are measured
             too where there are several; None of rows that look nowhere.
+        estimated: what ``estimate_performance`` returned of the same rows: its chunks are kept while ``spec`` declares
+            their length, so that each of its values can be judged; None to cut the rows anew.
 
     Returns:
         The columns of ``estimate_performance``, of scope ``horizon`` too, with kind ``realised``, lower and
@@ -71,7 +74,8 @@ def realise_performance(
     needed = [*columns.predicted, label, *ends, *naive, *columns.paid, *([] if horizon is None else [horizon])]
     analysis = of.typed_scores(checked(analysis, "analysis", time, needed), "analysis", columns)
     analysis = analysis.with_columns((_NOWHERE if horizon is None else pl.col(horizon)).alias(AHEAD))
-    chunks, numbered = cut(analysis, time, spec.chunk, period)
+    before = None if estimated is None else cut_as(analysis, time, spec.chunk, estimated.filter(scope="chunk"))
+    chunks, numbered = before or cut(analysis, time, spec.chunk, period)
     known = of.typed_labels(numbered.drop_nulls(label), "analysis", columns)
     horizons = _horizons(numbered)
     values = pl.DataFrame(

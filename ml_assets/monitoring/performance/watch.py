@@ -60,9 +60,14 @@ def watch_realised(
     model: ModelSpec,
     spec: MonitoringSpec,
     as_of: datetime | None = None,
+    estimated: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Measure the realised performance of rows again, as more labels have come; as ``watch_performance`` does."""
-    return _realised(reference, analysis, model, _about(model, spec, reference), as_of)
+    """Measure the realised performance of rows again, as more labels have come; as ``watch_performance`` does.
+
+    Args:
+        estimated: rows of the estimate that it returned of them, whose chunks are kept.
+    """
+    return _realised(reference, analysis, model, _about(model, spec, reference), as_of, estimated)
 
 
 def _about(model: ModelSpec, spec: MonitoringSpec, reference: pl.DataFrame) -> dict[str, Any]:
@@ -84,7 +89,12 @@ def _known_payoff(model: ModelSpec, reference: pl.DataFrame) -> Payoff | None:
 
 
 def _realised(
-    reference: pl.DataFrame, analysis: pl.DataFrame, model: ModelSpec, about: dict[str, Any], as_of: datetime | None
+    reference: pl.DataFrame,
+    analysis: pl.DataFrame,
+    model: ModelSpec,
+    about: dict[str, Any],
+    as_of: datetime | None,
+    estimated: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     # A version that was trained before intervals were declared has none.
     ends = LOWER in analysis.columns and not analysis[LOWER].has_nulls()
@@ -93,5 +103,5 @@ def _realised(
     task, spec = find_task(model.task), about["spec"]
     named = (*spec.floors, *spec.ceilings, *(spec.estimated_metrics or ()))
     more = list(dict.fromkeys([*model.extra_metrics, *(name for name in named if task.is_optional(name))]))
-    beside = {"coverage": coverage, "payoff": model.payoff, "horizon": model.spine.horizon}
+    beside = {"coverage": coverage, "payoff": model.payoff, "horizon": model.spine.horizon, "estimated": estimated}
     return realise_performance(analysis, more=more, as_of=as_of, **beside, **about)
