@@ -66,6 +66,8 @@ def test_infer_answers_in_tensors(client, models):
     assert (answer["id"], answer["model_name"], answer["model_version"]) == ("a7", "hours", "1")
     assert {one["name"]: one["data"] for one in answer["outputs"]} == expected(models, "hours", asked)
     assert all(one["shape"] == [2] for one in answer["outputs"])
+    whole = [tensor | {"shape": [float(size) for size in tensor["shape"]]} for tensor in INPUTS]
+    assert client.post("/v2/models/hours/infer", json={"id": "a7", "inputs": whole}).json() == answer
     fewer = client.post("/v2/models/hours/infer", json={"inputs": INPUTS, "outputs": [{"name": "upper"}]}).json()
     assert [one["name"] for one in fewer["outputs"]] == ["upper"]
 

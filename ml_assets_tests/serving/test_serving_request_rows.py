@@ -3,6 +3,7 @@
 import math
 from datetime import UTC, date, datetime
 
+import orjson
 import polars as pl
 import pytest
 
@@ -44,6 +45,30 @@ def test_values_become_what_their_columns_hold():
     assert frame.row(0, named=True) == row
 
 
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("2.0", 2),
+        ("1e3", 1000),
+        ("-0.0", 0),
+        ("-7.0", -7),
+        ("9007199254740991.0", 2**53 - 1),
+        ("4611686018427387905", 2**62 + 1),
+    ],
+)
+def test_a_whole_number_may_have_a_decimal_point(text, whole):
+    reader = RowReader([RequestField(name="parcel", kind="integer", dtype="Int64")])
+    (row,) = reader.read([{"parcel": orjson.loads(text)}], most=1)
+    assert (row["parcel"], type(row["parcel"])) == (whole, int)
+
+
+@pytest.mark.parametrize("text", ["9007199254740993.0", "-9007199254740992.0", "1e300"])
+def test_a_float_that_may_stand_for_another_whole_number_is_refused(text):
+    reader = RowReader([RequestField(name="parcel", kind="integer", dtype="Int64")])
+    with pytest.raises(BadRequest, match="must be a whole number"):
+        reader.read([{"parcel": orjson.loads(text)}], most=1)
+
+
 def test_null_is_taken_where_it_may_be():
     nulls = dict.fromkeys(["courier", "km", "weight", "express", "day"])
     assert read([ROW | nulls])[0] | {} == read([ROW])[0] | nulls
@@ -52,7 +77,10 @@ def test_null_is_taken_where_it_may_be():
 @pytest.mark.parametrize(
     ("field", "value", "wanted"),
     [
-        *(("parcel", value, "a whole number from 1 to 2147483647") for value in (0, 2**31, 2**63, 1.0, "7", True, [7])),
+        *(
+            ("parcel", value, "a whole number from 1 to 2147483647")
+            for value in (0, 2**31, 2**63, 1.5, 0.0, 2.0**31, math.inf, math.nan, "7", True, [7])
+        ),
         *(("courier", value, "one of ann, bob") for value in ("cleo", "")),
         *(("courier", value, "text") for value in (3, True, {"a": 1})),
         *(("code", value, "text that matches") for value in ("4", "421", "a42", "42\n")),

@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
-from ml_assets.serving.log.request_log import RequestLog
 from ml_assets.serving.protocols.json_body import read_json
+from ml_assets_tests.serving.spooled import SpooledLog
 
 ROWS = [
     {"km": 12.5, "express": False, "courier": "bob"},
@@ -131,16 +131,12 @@ def test_content_types_are_read_in_any_case(client, predictions):
     assert posted(client, body, "Application/JSON; Charset=utf-8").json()["predictions"] == predictions
 
 
-def test_texts_are_logged_as_the_features_they_are(registry, noon):
-    kept = []
-
-    def open_log(schema_of):
-        return RequestLog(lambda key, frame: kept.append((key, frame)), schema_of, window=0.01)
-
-    app = make_app(registry, ["late"], Limits(), clock=lambda: noon, open_log=open_log)
+def test_texts_are_logged_as_the_features_they_are(registry, noon, tmp_path):
+    log = SpooledLog(tmp_path)
+    app = make_app(registry, ["late"], Limits(), clock=lambda: noon, open_log=log.open)
     with TestClient(app) as client:
         posted(client, CSV, "text/csv")
-    ((_, frame),) = kept
+    ((_, frame),) = log.frames()
     wanted = [tuple(row.values()) for row in ROWS]
     assert frame.select("feature_km", "feature_express", "feature_courier").rows() == wanted
 

@@ -30,6 +30,7 @@ class Observation:
         self._count(exchange.endpoint.route, model, status, seconds)
         if response is not None:
             self._count_rows(model, response)
+        if response is not None and status == 200:
             answers = self.measured.answered[model, response.champion.version]
             answers.count += 1
             answers.seconds += seconds

@@ -26,6 +26,9 @@ _BOUNDS = {
 FLOAT32 = 3.4028235677973366e38
 """Numbers from this size on are rounded to infinity as a float32."""
 
+_EXACT = 2**53
+"""Whole numbers below this size are the same with a decimal point; from it on a float may be the nearest to another."""
+
 _LARGEST = {"Float32": FLOAT32}
 UNREADABLE = 422
 """Status where a value breaks what is declared of its field."""
@@ -159,6 +162,8 @@ def _reader(field: RequestField) -> Read:
 
 
 def _integer(low: int, high: int, value: Any) -> int:
+    if type(value) is float and value.is_integer() and abs(value) < _EXACT:
+        value = int(value)
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"a whole number from {low} to {high}")
     return value

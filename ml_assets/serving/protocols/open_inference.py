@@ -151,10 +151,19 @@ def _binary_size(name: str, tensor: Mapping[str, Any], available: int) -> int | 
 
 
 def _rows(name: str, shape: Any) -> int:
-    whole = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
-    if not whole or len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1):
+    sizes = [_whole(size) for size in shape] if isinstance(shape, list) else []
+    if (
+        not all(type(size) is int and size >= 0 for size in sizes)
+        or len(sizes) not in (1, 2)
+        or sizes[1:] not in ([], [1])
+    ):
         raise BadRequest(f"inputs.{name}: shape must be [rows] or [rows, 1], not {str(shape)[:40]}")
-    return shape[0]
+    return sizes[0]
+
+
+def _whole(size: Any) -> Any:
+    """Return a whole number written with a decimal point as the integer that it is."""
+    return int(size) if type(size) is float and size.is_integer() else size
 
 
 def _from_json(name: str, tensor: Mapping[str, Any], rows: int) -> list:

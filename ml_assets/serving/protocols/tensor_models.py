@@ -27,7 +27,7 @@ class TensorMetadata(Closed):
 
     name: str
     datatype: Datatype
-    shape: Annotated[list[int], Field(json_schema_extra={"const": [-1]})]
+    shape: Annotated[list[Literal[-1]], Field(min_length=1, max_length=1)]
 
 
 class ModelMetadata(Closed):
