@@ -84,14 +84,16 @@ class Draining:
         self._models: dict[str, _Model] = {}
 
     def drain(self) -> Drained:
-        """Append what is there, until nothing more is or a table takes nothing; segments that are done are deleted."""
-        total = Drained()
-        while True:
-            done = self._pass()
-            total.add(done)
-            if done.failed or not (done.rows or done.refused or done.more):
-                total.more = False
-                return total
+        """Append what is there, as far as its tables take it; segments that are done are deleted.
+
+        What comes in meanwhile waits for the next call: a commit costs much more than the rows in it.
+        """
+        total = self._pass()
+        while total.more and not total.failed:
+            total.more = False
+            total.add(self._pass())
+        total.more = False
+        return total
 
     def _pass(self) -> Drained:
         done = Drained()
