@@ -1,6 +1,7 @@
 """Facts by table: one row feeds every view of its table, under the contract, all in one transaction."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +13,7 @@ import polars as pl
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.facts.rows import PushError
 from ml_assets.online.facts.table_rows import ReadRows, read_table_rows
+from ml_assets.online.facts.values import exact_cast, value_type
 from ml_assets.online.push import PushedView
 from ml_assets.online.stores.protocol import (
     Change,
@@ -25,6 +27,9 @@ from ml_assets.online.stores.protocol import (
 
 REMEMBERED = timedelta(days=1)
 """How long the answer to a push with an idempotency key is kept: a retry within that time counts once."""
+
+_LISTED = 5
+"""Rows that the refusal of a push names."""
 
 
 class Gate(Protocol):
@@ -109,7 +114,7 @@ class PushedTable:
 
         A row that breaks the contract, is of another type, or is known too far in the future goes to the table's
         quarantine in that transaction, and hinders no other. A correction is both: the row as it was is taken back, and
-        the right one pushed.
+        the right one pushed; so where rows are taken back, a row that would go to quarantine refuses the whole push.
 
         Args:
             rows: JSON objects with the columns of the table.
@@ -119,7 +124,8 @@ class PushedTable:
             notes: kept in the same transaction, such as a position in a stream.
 
         Raises:
-            PushError: a row that is taken back is not there, or a static table has another row of an entity.
+            PushError: a row that is taken back is none of the table or not there, a row would go to quarantine while
+                others are taken back, or a static table has another row of an entity.
             OtherPush: the key came with other rows before.
             NoBuild: a view has no build yet, or one of another declaration.
             FeatureError: as the engine does.
@@ -152,20 +158,17 @@ class PushedTable:
     ) -> tuple[Change, PushedRows]:
         built = [view.built(reading) for view in self._views]
         columns = self._columns(built)
-        back = read_table_rows(retract, columns)
-        if back.refused:
-            number, rules, _ = back.refused[0]
-            raise PushError(f"table {self.table!r}, retract {number}: {rules}")
-        read = read_table_rows(rows, columns)
-        accepted, refused = self._judge(read, arrived_at)
+        back = self._read(retract, columns, built)
+        accepted, refused = self._judge(self._read(rows, columns, built), arrived_at)
+        if retract:
+            self._refuse_all("retract", [Refused(*each) for each in back.refused])
+            self._refuse_all("rows", refused)
         changes = [
             change
             for view, of_view in zip(self._views, built, strict=True)
             if (change := self._change(view, of_view, reading, accepted, back.rows, arrived_at)) is not None
         ]
-        kept = [
-            RefusedRow(orjson.dumps(rows[each.row], default=str).decode(), each.rules, each.columns) for each in refused
-        ]
+        kept = [RefusedRow(_as_json(rows[each.row]).decode(), each.rules, each.columns) for each in refused]
         views = {change.built.build.view: 0 for change in changes}
         return Change(changes, refused=kept), PushedRows(accepted.height, len(retract), refused, views)
 
@@ -177,23 +180,38 @@ class PushedTable:
             columns |= view.schema(of_view.schema)
         return columns if self._gate is None else columns | dict(self._gate.columns())
 
+    def _read(
+        self, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pl.DataType], built: Sequence[CurrentBuild]
+    ) -> ReadRows:
+        """Read rows that the types of the contract and of every view hold, and that concern a view."""
+        read = read_table_rows(rows, columns)
+        for view, of_view in zip(self._views, built, strict=True):
+            for name, dtype in view.schema(of_view.schema).items():
+                _, misfit = exact_cast(read.rows[name], dtype)
+                read = read.without(misfit, f"{name}: {value_type(dtype).must_be}", name)
+        known = read.rows.select(pl.any_horizontal(_known(view.view) for view in self._views)).to_series()
+        return read.without(~known, "no view of the table takes it: a key or the moment that it was known is null", "")
+
+    def _refuse_all(self, part: str, refused: Sequence[Refused]) -> None:
+        """Refuse a push that takes rows back where a row is wrong, so that none is gone without its successor."""
+        if refused:
+            rules = "; ".join(f"{part} {each.row}: {each.rules}" for each in refused[:_LISTED])
+            more = f" and {len(refused) - _LISTED} more" if len(refused) > _LISTED else ""
+            raise PushError(
+                f"table {self.table!r}: {rules}{more}: nothing is changed, as all rows of a push that takes rows back "
+                "must be right"
+            )
+
     def _judge(self, read: ReadRows, arrived_at: int) -> tuple[pl.DataFrame, list[Refused]]:
-        refused = [Refused(*each) for each in read.refused]
-        rows, numbers = read.rows, read.numbers
         late = [view.view.known_at for view in self._views if view.view.known_at is not None]
         for known_at in dict.fromkeys(late):
-            beyond = rows[known_at].to_physical() > arrived_at + self._ahead
+            beyond = (read.rows[known_at].to_physical() > arrived_at + self._ahead).fill_null(False)
             rule = f"{known_at}: not more than {timedelta(microseconds=self._ahead)} after it is pushed"
-            refused += [Refused(numbers[place], rule, known_at) for place in beyond.fill_null(False).arg_true()]
-            kept = ~beyond.fill_null(False)
-            rows, numbers = rows.filter(kept), [n for n, stays in zip(numbers, kept, strict=True) if stays]
-        known = rows.select(pl.any_horizontal(_known(view.view) for view in self._views)).to_series()
-        nobody = "no view of the table takes it: a key or the moment that it was known is null"
-        refused += [Refused(numbers[place], nobody, "") for place in (~known).arg_true()]
-        rows, numbers = rows.filter(known), [n for n, stays in zip(numbers, known, strict=True) if stays]
+            read = read.without(beyond, rule, known_at)
+        rows, refused = read.rows, [Refused(*each) for each in read.refused]
         if self._gate is not None and rows.height:
             rows, broken = self._gate.judge(rows)
-            refused += [Refused(numbers[each.row], each.rules, each.columns) for each in broken]
+            refused += [Refused(read.numbers[each.row], each.rules, each.columns) for each in broken]
         return rows, sorted(refused, key=lambda each: each.row)
 
     def _change(
@@ -224,7 +242,7 @@ class PushedTable:
 
 def _known(view: FeatureViewSpec) -> pl.Expr:
     needed = [*view.entity, *([view.known_at] if view.known_at else [])]
-    return pl.all_horizontal(pl.col(needed).is_not_null()) if needed else pl.lit(True)
+    return pl.all_horizontal(pl.col(needed).is_not_null()) if needed else pl.repeat(True, pl.len())
 
 
 def _remember(key: str, asked: str, answer: PushedRows, arrived_at: int) -> Note:
@@ -234,4 +252,12 @@ def _remember(key: str, asked: str, answer: PushedRows, arrived_at: int) -> Note
 
 
 def _digest(asked: Any) -> str:
-    return hashlib.sha256(orjson.dumps(asked, default=str)).hexdigest()
+    return hashlib.sha256(_as_json(asked)).hexdigest()
+
+
+def _as_json(value: Any) -> bytes:
+    """Encode what was pushed, also whole numbers of more than 64 bits and halves of surrogate pairs."""
+    try:
+        return orjson.dumps(value, default=str)
+    except orjson.JSONEncodeError:
+        return json.dumps(value, default=str).encode()

@@ -12,7 +12,7 @@ from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import EXPIRED, StoreUnavailable
+from ml_assets.online.stores.protocol import EXPIRED, Change, OutcomeUnknown, RefusedRow, StoreUnavailable
 from ml_assets.online.stores.redis import PREFIX
 from ml_assets.online.values.record import microseconds
 
@@ -114,3 +114,49 @@ def test_a_server_out_of_reach_is_told_without_its_password():
     with pytest.raises(StoreUnavailable, match=r"online store redis://127.0.0.1:1/0: ") as caught:
         store.read([("sales", '["a"]')], 0)
     assert "secret" not in str(caught.value)
+
+
+def test_a_push_whose_answer_is_lost_is_not_written_twice(server, redis_url, monkeypatch):  # noqa: ARG001
+    import redis
+
+    store = open_store(redis_url)
+    build(store)
+    execute, read_response, lost = redis.client.Pipeline._execute_transaction, redis.Connection.read_response, []
+
+    def losing(connection, *given, **more):
+        answer = read_response(connection, *given, **more)
+        if isinstance(answer, list) and not lost:
+            lost.append(answer)
+            raise redis.ConnectionError("connection closed by the server")
+        return answer
+
+    def execute_and_lose(*given):
+        monkeypatch.setattr(redis.Connection, "read_response", losing)
+        return execute(*given)
+
+    monkeypatch.setattr(redis.client.Pipeline, "_execute_transaction", execute_and_lose)
+    with pytest.raises(OutcomeUnknown, match="connection closed by the server: what a push changes may be there or no"):
+        push_facts(store, SALES, sales(("b", AS_OF, 1.0)), arrived_at=microseconds(AS_OF))
+    assert len(lost) == 1
+    assert [row.seq for row in store.pushed_since("sales", 0)] == [1]
+
+
+@pytest.mark.parametrize("kind", [TypeError, KeyboardInterrupt, pl.exceptions.InvalidOperationError])
+def test_what_a_change_raises_comes_as_it_is_and_the_next_one_is_made(server, redis_url, kind):  # noqa: ARG001
+    def bad(reading):
+        reading.note("watched")
+        raise kind("its own")
+
+    store = open_store(redis_url)
+    with pytest.raises(kind, match="its own"):
+        store.change(bad, 0)
+    assert store.change(lambda _: Change(table="t", refused=[RefusedRow("{}", "", "")]), 0) == []
+    assert len(store.refused_since("t", 0)) == 1
+
+
+def test_a_change_that_cannot_be_written_leaves_nothing(server, redis_url):  # noqa: ARG001
+    store = open_store(redis_url)
+    half = Change(table="t", refused=[RefusedRow("half", "", ""), RefusedRow(object(), "", "")])  # pyright: ignore
+    with pytest.raises(TypeError):
+        store.change(lambda _: half, 0)
+    assert store.refused_since("t", 0) == []

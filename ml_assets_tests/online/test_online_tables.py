@@ -165,6 +165,69 @@ def test_a_fact_is_corrected_and_taken_back(built, table):
     assert read(built) == (4.0, 1, 4.0, 1)
 
 
+@pytest.mark.parametrize("wrong", [{"amount": "3"}, {"amount": -1.0}, {"paid_at": "2030-01-01T00:00:00Z"}])
+def test_a_correction_that_is_wrong_takes_nothing_back(built, table, wrong):
+    before = sale(2, paid=0.5, packed=0.5, amount=2.0)
+    push(table, built, before)
+    with pytest.raises(PushError) as caught:
+        push(table, built, sale(3), before | wrong, retract=[before], key="k")
+    (column,) = wrong
+    assert str(caught.value).startswith(f"table 'sales': rows 1: {column}: ")
+    assert str(caught.value).endswith(": nothing is changed, as all rows of a push that takes rows back must be right")
+    assert read(built) == (6.0, 2, 2.0, 2)
+    assert built.refused_since("sales", 0) == []
+    assert push(table, built, before | {"amount": 3.0}, retract=[before], key="k").repeated is False
+    assert read(built) == (7.0, 2, 3.0, 2)
+
+
+def test_a_row_that_no_view_takes_cannot_be_taken_back(built, table):
+    nobodys = sale(2) | {"shop": None}
+    with pytest.raises(PushError, match="retract 1: no view of the table takes it"):
+        push(table, built, retract=[sale(1, paid=1, packed=1, amount=4.0), nobodys])
+    with pytest.raises(PushError, match=r"retract 0: key: it must be a whole number \(Int64\)"):
+        push(table, built, retract=[sale("1")])
+    assert read(built) == (4.0, 1, 4.0, 1)
+
+
+@pytest.mark.parametrize("strange", [2**70, "\ud800", 10**400], ids=["70 bits", "half a pair", "1e400"])
+def test_what_no_json_holds_is_quarantined_as_well(built, table, strange):
+    done = push(table, built, sale(2), sale(strange), key="k")
+    assert (done.rows, [(each.row, each.rules) for each in done.refused]) == (
+        1,
+        [(1, "key: it must be a whole number (Int64)")],
+    )
+    ((_, _, kept),) = built.refused_since("sales", 0)
+    assert json.loads(kept.row)["key"] == strange
+
+
+class Narrow:
+    """A contract with wider types than the table that views read."""
+
+    def columns(self):
+        return {"shop": pl.String(), "at": pl.Datetime("us", "UTC"), "count": pl.Int64(), "size": pl.Float64()}
+
+    def judge(self, rows):
+        return rows, []
+
+
+def test_a_value_that_the_contract_takes_and_the_table_cannot_hold_is_quarantined(store):
+    view = FeatureViewSpec(
+        name="sizes", description="Sizes.", entity=["shop"], table="sizes", known_at="at",
+        latest={"count": "count", "size": "size"},
+    )  # fmt: skip
+    schema = {"shop": pl.String, "at": MOMENT, "count": pl.Int8, "size": pl.Float32}
+    build_view(store, view, pl.LazyFrame(schema=schema), as_of=NOW, max_age=timedelta(days=1), build="b")
+    row = {"shop": "a", "at": NOW.isoformat(), "count": 1, "size": 1.5}
+    done = push(
+        PushedTable("sizes", [view], Narrow, timedelta(0)), store, row | {"count": 128}, row, row | {"size": 1e39}
+    )
+    assert done.rows == 1
+    assert [(each.row, each.rules) for each in done.refused] == [
+        (0, "count: it must be a whole number (Int8)"),
+        (2, "size: it must be a finite number (Float32)"),
+    ]
+
+
 def test_a_fact_of_the_table_is_taken_back_and_stays_so_until_it_is_pushed_again(built, table):
     delivered = sale(1, paid=1, packed=1, amount=4.0)
     push(table, built, sale(2, paid=2, packed=2, amount=2.0), retract=[delivered])

@@ -1,6 +1,9 @@
 """Pushes of several threads are made together, each whole or not at all."""
 
+import sqlite3
 import threading
+import time
+from collections import namedtuple
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -11,7 +14,7 @@ from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import PushError, push_facts
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import Change, StoreUnavailable
+from ml_assets.online.stores.protocol import Change, RefusedRow, StoreUnavailable
 from ml_assets.online.stores.together import ChangeQueue
 from ml_assets.online.values.record import microseconds
 
@@ -51,12 +54,111 @@ def test_what_waits_is_made_at_once_and_what_fails_alone():
     assert results == {n: [n] for n in range(5)}
 
 
-def test_a_store_that_fails_fails_all():
-    def make(wanted):  # noqa: ARG001
-        raise StoreUnavailable("gone")
+@pytest.mark.parametrize("error", [StoreUnavailable("gone"), sqlite3.DatabaseError("full"), TypeError("a bug")])
+def test_a_store_that_fails_fails_all(error):
+    def make(wanted):
+        wanted[0].last = [1]
+        raise error
 
-    with pytest.raises(StoreUnavailable, match="gone"):
+    with pytest.raises(type(error), match=str(error)):
         ChangeQueue(make).do(lambda _: Change(), 0)
+
+
+Outcome = namedtuple("Outcome", ["last", "error"])
+
+
+def change_together(store, *decides):
+    """Makes changes in one transaction: they wait while another one is made. Returns what came of each, in order."""
+    busy, go, outcomes = threading.Event(), threading.Event(), [None] * len(decides)
+
+    def first(reading):  # noqa: ARG001
+        busy.set()
+        go.wait(30)
+        return Change()
+
+    def change(place, decide):
+        try:
+            outcomes[place] = Outcome(store.change(decide, 0), None)
+        except BaseException as error:  # noqa: BLE001 - it is what is looked at
+            outcomes[place] = Outcome(None, error)
+
+    threads = [threading.Thread(target=store.change, args=(first, 0))]
+    threads[0].start()
+    busy.wait(30)
+    for place, decide in enumerate(decides):
+        threads.append(threading.Thread(target=change, args=(place, decide)))
+        threads[-1].start()
+        while len(store._together._waiting) <= place:
+            time.sleep(0.001)
+    go.set()
+    for thread in threads:
+        thread.join(30)
+    return outcomes
+
+
+def refuse(name):
+    """A change that leaves a trace: a refused row."""
+    return lambda _: Change(table="t", refused=[RefusedRow(name, "", "")])
+
+
+def traces(store):
+    return [row.row for _, _, row in store.refused_since("t", 0)]
+
+
+@pytest.fixture
+def file_store(tmp_path):
+    return open_store(f"sqlite:///{tmp_path}/online.db")
+
+
+@pytest.mark.parametrize("kind", [TypeError, ValueError, AssertionError, pl.exceptions.InvalidOperationError, OSError])
+def test_whatever_a_change_raises_is_its_own_threads_and_the_others_are_made(file_store, kind):
+    def bad(reading):  # noqa: ARG001
+        raise kind("its own")
+
+    outcomes = change_together(file_store, refuse("before"), bad, refuse("after"))
+    assert [each.last for each in outcomes] == [[], None, []]
+    assert (type(outcomes[1].error), str(outcomes[1].error)) == (kind, "its own")
+    assert traces(file_store) == ["before", "after"]
+
+
+def test_a_change_that_cannot_be_written_is_undone_alone(file_store):
+    unwritable = Change(table="t", refused=[RefusedRow("half", "", ""), RefusedRow(object(), "", "")])  # pyright: ignore
+    outcomes = change_together(file_store, refuse("before"), lambda _: unwritable, refuse("after"))
+    assert [each.last for each in outcomes] == [[], None, []]
+    assert traces(file_store) == ["before", "after"]
+
+
+def test_no_change_is_made_that_could_not_be_committed(file_store):
+    def deny(action, what, *_):
+        return sqlite3.SQLITE_DENY if (action, what) == (sqlite3.SQLITE_TRANSACTION, "COMMIT") else sqlite3.SQLITE_OK
+
+    def unable(reading):  # noqa: ARG001
+        file_store._connection().set_authorizer(deny)
+        return Change()
+
+    outcomes = change_together(file_store, refuse("before"), unable, refuse("after"))
+    assert [each.last for each in outcomes] == [None] * 3
+    assert [str(each.error) for each in outcomes] == ["not authorized"] * 3
+    assert traces(file_store) == []
+
+
+def test_an_interruption_is_of_the_thread_that_makes_the_changes_and_none_of_them_is_made(file_store):
+    def interrupt(reading):  # noqa: ARG001
+        raise KeyboardInterrupt
+
+    outcomes = change_together(file_store, refuse("first"), refuse("second"), interrupt, refuse("after"))
+    assert sorted(type(each.error).__name__ for each in outcomes) == ["KeyboardInterrupt", *["RuntimeError"] * 3]
+    assert traces(file_store) == []
+
+
+def test_no_change_is_made_where_sqlite_gives_the_transaction_up(file_store):
+    def give_up(reading):  # noqa: ARG001
+        file_store._connection().execute("ROLLBACK")
+        raise StoreUnavailable("the disk is full")
+
+    outcomes = change_together(file_store, refuse("before"), give_up, refuse("after"))
+    assert [(each.last, str(each.error)) for each in outcomes] == [(None, "the disk is full")] * 3
+    assert traces(file_store) == []
 
 
 def test_pushes_of_many_threads_all_count_and_a_bad_one_hurts_no_other(tmp_path):

@@ -10,6 +10,7 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.stores.opening import open_store
+from ml_assets.online.stores.protocol import OutcomeUnknown, StoreUnavailable
 from ml_assets.online.values.record import microseconds
 from ml_assets.serving.declared import Declarations, OnlineTable, RequestField
 from ml_assets.serving.http.app import make_app
@@ -89,12 +90,29 @@ def test_a_retry_with_its_key_counts_once(client, store):
         (PATH, {"rows": [ROW] * 51}, 413, "51 rows are more than 50"),
         (PATH, {"rows": [ROW], "as_of": "2024-01-31T12:00:00Z"}, 400, "must hold rows, retract and not 'as_of'"),
         (PATH, {"retract": [ROW]}, 422, "is not there to be taken back"),
+        (PATH, {"retract": [ROW], "rows": [ROW | {"km": "far"}]}, 422, "rows 0: km: it must be a finite number"),
     ],
 )
 def test_what_cannot_be_pushed_is_refused_with_the_reason(client, store, path, body, status, why):
     done = client.post(path, json=body)
     assert (done.status_code, why in done.json()["error"]) == (status, True), done.text
     assert km(store) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (OutcomeUnknown("lost"), "whether the facts are taken is not known: lost"),
+        (StoreUnavailable("gone"), "the facts are not taken, try again: gone"),
+    ],
+)
+def test_a_store_that_fails_is_answered_with_what_is_known(client, store, monkeypatch, error, why):
+    def change(decide, arrived_at):  # noqa: ARG001
+        raise error
+
+    monkeypatch.setattr(store, "change", change)
+    done = client.post(PATH, json={"rows": [ROW]})
+    assert (done.status_code, done.json()["error"]) == (503, why)
 
 
 def test_the_route_is_described_and_takes_nothing_but_post(client):

@@ -1,14 +1,13 @@
 """Facts as they are pushed: JSON objects or a frame, checked against the view's table, and kept as JSON objects."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
-from math import isfinite
 from typing import Any
 
 import orjson
 import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.facts.values import exact_cast, value_type
 
 Schema = Mapping[str, pl.DataType]
 
@@ -24,7 +23,8 @@ def read_rows(view: FeatureViewSpec, rows: Sequence[Mapping[str, Any]], schema: 
 
     Args:
         rows: column -> value, for every column of `view.table_columns` and no other. A moment is ISO 8601 text with
-            its zone or a datetime with one, a date ISO 8601 text or a date.
+            its zone or a datetime with one, a date ISO 8601 text or a date, a decimal text or a Decimal, a duration a
+            whole number of the units of its column or a timedelta.
         schema: of the table.
 
     Raises:
@@ -43,18 +43,10 @@ def read_rows(view: FeatureViewSpec, rows: Sequence[Mapping[str, Any]], schema: 
     columns = []
     for name, dtype in wanted.items():
         values = [_read(view, number, name, row[name], dtype) for number, row in enumerate(rows)]
-        _refuse_values(view, name, values, dtype)
+        if name in (*view.entity, view.known_at) and None in values:
+            raise _wrong(view, values.index(None), name, "is null", dtype)
         columns.append(pl.Series(name, values, dtype))
     return pl.DataFrame(columns)
-
-
-def _refuse_values(view: FeatureViewSpec, name: str, values: Sequence[Any], dtype: pl.DataType) -> None:
-    """Refuse what `check_rows` refuses, of values that are of the column's type."""
-    if name in (*view.entity, view.known_at) and None in values:
-        raise _wrong(view, values.index(None), name, "is null", dtype)
-    if dtype.is_float() and not all(value is None or isfinite(value) for value in values):
-        number = next(n for n, value in enumerate(values) if value is not None and not isfinite(value))
-        raise _wrong(view, number, name, f"is {_shown(values[number])}", dtype)
 
 
 def check_rows(view: FeatureViewSpec, rows: pl.DataFrame, schema: Schema) -> pl.DataFrame:
@@ -64,17 +56,20 @@ def check_rows(view: FeatureViewSpec, rows: pl.DataFrame, schema: Schema) -> pl.
         PushError: a column is missing, or a value is not of the table's type; a key or known_at is null, or a number
             is not finite.
     """
-    wanted = {name: schema[name] for name in view.table_columns}
-    for name, dtype in wanted.items():
+    columns = []
+    for name in view.table_columns:
+        dtype = schema[name]
         if name not in rows.columns:
-            raise PushError(f"feature view {view.name!r}: the rows have no column {name!r}: {must_be(dtype)}")
-        cast = rows[name].cast(dtype, strict=False)
-        _refuse(view, rows[name], cast.is_null() & rows[name].is_not_null(), dtype)
+            must_be = value_type(dtype).must_be
+            raise PushError(f"feature view {view.name!r}: the rows have no column {name!r}: {must_be}")
+        cast, misfit = exact_cast(rows[name], dtype)
+        _refuse(view, rows[name], misfit, dtype)
         if dtype.is_float():
             _refuse(view, rows[name], ~cast.is_finite(), dtype)
         if name in (*view.entity, view.known_at):
             _refuse(view, rows[name], cast.is_null(), dtype)
-    return rows.select(pl.col(name).cast(dtype) for name, dtype in wanted.items())
+        columns.append(cast)
+    return pl.DataFrame(columns)
 
 
 def encode_facts_as_json(rows: pl.DataFrame) -> list[str]:
@@ -113,33 +108,9 @@ def _read(view: FeatureViewSpec, number: int, name: str, value: Any, dtype: pl.D
     if value is None:
         return None
     try:
-        return value_of(value, dtype)
+        return value_type(dtype).read(value)
     except (ValueError, TypeError, OverflowError):
         raise _wrong(view, number, name, f"is {_shown(value)}", dtype) from None
-
-
-def value_of(value: Any, dtype: pl.DataType) -> Any:
-    """Convert a value to what the column takes; ValueError or TypeError where it is of another type."""
-    if isinstance(dtype, pl.Datetime):
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        if not isinstance(moment, datetime) or (moment.tzinfo is None) != (dtype.time_zone is None):
-            raise ValueError(value)
-        return moment
-    if isinstance(dtype, pl.Date):
-        return date.fromisoformat(value) if isinstance(value, str) else value
-    if dtype == pl.Boolean:
-        fits = isinstance(value, bool)
-    elif dtype.is_integer():
-        fits = isinstance(value, int) and not isinstance(value, bool)
-        pl.Series([value if fits else 0], dtype=dtype)
-    elif dtype.is_float():
-        fits = isinstance(value, int | float) and not isinstance(value, bool)
-        value = float(value) if fits else value
-    else:
-        fits = isinstance(value, str)
-    if not fits:
-        raise TypeError(value)
-    return value
 
 
 def _refuse(view: FeatureViewSpec, column: pl.Series, wrong: pl.Series, dtype: pl.DataType) -> None:
@@ -149,22 +120,10 @@ def _refuse(view: FeatureViewSpec, column: pl.Series, wrong: pl.Series, dtype: p
 
 
 def _shown(value: Any) -> str:
-    return "null" if value is None else repr(value)[:60]
+    return "null" if value is None else " ".join(repr(value).split())[:60]
 
 
 def _wrong(view: FeatureViewSpec, number: int, name: str, what: str, dtype: pl.DataType) -> PushError:
-    null = "" if name in (*view.entity, view.known_at) else " or null"
-    return PushError(f"feature view {view.name!r}, row {number}: {name!r} {what}; {must_be(dtype)}{null}")
-
-
-def must_be(dtype: pl.DataType) -> str:
-    kinds = {
-        "a moment in ISO 8601 with its zone": isinstance(dtype, pl.Datetime) and dtype.time_zone is not None,
-        "a moment in ISO 8601 without a zone": isinstance(dtype, pl.Datetime) and dtype.time_zone is None,
-        "a date in ISO 8601": isinstance(dtype, pl.Date),
-        "true or false": dtype == pl.Boolean,
-        f"a whole number ({dtype})": dtype.is_integer(),
-        "a finite number": dtype.is_float(),
-        "text": dtype == pl.String,
-    }
-    return f"it must be {next((kind for kind, fits in kinds.items() if fits), dtype)}"
+    of_type = value_type(dtype)
+    must_be = of_type.must_be if name in (*view.entity, view.known_at) else of_type.or_null
+    return PushError(f"feature view {view.name!r}, row {number}: {name!r} {what}; {must_be}")

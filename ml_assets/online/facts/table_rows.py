@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 import polars as pl
 
-from ml_assets.online.facts.rows import must_be, value_of
+from ml_assets.online.facts.values import ValueType, value_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,14 @@ class ReadRows:
     numbers: list[int]
     refused: list[tuple[int, str, str]]
 
+    def without(self, wrong: pl.Series, rule: str, column: str) -> "ReadRows":
+        """Refuse those of `rows` for which `wrong` is true."""
+        if not wrong.any():
+            return self
+        numbers = pl.Series(self.numbers, dtype=pl.Int64)
+        refused = [(number, rule, column) for number in numbers.filter(wrong)]
+        return ReadRows(self.rows.filter(~wrong), numbers.filter(~wrong).to_list(), [*self.refused, *refused])
+
 
 def read_table_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pl.DataType]) -> ReadRows:
     """Read JSON objects as rows of a table: every column must be there, no other, each of its type or null.
@@ -33,8 +40,9 @@ def read_table_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pl.
     """
     numbers, refused = [], []
     values: dict[str, list] = {name: [] for name in columns}
+    types = {name: value_type(dtype) for name, dtype in columns.items()}
     for number, row in enumerate(rows):
-        read, wrong = _read(row, columns)
+        read, wrong = _read(row, types)
         if wrong:
             refused.append(
                 (number, "; ".join(f"{name}: {what}" for name, what in wrong), "; ".join(n for n, _ in wrong))
@@ -46,18 +54,15 @@ def read_table_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pl.
     return ReadRows(pl.DataFrame([pl.Series(n, v, columns[n]) for n, v in values.items()]), numbers, refused)
 
 
-def _read(row: Mapping[str, Any], columns: Mapping[str, pl.DataType]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+def _read(row: Mapping[str, Any], types: Mapping[str, ValueType]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     read, wrong = {}, []
-    for name, dtype in columns.items():
+    for name, of_type in types.items():
         if name not in row:
-            wrong.append((name, f"is missing; {must_be(dtype)} or null"))
+            wrong.append((name, f"is missing; {of_type.or_null}"))
             continue
         value = row[name]
         try:
-            read[name] = None if value is None else value_of(value, dtype)
+            read[name] = None if value is None else of_type.read(value)
         except (ValueError, TypeError, OverflowError):
-            wrong.append((name, must_be(dtype)))
-            continue
-        if isinstance(read[name], float) and not isfinite(read[name]):
-            wrong.append((name, must_be(dtype)))
-    return read, [*wrong, *((name, "no such column") for name in row if name not in columns)]
+            wrong.append((name, of_type.must_be))
+    return read, [*wrong, *((name, "no such column") for name in row if name not in types)]

@@ -48,6 +48,10 @@ class StoreUnavailable(ConnectionError):
     """The store cannot be reached, or answers that it cannot do what was asked."""
 
 
+class OutcomeUnknown(StoreUnavailable):
+    """The store was lost while it made a change, which may be made or not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """What a read finds for one view and entity.
@@ -308,6 +312,10 @@ class OnlineStore(ABC):
 
         Returns:
             For each view of the change the number of its last fact.
+
+        Raises:
+            Whatever `decide` raises, then nothing is changed.
+            OutcomeUnknown: the store was lost before it said whether the change is made.
         """
 
     @abstractmethod

@@ -16,6 +16,7 @@ from ml_assets.online.stores.protocol import (
     EntityState,
     NoBuild,
     OnlineStore,
+    OutcomeUnknown,
     PushedRow,
     Reapply,
     RefusedRow,
@@ -86,6 +87,7 @@ class RedisStore(OnlineStore):
         self._url = _shown(url)
         self._errors = redis.RedisError
         self._watch_error = redis.WatchError
+        self._lost = (redis.ConnectionError, redis.TimeoutError)
         # Untyped: what it gives depends on options, and is bytes here.
         self._redis: Any = redis.Redis.from_url(url)
         self._read = self._redis.register_script(_READ)
@@ -255,14 +257,23 @@ class RedisStore(OnlineStore):
             raise StoreUnavailable(f"online store {self._url}: {error}") from error
 
     def _committed(self, view: str, change: Callable[[Any], Any]) -> Any:
-        """Run `change`, which reads and writes, again and again until nobody else wrote in between."""
+        """Run `change`, which reads and writes, again and again until nobody else wrote in between.
+
+        Raises:
+            OutcomeUnknown: the connection was lost while it was written, or before.
+        """
         # No back-off, as somebody's write was done each time: a retry library would add to every push for nothing.
         for _ in range(_COMMIT_ATTEMPTS):
             with self._reached(), self._redis.pipeline() as pipe:
                 try:
                     return change(pipe)
-                except self._watch_error:
-                    continue
+                except self._watch_error as error:
+                    # The client says the same of a connection that was lost, also after all was written: to write
+                    # again would count twice.
+                    if isinstance(error.__context__, self._lost):
+                        raise OutcomeUnknown(
+                            f"online store {self._url}: {error.__context__}: {view} may be there or not"
+                        ) from error
         raise StoreUnavailable(f"online store {self._url}: {view} was written by others {_COMMIT_ATTEMPTS} times")
 
     def _pushed(self, key: str, seq: int) -> list[PushedRow]:

@@ -187,13 +187,18 @@ class SqliteStore(OnlineStore):
         return self._together.do(decide, arrived_at)
 
     def _change_all(self, wanted: Sequence[WantedChange]) -> None:
-        """Make changes in one transaction, for the sake of one wait for the disk: each of them whole or not at all."""
+        """Make changes in one transaction, for the sake of one wait for the disk: each of them whole or not at all.
+
+        Raises whatever keeps all of them from being made.
+        """
         with self._writing() as db:
             for each in wanted:
                 db.execute("SAVEPOINT change")
                 try:
                     each.last = self._change(db, each.decide(_SqliteSnapshot(self)), each.arrived_at)
-                except (ValueError, LookupError, RuntimeError) as error:
+                except Exception as error:  # whatever it is, it is its own thread's
+                    if not db.in_transaction:  # SQLite has given it up, and with it those made before.
+                        raise
                     each.error = error
                     db.execute("ROLLBACK TO change")
                 db.execute("RELEASE change")

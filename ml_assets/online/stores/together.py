@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ml_assets.online.stores.protocol import Decide, StoreUnavailable
+from ml_assets.online.stores.protocol import Decide
 
 _MOST = 64
 """Changes that are made at once: whoever reads them waits for the last."""
@@ -31,7 +31,7 @@ class ChangeQueue:
     """Gathers changes while others are made.
 
     Args:
-        make: makes changes, and sets `last` or `error` of each; StoreUnavailable holds for all of them.
+        make: makes changes, and sets `last` or `error` of each; what it raises holds for all of them.
     """
 
     def __init__(self, make: Callable[[Sequence[WantedChange]], None]) -> None:
@@ -58,9 +58,13 @@ class ChangeQueue:
         del self._waiting[: len(some)]
         try:
             self._make(some)
-        except StoreUnavailable as error:
+        except BaseException as error:
+            interrupts = not isinstance(error, Exception)
             for each in some:
-                each.last, each.error = None, error
+                each.last, each.error = None, None if interrupts else error
+            # An interruption is of the thread that makes the changes, and none of the others'.
+            if interrupts:
+                raise
         finally:
             for each in some:
                 each.done = True

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field
 
 from ml_assets.features.errors import FeatureError
 from ml_assets.online.push import PushError, push_facts
-from ml_assets.online.stores.protocol import NoBuild, OnlineStore, StoreUnavailable
+from ml_assets.online.stores.protocol import NoBuild, OnlineStore, OutcomeUnknown, StoreUnavailable
 from ml_assets.online.tables import PushedTable
 from ml_assets.serving.contract_gate import ContractGate
 from ml_assets.serving.declared import OnlineTable, OnlineView
@@ -25,6 +25,7 @@ from ml_assets.serving.protocols.json_body import read_json
 
 _KEY = b"idempotency-key"
 _LONGEST_KEY = 255
+_REFUSALS = (PushError, FeatureError, NoBuild, StoreUnavailable, RuntimeError)
 
 
 class PushHandler:
@@ -49,12 +50,8 @@ class PushHandler:
         rows, at = self._read(exchange)
         try:
             done = push_facts(self._store, self._views[name].view, rows, arrived_at=at)
-        except (PushError, FeatureError) as error:
-            raise BadRequest(str(error), UNREADABLE) from error
-        except NoBuild as error:
-            raise BadRequest(str(error), 409) from error
-        except (StoreUnavailable, RuntimeError) as error:
-            raise BadRequest(f"the facts are not taken, try again: {error}", 503) from error
+        except _REFUSALS as error:
+            raise _refusal(error) from error
         return orjson.dumps({"view": name, "rows": done.rows, "entities": done.entities, "seq": done.seq})
 
     def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:
@@ -97,12 +94,8 @@ class TablePushHandler:
             raise BadRequest("rows: there is none, and none to retract")
         try:
             done = table.push(self._store, rows, arrived_at=at, retract=retract, key=_idempotency_key(exchange))
-        except (PushError, FeatureError) as error:
-            raise BadRequest(str(error), UNREADABLE) from error
-        except NoBuild as error:
-            raise BadRequest(str(error), 409) from error
-        except (StoreUnavailable, RuntimeError) as error:
-            raise BadRequest(f"the facts are not taken, try again: {error}", 503) from error
+        except _REFUSALS as error:
+            raise _refusal(error) from error
         refused = [{"row": each.row, "rules": each.rules, "columns": each.columns} for each in done.refused]
         answer = {"table": table.table, "rows": done.rows, "retracted": done.retracted, "refused": refused}
         return orjson.dumps(answer | {"views": dict(done.views), "repeated": done.repeated})
@@ -110,6 +103,16 @@ class TablePushHandler:
     def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:
         """Raise NotImplementedError: a push is answered at once, without a model."""
         raise NotImplementedError
+
+
+def _refusal(error: Exception) -> BadRequest:
+    if isinstance(error, PushError | FeatureError):
+        return BadRequest(str(error), UNREADABLE)
+    if isinstance(error, NoBuild):
+        return BadRequest(str(error), 409)
+    if isinstance(error, OutcomeUnknown):
+        return BadRequest(f"whether the facts are taken is not known: {error}", 503)
+    return BadRequest(f"the facts are not taken, try again: {error}", 503)
 
 
 def _gate_of(table: OnlineTable) -> Callable[[], ContractGate] | None:
@@ -185,7 +188,8 @@ def describe_table_push(table: OnlineTable, limits: Limits) -> Interface:
     return Interface(
         summary=f"Push rows of table {table.table}",
         description="Every view of the table is up to date when the response is there. A row that breaks the table's "
-        "contract is in its quarantine, and named with the rules. `retract` takes rows back, before others are added. "
+        "contract is in its quarantine, and named with the rules. `retract` takes rows back, before others are added: "
+        "then one wrong row refuses all. "
         f"With the header Idempotency-Key a retry counts once. The columns of a row: {columns}.",
         request=request,
         example={"rows": [example_row(table.fields)], **example},
