@@ -182,6 +182,8 @@ def _become(request: dict, answers) -> None:
     finally:
         with suppress(Exception):
             atexit._run_exitfuncs()
+            if "multiprocessing.util" in sys.modules:  # it was registered in the process that this one is forked off
+                sys.modules["multiprocessing.util"]._exit_function()  # passes over what other processes made
             logging.shutdown()
         with suppress(Exception):
             sys.stdout.flush()

@@ -110,7 +110,8 @@ def test_a_mistake_is_one_line_and_an_exit_status(run, tmp_path, arguments, said
     done = run(*arguments, cwd=tmp_path)
     assert done.returncode == code
     assert done.stdout == ""
-    (line,) = done.stderr.strip().splitlines()
+    (line, *more) = done.stderr.strip().splitlines()
+    assert more == []
     assert re.fullmatch(f"error: .*{said}.*", line)
     assert list(tmp_path.iterdir()) == [], "something was written into the working directory"
 
