@@ -137,7 +137,10 @@ class _Untitled(GenerateJsonSchema):
 
 
 def json_schema(kind: type[BaseModel]) -> dict[str, Any]:
-    """Render the JSON Schema (2020-12) of a model in one piece, without references."""
+    """Render the JSON Schema (2020-12) of a model in one piece, without references.
+
+    Parts have no titles: makers of clients name classes by them, and a part may come twice.
+    """
     schema = kind.model_json_schema(schema_generator=_Untitled)
     return _inlined(schema, schema.pop("$defs", {}))
 
@@ -149,5 +152,7 @@ def _inlined(part: Any, named: Mapping[str, Any]) -> Any:
         return part
     if "$ref" in part:
         rest = {name: value for name, value in part.items() if name != "$ref"}
-        return _inlined({**named[part["$ref"].removeprefix("#/$defs/")], **rest}, named)
+        target = dict(named[part["$ref"].removeprefix("#/$defs/")])
+        target.pop("title", None)
+        return _inlined({**target, **rest}, named)
     return {name: _inlined(value, named) for name, value in part.items()}

@@ -57,7 +57,7 @@ class ModelTensor(Closed):
 class LatestVersions(Closed):
     """How many versions serve."""
 
-    num_versions: Literal[1] = 1
+    num_versions: int = 1
 
 
 class VersionPolicy(Closed):
@@ -73,7 +73,7 @@ class ModelConfiguration(Closed):
     platform: str
     backend: Literal["ml_assets"] = "ml_assets"
     version_policy: VersionPolicy = VersionPolicy()
-    max_batch_size: Literal[0] = 0
+    max_batch_size: int = 0
     input: list[ModelTensor]
     output: list[ModelTensor]
 

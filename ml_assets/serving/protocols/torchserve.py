@@ -50,8 +50,8 @@ class ModelDescription(Closed):
     modelVersion: str
     modelUrl: str
     runtime: Literal["python"] = "python"
-    minWorkers: Literal[1] = 1
-    maxWorkers: Literal[1] = 1
+    minWorkers: int = 1
+    maxWorkers: int = 1
     workers: list[Worker] = Field(default_factory=lambda: [Worker()], min_length=1, max_length=1)
 
 
