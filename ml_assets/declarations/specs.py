@@ -165,9 +165,14 @@ class DeclaredSpine(SpineSpec):
             )
 
     @property
+    def sampled(self) -> bool:
+        """Whether rows of some drops are a sample, so that each stands for several entity-moments."""
+        return self.sample is not None
+
+    @property
     def weighed(self) -> list[str]:
         """The column with how many entity-moments a row stands for, of a sampled spine."""
-        return [] if self.sample is None else [STANDS_FOR]
+        return [STANDS_FOR] if self.sampled else []
 
     @property
     def made(self) -> MadeSpine | None:
@@ -229,10 +234,15 @@ class DeclaredSpine(SpineSpec):
         """Return what ``rows`` gives, lazily."""
         wanted = list(dict.fromkeys([self.partition, self.time, *columns]))
         rows = lake.scan(self.table).filter(pl.col(self.partition).is_in(drops))
-        if self.sample is not None:  # rows from before it was declared are whole drops
-            kept = pl.col(STANDS_FOR).fill_null(1.0) if STANDS_FOR in rows.collect_schema() else pl.lit(1.0)
-            rows = rows.with_columns(kept.alias(STANDS_FOR))
-        return self.rows_ahead(rows).select(wanted)
+        return self.rows_ahead(self.weighed_rows(rows)).select(wanted)
+
+    def weighed_rows(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Return the rows of the spine's table with what each stands for, of a sampled spine: rows from before it was
+        declared so are those of whole drops."""
+        if not self.sampled:
+            return rows
+        kept = pl.col(STANDS_FOR).fill_null(1.0) if STANDS_FOR in rows.collect_schema() else pl.lit(1.0)
+        return rows.with_columns(kept.alias(STANDS_FOR))
 
 
 class DeclaredView(FeatureViewSpec):

@@ -62,7 +62,11 @@ def failed_checks(measurements: Iterable[CheckMeasurement]) -> list[CheckMeasure
 def measure_drop_checks(
     source: DeclaredSource, delivered: Mapping[str, int], drop: str, raw: pl.DataFrame, gate: DropGate
 ) -> dict[str, CheckMeasurement]:
-    """Measure every check of a drop by itself; ``delivered`` holds how many raw rows each drop has."""
+    """Measure every check of a drop by itself.
+
+    Args:
+        delivered: raw rows of each drop whose delivery failed no blocking check; of later drops it does not matter.
+    """
     earlier = [rows for name, rows in sorted(delivered.items()) if name < drop]
     limits, gated = source.row_count, gate.result
     measured = [

@@ -15,6 +15,7 @@ from ml_assets.quality.publication import (
     HISTORY,
     IN_ORDER,
     Publication,
+    Withheld,
     history,
     in_order,
     not_in_use,
@@ -63,7 +64,7 @@ def judge_deliveries(
     withheld, in_use = read_withheld(source, lake), lake.partitions(source.table("validated"), DROP)
     judged = sorted({*drops, *waiting(withheld)})
     raw = {drop: lake.scan(source.table("raw")).filter(pl.col(DROP) == drop).collect() for drop in judged}
-    gates, measured = _judge(source, lake, contract, raw)
+    gates, measured = _judge(source, lake, contract, raw, withheld)
     failed = {drop: [check.name for check in failed_checks(checks.values())] for drop, checks in measured.items()}
     outcome = publish(failed, withheld, in_use, source.after_failure)
     return JudgedDeliveries(drops, gates, measured, outcome, in_use)
@@ -122,11 +123,16 @@ def with_history(
 
 
 def _judge(
-    source: DeclaredSource, lake: Lake, contract: "Contract", raw: Mapping[str, pl.DataFrame]
+    source: DeclaredSource,
+    lake: Lake,
+    contract: "Contract",
+    raw: Mapping[str, pl.DataFrame],
+    withheld: Mapping[str, Withheld],
 ) -> tuple[dict[str, DropGate], dict[str, Measurements]]:
     """Return the gate and the checks of each drop, in order.
 
-    Of two drops of a run that share a key the first keeps it, unless it fails: then what is in use of it counts.
+    Of two drops of a run that share a key the first keeps it, unless it fails: then what is in use of it counts. The
+    rows of a delivery that fails, or has failed before, are nothing to hold another against.
     """
     from ml_assets.quality.drop_gate import gate_drop
 
@@ -134,12 +140,15 @@ def _judge(
     measured: dict[str, Measurements] = {}
     here: list[pl.LazyFrame] = []
     replaced = set(raw)
-    delivered = dict(lake.scan(source.table("raw")).group_by(DROP).len().collect().iter_rows())
+    delivered: dict[str, int] = dict(lake.scan(source.table("raw")).group_by(DROP).len().collect().iter_rows())
+    failed_before = {drop for drop, delivery in withheld.items() if delivery.failed and drop not in raw}
+    delivered = {drop: rows for drop, rows in delivered.items() if drop not in failed_before}
     for name, frame in raw.items():
         gates[name] = gate_drop(source, contract, name, frame, [*_keys_in_lake(source, lake, frame, replaced), *here])
         measured[name] = measure_drop_checks(source, delivered, name, frame, gates[name])
         if failed_checks(measured[name].values()):
             replaced.discard(name)
+            del delivered[name]
         else:
             here.append(gates[name].result.validated.lazy())
     return gates, measured

@@ -25,7 +25,7 @@ from ml_assets.training.kinds.base import find_kind
 from ml_assets.training.records.inputs import ModelInputs
 from ml_assets.training.spec import ModelSpec, SpineSpec
 
-ROW = "_row"
+ROW = "__row_of_spine__"
 """Number of a row of the spine, from which to tell it apart from its like."""
 
 
@@ -256,9 +256,9 @@ class ModelContext:
         return self.outcome.beside(lake, rows, self.spine).select(*wanted)
 
     def known_labels(self, lake: Lake, moment: datetime) -> pl.LazyFrame:
-        """Return label and moment of all rows whose label was known by a moment."""
+        """Return label and moment, and of a sampled spine the weight, of all rows whose label was known by a moment."""
         label = self.spec.label
-        labels = self.labelled(lake, self.drops(lake), [label.column, label.known_at])
+        labels = self.labelled(lake, self.drops(lake), [label.column, label.known_at, *self.spine.weighed])
         return labels.filter(pl.col(label.known_at) <= moment, pl.col(label.column).is_not_null())
 
     def rows_from(self, lake: Lake, moment: datetime) -> int:

@@ -13,7 +13,7 @@ from ml_assets.modelling.performance.maturing import newest_of, read_report
 from ml_assets.modelling.records import AS_OF, VERSION, TrainedVersion
 from ml_assets.modelling.watched import as_predicted, reference_rows, scored_rows
 from ml_assets.retraining.decide import DecisionRecord, read_decisions
-from ml_assets.retraining.evidence import Circumstances
+from ml_assets.retraining.evidence import Circumstances, count_labels
 from ml_assets.sources.drops.moments import drop_end
 from ml_assets.training.spec import ModelSpec
 
@@ -125,14 +125,16 @@ def circumstances_of(
     before = [moment for moment in [*looked_from, *([rolled_back] if rolled_back else [])] if moment <= now]
     # A drop from before every training is judged as of the first one: no label is newer than that.
     last = max(before, default=min(looked_from))
-    new = (pl.col(model.spec.label.known_at) > last).sum()
-    counts = model.known_labels(lake, now).select(all=pl.len(), new=new).collect().row(0, named=True)
+    new = pl.col(model.spec.label.known_at) > last
+    labels = count_labels(model.known_labels(lake, now), new, model.spine.sampled)
     return Circumstances(
         as_of=now,
         trained_as_of=datetime.fromisoformat(champion.as_of),
         last_trained=last,
-        labelled_rows=counts["all"],
-        new_labels=counts["new"],
+        labelled_rows=labels.rows,
+        new_labels=labels.new,
+        labelled_moments=labels.moments,
+        new_moments=labels.new_moments,
         failed_gates=tuple(gates),
     )
 

@@ -51,19 +51,44 @@ def read_log(lake: Lake, registry: "Registry", model: ModelContext) -> pl.LazyFr
 
 
 def rows_that_answers_may_be_about(lake: Lake, spine: DeclaredSpine, log: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the rows of a spine, lazily; of one whose rows are made, those asked about in a drop that has been made.
+    """Return the rows of a spine, lazily; of one whose rows are made, those asked about in its drops up to the newest
+    that has been made. In some of these no moment of the calendar lies, so that nothing is ever made of them.
 
     Args:
         log: as `read_log` reads it.
     """
+    if spine.made is None:
+        return lake.scan(spine.table)
+    newest = max(lake.partitions(spine.table, spine.partition), default="")
+    come = pl.col(spine.partition).is_between(pl.lit(spine.drops.first), pl.lit(newest))
+    return _asked_about(lake, spine, log).filter(come)
+
+
+def _asked_about(lake: Lake, spine: DeclaredSpine, log: pl.LazyFrame) -> pl.LazyFrame:
     from ml_assets.serving.log.served import rows_asked_about
 
-    rows = lake.scan(spine.table)
-    if spine.made is None:
-        return rows
-    schema = rows.collect_schema()
-    asked = rows_asked_about(log, {name: schema[name] for name in spine.key}, spine.drops, spine.partition)
-    return asked.filter(pl.col(spine.partition).is_in(lake.partitions(spine.table, spine.partition)))
+    schema = lake.scan(spine.table).collect_schema()
+    return rows_asked_about(log, {name: schema[name] for name in spine.key}, spine.drops, spine.partition)
+
+
+def count_unmatched(lake: Lake, spine: DeclaredSpine, log: pl.LazyFrame) -> dict[str, int]:
+    """Count the answered rows that no row of a calendar will ever match, of a spine whose rows are made; else nothing.
+
+    Returns:
+        ``answered_without_a_moment``: in drops up to the newest made one in which no moment of the calendar lies; they
+        are gathered. ``answered_outside_drops``: in drops that are not declared; they are not.
+    """
+    if (made := spine.made) is None:
+        return {}
+    stored = set(lake.partitions(spine.table, spine.partition))
+    asked = _asked_about(lake, spine, log).group_by(spine.partition).len().collect(engine="streaming")
+    without, outside = 0, 0
+    for drop, rows in asked.iter_rows():
+        if not spine.drops.expects(drop):
+            outside += rows
+        elif stored and drop not in stored and drop <= max(stored) and not made.moments_of(drop):
+            without += rows
+    return {"answered_without_a_moment": without, "answered_outside_drops": outside}
 
 
 def known_facts(lake: Lake, online_store: "OnlineStore", model: ModelContext) -> "dict[str, KnownFacts]":
@@ -157,11 +182,14 @@ def _feature_types(lake: Lake, model: ModelContext, answered: "Iterable[TrainedM
 def about_traffic(
     lake: Lake, model: ModelContext, log: pl.LazyFrame, gathered: dict[str, ServedDrop]
 ) -> dict[str, Any]:
-    """Return how many answers wait for their row of the spine, and the traffic of each drop."""
+    """Return how many answers wait for their row of the spine or its drop, how many no row will ever match, and the
+    traffic of each drop."""
     from ml_assets.serving.log.served import count_waiting
 
-    spine = rows_that_answers_may_be_about(lake, model.spine, log)
+    spine, unmatched = rows_that_answers_may_be_about(lake, model.spine, log), count_unmatched(lake, model.spine, log)
+    missing = count_waiting(log, spine, model.spec.spine.key)
     return {
-        "waiting_for_a_spine_row": count_waiting(log, spine, model.spec.spine.key),
+        "waiting_for_a_spine_row": missing - unmatched.get("answered_outside_drops", 0),
+        **unmatched,
         "traffic": {drop: asdict(served.traffic) for drop, served in gathered.items()},
     }

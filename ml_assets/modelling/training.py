@@ -9,7 +9,6 @@ from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.records import TrainedVersion, read_record
 from ml_assets.modelling.training_set import read_part
 from ml_assets.registry.records import CHALLENGER, RegisteredVersion, RunOrigin
-from ml_assets.spines.spec import STANDS_FOR
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,6 +46,7 @@ def tune(
         kind=spec.kind,
         time=model.spine.time,
         payoff=spec.payoff,
+        sampled=model.spine.sampled,
         on_trial=on_trial,
     )
 
@@ -106,6 +106,7 @@ def _fit(model: ModelContext, parts: "dict[str, pl.DataFrame]", tuned: "TunedPar
         intervals=spec.intervals,
         payoff=spec.payoff,
         time=model.spine.time,
+        sampled=model.spine.sampled,
     )
     return dataclasses.replace(fitted, inputs=model.inputs)
 
@@ -129,10 +130,8 @@ def _register(
     as_of: str,
     parts: "dict[str, pl.DataFrame]",
 ) -> RegisteredVersion:
-    import polars as pl
-
     from ml_assets.training.sampling.negatives import describe_correction
-    from ml_assets.training.sampling.weights import describe_sample
+    from ml_assets.training.sampling.weights import describe_sample, thinned_rows
 
     spec, train, validation = model.spec, parts["train"], parts["validation"]
     logged = run.log_model(spec.name, fitted, train.head(5))
@@ -143,9 +142,10 @@ def _register(
     if fitted.negatives_kept < 1:
         text += f" {describe_correction(fitted.negatives_kept)}"
         tags["negatives_kept"] = f"{fitted.negatives_kept:.6g}"
-    if sample := describe_sample(train):
-        text += f" {sample}"
-        tags["sampled_rows"] = f"{train.filter(pl.col(STANDS_FOR) > 1).height}"
+    thinned = thinned_rows(train, model.spine.sampled)
+    if not thinned.is_empty():
+        text += f" {describe_sample(thinned)}"
+        tags["sampled_rows"] = f"{thinned.height}"
     run.describe(f"{spec.description} {text}")
     return registry.register(
         spec.name,

@@ -11,7 +11,6 @@ from ml_assets.lake import Lake, TableVersion
 from ml_assets.modelling.context import ROW, ModelContext
 from ml_assets.modelling.records import AS_OF, replace_as_of
 from ml_assets.sources.drops.moments import drop_at
-from ml_assets.spines.spec import STANDS_FOR
 from ml_assets.training.splits import PARTS
 from ml_assets.training.tasks import find_task
 
@@ -76,12 +75,12 @@ def count_positives(model: ModelContext, built: TrainingSet) -> dict[str, int]:
     return {name: int(task.outcomes(rows[label], None).sum()) for name, rows in parts.items() if rows.height}
 
 
-def count_sampled(built: TrainingSet) -> dict[str, int]:
+def count_sampled(model: ModelContext, built: TrainingSet) -> dict[str, int]:
     """Count the rows of each part that stand for several entity-moments; nothing where no row does."""
-    if STANDS_FOR not in built.rows.columns:
-        return {}
-    sampled = built.rows.filter(pl.col(STANDS_FOR) > 1)[SPLIT].value_counts()
-    return dict(sampled.sort(SPLIT).iter_rows())
+    from ml_assets.training.sampling.weights import thinned_rows
+
+    thinned = thinned_rows(built.rows, model.spine.sampled)
+    return dict(thinned[SPLIT].value_counts().sort(SPLIT).iter_rows())
 
 
 def count_late_labels(model: ModelContext, built: TrainingSet) -> int:

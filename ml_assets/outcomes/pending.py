@@ -14,6 +14,8 @@ from ml_assets.outcomes.engine.times import OutcomeTimes
 from ml_assets.outcomes.spec import OutcomeSpec
 from ml_assets.outcomes.stored import COMPLETE_UNTIL, outcome_declaration
 
+_DROP = "__drop__"
+
 
 def due_drops(
     outcome: OutcomeSpec,
@@ -84,7 +86,7 @@ def _drops(
     # Aggregates wait for the end of the window, whenever the label is known.
     settled_at = times.end(outcome) + outcome.delay if outcome.early else known_at
     now = pl.lit(complete_until, MOMENT)
-    summary = stored.group_by(partition).agg(
+    summary = stored.group_by(pl.col(partition).alias(_DROP)).agg(
         own=(pl.col(DECLARATION) == outcome_declaration(outcome)).all(),
         until=until.min(),
         settled=((waits & (known_at <= now)) | ((settled_at > until).fill_null(True) & (settled_at <= now))).any(),
@@ -92,9 +94,7 @@ def _drops(
         some=(~waits).any(),
         inputs=pl.col(INPUTS).first(),
     )
-    rows = (
-        summary.rename({"inputs": INPUTS}).collect(engine="streaming").rows_by_key(partition, named=True, unique=True)
-    )
+    rows = summary.rename({"inputs": INPUTS}).collect(engine="streaming").rows_by_key(_DROP, named=True, unique=True)
     return {str(drop): row for drop, row in rows.items()}
 
 

@@ -14,6 +14,10 @@ from ml_assets.quality.missing import is_missing
 
 RECENT_DROPS = 7
 """Drops that the rows of the next are held against: a week of daily ones, and few enough that growth is no alarm."""
+USUAL = 4
+"""As long as so many of the last RECENT_DROPS were as usual, most of them, one that is not says nothing of the next; a
+change that lasts longer is what is usual now."""
+_LOOKED_BACK = 8 * RECENT_DROPS
 _EXAMPLES = 5
 
 
@@ -131,17 +135,48 @@ def row_count(rows: int, earlier: Sequence[int], min_ratio: float, max_ratio: fl
 
     Args:
         rows: rows of this drop as delivered.
-        earlier: rows of each earlier drop, oldest first; when there is none the check passes and says so. The last
-            RECENT_DROPS count, so that a source that grows or shrinks steadily is held against what it has become.
+        earlier: rows of each earlier drop whose delivery failed no blocking check, oldest first; when there is none the
+            check passes and says so. Those that were usual among the last RECENT_DROPS count, so that a source that
+            grows or shrinks steadily is held against what it has become, and not against deliveries that were cut off.
     """
     if not earlier:
         return CheckMeasurement("row_count", float(rows), None, True, {"note": "no earlier drop to compare with"})
-    recent = earlier[-RECENT_DROPS:]
+    recent = usual_rows(earlier, min_ratio, max_ratio)
+    low, high = _limits(recent, min_ratio, max_ratio)
     middle = median(recent)
-    low, high = min_ratio * middle, max_ratio * middle
+    left_out = min(len(earlier), RECENT_DROPS) - len(recent)
     evidence = {
         "median_of_earlier_drops": middle,
         "earlier_drops": len(recent),
         "ratio": rows / middle if middle else None,
+        **({"unusual_drops_left_out": left_out} if left_out else {}),
     }
     return CheckMeasurement("row_count", float(rows), (low, high), low <= rows <= high, evidence)
+
+
+def usual_rows(earlier: Sequence[int], min_ratio: float, max_ratio: float) -> list[int]:
+    """Return the rows of those among the last RECENT_DROPS that the next drop is held against, oldest first.
+
+    A drop whose rows did not keep these multiples of the median of the drops before it is left out, as long as USUAL of
+    those were usual themselves. Fewer do not say what is usual: at the start of a source, and after a change that
+    has lasted for more than a few drops, each counts. So it is never a minority that every other drop is held against,
+    such as the weekends of a shop.
+
+    Args:
+        earlier: rows of each drop, oldest first; which were usual is told from these alone.
+    """
+    window: list[tuple[int, bool]] = []
+    for rows in earlier[-_LOOKED_BACK:]:
+        recent = [count for count, usual in window if usual]
+        if len(recent) < USUAL:
+            usual = True
+        else:
+            low, high = _limits(recent, min_ratio, max_ratio)
+            usual = low <= rows <= high
+        window = [*window, (rows, usual)][-RECENT_DROPS:]
+    return [count for count, usual in window if usual]
+
+
+def _limits(recent: Sequence[int], min_ratio: float, max_ratio: float) -> tuple[float, float]:
+    middle = median(recent)
+    return min_ratio * middle, max_ratio * middle

@@ -46,13 +46,14 @@ class FittedCandidate:
 
 
 def fit_as_of(
-    rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: datetime, studies: str
+    rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: datetime, studies: str, sampled: bool = False
 ) -> FittedCandidate:
     """Split, search and fit as of a moment.
 
     Args:
         rows: spine rows with features, label and the time the label was known; later ones are not looked at.
         studies: SQLAlchemy URL of the Optuna storage; a search that lies there goes on.
+        sampled: whether the spine declares a sample: then a row counts as all that it stands for.
 
     Raises:
         ValueError: a part of the split has too few rows.
@@ -72,6 +73,7 @@ def fit_as_of(
         "seed": seed,
         "time": spec.spine.time,
         "payoff": spec.payoff,
+        "sampled": sampled,
     }
     shared |= {"task": spec.task, "kind": spec.kind}
     tuned = search_parameters(
@@ -92,7 +94,7 @@ def fit_as_of(
 
 
 def train_candidate(
-    rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: datetime, studies: str
+    rows: pl.DataFrame, spec: ModelSpec, features: list[str], as_of: datetime, studies: str, sampled: bool = False
 ) -> Candidate:
     """Split, search, fit and evaluate as of a moment; arguments and errors are those of ``fit_as_of``."""
     from ml_assets.training.evaluation.evaluate import BASELINE, MODEL, beside_baseline, time_blocks
@@ -101,7 +103,7 @@ def train_candidate(
     from ml_assets.training.tasks import find_task
 
     began = time.perf_counter()
-    fitted = fit_as_of(rows, spec, features, as_of, studies)
+    fitted = fit_as_of(rows, spec, features, as_of, studies, sampled)
     reference, model = fitted.reference, fitted.model
     task = find_task(spec.task)
     outcome = task.outcomes(reference[spec.label.column], model.classes)

@@ -85,7 +85,7 @@ def describe_evidence(item: Evidence) -> str:
     if item.kind == NEW_ROWS:
         return f"{item.observed:,.0f} rows labelled since the last training, {item.threshold:,.0f} are needed"
     if item.kind == "new_labels":
-        return f"labelled rows are {value} times those at the last training, the limit is {item.threshold:g}"
+        return f"labelled rows are {value} {item.unit}, the limit is {item.threshold:g}"
     if item.kind == "age":
         return f"the champion's cut-off is {value} days old, the limit is {item.threshold:g}"
     chunks = f" in {item.breaches} of the last {item.chunks} chunks"

@@ -13,6 +13,7 @@ from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.retraining.limits import CALIBRATION, NO_LIMIT, LearntLimits
 from ml_assets.retraining.spec import RetrainingSpec
 from ml_assets.retraining.window import describe_lag, matured_chunks
+from ml_assets.spines.spec import STANDS_FOR
 from ml_assets.training.tasks import estimable_metrics, find_metric
 
 DAY = timedelta(days=1)
@@ -45,6 +46,8 @@ class Circumstances:
         last_trained: cut-off of the newest training, promoted or not, or the moment of a later roll-back.
         labelled_rows: labelled rows there are by ``as_of``.
         new_labels: those of them that became known after ``last_trained``.
+        labelled_moments: entity-moments that ``labelled_rows`` stand for, of a spine that declares a sample; else None.
+        new_moments: those of ``new_labels``.
         failed_gates: tables of the drop that failed a blocking check, with the reason.
     """
 
@@ -54,6 +57,32 @@ class Circumstances:
     labelled_rows: int
     new_labels: int
     failed_gates: tuple[str, ...] = ()
+    labelled_moments: float | None = None
+    new_moments: float = 0.0
+
+
+@dataclass(frozen=True)
+class KnownLabelCounts:
+    """How many labels are known: rows and new ones among them, and the entity-moments that both stand for."""
+
+    rows: int
+    new: int
+    moments: float | None
+    new_moments: float
+
+
+def count_labels(known: pl.LazyFrame, new: pl.Expr, sampled: bool) -> KnownLabelCounts:
+    """Count rows whose label is known.
+
+    Args:
+        known: the rows, of a spine that declares a sample with its STANDS_FOR.
+        new: whether a row's label has become known since the last training.
+        sampled: whether the spine declares a sample.
+    """
+    weight = pl.col(STANDS_FOR) if sampled else pl.lit(1.0)
+    counted = known.select(rows=pl.len(), new=new.sum(), moments=weight.sum(), new_moments=weight.filter(new).sum())
+    rows, fresh, moments, new_moments = counted.collect().row(0)
+    return KnownLabelCounts(rows, fresh, moments, new_moments) if sampled else KnownLabelCounts(rows, fresh, None, 0.0)
 
 
 def gather_evidence(
@@ -199,13 +228,20 @@ def _single(kind: str, observed: float, threshold: float, breached: bool, unit: 
 
 
 def _growth(known: Circumstances, spec: RetrainingSpec) -> Evidence:
-    before = known.labelled_rows - known.new_labels
-    growth = known.labelled_rows / max(before, 1)
+    unit, moments = "times those at the last training", known.labelled_moments
+    if moments is None:
+        labelled, before = known.labelled_rows, known.labelled_rows - known.new_labels
+        source = f"{labelled:,} labelled rows now, {before:,} at the last training"
+    else:
+        labelled, before = moments, moments - known.new_moments
+        unit = f"{unit} by the entity-moments that they stand for"
+        source = (
+            f"{labelled:,.0f} labelled entity-moments now, {before:,.0f} at the last training: a row of a thinned drop"
+            " counts as all that it stands for"
+        )
+    growth = labelled / max(before, 1)
     limit = NO_LIMIT if spec.growth is None else spec.growth
-    return _single(
-        "new_labels", growth, limit, growth >= limit, "times those at the last training",
-        f"{known.labelled_rows:,} labelled rows now, {before:,} at the last training",
-    )  # fmt: skip
+    return _single("new_labels", growth, limit, growth >= limit, unit, source)
 
 
 def _age(known: Circumstances, spec: RetrainingSpec) -> Evidence:

@@ -41,13 +41,17 @@ class RetrainingSpec(BaseModel):
     )
     growth: float | None = Field(
         default=1.5,
-        description="Labelled rows, as a multiple of those at the last training, from which they are a reason.",
+        description="Labelled rows, as a multiple of those at the last training, from which they are a reason; of a"
+        " spine that declares a sample by the entity-moments that they stand for.",
     )
     max_age: str | None = Field(default="180d", description="Age of the champion's training cut-off that is tolerated.")
     cooldown: str | None = Field(
         default="21d", description="Least time between two trainings, and after a roll-back; empty for none."
     )
-    min_new_labels: int = Field(default=1000, description="Rows labelled since the last training that one needs.")
+    min_new_labels: int = Field(
+        default=1000,
+        description="Rows labelled since the last training that one needs; also a sample's are counted as rows.",
+    )
     resamples: int = Field(default=500, description="Resampled chunks that the limits are learned from.")
     attempts: int = Field(default=3, description="How often a decided retraining is tried if it fails.")
     retry_after: str = Field(default="10m", description="Time before the second try; it doubles with each further one.")

@@ -123,7 +123,9 @@ def _rows_at(spine: MadeSpine, versions: pl.LazyFrame, drop: str, moment: dateti
     if sample is not None:
         active = active.filter(is_drawn(sample, moment))
     if spine.horizons:
-        active = active.join(spine.horizons_at(moment), how="cross")
+        # Of the table's other columns one may be called as these are.
+        carried = active.select(*spine.entities.key, *spine.entities.columns)
+        active = carried.join(spine.horizons_at(moment), how="cross")
     return active.select(
         pl.lit(drop, pl.String).alias(spine.partition),
         *spine.entities.key,

@@ -16,6 +16,8 @@ from ml_assets.spines.spec import SampleSpec
 ENTITY = "__entity__"
 """Column with the seeded hash of an entity."""
 
+_SEED = "__seed__"
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -23,7 +25,7 @@ def hash_entities(key: list[str], seed: int) -> pl.Expr:
     """Return ENTITY: a hash of the entity's key, once for all moments."""
 
     def hashed(keys: pl.Series) -> pl.Series:
-        return pl.Series(hash_rows(keys.struct.unnest().select(pl.lit(seed, pl.Int64).alias("seed"), *key)))
+        return pl.Series(hash_rows(keys.struct.unnest().select(pl.lit(seed, pl.Int64).alias(_SEED), *key)))
 
     return pl.struct(key).map_batches(hashed, return_dtype=pl.UInt64, is_elementwise=True).alias(ENTITY)
 

@@ -102,6 +102,7 @@ def fit_model(
     intervals: IntervalSpec | None = None,
     payoff: Payoff | None = None,
     time: str | None = None,
+    sampled: bool = False,
 ) -> TrainedModel:
     """Fit on ``train``; stop, calibrate, and choose the threshold on ``validation``; learn intervals from ``unseen``.
     Vocabularies and classes come from ``train`` alone.
@@ -119,6 +120,7 @@ def fit_model(
         calibration: isotonic or sigmoid; None leaves the probabilities as they are.
         payoff: what decisions bring; the threshold is the one that brings most.
         time: column with the prediction time, needed by ``training.half_life``.
+        sampled: whether the spine declares a sample: then a row counts as all that it stands for.
 
     Raises:
         ValueError: a feature is missing or of a type a model cannot take, validation has a class that training
@@ -129,7 +131,8 @@ def fit_model(
         raise ValueError("intervals learn from rows that chose nothing of the model: give them as unseen")
     of, learner = find_task(task), find_kind(kind)
     classes, stopped_by = of.classes_of(train[label]), of.watched_while_searching(metric)
-    chosen = RowChoice(of, learner, training, label, time, stopped_by, seed).choose(train, validation, classes)
+    choice = RowChoice(of, learner, training, label, time, stopped_by, seed, sampled)
+    chosen = choice.choose(train, validation, classes)
     encoding = Encoding.learn(chosen.rows, features)
     request = FitRequest(kind, task, stopped_by, len(classes or ()), encoding, training, seed, chosen.weights)
     fitted, score = _fit_and_score(request, chosen.rows, validation, label, classes, parameters)

@@ -34,7 +34,7 @@ def known_labels(lake, moment):
 def circumstances(lake, drop, version):
     label = SimpleNamespace(column="returned", known_at="known_at")
     model = SimpleNamespace(
-        spine=SimpleNamespace(drops=Drops(grain="monthly", start="2024-01"), table="orders"),
+        spine=SimpleNamespace(drops=Drops(grain="monthly", start="2024-01"), table="orders", sampled=False),
         spec=SimpleNamespace(label=label, name="returns"),
         key=lambda asset: f"returns/{asset}",
         known_labels=known_labels,

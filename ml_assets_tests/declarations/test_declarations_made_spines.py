@@ -110,3 +110,18 @@ def test_answers_about_made_rows_cannot_be_watched(monitored):
     found = list(model_problems(DeclaredTables([*of_spine, *placed], {"weekly/rows": None}), model))
     told = [line for line in found if line.startswith("serving.monitored: the rows of spine weekly are made")]
     assert len(told) == monitored
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_a_feature_may_not_be_called_as_the_weight_of_a_sampled_row(sampled):
+    sample = {"sample": {"share": 0.1, "before": "2024-03"}} if sampled else {}
+    tables, _ = problems(sample, entities={"columns": ["country"]})
+    view = DeclaredView(name="place", description="It.", spine="weekly", request={"stands_for": "country"})
+    fields = {"label": {"column": "country", "known_at": "prediction_at"}, "task": "multiclass"}
+    split = {"validation": "14d", "holdout": "14d", "gap": "1d"}
+    model = DeclaredModel.model_validate(
+        {"name": "m", "description": "It.", "spine": "weekly", "features": ["place"], "split": split, **fields}
+    )
+    placed = [PlacedDeclaration(each, "shop") for each in (tables.named(DeclaredSpine, "weekly"), view, model)]
+    found = list(model_problems(DeclaredTables(placed, {"weekly/rows": None}), model))
+    assert any("feature 'stands_for' bears the name of a spine column" in line for line in found) == sampled

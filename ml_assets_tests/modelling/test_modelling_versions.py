@@ -12,6 +12,7 @@ from ml_assets.modelling.comparison import compare_versions
 from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.predictions import rows_to_score
 from ml_assets.modelling.watched import as_predicted, labelled_rows, model_of_version, scored_rows
+from ml_assets.retraining.evidence import KnownLabelCounts, count_labels
 from ml_assets.spines.rows import make_rows
 from ml_assets.testing.frames import FramesLake
 from ml_assets.training.promotion.comparison import Incomparable
@@ -29,8 +30,10 @@ VIEW = DeclaredView(
 MONDAYS = 5  # in January 2024, with one shop: a row each for a horizon
 
 
-def context(horizon: str | None, horizons: tuple[str, ...] = ("7d", "28d"), **fields) -> ModelContext:
-    spine = DeclaredSpine.model_validate(MADE | {"horizons": list(horizons)})
+def context(
+    horizon: str | None, horizons: tuple[str, ...] = ("7d", "28d"), of_spine: dict[str, Any] | None = None, **fields
+) -> ModelContext:
+    spine = DeclaredSpine.model_validate(MADE | {"horizons": list(horizons), **(of_spine or {})})
     model = DeclaredModel.model_validate(
         dict(
             name="sales", description="d", spine="weekly", features=["moment"], task="regression", horizon=horizon,
@@ -176,3 +179,22 @@ def test_a_prediction_whose_key_has_a_null_finds_its_row():
     lake = FramesLake("", {"sold": table, "sales/predictions": answers})
     assert scored_rows(lake, own, "2024-01")["prediction"].to_list() == [1.0, 1.0, 1.0]
     assert labelled_rows(lake, own, ["2024-01"])["2024-01"].height == 3
+
+
+def test_known_labels_of_a_sampled_spine_are_counted_by_what_they_stand_for(rows):
+    """Five Mondays in January: the label of each comes a week later at six, that of two before the 20th."""
+    sampled = context("7d", of_spine={"sample": {"share": 0.02, "before": "2024-03"}})
+    known_by, new = datetime(2024, 2, 5, 7, tzinfo=UTC), pl.col("sold_at") > datetime(2024, 1, 20, tzinfo=UTC)
+    thinned = FramesLake("", {"weekly/rows": rows.with_columns(stands_for=50.0)})
+    known = count_labels(sampled.known_labels(thinned, known_by), new, sampled.spine.sampled)
+    assert known == KnownLabelCounts(5, 3, 250.0, 150.0)
+    # Rows from before the sample was declared are whole drops.
+    whole = count_labels(sampled.known_labels(FramesLake("", {"weekly/rows": rows}), known_by), new, sampled=True)
+    assert whole == KnownLabelCounts(5, 3, 5.0, 3.0)
+
+
+def test_a_column_of_the_spine_may_be_called_row(rows):
+    entities = MADE["entities"] | {"columns": ["_row"]}
+    model = context("7d", of_spine={"entities": entities, "columns": ["_row"]})
+    lake = FramesLake("", {"weekly/rows": rows.with_columns(_row=pl.lit("x"))})
+    assert model.rows(lake, ["2024-01"])["_row"].to_list() == ["x"] * MONDAYS

@@ -192,3 +192,10 @@ def test_a_fact_dated_later_than_its_table_was_written_settles_nothing():
 def test_a_table_that_is_not_cut_is_complete_until_its_newest_fact():
     assert complete_facts(outcome(), FACTS).until == day(10.5)
     assert complete_facts(outcome(), FACTS.head(0)).until is None
+
+
+@pytest.mark.parametrize("name", ["own", "until", "settled", "waits", "some", "inputs"])
+def test_the_column_of_drops_may_have_any_name(computed, name):
+    spec, stored = outcome(), computed(outcome(), FACTS, day(10)).stored.rename({"_drop": name})
+    spine = SPINE.rename({"_drop": name}).lazy()
+    assert list(due_drops(spec, stored, spine, FACTS, AT, partition=name, complete_until=day(11))) == ["1"]

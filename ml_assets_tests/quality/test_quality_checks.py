@@ -1,9 +1,12 @@
 import json
+import statistics
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ml_assets.quality.checks import bad_row_share, completeness, conservation, key_uniqueness, row_count
+from ml_assets.quality.checks import bad_row_share, completeness, conservation, key_uniqueness, row_count, usual_rows
 from ml_assets.quality.gate import BrokenRule, GateResult
 from ml_assets.quality.rules import Rule
 
@@ -98,9 +101,61 @@ def test_a_shop_that_grows_steadily_is_held_against_what_it_has_become():
     months = [round(1000 * 1.08**month) for month in range(48)]
     assert all(row_count(rows, months[:month], 0.5, 2.0).passed for month, rows in enumerate(months))
     assert not row_count(3 * months[-1], months, 0.5, 2.0).passed
-    measured = row_count(8, [1000] * 9 + [1, 2, 3, 4, 5, 6, 7], 0.5, 2.0)
-    assert measured.threshold == (2.0, 8.0)
+    measured = row_count(8, [10] * 9 + [11, 12, 13, 14, 15, 16, 17], 0.5, 2.0)
+    assert measured.threshold == (7.0, 28.0)
     assert measured.evidence["earlier_drops"] == 7
+
+
+@pytest.mark.parametrize("cut_off", range(6))
+def test_deliveries_that_were_cut_off_are_not_what_the_next_full_one_is_held_against(cut_off):
+    earlier = [1000] * 30 + [100] * cut_off
+    full = row_count(1000, earlier, 0.5, 2.0)
+    assert (full.passed, full.threshold) == (True, (500.0, 2000.0))
+    assert not row_count(100, earlier, 0.5, 2.0).passed
+    left_out = {"unusual_drops_left_out": min(cut_off, 4)} if cut_off else {}
+    assert full.evidence == {
+        "median_of_earlier_drops": 1000,
+        "earlier_drops": 7 - min(cut_off, 4),
+        "ratio": 1.0,
+        **left_out,
+    }
+
+
+def failed(rows: list[int]) -> list[int]:
+    """Return which drops, by number, lie outside half to double of those before them."""
+    return [at for at, count in enumerate(rows) if not row_count(count, rows[:at], 0.5, 2.0).passed]
+
+
+def test_what_has_changed_for_good_is_soon_the_usual():
+    assert failed([1000] * 30 + [100] * 20) == [30, 31, 32, 33, 34, 35]
+    assert failed([100] * 30 + [1000] * 20) == [30, 31, 32, 33, 34, 35]
+
+
+def test_a_first_drop_that_is_cut_off_is_held_against_one_drop_alone():
+    assert failed([100] + [1000] * 20) == [1]
+
+
+@pytest.mark.parametrize("begins", range(7))
+def test_the_weekends_of_a_shop_are_never_what_its_weekdays_are_held_against(begins):
+    week = [1000] * 5 + [300] * 2
+    rows = [week[(begins + day) % 7] for day in range(70)]
+    assert all((begins + day) % 7 >= 5 for day in failed(rows) if day >= 7)
+    # Ten times as much from one day on: once a week has passed, only weekends are small again.
+    grown = rows + [10 * week[(begins + day) % 7] for day in range(70)]
+    assert all((begins + day) % 7 >= 5 for day in failed(grown) if day >= 78)
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=40))
+def test_of_the_drops_before_one_most_are_usual_or_all_count(rows):
+    """By a plain account, drop by drop, of which were usual."""
+    usual: list[bool] = []
+    for at, count in enumerate(rows):
+        before = [rows[i] for i in range(max(0, at - 7), at) if usual[i]]
+        middle = statistics.median(before) if before else 0
+        usual.append(len(before) < 4 or 0.5 * middle <= count <= 2 * middle)
+    expected = [count for count, is_usual in list(zip(rows, usual, strict=True))[-7:] if is_usual]
+    assert usual_rows(rows, 0.5, 2.0) == expected
+    assert expected
 
 
 def test_first_drop_passes_and_says_why():

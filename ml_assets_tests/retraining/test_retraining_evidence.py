@@ -4,10 +4,11 @@ import polars as pl
 import pytest
 
 from ml_assets.monitoring.spec import MonitoringSpec
-from ml_assets.retraining.decide import decide
-from ml_assets.retraining.evidence import NO_LIMIT, Circumstances, gather_evidence
+from ml_assets.retraining.decide import decide, describe_evidence
+from ml_assets.retraining.evidence import NO_LIMIT, Circumstances, count_labels, gather_evidence
 from ml_assets.retraining.limits import LearntLimits
 from ml_assets.retraining.spec import RetrainingSpec
+from ml_assets.spines.spec import STANDS_FOR
 
 NOW = datetime(2021, 7, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -222,6 +223,35 @@ def test_growth_is_labelled_rows_now_over_those_at_the_last_training(rows, new, 
     found = gather(known=circumstances(labelled_rows=rows, new_labels=new), growth=growth)["new_labels"]
     assert (found.observed, found.breached) == (pytest.approx(observed), breached)
     assert found.threshold == (NO_LIMIT if growth is None else growth)
+
+
+def test_growth_of_a_sampled_spine_is_that_of_the_entity_moments():
+    """Seventeen thinned months of 20 rows that stand for 50 each, and one whole month of 1000 since."""
+    thinned = pl.DataFrame({"new": [False] * 340, STANDS_FOR: [50.0] * 340})
+    whole = pl.DataFrame({"new": [True] * 1000, STANDS_FOR: [1.0] * 1000})
+    labels = count_labels(pl.concat([thinned, whole]).lazy(), pl.col("new"), sampled=True)
+    assert (labels.rows, labels.new, labels.moments, labels.new_moments) == (1340, 1000, 18_000.0, 1000.0)
+    known = circumstances(
+        labelled_rows=labels.rows,
+        new_labels=labels.new,
+        labelled_moments=labels.moments,
+        new_moments=labels.new_moments,
+    )
+    found = gather(known=known, growth=1.2, min_new_labels=1000)
+    assert (found["new_labels"].observed, found["new_labels"].breached) == (pytest.approx(18 / 17), False)
+    assert found["new_labels"].source.startswith("18,000 labelled entity-moments now, 17,000 at the last training:")
+    assert describe_evidence(found["new_labels"]) == (
+        "labelled rows are 1.06 times those at the last training by the entity-moments that they stand for, the limit "
+        "is 1.2"
+    )
+    # A training still needs so many rows: what they stand for does not make them more.
+    assert (found["new_rows"].observed, found["new_rows"].breached) == (1000, False)
+
+
+def test_rows_of_a_spine_without_a_sample_are_counted_whatever_their_columns():
+    known = pl.LazyFrame({"new": [True, False, None], STANDS_FOR: ["a", "b", "c"]})
+    labels = count_labels(known, pl.col("new"), sampled=False)
+    assert (labels.rows, labels.new, labels.moments) == (3, 1, None)
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,9 @@ def trained(monkeypatch) -> list[datetime]:
     """The moments that were trained as of, while the test runs."""
     moments = []
 
-    def counted(rows, spec, features, as_of, studies):
+    def counted(rows, spec, features, as_of, studies, sampled):
         moments.append(as_of)
-        return train_candidate(rows, spec, features, as_of, studies)
+        return train_candidate(rows, spec, features, as_of, studies, sampled)
 
     monkeypatch.setattr(module, "train_candidate", counted)
     return moments
@@ -94,9 +94,9 @@ def trained(monkeypatch) -> list[datetime]:
 def undisturbed(tmp_path_factory):
     folder, steps, moments = tmp_path_factory.mktemp("undisturbed"), [], []
 
-    def counted(rows, spec, features, as_of, studies):
+    def counted(rows, spec, features, as_of, studies, sampled):
         moments.append(as_of)
-        return train_candidate(rows, spec, features, as_of, studies)
+        return train_candidate(rows, spec, features, as_of, studies, sampled)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "train_candidate", counted)

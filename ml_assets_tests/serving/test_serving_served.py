@@ -1,10 +1,12 @@
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import polars as pl
 import pytest
 
 from ml_assets.declarations.specs import DeclaredSpine
-from ml_assets.modelling.served import rows_that_answers_may_be_about
+from ml_assets.modelling.served import about_traffic, rows_that_answers_may_be_about
 from ml_assets.serving.log.request_log import Answered, LogSchema, log_frame
 from ml_assets.serving.log.served import (
     answers_of,
@@ -102,6 +104,34 @@ def test_of_made_rows_an_answer_is_about_its_entity_at_the_moment_of_the_request
     assert found.select("order", "prediction_at").sort(pl.all()).rows() == [
         (order, minute(at)) for order, at in ((1, 1), (1, 3), (2, 2), (3, 5), (99, 4))
     ]
+
+
+def test_an_answer_in_a_drop_without_a_moment_waits_for_the_next_drop_alone_and_is_counted():
+    weekly = MADE.model_dump(include={"name", "entities", "drops"}, by_alias=True)
+    weekly["drops"] |= {"start": "2024-01-01", "time_zone": "UTC", "end": "2024-01-12"}
+    spine = DeclaredSpine.model_validate(weekly | {"every": {"cron": "0 6 * * mon"}})
+    # From Sunday on: before the first drop, on both Mondays, Tuesdays and Wednesdays, and after the last drop.
+    days = [-1, 0, 1, 2, 7, 8, 9, 12]
+    rows = [answered(order, day * 24 * 60 + 1) for order, day in enumerate(days)]
+    log = keyed(log_frame(rows, {"3": SCHEMA}).lazy(), spine.key, spine.time)
+    types = {"order": pl.Int32(), "prediction_at": MOMENT}
+    model: Any = SimpleNamespace(spine=spine, spec=SimpleNamespace(spine=spine))
+
+    def looked_at(*mondays: str):
+        made = pl.DataFrame(
+            [(monday, 1, minute(0)) for monday in mondays], schema={"_drop": pl.String, **types}, orient="row"
+        )
+        lake = FramesLake("frames", tables={spine.table: made})
+        found = drops_answered(log, rows_that_answers_may_be_about(lake, spine, log), spine.key, "_drop")
+        return found, {name: count for name, count in about_traffic(lake, model, log, {}).items() if name != "traffic"}
+
+    outside = {"answered_outside_drops": 2}
+    assert looked_at() == ([], {"waiting_for_a_spine_row": 6, "answered_without_a_moment": 0, **outside})
+    first = ["2024-01-01"]
+    assert looked_at(*first) == (first, {"waiting_for_a_spine_row": 5, "answered_without_a_moment": 0, **outside})
+    week = [*first, "2024-01-02", "2024-01-03", "2024-01-08"]
+    both = looked_at("2024-01-01", "2024-01-08")
+    assert both == (week, {"waiting_for_a_spine_row": 2, "answered_without_a_moment": 2, **outside})
 
 
 def test_drops_that_were_answered_about_and_rows_that_no_drop_has():

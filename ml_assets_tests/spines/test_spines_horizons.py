@@ -124,3 +124,18 @@ def test_a_spine_with_one_horizon_has_its_rows_alone(tmp_path):
 def test_a_wrong_declaration_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         DeclaredSpine.model_validate(DECLARED | changes)
+
+
+def test_columns_of_the_entities_that_rows_do_not_carry_may_have_any_name():
+    """The entities' own horizon and moment decide who counts, and are not those of the rows."""
+    entities = EntitiesSpec(
+        table="shops", key=["shop"], **{"from": TARGET_AT, "where": f"{HORIZON} = 'long'"}, columns=["town"]
+    )
+    cron, cut = CalendarSpec(cron="0 6 1 * *"), Drops(grain="monthly", start="2024-01")
+    spine = MadeSpine("daily", entities, cron, cut, "at", "_drop", (DAY,))
+    opened = [utc("2023-01-01"), utc("2023-01-01"), utc("2025-01-01")]
+    own = {"shop": [1, 2, 3], "town": ["x"] * 3, HORIZON: ["long", "short", "long"], TARGET_AT: opened}
+    shops = pl.LazyFrame(own, schema_overrides={TARGET_AT: MOMENT})
+    with TemporaryDirectory() as folder:
+        rows = make_rows(spine, shops, ["2024-02"], Path(folder)).rows.collect()
+    assert rows.rows() == [("2024-02", 1, utc("2024-02-01T06:00"), 86_400, utc("2024-02-02T06:00"), "x")]

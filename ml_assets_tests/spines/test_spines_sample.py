@@ -1,5 +1,6 @@
 """A made spine of which a share of the entity-moments is kept, where drops are there to learn from."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ from ml_assets.sources.drops.spec import Drops
 from ml_assets.spines.rows import MadeSpine, make_rows
 from ml_assets.spines.spec import HORIZON, STANDS_FOR, CalendarSpec, EntitiesSpec, SampleSpec
 from ml_assets.training.fit import fit_model, predict
-from ml_assets.training.sampling.weights import describe_sample
+from ml_assets.training.sampling.weights import describe_sample, sample_weights, thinned_rows
 from ml_assets.training.spec import TrainingSpec
 
 DROPS = ("2024-01", "2024-02", "2024-03")
@@ -149,7 +150,7 @@ LINE = {"kind": "sklearn:sklearn.linear_model.LogisticRegression", "parameters":
 
 def test_a_row_counts_as_all_that_it_stands_for():
     train, validation = learned(0), learned(1)
-    model = fit_model(train, validation, training=TrainingSpec(threads=1), **ABOUT, **LINE)
+    model = fit_model(train, validation, training=TrainingSpec(threads=1), sampled=True, **ABOUT, **LINE)
     assert predict(model, validation).mean() == pytest.approx((10 * 0.4 + 0.1) / 11, abs=0.03)
     named = {STANDS_FOR: "weight"}
     same = fit_model(
@@ -166,13 +167,33 @@ def test_a_row_counts_as_all_that_it_stands_for():
 def test_a_kind_without_weights_takes_rows_that_all_stand_for_as_many():
     near = {"kind": "sklearn:sklearn.neighbors.KNeighborsClassifier", "parameters": {"n_neighbors": 50}}
     thinned = learned(0).filter(pl.col(STANDS_FOR) > 1)
-    assert fit_model(thinned, learned(1), training=TrainingSpec(threads=1), **ABOUT, **near).negatives_kept == 1
+    near |= {"training": TrainingSpec(threads=1), "sampled": True}
+    assert fit_model(thinned, learned(1), **ABOUT, **near).negatives_kept == 1
     with pytest.raises(ValueError, match="sample: some training rows stand for many"):
-        fit_model(learned(0), learned(1), training=TrainingSpec(threads=1), **ABOUT, **near)
+        fit_model(learned(0), learned(1), **ABOUT, **near)
 
 
 def test_the_card_says_what_training_rows_are_a_sample_of():
-    text = describe_sample(learned(0))
+    text = describe_sample(thinned_rows(learned(0), sampled=True))
     assert text.startswith("1,000 of its rows are a sample of about 10,000 entity-moments, drawn without regard to")
-    assert describe_sample(learned(0).drop(STANDS_FOR)) == ""
-    assert describe_sample(learned(0).filter(pl.col(STANDS_FOR) == 1)) == ""
+    assert describe_sample(thinned_rows(learned(0).drop(STANDS_FOR), sampled=True)) == ""
+    assert describe_sample(thinned_rows(learned(0).filter(pl.col(STANDS_FOR) == 1), sampled=True)) == ""
+
+
+def test_a_column_of_that_name_is_no_weight_where_no_sample_is_declared():
+    train, validation = learned(0), learned(1)
+    named, plain = {STANDS_FOR: "dealers"}, {"training": TrainingSpec(threads=1), **ABOUT, **LINE}
+    model = fit_model(train, validation, **plain)
+    same = fit_model(train.rename(named), validation.rename(named), **plain)
+    assert predict(model, validation).tolist() == predict(same, validation.rename(named)).tolist()
+    text = train.with_columns(pl.lit("Paris").alias(STANDS_FOR))
+    assert sample_weights(text, sampled=False) is None
+    assert thinned_rows(text, sampled=False).is_empty()
+
+
+@pytest.mark.parametrize("taken", ["seed", "moment", "entity", "share"])
+def test_a_key_may_have_any_name(taken):
+    named = spine(SAMPLE, horizons=())
+    of = replace(named, entities=named.entities.model_copy(update={"key": ["shop", taken]}))
+    _, found = made(of, *DROPS[:1], table=ENTITIES.rename({"id": taken}))
+    assert found.rename({taken: "id"}).equals(made(named, *DROPS[:1])[1])

@@ -63,6 +63,7 @@ def run_replay(
             model=context.spec,
             features=context.features,
             monitoring=context.monitoring,
+            sampled=context.spine.sampled,
         )
         code = code_fingerprint(tree_of(definitions).project_root)
         store = ReplayStore(_folder(home, code, model, lake, context))

@@ -89,12 +89,13 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
     spec, read = context.spec, [view.table for view in context.views if view.table is not None]
     search = spec.search.model_copy(update={"trials": min(TRIALS, spec.search.trials)})
     spec = spec.model_copy(update={"search": search})
-    spine = context.spine.rows_ahead(declared.labelled(context))
+    spine = context.spine.rows_ahead(context.spine.weighed_rows(declared.labelled(context)))
     sample = _sample(spine, context, rows)
     featured = _with_features(sample, context, tables)
     with tempfile.TemporaryDirectory() as folder:
         as_of = _latest_cut_off(sample, context)
-        fitted = fit_as_of(featured, spec, context.features, as_of, sqlite_url(Path(folder) / "studies.db"))
+        studies = sqlite_url(Path(folder) / "studies.db")
+        fitted = fit_as_of(featured, spec, context.features, as_of, studies, context.spine.sampled)
     task = find_task(spec.task)
     measured = evaluate(
         fitted.split.holdout,

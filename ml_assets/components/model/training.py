@@ -117,7 +117,7 @@ def _training_set_metadata(lake: Lake, model: ModelContext, built: TrainingSet) 
         **{f"{part}_rows": count for part, count in built.split.rows.items()},
         **{f"left_out_{reason}": count for reason, count in built.split.dropped.items()},
         **_positives(count_positives(model, built)),
-        **{f"{part}_sampled_rows": count for part, count in count_sampled(built).items()},
+        **{f"{part}_sampled_rows": count for part, count in count_sampled(model, built).items()},
         "left_out_after_cut_off": model.rows_from(lake, built.as_of),
         **built.split.without_season,
         **_lag_metadata(model, built),

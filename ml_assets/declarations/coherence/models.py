@@ -46,7 +46,14 @@ def model_problems(tables: DeclaredTables, model: DeclaredModel) -> Iterator[str
     if elsewhere:
         yield f"features: {elsewhere} are computed for another spine than {model.spine}"
     yield from message_of("features", lambda: refuse_twins(views))
-    carried = [*spine.key, *spine.columns, *model.slices, *(c for view in views for c in view.spine_entity)]
+    carried = [
+        *spine.key,
+        *spine.columns,
+        *spine.ahead,
+        *spine.weighed,
+        *model.slices,
+        *(c for view in views for c in view.spine_entity),
+    ]
     for view in views:
         yield from message_of("features", lambda view=view: refuse_homonyms(view, carried))
         yield from _leaks(model, spine, view)

@@ -29,6 +29,7 @@ class History:
     Attributes:
         rows: every spine row with its features, label and the time the label was known.
         partition: column that names a row's drop.
+        sampled: whether the spine declares a sample: then a row counts as all that it stands for.
     """
 
     rows: pl.DataFrame
@@ -36,6 +37,7 @@ class History:
     model: ModelSpec
     features: list[str]
     monitoring: MonitoringSpec
+    sampled: bool = False
 
 
 @dataclass(frozen=True)

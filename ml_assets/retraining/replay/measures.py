@@ -12,7 +12,7 @@ from ml_assets.monitoring.drift.measure import no_drift
 from ml_assets.monitoring.maturity import completeness
 from ml_assets.monitoring.performance.table import no_performance
 from ml_assets.retraining.candidates import Candidate, train_candidate
-from ml_assets.retraining.evidence import Circumstances, Evidence, gather_evidence
+from ml_assets.retraining.evidence import Circumstances, Evidence, count_labels, gather_evidence
 from ml_assets.retraining.limits import LearntLimits, learn_limits
 from ml_assets.retraining.replay.lived import History, Period
 from ml_assets.retraining.replay.store import ReplayStore
@@ -49,7 +49,7 @@ class ReplayMeasures:
             h = self.history
             known = h.rows.filter(pl.col(h.model.spine.time) < as_of)
             self._candidates[as_of] = self.store.candidate(
-                as_of, lambda: train_candidate(known, h.model, h.features, as_of, self.store.studies)
+                as_of, lambda: train_candidate(known, h.model, h.features, as_of, self.store.studies, h.sampled)
             )
         return self._candidates[as_of]
 
@@ -137,7 +137,7 @@ class ReplayMeasures:
         h, now = self.history, served[-1].end
         label, known_at = h.model.label.column, h.model.label.known_at
         known = (pl.col(known_at) <= now) & pl.col(label).is_not_null()
-        labelled, new = h.rows.select(known.sum(), new=(known & (pl.col(known_at) > trained)).sum()).row(0)
+        labels = count_labels(h.rows.lazy().filter(known), pl.col(known_at) > trained, h.sampled)
         drift, performance = self.monitored(champion, served, policy)
         return gather_evidence(
             drift=drift,
@@ -148,8 +148,10 @@ class ReplayMeasures:
                 as_of=now,
                 trained_as_of=champion.as_of,
                 last_trained=trained,
-                labelled_rows=labelled,
-                new_labels=new,
+                labelled_rows=labels.rows,
+                new_labels=labels.new,
+                labelled_moments=labels.moments,
+                new_moments=labels.new_moments,
             ),
             monitoring=h.monitoring,
             retraining=policy,

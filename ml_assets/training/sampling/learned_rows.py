@@ -34,6 +34,7 @@ class RowChoice:
     Attributes:
         time: column with the prediction time, by which rows age; needed by a half-life.
         metric: what the validation rows are measured by.
+        sampled: whether the spine declares a sample, so that a row counts as all that it stands for.
     """
 
     task: Task
@@ -43,6 +44,7 @@ class RowChoice:
     time: str | None
     metric: str
     seed: int
+    sampled: bool = False
 
     def choose(
         self,
@@ -72,18 +74,18 @@ class RowChoice:
         weights = FitWeights(
             scaled(
                 declared,
-                sample_weights(sample.rows),
+                sample_weights(sample.rows, self.sampled),
                 self._decay(sample.rows, declared),
                 stands_for=sample.weight,
             ),
-            scaled(validated, sample_weights(validation), self._as_thinned(validation, thinned.kept)),
+            scaled(validated, sample_weights(validation, self.sampled), self._as_thinned(validation, thinned.kept)),
         )
         return LearnedRows(sample.rows, weights, thinned.kept)
 
     def _check_kind(self, train: pl.DataFrame) -> None:
         if self.training.weighted:
             self.kind.check_weights()
-        if sample_weights(train) is not None and not self.kind.takes_weights:
+        if sample_weights(train, self.sampled) is not None and not self.kind.takes_weights:
             raise ValueError(
                 "sample: some training rows stand for many and others for one, and a model of kind"
                 f" {self.kind.declared} takes no weights of rows: let split.train leave out"

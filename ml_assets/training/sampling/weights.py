@@ -29,24 +29,31 @@ def declared_weights(frame: pl.DataFrame, training: TrainingSpec, part: str) -> 
     return values
 
 
-def sample_weights(frame: pl.DataFrame) -> np.ndarray | None:
+def sample_weights(frame: pl.DataFrame, sampled: bool) -> np.ndarray | None:
     """Return how many entity-moments of a sampled spine each row stands for, float64 of shape (rows,); None where all
-    stand for as many, as those of a spine that is not sampled do."""
-    if STANDS_FOR not in frame.columns or frame[STANDS_FOR].n_unique() < 2:
+    stand for as many, as those of a spine that is not sampled do.
+
+    Args:
+        sampled: whether the spine declares a sample; else a column STANDS_FOR is any other column.
+    """
+    if not sampled or STANDS_FOR not in frame.columns or frame[STANDS_FOR].n_unique() < 2:
         return None
     return frame[STANDS_FOR].cast(pl.Float64).to_numpy()
 
 
-def describe_sample(train: pl.DataFrame) -> str:
-    """Say in a sentence what training rows are a sample of; empty where they are none."""
-    if STANDS_FOR not in train.columns:
-        return ""
-    thinned = train[STANDS_FOR].filter(train[STANDS_FOR] > 1)
+def thinned_rows(rows: pl.DataFrame, sampled: bool) -> pl.DataFrame:
+    """Select the rows that stand for several entity-moments; none of a spine that is not sampled."""
+    return rows.filter(pl.col(STANDS_FOR) > 1) if sampled and STANDS_FOR in rows.columns else rows.clear()
+
+
+def describe_sample(thinned: pl.DataFrame) -> str:
+    """Say in a sentence what training rows are a sample of, by those that are thinned; empty where none is."""
     if thinned.is_empty():
         return ""
     return (
-        f"{thinned.len():,} of its rows are a sample of about {thinned.sum():,.0f} entity-moments, drawn without regard"
-        " to the outcome: each counts as all that it stands for, and probabilities need no correction for it."
+        f"{thinned.height:,} of its rows are a sample of about {thinned[STANDS_FOR].sum():,.0f} entity-moments, drawn"
+        " without regard to the outcome: each counts as all that it stands for, and probabilities need no correction"
+        " for it."
     )
 
 

@@ -65,6 +65,7 @@ def search_parameters(
     kind: str = DEFAULT_KIND,
     time: str | None = None,
     payoff: Payoff | None = None,
+    sampled: bool = False,
 ) -> TunedParameters:
     """Search with the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) and median pruning.
 
@@ -81,6 +82,7 @@ def search_parameters(
             for. Such a one is measured after each fit, decisions by the threshold that is best on ``validation``.
         time: column with the prediction time, needed by ``training.half_life``.
         payoff: what decisions bring; by it the threshold is chosen and value measured.
+        sampled: whether the spine declares a sample: then a row counts as all that it stands for.
         on_trial: called after each trial with trials done, trials in total, best value so far.
 
     Raises:
@@ -89,14 +91,14 @@ def search_parameters(
     """
     of, learner = find_task(task), find_kind(kind)
     classes, stopped_by = of.classes_of(train[label]), of.watched_while_searching(metric)
-    choice = RowChoice(of, learner, training, label, time, stopped_by, seed)
+    choice = RowChoice(of, learner, training, label, time, stopped_by, seed, sampled)
     chosen = choice.choose(train, validation, classes, search.rows)
     encoding = Encoding.learn(chosen.rows, features)
     request = FitRequest(kind, task, stopped_by, len(classes or ()), encoding, training, seed, chosen.weights)
     rows = tuple((encoding.encode(part), of.targets(part[label], classes)) for part in (chosen.rows, validation))
     objective = Objective(metric, request)
     if stopped_by != metric:
-        weights = scaled(declared_weights(validation, training, "validation"), sample_weights(validation))
+        weights = scaled(declared_weights(validation, training, "validation"), sample_weights(validation, sampled))
         outcome = of.outcomes(validation[label], classes)
         measured = ValidationRows(validation, rows[1][0], outcome, weights, chosen.kept, payoff)
         objective = replace(objective, validation=measured)
