@@ -8,7 +8,7 @@ REQUEST_PROTOCOLS: Extensions[type[RequestProtocol]] = Extensions(
     "request protocol",
     {
         "rows": "ml_assets.serving.protocols.rows:RowProtocol",
-        "open_inference": "ml_assets.serving.protocols.open_inference:OpenInference",
+        "open_inference": "ml_assets.serving.protocols.open_inference.protocol:OpenInference",
         "tensorflow_serving": "ml_assets.serving.protocols.tensorflow_serving:TensorFlowServing",
         "kserve": "ml_assets.serving.protocols.kserve:KServeExplanation",
         "torchserve": "ml_assets.serving.protocols.torchserve:TorchServe",
