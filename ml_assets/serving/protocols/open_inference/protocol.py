@@ -13,8 +13,8 @@ import orjson
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.prediction.messages import FeatureColumns, PredictionRequest, PredictionResponse
 from ml_assets.serving.protocols.adapter import DescribedModel, HttpBinding, Interface, RequestProtocol
-from ml_assets.serving.protocols.open_inference.classification import class_count, classify
 from ml_assets.serving.protocols.json_body import read_json
+from ml_assets.serving.protocols.open_inference.classification import class_count, classify
 from ml_assets.serving.protocols.open_inference.resources import REFUSED, RESOURCES
 from ml_assets.serving.protocols.tensor_models import DATATYPES, describe_tensors
 
