@@ -10,6 +10,8 @@ from ml_assets.serving.prediction.messages import PredictionResponse
 from ml_assets.serving.protocols.adapter import JSON
 from ml_assets.serving.rollout.champions import Served
 
+_JSON = JSON.encode()
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -79,6 +81,8 @@ class Exchange:
 
     def require_media_type(self, known: Sequence[str]) -> None:
         """Raise BadRequest (415) for a body that is declared as none of these media types, which are in lower case."""
+        if self.headers.get(b"content-type") == _JSON and JSON in known:
+            return  # which most are
         kind = (self.header(b"content-type") or "").partition(";")[0].strip()
         if kind.lower() not in known:
             raise BadRequest(f"content-type must be {' or '.join(known)}, not {kind[:60]!r}", 415)

@@ -37,5 +37,9 @@ class PredictionHandler:
 
 def _carried(binding: HttpBinding, exchange: Exchange) -> dict[str, str]:
     """Return the protocol's parameters that headers carry."""
-    carried = {name: exchange.header(header) for name, header in binding.parameters.items()}
-    return {name: text for name, text in carried.items() if text is not None}
+    carried, headers = {}, exchange.headers
+    for name, header in binding.parameters.items():
+        value = headers.get(header)
+        if value is not None:
+            carried[name] = value.decode("latin-1")
+    return carried

@@ -103,17 +103,15 @@ def write_tensors(name: str, version: str, request: Mapping[str, Any], answer: M
     unknown = [each for each in names if each not in answer]
     if unknown:
         raise BadRequest(f"outputs: there is no {unknown[0]!r}; there are {', '.join(answer)}")
-    counts = [class_count(tensor) for tensor in wanted] or [None] * len(names)
-    response = {
-        "model_name": name,
-        "model_version": version,
-        "outputs": [
-            {"name": each, "datatype": datatype_of(answer[each]), "shape": [len(answer[each])], "data": answer[each]}
-            if count is None
-            else classify(each, answer, count)
-            for each, count in zip(names, counts, strict=True)
-        ],
-    }
+    outputs = [
+        {"name": each, "datatype": datatype_of(answer[each]), "shape": [len(answer[each])], "data": answer[each]}
+        for each in names
+    ]
+    for at, tensor in enumerate(wanted):
+        count = class_count(tensor)
+        if count is not None:
+            outputs[at] = classify(names[at], answer, count)
+    response = {"model_name": name, "model_version": version, "outputs": outputs}
     return {"id": request["id"], **response} if "id" in request else response
 
 
