@@ -111,6 +111,8 @@ def test_the_request_shown_holds_what_the_shipped_model_asks_for():
 
 
 def test_the_serving_shown_can_be_declared():
-    online, serving = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", SERVING, re.DOTALL))
+    online, serving, log = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", SERVING, re.DOTALL))
     assert OnlineSpec(**online["online"]).max_age == "1d"
     assert ServingSpec(**serving["serving"]).canary == 0.05
+    # What is shown of the log is what is so by default.
+    assert ServingSpec(**log["serving"]) == ServingSpec()

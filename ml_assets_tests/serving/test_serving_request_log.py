@@ -106,8 +106,12 @@ def spool(tmp_path):
             each.close()
 
 
+def read(segment):
+    return segment.path.read_bytes()
+
+
 def spooled(folder):
-    return b"".join(segment.path.read_bytes() for segment in find_segments(folder))
+    return b"".join(map(read, find_segments(folder)))
 
 
 def ids(frame):
@@ -156,6 +160,22 @@ def test_a_windowed_answer_is_written_within_the_window(tmp_path, spool):
     while b'"request_id":"a"' not in spooled(tmp_path):
         assert time.monotonic() < until
         time.sleep(0.005)
+
+
+@pytest.mark.parametrize("mode", ["durable", "windowed"])
+def test_what_is_written_is_forced_onto_the_disk_where_that_is_declared(tmp_path, spool, monkeypatch, mode):
+    forced = []
+    monkeypatch.setattr("ml_assets.serving.log.spool.os.fsync", lambda file: forced.append(os.fstat(file).st_ino))
+    plain = spool(AnswerLogSpec(mode=mode, window_seconds=0.01), segment_bytes=500)
+    synced = spool(AnswerLogSpec(mode=mode, window_seconds=0.01, sync_seconds=0.01), segment_bytes=500)
+    plain.put("late", [answered("a")])
+    for number in range(3):
+        synced.put("late", [answered(str(number))])
+    for each in (plain, synced):
+        each.close()
+    holding = [segment.path.stat().st_ino for segment in find_segments(tmp_path) if b'"a"' not in read(segment)]
+    assert holding != []
+    assert {*forced} == {*holding}
 
 
 def test_what_is_spooled_becomes_the_rows_that_the_answers_are(tmp_path, spool, tables):

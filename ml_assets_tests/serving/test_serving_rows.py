@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -478,6 +479,44 @@ def test_a_durable_answer_is_in_the_spool_before_it_is_sent(versions, store, tmp
     assert len(log.rows()) == rows
 
 
+def test_answers_of_one_turn_are_written_together_and_before_any_is_sent(versions, store, tmp_path, monkeypatch):
+    log, writes, sent = SpooledLog(tmp_path), [], []
+    registry = Registered(versions, {"late": "1"})
+    app = make_app(registry, ["late"], Limits(), declared(), store, clock=lambda: microseconds(NOON), open_log=log.open)
+    body = json.dumps({"rows": [ROW]}).encode()
+    write = os.write
+
+    def counted(descriptor, content):
+        writes.append(len(content))
+        return write(descriptor, content)
+
+    async def ask(number):
+        name = f"r{number}"
+
+        async def receive():
+            await asyncio.sleep(0)
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message):
+            if message["type"] == "http.response.start":
+                sent.append((message["status"], name in {row["request_id"] for row in log.rows()}))
+
+        head = [(b"content-type", b"application/json"), (b"x-request-id", name.encode())]
+        await app({"type": "http", "method": "POST", "path": PATH, "headers": head}, receive, send)
+
+    async def ask_all():
+        asked = [asyncio.ensure_future(ask(number)) for number in range(12)]
+        while not writes and not all(each.done() for each in asked):
+            await asyncio.sleep(0)
+        await asyncio.gather(*asked)
+
+    monkeypatch.setattr("ml_assets.serving.log.spool.os.write", counted)
+    asyncio.run(ask_all())
+    assert sent == [(200, True)] * 12
+    assert 1 <= len(writes) - 1 < 12, "one is the head of the file"
+    app._keeping.close()
+
+
 def test_a_server_that_cannot_log_is_not_ready_and_says_why(serving, logged, monkeypatch):
     client = serving(log=logged.open)
     assert client.get("/v2/health/ready").status_code == 200
@@ -500,7 +539,13 @@ def test_a_server_that_cannot_log_is_not_ready_and_says_why(serving, logged, mon
 
 def test_metrics_count_states_ages_and_what_the_log_drops(serving):
     full = SimpleNamespace(
-        put=lambda *_: None, close=lambda: None, is_durable=lambda _: True, written=0, dropped=4, fault=""
+        put=lambda *_, **__: None,
+        commit=lambda: None,
+        close=lambda: None,
+        is_durable=lambda _: True,
+        written=0,
+        dropped=4,
+        fault="",
     )
     client = serving(log=lambda *_: full)
     client.post(PATH, json={"rows": ROWS})

@@ -27,6 +27,7 @@ from ml_assets.serving.http.compression import (
 )
 from ml_assets.serving.http.endpoints import Endpoints
 from ml_assets.serving.http.exchange import Endpoint, Exchange, answer_at_once
+from ml_assets.serving.http.group_commit import GroupCommit
 from ml_assets.serving.http.information import Information, no_such_route, refusal_body
 from ml_assets.serving.http.keys import require_key
 from ml_assets.serving.http.limits import Limits
@@ -81,6 +82,7 @@ class Server:
         self._bodies = BodyReader(limits.body, limits.body_seconds, limits.reading)
         self._observation = Observation(champions, tracing)
         self._keeping = None if open_log is None else Keeping(champions, declared, open_log, replayed=limits.replay)
+        self._commits = GroupCommit(self._commit)
         self._together = Together()
         self._answering = 0
         answering = Answering(Choosing(champions), declared, store, most=limits.rows, replay=limits.replay)
@@ -149,8 +151,19 @@ class Server:
         keeping, response = self._keeping, exchange.response
         if keeping is None or response is None or not keeping.is_durable(response.champion.name):
             return False
-        await _keep(keeping, response, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        if _is_large(response):
+            await asyncio.to_thread(keeping.keep, response, seconds)
+        elif self._answering:
+            keeping.keep(response, seconds, commit=False)
+            await self._commits.wait()
+        else:
+            keeping.keep(response, seconds)
         return True
+
+    def _commit(self) -> None:
+        if self._keeping is not None:
+            self._keeping.commit()
 
     def _unready(self) -> str:
         """Return why no requests should come here now; empty if they may."""
@@ -224,10 +237,14 @@ def _content_type(media_type: str) -> tuple[bytes, bytes]:
 
 
 async def _keep(keeping: Keeping, response: PredictionResponse, seconds: float) -> None:
-    if sum(len(part.matrix) for part in response.parts) <= _KEPT_AT_ONCE:
-        keeping.keep(response, seconds)
-    else:
+    if _is_large(response):
         await asyncio.to_thread(keeping.keep, response, seconds)
+    else:
+        keeping.keep(response, seconds)
+
+
+def _is_large(response: PredictionResponse) -> bool:
+    return sum(len(part.matrix) for part in response.parts) > _KEPT_AT_ONCE
 
 
 def now() -> int:

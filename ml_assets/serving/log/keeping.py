@@ -68,19 +68,24 @@ class Keeping:
         """Return whether the answers of a model are to be kept before they are sent."""
         return self._log.is_durable(model)
 
-    def keep(self, response: PredictionResponse, seconds: float) -> None:
+    def keep(self, response: PredictionResponse, seconds: float, *, commit: bool = True) -> None:
         """Write the rows of a response to the log's spool, and let the challenger see them later.
 
         Args:
             seconds: from the request to the response.
+            commit: False leaves the writing of a `durable` model's rows to `commit`.
         """
         rows = self._answered(response, seconds)
         name = response.champion.name
-        self._log.put(name, rows)
+        self._log.put(name, rows, commit=commit)
         challenger = self._champions.challenger(name) if name in self._shadowed else None
         if challenger is not None and self._shadow is not None:
             unseen = [row for row in rows if row.version != challenger.version]
             self._shadow.put(_Trial(challenger, unseen))
+
+    def commit(self) -> None:
+        """Write the rows that wait for it."""
+        self._log.commit()
 
     def close(self) -> None:
         """Score and write what is left."""

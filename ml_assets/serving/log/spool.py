@@ -85,16 +85,26 @@ class Spool:
         """Return whether an answer of a model is to be put before it is sent."""
         return self._specs.get(model, _DEFAULT).mode == DURABLE
 
-    def put(self, model: str, rows: Sequence[Answered]) -> None:
+    def put(self, model: str, rows: Sequence[Answered], *, commit: bool = True) -> None:
         """Take answers of a model: written when this returns if it is `durable` and the disk takes them, otherwise
-        within the window."""
+        within the window.
+
+        Args:
+            commit: False leaves the writing of a `durable` model's answers to `commit`, which writes several at once.
+        """
         with self._lock:
             if self._closing.is_set():
                 raise ValueError("the spool is closed")
             stream = self._streams.get(model)
             if stream is None:
                 stream = self._streams[model] = self._open(model)
-            stream.put(rows)
+            stream.put(rows, commit)
+
+    def commit(self) -> None:
+        """Write what waits of `durable` models."""
+        with self._lock:
+            for stream in self._streams.values():
+                stream.commit()
 
     def close(self) -> None:
         """Write what is left; what the disk does not take now is dropped and logged."""
@@ -157,7 +167,7 @@ class _Stream:
         self._pending = bytearray()
         self._rows = 0
 
-    def put(self, rows: Sequence[Answered]) -> None:
+    def put(self, rows: Sequence[Answered], commit: bool) -> None:
         taken = 0
         for row in rows:
             if not self._fits(row):
@@ -169,7 +179,11 @@ class _Stream:
         if self._rows == 0:
             self._waits_since = time.monotonic()
         self._rows += taken
-        if self._durable or time.monotonic() - self._waits_since > self._window:
+        if (self._durable and commit) or (not self._durable and time.monotonic() - self._waits_since > self._window):
+            self._flush()
+
+    def commit(self) -> None:
+        if self._durable and self._pending:
             self._flush()
 
     def tick(self) -> None:
