@@ -1,6 +1,6 @@
 import asyncio
 
-from ml_assets.serving.http.group_commit import GroupCommit
+from ml_assets.serving.log.group_commit import GroupCommit
 
 
 def test_all_of_a_turn_share_one_write_and_one_that_is_cancelled_takes_nobody_along():

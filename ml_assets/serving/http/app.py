@@ -27,7 +27,6 @@ from ml_assets.serving.http.compression import (
 )
 from ml_assets.serving.http.endpoints import Endpoints
 from ml_assets.serving.http.exchange import Endpoint, Exchange, answer_at_once
-from ml_assets.serving.http.group_commit import GroupCommit
 from ml_assets.serving.http.information import Information, no_such_route, refusal_body
 from ml_assets.serving.http.keys import require_key
 from ml_assets.serving.http.limits import Limits
@@ -36,6 +35,7 @@ from ml_assets.serving.http.observability.tracing import Tracing
 from ml_assets.serving.http.observation import Observation
 from ml_assets.serving.http.push import PushHandler, TablePushHandler
 from ml_assets.serving.http.together import Together
+from ml_assets.serving.log.group_commit import GroupCommit
 from ml_assets.serving.log.keeping import Keeping, OpenLog
 from ml_assets.serving.prediction.answering import Answering
 from ml_assets.serving.prediction.messages import PredictionResponse
