@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -72,7 +74,7 @@ class DbtProject:
             *("--target-path", str(scratch / "target"), "--log-path", str(scratch / "logs")),
             *("--no-send-anonymous-usage-stats", "--quiet", "--log-level", "none"),
         ]
-        with handed_down(ML_ASSETS_LAKE=self.lake, ML_ASSETS_DBT_SCRATCH=str(scratch)):
+        with handed_down(ML_ASSETS_LAKE=self.lake, ML_ASSETS_DBT_SCRATCH=str(scratch)), _own_database():
             outcome = dbtRunner(manifest=manifest).invoke(command)
         if outcome.exception is not None:
             raise DbtFailed(f"dbt {arguments[0]} in {self.folder}: {outcome.exception}") from outcome.exception
@@ -81,6 +83,18 @@ class DbtProject:
     def manifest(self) -> Any:
         """Return dbt's parsed manifest, once per process and state of the files."""
         return _parsed(self, self.fingerprint())
+
+
+@contextmanager
+def _own_database() -> Iterator[None]:
+    """Let go of DuckDB afterwards: dbt-duckdb 1.11 keeps it for the process, and while there is one, parsing reads
+    the source's tables, also of another lake that has none yet."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    try:
+        yield
+    finally:
+        DuckDBConnectionManager.close_all_connections()
 
 
 def project_files(folder: Path) -> list[Path]:

@@ -69,7 +69,7 @@ def write_project(tmp_path):
 
 @pytest.fixture
 def project(write_project):
-    """Over a lake that has the source's table: once dbt has built in a process, it looks there when it parses."""
+    """Over a lake that has the source's table."""
     project = write_project()
     store_orders(project, (1, "a", 1.0))
     return project
@@ -135,6 +135,12 @@ def test_a_model_that_cannot_be_built_is_one_error_with_its_name_and_reason(proj
 def test_a_source_table_that_is_not_in_the_lake_is_an_error_that_names_it(write_project, tmp_path):
     with pytest.raises(DbtFailed, match="orders/validated"):
         build(write_project(), tmp_path)
+
+
+def test_after_a_build_a_project_can_be_parsed_whose_lake_has_no_tables_yet(project, tmp_path):
+    build(project, tmp_path)
+    other = DbtProject(project.folder, tmp_path / "other state", str(tmp_path / "empty lake"))
+    assert "model.shop.turnover" in other.manifest().nodes
 
 
 def test_an_empty_selection_is_an_error(project, tmp_path):
