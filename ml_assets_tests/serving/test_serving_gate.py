@@ -25,7 +25,9 @@ def test_every_row_is_asked_about_as_a_request(models, rows, monkeypatch):
     from ml_assets.serving.protocols import mlflow_scoring
 
     read, bodies = mlflow_scoring.read_json, []
-    monkeypatch.setattr(mlflow_scoring, "read_json", lambda body: bodies.append(bytes(body)) or read(body))
+    monkeypatch.setattr(
+        mlflow_scoring, "read_json", lambda body, **how: bodies.append(bytes(body)) or read(body, **how)
+    )
     ticks = count()
     measure_latency(models["late"], rows.head(3), requests=4, clock=lambda: float(next(ticks)))
     assert len(bodies) == WARM_UP + 4
