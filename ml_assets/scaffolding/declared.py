@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -50,6 +50,14 @@ class ViewFields(Protocol):
     def spine(self) -> str: ...
     @property
     def feature_names(self) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class NewDeclaration:
+    """What is to be declared: fields of the spec and, by path, what to say about their values."""
+
+    values: dict[str, Any]
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

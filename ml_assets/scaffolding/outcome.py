@@ -1,7 +1,6 @@
 """What comes of a row within a window after it, inferred from the table of facts and the spine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -11,6 +10,7 @@ from ml_assets.declarations.specs import DeclaredOutcome
 from ml_assets.scaffolding.columns import Column
 from ml_assets.scaffolding.declared import (
     ExistingDeclarations,
+    NewDeclaration,
     SpineFields,
     check_column,
     check_moment,
@@ -19,14 +19,6 @@ from ml_assets.scaffolding.declared import (
 )
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.sources.spec import SourceSpec
-
-
-@dataclass(frozen=True)
-class NewOutcome:
-    """An outcome to be declared: fields of the spec and, by path, what to say about their values."""
-
-    values: dict[str, Any]
-    notes: dict[str, str] = field(default_factory=dict)
 
 
 def infer_outcome(
@@ -41,7 +33,7 @@ def infer_outcome(
     function: str = "count",
     of: str = "",
     label: str = "",
-) -> NewOutcome:
+) -> NewDeclaration:
     """Return the outcome that the facts of a table suggest: by default, whether one follows within the window.
 
     Args:
@@ -88,7 +80,7 @@ def infer_outcome(
     except ValidationError as error:
         raise ScaffoldError(_message(error)) from error
     late = "" if settles else "Declare how late facts may come in: until then an outcome is not certain."
-    return NewOutcome(values, {"settles": late})
+    return NewDeclaration(values, {"settles": late})
 
 
 def _facts(declared: ExistingDeclarations, spine: SpineFields, table: str) -> SourceSpec:

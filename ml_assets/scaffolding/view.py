@@ -1,13 +1,20 @@
 """A feature view, inferred from the table that it reads and the spine that it is computed for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from ml_assets.scaffolding.columns import Column, is_code
-from ml_assets.scaffolding.declared import ExistingDeclarations, SpineFields, check_column, check_moment, named
+from ml_assets.scaffolding.declared import (
+    ExistingDeclarations,
+    NewDeclaration,
+    SpineFields,
+    check_column,
+    check_moment,
+    named,
+)
 from ml_assets.scaffolding.errors import ScaffoldError
 from ml_assets.scaffolding.label import find_label
 from ml_assets.scaffolding.sources.drops import FRESHNESS
@@ -15,14 +22,6 @@ from ml_assets.sources.drops.grains import WHOLE
 from ml_assets.sources.spec import SourceSpec
 
 WINDOWS = ("7d", "28d")
-
-
-@dataclass(frozen=True)
-class NewView:
-    """A view to be declared: fields of the spec and, by path, what to say about their values."""
-
-    values: dict[str, Any]
-    notes: dict[str, str] = field(default_factory=dict)
 
 
 def infer_view(
@@ -34,7 +33,7 @@ def infer_view(
     known_at: str = "",
     windows: Sequence[str] = (),
     label: str = "",
-) -> NewView:
+) -> NewDeclaration:
     """Return the view that the table's columns suggest.
 
     Without an entity, of the spine's own table: the row's own columns. With one: counts and means over time of the
@@ -70,7 +69,7 @@ def infer_view(
         view = _latest_view(rows, name, about, known_at)
     else:
         view = _history_view(rows, name, about, known_at, list(windows))
-    return NewView(common | view.values, view.notes)
+    return NewDeclaration(common | view.values, view.notes)
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ class _Table:
         return label.name if label else None
 
 
-def _row_view(rows: _Table) -> NewView:
+def _row_view(rows: _Table) -> NewDeclaration:
     facts = [column for column in rows.facts if not is_code(column.name) or column.dtype == pl.String]
     if not facts:
         raise ScaffoldError(
@@ -134,10 +133,10 @@ def _row_view(rows: _Table) -> NewView:
         "request": {_feature(column.name, own=True): _sql(column.name) for column in facts},
     }
     note = f"Strike out what is not known yet at {rows.spine.time}: it would let the model see the future."
-    return NewView(values, {"request": note})
+    return NewDeclaration(values, {"request": note})
 
 
-def _lookup_view(rows: _Table, name: str, entity: list[str]) -> NewView:
+def _lookup_view(rows: _Table, name: str, entity: list[str]) -> NewDeclaration:
     source = rows.source
     keys = entity or list(source.key_columns)
     of_spine = {column.name for column in rows.declared.columns_of(rows.spine.table)}
@@ -157,10 +156,10 @@ def _lookup_view(rows: _Table, name: str, entity: list[str]) -> NewView:
         "table": rows.key,
         "lookups": {f"{name}_{_feature(column.name)}": _sql(column.name) for column in facts},
     }
-    return NewView(values, {"table": "It is delivered whole: what it says is taken as always known."})
+    return NewDeclaration(values, {"table": "It is delivered whole: what it says is taken as always known."})
 
 
-def _latest_view(rows: _Table, name: str, entity: list[str], known_at: str) -> NewView:
+def _latest_view(rows: _Table, name: str, entity: list[str], known_at: str) -> NewDeclaration:
     moment = check_moment("--known-at", _known_at(rows, known_at), rows.key)
     facts = [column for column in rows.facts if column.name not in entity]
     if not facts:
@@ -176,10 +175,10 @@ def _latest_view(rows: _Table, name: str, entity: list[str], known_at: str) -> N
         "latest": {f"{name}_{_feature(column.name)}": _sql(column.name) for column in facts},
     }
     note = f"Strike out what is not known yet at {moment.name}, or changes later without a row of its own."
-    return NewView(values, {"latest": note})
+    return NewDeclaration(values, {"latest": note})
 
 
-def _history_view(rows: _Table, name: str, entity: list[str], known_at: str, windows: list[str]) -> NewView:
+def _history_view(rows: _Table, name: str, entity: list[str], known_at: str, windows: list[str]) -> NewDeclaration:
     if not entity:
         raise ScaffoldError(
             f"--entity is missing: the columns by whose values the rows of {rows.key} are summarised; it has "
@@ -206,7 +205,7 @@ def _history_view(rows: _Table, name: str, entity: list[str], known_at: str, win
     note = ""
     if rows.key == rows.spine.table and moment.name == rows.spine.time:
         note = f"Strike out what is not known yet at {moment.name}: the row itself is among those summarised."
-    return NewView(values, {"aggregates": note})
+    return NewDeclaration(values, {"aggregates": note})
 
 
 def _known_at(rows: _Table, known_at: str) -> Column:

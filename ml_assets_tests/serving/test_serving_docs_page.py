@@ -2,11 +2,8 @@
 
 import hashlib
 import shutil
-import threading
-import time
 
 import pytest
-import uvicorn
 
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
@@ -19,24 +16,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no 
 
 
 @pytest.fixture
-def serve(registry, declared, store, noon):
+def serve(registry, declared, store, noon, run_server):
     """Opens a real server on a free port; gives its address."""
-    running = []
 
     def open_server(**limits):
-        app = make_app(registry, ["late"], Limits(**limits), declared, store, clock=lambda: noon)
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        running.append((server, thread))
-        while not server.started:
-            time.sleep(0.01)
-        return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        return (
+            f"http://{run_server(make_app(registry, ['late'], Limits(**limits), declared, store, clock=lambda: noon))}"
+        )
 
-    yield open_server
-    for server, thread in running:
-        server.should_exit = True
-        thread.join()
+    return open_server
 
 
 @pytest.fixture
