@@ -76,10 +76,10 @@ class OnlineFeatures:
         """Compute values that are not ready, from the running state of their entity."""
         if entry is None or entry.ready or (entry.valid_until is not None and at >= entry.valid_until):
             return entry
-        return self._computed.values(key, entry, at) or self._compute(*key, at)
+        return self._computed.values(key, entry, at, self._store.generation) or self._compute(*key, at)
 
     def _compute(self, view: str, entity: str, at: int) -> Stored | None:
-        pushed = self._pushed[view]
+        pushed, generation = self._pushed[view], self._store.generation
         with self._store.reading() as reading:
             built = reading.built(view)
             if built is None or at < built.build.begin or not built.build.is_of(pushed.declaration):
@@ -89,7 +89,7 @@ class OnlineFeatures:
             history = open_histories(running, reading, built, [entity], whole=True)[entity]
             known_at, *values = running.values_at(history, at)
         number = built.build.pushed_seq if seq is None else seq
-        self._computed.keep((view, entity), ComputedState(built.build.build, number, running, history))
+        self._computed.keep((view, entity), ComputedState(generation, built.build.build, number, running, history))
         return Stored(values, known_at, built.build.end, built.build.build, number, seen=True)
 
     def _fetched(self, entries: Sequence[Stored | None], at: int) -> Fetched:

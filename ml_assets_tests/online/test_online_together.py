@@ -133,7 +133,7 @@ def test_no_change_is_made_that_could_not_be_committed(file_store):
         return sqlite3.SQLITE_DENY if (action, what) == (sqlite3.SQLITE_TRANSACTION, "COMMIT") else sqlite3.SQLITE_OK
 
     def unable(reading):  # noqa: ARG001
-        file_store._connection().set_authorizer(deny)
+        file_store._file.connection().set_authorizer(deny)
         return Change()
 
     outcomes = change_together(file_store, refuse("before"), unable, refuse("after"))
@@ -153,7 +153,7 @@ def test_an_interruption_is_of_the_thread_that_makes_the_changes_and_none_of_the
 
 def test_no_change_is_made_where_sqlite_gives_the_transaction_up(file_store):
     def give_up(reading):  # noqa: ARG001
-        file_store._connection().execute("ROLLBACK")
+        file_store._file.connection().execute("ROLLBACK")
         raise StoreUnavailable("the disk is full")
 
     outcomes = change_together(file_store, refuse("before"), give_up, refuse("after"))

@@ -16,10 +16,12 @@ class ComputedState:
     """The state of an entity as it was after a pushed fact.
 
     Attributes:
+        generation: of the store, when it was read.
         build: of which it is.
         seq: number of the last pushed fact in it.
     """
 
+    generation: int
     build: str
     seq: int
     running: RunningView
@@ -40,14 +42,14 @@ class ComputedStates:
         while len(self._states) > _MOST:
             self._states.popitem(last=False)
 
-    def values(self, key: tuple[str, str], entry: Stored, at: int) -> Stored | None:
+    def values(self, key: tuple[str, str], entry: Stored, at: int, generation: int) -> Stored | None:
         """Compute an entity's values from its state; None where none is kept that is new enough.
 
         A fact that changes values at a moment rewrites what the store has of that moment, so that a state is new enough
         which has all facts up to the number that was read with it.
         """
         state = self._states.get(key)
-        if state is None or state.build != entry.build or state.seq < entry.seq:
+        if state is None or state.seq < entry.seq or (state.generation, state.build) != (generation, entry.build):
             return None
         try:
             known_at, *values = state.running.values_at(state.history, at)

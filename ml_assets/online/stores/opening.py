@@ -9,7 +9,7 @@ from ml_assets.online.stores.protocol import OnlineStore
 OpenStore = Callable[[str], OnlineStore]
 """Opens the store at a URL; raises ValueError where the URL does not fit or what the store needs is not installed."""
 
-_SQLITE, _REDIS = "ml_assets.online.stores.sqlite:open_sqlite", "ml_assets.online.stores.redis:RedisStore"
+_SQLITE, _REDIS = "ml_assets.online.stores.sqlite.store:open_sqlite", "ml_assets.online.stores.redis:RedisStore"
 
 ONLINE_STORES: Extensions[OpenStore] = Extensions(
     "ml_assets.online_stores",

@@ -240,6 +240,11 @@ class OnlineStore(ABC):
     Everything raises StoreUnavailable where the store cannot be reached.
     """
 
+    @property
+    def generation(self) -> int:
+        """How many other stores were met at the same address so far: what was read before such a change is void."""
+        return 0
+
     @abstractmethod
     def read(self, keys: Sequence[tuple[str, str]], at: int) -> list[Stored | None]:
         """Read the values of (view, entity) at a moment, in one round trip; None where no build covers that moment.

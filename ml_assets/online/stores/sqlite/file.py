@@ -1,0 +1,135 @@
+"""The file itself: connections of threads and processes, transactions, and whether it is still the one at its path."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ml_assets.online.stores.protocol import StoreUnavailable
+
+BUSY_SECONDS = 60
+"""How long a writer waits for another one; a write takes milliseconds."""
+
+
+class SqliteFile:
+    """The file at `path`, made when it is not there; a connection for each thread of each process.
+
+    A file that another one has taken the place of is left for that one before anything is read; one that is gone is
+    never made anew.
+
+    Attributes:
+        generation: how many other files were met at the path so far.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+        self.generation, self._newest = 0, self._identity()
+
+    def connection(self) -> sqlite3.Connection:
+        """Return this thread's connection to the file at the path; raises StoreUnavailable where there is none."""
+        local = self._local
+        # A connection must not be used by a process that inherited it.
+        if getattr(local, "process", None) != os.getpid():
+            self._connect(None)
+        elif not local.db.in_transaction and self._identity() != local.identity:
+            self._connect(local.log)
+        return local.db
+
+    def query(self, statement: str, bound: Sequence[Any]) -> list[tuple]:
+        """Return all rows that a statement gives."""
+        try:
+            return self.connection().execute(statement, bound).fetchall()
+        except sqlite3.OperationalError as error:
+            raise self._unavailable(error) from error
+
+    def writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Begin to write; what was written is there when it ends, unless it raises."""
+        return self._transaction("BEGIN IMMEDIATE", writes=True)
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Begin to read the file as it is at one moment."""
+        return self._transaction("BEGIN", writes=False)
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        db = getattr(self._local, "db", None)
+        if db is not None:
+            db.close()
+            del self._local.db, self._local.process
+
+    @contextmanager
+    def _transaction(self, begin: str, *, writes: bool) -> Iterator[sqlite3.Connection]:
+        db = self.connection()
+        try:
+            db.execute(begin)
+            yield db
+            if writes and self._identity() != self._local.identity:
+                raise StoreUnavailable(f"online store {self._path}: the file was replaced: nothing is written")
+            db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise self._unavailable(error) from error
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+
+    def _identity(self) -> tuple[int, int]:
+        try:
+            there = os.stat(self._path)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"online store {self._path}: the file is gone ({error.strerror}): build into a new one"
+            ) from error
+        return there.st_dev, there.st_ino
+
+    def _connect(self, old_log: tuple[int, int] | None) -> None:
+        # Looked at first: a file that takes its place right afterwards is noticed by the next use.
+        identity = self._identity()
+        if old_log is not None and _log(self._path) == old_log:
+            raise StoreUnavailable(
+                f"online store {self._path}: the file was replaced, and {self._path}-wal is still that of the one "
+                "before: stop what uses them, and remove the -wal and -shm files before another takes its place"
+            )
+        try:
+            db = _open(self._path)
+        except sqlite3.OperationalError as error:
+            raise self._unavailable(error) from error
+        local = self._local
+        # One that was inherited from another process is not this one's to close.
+        if getattr(local, "process", None) == os.getpid():
+            local.db.close()
+        local.db, local.process, local.identity, local.log = db, os.getpid(), identity, _log(self._path)
+        with self._lock:
+            if identity != self._newest:
+                self._newest, self.generation = identity, self.generation + 1
+
+    def _unavailable(self, error: sqlite3.OperationalError) -> StoreUnavailable:
+        return StoreUnavailable(f"online store {self._path}: {error}")
+
+
+def _open(path: str) -> sqlite3.Connection:
+    db = sqlite3.connect(
+        f"file:{quote(path)}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        db.execute("PRAGMA journal_mode = WAL")
+    # A pushed fact that was answered for must outlive a loss of power.
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA mmap_size = 268435456")
+    db.execute("PRAGMA schema_version")  # the log is opened by the first read
+    return db
+
+
+def _log(path: str) -> tuple[int, int] | None:
+    try:
+        there = os.stat(f"{path}-wal")
+    except FileNotFoundError:
+        return None
+    return there.st_dev, there.st_ino

@@ -1,0 +1,70 @@
+"""The side of a file that facts are pushed to; those of several threads wait for the disk once."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from ml_assets.online.stores.protocol import Change, Decide, OnlineStore, PushedRow, RefusedRow
+from ml_assets.online.stores.sqlite.entities import write_entities
+from ml_assets.online.stores.sqlite.file import SqliteFile
+from ml_assets.online.stores.sqlite.snapshot import PUSHED, SqliteSnapshot, pushed_row
+from ml_assets.online.stores.together import ChangeQueue, WantedChange
+
+
+class SqlitePushes(OnlineStore):
+    """Makes changes, and gives what was pushed."""
+
+    _file: SqliteFile
+    _together: ChangeQueue
+
+    def change(self, decide: Decide, arrived_at: int) -> list[int]:
+        return self._together.do(decide, arrived_at)
+
+    def _change_all(self, wanted: Sequence[WantedChange]) -> None:
+        """Make changes in one transaction, for the sake of one wait for the disk: each of them whole or not at all.
+
+        Raises whatever keeps all of them from being made.
+        """
+        with self._file.writing() as db:
+            for each in wanted:
+                db.execute("SAVEPOINT change")
+                try:
+                    each.last = self._change(db, each.decide(SqliteSnapshot(self._file)), each.arrived_at)
+                except Exception as error:  # whatever it is, it is its own thread's
+                    if not db.in_transaction:  # SQLite has given it up, and with it those made before.
+                        raise
+                    each.error = error
+                    db.execute("ROLLBACK TO change")
+                db.execute("RELEASE change")
+
+    def _change(self, db: sqlite3.Connection, change: Change, arrived_at: int) -> list[int]:
+        last = []
+        for each in change.views:
+            view = each.built.build.view
+            first = self._file.query("SELECT last_seq FROM pushes WHERE view = ?", [view])[0][0] + 1
+            numbered = list(enumerate(each.rows, first))
+            db.executemany(
+                "INSERT INTO pushed VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(view, seq, arrived_at, r.known_at, r.entity, r.row, r.retracts) for seq, r in numbered],
+            )
+            last.append(first + len(numbered) - 1)
+            db.execute("UPDATE pushes SET last_seq = ? WHERE view = ?", [last[-1], view])
+            write_entities(db, each.built.number, each.entities, {row.entity: seq for seq, row in numbered})
+        if change.notes:
+            db.execute("DELETE FROM notes WHERE until <= ?", [arrived_at])
+            db.executemany("REPLACE INTO notes VALUES (?, ?, ?)", [(n.key, n.text, n.until) for n in change.notes])
+        db.executemany(
+            "INSERT INTO refused (of_table, arrived_at, row, rules, columns) VALUES (?, ?, ?, ?, ?)",
+            [(change.table, arrived_at, row.row, row.rules, row.columns) for row in change.refused],
+        )
+        return last
+
+    def refused_since(self, table: str, seq: int) -> list[tuple[int, int, RefusedRow]]:
+        rows = self._file.query(
+            "SELECT seq, arrived_at, row, rules, columns FROM refused WHERE of_table = ? AND seq > ? ORDER BY seq",
+            [table, seq],
+        )
+        return [(number, arrived_at, RefusedRow(*row)) for number, arrived_at, *row in rows]
+
+    def pushed_since(self, view: str, seq: int) -> list[PushedRow]:
+        rows = self._file.query(f"{PUSHED} WHERE view = ? AND seq > ? ORDER BY seq", [view, seq])
+        return [pushed_row(row) for row in rows]
