@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 export DO_NOT_TRACK := 1
 
-.PHONY: run check test lint fast-tests all-tests docs wheel ui mlflow install peers lock csv-page clean
+.PHONY: run check test lint fast-tests all-tests docs wheel ui mlflow install peers lock csv-page messages clean
 
 ## Live through 2013 at New York's airports: history, training, then October to December.
 run: install
@@ -79,6 +79,11 @@ lock:
 ## Write the table of CSV files in docs/csv.md from the cases that are tested.
 csv-page:
 	$(BIN)/python -m ml_assets_tests.sources.test_sources_dialects
+
+## Rewrite the messages of gRPC from their .proto.
+messages:
+	cd ml_assets/serving/protocols/open_inference/messages && $(abspath $(BIN))/python -m grpc_tools.protoc -I. \
+		--descriptor_set_out=open_inference.desc open_inference.proto
 
 clean:
 	rm -rf .venv .venv-peers .ml_assets

@@ -13,7 +13,7 @@ from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.http.openapi import describe, described_model
 from ml_assets.serving.protocols.adapter import ProtocolLimits
 from ml_assets.serving.protocols.fields import example_row, json_schema, row_record
-from ml_assets.serving.protocols.registry import http_protocols
+from ml_assets.serving.protocols.registry import served_protocols
 from ml_assets.serving.rollout.champions import Champions
 
 FIELDS = [
@@ -42,7 +42,7 @@ def description(registry):
         for served in Champions(registry, ["late", "mood"])
     ]
     online = {"courier_history": OnlineView(view=VIEW, fields=FIELDS[:2])}
-    return describe(models, http_protocols(ProtocolLimits(rows=50)), online, Limits(10_000, 50, keys=("00",)))
+    return describe(models, served_protocols(ProtocolLimits(rows=50)), online, Limits(10_000, 50, keys=("00",)))
 
 
 def test_it_is_valid_openapi(description):
@@ -54,7 +54,7 @@ def test_it_is_valid_openapi(description):
 
 def test_one_model_alone_has_invocations_and_a_replay_its_moment(registry):
     (served,) = Champions(registry, ["late"])
-    protocols = http_protocols(ProtocolLimits(rows=5, replay=True))
+    protocols = served_protocols(ProtocolLimits(rows=5, replay=True))
     told = describe([described_model(served, LATE)], protocols, {}, Limits(10, 5, replay=True))
     validate(told)
     body = told["paths"]["/v1/models/late/predict"]["post"]["requestBody"]["content"]["application/json"]

@@ -69,6 +69,9 @@ def serve(
     models: Annotated[list[str], typer.Argument(help="Models whose champions answer.", metavar="MODEL...")],
     host: Host = "127.0.0.1",
     port: Port = 8080,
+    grpc_port: Annotated[
+        int, typer.Option(help="Port of the Open Inference Protocol over gRPC; 0 for none.", min=0, max=65535)
+    ] = 0,
     workers: Annotated[int, typer.Option(help="Processes that answer.", min=1)] = 1,
     replay: Annotated[
         bool, typer.Option("--replay", help="Requests and facts say their own moment, as_of, instead of the clock's.")
@@ -99,7 +102,10 @@ def serve(
     for name, reason in declared.unready.items():
         typer.echo(f"{name} takes features only, no rows: {reason}", err=True)
     lines = log_format or session.settings.log_format
-    settings = ServeSettings(models=models, declared=declared, replay=replay, logged=log, log_format=lines)
+    settings = ServeSettings(
+        models=models, declared=declared, replay=replay, logged=log, log_format=lines,
+        grpc=(f"[{host}]" if ":" in host else host) + f":{grpc_port}" if grpc_port else "",
+    )  # fmt: skip
     serve_models(settings, host, port, workers)
 
 

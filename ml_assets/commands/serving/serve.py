@@ -11,6 +11,7 @@ from ml_assets.commands.serving.spooled import draining_beside
 from ml_assets.environment import hand_down
 from ml_assets.home import Home
 from ml_assets.serving.declared import Declarations
+from ml_assets.serving.grpc.transport import GrpcSettings, GrpcTransport
 from ml_assets.serving.http.app import Server, make_app
 from ml_assets.serving.http.keys import hashed_keys
 from ml_assets.serving.http.limits import Limits
@@ -26,6 +27,7 @@ class ServeSettings(BaseModel):
     declared: Declarations = Field(description="What the project declares of them.")
     replay: bool = Field(default=False, description="Whether each request says its own moment, as_of.")
     logged: bool = Field(default=True, description="Whether answers are written to <model>/request_log.")
+    grpc: str = Field(default="", description="Address of gRPC, such as 127.0.0.1:8081; empty for none.")
     log_format: str = Field(default="text", description="Lines of standard error: text or json.")
 
 
@@ -57,7 +59,7 @@ def serve_models(settings: ServeSettings, host: str, port: int, workers: int) ->
             )  # fmt: skip
 
 
-def make_served_app() -> Server:
+def make_served_app() -> Server | GrpcTransport:
     """Make the app of one process, which reads the environment and the file that it names.
 
     Raises:
@@ -66,12 +68,13 @@ def make_served_app() -> Server:
     settings = read_settings()
     if settings.served is None:
         raise SettingsError("ML_ASSETS_SERVED names no file that says what to serve: use `ml-assets serve`")
-    app = _make_app(ServeSettings.model_validate_json(settings.served.read_text()), settings, logged=True)
+    served = ServeSettings.model_validate_json(settings.served.read_text())
+    app = _make_app(served, settings, logged=True)
     # The collector would go through half a million objects of libraries again and again, which takes a tenth of a
     # second in which nobody is answered.
     gc.collect()
     gc.freeze()
-    return app
+    return GrpcTransport(app, app.grpc_bindings, GrpcSettings(served.grpc)) if served.grpc else app
 
 
 def _refuse_wrong(settings: ServeSettings) -> None:

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from ml_assets.online.stores.protocol import OnlineStore
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.grpc.transport import MESSAGE
 from ml_assets.serving.http.body import BodyReader, Receive
 from ml_assets.serving.http.compression import (
     APART_FROM,
@@ -40,7 +41,7 @@ from ml_assets.serving.log.keeping import Keeping, OpenLog
 from ml_assets.serving.prediction.answering import Answering
 from ml_assets.serving.prediction.messages import PredictionResponse
 from ml_assets.serving.protocols.adapter import JSON, ProtocolLimits
-from ml_assets.serving.protocols.registry import http_protocols
+from ml_assets.serving.protocols.registry import served_protocols
 from ml_assets.serving.rollout.champions import Champions, Versions
 from ml_assets.serving.rollout.choice import Choosing
 
@@ -57,6 +58,9 @@ _CLOSE = (b"connection", b"close")
 
 class Server:
     """The ASGI application over the champions of some models.
+
+    Attributes:
+        grpc_bindings: how gRPC carries its protocols, for a `GrpcTransport` before it.
 
     Args:
         clock: microseconds since the epoch; read once a request.
@@ -86,7 +90,8 @@ class Server:
         self._together = Together()
         self._answering = 0
         answering = Answering(Choosing(champions), declared, store, most=limits.rows, replay=limits.replay)
-        protocols = http_protocols(ProtocolLimits(limits.rows, limits.replay))
+        protocols = served_protocols(ProtocolLimits(limits.rows, limits.replay))
+        self.grpc_bindings = [protocol.grpc for protocol in protocols if protocol.grpc is not None]
         self._endpoints = Endpoints(
             answering,
             protocols,
@@ -107,12 +112,15 @@ class Server:
         self._observation.tell_versions()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer an ASGI request: predictions and pushes here, all other routes by Starlette."""
+        """Answer an ASGI request: predictions, pushes and messages here, all other routes by Starlette."""
         if scope["type"] == "http" and scope["method"] in _WITH_BODY:
             endpoint = self._endpoints.find(scope["path"])
             if endpoint is not None and scope["method"] in endpoint.methods:
                 await self._post(endpoint, scope, receive, send)
                 return
+        elif scope["type"] == MESSAGE:
+            await self._post(self._endpoints.find_message(scope["path"]), scope, receive, send)
+            return
         await self._rest(scope, receive, send)
 
     async def _post(self, endpoint: Endpoint, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ml_assets.serving.http.exchange import Endpoint
-from ml_assets.serving.http.predict import PredictionHandler
+from ml_assets.serving.http.predict import MessageHandler, PredictionHandler
 from ml_assets.serving.http.push import PushHandler, TablePushHandler
 from ml_assets.serving.prediction.answering import Answering
 from ml_assets.serving.protocols.adapter import RequestProtocol
@@ -30,12 +30,17 @@ class Endpoints:
     ) -> None:
         self._declared: list[tuple[list[str], Endpoint]] = []
         self._known: dict[str, Endpoint] = {}
+        self._messages: dict[str, Endpoint] = {}
         for protocol in protocols:
             binding = protocol.http
             if binding is not None:
                 handler = PredictionHandler(answering, protocol, binding)
                 for path in binding.paths:
                     self._declare(Endpoint(path, handler, binding.at_once, binding.slow, methods=binding.methods))
+            carried = protocol.grpc
+            if carried is not None:
+                handler = MessageHandler(answering, protocol)
+                self._messages[carried.unary] = Endpoint(carried.unary, handler, carried.at_once)
         self._declare(Endpoint(PUSH, push, 0))
         self._table = Endpoint(PUSH_TABLE + "{table}", push_table, 0)
         self.routes = {endpoint.route: endpoint.methods for _, endpoint in self._declared}
@@ -50,6 +55,10 @@ class Endpoints:
                     matched = _matched(segments, path.split("/"), endpoint)
                     if matched is not None:
                         self._known[path] = matched
+
+    def find_message(self, path: str) -> Endpoint:
+        """Return the endpoint of messages that a call takes."""
+        return self._messages[path]
 
     def find(self, path: str) -> Endpoint | None:
         """Return the endpoint of a path; None if nothing takes POST there."""

@@ -1,4 +1,4 @@
-"""Requests for predictions over HTTP, by any protocol."""
+"""Requests for predictions, by any protocol."""
 
 from ml_assets.serving.http.exchange import Exchange
 from ml_assets.serving.prediction.answering import Answering, Question
@@ -6,12 +6,26 @@ from ml_assets.serving.prediction.messages import PredictionResponse
 from ml_assets.serving.protocols.adapter import HttpBinding, RequestProtocol
 
 
-class PredictionHandler:
+class ProtocolHandler:
     """Answers the requests of one protocol."""
 
-    def __init__(self, answering: Answering, protocol: RequestProtocol, binding: HttpBinding) -> None:
+    def __init__(self, answering: Answering, protocol: RequestProtocol) -> None:
         self._answering = answering
         self._protocol = protocol
+
+    def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:
+        """Render the response; raises BadRequest."""
+        body = self._protocol.write(response)
+        exchange.response = response
+        exchange.media_type = self._protocol.media_type(response.request)
+        return body
+
+
+class PredictionHandler(ProtocolHandler):
+    """Answers requests whose path names the model."""
+
+    def __init__(self, answering: Answering, protocol: RequestProtocol, binding: HttpBinding) -> None:
+        super().__init__(answering, protocol)
         self._binding = binding
 
     def begin(self, exchange: Exchange) -> Question:
@@ -27,12 +41,15 @@ class PredictionHandler:
             exchange.reply_headers.append((binding.version_header, served.version.encode()))
         return self._answering.ask(request, served, exchange.request_id, exchange.at)
 
-    def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:
-        """Render the response; raises BadRequest."""
-        body = self._protocol.write(response)
-        exchange.response = response
-        exchange.media_type = self._protocol.media_type(response.request)
-        return body
+
+class MessageHandler(ProtocolHandler):
+    """Answers requests that name the model themselves."""
+
+    def begin(self, exchange: Exchange) -> Question:
+        """Read the request and gather its features; raises BadRequest."""
+        request = self._protocol.read(exchange.body, {})
+        served = exchange.served = self._answering.find(request.model, request.version)
+        return self._answering.ask(request, served, exchange.request_id, exchange.at)
 
 
 def _carried(binding: HttpBinding, exchange: Exchange) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a request protocol is: bytes to a request, a response to bytes; and how HTTP carries it, if it does."""
+"""What a request protocol is: bytes to a request, a response to bytes; and how HTTP and gRPC carry it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -54,6 +54,46 @@ class HttpBinding:
     parameters: Mapping[str, bytes] = field(default_factory=dict)
     slow: bytes | None = None
     version_header: bytes | None = None
+
+
+@dataclass(frozen=True)
+class GrpcRead:
+    """A call by which clients read what a path of HTTP tells.
+
+    Attributes:
+        path: of the call, such as `/package.Service/Method`.
+        ask: message of the request -> method and path that tell it; raises BadRequest.
+        write: body of the path's answer -> message of the response.
+        unready: message of the response where the path answers 503; None where the call fails then.
+    """
+
+    path: str
+    ask: Callable[[bytes], tuple[str, str]]
+    write: Callable[[bytes], bytes]
+    unready: Callable[[], bytes | None]
+
+
+@dataclass(frozen=True)
+class GrpcBinding:
+    """How gRPC carries a protocol: a body is a message, which names the model.
+
+    Attributes:
+        unary: path of the call that takes one request.
+        stream: path of the call that takes a stream of them, and answers each in turn.
+        streamed: message of a response -> what stands for it in a stream.
+        failed: why a request is refused -> what stands for that in a stream, which goes on.
+        at_once: as of `HttpBinding`.
+        reads: calls by which clients read what HTTP tells.
+        refused: paths that clients know and that are not offered -> why.
+    """
+
+    unary: str
+    stream: str
+    streamed: Callable[[bytes], bytes]
+    failed: Callable[[str], bytes]
+    at_once: int = 32 << 10
+    reads: Sequence[GrpcRead] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -150,6 +190,9 @@ class RequestProtocol(ABC):
 
     http: ClassVar[HttpBinding | None] = None
     """How HTTP carries it; None for a protocol that another transport carries."""
+
+    grpc: ClassVar[GrpcBinding | None] = None
+    """How gRPC carries it; None where it does not."""
 
     resources: ClassVar[Sequence[Resource]] = ()
     """What HTTP gives its clients to read."""

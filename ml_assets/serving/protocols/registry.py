@@ -9,6 +9,7 @@ REQUEST_PROTOCOLS: Extensions[type[RequestProtocol]] = Extensions(
     {
         "rows": "ml_assets.serving.protocols.rows:RowProtocol",
         "open_inference": "ml_assets.serving.protocols.open_inference.protocol:OpenInference",
+        "open_inference_messages": "ml_assets.serving.protocols.open_inference.message_protocol:OpenInferenceMessages",
         "tensorflow_serving": "ml_assets.serving.protocols.tensorflow_serving:TensorFlowServing",
         "kserve": "ml_assets.serving.protocols.kserve:KServeExplanation",
         "torchserve": "ml_assets.serving.protocols.torchserve:TorchServe",
@@ -19,7 +20,7 @@ REQUEST_PROTOCOLS: Extensions[type[RequestProtocol]] = Extensions(
 )
 
 
-def http_protocols(limits: ProtocolLimits) -> list[RequestProtocol]:
-    """Make every protocol that HTTP carries."""
+def served_protocols(limits: ProtocolLimits) -> list[RequestProtocol]:
+    """Make every protocol that HTTP or gRPC carries."""
     made = [protocol(limits) for protocol in REQUEST_PROTOCOLS.loadable().values()]
-    return [protocol for protocol in made if protocol.http is not None]
+    return [protocol for protocol in made if protocol.http is not None or protocol.grpc is not None]

@@ -7,7 +7,6 @@ tensors behind it in binary (Triton's extension, which its own client uses by de
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import orjson
 
 from ml_assets.serving.errors import BadRequest
@@ -16,15 +15,11 @@ from ml_assets.serving.protocols.adapter import DescribedModel, HttpBinding, Int
 from ml_assets.serving.protocols.json_body import read_json
 from ml_assets.serving.protocols.open_inference.classification import class_count, classify
 from ml_assets.serving.protocols.open_inference.resources import REFUSED, RESOURCES
+from ml_assets.serving.protocols.open_inference.tensors import NUMPY, datatype_of, from_bytes, row_count
 from ml_assets.serving.protocols.tensor_models import DATATYPES, describe_tensors
 
 HEADER_LENGTH = "header_length"
 """Parameter: bytes of the JSON before binary tensors."""
-
-_NUMPY = {
-    "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
-    "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64, "FP32": np.float32, "FP64": np.float64,
-}  # fmt: skip
 
 
 class OpenInference(RequestProtocol):
@@ -77,14 +72,14 @@ def read_tensors(body: bytes, header_length: str | None) -> tuple[dict[str, Any]
         if _is_single_value(tensor):
             tensors[name] = tensor["data"]
             continue
-        rows = _rows(name, tensor.get("shape"))
+        rows = row_count(name, tensor.get("shape"))
         datatype, size = tensor.get("datatype"), _binary_size(name, tensor, len(rest))
         if datatype not in DATATYPES:
             raise BadRequest(f"inputs.{name}: datatype must be one of {', '.join(DATATYPES)}")
         if size is None:
             tensors[name] = _from_json(name, tensor, rows)
         else:
-            tensors[name], rest = _from_bytes(name, datatype, rest[:size], rows), rest[size:]
+            tensors[name], rest = from_bytes(name, datatype, rest[:size], rows), rest[size:]
     if rest:
         raise BadRequest(f"{len(rest)} bytes follow the last tensor")
     return request, tensors
@@ -124,7 +119,7 @@ def _is_single_value(tensor: Mapping[str, Any]) -> bool:
         and len(data) == 1
         and type(data[0]) is not list
         and type(datatype) is str
-        and (datatype in _NUMPY or datatype == "BYTES")
+        and (datatype in NUMPY or datatype == "BYTES")
         and "parameters" not in tensor
     )
 
@@ -148,22 +143,6 @@ def _binary_size(name: str, tensor: Mapping[str, Any], available: int) -> int | 
     return size
 
 
-def _rows(name: str, shape: Any) -> int:
-    sizes = [_whole(size) for size in shape] if isinstance(shape, list) else []
-    if (
-        not all(type(size) is int and size >= 0 for size in sizes)
-        or len(sizes) not in (1, 2)
-        or sizes[1:] not in ([], [1])
-    ):
-        raise BadRequest(f"inputs.{name}: shape must be [rows] or [rows, 1], not {str(shape)[:40]}")
-    return sizes[0]
-
-
-def _whole(size: Any) -> Any:
-    """Return a whole number written with a decimal point as the integer that it is."""
-    return int(size) if type(size) is float and size.is_integer() else size
-
-
 def _from_json(name: str, tensor: Mapping[str, Any], rows: int) -> list:
     data = tensor.get("data")
     if not isinstance(data, list):
@@ -176,36 +155,3 @@ def _from_json(name: str, tensor: Mapping[str, Any], rows: int) -> list:
     if len(flat) != rows:
         raise BadRequest(f"inputs.{name}: data has {len(flat)} values, shape says {rows}")
     return flat
-
-
-def _from_bytes(name: str, datatype: str, data: bytes, rows: int) -> np.ndarray | list[str]:
-    if datatype == "BYTES":
-        values = _texts(name, data)
-    else:
-        if len(data) % np.dtype(_NUMPY[datatype]).itemsize:
-            raise BadRequest(f"inputs.{name}: {len(data)} bytes are no whole number of {datatype}")
-        values = np.frombuffer(data, dtype=_NUMPY[datatype])
-    if len(values) != rows:
-        raise BadRequest(f"inputs.{name}: data has {len(values)} values, shape says {rows}")
-    return values
-
-
-def _texts(name: str, data: bytes) -> list[str]:
-    """Decode texts, each behind its length in four bytes, little-endian."""
-    texts, at = [], 0
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 4], "little")
-        if at + 4 + size > len(data):
-            raise BadRequest(f"inputs.{name}: a text is cut off")
-        try:
-            texts.append(data[at + 4 : at + 4 + size].decode())
-        except UnicodeDecodeError as error:
-            raise BadRequest(f"inputs.{name}: a text is no UTF-8") from error
-        at += 4 + size
-    return texts
-
-
-def datatype_of(values: list) -> str:
-    """Return the datatype of a column of plain values."""
-    kinds = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
-    return kinds[type(values[0])] if values else "FP64"

@@ -188,18 +188,19 @@ RESOURCES = (
     *_of_version("/ready", "Whether {model} is ready", ModelReady, _model_ready),
 )
 
-_LOADING = "models are not loaded and unloaded here: the champion of the registry serves, promote another version"
-_MEMORY = "there is no shared memory here: send and receive the values"
-_TRACING = "requests are not traced by this protocol: set OTEL_EXPORTER_OTLP_ENDPOINT to trace each as a span"
+LOGGING = "what is logged is set when the server starts: ML_ASSETS_LOG_FORMAT"
+LOADING = "models are not loaded and unloaded here: the champion of the registry serves, promote another version"
+MEMORY = "there is no shared memory here: send and receive the values"
+TRACING = "requests are not traced by this protocol: set OTEL_EXPORTER_OTLP_ENDPOINT to trace each as a span"
 
 REFUSED = {
-    "/v2/repository/models/{model}/load": _LOADING,
-    "/v2/repository/models/{model}/unload": _LOADING,
-    "/v2/trace/setting": _TRACING,
-    "/v2/models/{model}/trace/setting": _TRACING,
-    "/v2/logging": "what is logged is set when the server starts: ML_ASSETS_LOG_FORMAT",
+    "/v2/repository/models/{model}/load": LOADING,
+    "/v2/repository/models/{model}/unload": LOADING,
+    "/v2/trace/setting": TRACING,
+    "/v2/models/{model}/trace/setting": TRACING,
+    "/v2/logging": LOGGING,
     **{
-        f"/v2/{kind}sharedmemory/{rest}": _MEMORY
+        f"/v2/{kind}sharedmemory/{rest}": MEMORY
         for kind in ("system", "cuda")
         for rest in (
             "status",

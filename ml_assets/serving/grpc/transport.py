@@ -1,0 +1,222 @@
+"""gRPC before an ASGI application: each call becomes a request to it, so that keys, limits, counts and logs are one."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.protocols.adapter import GrpcBinding, GrpcRead
+
+log = logging.getLogger("uvicorn.error")  # beside the line that says where HTTP runs
+
+MESSAGE = "message"
+"""Type of an ASGI scope whose body is a message that names its model, and whose path is a call's."""
+
+App = Callable[
+    [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[MutableMapping[str, Any]], Awaitable[None]]],
+    Awaitable[None],
+]
+
+_CODES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    408: "DEADLINE_EXCEEDED",
+    409: "FAILED_PRECONDITION",
+    413: "RESOURCE_EXHAUSTED",
+    415: "INVALID_ARGUMENT",
+    422: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+}
+"""Status of HTTP -> status code of gRPC; INTERNAL for any other."""
+
+_HEADERS = ("authorization", "x-request-id", "traceparent")
+"""Metadata that become headers of the request."""
+
+_SHOWN = (b"x-request-id", b"retry-after")
+"""Headers of the response that become metadata."""
+
+
+@dataclass(frozen=True)
+class GrpcSettings:
+    """Where and how gRPC is served.
+
+    Attributes:
+        address: host and port, such as `127.0.0.1:8081`; port 0 takes a free one.
+        most: bytes of a message.
+        calls: calls that may be under way at once.
+        credentials: private key and certificate chain, PEM; None for no encryption.
+        grace: seconds that calls under way have to end when the server stops.
+    """
+
+    address: str
+    most: int = 8 << 20
+    calls: int = 1024
+    credentials: tuple[bytes, bytes] | None = None
+    grace: float = 10.0
+
+
+@dataclass(frozen=True)
+class _Reply:
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+    def reason(self) -> str:
+        return str(orjson.loads(self.body)["error"])
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return tuple((name.decode(), value.decode("latin-1")) for name, value in self.headers if name in _SHOWN)
+
+
+class GrpcTransport:
+    """Serves an ASGI application's protocols by gRPC, and the application itself as it is.
+
+    Args:
+        app: takes scopes of type `MESSAGE` beside those of HTTP.
+        bindings: how its protocols are carried.
+    """
+
+    def __init__(self, app: App, bindings: Sequence[GrpcBinding], settings: GrpcSettings) -> None:
+        self._app = app
+        self._settings = settings
+        self._bindings = bindings
+        self._server: Any = None
+        self.port = 0
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        """Pass a scope on; the life of the application is that of the gRPC server, which ends first."""
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        async def received() -> Any:
+            event = await receive()
+            if event["type"] == "lifespan.startup":
+                await self._start()
+            elif event["type"] == "lifespan.shutdown":
+                await self._server.stop(self._settings.grace)
+            return event
+
+        await self._app(scope, received, send)
+
+    async def _start(self) -> None:
+        import grpc
+
+        settings = self._settings
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", settings.most),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 1),  # each worker serves the same port
+            ],
+            maximum_concurrent_rpcs=settings.calls,
+        )
+        calls = {path: call for binding in self._bindings for path, call in self._calls(binding)}
+        self._server.add_generic_rpc_handlers((_Calls(calls),))
+        if settings.credentials is None:
+            self.port = self._server.add_insecure_port(settings.address)
+        else:
+            secret = grpc.ssl_server_credentials([settings.credentials])
+            self.port = self._server.add_secure_port(settings.address, secret)
+        await self._server.start()
+        log.info("gRPC running on %s (port %d)", settings.address, self.port)
+
+    def _calls(self, binding: GrpcBinding):
+        import grpc
+
+        yield binding.unary, grpc.unary_unary_rpc_method_handler(self._unary(binding))
+        yield binding.stream, grpc.stream_stream_rpc_method_handler(self._stream(binding))
+        for read in binding.reads:
+            yield read.path, grpc.unary_unary_rpc_method_handler(self._read(read))
+        for path, why in binding.refused.items():
+            yield path, grpc.unary_unary_rpc_method_handler(_refusing(why))
+
+    def _unary(self, binding: GrpcBinding):
+        async def answer(message: bytes, context: Any) -> bytes:
+            return await _answered(context, await self._ask(MESSAGE, "POST", binding.unary, context, message))
+
+        return answer
+
+    def _stream(self, binding: GrpcBinding):
+        async def answer(messages: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+            async for message in messages:
+                reply = await self._ask(MESSAGE, "POST", binding.unary, context, message)
+                yield binding.streamed(reply.body) if reply.status == 200 else binding.failed(reply.reason())
+
+        return answer
+
+    def _read(self, read: GrpcRead):
+        async def answer(message: bytes, context: Any) -> bytes:
+            try:
+                method, path = read.ask(message)
+            except BadRequest as error:
+                await context.abort(_code(error.status), str(error))
+                return b""  # which abort never comes to
+            reply = await self._ask("http", method, path, context, b"")
+            if reply.status == 503 and (unready := read.unready()) is not None:
+                return unready
+            return read.write(await _answered(context, reply))
+
+        return answer
+
+    async def _ask(self, kind: str, method: str, path: str, context: Any, body: bytes) -> _Reply:
+        """Put a request to the application."""
+        given = {name: value for name, value in context.invocation_metadata() if name in _HEADERS}
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in given.items()]
+        scope = {
+            "type": kind, "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
+            "headers": headers, "http_version": "2", "scheme": "grpc", "server": None, "client": None, "root_path": "",
+        }  # fmt: skip
+        sent: list[MutableMapping[str, Any]] = []
+
+        async def receive() -> MutableMapping[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(event: MutableMapping[str, Any]) -> None:
+            sent.append(event)
+
+        await self._app(scope, receive, send)
+        start, *rest = sent
+        return _Reply(start["status"], start["headers"], b"".join(event.get("body", b"") for event in rest))
+
+
+class _Calls:
+    """Finds what answers a call."""
+
+    def __init__(self, calls: MutableMapping[str, Any]) -> None:
+        self._calls = calls
+
+    def service(self, call: Any) -> Any:
+        """Return what answers a call; None for an unknown one, which gRPC then refuses."""
+        return self._calls.get(call.method)
+
+
+async def _answered(context: Any, reply: _Reply) -> bytes:
+    """Return the body of an answer; end the call for a refusal."""
+    if metadata := reply.metadata():
+        await context.send_initial_metadata(metadata)
+    if reply.status != 200:
+        await context.abort(_code(reply.status), reply.reason())
+    return reply.body
+
+
+def _refusing(why: str):
+    async def refuse(message: bytes, context: Any) -> bytes:  # noqa: ARG001
+        await context.abort(_code(501), why)
+        return b""
+
+    return refuse
+
+
+def _code(status: int) -> Any:
+    import grpc
+
+    return getattr(grpc.StatusCode, _CODES.get(status, "INTERNAL"))
