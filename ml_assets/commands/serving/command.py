@@ -102,8 +102,9 @@ def serve(
     for name, reason in declared.unready.items():
         typer.echo(f"{name} takes features only, no rows: {reason}", err=True)
     lines = log_format or session.settings.log_format
+    kinds = sorted({project.models[name].kind for name in models if name in project.models})
     settings = ServeSettings(
-        models=models, declared=declared, replay=replay, logged=log, log_format=lines,
+        models=models, kinds=kinds, declared=declared, replay=replay, logged=log, log_format=lines,
         grpc=(f"[{host}]" if ":" in host else host) + f":{grpc_port}" if grpc_port else "",
     )  # fmt: skip
     serve_models(settings, host, port, workers)

@@ -16,6 +16,7 @@ from ml_assets.serving.http.app import Server, make_app
 from ml_assets.serving.http.keys import hashed_keys
 from ml_assets.serving.http.limits import Limits
 from ml_assets.settings import Settings, SettingsError, read_settings
+from ml_assets.training.kinds.base import find_kind
 
 
 class ServeSettings(BaseModel):
@@ -24,6 +25,7 @@ class ServeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     models: list[str] = Field(description="Models whose champions answer.")
+    kinds: list[str] = Field(default_factory=list, description="Kinds of these models, as they are declared.")
     declared: Declarations = Field(description="What the project declares of them.")
     replay: bool = Field(default=False, description="Whether each request says its own moment, as_of.")
     logged: bool = Field(default=True, description="Whether answers are written to <model>/request_log.")
@@ -69,6 +71,8 @@ def make_served_app() -> Server | GrpcTransport:
     if settings.served is None:
         raise SettingsError("ML_ASSETS_SERVED names no file that says what to serve: use `ml-assets serve`")
     served = ServeSettings.model_validate_json(settings.served.read_text())
+    for kind in served.kinds:
+        find_kind(kind).import_to_score()
     app = _make_app(served, settings, logged=True)
     # The collector would go through half a million objects of libraries again and again, which takes a tenth of a
     # second in which nobody is answered.

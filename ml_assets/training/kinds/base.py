@@ -147,6 +147,10 @@ class ModelKind(ABC):
     def check_installed(cls) -> None:
         """Raise `ml_assets.requirements.WrongVersion` if the installed library would give wrong results."""
 
+    @classmethod
+    def import_to_score(cls) -> None:
+        """Import the library with what scoring needs of it; called once, by a process that does nothing else."""
+
     def check_task(self, task: str) -> None:
         """Raise ValueError if the kind cannot learn this task."""
 
