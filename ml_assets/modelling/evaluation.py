@@ -65,7 +65,7 @@ def evaluate_challenger(lake: Lake, registry: "Registry", model: ModelContext, a
     fitted = registry.load(spec.name, version=trained.version)
     train, validation, holdout = (read_part(lake, model, as_of, part) for part in ("train", "validation", "holdout"))
     score = predict(fitted, holdout)
-    importance = explain(fitted, holdout, seed=spec.seed)
+    importance = explain(fitted, holdout, rows=spec.evaluation.explained_rows, seed=spec.seed)
     judged = judge_features(
         train,
         holdout,

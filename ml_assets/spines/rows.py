@@ -1,8 +1,9 @@
-"""The rows of a made spine, written to files one moment after the other: only one moment's rows are at work at once."""
+"""The rows of a made spine, written to files a few moments at a time: only their rows are at work at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +16,11 @@ from ml_assets.spines.sample import hash_entities, is_drawn
 from ml_assets.spines.spec import HORIZON, STANDS_FOR, TARGET_AT, CalendarSpec, EntitiesSpec, SampleSpec
 
 _MOMENT = pl.Datetime("us", "UTC")
+_AT, _SECONDS, _TARGETS = "__at__", "__seconds__", "__targets__"
+"""Columns of the moments at which versions of entities are looked at; those of horizons are lists."""
+_AT_WORK = 500_000
+"""Pairs of version and moment that are looked at together, and one moment where there are more versions: a plan for each
+moment would cost more than what it does."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +47,17 @@ class MadeSpine:
         """Return the sample that a drop is thinned to; None for a drop that is whole."""
         return self.sample if self.sample is not None and self.sample.thins(drop) else None
 
-    def horizons_at(self, moment: datetime) -> pl.LazyFrame:
-        """Return HORIZON and TARGET_AT of the rows of one entity at a moment of the calendar, a row each."""
+    def beside(self, moments: Sequence[datetime]) -> pl.DataFrame:
+        """Return _AT of moments of the calendar; with horizons _SECONDS and _TARGETS of the rows of one entity."""
         seconds = [length // timedelta(seconds=1) for length in self.horizons]
-        targets = [ahead(moment, length, self.every.time_zone) for length in self.horizons]
-        schema = {HORIZON: pl.Int64(), TARGET_AT: _MOMENT}
-        return pl.LazyFrame({HORIZON: seconds, TARGET_AT: targets}, schema=schema)
+        frame = pl.DataFrame({_AT: moments}, schema={_AT: _MOMENT})
+        if not seconds:
+            return frame
+        targets = [[ahead(moment, length, self.every.time_zone) for length in self.horizons] for moment in moments]
+        return frame.with_columns(
+            pl.Series(_SECONDS, [seconds] * len(moments), pl.List(pl.Int64)),
+            pl.Series(_TARGETS, targets, pl.List(_MOMENT)),
+        )
 
     def moments_of(self, drop: str) -> list[datetime]:
         """List the moments of the calendar, in UTC, that lie in a drop, as its time zone has it."""
@@ -96,44 +107,51 @@ def make_rows(spine: MadeSpine, table: pl.LazyFrame, drops: Sequence[str], folde
     # Sorted once, not once for each moment.
     versions.sink_ipc(folder / "versions.arrow")
     versions, made = pl.scan_ipc(folder / "versions.arrow"), folder / "rows"
-    by_drop, active_in, moments = {}, {}, 0
-    _rows_at(spine, versions.clear(), drops[0], datetime.fromtimestamp(0, UTC)).sink_ipc(
+    at_once = max(1, _AT_WORK // max(1, _count(versions)))
+    by_drop, active_in, moments, files = {}, {}, 0, count()
+    _rows_at(spine, versions.clear(), drops[0], [datetime.fromtimestamp(0, UTC)]).sink_ipc(
         made / "none.arrow", mkdir=True
     )
     for drop in drops:
-        files = []
-        for moment in spine.moments_of(drop):
-            files.append(made / f"{moments:06}.arrow")
-            _rows_at(spine, versions, drop, moment).sink_ipc(files[-1])
-            moments += 1
-        by_drop[drop] = sum(pl.scan_ipc(file).select(pl.len()).collect().item() for file in files)
-        if spine.sample_of(drop) is not None:
-            active_in[drop] = sum(_count_active(spine, versions, moment) for moment in spine.moments_of(drop))
+        by_drop[drop], of_drop = 0, spine.moments_of(drop)
+        moments += len(of_drop)
+        for some in (of_drop[start : start + at_once] for start in range(0, len(of_drop), at_once)):
+            file = made / f"{next(files):06}.arrow"
+            _rows_at(spine, versions, drop, some).sink_ipc(file)
+            by_drop[drop] += _count(pl.scan_ipc(file))
+            if spine.sample_of(drop) is not None:
+                active_in[drop] = active_in.get(drop, 0) + _count(_active_at(spine, versions, some))
     return MadeRows(pl.scan_ipc(made), by_drop, active_in, moments, _left_out(spine.entities, table))
 
 
-def _count_active(spine: MadeSpine, versions: pl.LazyFrame, moment: datetime) -> int:
-    active = versions.filter(active_at(spine.name, spine.entities, pl.lit(moment, _MOMENT)))
-    return active.select(pl.len()).collect(engine="streaming").item()
+def _count(rows: pl.LazyFrame) -> int:
+    return rows.select(pl.len()).collect(engine="streaming").item()
 
 
-def _rows_at(spine: MadeSpine, versions: pl.LazyFrame, drop: str, moment: datetime) -> pl.LazyFrame:
-    at, sample = pl.lit(moment, _MOMENT), spine.sample_of(drop)
-    active = versions.filter(active_at(spine.name, spine.entities, at))
+def _active_at(spine: MadeSpine, versions: pl.LazyFrame, moments: Sequence[datetime]) -> pl.LazyFrame:
+    """Return the versions that are active at each of some moments, moment by moment, with what is beside these."""
+    beside = spine.beside(moments)
+    if beside.height == 1:
+        # No join: it might hold all of the versions, of which there can be many.
+        each = versions.with_columns(pl.lit(beside[name]).first().alias(name) for name in beside.columns)
+    else:
+        each = beside.lazy().join(versions, how="cross", maintain_order="left_right")
+    return each.filter(active_at(spine.name, spine.entities, pl.col(_AT)))
+
+
+def _rows_at(spine: MadeSpine, versions: pl.LazyFrame, drop: str, moments: Sequence[datetime]) -> pl.LazyFrame:
+    active, sample = _active_at(spine, versions, moments), spine.sample_of(drop)
     if sample is not None:
-        active = active.filter(is_drawn(sample, moment))
-    if spine.horizons:
-        # Of the table's other columns one may be called as these are.
-        carried = active.select(*spine.entities.key, *spine.entities.columns)
-        active = carried.join(spine.horizons_at(moment), how="cross")
-    return active.select(
+        active = active.filter(is_drawn(sample, pl.col(_AT)))
+    rows = active.select(
         pl.lit(drop, pl.String).alias(spine.partition),
         *spine.entities.key,
-        at.alias(spine.time),
-        *((HORIZON, TARGET_AT) if spine.horizons else ()),
+        pl.col(_AT).alias(spine.time),
+        *((pl.col(_SECONDS).alias(HORIZON), pl.col(_TARGETS).alias(TARGET_AT)) if spine.horizons else ()),
         *([] if spine.sample is None else [pl.lit(1 / sample.share if sample else 1.0).alias(STANDS_FOR)]),
         *spine.entities.columns,
     )
+    return rows.explode(HORIZON, TARGET_AT) if spine.horizons else rows
 
 
 def _left_out(entities: EntitiesSpec, table: pl.LazyFrame) -> dict[str, int]:

@@ -5,8 +5,6 @@ nor on when or in which order they are made. So each has the same chance, and a 
 of it (Horvitz and Thompson, "A generalization of sampling without replacement from a finite universe", JASA 47, 1952).
 """
 
-from datetime import UTC, datetime, timedelta
-
 import numpy as np
 import polars as pl
 
@@ -18,8 +16,6 @@ ENTITY = "__entity__"
 
 _SEED = "__seed__"
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 def hash_entities(key: list[str], seed: int) -> pl.Expr:
     """Return ENTITY: a hash of the entity's key, once for all moments."""
@@ -30,13 +26,12 @@ def hash_entities(key: list[str], seed: int) -> pl.Expr:
     return pl.struct(key).map_batches(hashed, return_dtype=pl.UInt64, is_elementwise=True).alias(ENTITY)
 
 
-def is_drawn(sample: SampleSpec, moment: datetime) -> pl.Expr:
-    """Return whether entities, by their ENTITY, are drawn at a moment."""
-    at = (moment - _EPOCH) // timedelta(microseconds=1)
+def is_drawn(sample: SampleSpec, moment: pl.Expr) -> pl.Expr:
+    """Return whether entities, by their ENTITY, are drawn at a moment (Datetime in microseconds)."""
     below = np.uint64(round(sample.share * 2.0**63) * 2)
 
-    def drawn(entities: pl.Series) -> pl.Series:
-        rows = pl.DataFrame({"entity": entities}).with_columns(pl.lit(at, pl.Int64).alias("moment"))
-        return pl.Series(hash_rows(rows) < below)
+    def drawn(pairs: pl.Series) -> pl.Series:
+        return pl.Series(hash_rows(pairs.struct.unnest()) < below)
 
-    return pl.col(ENTITY).map_batches(drawn, return_dtype=pl.Boolean, is_elementwise=True)
+    pairs = pl.struct(pl.col(ENTITY).alias("entity"), moment.cast(pl.Int64).alias("moment"))
+    return pairs.map_batches(drawn, return_dtype=pl.Boolean, is_elementwise=True)

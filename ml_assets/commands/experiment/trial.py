@@ -3,9 +3,8 @@
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 
 import dagster as dg
@@ -85,7 +84,7 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
     context = ModelContext.of(model, spine_of(definitions, model), own, "", outcomes=outcomes_in(definitions))
     tree = tree_of(definitions)
     declared = _Tables(lake, tree.get_all_components(of_type=Source), tree.get_all_components(of_type=Spine))
-    tables = Tables(lake, cache(declared.scan))
+    tables = Tables(lake, declared.scan)
     spec, read = context.spec, [view.table for view in context.views if view.table is not None]
     search = spec.search.model_copy(update={"trials": min(TRIALS, spec.search.trials)})
     spec = spec.model_copy(update={"search": search})
@@ -189,8 +188,15 @@ class _Tables:
     lake: Lake
     sources: Sequence[DeclaredSource]
     spines: Sequence[Spine]
+    _read: dict[str, pl.LazyFrame] = field(default_factory=dict, repr=False, compare=False)
 
     def scan(self, key: str) -> pl.LazyFrame:
+        """Return a table, which is read, or made, once."""
+        if key not in self._read:
+            self._read[key] = self._scan(key)
+        return self._read[key]
+
+    def _scan(self, key: str) -> pl.LazyFrame:
         if self.lake.exists(key):
             return self.lake.scan(key)
         for source in self.sources:

@@ -90,6 +90,11 @@ class EvaluationSpec(Declared):
         description="Rows within one block of prediction time, such as '1d', are resampled together, here and"
         " in promotion. Use it when rows of a day share their luck; null resamples single rows.",
     )
+    explained_rows: int = Field(
+        default=2_000,
+        description="Rows of the holdout, drawn by the seed, over which a feature's importance is averaged. Shapley"
+        " values of deep trees take a second of two cores for some two hundred rows: fewer make a training shorter.",
+    )
     leak_limit: float = Field(
         default=0.9,
         description="ROC AUC of one feature alone from which it is suspected of a leak: one class against the rest"
@@ -128,8 +133,7 @@ class EvaluationSpec(Declared):
     _share = within("confidence", low=0.5, high=0.999)
     _limit = within("leak_limit", low=0.5, high=1.0)
     _error = within("calibration_limit", low=0.0, high=1.0)
-    _enough = within("resamples", low=100)
-
+    _enough = within("resamples", "explained_rows", low=100)
     _positives = within("positive_calibration_limit", low=0.0)
 
     @field_validator("top")
