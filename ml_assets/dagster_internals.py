@@ -90,8 +90,12 @@ OVERRIDDEN: dict[str, tuple[str, str]] = {
         "Text that is no template stays text.",
     ),
     f"{_STORAGE}:SqliteEventLogStorage": (
-        "_connect _db_lock _initdb _initialized_dbs conn_string_for_shard",
+        "_connect _db_lock _initdb _initialized_dbs conn_string_for_shard path_for_shard",
         "Connections stay open from one event to the next.",
+    ),
+    "dagster._core.storage.event_log.sql_event_log:SqlEventLogStorage": (
+        "_has_asset_key_col_on_connection",
+        "A column of the index that has been seen is not looked for with each event.",
     ),
 }
 """Class -> its members that a class of ours overrides or calls, and why."""

@@ -1,8 +1,10 @@
 """Dagster's events in SQLite, without opening the database anew for each of them."""
 
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from typing import ClassVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 
@@ -12,6 +14,8 @@ from ml_assets.dagster_internals import (
 )
 
 OPEN_DATABASES = 8
+_INDEX = "index"
+"""The shard over all runs; any other is a run's own."""
 
 
 class PooledSqliteEventLogStorage(SqliteEventLogStorage):
@@ -23,9 +27,14 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
     events (https://www.sqlite.org/pragma.html#pragma_synchronous).
     """
 
+    _of_a_run: ClassVar[tuple[str, ...]] = ()
+    """What made the tables of the process's first run: Dagster makes and stamps each run's by Alembic, in a tenth of a
+    second."""
+
     def __init__(self, base_dir: str, inst_data=None):
         self._engines: dict[str, Engine] = {}
         self._tables: set[str] = set()
+        self._columns: set[str] = set()
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -38,7 +47,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         with self._db_lock:
             engine = self._engine(shard)
             if shard not in self._initialized_dbs:
-                self._initdb(engine)
+                self._begin(shard, engine)
                 self._initialized_dbs.add(shard)
             with engine.begin() as connection:
                 yield connection
@@ -56,6 +65,32 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         self._engines[shard] = engine
         return engine
 
+    def _begin(self, shard: str, engine: Engine) -> None:
+        """Make the tables of a shard that has none."""
+        if shard == _INDEX:
+            self._initdb(engine)
+            return
+        if self._of_a_run:
+            with closing(self._plain(shard)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("BEGIN IMMEDIATE")
+                if not _statements(connection):
+                    for statement in self._of_a_run:
+                        connection.execute(statement)
+                connection.execute("COMMIT")
+            return
+        self._initdb(engine)
+        with closing(self._plain(shard)) as connection:
+            (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            stamp = f"INSERT INTO alembic_version (version_num) VALUES ('{version}')"
+            type(self)._of_a_run = (*_statements(connection), stamp)
+
+    def _plain(self, shard: str) -> sqlite3.Connection:
+        path = self.path_for_shard(shard)
+        connection = sqlite3.connect(path, timeout=SQLITE_BUSY_TIMEOUT_SECONDS, isolation_level=None)
+        _sync_less(connection, None)
+        return connection
+
     def has_table(self, table_name: str) -> bool:
         """Return whether the index has a table; Dagster looks for each event, through a connection of its own.
 
@@ -65,10 +100,20 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             self._tables.add(table_name)
         return table_name in self._tables
 
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        """Return whether the index's table of assets has a column; Dagster looks for each materialization.
+
+        As of a table: what has been seen stays.
+        """
+        if column_name not in self._columns and super()._has_asset_key_col_on_connection(conn, column_name):
+            self._columns.add(column_name)
+        return column_name in self._columns
+
     def wipe(self) -> None:
         """Delete every event; files that are gone must not stay open."""
         self._close()
         self._tables.clear()
+        self._columns.clear()
         super().wipe()
 
     def dispose(self) -> None:
@@ -83,3 +128,9 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
 
 def _sync_less(connection, _record) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _statements(connection: sqlite3.Connection) -> list[str]:
+    """Return the statements that make the tables and indexes of a database."""
+    made = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'")
+    return [statement for (statement,) in made]

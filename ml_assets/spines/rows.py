@@ -19,8 +19,8 @@ _MOMENT = pl.Datetime("us", "UTC")
 _AT, _SECONDS, _TARGETS = "__at__", "__seconds__", "__targets__"
 """Columns of the moments at which versions of entities are looked at; those of horizons are lists."""
 _AT_WORK = 500_000
-"""Pairs of version and moment that are looked at together, and one moment where there are more versions: a plan for each
-moment would cost more than what it does."""
+"""Pairs of version and moment that are looked at together, and one moment where there are more versions: of few, a plan
+for each moment costs more than what it does."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,9 @@
 """The pooled event storage against Dagster's own over the same files."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import dagster as dg
 import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
@@ -72,3 +76,24 @@ def test_a_table_that_has_been_seen_is_not_looked_for_again(instance, monkeypatc
     seen = [name for name in looked_for if name != "no_such_table"]
     assert len(seen) == len(set(seen)) > 0
     assert looked_for.count("no_such_table") == 2, "one that is not there may be made any time"
+
+
+def test_tables_of_later_runs_are_as_dagster_makes_those_of_the_first(instance, tmp_path, monkeypatch):
+    monkeypatch.setattr(PooledSqliteEventLogStorage, "_of_a_run", ())
+    made, own = [], SqliteEventLogStorage._initdb
+    monkeypatch.setattr(
+        SqliteEventLogStorage,
+        "_initdb",
+        lambda self, engine, **how: made.append(engine.url) or own(self, engine, **how),
+    )
+    first, second = run(instance), run(instance)
+    assert [Path(url.database).stem for url in made if "index" not in url.database] == [first]
+    described = []
+    for run_id in (first, second):
+        with closing(sqlite3.connect(tmp_path / "dagster" / "history" / "runs" / f"{run_id}.db")) as connection:
+            tables = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
+            stamp = connection.execute("SELECT * FROM alembic_version").fetchall()
+            described.append((tables, stamp, connection.execute("PRAGMA journal_mode").fetchall()))
+    assert described[0] == described[1]
+    assert len(described[0][0]) > 5
+    assert described[0][2] == [("wal",)]

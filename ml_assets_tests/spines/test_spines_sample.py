@@ -14,6 +14,7 @@ from ml_assets.declarations.specs import DeclaredSpine
 from ml_assets.features.digests.row_hashes import hash_rows
 from ml_assets.lake import Lake
 from ml_assets.sources.drops.spec import Drops
+from ml_assets.spines import rows as spines_rows
 from ml_assets.spines.rows import MadeSpine, make_rows
 from ml_assets.spines.spec import HORIZON, STANDS_FOR, CalendarSpec, EntitiesSpec, SampleSpec
 from ml_assets.training.fit import fit_model, predict
@@ -55,6 +56,15 @@ def test_thinned_drops_hold_what_the_hash_of_entity_and_moment_draws_and_others_
     # Five Mondays in January, four in February; 300 of 400 entities count.
     assert (rows.active_in, rows.moments) == ({"2024-01": 1_500, "2024-02": 1_200}, 13)
     assert rows.by_drop == dict(found.group_by("_drop").len().iter_rows())
+
+
+@pytest.mark.parametrize("at_work", [1, 900])
+def test_rows_are_the_same_however_many_moments_are_looked_at_together(at_work, monkeypatch):
+    rows, together = made(spine(SAMPLE))
+    monkeypatch.setattr(spines_rows, "_AT_WORK", at_work)
+    again, frame = made(spine(SAMPLE))
+    assert frame.equals(together)
+    assert (again.by_drop, again.active_in, again.moments) == (rows.by_drop, rows.active_in, rows.moments)
 
 
 def test_every_entity_moment_has_the_same_chance_by_itself():

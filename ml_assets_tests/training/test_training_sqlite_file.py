@@ -2,8 +2,9 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from sqlalchemy import create_engine
 
-from ml_assets.addresses import sqlite_path
+from ml_assets.addresses import sqlite_path, sqlite_url
 from ml_assets.training.search.sqlite_file import create_whole
 
 
@@ -33,3 +34,19 @@ def test_tables_are_made_once_and_readers_do_not_block_a_writer(tmp_path):
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
         assert connection.execute("select count(*) from first").fetchone() == (0,)
+
+
+def test_the_disk_is_waited_for_once_and_for_no_other_database(tmp_path):
+    waits = {}
+
+    def tables(url):
+        for name, address in (("draft", url), ("other", sqlite_url(tmp_path / "other.db"))):
+            engine = create_engine(address)
+            with engine.connect() as connection:
+                waits[name] = connection.exec_driver_sql("pragma synchronous").scalar()
+            engine.dispose()
+
+    create_whole(tmp_path / "a.db", tables)
+    assert (waits["draft"], waits["other"] > 0) == (0, True)
+    tables(sqlite_url(tmp_path / "a.db"))
+    assert waits["draft"] > 0

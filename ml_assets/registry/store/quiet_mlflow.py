@@ -19,5 +19,15 @@ def import_mlflow() -> ModuleType:
     for name, level in _LEVELS.items():
         logging.getLogger(name).setLevel(level)
     import mlflow
+    from mlflow.utils import environment
 
+    environment.warn_dependency_requirement_mismatches = _pinned_here  # pyright: ignore[reportPrivateImportUsage]
     return mlflow
+
+
+def _pinned_here(requirements: list[str]) -> None:
+    """Say nothing of a saved model's requirements.
+
+    MLflow warns of those that this environment does not meet, for which it reads the names of all files of all
+    installed packages; that takes longer than to train a small model. These requirements are of this environment.
+    """

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind readers tell apart too.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 _INCHES, _DPI = (5.2, 3.9), 100
+_COMPRESSION = 6
+"""Of PNG: the best, 9 and `optimize`, takes six times as long for a twentieth of the bytes."""
 
 
 def new_figure(title: str, x: str, y: str) -> tuple["Figure", "Axes"]:
@@ -42,5 +44,5 @@ def as_png(figure: "Figure", colours: int | None = 64) -> bytes:
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     image = image if colours is None else image.quantize(colours)
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG", compress_level=_COMPRESSION)
     return buffer.getvalue()
