@@ -107,6 +107,16 @@ class Home:
         """Answers of servers on their way into the lake."""
         return self.root / "spool"
 
+    @property
+    def keys(self) -> Path:
+        """The keys that servers let in, unless another file is named."""
+        return self.root / "keys.json"
+
+    @property
+    def audit(self) -> Path:
+        """What was done with keys."""
+        return self.root / "audit.ndjson"
+
     def prepare(self) -> None:
         """Create the folders, place ``dagster.yaml`` and point the tools of this process at them."""
         for folder in (self.dagster, self.dbt, self.root / "mlflow" / "artifacts"):

@@ -109,7 +109,14 @@ class Settings(BaseSettings):
     api_keys: SecretStr = Field(
         default=SecretStr(""),
         validation_alias="ML_ASSETS_API_KEYS",
-        description="SHA-256 digests, separated by commas, of the keys that a server lets in; by default everybody",
+        description="SHA-256 digests, separated by commas, of keys that a server lets in to everything; by default "
+        "everybody, unless there are keys of `ml-assets keys`",
+    )
+    key_file: Path | None = Field(
+        default=None,
+        validation_alias="ML_ASSETS_KEY_FILE",
+        description="file of the keys that `ml-assets keys` makes and a server lets in; by default `keys.json` in the "
+        "home",
     )
     log_format: Literal["text", "json"] = Field(
         default="text",

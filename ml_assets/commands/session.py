@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ml_assets.declarations.project import DeclaredProject
     from ml_assets.registry.registry import Registry
+    from ml_assets.serving.access.key_file import KeyFile
     from ml_assets.settings import Settings
 
 
@@ -89,6 +90,12 @@ class Session:
         # What is loaded later looks where this command does.
         self.settings = self.settings.model_copy(update={"home": home.root})
         home.enter()
+
+    def open_keys(self, home: Home) -> KeyFile:
+        """Return the file of the keys that servers of a home let in."""
+        from ml_assets.serving.access.key_file import KeyFile
+
+        return KeyFile(self.settings.key_file or home.keys)
 
     def open_registry(self, home: Home) -> Registry:
         """Return MLflow's registry of a home."""

@@ -20,7 +20,7 @@ def setting_faults(settings: Settings) -> Iterator[str]:
     from ml_assets.notifications.opening import channel_faults
     from ml_assets.online.stores.opening import check_store_address
     from ml_assets.registry.trackers.known import TRACKERS
-    from ml_assets.serving.http.keys import hashed_keys
+    from ml_assets.serving.access.digests import hashed_keys
     from ml_assets.training.search.study_storage import check_studies_address
 
     yield from channel_faults(settings.notifications)

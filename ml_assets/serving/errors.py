@@ -1,13 +1,18 @@
 """What can be wrong with a request."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 
 class BadRequest(ValueError):
     """A request that cannot be answered as it is; the text names the field and says what it must be.
 
     Attributes:
         status: HTTP status, 400 unless something more fitting is given.
+        headers: of the response, names in lower case.
     """
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(self, message: str, status: int = 400, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = headers

@@ -14,8 +14,8 @@ import uvicorn
 from starlette.testclient import TestClient
 from tritonclient import http as triton
 
+from ml_assets.serving.access.digests import hashed_keys
 from ml_assets.serving.http.app import make_app
-from ml_assets.serving.http.keys import hashed_keys
 from ml_assets.serving.http.limits import Limits
 from ml_assets.training.predictions.scored import scored
 

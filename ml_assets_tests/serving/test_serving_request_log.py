@@ -49,6 +49,7 @@ def test_an_answer_becomes_a_typed_row():
         "given_sent_at": midnight, "feature_km": 12.0, "feature_express": True, "feature_courier": None,
         "versions": '{"courier_history":["b1",4]}', "states": '{"courier_history":"fresh"}',
         "replayed": False,
+        "api_key": None,
     }  # fmt: skip
 
 

@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 from starlette.testclient import TestClient
 
+from ml_assets.serving.access.digests import hashed_keys
 from ml_assets.serving.http.app import make_app
-from ml_assets.serving.http.keys import hashed_keys
 from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.http.observability.telemetry import (
     Finished,

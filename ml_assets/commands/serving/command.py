@@ -86,8 +86,8 @@ def serve(
 ) -> None:
     """Answer requests with the champions: rows by key, Open Inference Protocol v2, MLflow's scoring protocol, /metrics.
 
-    A new champion takes over without dropping a request. ML_ASSETS_API_KEYS, SHA-256 digests of keys separated by
-    commas, lets in only who has one of the keys. /docs shows the routes.
+    A new champion takes over without dropping a request. Once there is a key of `ml-assets keys new`, or
+    ML_ASSETS_API_KEYS names SHA-256 digests of keys, only who has one of them is let in. /docs shows the routes.
     """
     from ml_assets.commands.serving.serve import ServeSettings, serve_models
     from ml_assets.commands.serving.served import champion_inputs, declarations

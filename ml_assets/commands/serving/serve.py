@@ -10,10 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml_assets.commands.serving.spooled import draining_beside
 from ml_assets.environment import hand_down
 from ml_assets.home import Home
+from ml_assets.serving.access.admission import Admission
+from ml_assets.serving.access.audit import AuditTrail
+from ml_assets.serving.access.digests import hashed_keys
+from ml_assets.serving.access.key_file import KeyFile
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.grpc.transport import GrpcSettings, GrpcTransport
 from ml_assets.serving.http.app import Server, make_app
-from ml_assets.serving.http.keys import hashed_keys
 from ml_assets.serving.http.limits import Limits
 from ml_assets.settings import Settings, SettingsError, read_settings
 from ml_assets.training.kinds.base import find_kind
@@ -38,7 +41,8 @@ def serve_models(settings: ServeSettings, host: str, port: int, workers: int) ->
 
     Raises:
         LookupError: a model has no champion.
-        ValueError: the API keys are no digests, the log's format is none, or there is no such kind of online store.
+        ValueError: the API keys are no digests, their file is broken, the log's format is none, or there is no such
+            kind of online store.
     """
     import uvicorn
 
@@ -106,14 +110,18 @@ def _make_app(served: ServeSettings, settings: Settings, *, logged: bool) -> Ser
     return make_app(
         registry,
         served.models,
-        _limits(served, settings),
+        Limits(replay=served.replay, look_every=settings.look_seconds),
         served.declared,
         open_store(home.online_store) if served.declared.online else None,
         open_log=open_log if served.logged and logged else None,
+        admission=_admission(home, settings),
+        audit=AuditTrail(home.audit),
         tracing=open_tracing(settings.open_telemetry) if logged else None,
     )
 
 
-def _limits(served: ServeSettings, settings: Settings) -> Limits:
-    keys = hashed_keys(settings.api_keys.get_secret_value())
-    return Limits(keys=keys, replay=served.replay, look_every=settings.look_seconds)
+def _admission(home: Home, settings: Settings) -> Admission:
+    digests = hashed_keys(settings.api_keys.get_secret_value())
+    # Processes that serve together count a key's requests together, beside the file that tells them what to serve.
+    shared = None if settings.served is None else settings.served.parent / "allowances"
+    return Admission(digests, KeyFile(settings.key_file or home.keys), shared=shared)

@@ -15,6 +15,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from ml_assets.online.stores.protocol import OnlineStore
+from ml_assets.serving.access.admission import Admission
+from ml_assets.serving.access.audit import AuditTrail
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.grpc.transport import MESSAGE
@@ -29,7 +31,6 @@ from ml_assets.serving.http.compression import (
 from ml_assets.serving.http.endpoints import Endpoints
 from ml_assets.serving.http.exchange import Endpoint, Exchange, answer_at_once
 from ml_assets.serving.http.information import Information, no_such_route, refusal_body
-from ml_assets.serving.http.keys import require_key
 from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.http.observability.telemetry import request_id
 from ml_assets.serving.http.observability.tracing import Tracing
@@ -51,6 +52,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _KEPT_AT_ONCE = 64  # rows that take a fraction of a millisecond
 
+_KEYS_EVERY = 1.0
+"""Seconds after which a key that is revoked is let in no more."""
+
 _JSON = (b"content-type", JSON.encode())
 _WITH_BODY = ("POST", "PUT")
 _CLOSE = (b"connection", b"close")
@@ -65,6 +69,8 @@ class Server:
     Args:
         clock: microseconds since the epoch; read once a request.
         open_log: makes the log of responses; None for none.
+        admission: who is let in; by default whoever has one of `limits.keys`.
+        audit: what keys are used for is recorded there; None for nothing.
         tracing: records each request; None for nothing.
     """
 
@@ -77,12 +83,16 @@ class Server:
         *,
         clock: Callable[[], int],
         open_log: OpenLog | None = None,
+        admission: Admission | None = None,
+        audit: AuditTrail | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         self._champions = champions
         self._limits = limits
         self._tracing = tracing
         self._clock = clock
+        self._admission = admission or Admission(limits.keys)
+        self._audit = audit
         self._bodies = BodyReader(limits.body, limits.body_seconds, limits.reading)
         self._observation = Observation(champions, tracing)
         self._keeping = None if open_log is None else Keeping(champions, declared, open_log, replayed=limits.replay)
@@ -100,7 +110,14 @@ class Server:
         )
         self._endpoints.remember([*(served.name for served in champions), *declared.online])
         information = Information(
-            champions, answering, protocols, declared, limits, self._observation, unready=self._unready
+            champions,
+            answering,
+            protocols,
+            declared,
+            limits,
+            self._observation,
+            admission=self._admission,
+            unready=self._unready,
         )
         self._rest = Starlette(
             routes=information.routes(self._endpoints.routes),
@@ -110,6 +127,8 @@ class Server:
         if self._keeping is not None:
             self._observation.measured.counters |= self._keeping.counters
         self._observation.tell_versions()
+        self.scopes = {**self._endpoints.scopes, **information.scopes}
+        """Every route with its method and what it needs of a key, None for nothing."""
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer an ASGI request: predictions, pushes and messages here, all other routes by Starlette."""
@@ -130,16 +149,18 @@ class Server:
         exchange = Exchange(endpoint, headers, identity, self._clock(), scope["method"])
         kept = False
         try:
-            require_key(headers.get(b"authorization", b"").decode("latin-1"), self._limits.keys)
+            exchange.key = self._admission.admit(headers.get(b"authorization", b"").decode("latin-1"), endpoint.scope)
             exchange.body = await self._bodies.read(receive)
             status, body = 200, await self._answer(exchange)
             kept = await self._keep_durably(exchange, began)
         except BadRequest as error:
             status, body = error.status, refusal_body(error)
+            exchange.reply_headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
         except Exception:
             # Whatever went wrong with one request, its client is told so and the others are answered.
             log.exception("%s %s failed", endpoint.route, identity)
             status, body = 500, refusal_body(BadRequest(f"the server failed; its log tells of {identity}"))
+        plain = body
         if len(body) >= COMPRESSED_FROM and b"accept-encoding" in headers:
             body = await _compressed(exchange, body)
         seconds = time.perf_counter() - began
@@ -151,7 +172,10 @@ class Server:
         await send({"type": "http.response.start", "status": status, "headers": reply + exchange.reply_headers})
         await send({"type": "http.response.body", "body": body})
         self._observation.posted(exchange, status, seconds)
+        if self._audit is not None and exchange.key and endpoint.scope == "push":
+            self._audit.pushed(exchange.at, exchange.key, identity, scope["path"], status, plain)
         if self._keeping is not None and exchange.response is not None and not kept and status == 200:
+            exchange.response.key = exchange.key
             await _keep(self._keeping, exchange.response, seconds)
 
     async def _keep_durably(self, exchange: Exchange, began: float) -> bool:
@@ -160,6 +184,7 @@ class Server:
         if keeping is None or response is None or not keeping.is_durable(response.champion.name):
             return False
         seconds = time.perf_counter() - began
+        response.key = exchange.key
         if _is_large(response):
             await asyncio.to_thread(keeping.keep, response, seconds)
         elif self._answering:
@@ -206,16 +231,22 @@ class Server:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette):  # noqa: ARG002
         behind = [
-            asyncio.create_task(coroutine) for coroutine in (self._look_for_champions(), self._bodies.give_up_late())
+            asyncio.create_task(coroutine)
+            for coroutine in (self._look_for_champions(), self._bodies.give_up_late(), self._look_for_keys())
         ]
         yield
         for task in behind:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        for closing in (self._keeping, self._tracing):
+        for closing in (self._keeping, self._audit, self._tracing):
             if closing is not None:
                 await asyncio.to_thread(closing.close)
+
+    async def _look_for_keys(self) -> None:
+        while True:
+            await asyncio.sleep(_KEYS_EVERY)
+            self._admission.look()
 
     async def _look_for_champions(self) -> None:
         while True:
@@ -269,10 +300,22 @@ def make_app(
     *,
     clock: Callable[[], int] = now,
     open_log: OpenLog | None = None,
+    admission: Admission | None = None,
+    audit: AuditTrail | None = None,
     tracing: Tracing | None = None,
 ) -> Server:
     """Make the app over a registry's champions; raises LookupError for a model without one."""
     declared = declared or Declarations()
     trying = [name for name, model in declared.models.items() if model.serving.canary or model.serving.shadow]
     champions = Champions(registry, names, trying)
-    return Server(champions, limits, declared, store, clock=clock, open_log=open_log, tracing=tracing)
+    return Server(
+        champions,
+        limits,
+        declared,
+        store,
+        clock=clock,
+        open_log=open_log,
+        admission=admission,
+        audit=audit,
+        tracing=tracing,
+    )

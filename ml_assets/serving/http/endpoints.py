@@ -19,6 +19,7 @@ class Endpoints:
 
     Attributes:
         routes: the paths as they are declared, each with its methods.
+        scopes: path and method -> what the route needs of a key.
     """
 
     def __init__(
@@ -36,15 +37,19 @@ class Endpoints:
             if binding is not None:
                 handler = PredictionHandler(answering, protocol, binding)
                 for path in binding.paths:
-                    self._declare(Endpoint(path, handler, binding.at_once, binding.slow, methods=binding.methods))
+                    self._declare(
+                        Endpoint(path, handler, binding.at_once, binding.slow, methods=binding.methods, scope="predict")
+                    )
             carried = protocol.grpc
             if carried is not None:
                 handler = MessageHandler(answering, protocol)
-                self._messages[carried.unary] = Endpoint(carried.unary, handler, carried.at_once)
-        self._declare(Endpoint(PUSH, push, 0))
-        self._table = Endpoint(PUSH_TABLE + "{table}", push_table, 0)
+                self._messages[carried.unary] = Endpoint(carried.unary, handler, carried.at_once, scope="predict")
+        self._declare(Endpoint(PUSH, push, 0, scope="push"))
+        self._table = Endpoint(PUSH_TABLE + "{table}", push_table, 0, scope="push")
         self.routes = {endpoint.route: endpoint.methods for _, endpoint in self._declared}
         self.routes[PUSH_TABLE + "{table:path}"] = self._table.methods
+        endpoints = [*(endpoint for _, endpoint in self._declared), self._table]
+        self.scopes = {(each.route, method): each.scope for each in endpoints for method in each.methods}
 
     def remember(self, names: Iterable[str]) -> None:
         """Look up the paths of models and views beforehand, as they are requested all the time."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ml_assets.serving.access.scopes import Scope
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.prediction.answering import Question
 from ml_assets.serving.prediction.messages import PredictionResponse
@@ -26,6 +27,7 @@ class Endpoint:
         version: the version that it names.
         label: the alias by which it names a version.
         methods: by which the requests come.
+        scope: what a request's key must allow; where none is declared, only that of an administrator is let in.
     """
 
     route: str
@@ -36,6 +38,7 @@ class Endpoint:
     version: str | None = None
     label: str | None = None
     methods: Sequence[str] = ("POST",)
+    scope: Scope = "admin"
 
 
 class Exchange:
@@ -44,6 +47,7 @@ class Exchange:
     Attributes:
         at: moment of the request, microseconds.
         method: by which it came.
+        key: name of the key that let it in; empty where none was needed.
         served: the version that the request began with; None where none was asked.
         response: what models predicted, once it is rendered; None for none.
         media_type: of the body of an answer.
@@ -51,7 +55,7 @@ class Exchange:
     """
 
     __slots__ = (
-"at", "body", "endpoint", "headers", "media_type", "method", "reply_headers", "request_id", "response", "served",
+"at", "body", "endpoint", "headers", "key", "media_type", "method", "reply_headers", "request_id", "response", "served",
 )  # fmt: skip
 
     def __init__(
@@ -69,6 +73,7 @@ class Exchange:
         self.at = at
         self.method = method
         self.body = b""
+        self.key = ""
         self.served: Served | None = None
         self.response: PredictionResponse | None = None
         self.media_type = JSON

@@ -15,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from ml_assets.serving.access.admission import NOBODY, Admission
+from ml_assets.serving.access.scopes import Scope
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.http.compression import COMPRESSED_FROM, accepted_encoding, compress
 from ml_assets.serving.http.docs import ASSETS, POLICY, page, read_asset
-from ml_assets.serving.http.keys import require_key
 from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.http.observability.measured import Answers
 from ml_assets.serving.http.observability.telemetry import Finished, request_id
@@ -30,6 +31,8 @@ from ml_assets.serving.protocols.adapter import InService, ProtocolLimits, Reque
 from ml_assets.serving.rollout.champions import Champions, Served
 
 _DOCS = "/docs"
+
+_Answer = Callable[[Request], Awaitable[Response]]
 
 
 class _NameConvertor(StringConvertor):
@@ -42,7 +45,11 @@ register_url_convertor("name", _NameConvertor())
 
 
 class Information:
-    """Answers GET."""
+    """Answers GET.
+
+    Attributes:
+        scopes: path and method -> what the route needs of a key, None for nothing; known once there are `routes`.
+    """
 
     def __init__(
         self,
@@ -53,13 +60,17 @@ class Information:
         limits: Limits,
         observation: Observation,
         *,
+        admission: Admission,
         unready: Callable[[], str],
     ) -> None:
         """Take what is told about.
 
         Args:
+            admission: who is let in.
             unready: why no requests should come here now; empty if they may.
         """
+        self.scopes: dict[tuple[str, str], Scope | None] = {}
+        self._admission = admission
         self._unready = unready
         self._champions = champions
         self._answering = answering
@@ -67,7 +78,7 @@ class Information:
         self._declared = declared
         self._limits = limits
         self._observation = observation
-        self._description: tuple[list[tuple[str, str]], bytes] | None = None
+        self._description: tuple[tuple[bool, list[tuple[str, str]]], bytes] | None = None
 
     def routes(self, elsewhere: Mapping[str, Sequence[str]]) -> list[Route]:
         """Make the routes; those that take a body are among them, so that another method is refused with the right one.
@@ -75,21 +86,21 @@ class Information:
         Args:
             elsewhere: paths that are answered elsewhere -> their methods.
         """
-        handlers = [
-            ("/version", _version),
-            ("/metrics", self._metrics),
-            ("/openapi.json", self._openapi),
-            (_DOCS, self._docs),
+        handlers: list[tuple[str, _Answer, Scope]] = [
+            ("/version", _version, "read"),
+            ("/metrics", self._metrics, "read"),
+            ("/openapi.json", self._openapi, "read"),
+            (_DOCS, self._docs, "read"),
         ]
         return [
-            *(Route(path, self._guarded(path, handler), methods=["GET"]) for path, handler in handlers),
+            *(self._guarded(path, handler, scope, ["GET"]) for path, handler, scope in handlers),
             *(self._route(resource) for protocol in self._protocols for resource in protocol.resources),
             *(
-                Route(path, self._guarded(path, _refusing(why)), methods=["GET", "POST"])
+                self._guarded(path, _refusing(why), "admin", ["GET", "POST"])
                 for protocol in self._protocols
                 for path, why in protocol.refused.items()
             ),
-            *(Route(f"{_DOCS}/{name}", _asset, methods=["GET"]) for name in ASSETS),
+            *(self._asset(f"{_DOCS}/{name}") for name in ASSETS),
             *(Route(path, _ok, methods=methods) for path, methods in elsewhere.items()),
         ]
 
@@ -100,9 +111,11 @@ class Information:
             content = resource.render(self._in_service(resource, request.path_params))
             return json_response(content.model_dump(by_alias=True))
 
-        # What stands behind a colon is asked of the model, as in :predict.
-        path = re.sub(r"{(\w+)}", r"{\1:name}", resource.path)
-        return Route(path, self._guarded(resource.path, read, open=resource.open), methods=[resource.method])
+        return self._guarded(resource.path, read, None if resource.open else resource.scope, [resource.method])
+
+    def _asset(self, path: str) -> Route:
+        self.scopes[path, "GET"] = None
+        return Route(path, _asset, methods=["GET"])
 
     def _in_service(self, resource: Resource, named: Mapping[str, str]) -> list[InService]:
         versions: Iterable[Served] = self._champions
@@ -116,54 +129,61 @@ class Information:
         limits = ProtocolLimits(self._limits.rows, self._limits.replay)
         return InService(served, measured.rows.get(version, 0), answers.count, answers.seconds, answers.last, limits)
 
-    def _guarded(
-        self, route: str, handler: Callable[[Request], Awaitable[Response]], *, open: bool = False
-    ) -> Callable[[Request], Awaitable[Response]]:
+    def _guarded(self, route: str, handler: _Answer, scope: Scope | None, methods: Sequence[str]) -> Route:
         async def answer(request: Request) -> Response:
-            began = time.perf_counter()
+            began, key = time.perf_counter(), NOBODY
             try:
-                if not open:
-                    require_key(request.headers.get("authorization", ""), self._limits.keys)
+                if scope is not None:
+                    key = self._admission.admit(request.headers.get("authorization", ""), scope)
                 response = await handler(request)
             except BadRequest as error:
                 response = _unauthorised() if error.status == 401 and route == _DOCS else refusal(error)
             await _compress(response, request.headers.get("accept-encoding", ""))
             seconds = time.perf_counter() - began
             model = self._observation.got(route, request.path_params.get("model"), response.status_code, seconds)
-            if not open:
+            if scope is not None:
                 response.headers["x-request-id"] = identity = request_id(request.headers.get("x-request-id", ""))
                 parent = request.headers.get("traceparent", "")
                 self._observation.tell(
                     Finished(
-                        identity, request.method, route, response.status_code, seconds * 1e3, model=model, parent=parent
+                        identity,
+                        request.method,
+                        route,
+                        response.status_code,
+                        seconds * 1e3,
+                        model,
+                        key=key,
+                        parent=parent,
                     )
                 )
             return response
 
-        return answer
+        self.scopes |= {(route, method): scope for method in methods}
+        # What stands behind a colon is asked of the model, as in :predict.
+        return Route(re.sub(r"{(\w+)}", r"{\1:name}", route), answer, methods=methods)
 
     async def _metrics(self, request: Request) -> Response:  # noqa: ARG002
         return Response(self._observation.measured.text(), media_type=CONTENT_TYPE_LATEST)
 
     async def _openapi(self, request: Request) -> Response:  # noqa: ARG002
-        serving = [(served.name, served.version) for served in self._champions]
+        serving = self._admission.required, [(served.name, served.version) for served in self._champions]
         if self._description is None or self._description[0] != serving:
             # Models of many features take a while to describe, in which others are answered.
-            self._description = serving, await asyncio.to_thread(self._describe)
+            self._description = serving, await asyncio.to_thread(self._describe, serving[0])
         return Response(self._description[1], media_type="application/json")
 
-    def _describe(self) -> bytes:
+    def _describe(self, keys: bool) -> bytes:
         ready = {name: model for name, model in self._declared.models.items() if self._answering.ready(name)}
         models = [described_model(served, ready.get(served.name)) for served in self._champions]
         return orjson.dumps(
-            describe(models, self._protocols, self._declared.online, self._limits, self._declared.tables)
+            describe(models, self._protocols, self._declared.online, self._limits, self._declared.tables, keys=keys)
         )
 
     async def _docs(self, request: Request) -> Response:  # noqa: ARG002
         return HTMLResponse(page(), headers={"content-security-policy": POLICY})
 
 
-def _refusing(why: str) -> Callable[[Request], Awaitable[Response]]:
+def _refusing(why: str) -> _Answer:
     async def refuse(request: Request) -> Response:  # noqa: ARG001
         raise BadRequest(why, 501)
 
@@ -205,12 +225,14 @@ def refusal_body(error: BadRequest) -> bytes:
 
 def refusal(error: BadRequest) -> Response:
     """Render the response that refuses a request."""
-    return Response(refusal_body(error), status_code=error.status, media_type="application/json")
+    body, kind = refusal_body(error), "application/json"
+    return Response(body, status_code=error.status, media_type=kind, headers=dict(error.headers))
 
 
 def _unauthorised() -> Response:
     """Refuse with the page, which takes a key and reads the description with it."""
-    return HTMLResponse(page(), status_code=401, headers={"content-security-policy": POLICY})
+    headers = {"content-security-policy": POLICY, "www-authenticate": "Bearer"}
+    return HTMLResponse(page(), status_code=401, headers=headers)
 
 
 async def no_such_route(request: Request, error: Exception) -> Response:

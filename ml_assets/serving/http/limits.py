@@ -14,7 +14,7 @@ class Limits:
         reading: requests whose bodies are on their way at the same time; further ones are turned away too.
         body_seconds: seconds that a body may take to arrive.
         look_every: seconds between two looks for a new champion.
-        keys: SHA-256 of the API keys, in hex; empty lets everybody in.
+        keys: SHA-256 of API keys that may do everything, in hex; empty lets everybody in where no file of keys is.
         replay: whether each request says its own moment.
     """
 

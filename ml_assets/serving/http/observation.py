@@ -51,6 +51,7 @@ class Observation:
                 model=model,
                 version=served.version if served is not None else "",
                 role=",".join(sorted(roles)),
+                key=exchange.key,
                 parent=exchange.header(b"traceparent") or "",
             )
         )

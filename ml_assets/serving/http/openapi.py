@@ -20,12 +20,14 @@ from ml_assets.serving.rollout.champions import Served
 REFUSALS = {
     400: "The body is no JSON, or not of this form.",
     401: "No API key, or one that is not known.",
+    403: "The API key does not allow this.",
     404: "No such model, view or version is served here.",
     408: "The body did not arrive in time.",
     409: "The model cannot be asked about rows, or the view has no build yet; the error says what to do.",
     413: "More bytes or rows than are taken at once.",
     415: "The content type or encoding is another.",
     422: "A value breaks the contract of its column.",
+    429: "The API key has made too many requests: wait as long as Retry-After says.",
     503: "Too many requests at once, or the server is about to stop: try again.",
 }
 
@@ -65,6 +67,8 @@ def describe(
     online: Mapping[str, OnlineView],
     limits: Limits,
     tables: Mapping[str, OnlineTable] = MappingProxyType({}),
+    *,
+    keys: bool = False,
 ) -> dict[str, Any]:
     """Describe a server as JSON values; paths name each model, since each takes other fields.
 
@@ -72,8 +76,8 @@ def describe(
         protocols: what requests for predictions come by.
         online: views that facts may be pushed to.
         tables: tables that rows may be pushed to.
+        keys: whether a request needs a key.
     """
-    keys = bool(limits.keys)
     description: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -191,6 +195,6 @@ def _operation(
     if content is not None:
         answered["content"] = content
     refusal = {JSON: {"schema": {"$ref": "#/components/schemas/Refusal"}}}
-    codes = {*refusals, 401} if keys else {*refusals}
+    codes = {*refusals, 401, 403, 429} if keys else {*refusals}
     refused = {str(code): {"description": REFUSALS[code], "content": refusal} for code in sorted(codes)}
     return {"tags": [tag], "summary": summary, "responses": {"200": answered, **refused}}

@@ -114,6 +114,7 @@ class Keeping:
                     versions=fetched[at].versions if fetched else {},
                     states=fetched[at].states if fetched else {},
                     replayed=self._replayed,
+                    api_key=response.key,
                 )
                 for at, answer in zip(positions, by_row(part.answer), strict=True)
             ]

@@ -54,6 +54,7 @@ class Answered:
         versions: view -> build and last sequence number behind its stored values.
         states: view -> fresh, unseen, expired or missing.
         replayed: whether the request named its moment itself, instead of the clock.
+        api_key: name of the key that let the request in; empty where none was needed.
     """
 
     request_id: str
@@ -69,6 +70,7 @@ class Answered:
     versions: Mapping[str, tuple[str, int]]
     states: Mapping[str, str]
     replayed: bool = False
+    api_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ def log_frame(answered: Sequence[Answered], schemas: Mapping[str, LogSchema]) ->
             pl.Series("versions", [_json(each.versions) for each in answered], dtype=pl.String),
             pl.Series("states", [_json(each.states) for each in answered], dtype=pl.String),
             pl.Series("replayed", [each.replayed for each in answered], dtype=pl.Boolean),
+            pl.Series("api_key", [each.api_key or None for each in answered], dtype=pl.String),
         ]
     )
 

@@ -134,6 +134,7 @@ class PredictionResponse:
         features: of each row, by name; made when they are read first.
         given: of each row what the client gave; empty where it gave features.
         fetched: of each row what was looked up; empty where nothing was.
+        key: name of the key that let the request in; empty where none was needed.
     """
 
     request: PredictionRequest
@@ -144,6 +145,7 @@ class PredictionResponse:
     features: Callable[[], Sequence[Mapping[str, Any]]]
     given: Sequence[Mapping[str, Any]] = ()
     fetched: Sequence[Fetched] = ()
+    key: str = ""
 
     def by_column(self) -> Answer:
         """Return the predictions of a request that the champion alone answered, by column."""

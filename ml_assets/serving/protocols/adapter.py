@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
+from ml_assets.serving.access.scopes import Scope
 from ml_assets.serving.declared import ServedModel
 from ml_assets.serving.prediction.messages import PredictionRequest, PredictionResponse
 from ml_assets.serving.rollout.champions import Served
@@ -129,6 +130,7 @@ class Resource:
         method: GET, or POST where clients ask by it.
         open: whether it needs no key and is not logged, as probes of health.
         ready: whether it is refused with 503 and the reason while no requests should come here.
+        scope: what a key must allow to read it, unless it is open.
     """
 
     path: str
@@ -138,6 +140,7 @@ class Resource:
     method: Literal["GET", "POST"] = "GET"
     open: bool = False
     ready: bool = False
+    scope: Scope = "read"
 
 
 @dataclass(frozen=True)

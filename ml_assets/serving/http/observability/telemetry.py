@@ -28,6 +28,7 @@ class Finished:
         version: its version; empty where none was asked.
         role: champion, canary, or empty.
         milliseconds: from the request's head to the answer's.
+        key: name of the key that let the request in; empty for none.
         parent: the W3C ``traceparent`` that came with the request; empty without one.
     """
 
@@ -39,6 +40,7 @@ class Finished:
     model: str = ""
     version: str = ""
     role: str = ""
+    key: str = ""
     parent: str = ""
 
 
@@ -85,6 +87,7 @@ class JsonLines(logging.Formatter):
                 "model": finished.model,
                 "version": finished.version,
                 "role": finished.role,
+                **({"key": finished.key} if finished.key else {}),
             }
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
@@ -102,7 +105,7 @@ class TextLines(logging.Formatter):
         finished, line = getattr(record, "finished", None), super().formatMessage(record)
         if finished is None:
             return line
-        who = " ".join(part for part in (finished.model, finished.version, finished.role) if part)
+        who = " ".join(part for part in (finished.model, finished.version, finished.role, finished.key) if part)
         return f"{line} {finished.milliseconds:.1f} ms {who} {finished.request_id}".rstrip()
 
 

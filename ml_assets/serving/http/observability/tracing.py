@@ -85,5 +85,6 @@ def _attributes(finished: Finished) -> dict[str, Any]:
         "ml_assets.model": finished.model,
         "ml_assets.version": finished.version,
         "ml_assets.role": finished.role,
+        "ml_assets.key": finished.key,
     }
     return {name: value for name, value in named.items() if value != ""}

@@ -1,0 +1,128 @@
+"""Which requests are let in."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from ml_assets.serving.access.allowance import Allowance, shared_number
+from ml_assets.serving.access.key_file import Key, KeyFile
+from ml_assets.serving.access.scopes import SCOPES, Scope, allows
+from ml_assets.serving.errors import BadRequest
+
+log = logging.getLogger(__name__)
+
+NOBODY = ""
+"""The name in whose stead a request is made that needs no key."""
+
+_EVERYTHING = frozenset(SCOPES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    name: str
+    scopes: frozenset[Scope]
+    allowance: Allowance | None = None
+
+
+class Admission:
+    """Lets requests in by their keys; reads the file of keys again when it has changed.
+
+    Args:
+        digests: SHA-256 of keys that may do everything, in hex; they bear the names `environment-1` and so on.
+        file: further keys; None for none.
+        shared: folder in which processes that serve together count each key's requests; None for one process.
+        clock: nanoseconds, only forward.
+
+    Raises:
+        ValueError: the file is not as it must be.
+    """
+
+    def __init__(
+        self,
+        digests: Sequence[str] = (),
+        file: KeyFile | None = None,
+        *,
+        shared: Path | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._always = {
+            bytes.fromhex(digest): _Known(f"environment-{number}", _EVERYTHING)
+            for number, digest in enumerate(digests, 1)
+        }
+        self._file = file
+        self._shared = shared
+        self._clock = clock
+        self._state: tuple[int, ...] | None = None
+        self._allowances: dict[tuple[str, int], Allowance] = {}
+        self._known = self._always
+        self.required = bool(digests)
+        self._fault = ""
+        if file is not None:
+            self._read(file, file.state())
+
+    def admit(self, authorization: str, scope: Scope) -> str:
+        """Return the name of the key that a request bears; NOBODY where none is needed.
+
+        Args:
+            authorization: the header of that name; empty for none.
+            scope: what the request's route needs.
+
+        Raises:
+            BadRequest: the key is missing or not known (401), does not allow this (403), or has made too many
+                requests (429).
+        """
+        if not self.required:
+            return NOBODY
+        scheme, _, given = authorization.partition(" ")
+        # Looked up by its digest: the time that takes tells something of the digest at most, and nobody can make a key
+        # to a digest.
+        known = self._known.get(sha256(given.strip().encode()).digest()) if scheme.lower() == "bearer" else None
+        if known is None:
+            raise BadRequest("give an API key: Authorization: Bearer KEY", 401, {"www-authenticate": "Bearer"})
+        if not allows(known.scopes, scope):
+            has = ", ".join(each for each in SCOPES if each in known.scopes)
+            raise BadRequest(f"the key {known.name!r} does not allow this: it needs {scope!r}, and has {has}", 403)
+        if known.allowance is not None and (seconds := known.allowance.take(self._clock())):
+            message = f"the key {known.name!r} has made too many requests: try again in {seconds} s"
+            raise BadRequest(message, 429, {"retry-after": str(seconds)})
+        return known.name
+
+    def look(self) -> None:
+        """Read the file of keys again if it has changed; one that is broken or gone leaves the keys as they are."""
+        if self._file is None:
+            return
+        state = self._file.state()
+        if state == self._state:
+            return
+        try:
+            if state is None:
+                raise ValueError(f"the file of keys {self._file.path} is gone")
+            self._read(self._file, state)
+        except (ValueError, OSError) as error:
+            if str(error) != self._fault:
+                self._fault = str(error)
+                log.error("%s: the keys that were known are let in", error)
+            return
+        self._fault = ""
+        log.info("%d keys are let in", len(self._known))
+
+    def _read(self, file: KeyFile, state: tuple[int, ...] | None) -> None:
+        keys = file.read()
+        known = {bytes.fromhex(key.digest): self._known_by(key) for key in keys}
+        self._known = {**known, **self._always}
+        self.required = self.required or state is not None
+        self._state = state
+
+    def _known_by(self, key: Key) -> _Known:
+        return _Known(key.name, frozenset(key.scopes), self._allowance(key) if key.per_minute else None)
+
+    def _allowance(self, key: Key) -> Allowance:
+        """Return the allowance of a key, the same after the file was read again."""
+        known = (key.digest, key.per_minute)
+        if known not in self._allowances:
+            kept = [0] if self._shared is None else shared_number(self._shared, key.digest)
+            self._allowances[known] = Allowance(key.per_minute, kept)
+        return self._allowances[known]
