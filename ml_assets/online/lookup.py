@@ -9,7 +9,7 @@ from ml_assets.features.stored import declaration_of, stored_features
 from ml_assets.online.push import PushedView
 from ml_assets.online.running.computed import ComputedState, ComputedStates
 from ml_assets.online.running.opening import open_histories
-from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, UNSEEN, OnlineStore, Stored
+from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, UNSEEN, EntityLost, OnlineStore, Stored
 from ml_assets.online.values.keys import entity_key
 
 
@@ -76,7 +76,13 @@ class OnlineFeatures:
         """Compute values that are not ready, from the running state of their entity."""
         if entry is None or entry.ready or (entry.valid_until is not None and at >= entry.valid_until):
             return entry
-        return self._computed.values(key, entry, at, self._store.generation) or self._compute(*key, at)
+        return self._computed.values(key, entry, at, self._store.generation) or self._compute_known(*key, at)
+
+    def _compute_known(self, view: str, entity: str, at: int) -> Stored | None:
+        try:
+            return self._compute(view, entity, at)
+        except EntityLost:
+            return None
 
     def _compute(self, view: str, entity: str, at: int) -> Stored | None:
         pushed, generation = self._pushed[view], self._store.generation

@@ -8,17 +8,26 @@ import pytest
 from ml_assets.online.stores.opening import open_store
 
 
-def _redis_server_of(path: Path):
-    spec = importlib.util.spec_from_file_location("redis_server", Path(__file__).parent / "redis_server.py")
+def _beside(path: str):
+    """A module of the tests that holds none."""
+    file = Path(__file__).parent / path
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.redis_server(str(path))
+    return module
 
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory):
-    with _redis_server_of(tmp_path_factory.mktemp("redis") / "log") as url:
+    with _beside("redis_server.py").redis_server(str(tmp_path_factory.mktemp("redis") / "log")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def redis_nodes(tmp_path_factory):
+    """The addresses of three servers that are a cluster."""
+    with _beside("redis_server.py").redis_cluster(tmp_path_factory.mktemp("cluster")) as addresses:
+        yield addresses
 
 
 @pytest.fixture(scope="session", params=["sqlite", "redis"])

@@ -6,15 +6,17 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
+import redis
 
 REQUIRE = "ML_ASSETS_REQUIRE_REDIS"
 
 
 @contextmanager
-def redis_server(log: str) -> Iterator[str]:
+def redis_server(log: str, *settings: str) -> Iterator[str]:
     """Starts a server; yields its address. Skips the test where there is no such program, unless it is required."""
     program = shutil.which("redis-server")
     if program is None:
@@ -22,17 +24,60 @@ def redis_server(log: str) -> Iterator[str]:
         if os.environ.get(REQUIRE):
             pytest.fail(missing)
         pytest.skip(missing)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--logfile", log]
-    server = subprocess.Popen([program, *settings], cwd="/")
+    port = _free_port()
+    given = [
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--logfile",
+        log,
+        *settings,
+    ]
+    server = subprocess.Popen([program, *given], cwd="/")
     try:
         _wait(server, port)
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         server.terminate()
         server.wait(30)
+
+
+@contextmanager
+def redis_cluster(folder: Path) -> Iterator[list[str]]:
+    """Starts three servers that share the slots of a cluster; yields their addresses."""
+    with ExitStack() as stack:
+        addresses = []
+        for place in range(3):
+            cluster = ["--cluster-enabled", "yes", "--cluster-config-file", str(folder / f"nodes{place}.conf")]
+            cluster += ["--cluster-port", str(_free_port()), "--cluster-node-timeout", "2000"]
+            addresses.append(stack.enter_context(redis_server(str(folder / f"log{place}"), *cluster)))
+        nodes = [stack.enter_context(redis.Redis.from_url(address)) for address in addresses]
+        for place, (node, first) in enumerate(zip(nodes, (0, 5461, 10923, 16384), strict=False)):
+            node.execute_command("CLUSTER ADDSLOTSRANGE", first, (5461, 10923, 16384)[place] - 1)
+            node.execute_command("CLUSTER SET-CONFIG-EPOCH", place + 1)
+        ports = [node.connection_pool.connection_kwargs["port"] for node in nodes]
+        bus = [node.config_get("cluster-port")["cluster-port"] for node in nodes]
+        for port, through in zip(ports[1:], bus[1:], strict=True):
+            nodes[0].execute_command("CLUSTER MEET", "127.0.0.1", port, through)
+        for _ in range(400):
+            told = [node.cluster("INFO") for node in nodes]
+            if all(each["cluster_state"] == "ok" and each["cluster_known_nodes"] == "3" for each in told):
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail(f"the nodes make no cluster: {told}")
+        yield addresses
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def _wait(server: subprocess.Popen, port: int) -> None:

@@ -9,12 +9,16 @@ from ml_assets.online.stores.protocol import OnlineStore
 OpenStore = Callable[[str], OnlineStore]
 """Opens the store at a URL; raises ValueError where the URL does not fit or what the store needs is not installed."""
 
-_SQLITE, _REDIS = "ml_assets.online.stores.sqlite.store:open_sqlite", "ml_assets.online.stores.redis:RedisStore"
+_SQLITE = "ml_assets.online.stores.sqlite.store:open_sqlite"
+_REDIS = "ml_assets.online.stores.redis.store:RedisStore"
 
 ONLINE_STORES: Extensions[OpenStore] = Extensions(
     "ml_assets.online_stores",
     "online store",
-    {"sqlite": _SQLITE, "redis": _REDIS, "rediss": _REDIS, "unix": _REDIS},
+    {
+        "sqlite": _SQLITE,
+        **dict.fromkeys(["redis", "rediss", "unix", "redis-cluster", "rediss-cluster"], _REDIS),
+    },
 )
 """What opens a store, by the scheme of its URL."""
 

@@ -48,6 +48,10 @@ class StoreUnavailable(ConnectionError):
     """The store cannot be reached, or answers that it cannot do what was asked."""
 
 
+class EntityLost(StoreUnavailable):
+    """The store has thrown away what it had of an entity."""
+
+
 class OutcomeUnknown(StoreUnavailable):
     """The store was lost while it made a change, which may be made or not."""
 
@@ -247,7 +251,8 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def read(self, keys: Sequence[tuple[str, str]], at: int) -> list[Stored | None]:
-        """Read the values of (view, entity) at a moment, in one round trip; None where no build covers that moment.
+        """Read the values of (view, entity) at a moment, in one round trip; None where no build covers that moment, and
+        where the store has thrown away what it had of the entity.
 
         A build that has expired is given all the same: `valid_until` tells.
         """

@@ -1,0 +1,100 @@
+"""The side of Redis that facts are pushed to."""
+
+from typing import Any
+
+import orjson
+
+from ml_assets.online.stores.protocol import (
+    Change,
+    Decide,
+    OnlineStore,
+    PushedRow,
+    RefusedRow,
+    StoreUnavailable,
+    ViewChange,
+)
+from ml_assets.online.stores.redis.entities import write_entities
+from ml_assets.online.stores.redis.members import pushed_row
+from ml_assets.online.stores.redis.server import RedisServer
+from ml_assets.online.stores.redis.snapshot import RedisSnapshot
+from ml_assets.online.values.record import Build
+
+
+class RedisPushes(OnlineStore):
+    """Makes changes, and gives what was pushed."""
+
+    _server: RedisServer
+
+    def change(self, decide: Decide, arrived_at: int) -> list[int]:
+        key = self._server.key
+
+        def change(pipe: Any) -> list[int]:
+            wanted = decide(RedisSnapshot(self._server, pipe))
+            names = [each.built.build.view for each in wanted.views]
+            remaining = [self._remaining(pipe, each) for each in wanted.views]
+            before = [self._last_number(name, pipe.get(key("seq", name))) for name in names]
+            pipe.multi()
+            for each, last, kept in zip(wanted.views, before, remaining, strict=True):
+                self._push(pipe, each, last, kept, arrived_at)
+            self._keep_beside(pipe, wanted, arrived_at)
+            pipe.execute()
+            return [last + len(each.rows) for last, each in zip(before, wanted.views, strict=True)]
+
+        return self._server.committed("what a push changes", change)
+
+    def refused_since(self, table: str, seq: int) -> list[tuple[int, int, RefusedRow]]:
+        with self._server.reached():
+            rows = self._server.client.lrange(self._server.key("refused", table), seq, -1)
+        kept = [orjson.loads(row) for row in rows]
+        return [(number, arrived_at, RefusedRow(*row)) for number, (arrived_at, *row) in enumerate(kept, seq + 1)]
+
+    def pushed_since(self, view: str, seq: int) -> list[PushedRow]:
+        key = self._server.key
+        with self._server.reached():
+            pipe = self._server.client.pipeline(transaction=True)
+            pipe.zrangebyscore(key("pushed", view), f"({seq}", "+inf")
+            pipe.get(key("seq", view))
+            pipe.hget(key("view", view), "record")
+            rows, last, record = pipe.execute()
+        if record is not None:
+            # Numbers have no gaps, so that it is known how many facts there are since the build.
+            since = max(seq, Build.model_validate_json(record).pushed_seq)
+            missing = self._last_number(view, last) - since - len(rows)
+            if missing > 0:
+                raise self._facts_lost(f"{missing} facts that were pushed to {view!r} since number {since}")
+        return [pushed_row(member) for member in rows]
+
+    def _last_number(self, view: str, last: bytes | None) -> int:
+        if last is None:
+            raise self._facts_lost(f"the number of the last fact that was pushed to {view!r}")
+        return int(last)
+
+    def _facts_lost(self, what: str) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"online store {self._server.url}: {what} was thrown away, and can be in no build: empty the database "
+            "(FLUSHDB), build all views again, and push again what came since their last build"
+        )
+
+    def _remaining(self, pipe: Any, change: ViewChange) -> int:
+        """Return for how many milliseconds the values of a build are kept yet; 0 for ever."""
+        if change.built.build.valid_until is None:
+            return 0
+        return max(pipe.pttl(self._server.key("alive", change.built.number)), 1)
+
+    def _push(self, pipe: Any, change: ViewChange, last: int, kept: int, arrived_at: int) -> None:
+        view, key, seqs = change.built.build.view, self._server.key, {}
+        for seq, row in enumerate(change.rows, last + 1):
+            member = orjson.dumps([seq, arrived_at, row.known_at, row.entity, row.row, row.retracts])
+            pipe.zadd(key("pushed", view), {member: seq})
+            pipe.zadd(key("pushed", view, row.entity), {member: seq})
+            seqs[row.entity] = seq
+        pipe.set(key("seq", view), last + len(change.rows))
+        write_entities(pipe, self._server, change.built.number, change.entities, kept, seqs)
+
+    def _keep_beside(self, pipe: Any, change: Change, arrived_at: int) -> None:
+        for note in change.notes:
+            length = None if note.until is None else max((note.until - arrived_at) // 1000, 1)
+            pipe.set(self._server.key("note", note.key), note.text, px=length)
+        for row in change.refused:
+            kept = orjson.dumps([arrived_at, row.row, row.rules, row.columns])
+            pipe.rpush(self._server.key("refused", change.table), kept)
