@@ -13,6 +13,7 @@ from ml_assets.online.changes import recomputed_moments, refuse_absent, refuse_c
 from ml_assets.online.facts.blob import decode_schema
 from ml_assets.online.facts.rows import PushError, check_rows, encode_facts_as_json, read_rows
 from ml_assets.online.running.history import FactHistory, NothingToTakeBack
+from ml_assets.online.running.kept import KeptStates
 from ml_assets.online.running.leaf import Entry
 from ml_assets.online.running.moments import moments_ahead
 from ml_assets.online.running.opening import begin_history, open_histories
@@ -99,7 +100,7 @@ class PushedView:
         self.declaration = declaration_of(self.view)
         self._runs = RunningView.runs(self.view)
         self._schema: tuple[bytes, pl.Schema] = (b"", pl.Schema())
-        self._running: tuple[bytes, RunningView] | None = None
+        self._running: tuple[bytes, RunningView, KeptStates] | None = None
 
     def change(self, reading: StoreSnapshot, rows: Rows, retract: Rows, arrived_at: int) -> ViewChange:
         """Decide what facts change; arguments and errors as of `push_facts`."""
@@ -133,9 +134,7 @@ class PushedView:
 
     def running(self, schema: bytes) -> RunningView:
         """Return what computes the features of a build's facts; its declaration has `known_at` and no planned facts."""
-        if self._running is None or self._running[0] != schema:
-            self._running = schema, RunningView(self.view, self.schema(schema))
-        return self._running[1]
+        return self._of_schema(schema)[0]
 
     def schema(self, schema: bytes) -> pl.Schema:
         """Return the types of `view.table_columns` in a build's facts."""
@@ -163,6 +162,12 @@ class PushedView:
             for entity, rows in of_entity.items()
         ]
 
+    def _of_schema(self, schema: bytes) -> tuple[RunningView, KeptStates]:
+        running = self._running
+        if running is None or running[0] != schema:
+            running = self._running = schema, RunningView(self.view, self.schema(schema)), KeptStates()
+        return running[1:]
+
     def _read(self, built: CurrentBuild, parts: Sequence[Rows]) -> pl.DataFrame:
         schema = self.schema(built.schema)
         frames = [
@@ -184,10 +189,10 @@ class PushedView:
     def _run(
         self, reading: StoreSnapshot, built: CurrentBuild, facts: pl.DataFrame, new: Sequence[NewRow], arrived_at: int
     ) -> list[EntityChange]:
-        running = self.running(built.schema)
+        running, kept = self._of_schema(built.schema)
         since = _since(built, new)
         entries = running.entries(facts, [row.row for row in new])
-        histories = open_histories(running, reading, built, list(since))
+        histories = open_histories(running, reading, built, list(since), kept=kept)
         for entry, row in zip(entries, new, strict=True):
             if row.retracts:
                 self._take_back(histories[row.entity], entry, row)
@@ -200,6 +205,8 @@ class PushedView:
         for row in new:
             if row.retracts:
                 self._refuse_hidden(histories[row.entity], built, row)
+        for entity, history in histories.items():
+            kept.keep(entity, history)
         return changes
 
     def _entity_change(

@@ -7,7 +7,7 @@ import orjson
 import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.online.facts.values import exact_cast, value_type
+from ml_assets.online.facts.values import column_of, exact_cast, value_type
 
 Schema = Mapping[str, pl.DataType]
 
@@ -45,7 +45,7 @@ def read_rows(view: FeatureViewSpec, rows: Sequence[Mapping[str, Any]], schema: 
         values = [_read(view, number, name, row[name], dtype) for number, row in enumerate(rows)]
         if name in (*view.entity, view.known_at) and None in values:
             raise _wrong(view, values.index(None), name, "is null", dtype)
-        columns.append(pl.Series(name, values, dtype))
+        columns.append(column_of(name, values, dtype))
     return pl.DataFrame(columns)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from ml_assets.online.facts.values import ValueType, value_type
+from ml_assets.online.facts.values import ValueType, column_of, value_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def read_table_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pl.
         numbers.append(number)
         for name, value in read.items():
             values[name].append(value)
-    return ReadRows(pl.DataFrame([pl.Series(n, v, columns[n]) for n, v in values.items()]), numbers, refused)
+    return ReadRows(pl.DataFrame([column_of(n, v, columns[n]) for n, v in values.items()]), numbers, refused)
 
 
 def _read(row: Mapping[str, Any], types: Mapping[str, ValueType]) -> tuple[dict[str, Any], list[tuple[str, str]]]:

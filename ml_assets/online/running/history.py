@@ -8,6 +8,7 @@ to nothing however long the history is, and whenever in it the fact was known.
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import accumulate
 from operator import lshift
 from typing import Any, cast
@@ -21,6 +22,8 @@ _ENTRIES = 64
 
 _NUMBER, _FIRST, _LAST, _ENTRIES_OF, _OFTEN, _TOTALS = range(6)
 _INT64 = 1 << 63
+_STAMP = 16
+"""Bytes of a stamp."""
 
 Place = tuple[int, int]
 """Before how many leaves, and before how many facts of the next."""
@@ -67,6 +70,9 @@ class FactHistory:
 
     Attributes:
         built: whether the build has facts of the entity, so that older ones may be left out.
+        stamp: digest of all that was added and taken back, in its order: histories of one view with equal stamps are
+            equal. Empty for one that was begun before there were stamps.
+        derived: what was computed of an aggregate between two places, until facts are added or taken back.
     """
 
     def __init__(self, kinds: Sequence[Kind], header: str | bytes | None, load: LoadLeaves, *, built: bool) -> None:
@@ -74,8 +80,13 @@ class FactHistory:
         self._load = load
         self._leaves: dict[int, Leaf] = {}
         self._dirty: set[int] = set()
-        self.built, self._next, self._lines = (built, 0, []) if header is None else orjson.loads(header)
-        self._derive()
+        self.built, self._next, self._lines, *stamp = (
+            (built, 0, [], _digest(b"built" if built else b"")) if header is None else orjson.loads(header)
+        )
+        self.stamp: str = stamp[0] if stamp else ""
+        self._columns: dict[int, AggregateColumn] = {}
+        self.derived: dict[tuple[int, Place, Place], Sequence[Any]] = {}
+        self._derive(0)
 
     @property
     def empty(self) -> bool:
@@ -99,6 +110,7 @@ class FactHistory:
         """Add a fact of the table."""
         leaf, place = self._placed(entry)
         leaf.delivered[place] += 1
+        self._stamp(b"delivered", entry)
 
     def take_back_before(self, entry: Entry) -> None:
         """Apply a fact that was taken back before, whether or not it still counts."""
@@ -106,12 +118,32 @@ class FactHistory:
 
     def settle(self) -> None:
         """Bring the header up to date, after facts were added or taken back."""
-        for place, line in enumerate(self._lines):
-            if line[_NUMBER] in self._dirty:
-                leaf = self._leaf(place)
-                leaf.changed()
-                self._lines[place] = self._line(line[_NUMBER], leaf)
-        self._derive()
+        changed = [place for place, line in enumerate(self._lines) if line[_NUMBER] in self._dirty]
+        for place in changed:
+            number, leaf = self._lines[place][_NUMBER], self._leaf(place)
+            leaf.changed()
+            self._lines[place] = self._line(number, leaf)
+        self._derive(changed[0] if changed else len(self._lines))
+
+    def reopen(self, load: LoadLeaves) -> None:
+        """Go on with a history that was written as it is; `load` reads leaves that are not here."""
+        self._load = load
+
+    def written(self, most: int) -> int:
+        """Note that what has changed is written.
+
+        Args:
+            most: facts that are kept; beyond that, leaves are read again when they are wanted.
+
+        Returns:
+            How many facts and leaves' lines are kept.
+        """
+        self._dirty.clear()
+        kept = sum(len(leaf.known) for leaf in self._leaves.values())
+        if kept > most:
+            self._leaves.clear()
+            kept = 0
+        return kept + len(self._lines)
 
     def cut_off(self) -> None:
         """Load no leaf from now on, as the store goes on; raises LeavesGone where one is missing."""
@@ -119,7 +151,8 @@ class FactHistory:
 
     def encode(self) -> str:
         """Encode the header."""
-        return orjson.dumps([self.built, self._next, self._lines]).decode()
+        stamp = [self.stamp] if self.stamp else []
+        return orjson.dumps([self.built, self._next, self._lines, *stamp]).decode()
 
     def encode_changed(self) -> dict[int, str]:
         """Encode the leaves that have changed, by number."""
@@ -175,7 +208,12 @@ class FactHistory:
         more, less = (leaf.pushed, leaf.retracted) if pushed else (leaf.retracted, leaf.pushed)
         more[place] += 1
         less[place] = max(less[place] - 1, 0)
+        self._stamp(b"pushed" if pushed else b"retracted", entry)
         return leaf.count(place) != before
+
+    def _stamp(self, how: bytes, entry: Entry) -> None:
+        if self.stamp:
+            self.stamp = _digest(b"%b %b %d %d" % (self.stamp.encode(), how, entry.known_at, entry.digest))
 
     def _placed(self, entry: Entry) -> tuple[Leaf, int]:
         if not self._lines:
@@ -227,30 +265,39 @@ class FactHistory:
             totals.append([column.counts[-1], column.exponent, *sums, *ends])
         return [number, leaf.known[0], leaf.known[-1], len(leaf.known), sum(leaf.times), totals]
 
-    def _derive(self) -> None:
+    def _derive(self, changed: int) -> None:
+        """Derive what the lines give, of which those before `changed` are as they were."""
         self._firsts = [line[_FIRST] for line in self._lines]
-        self._columns: dict[int, AggregateColumn] = {}
+        self.derived.clear()
+        for aggregate, column in self._columns.items():
+            self._columns[aggregate] = self._summed(aggregate, column, changed)
 
     def _column(self, aggregate: int) -> AggregateColumn:
         if aggregate not in self._columns:
-            totals = [line[_TOTALS][aggregate] for line in self._lines]
-            counts, exponents, sums, squares, lows, highs = zip(*totals, strict=True) if totals else ((),) * 6
-            exponent = min(exponents, default=0)
-            shifts = [each - exponent for each in exponents]
-            self._columns[aggregate] = AggregateColumn(
-                exponent,
-                list(accumulate(counts, initial=0)),
-                list(accumulate(_aligned(sums, shifts), initial=0)),
-                self._squares(aggregate, squares, shifts),
-                lows,
-                highs,
-            )
+            self._columns[aggregate] = self._summed(aggregate, AggregateColumn(0, [0], [0], [0], [], []), 0)
         return self._columns[aggregate]
 
-    def _squares(self, aggregate: int, squares: Sequence[int | str], shifts: Sequence[int]) -> list[int]:
-        if not self._kinds[aggregate].squared:
-            return [0] * (len(squares) + 1)
-        return list(accumulate(_aligned(squares, [2 * shift for shift in shifts]), initial=0))
+    def _summed(self, aggregate: int, column: AggregateColumn, changed: int) -> AggregateColumn:
+        """Sum up an aggregate's lines, of which those before `changed` are in the column already."""
+        totals = [line[_TOTALS][aggregate] for line in self._lines[changed:]]
+        if changed and (not totals or min(total[1] for total in totals) >= column.exponent):
+            exponent = column.exponent
+        else:
+            changed, totals = 0, [line[_TOTALS][aggregate] for line in self._lines]
+            exponent = min((total[1] for total in totals), default=0)
+        counts, exponents, sums, squares, lows, highs = zip(*totals, strict=True) if totals else ((),) * 6
+        shifts = [each - exponent for each in exponents]
+        squared = (
+            _aligned(squares, [2 * shift for shift in shifts]) if self._kinds[aggregate].squared else [0] * len(squares)
+        )
+        return AggregateColumn(
+            exponent,
+            _accumulated(column.counts, changed, counts),
+            _accumulated(column.sums, changed, _aligned(sums, shifts)),
+            _accumulated(column.squares, changed, squared),
+            [*column.lows[:changed], *lows],
+            [*column.highs[:changed], *highs],
+        )
 
     def _own(self, place: int, aggregate: int) -> AggregateColumn:
         kind = self._kinds[aggregate]
@@ -295,6 +342,24 @@ def _aligned(numbers: Sequence[int | str], shifts: Sequence[int]) -> Sequence[in
         numbers = [*map(_number, numbers)]
     whole = cast("Sequence[int]", numbers)
     return list(map(lshift, whole, shifts)) if any(shifts) else whole
+
+
+def _accumulated(before: Sequence[int], start: int, numbers: Sequence[int]) -> list[int]:
+    """Return sums of the first 0, 1, ... numbers, of which those of the first `start` are known."""
+    sums = list(before[:start])
+    sums.extend(accumulate(numbers, initial=before[start] if start else 0))
+    return sums
+
+
+def stamp_of(header: str | bytes) -> str:
+    """Return the stamp in a header, without decoding it; empty where it has none."""
+    end = header[-2 * _STAMP - 3 :]
+    text = end.decode() if isinstance(end, bytes) else end
+    return text[1:-2] if text[0] == text[-2] == '"' else ""
+
+
+def _digest(text: bytes) -> str:
+    return blake2b(text, digest_size=_STAMP).hexdigest()
 
 
 def _text(number: int) -> int | str:

@@ -8,23 +8,35 @@ from ml_assets.online.facts.blob import decode_facts, decode_schema
 from ml_assets.online.facts.rows import decode_facts_from_json, encode_facts_as_json
 from ml_assets.online.facts.union import PUSHED, RETRACTS
 from ml_assets.online.running.history import FactHistory
+from ml_assets.online.running.kept import KeptStates
 from ml_assets.online.running.view import RunningView
 from ml_assets.online.stores.protocol import CurrentBuild, EntityState, PushedRow, StoreSnapshot
 from ml_assets.online.values.keys import ENTITY
 
 
 def open_histories(
-    running: RunningView, reading: StoreSnapshot, built: CurrentBuild, entities: Sequence[str], *, whole: bool = False
+    running: RunningView,
+    reading: StoreSnapshot,
+    built: CurrentBuild,
+    entities: Sequence[str],
+    *,
+    whole: bool = False,
+    kept: KeptStates | None = None,
 ) -> dict[str, FactHistory]:
-    """Open the running states of entities."""
+    """Open the running states of entities.
+
+    Args:
+        whole: whether all leaves will be read, with nothing changed after it.
+        kept: states that may be there decoded.
+    """
     states = reading.states(built.number, entities, whole=whole)
     new = [entity for entity, state in states.items() if state.header is None]
-    facts = reading.facts(built.number, new)
+    facts = reading.facts(built.number, new) if new else {}
     pushed: dict[str, list[PushedRow]] = {}
-    for row in reading.pushed(built.build.view, new):
+    for row in reading.pushed(built.build.view, new) if new else ():
         pushed.setdefault(row.entity, []).append(row)
     return {
-        entity: _stored(running, reading, built, entity, state)
+        entity: _stored(running, reading, built, entity, state, kept)
         if state.header is not None
         else begin_history(running, built.schema, facts.get(entity), pushed.get(entity, ()))
         for entity, state in states.items()
@@ -47,12 +59,19 @@ def begin_history(running: RunningView, schema: bytes, facts: bytes | None, push
 
 
 def _stored(
-    running: RunningView, reading: StoreSnapshot, built: CurrentBuild, entity: str, state: EntityState
+    running: RunningView,
+    reading: StoreSnapshot,
+    built: CurrentBuild,
+    entity: str,
+    state: EntityState,
+    kept: KeptStates | None,
 ) -> FactHistory:
     def load(leaves: Sequence[int]) -> Mapping[int, str | bytes]:
         return reading.leaves(built.number, entity, leaves)
 
-    return running.history(state.header, load)
+    assert state.header is not None  # what has none is begun
+    there = None if kept is None else kept.take(entity, state.header, load)
+    return running.history(state.header, load) if there is None else there
 
 
 def _add_built(running: RunningView, history: FactHistory, facts: pl.DataFrame) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -20,6 +21,8 @@ from ml_assets.online.running.scaled import rounded
 
 _MICROSECOND = timedelta(microseconds=1)
 _INT64 = 2.0**63
+_DERIVED = 1024
+"""Windows of an entity whose values are remembered until a fact is added."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,11 @@ class _Aggregate:
     windows: Sequence[tuple[int, int]]
     """Of each window the age from which on a fact is in it, and that at which it is no more, microseconds."""
 
-    @property
+    @cached_property
     def ordered(self) -> bool:
         return bool({"min", "max"} & {*self.functions})
 
-    @property
+    @cached_property
     def exact(self) -> bool:
         return bool({"sum", "mean", "std"} & {*self.functions})
 
@@ -135,18 +138,30 @@ class RunningView:
             else:
                 features += last[1][each.columns]
         for number, aggregate in enumerate(self._aggregates):
-            kind = self._kinds[number]
-            totals = [
-                history.total(number, place(leaves), place(enters), ordered=aggregate.ordered)
-                for enters, leaves in aggregate.windows
+            summaries = [
+                self._summaries(history, number, place(leaves), place(enters)) for enters, leaves in aggregate.windows
             ]
-            for function in aggregate.functions:
-                features += [_summary(aggregate.where, function, kind, total) for total in totals]
+            for function in range(len(aggregate.functions)):
+                features += [of_window[function] for of_window in summaries]
         return [self._taken(place, value) if type(value) is float else value for place, value in enumerate(features)]
 
     def changes_after(self, history: FactHistory, moment: int) -> "Changes":
         """Return the moments after `moment` at which values may change."""
         return Changes(history, self._ages, moment)
+
+    def _summaries(self, history: FactHistory, number: int, start: Place, end: Place) -> Sequence[Any]:
+        """Compute an aggregate's functions between two places; most windows are as they were a moment ago."""
+        key = number, start, end
+        known = history.derived.get(key)
+        if known is not None:
+            return known
+        aggregate, kind = self._aggregates[number], self._kinds[number]
+        total = history.total(number, start, end, ordered=aggregate.ordered)
+        if len(history.derived) >= _DERIVED:
+            history.derived.clear()
+        summaries = [_summary(aggregate.where, function, kind, total) for function in aggregate.functions]
+        history.derived[key] = summaries
+        return summaries
 
     def _evaluate(self, facts: pl.DataFrame) -> tuple[list[tuple], list[tuple]]:
         try:
