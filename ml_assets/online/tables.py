@@ -185,10 +185,19 @@ class PushedTable:
     ) -> ReadRows:
         """Read rows that the types of the contract and of every view hold, and that concern a view."""
         read = read_table_rows(rows, columns)
-        for view, of_view in zip(self._views, built, strict=True):
-            for name, dtype in view.schema(of_view.schema).items():
-                _, misfit = exact_cast(read.rows[name], dtype)
-                read = read.without(misfit, f"{name}: {value_type(dtype).must_be}", name)
+        if not rows:
+            return read
+        of_views = dict.fromkeys(
+            (name, dtype)
+            for view, of_view in zip(self._views, built, strict=True)
+            for name, dtype in view.schema(of_view.schema).items()
+            if dtype != columns[name]
+        )
+        for name, dtype in of_views:
+            _, misfit = exact_cast(read.rows[name], dtype)
+            read = read.without(misfit, f"{name}: {value_type(dtype).must_be}", name)
+        if any(_complete(view.view, read.rows) for view in self._views):
+            return read
         known = read.rows.select(pl.any_horizontal(_known(view.view) for view in self._views)).to_series()
         return read.without(~known, "no view of the table takes it: a key or the moment that it was known is null", "")
 
@@ -205,6 +214,9 @@ class PushedTable:
     def _judge(self, read: ReadRows, arrived_at: int) -> tuple[pl.DataFrame, list[Refused]]:
         late = [view.view.known_at for view in self._views if view.view.known_at is not None]
         for known_at in dict.fromkeys(late):
+            latest = read.rows[known_at].to_physical().max()
+            if latest is None or latest <= arrived_at + self._ahead:
+                continue
             beyond = (read.rows[known_at].to_physical() > arrived_at + self._ahead).fill_null(False)
             rule = f"{known_at}: not more than {timedelta(microseconds=self._ahead)} after it is pushed"
             read = read.without(beyond, rule, known_at)
@@ -223,14 +235,12 @@ class PushedTable:
         back: pl.DataFrame,
         arrived_at: int,
     ) -> ViewChange | None:
-        types, known = view.schema(built.schema), _known(view.view)
-        mine = [
-            part.filter(known).select(pl.col(name).cast(dtype) for name, dtype in types.items())
-            for part in (back, rows)
-        ]
+        types = view.schema(built.schema)
+        mine = [_of_view(view.view, types, part) for part in (back, rows) if part.height]
         if not any(part.height for part in mine):
             return None
-        return view.change_checked(reading, built, pl.concat(mine), mine[0].height, arrived_at)
+        facts = mine[0] if len(mine) == 1 else pl.concat(mine)
+        return view.change_checked(reading, built, facts, mine[0].height if back.height else 0, arrived_at)
 
     def _answer_again(self, before: str, asked: str) -> PushedRows:
         kept = orjson.loads(before)
@@ -240,9 +250,27 @@ class PushedTable:
         return PushedRows(kept["rows"], kept["retracted"], refused, {}, repeated=True)
 
 
+def _needed(view: FeatureViewSpec) -> list[str]:
+    return [*view.entity, *([view.known_at] if view.known_at else [])]
+
+
+def _complete(view: FeatureViewSpec, rows: pl.DataFrame) -> bool:
+    """Return whether a view takes all of the rows."""
+    return not any(rows[name].null_count() for name in _needed(view))
+
+
 def _known(view: FeatureViewSpec) -> pl.Expr:
-    needed = [*view.entity, *([view.known_at] if view.known_at else [])]
+    needed = _needed(view)
     return pl.all_horizontal(pl.col(needed).is_not_null()) if needed else pl.repeat(True, pl.len())
+
+
+def _of_view(view: FeatureViewSpec, types: Mapping[str, pl.DataType], rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that a view takes, in the types of its build."""
+    mine = rows if _complete(view, rows) else rows.filter(_known(view))
+    columns = mine[list(types)]
+    if columns.schema == types:
+        return columns
+    return pl.DataFrame([columns[name].cast(dtype) for name, dtype in types.items()])
 
 
 def _remember(key: str, asked: str, answer: PushedRows, arrived_at: int) -> Note:

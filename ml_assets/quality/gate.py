@@ -22,6 +22,8 @@ COLUMNS = "_columns"
 SEPARATOR = "; "
 _EXAMPLES = 3
 
+_NO_NOTES = pl.DataFrame(schema={ROW: pl.Int64, RULES: pl.String, COLUMNS: pl.String})
+
 Verdict = tuple[Rule, pl.Series]
 """A rule with a Boolean per row: True where the row breaks it."""
 
@@ -108,6 +110,8 @@ def apply_contract(
     frame = as_kept(declared)
     judged = [*_unread(frame), *evaluate_rules(declared.select(*schema), contract, key_columns, may_be_null), *verdicts]
     breached = [(rule, breaches) for rule, breaches in judged if breaches.any()]
+    if not breached:
+        return GateResult(frame.drop(UNREAD, strict=False), frame.clear().hstack(_NO_NOTES), ())
     nothing = pl.repeat(False, frame.height, eager=True)
     bad = reduce(or_, (breaches for _, breaches in breached), nothing)
     counted = reduce(or_, (breaches for rule, breaches in breached if not rule.sets_aside), nothing)
@@ -130,10 +134,6 @@ def _unread(frame: pl.DataFrame) -> list[tuple[Rule, pl.Series]]:
 
 
 def _quarantine(frame: pl.DataFrame, bad: pl.Series, breached: list[tuple[Rule, pl.Series]]) -> pl.DataFrame:
-    if not breached:
-        return frame.clear().with_columns(
-            pl.lit(0, pl.Int64).alias(ROW), pl.lit("").alias(RULES), pl.lit("").alias(COLUMNS)
-        )
     rows = bad.arg_true()
     flags = pl.DataFrame([breaches.gather(rows).alias(str(i)) for i, (_, breaches) in enumerate(breached)])
     touched = {

@@ -7,8 +7,10 @@ import polars as pl
 
 def shares_key(columns: Sequence[str], frame: pl.DataFrame) -> pl.Series:
     """Return for each row whether another row has the same values in all of these columns, none of them null."""
-    known = frame.select(pl.all_horizontal(pl.col(columns).is_not_null())).to_series()
-    return frame.select(columns).is_duplicated() & known
+    same = frame[list(columns)].is_duplicated()
+    if not same.any():
+        return same
+    return same & frame.select(pl.all_horizontal(pl.col(columns).is_not_null())).to_series()
 
 
 def repeated(columns: Sequence[str], frame: pl.DataFrame) -> pl.Series:

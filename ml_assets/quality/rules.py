@@ -118,6 +118,10 @@ def _unique_sets(schema: Any, key_columns: list[str]) -> list[tuple[str, ...]]:
 
 
 def _missing(name: str, frame: pl.DataFrame) -> pl.Series:
+    if not frame.schema[name].is_float():
+        # Of the whole frame in one look, as a pushed row has nothing else to wait for.
+        column = frame[name]
+        return column.is_null() if column.null_count() else pl.Series(name, [False]).new_from_index(0, len(column))
     return frame.select(is_missing(name, frame.schema[name])).to_series()
 
 
