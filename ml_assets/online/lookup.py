@@ -1,15 +1,17 @@
 """The stored features of requests: one read for all views and rows."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of, stored_features
+from ml_assets.freshness import Freshness
+from ml_assets.online.completeness import KnownMoments, OfBuild
 from ml_assets.online.push import PushedView
 from ml_assets.online.running.computed import ComputedState, ComputedStates
 from ml_assets.online.running.opening import open_histories
-from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, UNSEEN, EntityLost, OnlineStore, Stored
+from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, STALE, UNSEEN, EntityLost, OnlineStore, Stored
 from ml_assets.online.values.keys import entity_key
 
 
@@ -19,19 +21,26 @@ class Fetched:
 
     Attributes:
         values: feature -> value, of all views with a table; None where expired or missing.
-        states: view -> fresh, unseen, expired or missing.
+        states: view -> fresh, unseen, stale, expired or missing.
         known_at: view -> when the newest fact behind its values was known, microseconds; None for none.
         versions: view -> (build, number of the last pushed fact) that its values are from; none where missing.
+        complete_until: view -> the moment up to which its facts are known to be complete, microseconds; None where it
+            is missing.
     """
 
     values: dict[str, Any]
     states: dict[str, str]
     known_at: dict[str, int | None]
     versions: dict[str, tuple[str, int]]
+    complete_until: dict[str, int | None] = field(default_factory=dict)
 
 
 class OnlineFeatures:
     """Reads the stored features of some views for request rows.
+
+    Args:
+        freshness: by view, how far back the newest moment may lie that anything was reported of; others as
+            `Freshness()` says.
 
     Attributes:
         names: all stored features, in the order of the views.
@@ -39,7 +48,12 @@ class OnlineFeatures:
 
     names: list[str]
 
-    def __init__(self, store: OnlineStore, views: Sequence[FeatureViewSpec]) -> None:
+    def __init__(
+        self,
+        store: OnlineStore,
+        views: Sequence[FeatureViewSpec],
+        freshness: Mapping[str, Freshness] | None = None,
+    ) -> None:
         self._store = store
         kept = [view for view in views if view.table is not None]
         entities = list(dict.fromkeys(tuple(view.spine_entity) for view in kept))
@@ -50,6 +64,7 @@ class OnlineFeatures:
         ]
         self._pushed = {view.name: PushedView(view) for view in kept}
         self._computed = ComputedStates()
+        self._moments = KnownMoments(store, kept, freshness or {})
         self._nulls = {name: dict.fromkeys(features) for name, _, features, _ in self._views}
         self.names = [feature for _, _, features, _ in self._views for feature in features]
 
@@ -66,11 +81,12 @@ class OnlineFeatures:
         for row in rows:
             texts = [entity_key([row[name] for name in columns]) for columns in self._entities]
             keys += [(view, texts[place]) for view, place, _, _ in self._views]
+        of_build = self._moments.read()
         entries = self._store.read(keys, at)
         if not all(entry is None or entry.ready for entry in entries):
             entries = [self._ready(key, entry, at) for key, entry in zip(keys, entries, strict=True)]
         width = len(self._views)
-        return [self._fetched(entries[place * width : (place + 1) * width], at) for place in range(len(rows))]
+        return [self._fetched(entries[place * width : (place + 1) * width], at, of_build) for place in range(len(rows))]
 
     def _ready(self, key: tuple[str, str], entry: Stored | None, at: int) -> Stored | None:
         """Compute values that are not ready, from the running state of their entity."""
@@ -98,22 +114,24 @@ class OnlineFeatures:
         self._computed.keep((view, entity), ComputedState(generation, built.build.build, number, running, history))
         return Stored(values, known_at, built.build.end, built.build.build, number, seen=True)
 
-    def _fetched(self, entries: Sequence[Stored | None], at: int) -> Fetched:
+    def _fetched(self, entries: Sequence[Stored | None], at: int, of_build: Callable[[str, str], OfBuild]) -> Fetched:
         values: dict[str, Any] = {}
-        states, known_at, versions = {}, {}, {}
+        states, known_at, versions, complete_until = {}, {}, {}, {}
         for (view, _, features, declaration), stored in zip(self._views, entries, strict=True):
             known_at[view] = None
             # Values that another declaration means are none of this one's.
             if stored is None or not stored.build.endswith(declaration):
-                states[view] = MISSING
+                states[view], complete_until[view] = MISSING, None
                 values.update(self._nulls[view])
                 continue
             versions[view] = (stored.build, stored.seq)
+            moments = of_build(view, stored.build)
+            complete_until[view] = moments.complete_until
             if stored.valid_until is not None and at >= stored.valid_until:
                 states[view] = EXPIRED
                 values.update(self._nulls[view])
                 continue
-            states[view] = FRESH if stored.seen else UNSEEN
+            states[view] = STALE if moments.is_stale(at) else FRESH if stored.seen else UNSEEN
             known_at[view] = stored.known_at
             values.update(zip(features, stored.values, strict=True))
-        return Fetched(values, states, known_at, versions)
+        return Fetched(values, states, known_at, versions, complete_until)

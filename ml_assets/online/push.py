@@ -10,6 +10,7 @@ import polars as pl
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of, stored_view
 from ml_assets.online.changes import recomputed_moments, refuse_absent, refuse_contradictions
+from ml_assets.online.completeness import note_reported
 from ml_assets.online.facts.blob import decode_schema
 from ml_assets.online.facts.rows import PushError, check_rows, encode_facts_as_json, read_rows
 from ml_assets.online.running.history import FactHistory, NothingToTakeBack
@@ -75,7 +76,8 @@ def push_facts(store: OnlineStore, view: FeatureViewSpec, rows: Rows, *, arrived
 
     def decide(reading: StoreSnapshot) -> Change:
         changes[:] = [pushed_view.change(reading, rows, retract, arrived_at)]
-        return Change(changes)
+        declarations = {view.name: pushed_view.declaration}
+        return Change(changes, note_reported(reading, view.table or "", declarations, changes, arrived_at=arrived_at))
 
     (last,) = store.change(decide, arrived_at)
     (change,) = changes

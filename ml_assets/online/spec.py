@@ -16,7 +16,11 @@ class OnlineSpec(BaseModel):
         description="How long after the moment of a build its values may be served, a duration such as 1d; later they"
         " count as expired and are null. Without effect on a static table.",
     )
-    freshness: Freshness = Field(default_factory=Freshness, description="How old the latest build may be.")
+    freshness: Freshness = Field(
+        default_factory=Freshness,
+        description="How old the latest build may be, and how far back the newest moment may lie that a build or a push"
+        " reported anything of: from `warn` on its values are served as stale.",
+    )
 
     contract: str = Field(
         default="",

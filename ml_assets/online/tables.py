@@ -11,6 +11,7 @@ import orjson
 import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.completeness import note_reported
 from ml_assets.online.facts.rows import PushError
 from ml_assets.online.facts.table_rows import ReadRows, read_table_rows
 from ml_assets.online.facts.values import exact_cast, value_type
@@ -24,6 +25,7 @@ from ml_assets.online.stores.protocol import (
     StoreSnapshot,
     ViewChange,
 )
+from ml_assets.online.values.record import moment_of
 
 REMEMBERED = timedelta(days=1)
 """How long the answer to a push with an idempotency key is kept: a retry within that time counts once."""
@@ -96,6 +98,7 @@ class PushedTable:
     ) -> None:
         self.table = table
         self._views = [PushedView(view) for view in views]
+        self._declarations = {view.view.name: view.declaration for view in self._views}
         self._open_gate = gate
         self._gate: Gate | None = None
         self._ahead = ahead // timedelta(microseconds=1)
@@ -109,6 +112,7 @@ class PushedTable:
         retract: Sequence[Mapping[str, Any]] = (),
         key: str | None = None,
         notes: Sequence[Note] = (),
+        complete_until: int | None = None,
     ) -> PushedRows:
         """Push facts to every view of the table, and take others back: all of it in one transaction.
 
@@ -122,15 +126,20 @@ class PushedTable:
             arrived_at: when they came, microseconds.
             key: names this push; when it comes again within REMEMBERED, it is answered and not done.
             notes: kept in the same transaction, such as a position in a stream.
+            complete_until: with this push, all facts of the table have been pushed that were known by then,
+                microseconds; None where that is not known.
 
         Raises:
-            PushError: a row that is taken back is none of the table or not there, a row would go to quarantine while
-                others are taken back, or a static table has another row of an entity.
+            PushError: `complete_until` lies too far in the future, a row that is taken back is none of the table or not
+                there, a row would go to quarantine while others are taken back, or a static table has another row of
+                an entity.
             OtherPush: the key came with other rows before.
             NoBuild: a view has no build yet, or one of another declaration.
             FeatureError: as the engine does.
         """
-        asked = _digest([rows, retract])
+        self._refuse_future(complete_until, arrived_at)
+        # What was pushed without it has the digest that it had before there was any.
+        asked = _digest([rows, retract] if complete_until is None else [rows, retract, complete_until])
         remembered = None if key is None else f"push:{self.table}:{_digest(key)}"
         done: list[PushedRows] = []
 
@@ -142,7 +151,11 @@ class PushedTable:
             change, answer = self._decide(reading, rows, retract, arrived_at)
             done[:] = [answer]
             kept = [] if remembered is None else [_remember(remembered, asked, answer, arrived_at)]
-            return Change(change.views, [*notes, *kept], self.table, change.refused)
+            reported = note_reported(
+                reading, self.table, self._declarations, change.views,
+                arrived_at=arrived_at, complete_until=complete_until,
+            )  # fmt: skip
+            return Change(change.views, [*notes, *kept, *reported], self.table, change.refused)
 
         last = store.change(decide, arrived_at)
         (answer,) = done
@@ -200,6 +213,13 @@ class PushedTable:
             return read
         known = read.rows.select(pl.any_horizontal(_known(view.view) for view in self._views)).to_series()
         return read.without(~known, "no view of the table takes it: a key or the moment that it was known is null", "")
+
+    def _refuse_future(self, complete_until: int | None, arrived_at: int) -> None:
+        if complete_until is not None and complete_until > arrived_at + self._ahead:
+            raise PushError(
+                f"table {self.table!r}: complete_until: not more than {timedelta(microseconds=self._ahead)} after the "
+                f"push, which is of {moment_of(arrived_at)}"
+            )
 
     def _refuse_all(self, part: str, refused: Sequence[Refused]) -> None:
         """Refuse a push that takes rows back where a row is wrong, so that none is gone without its successor."""

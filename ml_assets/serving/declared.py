@@ -6,6 +6,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.freshness import Freshness
 from ml_assets.serving.spec import ServingSpec
 
 FieldKind = Literal["integer", "number", "boolean", "text", "moment", "date"]
@@ -53,6 +54,10 @@ class ServedModel(BaseModel):
     stored_types: dict[str, str] = Field(
         default_factory=dict,
         description="Stored feature -> name of its Polars type, where derived features may read it.",
+    )
+    freshness: dict[str, Freshness] = Field(
+        default_factory=dict,
+        description="View -> how far back the newest moment may lie that a build or a push reported anything of.",
     )
     serving: ServingSpec = Field(default_factory=ServingSpec, description="How it is served.")
 

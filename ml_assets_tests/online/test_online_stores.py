@@ -16,7 +16,16 @@ from ml_assets.online.export import export_pushed, pushed_facts
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import Pushed, PushError, push_facts
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, UNSEEN, NoBuild, OtherDeclaration, StaleBuild
+from ml_assets.online.stores.protocol import (
+    EXPIRED,
+    FRESH,
+    MISSING,
+    STALE,
+    UNSEEN,
+    NoBuild,
+    OtherDeclaration,
+    StaleBuild,
+)
 from ml_assets.online.values.record import microseconds
 
 MOMENT = pl.Datetime("us", "UTC")
@@ -81,7 +90,8 @@ def test_values_change_at_the_very_moment_a_fact_is_too_old(store, at, expected)
     build_sales(store, *A_ROWS)
     fetched = read(store, "a", at)
     assert tuple(fetched.values.values()) == expected
-    assert fetched.states == {"sales": FRESH}
+    # Of a view without another declaration: a build that is 18 hours old, with nothing reported since, is stale.
+    assert fetched.states == {"sales": STALE if at >= AS_OF + 18 * HOUR else FRESH}
     assert fetched.versions == {"sales": ("b1@" + declaration_of(SALES), 0)}
 
 
@@ -122,17 +132,19 @@ def test_views_are_read_together_and_request_features_are_left_to_the_request(st
     assert features.names == ["city", "area", "last_amount", "amount_sum_2h", "amount_count_2h"]
     rows = [{"shop": shop} for shop in ("a", "b")]
     first, second = features.fetch(rows, microseconds(AS_OF + 1000 * HOUR))
-    assert first.states == {"stores": FRESH, "sales": EXPIRED}
+    assert first.states == {"stores": STALE, "sales": EXPIRED}
     assert (first.values["city"], first.values["area"]) == ("Rome", 40)
-    assert second.states == {"stores": UNSEEN, "sales": EXPIRED}
+    assert second.states == {"stores": STALE, "sales": EXPIRED}
     assert OnlineFeatures(store, [CLOCK]).fetch(rows, 0)[1].values == {}
 
 
 def test_a_static_table_is_taken_as_always_known(store):
     build_stores(store, ("a", "Rome", 40))
     push(store, ("b", "Oslo", 10), view=STORES)
-    for at in (AS_OF - 1000 * HOUR, AS_OF + 1000 * HOUR):
-        assert [read(store, name, at, STORES).states["stores"] for name in "abc"] == [FRESH, FRESH, UNSEEN]
+    for at, states in ((AS_OF - 1000 * HOUR, [FRESH, FRESH, UNSEEN]), (AS_OF + 1000 * HOUR, [STALE] * 3)):
+        found = [read(store, name, at, STORES) for name in "abc"]
+        assert [each.states["stores"] for each in found] == states
+        assert [each.values["city"] for each in found] == ["Rome", "Oslo", None]
 
 
 def test_many_rows_are_read_at_once(store):

@@ -79,16 +79,36 @@ def test_a_retry_with_its_key_counts_once(client, store):
     assert (other.status_code, "came with other rows before" in other.json()["error"]) == (422, True)
 
 
+def test_a_heartbeat_needs_no_rows(client, store):
+    """Nobody drove until then: what a request of later is answered rests on that."""
+    features, evening = OnlineFeatures(store, [DRIVES]), microseconds(NOON + timedelta(hours=18))
+    for until, state in ((None, "stale"), ("2024-01-31T12:04:00Z", "fresh")):
+        if until:
+            done = client.post(PATH, json={"complete_until": until})
+            assert (done.status_code, done.json()["rows"]) == (200, 0), done.text
+        (fetched,) = features.fetch([{"courier": "ann"}], evening)
+        assert fetched.states["drives"].replace("unseen", "fresh") == state
+        known = microseconds(NOON + timedelta(minutes=4 if until else 0))
+        assert fetched.complete_until["drives"] == known
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "why"),
     [
         ("/v1/push/table/fleet", {"rows": [ROW]}, 404, "no view of table 'fleet' is online; there are fleet/validated"),
-        (PATH, {"rows": []}, 400, "rows: there is none, and none to retract"),
+        (PATH, {"rows": []}, 400, "rows: there is none, none to retract, and no complete_until"),
         (PATH, {"rows": [3]}, 400, "rows: must be a list of objects"),
         (PATH, {"retract": 3}, 400, "retract: must be a list of objects"),
         (PATH, {}, 400, "rows: must be a list of objects"),
         (PATH, {"rows": [ROW] * 51}, 413, "51 rows are more than 50"),
-        (PATH, {"rows": [ROW], "as_of": "2024-01-31T12:00:00Z"}, 400, "must hold rows, retract and not 'as_of'"),
+        (
+            PATH,
+            {"rows": [ROW], "as_of": "2024-01-31T12:00:00Z"},
+            400,
+            "retract, complete_until and not 'as_of'",
+        ),
+        (PATH, {"complete_until": "noon"}, 400, "complete_until: must be a moment"),
+        (PATH, {"complete_until": "2024-01-31T12:06:00Z"}, 422, "not more than 0:05:00 after the push"),
         (PATH, {"retract": [ROW]}, 422, "is not there to be taken back"),
         (PATH, {"retract": [ROW], "rows": [ROW | {"km": "far"}]}, 422, "rows 0: km: it must be a finite number"),
     ],

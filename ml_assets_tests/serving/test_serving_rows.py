@@ -219,7 +219,10 @@ def test_each_row_says_how_fresh_its_features_are(serving):
     told = serving().post(PATH, json={"rows": ROWS}).json()["predictions"]
     fresh, unseen = "fresh", "unseen"
     assert [one["features"] for one in told] == [
-        {"courier_history": {"state": state, "age_seconds": age}, "depot": {"state": depot, "age_seconds": None}}
+        {
+            "courier_history": {"state": state, "age_seconds": age, "complete_until": "2024-03-01T12:00:00+00:00"},
+            "depot": {"state": depot, "age_seconds": None, "complete_until": "2024-03-01T12:00:00+00:00"},
+        }
         for state, age, depot in (
             (fresh, 6 * 3600.0, fresh), (fresh, 4 * 3600.0, fresh), (unseen, None, unseen), (unseen, None, unseen)
         )
@@ -345,7 +348,9 @@ def test_pushed_facts_are_in_the_next_answer(serving, versions):
     wanted = scored(by_the_engine(ROWS, NOON + timedelta(hours=1), known), versions["late", "1"])["score"].to_list()
     told = client.post(PATH, json={"rows": ROWS}).json()["predictions"]
     assert [one["score"] for one in told] == pytest.approx(wanted, rel=1e-12)
-    assert told[2]["features"]["courier_history"] == {"state": "fresh", "age_seconds": 900.0}
+    assert told[2]["features"]["courier_history"] == {
+        "state": "fresh", "age_seconds": 900.0, "complete_until": "2024-03-01T12:00:00+00:00"
+    }  # fmt: skip
 
 
 def test_a_view_without_a_build_takes_no_facts(serving, tmp_path):
@@ -359,7 +364,7 @@ def test_a_store_out_of_reach_is_said_and_not_guessed_around(serving):
     def unreachable(*_):
         raise StoreUnavailable("no route to it")
 
-    client = serving(store=SimpleNamespace(read=unreachable, change=unreachable))
+    client = serving(store=SimpleNamespace(notes=unreachable, read=unreachable, change=unreachable))
     for path in (PATH, "/v1/push/courier_history"):
         done = client.post(path, json={"rows": [ROW]})
         assert (done.status_code, "try again: no route to it" in done.text) == (503, True)

@@ -136,6 +136,7 @@ def _served_model(project: DeclaredProject, lake: Lake, name: str, trained: Mode
         fields=_fields(list(columns), schema, contract),
         views=[_spec(view) for view in views],
         stored_types=_stored_types(lake, [*views, *(trained.views if trained else ())]),
+        freshness={view.name: view.online.freshness for view in views if view.online is not None},
         serving=model.serving or ServingSpec(),
     )
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from ml_assets.online.values.record import Build
 
-FRESH, UNSEEN, EXPIRED, MISSING = "fresh", "unseen", "expired", "missing"
-"""What a served value is: as of the request; of an entity without facts; too old, so null; of a view without a build
-at that time, so null."""
+FRESH, UNSEEN, STALE, EXPIRED, MISSING = "fresh", "unseen", "stale", "expired", "missing"
+"""What a served value is: as of the request; of an entity without facts; either of the two, but of a view of which
+nothing was reported for long; too old, so null; of a view without a build at that time, so null."""
 
 
 class NoBuild(LookupError):
@@ -311,6 +311,11 @@ class OnlineStore(ABC):
     @abstractmethod
     def reading(self) -> AbstractContextManager[StoreSnapshot]:
         """Look at the store as it is at one moment."""
+
+    def notes(self, keys: Sequence[str]) -> list[str | None]:
+        """Return the texts of notes, None for none; requests read them, so it is to be one round trip."""
+        with self.reading() as reading:
+            return [reading.note(key) for key in keys]
 
     @abstractmethod
     def change(self, decide: Decide, arrived_at: int) -> list[int]:

@@ -88,12 +88,15 @@ class TablePushHandler:
             there = ", ".join(self._tables) or "none"
             raise BadRequest(f"no view of table {exchange.endpoint.name[:60]!r} is online; there are {there}", 404)
         exchange.require_media_type((JSON,))
-        request, at = _body(exchange, ("rows", "retract"), self._limits)
+        request, at = _body(exchange, ("rows", "retract", "complete_until"), self._limits)
         rows, retract = (_rows(request, part, self._limits) for part in ("rows", "retract"))
-        if not rows and not retract:
-            raise BadRequest("rows: there is none, and none to retract")
+        until = _complete_until(request)
+        if not rows and not retract and until is None:
+            raise BadRequest("rows: there is none, none to retract, and no complete_until")
         try:
-            done = table.push(self._store, rows, arrived_at=at, retract=retract, key=_idempotency_key(exchange))
+            done = table.push(
+                self._store, rows, arrived_at=at, retract=retract, key=_idempotency_key(exchange), complete_until=until
+            )
         except _REFUSALS as error:
             raise _refusal(error) from error
         refused = [{"row": each.row, "rules": each.rules, "columns": each.columns} for each in done.refused]
@@ -126,6 +129,10 @@ def _idempotency_key(exchange: Exchange) -> str | None:
     return key
 
 
+def _complete_until(request: dict) -> int | None:
+    return read_as_of(request["complete_until"], "complete_until") if "complete_until" in request else None
+
+
 def _body(exchange: Exchange, parts: tuple[str, ...], limits: Limits) -> tuple[dict, int]:
     """Return the request and its moment."""
     request = read_json(exchange.body)
@@ -137,7 +144,8 @@ def _body(exchange: Exchange, parts: tuple[str, ...], limits: Limits) -> tuple[d
 
 
 def _rows(request: dict, part: str, limits: Limits) -> list[dict]:
-    rows = request.get(part, [] if part == "retract" or "retract" in request else None)
+    optional = part == "retract" or "retract" in request or "complete_until" in request
+    rows = request.get(part, [] if optional else None)
     if not isinstance(rows, list) or not all(type(row) is dict for row in rows):
         raise BadRequest(f"{part}: must be a list of objects")
     if len(rows) > limits.rows:
@@ -176,7 +184,12 @@ def describe_table_push(table: OnlineTable, limits: Limits) -> Interface:
     row = dict[str, Any]
     count = Annotated[int, Field(ge=0)]
     taken = {"rows": Annotated[list[row], Field(max_length=limits.rows)], **moment}
-    request = record(f"{name}_rows", taken, retract=(Annotated[list[row], Field(max_length=limits.rows)], ABSENT))
+    request = record(
+        f"{name}_rows",
+        taken,
+        retract=(Annotated[list[row], Field(max_length=limits.rows)], ABSENT),
+        complete_until=(AwareDatetime, ABSENT),
+    )
     response = record(
         f"{name}_rows_pushed",
         {
@@ -189,7 +202,8 @@ def describe_table_push(table: OnlineTable, limits: Limits) -> Interface:
         summary=f"Push rows of table {table.table}",
         description="Every view of the table is up to date when the response is there. A row that breaks the table's "
         "contract is in its quarantine, and named with the rules. `retract` takes rows back, before others are added: "
-        "then one wrong row refuses all. "
+        "then one wrong row refuses all. `complete_until` says that with this request, which may have no rows, all "
+        "facts have been pushed that were known by then. "
         f"With the header Idempotency-Key a retry counts once. The columns of a row: {columns}.",
         request=request,
         example={"rows": [example_row(table.fields)], **example},

@@ -130,12 +130,12 @@ def read_moment(value: Any) -> datetime:
     return moment
 
 
-def read_as_of(value: Any) -> int:
-    """Read the moment that a replayed request is of, microseconds; raises BadRequest."""
+def read_as_of(value: Any, field: str = "as_of") -> int:
+    """Read the moment that a replayed request is of, or another field names, microseconds; raises BadRequest."""
     try:
         return microseconds(read_moment(value))
     except ValueError as error:
-        raise BadRequest(f"as_of: must be {error}") from error
+        raise BadRequest(f"{field}: must be {error}") from error
 
 
 def _broken(message: str) -> BadRequest:

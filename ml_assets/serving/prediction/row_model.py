@@ -40,7 +40,7 @@ class RowModel:
         schema = RowReader(declared.fields).schema
         self._computed = RequestFeatures(declared.views, schema, declared.time)
         self._calendars = CalendarFeatures(declared.views, schema, declared.time)
-        self._stored = OnlineFeatures(store, declared.views) if store is not None else None
+        self._stored = OnlineFeatures(store, declared.views, declared.freshness) if store is not None else None
         self._derived = DerivedFeatures(declared.views, self._types() if any(v.derived for v in declared.views) else {})
         own = [*self._computed.names, *self._calendars.types, *self._derived.names]
         self._names = {*own, *(self._stored.names if self._stored else ())}

@@ -1,6 +1,8 @@
 """The platform's own protocol: rows of a model's spine in, predictions out, with how fresh their features were."""
 
 from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -22,8 +24,9 @@ Role = Literal["champion", "canary"]
 class FeatureAge(Closed):
     """How fresh a view's stored features were."""
 
-    state: Literal["fresh", "unseen", "expired", "missing"]
+    state: Literal["fresh", "unseen", "stale", "expired", "missing"]
     age_seconds: float | None
+    complete_until: AwareDatetime | None
 
 
 class RowProtocol(RequestProtocol):
@@ -96,9 +99,16 @@ def _ages(fetched: Fetched, at: int) -> dict[str, Any]:
         view: {
             "state": state,
             "age_seconds": None if (known_at := fetched.known_at[view]) is None else (at - known_at) / 1e6,
+            "complete_until": _moment(fetched.complete_until[view]),
         }
         for view, state in fetched.states.items()
     }
+
+
+@lru_cache(maxsize=1024)
+def _moment(stored: int | None) -> datetime | None:
+    """Return a moment as JSON is written of it; the same stands in many answers."""
+    return None if stored is None else moment_of(stored)
 
 
 def _response(model: DescribedModel, views: list[str]) -> type[BaseModel]:

@@ -114,6 +114,11 @@ class RedisStore(RedisBuilds, RedisPushes):
             raise NoBuild(view)
         return schema
 
+    def notes(self, keys: Sequence[str]) -> list[str | None]:
+        key = self._server.key
+        texts = self._server.answer(lambda: self._server.client.mget([key("note", each) for each in keys]))
+        return [None if text is None else text.decode() for text in texts]
+
     @contextmanager
     def reading(self) -> Iterator[StoreSnapshot]:
         with self._server.reached():

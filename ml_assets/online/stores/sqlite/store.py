@@ -74,6 +74,11 @@ class SqliteStore(SqliteBuilds, SqlitePushes):
             raise NoBuild(view)
         return rows_read[0][0]
 
+    def notes(self, keys: Sequence[str]) -> list[str | None]:
+        places = ", ".join("?" * len(keys))
+        texts = dict(self._file.query(f"SELECT key, text FROM notes WHERE key IN ({places})", keys))
+        return [texts.get(key) for key in keys]
+
     @contextmanager
     def reading(self) -> Iterator[StoreSnapshot]:
         with self._file.reading():
