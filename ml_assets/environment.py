@@ -31,6 +31,9 @@ MLFLOW_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
+MLFLOW_SERVER = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""Without its eight processes for jobs of generative models, which take as much processor time to start as the rest
+of the server twice over, and 1.5 GB of memory."""
 
 
 def prepare_libraries() -> None:

@@ -2,7 +2,9 @@
 
 import gc
 import os
+import re
 import shutil
+import signal
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -18,6 +20,8 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from dagster._core.storage.event_log import in_memory as events_in_memory
+from dagster._core.storage.runs import in_memory as runs_in_memory
 from filelock import FileLock
 from hypothesis import settings
 
@@ -160,12 +164,21 @@ class Project:
 settings.register_profile("tests", settings(), deadline=None)
 settings.load_profile("tests")
 FAST_LANE, FAST_LANE_SHARE = "not slow", 4
+SLOW_FILE = re.compile(r"^pytestmark = \[?pytest\.mark\.slow\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """In the fast lane a file whose every test is slow is not imported."""
+    if config.option.markexpr != FAST_LANE or not collection_path.name.startswith("test_"):
+        return None
+    return True if SLOW_FILE.search(collection_path.read_text()) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order what several workers share: files that mostly wait come first, then those that take minutes.
+    """Order what several workers share: files that mostly wait come first, then those that take minutes, and last those
+    that are short, so that no worker is left alone with a long one.
 
-    Of the files that share a lived home one comes early, and makes it; the others come last, when none waits for it.
+    Of the files that share a lived home one comes early, and makes it; the others come when none waits for it.
     In the fast lane, properties are looked at with a quarter of their examples; all of them are for the whole suite.
     """
     if config.option.markexpr == FAST_LANE:
@@ -190,6 +203,7 @@ def pytest_collection():
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         gc.enable()
 
 
@@ -235,6 +249,21 @@ def undrawn():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FigureCanvasAgg, "draw", lambda canvas: canvas.get_renderer())
         patch.setattr(Figure, "savefig", blank)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_dagster():
+    """Spare Dagster two things that no test looks at, a quarter of the time of many.
+
+    An instance in memory reads ninety migrations to note the newest. And what `signal.signal` returns is made an
+    enum by way of an error that shows the handler whole: asyncio's holds all that a tick of conditions evaluates.
+    """
+    to_enum = signal._int_to_enum
+    with pytest.MonkeyPatch.context() as patch:
+        for storage in (events_in_memory, runs_in_memory):
+            patch.setattr(storage, "stamp_alembic_rev", lambda *_: None)
+        patch.setattr(signal, "_int_to_enum", lambda value, kind: value if callable(value) else to_enum(value, kind))
         yield
 
 

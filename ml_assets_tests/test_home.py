@@ -97,6 +97,7 @@ def test_the_online_store_may_lie_elsewhere(environment, tmp_path):
     assert Home.of(read_settings()).online_store == "redis://cache:6379/3"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("chosen", "used"), [("", "PASSIVE"), ("active", "ACTIVE")])
 def test_threads_of_openmp_do_not_spin_unless_the_user_has_chosen_so(chosen, used):
     script = "from ml_assets.environment import prepare_libraries; prepare_libraries(); import xgboost"

@@ -189,6 +189,7 @@ def test_the_uis_listen_where_they_are_told_and_show_the_same_state(own_home, mo
     told = dict(zip(mlflow[2::2], mlflow[3::2], strict=True))
     assert told["--backend-store-uri"] == own_home.mlflow
     assert (told["--host"], told["--port"]) == ("0.0.0.0", "5911")
+    assert os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
 
 
 def test_a_server_that_shows_the_trainings_already_is_named_and_none_is_started(own_home, monkeypatch):  # noqa: ARG001

@@ -74,6 +74,7 @@ def test_one_that_stands_by_goes_on_where_the_other_has_ended(home, spool):
     assert kept(home) == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_the_process_beside_a_server_is_started_again_and_ends_with_everything_written(home, spool, caplog):
     with draining_beside(home, "text"):
         spool.put("late", [answered("a")])

@@ -9,6 +9,8 @@ from ml_assets.features import compute
 from ml_assets.features.engine import parts
 from ml_assets.features.engine.parts import compute_features_in_parts
 
+pytestmark = pytest.mark.slow
+
 JANUARY, FEBRUARY = "2024-01", "2024-02"
 MONTHLY = {"grain": "monthly", "start": "2024-01", "end": "2024-05"}
 

@@ -10,6 +10,8 @@ from ml_assets.commands.init.project import create_project
 from ml_assets.declarations.problems import DeclarationError
 from ml_assets.project import load_project
 
+pytestmark = pytest.mark.slow
+
 MANY = """\
 from ml_assets import FeatureView, MLModel, Source, Spine, declare
 

@@ -63,6 +63,7 @@ def make(tmp_path_factory):
     return write
 
 
+@pytest.mark.slow
 def test_the_shipped_project_is_read_as_dagster_loads_it():
     own = read(PROJECT)
     assert (own["faults"], own["dagster"]) == ([], False)
@@ -153,6 +154,7 @@ def test_two_of_one_name_are_both_told_and_neither_is_meant(make):
     assert [spec["name"] for _, _, spec, _ in told["declared"]] == ["cheap", "dear"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "files",
     [

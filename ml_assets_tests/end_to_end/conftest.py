@@ -4,8 +4,6 @@ import importlib.util
 import io
 import json
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -47,20 +45,6 @@ def lifecycle(home: Path, slice_path: Path, *options: str, model: str, as_of: st
     """Return the command that lives through the slice in a home, and its environment."""
     command = ["ml-assets", "run", "flights", "--model", model, "--train-as-of", as_of, "--until", LAST, *options]
     return command, processes.inherited() | {"ML_ASSETS_HOME": str(home), "PYTHONPATH": str(slice_path)}
-
-
-@pytest.fixture(scope="session")
-def start(slice_path):
-    """Start `ml-assets run` over the slice in a home; returns the process."""
-
-    def go(home: Path, *options: str, model: str = "flight_delay", as_of: str = AS_OF) -> subprocess.Popen:
-        (program, *arguments), environment = lifecycle(home, slice_path, *options, model=model, as_of=as_of)
-        return subprocess.Popen(
-            [str(Path(sys.executable).parent / program), *arguments],
-            cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    return go
 
 
 @pytest.fixture(scope="session")

@@ -55,9 +55,7 @@ def test_feast_serves_the_features_of_the_lake(command, finished, tmp_path):
     )  # fmt: skip
     files = [tmp_path / f"{name}.parquet" for name in ("spine", "history", "online")]
     spine.write_parquet(files[0])
-    peers.run("feast", "apply", cwd=repository)
-    peers.run("feast", "materialize", SINCE, AS_OF, cwd=repository)
-    peers.run("python", HANDOVER / "feast_client.py", *files, cwd=repository)
+    peers.run("python", HANDOVER / "feast_client.py", SINCE, AS_OF, *files, cwd=repository)
     history, online = (pl.read_parquet(file).sort("row") for file in files[1:])
     assert history.height == spine.height
     assert online.height == spine.drop_nulls().height

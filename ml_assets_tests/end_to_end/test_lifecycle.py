@@ -1,15 +1,19 @@
 import json
 import os
-import shutil
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
 
+from ml_assets.code_version import PACKAGE
 from ml_assets.lake import Lake
 from ml_assets.registry.registry import Registry
+from ml_assets_tests import processes
 
 pytestmark = pytest.mark.slow
 
@@ -121,36 +125,52 @@ def test_a_second_model_takes_the_features_that_are_there(finished, live):
     }
 
 
-@pytest.mark.usefixtures("finished")
-def test_a_killed_lifecycle_is_put_in_order_by_the_next_even_if_two_start_at_once(tmp_path, shared_folder, start):
-    """In a home with its history, so that what comes first is the training, of rows known a day later."""
-    home, as_of, undisturbed = tmp_path / "home", "2013-10-02", shared_folder / "lived"
-    shutil.copytree(undisturbed, home)
-    before = {run.info.run_id for run in mlflow_runs(home)}
+MODEL = {
+    "split": {"train": "9d", "validation": "7d", "holdout": "7d", "gap": "2d"},
+    "promotion": {"resamples": 100},
+}
+MONTHS = ["2024-01", "2024-02", "2024-03", "2024-04"]
 
-    def trainings():
-        return [run for run in mlflow_runs(home) if run.info.run_id not in before]
 
-    doomed = start(home, as_of=as_of)
+def test_a_killed_lifecycle_is_put_in_order_by_the_next_even_if_two_start_at_once(
+    make_project, made_up_orders, tmp_path
+):
+    home, delivered = tmp_path / "home", tmp_path / "delivered"
+    delivered.mkdir()
+    folder = make_project(*made_up_orders.declared(delivered, **MODEL)).folder
+    (folder / "definitions.py").write_text((PACKAGE / "definitions.py").read_text())
+    orders = {month: made_up_orders.of(month, 60) for month in MONTHS}
+    for month, rows in orders.items():
+        rows.write_csv(delivered / f"{month}.csv")
+
+    def start(*options):
+        program = str(Path(sys.executable).parent / "ml-assets")
+        return subprocess.Popen(
+            [program, "run", "shop", "--train-as-of", "2024-04-01", "--until", MONTHS[-1], *options],
+            cwd=folder, env=processes.inherited() | {"ML_ASSETS_HOME": str(home), "PYTHONPATH": str(folder)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    doomed = start()
     for line in doomed.stdout:
-        if "flight_delay/tuned_parameters" in line:
+        if "returns/tuned_parameters" in line:
             break
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not any(run.info.status == "RUNNING" for run in trainings()):
+    while time.monotonic() < deadline and not any(run.info.status == "RUNNING" for run in mlflow_runs(home)):
         time.sleep(0.05)
     os.kill(doomed.pid, signal.SIGKILL)
     doomed.communicate()
     assert dagster_runs(home, statuses=UNFINISHED)
-    assert [run.info.status for run in trainings()] == ["RUNNING"]
+    assert [run.info.status for run in mlflow_runs(home)] == ["RUNNING"]
 
-    both = [start(home, "--json", as_of=as_of), start(home, "--json", as_of=as_of)]
+    both = [start("--json"), start("--json")]
     told = [process.communicate(timeout=900) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert sum("waiting for its end" in errors for _, errors in told) == 1
     assert sum("Closed 1 killed run" in errors for _, errors in told) == 1
 
     assert not dagster_runs(home, statuses=UNFINISHED)
-    assert sorted(run.info.status for run in trainings()) == ["FINISHED", "KILLED"]
-    for table in ("flights/validated", "flight_legs", "features/origin_queue", "flight_delay/predictions"):
-        ours, theirs = (lake(each).scan(table).collect().height for each in (home, undisturbed))
-        assert ours == theirs, table
+    assert sorted(run.info.status for run in mlflow_runs(home)) == ["FINISHED", "KILLED"]
+    validated, predicted = (lake(home).scan(name).collect() for name in ("orders/validated", "returns/predictions"))
+    assert sorted(validated["id"]) == sorted(pl.concat(orders.values())["id"])
+    assert sorted(predicted["id"]) == sorted(orders[MONTHS[-1]]["id"])

@@ -171,6 +171,7 @@ def kept(spec, rows, table):
     return ViewTables(spec, stored_rows(spec, rows, computed, "month", "due").lazy(), table)
 
 
+@pytest.mark.slow
 @SEEDED
 @given(rows_of, events_of)
 def test_every_row_has_its_own_values_however_many_share_entity_and_time(rows, events):

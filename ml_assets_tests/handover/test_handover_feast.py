@@ -238,10 +238,8 @@ def test_feast_serves_what_the_engine_says(many_sales, peers, tmp_path):
         }
     )  # fmt: skip
     spine.write_parquet(tmp_path / "spine.parquet")
-    peers.run("feast", "apply", cwd=repository)
-    peers.run("feast", "materialize", BEGIN.isoformat()[:19], as_of.isoformat()[:19], cwd=repository)
     files = [tmp_path / f"{name}.parquet" for name in ("spine", "history", "online")]
-    peers.run("python", CLIENT, *files, cwd=repository)
+    peers.run("python", CLIENT, BEGIN.isoformat()[:19], as_of.isoformat()[:19], *files, cwd=repository)
     history, online = (pl.read_parquet(file).sort("row") for file in files[1:])
     assert history["row"].to_list() == spine["row"].to_list()
     asked = spine.filter(pl.col("row").is_in(online["row"].to_list())).with_columns(

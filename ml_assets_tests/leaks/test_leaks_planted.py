@@ -7,6 +7,8 @@ import pytest
 
 from ml_assets_tests.leaks.planted_leaks import HONEST, PLANTED, UNSEEN, Planted, judge, made_up_orders
 
+pytestmark = pytest.mark.slow
+
 GUIDE = (Path(__file__).parents[2] / "docs/leaks.md").read_text(encoding="utf-8")
 HONEST_FEATURES = {name for view in HONEST for name in view.feature_names}
 

@@ -34,6 +34,7 @@ def every_outcome(chance):
 CHANCES = st.lists(st.floats(0.05, 0.95), min_size=2, max_size=7)
 
 
+@pytest.mark.slow
 @given(CHANCES, st.integers(0, 2**32 - 1))
 @settings(max_examples=25, deadline=None)
 def test_the_expected_value_is_the_mean_over_all_outcomes(chance, seed):

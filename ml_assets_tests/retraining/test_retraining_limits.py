@@ -166,6 +166,7 @@ def explicit_share(reference: pl.DataFrame, chunk: pl.DataFrame, features: list[
     return (values > threshold).mean()
 
 
+@pytest.mark.slow
 def test_drift_limit_is_a_quantile_over_explicitly_resampled_chunks(monkeypatch):
     made, draw = [], module._draw
 
@@ -180,6 +181,7 @@ def test_drift_limit_is_a_quantile_over_explicitly_resampled_chunks(monkeypatch)
     assert limits.drift_share == pytest.approx(np.quantile(shares, 1 - limits.chance))
 
 
+@pytest.mark.slow
 def test_the_reference_of_drift_is_redrawn_too(draws):
     limits = learn(features=["colour"], false_alarm_rate=0.6, monitoring={"psi_threshold": 0.1})
     shares = [

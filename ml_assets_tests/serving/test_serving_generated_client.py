@@ -11,6 +11,8 @@ import pytest
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
 
+pytestmark = pytest.mark.slow
+
 ROW = {"km": 12.5, "express": False, "courier": "bob"}
 INPUTS = [
     {"name": "km", "datatype": "FP64", "shape": [1], "data": [12.5]},

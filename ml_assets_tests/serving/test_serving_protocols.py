@@ -227,6 +227,7 @@ def test_tritons_own_client_is_answered(address, models, rows, binary):
     client.close()
 
 
+@pytest.mark.slow
 def test_no_request_fails_or_mixes_versions_while_the_champion_changes(address, registry, models, other):
     row = pl.DataFrame([ROW])
     scores = {"1": expected(models, "late", row)["score"][0], "2": expected({"late": other}, "late", row)["score"][0]}

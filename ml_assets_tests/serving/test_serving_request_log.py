@@ -400,6 +400,7 @@ def test_a_value_that_no_line_holds_costs_its_own_row_alone(tmp_path, spool, tab
     assert "request b, row 0, is dropped" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "kills"), [("durable", 20), ("windowed", 5)])
 def test_killed_processes_lose_nothing_that_was_answered_or_the_window_at_most(tmp_path, mode, kills):
     window, busy = 0.1, 0.4  # a thread of a busy machine comes late

@@ -26,6 +26,7 @@ def test_the_challenger_gets_its_share_of_the_keys(share):
     assert hits == 0 if share == 0 else binomtest(hits, len(KEYS), share).pvalue > 0.001
 
 
+@pytest.mark.slow
 def test_a_key_keeps_its_side_and_a_larger_share_only_adds_keys():
     before: set[int] = set()
     for share in (0.0, 0.05, 0.1, 0.25, 0.5):

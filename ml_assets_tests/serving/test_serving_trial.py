@@ -93,6 +93,7 @@ def test_the_shadow_is_logged_and_answers_nobody(registry, tried, serve, models,
         assert [row["score"] for row in rows] == pytest.approx([said(model)] * 3, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_shadow_that_hangs_or_fails_delays_and_changes_no_answer(registry, tried, serve, other, monkeypatch):
     registry.challengers["late"] = "2"
     client, log = serve(tried(shadow=True))

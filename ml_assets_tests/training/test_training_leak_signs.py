@@ -28,6 +28,7 @@ def judged(frame: pl.DataFrame, **options):
     return [(finding.gate, finding.about) for finding in found.findings]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["even", "rare", "classes", "number"])
 @pytest.mark.parametrize("seed", range(3))
 def test_fifty_honest_features_are_not_named(kind, seed):

@@ -9,6 +9,8 @@ from ml_assets.training import plots
 from ml_assets.training.search.plots import _positions, plot_parallel_coordinates, plot_search_history
 from ml_assets.training.spec import ParameterRange
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 SCORE = RNG.random(500)
 LABEL = RNG.random(500) < SCORE

@@ -145,6 +145,7 @@ def test_the_server_answers_as_batch_scoring_does(thinned):
     assert many["score"] == expected["score"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_", [OnnxDirectory, BentoMLService])
 def test_packages_answer_with_corrected_probabilities(thinned, tmp_path, format_):
     rows = payments(5, 100).select("a", "b")
@@ -205,6 +206,7 @@ def test_rare_classes_share_a_sample_with_the_common_ones():
     assert np.bincount(strata[small.rows["x"].to_numpy()])[2:].tolist() == [50, 10]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["average_precision", "log_loss"])
 @pytest.mark.parametrize("negatives", [None, 0.1])
 def test_a_search_learns_from_rare_positives_in_few_rows(parts, tmp_path, metric, negatives):

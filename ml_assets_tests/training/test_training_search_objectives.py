@@ -15,6 +15,8 @@ from ml_assets.training.spec import ModelSpec, SearchSpec, TrainingSpec
 from ml_assets.training.tasks import TASKS
 from ml_assets.training.tasks.columns import NAIVE_ERROR
 
+pytestmark = pytest.mark.slow
+
 PAYOFF = Payoff(true_positive="saved", false_positive=-20, false_negative=-60)
 DEPTH = {"max_depth": ParameterRange(low=1, high=6, integer=True), "reg_lambda": ParameterRange(low=0.1, high=50)}
 

@@ -7,7 +7,7 @@ import typer
 from ml_assets.commands.options import Host, Port
 from ml_assets.commands.session import session_of
 from ml_assets.commands.ui import programs
-from ml_assets.environment import hand_down
+from ml_assets.environment import MLFLOW_SERVER, hand_down, set_defaults
 
 
 def ui(
@@ -56,6 +56,7 @@ def mlflow(
     if browser:
         open_when_there(page)
     if not away:
+        set_defaults(MLFLOW_SERVER)
         programs.run_program(
             "mlflow", "server", "--backend-store-uri", home.mlflow, "--artifacts-destination", home.mlflow_artifacts,
             "--host", host, "--port", str(port), "--workers", "1",
