@@ -234,12 +234,11 @@ class PushedTable:
     def _judge(self, read: ReadRows, arrived_at: int) -> tuple[pl.DataFrame, list[Refused]]:
         late = [view.view.known_at for view in self._views if view.view.known_at is not None]
         for known_at in dict.fromkeys(late):
-            latest = read.rows[known_at].to_physical().max()
-            if latest is None or latest <= arrived_at + self._ahead:
+            beyond = read.rows[known_at].to_physical() > arrived_at + self._ahead
+            if not beyond.any():
                 continue
-            beyond = (read.rows[known_at].to_physical() > arrived_at + self._ahead).fill_null(False)
             rule = f"{known_at}: not more than {timedelta(microseconds=self._ahead)} after it is pushed"
-            read = read.without(beyond, rule, known_at)
+            read = read.without(beyond.fill_null(False), rule, known_at)
         rows, refused = read.rows, [Refused(*each) for each in read.refused]
         if self._gate is not None and rows.height:
             rows, broken = self._gate.judge(rows)

@@ -10,9 +10,9 @@ from ml_assets.online.build import build_view
 from ml_assets.online.facts.rows import PushError
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import PushedView
+from ml_assets.online.running import history as histories
 from ml_assets.online.running import kept as kept_states
 from ml_assets.online.running.history import stamp_of
-from ml_assets.online.running.kept import KeptStates
 from ml_assets.online.stores.protocol import Change
 from ml_assets.online.values.record import microseconds
 
@@ -53,24 +53,29 @@ def built(make_store):
 
 
 @pytest.fixture
-def loaded(monkeypatch):
-    """Headers that were decoded."""
-    decoded, take = [], KeptStates.take
-
-    def counted(*args):
-        history = take(*args)
-        decoded.append(history is None)
-        return history
-
-    monkeypatch.setattr(KeptStates, "take", counted)
-    return decoded
+def decoded(monkeypatch):
+    """Headers and leaves that are decoded."""
+    read = []
+    monkeypatch.setattr(
+        histories.orjson, "loads", lambda text, loads=histories.orjson.loads: read.append(text) or loads(text)
+    )
+    return read
 
 
-def test_what_was_pushed_before_is_not_decoded_again(built, loaded):
+def states(texts):
+    """Headers and leaves among what was decoded; not what a store reads beside them."""
+    return [text for text in map(_text, texts) if text.startswith(("[true,", "[false,", "[["))]
+
+
+def _text(text):
+    return text.decode() if isinstance(text, bytes) else text
+
+
+def test_what_was_pushed_before_is_not_decoded_again(built, decoded):
     pushed = PushedView(VIEW)
     for minute in range(4):
         push(built, pushed, fact(minute, 1.0))
-    assert loaded == [False] * 3
+    assert states(decoded) == []
     assert read(built) == [1.0, 4.5, 5]
 
 
@@ -92,7 +97,9 @@ def test_a_push_that_fails_half_way_leaves_nothing(built):
     assert read(built) == [2.0, 3.5, 3]
 
 
-def test_what_somebody_else_pushed_counts(built):
+@pytest.mark.parametrize("room", [1, 64])
+def test_what_somebody_else_pushed_counts(built, monkeypatch, room):
+    monkeypatch.setattr(histories, "_ENTRIES", room)
     mine, theirs = PushedView(VIEW), PushedView(VIEW)
     push(built, mine, fact(1, 1.0))
     push(built, theirs, fact(2, 2.0))
@@ -122,12 +129,26 @@ def test_a_build_in_between_begins_anew(built):
     assert read(built) == [2.0, 11.5, 4]
 
 
-def test_only_so_many_facts_are_kept(built, monkeypatch, loaded):
+def test_leaves_that_somebody_else_did_not_change_are_not_decoded_again(built, monkeypatch, decoded):
+    monkeypatch.setattr(histories, "_ENTRIES", 1)
+    mine, theirs = PushedView(VIEW), PushedView(VIEW)
+    for minute in range(0, 40, 10):
+        push(built, mine, fact(minute, 1.0))
+    push(built, theirs, fact(50, 1.0))
+    decoded.clear()
+    push(built, mine, fact(55, 1.0))
+    header, *leaves = states(decoded)
+    assert header.startswith("[true,")
+    assert len(leaves) == 1
+    assert read(built) == [1.0, 6.5, 7]
+
+
+def test_only_so_many_facts_are_kept(built, monkeypatch, decoded):
     monkeypatch.setattr(kept_states, "_FACTS", 5)
     pushed = PushedView(VIEW)
     for shop in "bcbcb":
         push(built, pushed, fact(1, 1.0, shop), fact(2, 1.0, shop))
-    assert loaded == [True] * 3
+    assert len([text for text in states(decoded) if not text.startswith("[[")]) == 3
     assert (read(built, "b"), read(built, "c")) == ([1.0, 6.0, 6], [1.0, 4.0, 4])
 
 

@@ -20,10 +20,13 @@ from ml_assets.online.running.leaf import AggregateColumn, Entry, Leaf
 _ENTRIES = 64
 """Facts that a leaf may have; more where there are more leaves than that."""
 
-_NUMBER, _FIRST, _LAST, _ENTRIES_OF, _OFTEN, _TOTALS = range(6)
+_NUMBER, _FIRST, _LAST, _ENTRIES_OF, _OFTEN, _TOTALS, _SINCE = range(7)
 _INT64 = 1 << 63
 _STAMP = 16
 """Bytes of a stamp."""
+
+_SHORT = 16
+"""Characters of the stamp that a leaf is known by since it changed last."""
 
 Place = tuple[int, int]
 """Before how many leaves, and before how many facts of the next."""
@@ -128,6 +131,21 @@ class FactHistory:
     def reopen(self, load: LoadLeaves) -> None:
         """Go on with a history that was written as it is; `load` reads leaves that are not here."""
         self._load = load
+
+    def adopt(self, other: "FactHistory") -> None:
+        """Take over what was decoded and summed up of a history of the same entity, as far as it is the same here."""
+        theirs = {line[_NUMBER]: line[_SINCE] for line in other._lines if len(line) > _SINCE}
+        for line in self._lines:
+            number = line[_NUMBER]
+            if number in other._leaves and number in theirs and line[_SINCE:] == [theirs[number]]:
+                self._leaves[number] = other._leaves[number]
+        same = 0
+        for mine, their in zip(self._lines, other._lines, strict=False):
+            if len(mine) <= _SINCE or mine != their:
+                break
+            same += 1
+        self._columns = other._columns
+        self._derive(same)
 
     def written(self, most: int) -> int:
         """Note that what has changed is written.
@@ -263,7 +281,8 @@ class FactHistory:
             ends = [min(seen), max(seen)] if seen else [None, None]
             sums = [_text(column.sums[-1]), _text(column.squares[-1])]
             totals.append([column.counts[-1], column.exponent, *sums, *ends])
-        return [number, leaf.known[0], leaf.known[-1], len(leaf.known), sum(leaf.times), totals]
+        since = [self.stamp[:_SHORT]] if self.stamp else []
+        return [number, leaf.known[0], leaf.known[-1], len(leaf.known), sum(leaf.times), totals, *since]
 
     def _derive(self, changed: int) -> None:
         """Derive what the lines give, of which those before `changed` are as they were."""
@@ -279,13 +298,12 @@ class FactHistory:
 
     def _summed(self, aggregate: int, column: AggregateColumn, changed: int) -> AggregateColumn:
         """Sum up an aggregate's lines, of which those before `changed` are in the column already."""
-        totals = [line[_TOTALS][aggregate] for line in self._lines[changed:]]
-        if changed and (not totals or min(total[1] for total in totals) >= column.exponent):
-            exponent = column.exponent
-        else:
-            changed, totals = 0, [line[_TOTALS][aggregate] for line in self._lines]
-            exponent = min((total[1] for total in totals), default=0)
-        counts, exponents, sums, squares, lows, highs = zip(*totals, strict=True) if totals else ((),) * 6
+        counts, exponents, sums, squares, lows, highs = self._totals(aggregate, changed)
+        exponent = column.exponent
+        if not changed or min(exponents, default=exponent) < exponent:
+            changed = 0
+            counts, exponents, sums, squares, lows, highs = self._totals(aggregate, 0)
+            exponent = min(exponents, default=0)
         shifts = [each - exponent for each in exponents]
         squared = (
             _aligned(squares, [2 * shift for shift in shifts]) if self._kinds[aggregate].squared else [0] * len(squares)
@@ -298,6 +316,10 @@ class FactHistory:
             [*column.lows[:changed], *lows],
             [*column.highs[:changed], *highs],
         )
+
+    def _totals(self, aggregate: int, first: int) -> Sequence[Sequence[Any]]:
+        totals = [line[_TOTALS][aggregate] for line in self._lines[first:]]
+        return list(zip(*totals, strict=True)) if totals else [()] * 6
 
     def _own(self, place: int, aggregate: int) -> AggregateColumn:
         kind = self._kinds[aggregate]

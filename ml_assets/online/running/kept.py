@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 
 from ml_assets.online.running.history import FactHistory, LoadLeaves, stamp_of
+from ml_assets.online.running.view import RunningView
 
 _FACTS = 50_000
 """Facts and lines of headers that are kept of a view: about 500 bytes each."""
@@ -24,14 +25,17 @@ class KeptStates:
         self._kept = 0
         self._lock = threading.Lock()
 
-    def take(self, entity: str, header: str | bytes, load: LoadLeaves) -> FactHistory | None:
-        """Take out the state that a header is of, so that nobody else changes it; None where it is not kept."""
+    def open(self, running: RunningView, entity: str, header: str | bytes, load: LoadLeaves) -> FactHistory:
+        """Open an entity's state, decoded as far as it is kept; nobody else has it then."""
         with self._lock:
-            history, size = self._states.pop(entity, (None, 0))
+            kept, size = self._states.pop(entity, (None, 0))
             self._kept -= size
-        if history is None or history.stamp != stamp_of(header):
-            return None
-        history.reopen(load)
+        if kept is not None and kept.stamp == stamp_of(header):
+            kept.reopen(load)
+            return kept
+        history = running.history(header, load)
+        if kept is not None:  # somebody else has written, and changed a leaf or two
+            history.adopt(kept)
         return history
 
     def keep(self, entity: str, history: FactHistory) -> None:

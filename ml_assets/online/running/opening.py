@@ -70,8 +70,9 @@ def _stored(
         return reading.leaves(built.number, entity, leaves)
 
     assert state.header is not None  # what has none is begun
-    there = None if kept is None else kept.take(entity, state.header, load)
-    return running.history(state.header, load) if there is None else there
+    if kept is None:
+        return running.history(state.header, load)
+    return kept.open(running, entity, state.header, load)
 
 
 def _add_built(running: RunningView, history: FactHistory, facts: pl.DataFrame) -> None:

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -13,6 +14,10 @@ from ml_assets.online.stores.protocol import StoreUnavailable
 
 BUSY_SECONDS = 60
 """How long a writer waits for another one; a write takes milliseconds."""
+
+_LOOK_AGAIN_MS = 1
+"""How soon a writer that waits for another process looks again. SQLite by itself looks after up to 100 milliseconds, in
+which many writers are done and none writes."""
 
 
 class SqliteFile:
@@ -52,11 +57,11 @@ class SqliteFile:
 
     def writing(self) -> AbstractContextManager[sqlite3.Connection]:
         """Begin to write; what was written is there when it ends, unless it raises."""
-        return self._transaction("BEGIN IMMEDIATE", writes=True)
+        return self._transaction(writes=True)
 
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """Begin to read the file as it is at one moment."""
-        return self._transaction("BEGIN", writes=False)
+        return self._transaction(writes=False)
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -66,10 +71,13 @@ class SqliteFile:
             del self._local.db, self._local.process
 
     @contextmanager
-    def _transaction(self, begin: str, *, writes: bool) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, *, writes: bool) -> Iterator[sqlite3.Connection]:
         db = self.connection()
         try:
-            db.execute(begin)
+            if writes:
+                _begin_to_write(db)
+            else:
+                db.execute("BEGIN")
             yield db
             if writes and self._identity() != self._local.identity:
                 raise StoreUnavailable(f"online store {self._path}: the file was replaced: nothing is written")
@@ -112,6 +120,22 @@ class SqliteFile:
 
     def _unavailable(self, error: sqlite3.OperationalError) -> StoreUnavailable:
         return StoreUnavailable(f"online store {self._path}: {error}")
+
+
+def _begin_to_write(db: sqlite3.Connection) -> None:
+    """Begin to write, when no other process does."""
+    until = time.monotonic() + BUSY_SECONDS
+    db.execute(f"PRAGMA busy_timeout = {_LOOK_AGAIN_MS}")
+    try:
+        while True:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
 
 
 def _open(path: str) -> sqlite3.Connection:
