@@ -2,9 +2,7 @@
 
 import base64
 import contextlib
-import datetime
 import http.server
-import ipaddress
 import json
 import socketserver
 import ssl
@@ -13,6 +11,7 @@ import threading
 import pytest
 
 from ml_assets.notifications.notice import Notice
+from ml_assets_tests.certificates import write_certificate
 
 
 @pytest.fixture(autouse=True)
@@ -160,26 +159,7 @@ def mail():
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
     """A file with a key and a certificate for 127.0.0.1 that nobody but its holder trusts."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("certificate") / "mail.pem"
-    pem = serialization.Encoding.PEM
-    plain = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    file.write_bytes(plain + signed.public_bytes(pem))
-    return file
+    return write_certificate(tmp_path_factory.mktemp("certificate") / "mail.pem")
 
 
 @pytest.fixture

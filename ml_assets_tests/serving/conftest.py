@@ -17,6 +17,7 @@ from ml_assets.serving.declared import Declarations, OnlineView, RequestField, S
 from ml_assets.serving.spec import ServingSpec
 from ml_assets.training.fit import fit_model
 from ml_assets.training.spec import IntervalSpec, TrainingSpec
+from ml_assets_tests.certificates import write_certificate
 
 FEATURES = ["km", "express", "courier"]
 
@@ -188,3 +189,9 @@ def run_server():
     for server, thread in running:
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A file with a key and a certificate for 127.0.0.1 that nobody but its holder trusts."""
+    return write_certificate(tmp_path_factory.mktemp("certificate") / "server.pem")

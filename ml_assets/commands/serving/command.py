@@ -1,5 +1,6 @@
 """``serve``, ``spool``, ``served``, ``online`` and ``score``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -83,6 +84,17 @@ def serve(
             help="Of standard error: text shows what fails, json each request; default: ML_ASSETS_LOG_FORMAT, or text."
         ),
     ] = "",
+    connections: Annotated[
+        int,
+        typer.Option(help="Connections open at once in a process; one more takes the place of an idle one.", min=1),
+    ] = 1000,
+    idle_seconds: Annotated[
+        float, typer.Option(help="Seconds without a request after which a connection is closed.", min=0.1)
+    ] = 75,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="PEM file of the certificate and its chain: https instead of http.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of the certificate's key, without a password.")] = None,
 ) -> None:
     """Answer requests with the champions: rows by key, Open Inference Protocol v2, MLflow's scoring protocol, /metrics.
 
@@ -91,7 +103,9 @@ def serve(
     """
     from ml_assets.commands.serving.serve import ServeSettings, serve_models
     from ml_assets.commands.serving.served import champion_inputs, declarations
+    from ml_assets.commands.serving.tls import given_tls
     from ml_assets.lake import Lake
+    from ml_assets.serving.http.transport.guarded import ConnectionLimits
 
     session = session_of(context)
     home = session.prepare_home()
@@ -106,8 +120,9 @@ def serve(
     settings = ServeSettings(
         models=models, kinds=kinds, declared=declared, replay=replay, logged=log, log_format=lines,
         grpc=(f"[{host}]" if ":" in host else host) + f":{grpc_port}" if grpc_port else "",
+        tls=given_tls(tls_certificate, tls_key),
     )  # fmt: skip
-    serve_models(settings, host, port, workers)
+    serve_models(settings, host, port, workers, ConnectionLimits(connections, idle_seconds=idle_seconds))
 
 
 def spool(

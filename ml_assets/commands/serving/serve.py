@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_assets.commands.serving.spooled import draining_beside
+from ml_assets.commands.serving.tls import Tls
 from ml_assets.environment import hand_down
 from ml_assets.home import Home
 from ml_assets.serving.access.admission import Admission
@@ -18,6 +19,8 @@ from ml_assets.serving.declared import Declarations
 from ml_assets.serving.grpc.transport import GrpcSettings, GrpcTransport
 from ml_assets.serving.http.app import Server, make_app
 from ml_assets.serving.http.limits import Limits
+from ml_assets.serving.http.transport.guarded import ConnectionLimits
+from ml_assets.serving.http.transport.running import run_server
 from ml_assets.settings import Settings, SettingsError, read_settings
 from ml_assets.training.kinds.base import find_kind
 
@@ -33,10 +36,11 @@ class ServeSettings(BaseModel):
     replay: bool = Field(default=False, description="Whether each request says its own moment, as_of.")
     logged: bool = Field(default=True, description="Whether answers are written to <model>/request_log.")
     grpc: str = Field(default="", description="Address of gRPC, such as 127.0.0.1:8081; empty for none.")
+    tls: Tls | None = Field(default=None, description="With which the server encrypts; None for plain text.")
     log_format: str = Field(default="text", description="Lines of standard error: text or json.")
 
 
-def serve_models(settings: ServeSettings, host: str, port: int, workers: int) -> None:
+def serve_models(settings: ServeSettings, host: str, port: int, workers: int, connections: ConnectionLimits) -> None:
     """Serve until interrupted; a request that is being answered is answered to its end.
 
     Raises:
@@ -44,8 +48,6 @@ def serve_models(settings: ServeSettings, host: str, port: int, workers: int) ->
         ValueError: the API keys are no digests, their file is broken, the log's format is none, or there is no such
             kind of online store.
     """
-    import uvicorn
-
     from ml_assets.serving.http.observability.telemetry import logging_settings
 
     lines = logging_settings(settings.log_format)
@@ -59,10 +61,9 @@ def serve_models(settings: ServeSettings, host: str, port: int, workers: int) ->
         if workers > 1:
             _refuse_wrong(settings)
         with draining_beside(Home.of(read_settings()), settings.log_format) if settings.logged else nullcontext():
-            uvicorn.run(
-                app, host=host, port=port, workers=workers, factory=workers > 1, access_log=False, log_config=lines,
-                timeout_graceful_shutdown=10, server_header=False, lifespan="on",
-            )  # fmt: skip
+            tls = settings.tls
+            files = None if tls is None else (tls.certificate, tls.key)
+            run_server(app, host, port, connections, workers=workers, log_settings=lines, tls=files)
 
 
 def make_served_app() -> Server | GrpcTransport:
@@ -82,7 +83,13 @@ def make_served_app() -> Server | GrpcTransport:
     # second in which nobody is answered.
     gc.collect()
     gc.freeze()
-    return GrpcTransport(app, app.grpc_bindings, GrpcSettings(served.grpc)) if served.grpc else app
+    return GrpcTransport(app, app.grpc_bindings, _grpc_settings(served)) if served.grpc else app
+
+
+def _grpc_settings(served: ServeSettings) -> GrpcSettings:
+    tls = served.tls
+    credentials = None if tls is None else (tls.key.read_bytes(), tls.certificate.read_bytes())
+    return GrpcSettings(served.grpc, credentials=credentials)
 
 
 def _refuse_wrong(settings: ServeSettings) -> None:
