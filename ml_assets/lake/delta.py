@@ -1,9 +1,12 @@
 """Delta tables at any path, read by Polars."""
 
+from pathlib import Path
 from urllib.parse import unquote
 
 import polars as pl
+import pyarrow as pa
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 _LOCAL = "file://"
 
@@ -20,6 +23,45 @@ def scan_table(address: str, version: int | None = None) -> pl.LazyFrame:
     return pl.scan_delta(_Readable(address, version=version))
 
 
+def changed_rows(address: str, since: int, until: int, *, change: str, most: int) -> pl.LazyFrame | None:
+    """Read the rows that tell two versions of a Delta table apart, by the files that only one of them has.
+
+    A row that both have may be among them twice: once for either version.
+
+    Args:
+        address: path or URL.
+        change: Int8 column for what is seen of a row: 1 where it is of the later version, -1 of the earlier.
+        most: rows.
+
+    Returns:
+        None where the earlier version cannot be read any more, the columns differ, or there are more rows.
+    """
+    try:
+        before = _Readable(address, version=since)
+    except DeltaError:  # Its log was cleaned up.
+        return None
+    after = _Readable(address, version=until)
+    if pl.Schema(before.schema()) != pl.Schema(after.schema()) or _hides_rows(before) or _hides_rows(after):
+        return None
+    of_before, of_after = _files(before), _files(after)
+    added = {file: rows for file, rows in of_after.items() if file not in of_before}
+    removed = {file: rows for file, rows in of_before.items() if file not in of_after}
+    if sum(added.values()) + sum(removed.values()) > most or not all(map(before.has_file, removed)):
+        return None
+    sides = [after.scan_some(list(added), change, 1), before.scan_some(list(removed), change, -1)]
+    return pl.concat(sides)
+
+
+def _files(table: "_Readable") -> dict[str, int]:
+    """Return how many rows each file of a table has."""
+    counts = pl.DataFrame(pa.table(table.get_add_actions(flatten=True)))["num_records"].to_list()
+    return dict(zip(table.file_uris(), counts, strict=True))
+
+
+def _hides_rows(table: DeltaTable) -> bool:
+    return "deletionVectors" in (table.protocol().reader_features or ())
+
+
 class _Readable(DeltaTable):
     """A table whose files are named as they lie on the disk: Polars opens names as they are, deltalake encodes them."""
 
@@ -33,6 +75,25 @@ class _Readable(DeltaTable):
             return files
         encoded = super().table_uri.removeprefix(_LOCAL)
         return [f"{self._root}{file.removeprefix(encoded)}" for file in files]
+
+    def has_file(self, file: str) -> bool:
+        """Return whether a file of the table is there still; false where only an object store could tell."""
+        return self._is_local and Path(file).exists()
+
+    def scan_some(self, files: list[str], change: str, value: int) -> pl.LazyFrame:
+        """Read some files of the table, with a column of one value."""
+        schema, cut_by = pl.Schema(self.schema()), self.metadata().partition_columns
+        if not files:
+            return pl.LazyFrame(schema=schema | {change: pl.Int8()})
+        scanned = pl.scan_parquet(
+            files,
+            schema={name: dtype for name, dtype in schema.items() if name not in cut_by},
+            hive_schema={name: schema[name] for name in cut_by} or None,
+            hive_partitioning=bool(cut_by),
+            missing_columns="insert",
+            extra_columns="ignore",
+        )
+        return scanned.select(*schema.names(), pl.lit(value, pl.Int8).alias(change))
 
     @property
     def _is_local(self) -> bool:

@@ -88,6 +88,22 @@ class Lake:
         with self._opening(key):
             return scan_table(self.uri(key), version)
 
+    def changed_rows(self, key: str, since: int, until: int, *, change: str, most: int) -> pl.LazyFrame | None:
+        """Read the rows that tell two versions of the table apart, lazily, without reading what both have.
+
+        Args:
+            change: Int8 column for what is seen of a row: 1 where it is of the later version, -1 of the earlier; one
+                that both have may be there once for either.
+            most: rows.
+
+        Returns:
+            None where the earlier version cannot be read any more, the columns differ, or there are more rows.
+        """
+        from ml_assets.lake.delta import changed_rows
+
+        with self._opening(key):
+            return changed_rows(self.uri(key), since, until, change=change, most=most)
+
     def partitions(self, key: str, column: str) -> list[str]:
         """List the values of partition column ``column`` present in the table, sorted; empty if no table."""
         if not self.exists(key):

@@ -1,22 +1,35 @@
 """A build: the values of every entity of a view, as of a moment and for the time until they expire."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of, refuse_moments_of_rows, stored_view
-from ml_assets.online.facts.blob import encode_facts, encode_schema
-from ml_assets.online.facts.union import reachable_facts, split_facts, union_facts
+from ml_assets.online.building.affected import affected_entities
+from ml_assets.online.building.facts import FACTS_IN_PART, BuildFacts
+from ml_assets.online.building.plan import BuildPlan, find_resumable
+from ml_assets.online.facts.blob import decode_schema, encode_facts, encode_schema
+from ml_assets.online.facts.union import SEQ, split_facts, union_facts
 from ml_assets.online.push import PushedView
-from ml_assets.online.stores.protocol import OnlineStore
-from ml_assets.online.values.keys import ENTITY, between, with_entity
+from ml_assets.online.stores.protocol import CurrentBuild, OnlineStore, StagedBuild
+from ml_assets.online.values.keys import ENTITY, with_entity
 from ml_assets.online.values.moments import CHUNK, SINCE, build_moments
 from ml_assets.online.values.payload import encode_moments, encode_unseen
-from ml_assets.online.values.record import Build, microseconds
+from ml_assets.online.values.record import Build
 from ml_assets.online.values.unseen import unseen_values
 
 __all__ = ["Build", "build_view"]
+
+ChangedSince = Callable[[int], pl.LazyFrame | None]
+"""Gives the rows that tell the view's table from an earlier version of it, with CHANGE; None where too many."""
+
+UPDATED_SHARE = 0.2
+"""Share of the entities beyond which a build computes all: they are published in one step without being moved."""
 
 
 def build_view(
@@ -30,11 +43,16 @@ def build_view(
     pushed: pl.LazyFrame | None = None,
     pushed_seq: int = 0,
     table_version: int | None = None,
+    changed_since: ChangedSince | None = None,
     chunk: int = CHUNK,
+    facts_in_part: int = FACTS_IN_PART,
 ) -> Build:
     """Compute the values of all entities of a view and publish them in place of the build before.
 
-    Readers see the old build until the new one is whole. Facts that are pushed meanwhile are in both.
+    Readers see the old build until the new one is whole. Facts that are pushed meanwhile are in both. It is written
+    in parts, each a range of entities; one of the same table, moment and declaration that was given up goes on behind
+    its last part. With `changed_since` only those entities are computed whose facts or values may differ from the build
+    before: an update of it.
 
     Args:
         table: the view's table.
@@ -42,9 +60,11 @@ def build_view(
         max_age: how long after `as_of` values are served; without effect on a static table.
         build: text that no other build of this view has; the declaration that it was made by is put behind it.
         pushed: facts that were pushed, `view.table_columns` in order, with RETRACTS if some were taken back: all up to
-            number `pushed_seq` that can matter.
+            number `pushed_seq` that can matter. With SEQ they may be cut at an earlier number.
         table_version: of the table, to be recorded.
+        changed_since: for updates.
         chunk: how many moments are computed at once.
+        facts_in_part: how many facts are computed and written at once.
 
     Raises:
         FeatureError: as the engine does; or a feature is of a type that no model takes.
@@ -52,30 +72,120 @@ def build_view(
     """
     kept = stored_view(view)
     refuse_moments_of_rows(kept)
-    static = kept.known_at is None
-    made = Build(
+    wanted = Build(
         view=view.name,
         build=f"{build}@{declaration_of(kept)}",
         as_of=as_of,
-        valid_until=None if static else as_of + max_age,
+        valid_until=None if kept.known_at is None else as_of + max_age,
         table_version=table_version,
         pushed_seq=pushed_seq,
     )
-    facts = with_entity(kept, reachable_facts(kept, table, pushed, microseconds(as_of)).collect()).sort(
-        ENTITY, maintain_order=True
-    )
-    known = with_entity(kept, union_facts(*split_facts(facts.drop(ENTITY)), kept).collect())
-    unseen = encode_unseen(kept, unseen_values(kept, table.select(kept.table_columns).collect_schema()))
-    entities = known.select(ENTITY).unique().with_columns(pl.lit(made.begin).cast(pl.Int64).alias(SINCE))
-    number = store.stage(view.name, None if static else max_age)
-    moments = 0
-    for part in build_moments(kept, known, entities, made.end, chunk):
-        encoded = encode_moments(kept, part)
-        moments += encoded.height
-        there = between(facts, part[ENTITY][0], part[ENTITY][-1])
-        store.add(view.name, number, encode_facts(there), encoded.iter_rows(), pushed_seq)
-    counted = {"entities": entities.height, "moments": moments}
-    newest = None if kept.known_at is None else known[kept.known_at].max()
-    made = made.model_copy(update=counted | {"max_known_at": newest})
-    store.publish(number, made, unseen, encode_schema(facts), PushedView(kept).reapply)
-    return made
+    making = _Making(store, kept, table, pushed, None if kept.known_at is None else max_age, changed_since)
+    plan, staged, facts = making.resume(wanted) or making.begin(wanted, facts_in_part)
+    with TemporaryDirectory(prefix="ml_assets-online-") as folder:
+        return making.make(plan, staged, facts, Path(folder), chunk)
+
+
+@dataclass(frozen=True)
+class _Making:
+    """How a view is built; attributes as `build_view` takes them."""
+
+    store: OnlineStore
+    view: FeatureViewSpec
+    table: pl.LazyFrame
+    pushed: pl.LazyFrame | None
+    max_age: timedelta | None
+    changed_since: ChangedSince | None
+
+    def resume(self, wanted: Build) -> tuple[BuildPlan, StagedBuild, BuildFacts] | None:
+        """Go on with a build that was given up; None where there is none of these facts."""
+        base = self._current()
+        resumable = find_resumable(self.store, wanted, None if base is None else base.build.build)
+        if resumable is None:
+            return None
+        plan, staged = resumable
+        if plan.build.pushed_seq < wanted.pushed_seq and not self._numbered:
+            return None
+        only = None
+        if plan.base is not None:
+            only = None if base is None else self._affected(base, plan.build)
+            if only is None:
+                return None
+        return plan, staged, self._facts(plan.build, only)
+
+    def begin(self, wanted: Build, facts_in_part: int) -> tuple[BuildPlan, StagedBuild, BuildFacts]:
+        """Begin an update of the build that is read, or a build of all entities."""
+        base = self._current()
+        only = None if base is None else self._affected(base, wanted)
+        if only is None:
+            base = None
+        facts = self._facts(wanted, only)
+        plan = BuildPlan(
+            build=wanted, base=None if base is None else base.build.build, ranges=facts.ranges(facts_in_part)
+        )
+        text = plan.model_dump_json()
+        number = self.store.stage_planned(self.view.name, self.max_age, text, base)
+        return plan, StagedBuild(number, text, 0, 0, 0), facts
+
+    def make(self, plan: BuildPlan, staged: StagedBuild, facts: BuildFacts, folder: Path, chunk: int) -> Build:
+        """Write the parts that are missing, and publish all."""
+        entities, moments = staged.entities, staged.moments
+        made = plan.build
+        for number, part in enumerate(facts.parts(plan.ranges, staged.parts, folder), staged.parts):
+            known = with_entity(self.view, union_facts(*split_facts(part.drop(ENTITY)), self.view).collect())
+            there = known.select(ENTITY).unique()
+            since = there.with_columns(pl.lit(made.begin).cast(pl.Int64).alias(SINCE))
+            computed = build_moments(self.view, known, since, made.end, chunk)
+            encoded = [encode_moments(self.view, moments) for moments in computed]
+            kept = encode_facts(part.join(there, on=ENTITY, how="semi", maintain_order="left"))
+            gone = ((entity, b"") for entity in facts.without(there, plan.ranges, number))
+            rows = (row for of_chunk in encoded for row in of_chunk.iter_rows())
+            self.store.add(self.view.name, staged.number, [*kept, *gone], rows, made.pushed_seq)
+            entities += there.height
+            moments += sum(of_chunk.height for of_chunk in encoded)
+        counted = {"entities": entities, "moments": moments, "max_known_at": facts.newest()}
+        return self._publish(staged.number, made.model_copy(update=counted), encode_schema(facts.empty))
+
+    def _publish(self, number: int, made: Build, schema: bytes) -> Build:
+        types = self.table.select(self.view.table_columns).collect_schema()
+        unseen = encode_unseen(self.view, unseen_values(self.view, types))
+        return self.store.publish(number, made, unseen, schema, PushedView(self.view).reapply) or made
+
+    def _current(self) -> CurrentBuild | None:
+        """Return the build that may be updated; None for none."""
+        if self.changed_since is None or not self.store.updates(self.view.name, self.max_age):
+            return None
+        with self.store.reading() as reading:
+            return reading.built(self.view.name)
+
+    @property
+    def _numbered(self) -> bool:
+        return self.pushed is None or SEQ in self.pushed.collect_schema()
+
+    def _facts(self, made: Build, only: pl.DataFrame | None) -> BuildFacts:
+        """Return the facts of a build, whose pushed ones may end before those that are there now."""
+        pushed = self.pushed
+        if pushed is not None and SEQ in pushed.collect_schema():
+            pushed = pushed.filter(pl.col(SEQ) <= made.pushed_seq)
+        return BuildFacts(self.view, self.table, pushed, made.as_of, only)
+
+    def _affected(self, base: CurrentBuild, made: Build) -> pl.DataFrame | None:
+        """Return the keys of the entities that an update of a build computes; None where all are computed."""
+        before = base.build
+        if (
+            self.changed_since is None
+            or before.table_version is None
+            or not self.view.entity
+            or not self._numbered
+            or not before.is_of(made.build.rpartition("@")[2])
+            or before.as_of > made.as_of
+            or before.pushed_seq > made.pushed_seq
+            or decode_schema(base.schema) != decode_schema(encode_schema(self._facts(made, None).empty))
+        ):
+            return None
+        changed = self.changed_since(before.table_version)
+        if changed is None:
+            return None
+        pushed = self._facts(made, None).pushed
+        only = affected_entities(self.view, before, made, self.table, pushed, changed)
+        return only if only.height <= UPDATED_SHARE * before.entities else None

@@ -7,11 +7,10 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
 from ml_assets.online.facts.blob import decode_schema
 from ml_assets.online.facts.rows import decode_facts_from_json
-from ml_assets.online.facts.union import PUSHED, RETRACTS, union_facts
+from ml_assets.online.facts.union import PUSHED, RETRACTS, SEQ, union_facts
 from ml_assets.online.stores.protocol import OnlineStore
 from ml_assets.online.values.record import Build
 
-SEQ = "_seq"
 ARRIVED_AT = "_arrived_at"
 
 

@@ -97,6 +97,7 @@ def _build(
     """Build every entity's features from the table and from what was pushed."""
     from ml_assets.durations import parse_duration
     from ml_assets.online.build import build_view
+    from ml_assets.online.building.affected import CHANGE, MOST_CHANGED
     from ml_assets.online.export import export_pushed, export_refused, pushed_facts
 
     store, version = online_store.open(), lake.version(_table(view))
@@ -113,6 +114,7 @@ def _build(
         pushed=pushed_facts(lake, view.name, seq),
         pushed_seq=seq,
         table_version=version,
+        changed_since=lambda since: lake.changed_rows(_table(view), since, version, change=CHANGE, most=MOST_CHANGED),
     )
 
 

@@ -11,6 +11,9 @@ from ml_assets.features.spec import FeatureViewSpec
 PUSHED = "__pushed__"
 """Column that tells the pushed facts from those of the table."""
 
+SEQ = "_seq"
+"""Column of pushed facts with their number, where there is one."""
+
 RETRACTS = "_retracts"
 """Column of pushed facts: whether the row takes such a fact back. It may lack, where none was."""
 

@@ -200,6 +200,25 @@ class EntityState:
     header: str | bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class StagedBuild:
+    """A build that is begun, and not read yet.
+
+    Attributes:
+        number: the store's own for it.
+        plan: what `stage_planned` was given.
+        parts: how many times something was added to it.
+        entities: of how many entities facts were added.
+        moments: how many values of them.
+    """
+
+    number: int
+    plan: str
+    parts: int
+    entities: int
+    moments: int
+
+
 class StoreSnapshot(ABC):
     """A store at one moment: what a change is decided from holds until it is made."""
 
@@ -273,6 +292,33 @@ class OnlineStore(ABC):
             max_age: how long its values are served; None for ever.
         """
 
+    def updates(self, view: str, max_age: timedelta | None) -> bool:  # noqa: ARG002
+        """Return whether the build that is read can be updated in place, see `stage_planned`."""
+        return False
+
+    def stage_planned(
+        self,
+        view: str,
+        max_age: timedelta | None,
+        plan: str,  # noqa: ARG002
+        base: CurrentBuild | None = None,
+    ) -> int:
+        """Begin a build as `stage` does, which another process may go on with; gives its number.
+
+        Args:
+            plan: kept with it as long as it is staged.
+            base: the build that is read, for an update of it: when it is published, the entities that facts were added
+                of take the place of those there, and are no more where their facts are b""; all others stay.
+        """
+        if base is not None:
+            raise NotImplementedError("this store makes builds of all entities only")
+        return self.stage(view, max_age)
+
+    def unfinished(self, view: str) -> StagedBuild | None:  # noqa: ARG002
+        """Return the build that was begun last with a plan and is not read yet; None for none, or where none is
+        kept."""
+        return None
+
     @abstractmethod
     def add(
         self,
@@ -282,10 +328,11 @@ class OnlineStore(ABC):
         moments: Iterable[tuple[str, int, str]],
         seq: int,
     ) -> None:
-        """Add to a staged build: facts of entities, and (entity, moment, encoded values) with pushed facts to `seq`.
+        """Add a part to a staged build, all of it or nothing: facts of entities, and (entity, moment, encoded values)
+        with pushed facts to `seq`.
 
         Raises:
-            StaleBuild: one that was begun later is read already.
+            StaleBuild: one that was begun later is read already, or another process makes the same one.
         """
 
     @abstractmethod
@@ -296,16 +343,20 @@ class OnlineStore(ABC):
         unseen: str,
         schema: bytes,
         reapply: Reapply,
-    ) -> None:
+    ) -> Build | None:
         """Publish a staged build, in one step: it is read from now on.
 
         Args:
+            build: its record; of an update `entities` counts those that were computed and have facts.
             unseen: encoded values of an entity without facts.
             schema: of the facts that were added.
             reapply: computes the values that facts change which were pushed after `build.pushed_seq`.
 
+        Returns:
+            The record as it is kept, of an update with all entities counted; None where it is as it was given.
+
         Raises:
-            StaleBuild: one with more pushed facts, or begun later, is read already.
+            StaleBuild: one with more pushed facts, or begun later, is read already; or the one to update is not.
         """
 
     @abstractmethod

@@ -12,7 +12,7 @@ from ml_assets.features.spec import FeatureViewSpec
 ENTITY = "__entity__"
 """Column with an entity's text, beside the columns of a view's table."""
 
-_KEY_TYPES = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date)
+_KEY_TYPES = (pl.String, pl.Categorical, pl.Enum)
 
 
 def entity_key(values: Sequence[Any]) -> str:
@@ -26,18 +26,43 @@ def with_entity(view: FeatureViewSpec, rows: pl.DataFrame) -> pl.DataFrame:
     Raises:
         FeatureError: a key has a type of which there is no text that a request's value would share.
     """
+    return rows.with_columns(entity_text(view, rows.schema))
+
+
+def entity_text(view: FeatureViewSpec, schema: pl.Schema) -> pl.Expr:
+    """Return what computes ENTITY of rows of the view's table, the same text as `entity_key`; raises as `with_entity`.
+
+    Args:
+        schema: of the rows.
+    """
     if not view.entity:
-        return rows.with_columns(pl.lit(entity_key([])).alias(ENTITY))
-    for key in view.entity:
-        dtype = rows.schema[key]
-        if not (dtype.is_integer() or isinstance(dtype, _KEY_TYPES)):
-            raise FeatureError(
-                f"feature view {view.name!r}: key {key!r} is {dtype} in table {view.table!r}; an entity that is kept "
-                "ready for requests is known by integers, text, booleans or dates: cast it to String"
-            )
-    known = rows.select(view.entity).unique().drop_nulls()
-    named = known.with_columns(pl.Series(ENTITY, [entity_key(row) for row in known.rows()], pl.String))
-    return rows.join(named, on=view.entity, how="left", maintain_order="left")
+        return pl.lit(entity_key([])).alias(ENTITY)
+    parts = [_key_text(view, key, schema[key]) for key in view.entity]
+    listed = pl.concat_str(parts, separator=",")
+    return pl.concat_str([pl.lit("["), listed, pl.lit("]")]).alias(ENTITY)
+
+
+def _key_text(view: FeatureViewSpec, key: str, dtype: pl.DataType) -> pl.Expr:
+    if dtype.is_integer() or dtype == pl.Boolean:
+        return pl.col(key).cast(pl.String)
+    if dtype == pl.Date:
+        return pl.concat_str([pl.lit('"'), pl.col(key).dt.to_string("%Y-%m-%d"), pl.lit('"')])
+    if isinstance(dtype, _KEY_TYPES):
+        return pl.col(key).cast(pl.String).map_batches(_quoted, return_dtype=pl.String, is_elementwise=True)
+    raise FeatureError(
+        f"feature view {view.name!r}: key {key!r} is {dtype} in table {view.table!r}; an entity that is kept "
+        "ready for requests is known by integers, text, booleans or dates: cast it to String"
+    )
+
+
+def _quoted(texts: pl.Series) -> pl.Series:
+    """Write texts as JSON; the few that have a character to escape one by one."""
+    plain = pl.select(pl.concat_str([pl.lit('"'), texts, pl.lit('"')])).to_series()
+    escaped = texts.str.contains(r'[\x00-\x1f"\\]')
+    if not escaped.any():
+        return plain
+    written = texts.filter(escaped).map_elements(lambda text: orjson.dumps(text).decode(), return_dtype=pl.String)
+    return plain.scatter(escaped.arg_true(), written)
 
 
 def between(rows: pl.DataFrame, first: str, last: str) -> pl.DataFrame:

@@ -56,30 +56,37 @@ def _keys_as_spine(view: FeatureViewSpec) -> dict[str, pl.Expr]:
     return {named: pl.col(key) for key, named in zip(view.entity, view.spine_entity, strict=True)}
 
 
+def change_edges(view: FeatureViewSpec) -> list[tuple[str, timedelta]]:
+    """Return at what ages of which moments of a fact the values of its entity may change: columns and ages."""
+    if view.known_at is None:
+        return []
+    edges = [(view.known_at, age) for age in (timedelta(0), *sorted(view.ages))]
+    return edges + (_planned_edges(view.planned) if view.planned else [])
+
+
+def _planned_edges(plan: PlanSpec) -> list[tuple[str, timedelta]]:
+    """Return when a planned fact comes into sight or goes out of it, as ages of its edges: below zero before them."""
+    leads = {edge for feature in plan.features.values() for edge in (feature.lead, feature.lead - feature.length)}
+    return [(column, -lead) for column in (plan.valid_at, plan.valid_until) if column for lead in sorted(leads)]
+
+
 def _change_moments(view: FeatureViewSpec, facts: pl.DataFrame, since: pl.DataFrame, until: int | None) -> pl.DataFrame:
     """Return ENTITY and VALID_FROM: the first moment, those of facts to come, and those when a fact is too old."""
     begins = since.select(ENTITY, pl.col(SINCE).alias(VALID_FROM))
     if view.known_at is None:
         return begins.sort(ENTITY)
-    known = facts.select(ENTITY, pl.col(view.known_at).to_physical().alias(VALID_FROM)).unique()
-    planned = _planned_moments(view.planned, facts) if view.planned else []
-    shifts = [0, *sorted(age // timedelta(microseconds=1) for age in view.ages)]
-    changed = pl.concat([*planned, *(known.with_columns(pl.col(VALID_FROM) + shift) for shift in shifts)])
-    changed = changed.join(since, on=ENTITY).filter(pl.col(VALID_FROM) > pl.col(SINCE)).drop(SINCE)
-    return pl.concat([begins, changed]).filter(pl.col(VALID_FROM) < until).unique().sort(ENTITY, VALID_FROM)
-
-
-def _planned_moments(plan: PlanSpec, facts: pl.DataFrame) -> list[pl.DataFrame]:
-    """Return ENTITY and VALID_FROM of the moments at which a planned fact comes into sight or goes out of it."""
-    leads = {edge for feature in plan.features.values() for edge in (feature.lead, feature.lead - feature.length)}
-    edges = [column for column in (plan.valid_at, plan.valid_until) if column]
-    return [
-        facts.select(ENTITY, pl.col(edge).to_physical().alias(VALID_FROM) - lead // timedelta(microseconds=1))
-        .drop_nulls()
-        .unique()
-        for edge in edges
-        for lead in leads
+    moments = {
+        column: facts.select(ENTITY, pl.col(column).to_physical().alias(VALID_FROM)).drop_nulls().unique()
+        for column, _ in change_edges(view)
+    }
+    shifted = [
+        moments[column].with_columns(pl.col(VALID_FROM) + age // timedelta(microseconds=1))
+        for column, age in change_edges(view)
     ]
+    in_any = pl.col(VALID_FROM).is_between(pl.lit(since[SINCE].min()), until, closed="none")
+    inside = [part.filter(in_any) for part in shifted]
+    changed = pl.concat(inside).join(since, on=ENTITY).filter(pl.col(VALID_FROM) > pl.col(SINCE)).drop(SINCE)
+    return pl.concat([begins, changed]).filter(pl.col(VALID_FROM) < until).unique().sort(ENTITY, VALID_FROM)
 
 
 def _chunks(moments: pl.DataFrame, chunk: int) -> Iterator[pl.DataFrame]:

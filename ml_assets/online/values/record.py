@@ -25,7 +25,7 @@ class Build(BaseModel):
     table_version: int | None = Field(description="Version of the view's table in the lake; null if it lies elsewhere.")
     pushed_seq: int = Field(description="Number of the last pushed fact in it; 0 for none.")
     entities: int = Field(default=0, description="How many entities have facts in it.")
-    moments: int = Field(default=0, description="How many values of entities it keeps.")
+    moments: int = Field(default=0, description="How many values it computed: of all entities, or of those it updated.")
     max_known_at: datetime | None = Field(default=None, description="When the newest of its facts was known.")
 
     def is_of(self, declaration: str) -> bool:

@@ -1,5 +1,6 @@
 """The file itself: connections of threads and processes, transactions, and whether it is still the one at its path."""
 
+import logging
 import os
 import sqlite3
 import threading
@@ -18,6 +19,14 @@ BUSY_SECONDS = 60
 _LOOK_AGAIN_MS = 1
 """How soon a writer that waits for another process looks again. SQLite by itself looks after up to 100 milliseconds, in
 which many writers are done and none writes."""
+
+_INCREMENTAL = 2
+"""The kind of `auto_vacuum` with which free pages are given back when it is asked for."""
+
+_SHRUNK_AT_ONCE, _LEFT_FREE = 2000, 1000
+"""Pages of 4 KiB: given back in one transaction, and left free for what comes next."""
+
+_LOG = logging.getLogger(__name__)
 
 
 class SqliteFile:
@@ -62,6 +71,31 @@ class SqliteFile:
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """Begin to read the file as it is at one moment."""
         return self._transaction(writes=False)
+
+    def shrink(self) -> None:
+        """Give the disk back what the file has too much: some pages at a time, so that pushes get between.
+
+        A file of before files could shrink is written anew once, when half of it is free.
+        """
+        db = self.connection()
+        free, pages, kind = (_pragma(db, name) for name in ("freelist_count", "page_count", "auto_vacuum"))
+        if free < _LEFT_FREE or free < pages // 10:
+            return
+        try:
+            if kind == _INCREMENTAL:
+                while free > _LEFT_FREE and (left := self._shrink_some(db)) < free:
+                    free = left
+            elif free > pages // 2:
+                db.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
+                db.execute("VACUUM")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.OperationalError as error:
+            # The values are there all the same, and the next build tries again.
+            _LOG.warning("online store %s: its file could not be made smaller: %s", self._path, error)
+
+    def _shrink_some(self, db: sqlite3.Connection) -> int:
+        db.execute(f"PRAGMA incremental_vacuum({_SHRUNK_AT_ONCE})").fetchall()
+        return _pragma(db, "freelist_count")
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -142,6 +176,8 @@ def _open(path: str) -> sqlite3.Connection:
     db = sqlite3.connect(
         f"file:{quote(path)}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
+    # Of a file that has no tables yet: pages that are free can be given back.
+    db.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
     if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         db.execute("PRAGMA journal_mode = WAL")
     # A pushed fact that was answered for must outlive a loss of power.
@@ -149,6 +185,10 @@ def _open(path: str) -> sqlite3.Connection:
     db.execute("PRAGMA mmap_size = 268435456")
     db.execute("PRAGMA schema_version")  # the log is opened by the first read
     return db
+
+
+def _pragma(db: sqlite3.Connection, name: str) -> int:
+    return db.execute(f"PRAGMA {name}").fetchone()[0]
 
 
 def _log(path: str) -> tuple[int, int] | None:

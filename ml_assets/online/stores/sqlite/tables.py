@@ -5,11 +5,18 @@ import sqlite3
 STAGED, READ, OLD = "staged", "read", "old"
 """What a build is: being made, the one of its view that is read, or read no more."""
 
+OF_A_BUILD = ("moments", "facts", "states")
+"""Tables with rows of the entities of a build, by its number and the entity."""
+
 HEADER = -1
 """Stands in place of a leaf's number for the header of a running state."""
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS builds (number INTEGER PRIMARY KEY AUTOINCREMENT, view TEXT NOT NULL, state TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS plans (
+    number INTEGER PRIMARY KEY, plan TEXT, base INTEGER, base_build TEXT, parts INTEGER, entities INTEGER,
+    moments INTEGER
+);
 CREATE TABLE IF NOT EXISTS views (
     view TEXT PRIMARY KEY, number INTEGER, build TEXT, begins INTEGER, valid_until INTEGER, unseen TEXT, record TEXT,
     schema BLOB

@@ -1,0 +1,52 @@
+"""The rows that tell two versions of a table apart are those of the files that only one of them has."""
+
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ml_assets.lake import Lake
+
+KEY = "orders"
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return Lake(str(tmp_path / "a lake"))
+
+
+def frame(*rows):
+    return pl.DataFrame(rows, schema={"day": pl.String, "shop": pl.String, "amount": pl.Int64}, orient="row")
+
+
+def changed(lake, since, until, most=100):
+    rows = lake.changed_rows(KEY, since, until, change="by", most=most)
+    return None if rows is None else Counter(rows.select("day", "shop", "amount", "by").collect().rows())
+
+
+def test_rows_that_came_and_went(lake):
+    lake.replace(KEY, frame(("1", "a", 1), ("1", "b", 2)), {"day": ["1"]})
+    lake.replace(KEY, frame(("2", "a", 3)), {"day": ["2"]})
+    lake.append(KEY, frame(("2 %", "a", 4)), partition_by=["day"])
+    lake.replace(KEY, frame(("1", "a", 1), ("1", "c", 5)), {"day": ["1"]})
+    assert changed(lake, 0, 2) == Counter([("2", "a", 3, 1), ("2 %", "a", 4, 1)])
+    # A row that both have is there once for either.
+    assert changed(lake, 2, 3) == Counter([("1", "a", 1, -1), ("1", "b", 2, -1), ("1", "a", 1, 1), ("1", "c", 5, 1)])
+    assert changed(lake, 3, 3) == Counter()
+    assert changed(lake, 2, 3, most=4) is not None
+    assert changed(lake, 2, 3, most=3) is None
+
+
+def test_where_it_cannot_be_told(lake):
+    lake.append(KEY, frame(("1", "a", 1)))
+    lake.replace(KEY, frame(("1", "b", 1)))
+    lake.append(KEY, frame(("1", "c", 1)).with_columns(more=1))
+    assert changed(lake, 0, 1) == Counter([("1", "a", 1, -1), ("1", "b", 1, 1)])
+    assert changed(lake, 1, 2) is None  # other columns
+    for file in Path(lake.root, KEY).glob("*.parquet"):
+        if pl.read_parquet(file)["shop"].to_list() == ["a"]:
+            file.unlink()  # as a clean-up would
+    assert changed(lake, 0, 1) is None
+    Path(lake.root, KEY, "_delta_log", f"{0:020}.json").unlink()
+    assert changed(lake, 0, 1) is None

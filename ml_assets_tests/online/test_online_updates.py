@@ -1,0 +1,227 @@
+"""A build that computes only what may have changed, in parts, killed or not: what is kept equals a build of all."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.build import build_view
+from ml_assets.online.building.affected import CHANGE
+from ml_assets.online.building.plan import BuildPlan
+from ml_assets.online.facts.blob import decode_facts
+from ml_assets.online.facts.union import RETRACTS, SEQ, reachable_facts
+from ml_assets.online.push import PushError, push_facts
+from ml_assets.online.stores.opening import open_store
+from ml_assets.online.values.keys import entity_key, with_entity
+from ml_assets.online.values.record import microseconds
+
+START = datetime(2024, 3, 1, tzinfo=UTC)
+MAX_AGE = timedelta(minutes=8)
+COLUMNS = {
+    "shop": pl.String,
+    "paid_at": pl.Datetime("us", "UTC"),
+    "amount": pl.Float64,
+    "until": pl.Datetime("us", "UTC"),
+}
+SHOPS = "abcdefgh"
+BASE = {"description": "How shops do.", "entity": ["shop"], "table": "orders", "known_at": "paid_at"}
+SUMS = {"amount": {"of": "amount", "functions": ["sum", "max"]}, "orders": {"functions": ["count"], "windows": ["3m"]}}
+VIEWS = [
+    FeatureViewSpec(name="windows", windows=["2m", "5m"], aggregates=SUMS, **BASE),
+    FeatureViewSpec(name="ever", latest={"ever": "amount"}, windows=["2m"], aggregates=SUMS, **BASE),
+    FeatureViewSpec(name="while", latest={"now": "amount"}, ttl="4m", **BASE),
+    FeatureViewSpec(
+        name="earlier", windows=["2m"], **BASE,
+        aggregates={"before": {"of": "amount", "functions": ["sum"], "offset": "3m"}},
+        lags={"ago": {"of": "amount", "offset": "2m"}, "long": {"of": "amount", "offset": "5m", "ttl": "1m"}},
+    ),
+    FeatureViewSpec(
+        name="planned", **BASE,
+        planned={
+            "valid_at": "until", "ahead": ["3m"],
+            "aggregates": {"due": {"of": "amount", "functions": ["count", "max"]}},
+            "holding": {"soon": {"of": "amount", "after": "2m"}},
+        },
+    ),
+]  # fmt: skip
+_names = count()
+
+
+def frame(facts) -> pl.DataFrame:
+    return pl.DataFrame(facts, schema=COLUMNS, orient="row")
+
+
+def difference(before: pl.DataFrame, after: pl.DataFrame) -> pl.LazyFrame:
+    """The rows of both, as files that only one version has would give them."""
+    return pl.concat([
+        after.with_columns(pl.lit(1, pl.Int8).alias(CHANGE)), before.with_columns(pl.lit(-1, pl.Int8).alias(CHANGE)),
+    ]).lazy()  # fmt: skip
+
+
+moment = st.integers(0, 40).map(lambda halves: START + timedelta(seconds=30 * halves))
+fact = st.tuples(st.sampled_from(SHOPS), moment, st.none() | st.sampled_from([0.1, 0.2, -4.0, 20.0]), moment)
+step = st.tuples(
+    st.lists(fact, max_size=3),  # delivered, early or late
+    st.lists(st.integers(0, 99), max_size=2),  # no longer in the table
+    st.lists(st.tuples(fact, st.booleans()), max_size=2),  # pushed, and taken back right after
+    st.integers(0, 2),  # the last pushed, left out of the build
+    st.integers(0, 4),  # half minutes until the next build
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    made = open_store(f"sqlite:///{tmp_path_factory.mktemp('updates')}/online.db")
+    yield made
+    made.close()
+
+
+def kept(store, view, end):
+    """What a store holds: of each entity its values at every half minute and the facts that can matter."""
+    with store.reading() as reading:
+        built = reading.built(view.name)
+        blobs = reading.facts(built.number, [entity_key([shop]) for shop in SHOPS])
+    facts = decode_facts(blobs, built.schema)
+    table, pushed = facts.filter(~pl.col("__pushed__")).lazy(), facts.filter("__pushed__").lazy()
+    reach = with_entity(view, reachable_facts(view, table, pushed, built.build.begin).collect())
+    begin, read = built.build.begin, {}
+    for at in range(begin, end, 15_000_000):
+        for shop in SHOPS:
+            (row,) = store.read([(view.name, entity_key([shop]))], at)
+            read[shop, at] = (repr(row.values), row.known_at, row.seen, row.seq, row.valid_until, row.ready)
+    return read, Counter(reach.rows()), set(blobs), built.build.entities, built.build.max_known_at
+
+
+@settings(derandomize=True, deadline=None, max_examples=12, database=None, phases=[Phase.generate],
+          suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(st.sampled_from(VIEWS), st.lists(fact, min_size=8, max_size=14), st.lists(step, min_size=1, max_size=3))
+def test_an_update_keeps_what_a_build_of_all_entities_keeps(store, monkeypatch, view, first, steps):
+    monkeypatch.setattr("ml_assets.online.build.UPDATED_SHARE", 100.0)
+    updated, whole = (view.model_copy(update={"name": f"{view.name}_{next(_names)}"}) for _ in range(2))
+    as_of, tables, pushed, taken = START + timedelta(minutes=8), [frame(first)], [], 0
+
+    def build(view, **more):
+        rows = pl.DataFrame(
+            [(*row, seq, back) for seq, (row, back) in enumerate(pushed[:taken], 1)],
+            schema=COLUMNS | {SEQ: pl.Int64, RETRACTS: pl.Boolean}, orient="row",
+        )  # fmt: skip
+        build_view(
+            store, view, tables[-1].lazy(), as_of=as_of, build=f"b{len(tables)}", pushed=rows.lazy(), pushed_seq=taken,
+            table_version=len(tables), max_age=MAX_AGE, facts_in_part=3, chunk=3, **more,
+        )  # fmt: skip
+
+    build(updated)
+    build(whole)
+    for delivered, gone, live, left_out, halves in steps:
+        for row, back in live:
+            pushed += push(store, whole, row, back, as_of)
+            push(store, updated, row, back, as_of)
+        rows = tables[-1].rows()
+        left = [row for place, row in enumerate(rows) if place not in {each % len(rows) for each in gone}]
+        tables.append(frame([*left, *delivered]))
+        as_of += timedelta(seconds=30 * halves)
+        taken = max(taken, len(pushed) - left_out)
+        build(updated, changed_since=lambda version: difference(tables[version - 1], tables[-1]))
+        build(whole)
+        end = microseconds(as_of + MAX_AGE)
+        assert kept(store, updated, end) == kept(store, whole, end)
+
+
+def push(store, view, row, back, as_of) -> list:
+    """Push a fact, and take it back if that is allowed; gives what was done."""
+    push_facts(store, view, frame([row]), arrived_at=microseconds(as_of))
+    if not back:
+        return [(row, False)]
+    try:
+        push_facts(store, view, frame([]), arrived_at=microseconds(as_of), retract=frame([row]))
+    except PushError:  # The oldest row that is kept: an update may keep an older one.
+        return [(row, False)]
+    return [(row, False), (row, True)]
+
+
+def test_only_entities_that_may_have_changed_are_computed(store):
+    """Of thirty shops one has news, one only a fact that has become too old, and one is gone."""
+    view, begin = VIEWS[0].model_copy(update={"name": "few"}), START + timedelta(hours=1)
+    before = frame(
+        [(f"s{n}", begin - (timedelta(minutes=4) if n == 1 else timedelta(seconds=10)), 1.0, None) for n in range(30)]
+    )
+    build_view(
+        store, view, before.lazy(), as_of=begin, max_age=timedelta(minutes=10), build="b1", table_version=1
+    )  # fmt: skip
+    after = frame(
+        [row for row in before.rows() if row[0] != "s2"] + [("s0", begin + timedelta(seconds=1), 2.0, None)]
+    )  # fmt: skip
+    made = build_view(
+        store, view, after.lazy(), as_of=begin + timedelta(seconds=65), max_age=timedelta(minutes=10), build="b2",
+        table_version=2, changed_since={1: difference(before, after)}.get,
+    )  # fmt: skip
+    # At 1 min 5 s, and when either fact of s0 leaves windows of 2, 3 and 5 minutes.
+    assert (made.entities, made.moments) == (28, 7)
+    assert made.max_known_at == begin + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("update", [True, False])
+def test_a_build_that_is_killed_goes_on_behind_its_last_part(store, monkeypatch, update):
+    monkeypatch.setattr("ml_assets.online.build.UPDATED_SHARE", 1.0)
+    before = frame([(shop, START + timedelta(seconds=place), 1.0, None) for place, shop in enumerate(SHOPS)])
+    after = pl.concat([before, before.head(5).with_columns(amount=2.0)])
+    options = {"max_age": MAX_AGE, "facts_in_part": 2}
+    add, added = store.add, []
+
+    def build(view, name, version, table, **more):
+        more = {"changed_since": {1: difference(before, after)}.get} if update and version == 2 else more
+        as_of = START + timedelta(minutes=version)
+        return build_view(store, view, table.lazy(), as_of=as_of, build=name, table_version=version, **options, **more)
+
+    def add_some(*arguments):
+        if len(added) == killed_after:
+            raise KeyboardInterrupt
+        added.append(arguments)
+        add(*arguments)
+
+    whole = VIEWS[0].model_copy(update={"name": f"all_{next(_names)}"})
+    build_view(store, whole, after.lazy(), as_of=START + timedelta(minutes=2), build="b", **options)
+    expected = kept(store, whole, microseconds(START + MAX_AGE))
+    killed_after, parts = 0, 1
+    while killed_after < parts:
+        view = VIEWS[0].model_copy(update={"name": f"killed_{next(_names)}"})
+        old = build(view, "old", 1, before)
+        added.clear()
+        with monkeypatch.context() as killed:
+            killed.setattr(store, "add", add_some)
+            with pytest.raises(KeyboardInterrupt):
+                build(view, "new", 2, after)
+        assert store.build(view.name) == old
+        assert store.read([(view.name, '["a"]')], microseconds(START + timedelta(minutes=2)))[0].values[1] == 1.0
+        parts = len(store_plan(store, view).ranges) + 1
+        done, killed_after = killed_after, -1
+        with monkeypatch.context() as counted:
+            counted.setattr(store, "add", add_some)
+            made = build(view, "again", 2, after)
+        assert (made.build.partition("@")[0], len(added)) == ("new", parts)
+        assert kept(store, view, microseconds(START + MAX_AGE)) == expected
+        killed_after = done + 1
+    assert parts > 2
+
+
+def test_what_is_begun_of_other_facts_is_not_gone_on_with(store, monkeypatch):
+    view, table = VIEWS[0].model_copy(update={"name": f"other_{next(_names)}"}), frame([("a", START, 1.0, None)]).lazy()
+    publish = store.publish
+    monkeypatch.setattr(store, "publish", lambda *_: None)
+    begun = build_view(store, view, table, as_of=START, max_age=MAX_AGE, build="begun", table_version=1)
+    for number, (version, later, age) in enumerate([(2, 0, 0), (1, 1, 0), (1, 0, 1), (None, 0, 0)]):
+        made = build_view(
+            store, view, table, as_of=START + timedelta(minutes=later), max_age=MAX_AGE + timedelta(minutes=age),
+            build=f"b{number}", table_version=version,
+        )  # fmt: skip
+        assert made.build != begun.build
+    monkeypatch.setattr(store, "publish", publish)
+
+
+def store_plan(store, view):
+    return BuildPlan.model_validate_json(store.unfinished(view.name).plan)
