@@ -117,6 +117,11 @@ class Home:
         """What was done with keys."""
         return self.root / "audit.ndjson"
 
+    @property
+    def streams(self) -> Path:
+        """What each connector of a stream has said last."""
+        return self.root / "streams"
+
     def prepare(self) -> None:
         """Create the folders, place ``dagster.yaml`` and point the tools of this process at them."""
         for folder in (self.dagster, self.dbt, self.root / "mlflow" / "artifacts"):

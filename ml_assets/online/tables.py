@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import orjson
@@ -84,6 +85,24 @@ class OtherPush(PushError):
     """An idempotency key comes again with other rows."""
 
 
+class NoteChanged(RuntimeError):
+    """A note is another than a push requires: somebody else has changed it."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key}: changed by somebody else in the meantime")
+
+
+def require_notes(reading: StoreSnapshot, required: Mapping[str, str | None]) -> None:
+    """Raise NoteChanged where a note is not as it must be.
+
+    Args:
+        required: key of each note -> its text; None where there must be none.
+    """
+    for key, text in required.items():
+        if reading.note(key) != text:
+            raise NoteChanged(key)
+
+
 class PushedTable:
     """A table that takes facts.
 
@@ -113,6 +132,7 @@ class PushedTable:
         key: str | None = None,
         notes: Sequence[Note] = (),
         complete_until: int | None = None,
+        required: Mapping[str, str | None] = MappingProxyType({}),
     ) -> PushedRows:
         """Push facts to every view of the table, and take others back: all of it in one transaction.
 
@@ -128,8 +148,10 @@ class PushedTable:
             notes: kept in the same transaction, such as a position in a stream.
             complete_until: with this push, all facts of the table have been pushed that were known by then,
                 microseconds; None where that is not known.
+            required: notes as they must be before it, as `require_notes` takes them.
 
         Raises:
+            NoteChanged: a required note is another.
             PushError: `complete_until` lies too far in the future, a row that is taken back is none of the table or not
                 there, a row would go to quarantine while others are taken back, or a static table has another row of
                 an entity.
@@ -144,6 +166,7 @@ class PushedTable:
         done: list[PushedRows] = []
 
         def decide(reading: StoreSnapshot) -> Change:
+            require_notes(reading, required)
             before = None if remembered is None else reading.note(remembered)
             if before is not None:
                 done[:] = [self._answer_again(before, asked)]

@@ -1,10 +1,13 @@
 """The contract of a table, as pushed rows pass it."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
 
 import polars as pl
 
-from ml_assets.online.tables import Refused
+from ml_assets.online.tables import PushedTable, Refused
+from ml_assets.serving.declared import OnlineTable
 
 
 class ContractGate:
@@ -34,3 +37,9 @@ class ContractGate:
         judged = apply_contract(rows, self._contract, self._key)
         broken = judged.quarantine.select(ROW, RULES, COLUMNS).rows()
         return judged.validated, [Refused(row - 1, rules, columns) for row, rules, columns in broken]
+
+
+def pushed_table(table: OnlineTable) -> PushedTable:
+    """Return a declared table as one that takes facts; its contract is loaded when the first come."""
+    gate = partial(ContractGate, table.contract, table.key) if table.contract else None
+    return PushedTable(table.table, table.views, gate, timedelta(seconds=table.ahead_seconds))

@@ -8,6 +8,7 @@ import pytest
 from ml_assets.automation.projects import declared_in
 from ml_assets.commands.init.project import create_project
 from ml_assets.commands.serving.served import declarations
+from ml_assets.commands.serving.stream_job import tables_of
 from ml_assets.lake import Lake
 from ml_assets.project import load_project
 from ml_assets.serving.declared import Declarations
@@ -131,6 +132,13 @@ def told(tmp_path_factory):
             lake.replace("parcels/validated", ROWS.cast(types))
             return declarations(project, lake, names)
 
+        def taking(use_case, *types):
+            lake = Lake(str(folder / f"taking-{'-'.join(types)}"))
+            if types:
+                lake.replace("parcels/validated", ROWS)
+            return tables_of(project, use_case, lake)
+
+        tell.taking = taking
         tell.nowhere = lambda names: declarations(project, Lake(str(folder / "empty")), names)
         yield tell
 
@@ -185,3 +193,11 @@ def test_why_a_model_takes_features_only(told):
 def test_declarations_reach_another_process_as_they_are(told):
     declared = told(["late", "nobody"])
     assert Declarations.model_validate_json(declared.model_dump_json()) == declared
+
+
+def test_a_stream_feeds_the_tables_of_its_use_case(told):
+    assert list(told.taking("post", "there")) == ["parcels/validated"]
+    with pytest.raises(ValueError, match="post: no table takes facts: declare `online:`"):
+        told.taking("post")
+    with pytest.raises(ValueError, match="no use case 'shop' under defs/; there are post"):
+        told.taking("shop", "there")

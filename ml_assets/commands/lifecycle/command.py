@@ -43,13 +43,17 @@ def summary(context: typer.Context, use_case: UseCase, model: Models = None, as_
 
 
 def status(context: typer.Context, as_json: Json = False) -> None:
-    """Show a few lines per model: champion, last score, drift, performance, last decision, next step."""
+    """Show a few lines per model: champion, last score, drift, performance, last decision, next step.
+
+    Then a line for each stream that facts were read from.
+    """
     from datetime import UTC, datetime
 
     from ml_assets.automation.run_records import open_run_records
-    from ml_assets.commands.lifecycle.status import print_status, project_status
+    from ml_assets.commands.lifecycle.status import print_status, print_streams, project_status
     from ml_assets.declarations.problems import DeclarationError
     from ml_assets.lake import Lake
+    from ml_assets.streams.state import read_states
 
     session = session_of(context)
     home = session.open_home()
@@ -58,6 +62,8 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     statuses, wrong = project_status(declared, Lake(home.lake), registry, records, datetime.now(UTC))
     if statuses or as_json or not wrong:
         print_status(statuses, as_json)
+    if not as_json:
+        print_streams(read_states(home.streams))
     if wrong:
         raise (DeclarationError if declared.faults else LookupError)("\n".join(wrong))
 

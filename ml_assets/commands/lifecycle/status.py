@@ -19,6 +19,7 @@ from ml_assets.registry.registry import Registry
 from ml_assets.registry.store.server import RegistryAway
 from ml_assets.retraining.decide import DecisionRecord, read_decisions
 from ml_assets.sources.drops.grains import drop_end
+from ml_assets.streams.state import StreamState
 
 DAY_S = 86_400
 
@@ -177,6 +178,17 @@ def print_status(statuses: Sequence[ModelStatus], as_json: bool) -> None:
         if status.reason:
             console.print(f"  {status.reason}")
         console.print(f"  next: {status.next_step}")
+
+
+def print_streams(states: Sequence[StreamState]) -> None:
+    """Print what each connector of a stream has said last, two lines each."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for state in states:
+        reads = "ended" if state.ended else "reading"
+        console.print(f"[bold]{state.name}[/]  {reads}, as of {state.at:%Y-%m-%d %H:%M:%S} UTC")
+        console.print(f"  {state.summary()}")
 
 
 def _without(labels: int | None) -> str:

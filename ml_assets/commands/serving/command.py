@@ -1,5 +1,6 @@
-"""``serve``, ``spool``, ``served``, ``online`` and ``score``."""
+"""``serve``, ``stream``, ``spool``, ``served``, ``online`` and ``score``."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -123,6 +124,52 @@ def serve(
         tls=given_tls(tls_certificate, tls_key),
     )  # fmt: skip
     serve_models(settings, host, port, workers, ConnectionLimits(connections, idle_seconds=idle_seconds))
+
+
+def stream(
+    context: typer.Context,
+    use_case: UseCase,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="file:///folder, nats://host:port/STREAM, redis://host:port/number/key or kafka://host:port/topic; "
+            "with ?table=, ?field= or ?map=name:table where messages are not named as their table.",
+        ),
+    ],
+    once: Annotated[
+        bool, typer.Option("--once", help="End where the stream does, instead of waiting for more.")
+    ] = False,
+    batch: Annotated[int, typer.Option(help="Most messages that are pushed at once.", min=1)] = 500,
+    linger: Annotated[
+        float, typer.Option(help="How long a batch that is not full waits for more, seconds.", min=0)
+    ] = 0.05,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Answer /metrics at this port of 127.0.0.1; 0 for any free one.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Push the facts of a stream to the online store, by table and under its contract, each exactly once.
+
+    How far it has come is kept in the store beside the facts, so it may be killed and started again. What breaks the
+    contract is in the table's quarantine; while the store or the stream is away, it waits and tries again.
+    """
+    from ml_assets.commands.serving.stream_job import StreamJob, stream_facts, tables_of
+    from ml_assets.lake import Lake
+    from ml_assets.streams.metrics import StreamMetrics
+    from ml_assets.streams.opening import read_address
+    from ml_assets.streams.running import Batches
+
+    session = session_of(context)
+    address = read_address(source)
+    home = session.prepare_home()
+    tables = tables_of(session.read_declarations(), use_case, Lake(home.lake))
+    metrics, say = StreamMetrics(), partial(typer.echo, err=True)
+    if metrics_port is not None:
+        say(f"metrics: http://127.0.0.1:{metrics.serve(metrics_port)}/metrics")
+    job = StreamJob(home, use_case, address, tables, Batches(batch, linger), once)
+    state = stream_facts(job, say, metrics)
+    typer.echo(state.model_dump_json() if as_json else state.summary())
 
 
 def spool(

@@ -1,8 +1,6 @@
 """Facts that are pushed over HTTP, and are in the features of their entities when the response is there."""
 
-from collections.abc import Callable, Mapping
-from datetime import timedelta
-from functools import partial
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -11,8 +9,7 @@ from pydantic import AwareDatetime, Field
 from ml_assets.features.errors import FeatureError
 from ml_assets.online.push import PushError, push_facts
 from ml_assets.online.stores.protocol import NoBuild, OnlineStore, OutcomeUnknown, StoreUnavailable
-from ml_assets.online.tables import PushedTable
-from ml_assets.serving.contract_gate import ContractGate
+from ml_assets.serving.contract_gate import pushed_table
 from ml_assets.serving.declared import OnlineTable, OnlineView
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.http.exchange import Exchange
@@ -74,10 +71,7 @@ class TablePushHandler:
     """
 
     def __init__(self, tables: Mapping[str, OnlineTable], store: OnlineStore | None, limits: Limits) -> None:
-        self._tables = {
-            name: PushedTable(name, each.views, _gate_of(each), timedelta(seconds=each.ahead_seconds))
-            for name, each in tables.items()
-        }
+        self._tables = {name: pushed_table(each) for name, each in tables.items()}
         self._store = store
         self._limits = limits
 
@@ -116,10 +110,6 @@ def _refusal(error: Exception) -> BadRequest:
     if isinstance(error, OutcomeUnknown):
         return BadRequest(f"whether the facts are taken is not known: {error}", 503)
     return BadRequest(f"the facts are not taken, try again: {error}", 503)
-
-
-def _gate_of(table: OnlineTable) -> Callable[[], ContractGate] | None:
-    return partial(ContractGate, table.contract, table.key) if table.contract else None
 
 
 def _idempotency_key(exchange: Exchange) -> str | None:

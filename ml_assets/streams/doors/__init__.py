@@ -1,0 +1,1 @@
+"""The kinds of stream that come with the platform, one a module."""

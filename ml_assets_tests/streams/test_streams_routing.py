@@ -1,0 +1,105 @@
+"""What a message says and to which table, and what is said of one that says nothing."""
+
+import json
+
+import pytest
+
+from ml_assets.streams.opening import open_stream, read_address
+from ml_assets.streams.protocol import Message
+from ml_assets.streams.routing import BadMessage, Facts, Routes
+
+TABLES = ["sales", "shop/returns"]
+ROW = {"shop": "a", "amount": 1.0}
+
+
+def read(said, name="", **options):
+    body = said if isinstance(said, bytes) else json.dumps(said).encode()
+    return Routes(TABLES, options).read(Message("p", (1,), name, body))
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "options", "facts"),
+    [
+        (ROW, "sales", {}, Facts("sales", [ROW])),
+        ([ROW, ROW], "sales", {}, Facts("sales", [ROW, ROW])),
+        (ROW, "shop.returns", {}, Facts("shop/returns", [ROW])),
+        (ROW, "shop_returns", {}, Facts("shop/returns", [ROW])),
+        (ROW, "pos", {"map": "pos:sales,back:shop/returns"}, Facts("sales", [ROW])),
+        (ROW, "anything", {"table": "shop/returns"}, Facts("shop/returns", [ROW])),
+        (ROW | {"kind": "sales"}, "", {"field": "kind"}, Facts("sales", [ROW])),
+        ({"rows": [ROW], "table": "sales"}, "", {}, Facts("sales", [ROW])),
+        ({"rows": [ROW], "retract": [ROW]}, "sales", {}, Facts("sales", [ROW], [ROW])),
+        ({"retract": [ROW]}, "sales", {}, Facts("sales", [], [ROW])),
+        ({"complete_until": "1970-01-01T01:00:01+01:00"}, "sales", {}, Facts("sales", [], [], 1_000_000)),
+        ({"rows": [ROW], "complete_until": "1970-01-01T00:00:02Z"}, "sales", {}, Facts("sales", [ROW], [], 2_000_000)),
+        (
+            {"complete_until": "1970-01-01T00:00:02Z", "table": "sales"},
+            "",
+            {"field": "kind"},
+            Facts("sales", [], [], 2_000_000),
+        ),
+    ],
+)
+def test_a_message_is_for_the_table_that_it_names(said, name, options, facts):
+    assert read(said, name, **options) == facts
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "options", "reason", "table"),
+    [
+        (b"{", "sales", {}, "no JSON: .*", "sales"),
+        (b"", "", {}, "no JSON: .*", ""),
+        (b"\xff", "sales", {}, "no JSON: .*", "sales"),
+        ("sale", "sales", {}, "a message: must be objects with the columns of a table", "sales"),
+        ({"rows": [1]}, "sales", {}, "rows: must be objects with the columns of a table", "sales"),
+        ({"complete_until": "soon"}, "sales", {}, "complete_until: must be .*", "sales"),
+        ({"rows": []}, "sales", {}, "it holds no rows", "sales"),
+        ([], "sales", {}, "it holds no rows", "sales"),
+        (ROW, "tills", {}, "'tills' is no table that takes facts; there are sales, shop/returns", ""),
+        (ROW, "", {}, "'' is no table that takes facts; there are sales, shop/returns", ""),
+        ({"rows": [ROW], "table": 3}, "sales", {}, "3 is no table that takes facts; .*", ""),
+        (ROW, "sales", {"field": "kind"}, "'' is no table that takes facts; .*", ""),
+        ([ROW | {"kind": "sales"}, ROW], "", {"field": "kind"}, "kind: rows of one message name several tables", ""),
+    ],
+)
+def test_a_message_that_says_nothing_is_refused_with_the_reason(said, name, options, reason, table):
+    with pytest.raises(BadMessage, match=f"^{reason}$") as refused:
+        read(said, name, **options)
+    assert refused.value.table == table
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("amqp://h/q", "write one of file:///folder, nats:"),
+        ("nats://h:4222", "write one of"),
+        ("orders.ndjson", "write one of"),
+        ("nats://u:secret@h:4222/?table=a&table=b", "stream 'nats://h:4222/"),
+        ("file:///f?table=a&table=b", "an option is given twice"),
+        ("file:///f?patern=x", "patern is no option of file://; there are name, table, field, map, pattern"),
+        ("file://folder/f", "write file:///folder, with three slashes"),
+        ("redis://h:6379/orders", "write redis://host:port/number/key"),
+    ],
+)
+def test_a_wrong_address_is_refused_with_what_to_write(url, message):
+    with pytest.raises(ValueError, match=message):
+        open_stream(read_address(url))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"table": "tills"}, "table: 'tills' is no table that takes facts; there are sales, shop/returns"),
+        ({"map": "pos"}, "map=pos: write name:table"),
+        ({"map": "pos:tills"}, "map: 'tills' is no table"),
+        ({"table": "sales", "field": "kind"}, "table and field: give one of them"),
+    ],
+)
+def test_a_wrong_route_is_refused_before_anything_is_read(options, message):
+    with pytest.raises(ValueError, match=message):
+        Routes(TABLES, options)
+
+
+def test_a_stream_is_known_by_its_address_without_secrets_and_options_or_by_its_name():
+    assert read_address("nats://me:secret@h:4222/FACTS?subject=a.b&table=sales").name == "nats://h:4222/FACTS"
+    assert read_address("nats://h:4222/FACTS?name=facts").name == "facts"
