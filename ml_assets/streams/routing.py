@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+import polars as pl
 
-from ml_assets.online.facts.values import read_moment
+from ml_assets.online.facts.values import value_type
 from ml_assets.online.values.record import microseconds
 from ml_assets.streams.protocol import Message
 
@@ -124,10 +125,11 @@ def _spellings(table: str) -> list[str]:
 def _moment(said: Mapping[str, Any], table: str) -> int | None:
     if _COMPLETE_UNTIL not in said:
         return None
+    moment = value_type(pl.Datetime("us", "UTC"))
     try:
-        return microseconds(read_moment(said[_COMPLETE_UNTIL]))
-    except ValueError as error:
-        raise BadMessage(f"{_COMPLETE_UNTIL}: must be {error}", table) from None
+        return microseconds(moment.read(said[_COMPLETE_UNTIL]))
+    except (ValueError, TypeError, OverflowError):
+        raise BadMessage(f"{_COMPLETE_UNTIL}: {moment.must_be}", table) from None
 
 
 def _objects(values: Any, part: str, table: str) -> list[dict[str, Any]]:

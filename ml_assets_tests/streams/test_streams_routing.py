@@ -52,7 +52,7 @@ def test_a_message_is_for_the_table_that_it_names(said, name, options, facts):
         (b"\xff", "sales", {}, "no JSON: .*", "sales"),
         ("sale", "sales", {}, "a message: must be objects with the columns of a table", "sales"),
         ({"rows": [1]}, "sales", {}, "rows: must be objects with the columns of a table", "sales"),
-        ({"complete_until": "soon"}, "sales", {}, "complete_until: must be .*", "sales"),
+        ({"complete_until": "soon"}, "sales", {}, "complete_until: it must be a moment in ISO 8601 .*", "sales"),
         ({"rows": []}, "sales", {}, "it holds no rows", "sales"),
         ([], "sales", {}, "it holds no rows", "sales"),
         (ROW, "tills", {}, "'tills' is no table that takes facts; there are sales, shop/returns", ""),

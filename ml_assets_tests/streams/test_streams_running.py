@@ -15,6 +15,7 @@ from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.stores.opening import open_store
 from ml_assets.online.stores.protocol import NoBuild, StoreUnavailable
 from ml_assets.online.tables import NoteChanged
+from ml_assets.online.values.record import microseconds
 from ml_assets.streams.connector import Connector, stream_quarantine
 from ml_assets.streams.metrics import StreamMetrics
 from ml_assets.streams.opening import open_stream, read_address
@@ -165,7 +166,9 @@ def test_a_heartbeat_says_up_to_when_facts_are_complete(store):
     features = OnlineFeatures(store, list(VIEWS.values()))
     (read,) = features.fetch([{"shop": "a"}], ARRIVED)
     assert read.values["amount_sum_3h"] == 14.0
-    assert json.loads(store.notes(["reported:sales"])[0]) == {}
+    assert read.complete_until == {
+        "sold": microseconds(NOW - timedelta(minutes=10)), "returned": microseconds(NOW - timedelta(hours=4)),
+    }  # fmt: skip
 
 
 def test_a_bad_message_is_kept_with_its_place_and_reason(store):
