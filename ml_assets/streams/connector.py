@@ -93,7 +93,7 @@ class Connector:
         else:
             self._keep(Change(), self.progress.after_all(done), arrived_at)
 
-    def _parts(self, messages: Sequence[Message]) -> Iterator["_Run"]:
+    def _parts(self, messages: Sequence[Message]) -> Iterator["_PushedTogether"]:
         """Divide messages into what is pushed at once: of one table, in order; each that takes rows back is alone, and
         one that says up to when facts are complete is the last."""
         by_table: dict[str, list[_Read]] = {}
@@ -103,7 +103,7 @@ class Connector:
                 by_table.setdefault(table, []).append(read)
         for table, reads in by_table.items():
             for run in _runs(reads):
-                yield _Run(table, run)
+                yield _PushedTogether(table, run)
 
     def _read(self, message: Message) -> tuple[str, _Read]:
         try:
@@ -112,7 +112,7 @@ class Connector:
             return error.table or stream_quarantine(self.name), _Read(message, None, str(error))
         return facts.table, _Read(message, facts)
 
-    def _push(self, part: "_Run", done: Position | None, arrived_at: int) -> None:
+    def _push(self, part: "_PushedTogether", done: Position | None, arrived_at: int) -> None:
         """Push a part; a message that the table does not take as it is goes to quarantine, and the others count.
 
         Args:
@@ -126,13 +126,13 @@ class Connector:
         except (PushError, FeatureError) as error:
             if len(part.reads) == 1:
                 wrong = _Read(part.reads[0].message, None, str(error))
-                self._quarantine(_Run(part.table, [wrong]), done, arrived_at)
+                self._quarantine(_PushedTogether(part.table, [wrong]), done, arrived_at)
                 return
             half = len(part.reads) // 2
-            self._push(_Run(part.table, part.reads[:half]), None, arrived_at)
-            self._push(_Run(part.table, part.reads[half:]), done, arrived_at)
+            self._push(_PushedTogether(part.table, part.reads[:half]), None, arrived_at)
+            self._push(_PushedTogether(part.table, part.reads[half:]), done, arrived_at)
 
-    def _push_rows(self, part: "_Run", done: Position | None, arrived_at: int) -> None:
+    def _push_rows(self, part: "_PushedTogether", done: Position | None, arrived_at: int) -> None:
         said = [read.facts for read in part.reads if read.facts is not None]
         progress = self._after(part, done)
         note = Note(position_key(self.name), progress.encode())
@@ -149,7 +149,7 @@ class Connector:
         self.pushed[part.table] += answer.rows + answer.retracted
         self.refused[part.table] += len(answer.refused)
 
-    def _quarantine(self, part: "_Run", done: Position | None, arrived_at: int) -> None:
+    def _quarantine(self, part: "_PushedTogether", done: Position | None, arrived_at: int) -> None:
         refused = [RefusedRow(_kept_text(read.message), read.wrong, "") for read in part.reads]
         self._keep(Change(table=part.table, refused=refused), self._after(part, done), arrived_at)
         self.refused[part.table] += len(refused)
@@ -167,13 +167,13 @@ class Connector:
     def _is_kept(self, progress: Progress, note: Note) -> None:
         self.progress, self._kept = progress, note.text
 
-    def _after(self, part: "_Run", done: Position | None) -> Progress:
+    def _after(self, part: "_PushedTogether", done: Position | None) -> Progress:
         after = self.progress.after_some(part.table, [read.message for read in part.reads])
         return after if done is None else after.after_all(done)
 
 
 @dataclass(frozen=True)
-class _Run:
+class _PushedTogether:
     """Messages that are pushed at once."""
 
     table: str
