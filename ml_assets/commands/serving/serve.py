@@ -37,10 +37,11 @@ class ServeSettings(BaseModel):
     logged: bool = Field(default=True, description="Whether answers are written to <model>/request_log.")
     grpc: str = Field(default="", description="Address of gRPC, such as 127.0.0.1:8081; empty for none.")
     tls: Tls | None = Field(default=None, description="With which the server encrypts; None for plain text.")
+    workers: int = Field(default=1, description="Processes that serve together.")
     log_format: str = Field(default="text", description="Lines of standard error: text or json.")
 
 
-def serve_models(settings: ServeSettings, host: str, port: int, workers: int, connections: ConnectionLimits) -> None:
+def serve_models(settings: ServeSettings, host: str, port: int, connections: ConnectionLimits) -> None:
     """Serve until interrupted; a request that is being answered is answered to its end.
 
     Raises:
@@ -57,13 +58,13 @@ def serve_models(settings: ServeSettings, host: str, port: int, workers: int, co
         file.write_text(settings.model_dump_json())
         hand_down(ML_ASSETS_SERVED=str(file))
         # With several workers each makes its own; what is wrong is said once, here.
-        app = make_served_app() if workers == 1 else f"{__name__}:make_served_app"
-        if workers > 1:
+        app = make_served_app() if settings.workers == 1 else f"{__name__}:make_served_app"
+        if settings.workers > 1:
             _refuse_wrong(settings)
         with draining_beside(Home.of(read_settings()), settings.log_format) if settings.logged else nullcontext():
             tls = settings.tls
             files = None if tls is None else (tls.certificate, tls.key)
-            run_server(app, host, port, connections, workers=workers, log_settings=lines, tls=files)
+            run_server(app, host, port, connections, workers=settings.workers, log_settings=lines, tls=files)
 
 
 def make_served_app() -> Server | GrpcTransport:
@@ -121,14 +122,20 @@ def _make_app(served: ServeSettings, settings: Settings, *, logged: bool) -> Ser
         served.declared,
         open_store(home.online_store) if served.declared.online else None,
         open_log=open_log if served.logged and logged else None,
-        admission=_admission(home, settings),
+        admission=_admission(served, home, settings),
         audit=AuditTrail(home.audit),
+        counted=_together(settings, "counts") if served.workers > 1 and logged else None,
         tracing=open_tracing(settings.open_telemetry) if logged else None,
     )
 
 
-def _admission(home: Home, settings: Settings) -> Admission:
+def _together(settings: Settings, name: str) -> Path:
+    """Return a folder of processes that serve together, beside the file that tells them what to serve."""
+    assert settings.served is not None  # `make_served_app` reads it
+    return settings.served.parent / name
+
+
+def _admission(served: ServeSettings, home: Home, settings: Settings) -> Admission:
     digests = hashed_keys(settings.api_keys.get_secret_value())
-    # Processes that serve together count a key's requests together, beside the file that tells them what to serve.
-    shared = None if settings.served is None else settings.served.parent / "allowances"
+    shared = _together(settings, "allowances") if served.workers > 1 else None
     return Admission(digests, KeyFile(settings.key_file or home.keys), shared=shared)

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -52,7 +53,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _KEPT_AT_ONCE = 64  # rows that take a fraction of a millisecond
 
-_KEYS_EVERY = 1.0
+_EVERY = 1.0
 """Seconds after which a key that is revoked is let in no more."""
 
 _JSON = (b"content-type", JSON.encode())
@@ -71,6 +72,7 @@ class Server:
         open_log: makes the log of responses; None for none.
         admission: who is let in; by default whoever has one of `limits.keys`.
         audit: what keys are used for is recorded there; None for nothing.
+        counted: folder in which processes that serve together count; None for one process.
         tracing: records each request; None for nothing.
     """
 
@@ -85,6 +87,7 @@ class Server:
         open_log: OpenLog | None = None,
         admission: Admission | None = None,
         audit: AuditTrail | None = None,
+        counted: Path | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         self._champions = champions
@@ -94,7 +97,7 @@ class Server:
         self._admission = admission or Admission(limits.keys)
         self._audit = audit
         self._bodies = BodyReader(limits.body, limits.body_seconds, limits.reading)
-        self._observation = Observation(champions, tracing)
+        self._observation = Observation(champions, tracing, counted)
         self._keeping = None if open_log is None else Keeping(champions, declared, open_log, replayed=limits.replay)
         self._commits = GroupCommit(self._commit)
         self._together = Together()
@@ -232,7 +235,7 @@ class Server:
     async def _lifespan(self, app: Starlette):  # noqa: ARG002
         behind = [
             asyncio.create_task(coroutine)
-            for coroutine in (self._look_for_champions(), self._bodies.give_up_late(), self._look_for_keys())
+            for coroutine in (self._look_for_champions(), self._bodies.give_up_late(), self._look_around())
         ]
         yield
         for task in behind:
@@ -242,11 +245,13 @@ class Server:
         for closing in (self._keeping, self._audit, self._tracing):
             if closing is not None:
                 await asyncio.to_thread(closing.close)
+        self._observation.measured.publish()
 
-    async def _look_for_keys(self) -> None:
+    async def _look_around(self) -> None:
         while True:
-            await asyncio.sleep(_KEYS_EVERY)
+            await asyncio.sleep(_EVERY)
             self._admission.look()
+            self._observation.measured.publish()
 
     async def _look_for_champions(self) -> None:
         while True:
@@ -302,6 +307,7 @@ def make_app(
     open_log: OpenLog | None = None,
     admission: Admission | None = None,
     audit: AuditTrail | None = None,
+    counted: Path | None = None,
     tracing: Tracing | None = None,
 ) -> Server:
     """Make the app over a registry's champions; raises LookupError for a model without one."""
@@ -317,5 +323,6 @@ def make_app(
         open_log=open_log,
         admission=admission,
         audit=audit,
+        counted=counted,
         tracing=tracing,
     )

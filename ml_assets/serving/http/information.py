@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import Any
 
 import orjson
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -127,7 +126,7 @@ class Information:
         measured, version = self._observation.measured, (served.name, served.version)
         answers = measured.answered.get(version) or Answers()
         limits = ProtocolLimits(self._limits.rows, self._limits.replay)
-        return InService(served, measured.rows.get(version, 0), answers.count, answers.seconds, answers.last, limits)
+        return InService(served, int(measured.rows[version]), answers.count, answers.seconds, answers.last, limits)
 
     def _guarded(self, route: str, handler: _Answer, scope: Scope | None, methods: Sequence[str]) -> Route:
         async def answer(request: Request) -> Response:
@@ -162,8 +161,9 @@ class Information:
         # What stands behind a colon is asked of the model, as in :predict.
         return Route(re.sub(r"{(\w+)}", r"{\1:name}", route), answer, methods=methods)
 
-    async def _metrics(self, request: Request) -> Response:  # noqa: ARG002
-        return Response(self._observation.measured.text(), media_type=CONTENT_TYPE_LATEST)
+    async def _metrics(self, request: Request) -> Response:
+        text, media_type = self._observation.measured.render(request.headers.get("accept", ""))
+        return Response(text, headers={"content-type": media_type, "vary": "accept"})
 
     async def _openapi(self, request: Request) -> Response:  # noqa: ARG002
         serving = self._admission.required, [(served.name, served.version) for served in self._champions]

@@ -1,5 +1,7 @@
 """What is counted, logged and traced of requests once they are answered or refused."""
 
+from pathlib import Path
+
 import numpy as np
 
 from ml_assets.serving.http.exchange import Exchange
@@ -18,8 +20,13 @@ class Observation:
         measured: the counts.
     """
 
-    def __init__(self, champions: Champions, tracing: Tracing | None) -> None:
-        self.measured = Measured()
+    def __init__(self, champions: Champions, tracing: Tracing | None, shared: Path | None = None) -> None:
+        """Begin to count.
+
+        Args:
+            shared: folder in which processes that serve together count; None for one process.
+        """
+        self.measured = Measured(shared)
         self._champions = champions
         self._tracing = tracing
 

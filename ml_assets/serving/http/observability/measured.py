@@ -1,12 +1,16 @@
 """What a server counts, in plain numbers: Prometheus reads them when it asks, a request only adds."""
 
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+
+from ml_assets.serving.http.observability.counts import BucketsBy, Counts, Everywhere, counts_of
+from ml_assets.serving.http.observability.shared_cells import SharedCells
 
 LATENCY = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 """Bounds in seconds of the time to answer."""
@@ -15,28 +19,8 @@ AGE = (1.0, 10.0, 60.0, 600.0, 3600.0, 4 * 3600.0, 86400.0, 7 * 86400.0, 28 * 86
 """Bounds in seconds of how long ago the newest fact behind a feature was known."""
 
 
-class Buckets:
-    """How many values lie in each part between some bounds, and their sum."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def add(self, value: float) -> None:
-        """Count a value; one that is a bound lies below it."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        """Return each upper bound with how many values lie below it."""
-        bounds, below = [], 0
-        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
-            below += count
-            bounds.append((bound, below))
-        return bounds
+_ASKED, _COUNTER, _GAUGE = "asked", "counter", "gauge"
+"""What is not counted request by request: its name among shared cells, and its labels there before its own name."""
 
 
 class Answers:
@@ -63,59 +47,95 @@ class Measured(Collector):
         ages: view -> how old features were, seconds.
         gauges: name -> its help, and model -> value.
         counters: name -> its help, and what to ask for the value.
+
+    Args:
+        shared: folder in which processes that serve together count; None for one process.
     """
 
-    def __init__(self) -> None:
-        self.seconds: dict[tuple[str, str], Buckets] = defaultdict(lambda: Buckets(LATENCY))
-        self.answers: dict[tuple[str, str], int] = defaultdict(int)
-        self.rows: dict[tuple[str, str], int] = defaultdict(int)
+    def __init__(self, shared: Path | None = None) -> None:
+        cells = self._cells = None if shared is None else SharedCells(shared)
+        self.seconds = BucketsBy("request_seconds", LATENCY, cells)
+        self.answers = counts_of("answers", cells)
+        self.rows = counts_of("rows", cells)
         self.answered: dict[tuple[str, str], Answers] = defaultdict(Answers)
-        self.missing: dict[tuple[str], int] = defaultdict(int)
-        self.states: dict[tuple[str, str, str], int] = defaultdict(int)
-        self.ages: dict[tuple[str], Buckets] = defaultdict(lambda: Buckets(AGE))
+        self.missing = counts_of("missing_values", cells)
+        self.states = counts_of("online_features", cells)
+        self.ages = BucketsBy("feature_age_seconds", AGE, cells)
+        self._asked = counts_of(_ASKED, cells)
         self.gauges: dict[str, tuple[str, dict[tuple[str], float]]] = {
             "model_version": ("Version that serves.", {}),
             "challenger_version": ("Version that is tried beside it, 0 for none.", {}),
             "refused_versions": ("Versions that failed their check.", {}),
         }
         self.counters: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._process = ProcessCollector(registry=None)
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
-    def text(self) -> bytes:
-        """Render all counts in Prometheus' text format."""
-        return generate_latest(self._registry)
+    def render(self, accepted: str) -> tuple[bytes, str]:
+        """Render all counts as a client takes them; returns the text and its media type.
+
+        Args:
+            accepted: value of the header Accept; OpenMetrics where it names that, else Prometheus' text.
+        """
+        encode, media_type = choose_encoder(accepted)
+        return encode(self._registry), media_type
+
+    def publish(self) -> None:
+        """Let other processes know what is not counted request by request; for now and then, and the end."""
+        if self._cells is not None:
+            self._ask()
+
+    def _ask(self) -> None:
+        for name, (_, value) in self.counters.items():
+            self._asked[_COUNTER, name] = value()
+        for metric in self._process.collect():
+            for sample in metric.samples:
+                self._asked[_COUNTER if metric.type == "counter" else _GAUGE, sample.name] = sample.value
 
     def collect(self) -> Iterable[Metric]:
         """Yield each metric, as Prometheus' library collects them."""
-        yield _histogram("request_seconds", "Time to answer or refuse.", ("model", "route"), self.seconds)
-        yield _counter("answers", "Answers by status.", ("route", "status"), self.answers)
-        yield _counter("rows", "Rows predicted.", ("model", "version"), self.rows)
-        yield _counter("missing_values", "Feature values that were null.", ("model",), self.missing)
-        yield _counter(
+        self._ask()
+        everywhere = Everywhere(self._cells)
+
+        def counter(name: str, text: str, labels: Sequence[str], own: Counts) -> Metric:
+            family = CounterMetricFamily(f"ml_assets_{name}", text, labels=labels)
+            for values, count in everywhere.counts(name, own).items():
+                family.add_metric(values, count)
+            return family
+
+        def histogram(text: str, labels: Sequence[str], own: BucketsBy) -> Metric:
+            family = HistogramMetricFamily(f"ml_assets_{own.name}", text, labels=labels)
+            for values, each in everywhere.buckets(own).items():
+                family.add_metric(values, each.cumulative(), each.total)
+            return family
+
+        yield histogram("Time to answer or refuse.", ("model", "route"), self.seconds)
+        yield counter("answers", "Answers by status.", ("route", "status"), self.answers)
+        yield counter("rows", "Rows predicted.", ("model", "version"), self.rows)
+        yield counter("missing_values", "Feature values that were null.", ("model",), self.missing)
+        yield counter(
             "online_features", "Rows by the state of a view's stored features.", ("model", "view", "state"), self.states
         )
-        yield _histogram(
-            "feature_age_seconds", "Seconds since the newest fact behind features was known.", ("view",), self.ages
-        )  # fmt: skip
+        yield histogram("Seconds since the newest fact behind features was known.", ("view",), self.ages)
         for name, (text, values) in self.gauges.items():
             gauge = GaugeMetricFamily(f"ml_assets_{name}", text, labels=("model",))
             for labels, value in list(values.items()):
                 gauge.add_metric(labels, value)
             yield gauge
-        for name, (text, value) in self.counters.items():
-            yield CounterMetricFamily(f"ml_assets_{name}", text, value=value())
+        yield from self._asked_everywhere(everywhere)
 
-
-def _counter(name: str, text: str, labels: Sequence[str], counts: Mapping[tuple[str, ...], float]) -> Metric:
-    family = CounterMetricFamily(f"ml_assets_{name}", text, labels=labels)
-    for values, count in list(counts.items()):
-        family.add_metric(values, count)
-    return family
-
-
-def _histogram(name: str, text: str, labels: Sequence[str], buckets: Mapping[tuple[str, ...], Buckets]) -> Metric:
-    family = HistogramMetricFamily(f"ml_assets_{name}", text, labels=labels)
-    for values, each in list(buckets.items()):
-        family.add_metric(values, each.cumulative(), each.total)
-    return family
+    def _asked_everywhere(self, everywhere: Everywhere) -> Iterable[Metric]:
+        counted, living = everywhere.counts(_ASKED, self._asked), everywhere.living(_ASKED, self._asked)
+        for name, (text, _) in self.counters.items():
+            yield CounterMetricFamily(f"ml_assets_{name}", text, value=counted[_COUNTER, name])
+        for metric in self._process.collect():
+            for sample in metric.samples:
+                if metric.type == "counter":
+                    value = counted[_COUNTER, sample.name]
+                    yield CounterMetricFamily(metric.name, metric.documentation, value=value)
+                else:
+                    values = living[_GAUGE, sample.name]
+                    # The server began when the first of its processes did.
+                    value = min(values) if metric.name.endswith("start_time_seconds") else sum(values)
+                    yield GaugeMetricFamily(metric.name, metric.documentation, value=value)
