@@ -124,11 +124,12 @@ def gather_answers(
     """Gather the answers about the rows of a drop, and recompute a sample from the facts that the server had."""
     from ml_assets.serving.log.served import answers_of, as_predictions, describe_traffic
     from ml_assets.serving.log.skew import Skew, find_skew, sample_answers
+    from ml_assets.serving.rollout.challenger import FALLBACK
 
     spec, types = model.spec, _spine_types(lake, model)
     rows = rows_that_answers_may_be_about(lake, model.spine, log).filter(pl.col(model.spine.partition) == drop)
     answers = answers_of(log, rows.select(spec.spine.key).collect(), spec.spine.key)
-    versions = answers["model_version"].unique().sort()
+    versions = answers.filter(pl.col("role") != FALLBACK)["model_version"].unique().sort()
     models = {version: registry.load(spec.name, version=version) for version in versions}
     served = as_predictions(
         answers,

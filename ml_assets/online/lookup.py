@@ -88,6 +88,10 @@ class OnlineFeatures:
         width = len(self._views)
         return [self._fetched(entries[place * width : (place + 1) * width], at, of_build) for place in range(len(rows))]
 
+    def missing(self) -> Fetched:
+        """Return what is looked up of a row where no view has a build."""
+        return self._fetched([None] * len(self._views), 0, _nothing_known)
+
     def _ready(self, key: tuple[str, str], entry: Stored | None, at: int) -> Stored | None:
         """Compute values that are not ready, from the running state of their entity."""
         if entry is None or entry.ready or (entry.valid_until is not None and at >= entry.valid_until):
@@ -135,3 +139,7 @@ class OnlineFeatures:
             known_at[view] = stored.known_at
             values.update(zip(features, stored.values, strict=True))
         return Fetched(values, states, known_at, versions, complete_until)
+
+
+def _nothing_known(view: str, build: str) -> OfBuild:  # noqa: ARG001 - it looks up as KnownMoments do
+    return OfBuild(build, None, None)

@@ -16,3 +16,10 @@ class BadRequest(ValueError):
         super().__init__(message)
         self.status = status
         self.headers = headers
+
+
+class FeaturesUnavailable(BadRequest):
+    """The store of a request's features is out of reach (503)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, 503)

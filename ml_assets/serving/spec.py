@@ -33,6 +33,55 @@ class AnswerLogSpec(BaseModel):
         return self
 
 
+class FallbackSpec(BaseModel):
+    """What answers where the features are not as required: another model, or always the same number."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(
+        default="",
+        description="Model of the same task whose champion answers; requests must give every column that it reads.",
+    )
+    constant: float | None = Field(
+        default=None, description="The score of every row: a probability of a binary model, a value of a regression."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> "FallbackSpec":
+        if bool(self.model) == (self.constant is not None):
+            raise ValueError("fallback: name either model or constant")
+        return self
+
+
+class RequireSpec(BaseModel):
+    """In which state looked-up features must be for the model to answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    views: list[str] = Field(
+        default_factory=list, description="Feature views that must be so; empty for all that the model looks up."
+    )
+    state: Literal["fresh", "stale"] = Field(
+        default="fresh",
+        description="`fresh`: nothing less counts, an entity without facts is as good; `stale`: values of a view count"
+        " too about which nothing was reported for long, those that are missing or expired do not.",
+    )
+    share: float = Field(
+        default=1.0,
+        description="Share, above 0 and up to 1, of what a request looks up in these views, each row in each view, that"
+        " must be in that state.",
+    )
+    fallback: FallbackSpec | None = Field(
+        default=None, description="What answers below that share; absent: the request is refused with 503."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RequireSpec":
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share: {self.share} must be above 0 and no more than 1")
+        return self
+
+
 class ServingSpec(BaseModel):
     """How a model answers requests, and what is done with the answers."""
 
@@ -59,6 +108,11 @@ class ServingSpec(BaseModel):
 
     log: AnswerLogSpec = Field(
         default_factory=AnswerLogSpec, description="What of the log of answers may be lost when something fails."
+    )
+
+    require: RequireSpec | None = Field(
+        default=None,
+        description="In which state looked-up features must be; absent: a request is answered whatever they are.",
     )
 
     # Dagster resolves a nested model from YAML only if its annotations are plain: limits are checked here.

@@ -103,7 +103,7 @@ def serve(
     ML_ASSETS_API_KEYS names SHA-256 digests of keys, only who has one of them is let in. /docs shows the routes.
     """
     from ml_assets.commands.serving.serve import ServeSettings, serve_models
-    from ml_assets.commands.serving.served import champion_inputs, declarations
+    from ml_assets.commands.serving.served import champion_inputs, declarations, with_fallbacks
     from ml_assets.commands.serving.tls import given_tls
     from ml_assets.lake import Lake
     from ml_assets.serving.http.transport.guarded import ConnectionLimits
@@ -112,6 +112,7 @@ def serve(
     home = session.prepare_home()
     project = session.read_declarations()
     print_errors(fault.message for fault in project.faults)
+    models = with_fallbacks(project, models)
     trained = champion_inputs(session.open_registry(home), models)
     declared = declarations(project, Lake(home.lake), models, trained)
     for name, reason in declared.unready.items():

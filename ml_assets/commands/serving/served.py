@@ -65,6 +65,18 @@ def declarations(
     return Declarations(models=models, online=online, tables=_tables(project, lake, online), unready=unready)
 
 
+def with_fallbacks(project: DeclaredProject, names: Sequence[str]) -> list[str]:
+    """Return the models to serve, and behind them those that they fall back to."""
+    served = list(dict.fromkeys(names))
+    for name in served:  # which grows
+        model = project.models.get(name)
+        require = model.serving.require if model is not None and model.serving is not None else None
+        other = require.fallback.model if require is not None and require.fallback is not None else ""
+        if other and other not in served:
+            served.append(other)
+    return served
+
+
 def _tables(project: DeclaredProject, lake: Lake, online: Mapping[str, OnlineView]) -> dict[str, OnlineTable]:
     """Describe the tables of views that take facts, each with the contract of its rows."""
     by_table: dict[str, list[DeclaredView]] = {}

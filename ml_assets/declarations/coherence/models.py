@@ -7,6 +7,7 @@ from functools import partial
 import polars as pl
 
 from ml_assets.declarations.coherence.outcomes import label_type
+from ml_assets.declarations.coherence.requirements import requirement_problems
 from ml_assets.declarations.coherence.rules import message_of, missing_columns, wrong_type
 from ml_assets.declarations.coherence.tables import Columns, DeclaredTables
 from ml_assets.declarations.coherence.views import expressions
@@ -42,6 +43,7 @@ def model_problems(tables: DeclaredTables, model: DeclaredModel) -> Iterator[str
             "is given at the moment of its request, from which no outcome is counted: leave it out, so that "
             "batch predictions are watched"
         )
+    yield from requirement_problems(tables, model, spine, views)
     elsewhere = [view.name for view in views if view.spine != model.spine]
     if elsewhere:
         yield f"features: {elsewhere} are computed for another spine than {model.spine}"

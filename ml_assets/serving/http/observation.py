@@ -98,6 +98,8 @@ class Observation:
         measured = self.measured
         for part in response.parts:
             measured.rows[part.served.name, part.served.version] += len(part.matrix)
+            if response.fallback:
+                measured.fallbacks[model, part.served.version] += len(part.matrix)
             missing = int(np.count_nonzero(part.matrix != part.matrix))
             if missing:
                 measured.missing[(model,)] += missing

@@ -8,7 +8,7 @@ from ml_assets.serving.declared import Declarations
 from ml_assets.serving.log.request_log import Answered, LogSchema
 from ml_assets.serving.log.spool import Spool
 from ml_assets.serving.prediction.messages import PredictionResponse, by_row
-from ml_assets.serving.rollout.challenger import SHADOW, Shadow
+from ml_assets.serving.rollout.challenger import FALLBACK, SHADOW, Shadow
 from ml_assets.serving.rollout.champions import Champions, Served
 from ml_assets.serving.spec import AnswerLogSpec
 
@@ -80,7 +80,7 @@ class Keeping:
         self._log.put(name, rows, commit=commit)
         challenger = self._champions.challenger(name) if name in self._shadowed else None
         if challenger is not None and self._shadow is not None:
-            unseen = [row for row in rows if row.version != challenger.version]
+            unseen = [row for row in rows if row.version != challenger.version and row.role != FALLBACK]
             self._shadow.put(_Trial(challenger, unseen))
 
     def commit(self) -> None:

@@ -45,14 +45,14 @@ class Answered:
 
     Attributes:
         row: position in the request, from 0.
-        role: champion, canary or shadow.
+        role: champion, canary, shadow or fallback.
         requested_at: microseconds since the epoch, UTC: the moment the features were asked as of.
         latency: seconds from the request to its answer.
         given: entity keys and what features of the row read; empty where only features were given.
         features: every feature by name, null None, before encoding.
         answer: what `score_columns` names, by column.
         versions: view -> build and last sequence number behind its stored values.
-        states: view -> fresh, unseen, expired or missing.
+        states: view -> fresh, unseen, stale, expired or missing.
         replayed: whether the request named its moment itself, instead of the clock.
         api_key: name of the key that let the request in; empty where none was needed.
     """

@@ -8,12 +8,16 @@ import polars as pl
 
 from ml_assets.online.stores.protocol import FRESH
 from ml_assets.serving.log.request_log import DAY, FEATURE, GIVEN, score_names
-from ml_assets.serving.rollout.challenger import SHADOW
+from ml_assets.serving.rollout.challenger import NOT_THE_MODELS, SHADOW
 from ml_assets.sources.drops.grains import GRAINS
 from ml_assets.sources.drops.spec import Drops
 from ml_assets.training.tasks.columns import SCORE
 
 Types = Mapping[str, pl.DataType]
+
+
+_GIVEN = ~pl.col("role").is_in(NOT_THE_MODELS)
+"""What a model has answered somebody."""
 
 
 def keyed(log: pl.LazyFrame, key: Sequence[str], time: str) -> pl.LazyFrame:
@@ -30,7 +34,7 @@ def rows_asked_about(log: pl.LazyFrame, types: Types, drops: Drops, partition: s
         types: type of each column of the spine's key, its time among them.
         drops: how the spine is cut.
     """
-    grain, given = GRAINS[drops.grain], log.filter(pl.col("role") != SHADOW)
+    grain, given = GRAINS[drops.grain], log.filter(_GIVEN)
     local = pl.col("requested_at").dt.convert_time_zone(drops.time_zone)
     keys = [pl.col(GIVEN + name).cast(dtype, strict=False).alias(name) for name, dtype in types.items()]
     asked = given.select(local.dt.truncate(grain.every).dt.strftime(grain.pattern).alias(partition), *keys)
@@ -67,7 +71,7 @@ def count_waiting(log: pl.LazyFrame, spine: pl.LazyFrame, key: Sequence[str]) ->
 
 def _keys(log: pl.LazyFrame, spine: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
     schema = spine.collect_schema()
-    given = log.filter(pl.col("role") != SHADOW)
+    given = log.filter(_GIVEN)
     typed = given.select(pl.col(GIVEN + name).cast(schema[name], strict=False).alias(name) for name in key)
     return typed.drop_nulls().unique()
 
@@ -86,7 +90,7 @@ def as_predictions(answers: pl.DataFrame, *, key: Types, time: str, features: Ty
         The time, the key, the score columns, `model_version`, `feature_versions` (per view the build and the last
         pushed fact, as JSON), `scored_at`, `role`, `states` (JSON), then the features as served that are no key.
     """
-    given = _with_replayed(answers).filter(pl.col("role") != SHADOW)
+    given = _with_replayed(answers).filter(_GIVEN)
     last = given.sort("replayed", "requested_at", "request_id", "row", descending=[True, False, False, False])
     last = last.unique([GIVEN + name for name in key], keep="last", maintain_order=True)
     served = [
@@ -142,7 +146,7 @@ def describe_traffic(answers: pl.DataFrame) -> Traffic:
     quantiles = {f"p{q}": given["latency_ms"].quantile(q / 100, "linear") for q in (50, 95, 99)}
     same_row = ["request_id", "row"]
     shadow = answers.filter(pl.col("role") == SHADOW).select(*same_row, pl.col(SCORE).alias("shadow"))
-    both = given.join(shadow, on=same_row, how="inner")
+    both = given.filter(_GIVEN).join(shadow, on=same_row, how="inner")
     return Traffic(
         answers={f"{role} {version}": count for role, version, count in by_version.iter_rows()},
         not_fresh={view: sum(each.get(view, FRESH) != FRESH for each in states) / len(states) for view in views},

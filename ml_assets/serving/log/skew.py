@@ -12,7 +12,7 @@ from ml_assets.features.row.features import computable, row_features
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.serving.log.known_facts import BUILD, LAST_SEQ, LIVE, KnownFacts, of_declaration, stored_values
 from ml_assets.serving.log.request_log import FEATURE, GIVEN
-from ml_assets.serving.rollout.challenger import SHADOW
+from ml_assets.serving.rollout.challenger import NOT_THE_MODELS
 from ml_assets.training.fit import TrainedModel, predict
 from ml_assets.training.predictions.scored import score_columns
 
@@ -113,7 +113,7 @@ def sample_answers(log: pl.DataFrame, key: Sequence[str], rows: int, seed: int) 
     named = [GIVEN + column for column in key]
     if not {*named} <= {*log.columns}:
         return log.clear()
-    requests = log.filter(pl.col("role") != SHADOW, pl.all_horizontal(pl.col(named).is_not_null()))
+    requests = log.filter(~pl.col("role").is_in(NOT_THE_MODELS), pl.all_horizontal(pl.col(named).is_not_null()))
     ordered = requests.sort("requested_at", "request_id", "row")
     return ordered.sample(min(rows, ordered.height), seed=seed, shuffle=True)
 

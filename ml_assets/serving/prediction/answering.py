@@ -7,12 +7,13 @@ from typing import Any
 from ml_assets.online.stores.protocol import OnlineStore
 from ml_assets.scoring.predictor import Answer
 from ml_assets.scoring_core.rows import InvalidRows
-from ml_assets.serving.declared import Declarations
+from ml_assets.serving.declared import Declarations, ServedModel
 from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.prediction.fallback import constant, stand_in
 from ml_assets.serving.prediction.messages import Part, PredictionRequest, PredictionResponse, SpineRows
 from ml_assets.serving.prediction.request_rows import read_as_of
 from ml_assets.serving.prediction.row_model import RowModel
-from ml_assets.serving.rollout.challenger import CHAMPION
+from ml_assets.serving.rollout.challenger import CHAMPION, FALLBACK
 from ml_assets.serving.rollout.champions import Served
 from ml_assets.serving.rollout.choice import Choosing
 
@@ -69,6 +70,8 @@ class Answering:
                 self._models[name] = RowModel(model, store if any(view.table for view in model.views) else None)
             except ValueError as error:
                 self._unready[name] = str(error)
+        for model in declared.models.values():
+            _refuse_incomplete(declared, model)
 
     def answer(self, request: PredictionRequest, request_id: str, at: int) -> PredictionResponse:
         """Answer a request at once, in this thread.
@@ -129,13 +132,47 @@ class Answering:
         model = self._row_model(champion)
         at = read_as_of(rows.as_of) if self._replay else at
         given = model.read(rows.rows, most=self._most)
-        features, fetched = model.features(given, at)
+        features, fetched, shortfall = model.required_features(given, at)
+        if shortfall:
+            part, features = self._fall_back(model, champion, given, features, at, shortfall)
+            response = PredictionResponse(
+                request, request_id, at, champion, [part], lambda: features, given, fetched, shortfall
+            )
+            # The features of what answers are not those that contributions are described of.
+            return Question(response)
         parts = [
             Part(served, role, own, served.predictor.encode_features(_picked(features, own)))
             for served, role, own in self._shares(model, champion, given, pinned=request.version is not None)
         ]
         response = PredictionResponse(request, request_id, at, champion, parts, lambda: features, given, fetched)
         return Question(response, request.contributions)
+
+    def _fall_back(
+        self,
+        model: RowModel,
+        champion: Served,
+        given: Sequence[Mapping[str, Any]],
+        features: list[dict[str, Any]],
+        at: int,
+        shortfall: str,
+    ) -> tuple[Part, list[dict[str, Any]]]:
+        """Return who answers in place of a model, and the features that it answers from.
+
+        Raises:
+            BadRequest: nobody does (503).
+        """
+        require = model.declared.serving.require
+        if require is None or require.fallback is None:
+            raise BadRequest(shortfall, 503)
+        if require.fallback.constant is not None:
+            answering = constant(champion, require.fallback.constant)
+        else:
+            other = self.find(require.fallback.model, None)
+            answering = stand_in(champion.name, other)
+            features, _, further = self._row_model(other).required_features(given, at)
+            if further:
+                raise BadRequest(f"{shortfall}; nor can {other.name} answer in its place: {further}", 503)
+        return Part(answering, FALLBACK, None, answering.predictor.encode_features(features)), features
 
     def _row_model(self, champion: Served) -> RowModel:
         model, name = self._models.get(champion.name), champion.name
@@ -163,6 +200,20 @@ class Answering:
         for at, (served, _) in enumerate(choices):
             sides[served.version][2].append(at)
         return list(sides.values())
+
+
+def _refuse_incomplete(declared: Declarations, model: ServedModel) -> None:
+    """Raise ValueError where what a model falls back to is not served, or reads more than its requests give."""
+    require = model.serving.require
+    if require is None or require.fallback is None or not require.fallback.model:
+        return
+    name = require.fallback.model
+    other = declared.models.get(name)
+    if other is None:
+        raise ValueError(f"{model.name} falls back to {name}: {declared.unready.get(name, 'serve that model too')}")
+    given = {field.name for field in model.fields}
+    if lacking := [field.name for field in other.fields if field.name not in given]:
+        raise ValueError(f"{model.name} falls back to {name}, which reads {lacking}: its own requests do not give that")
 
 
 def _picked(features: Sequence[Mapping[str, Any]], rows: Sequence[int] | None) -> Sequence[Mapping[str, Any]]:

@@ -134,6 +134,7 @@ class PredictionResponse:
         features: of each row, by name; made when they are read first.
         given: of each row what the client gave; empty where it gave features.
         fetched: of each row what was looked up; empty where nothing was.
+        fallback: why something else answers than the model; empty where the model does.
         key: name of the key that let the request in; empty where none was needed.
     """
 
@@ -145,6 +146,7 @@ class PredictionResponse:
     features: Callable[[], Sequence[Mapping[str, Any]]]
     given: Sequence[Mapping[str, Any]] = ()
     fetched: Sequence[Fetched] = ()
+    fallback: str = ""
     key: str = ""
 
     def by_column(self) -> Answer:

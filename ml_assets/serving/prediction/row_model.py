@@ -11,11 +11,12 @@ from ml_assets.features.stored import declaration_of
 from ml_assets.online.lookup import Fetched, OnlineFeatures
 from ml_assets.online.stores.protocol import OnlineStore, StoreUnavailable
 from ml_assets.serving.declared import ServedModel
-from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.errors import FeaturesUnavailable
 from ml_assets.serving.prediction.calendar_features import CalendarFeatures
 from ml_assets.serving.prediction.derived_features import DerivedFeatures
 from ml_assets.serving.prediction.request_features import RequestFeatures
 from ml_assets.serving.prediction.request_rows import RowReader, polars_type
+from ml_assets.serving.prediction.requirement import Requirement
 from ml_assets.training.fit import TrainedModel
 from ml_assets.training.records.inputs import ModelInputs, feature_meanings
 
@@ -35,6 +36,8 @@ class RowModel:
             ValueError: a field has a type that a request cannot hold, or an expression is no Polars SQL.
         """
         self.declared = declared
+        require = declared.serving.require
+        self._requirement = None if require is None else Requirement(require)
         self._store = store
         self.read = RowReader(declared.fields).read
         schema = RowReader(declared.fields).schema
@@ -42,6 +45,7 @@ class RowModel:
         self._calendars = CalendarFeatures(declared.views, schema, declared.time)
         self._stored = OnlineFeatures(store, declared.views, declared.freshness) if store is not None else None
         self._derived = DerivedFeatures(declared.views, self._types() if any(v.derived for v in declared.views) else {})
+        self._missing = self._stored.missing() if self._stored is not None else _NOTHING
         own = [*self._computed.names, *self._calendars.types, *self._derived.names]
         self._names = {*own, *(self._stored.names if self._stored else ())}
 
@@ -53,11 +57,29 @@ class RowModel:
             at: the moment of the request, microseconds.
 
         Raises:
-            BadRequest: an expression cannot be evaluated on a row, or the store is out of reach (503).
+            BadRequest: an expression cannot be evaluated on a row.
+            FeaturesUnavailable: the store is out of reach.
         """
+        return self._complete(rows, at, self._fetch(rows, at))
+
+    def required_features(
+        self, rows: Sequence[Mapping[str, Any]], at: int
+    ) -> tuple[list[dict[str, Any]], Sequence[Fetched], str]:
+        """Compute the features of rows as `features` does, and say how they fall short of what the model requires.
+
+        A store that is out of reach falls short: the features are then those of views without a build.
+        """
+        try:
+            features, fetched = self.features(rows, at)
+        except FeaturesUnavailable as error:
+            return *self._complete(rows, at, [self._missing] * len(rows)), str(error)
+        return features, fetched, "" if self._requirement is None else self._requirement.shortfall(fetched)
+
+    def _complete(
+        self, rows: Sequence[Mapping[str, Any]], at: int, fetched: Sequence[Fetched]
+    ) -> tuple[list[dict[str, Any]], Sequence[Fetched]]:
         computed = self._computed.compute(rows, at)
         self._calendars.add(computed, rows, at)
-        fetched = self._fetch(rows, at)
         for own, stored in zip(computed, fetched, strict=True):
             own.update(stored.values)
         self._derived.add(computed)
@@ -73,7 +95,7 @@ class RowModel:
         try:
             return self._stored.fetch(rows, at)
         except StoreUnavailable as error:
-            raise BadRequest(f"the features cannot be looked up, try again: {error}", 503) from error
+            raise FeaturesUnavailable(f"the features cannot be looked up, try again: {error}") from error
 
     def trained_on(self, inputs: ModelInputs | None) -> "RowModel":
         """Make the model of the features that a version was trained on, as far as requests and store give them."""

@@ -18,7 +18,7 @@ from ml_assets.serving.protocols.fields import ABSENT, Closed, example_row, list
 from ml_assets.serving.protocols.json_body import read_json
 from ml_assets.serving.rollout.challenger import CHAMPION
 
-Role = Literal["champion", "canary"]
+Role = Literal["champion", "canary", "fallback"]
 
 
 class FeatureAge(Closed):
@@ -63,16 +63,17 @@ class RowProtocol(RequestProtocol):
                     predictions[at].update(version=part.served.version, role=part.role)
                 if part.contributions is not None:
                     predictions[at]["contributions"] = part.contributions[place]
-        return orjson.dumps(
-            {
-                "model": response.champion.name,
-                "version": response.champion.version,
-                "role": CHAMPION,
-                "request_id": response.request_id,
-                "as_of": moment_of(response.at),
-                "predictions": predictions,
-            }
-        )
+        answer = {
+            "model": response.champion.name,
+            "version": response.champion.version,
+            "role": CHAMPION,
+            "request_id": response.request_id,
+            "as_of": moment_of(response.at),
+            "predictions": predictions,
+        }
+        if response.fallback:
+            answer["fallback"] = response.fallback
+        return orjson.dumps(answer)
 
     def describe(self, model: DescribedModel) -> Interface | None:
         """Describe a row by the fields that the model declares."""
@@ -130,4 +131,5 @@ def _response(model: DescribedModel, views: list[str]) -> type[BaseModel]:
             "as_of": AwareDatetime,
             "predictions": Annotated[list[prediction], Field(min_length=1)],
         },
+        fallback=(str, ABSENT),
     )

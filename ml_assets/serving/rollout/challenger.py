@@ -12,8 +12,11 @@ from typing import Any, Generic, TypeVar
 
 log = logging.getLogger(__name__)
 
-CHAMPION, CANARY, SHADOW = "champion", "canary", "shadow"
+CHAMPION, CANARY, SHADOW, FALLBACK = "champion", "canary", "shadow", "fallback"
 """Who said what stands in the request log."""
+
+NOT_THE_MODELS = (SHADOW, FALLBACK)
+"""Roles whose answers are not what the model has answered somebody."""
 
 _WHOLE = 1 << 64
 

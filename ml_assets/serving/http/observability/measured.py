@@ -42,6 +42,7 @@ class Measured(Collector):
         answers: (route, status) -> how many.
         rows: (model, version) -> rows predicted.
         answered: (model, version) -> requests that began with it and were answered.
+        fallbacks: (model, version that answered in its place) -> rows.
         missing: model -> feature values that were null.
         states: (model, view, state) -> rows whose stored features were in this state.
         ages: view -> how old features were, seconds.
@@ -58,6 +59,7 @@ class Measured(Collector):
         self.answers = counts_of("answers", cells)
         self.rows = counts_of("rows", cells)
         self.answered: dict[tuple[str, str], Answers] = defaultdict(Answers)
+        self.fallbacks = counts_of("fallback_rows", cells)
         self.missing = counts_of("missing_values", cells)
         self.states = counts_of("online_features", cells)
         self.ages = BucketsBy("feature_age_seconds", AGE, cells)
@@ -113,6 +115,7 @@ class Measured(Collector):
         yield histogram("Time to answer or refuse.", ("model", "route"), self.seconds)
         yield counter("answers", "Answers by status.", ("route", "status"), self.answers)
         yield counter("rows", "Rows predicted.", ("model", "version"), self.rows)
+        yield counter("fallback_rows", "Rows answered in a model's place.", ("model", "version"), self.fallbacks)
         yield counter("missing_values", "Feature values that were null.", ("model",), self.missing)
         yield counter(
             "online_features", "Rows by the state of a view's stored features.", ("model", "view", "state"), self.states
