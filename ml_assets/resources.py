@@ -50,7 +50,7 @@ class StudiesResource(dg.ConfigurableResource):
 
 
 class OnlineStoreResource(dg.ConfigurableResource):
-    """The online features' store: ``sqlite:///path`` or ``redis://host:port/number``."""
+    """The online features' store, by its address."""
 
     url: str
 

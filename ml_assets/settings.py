@@ -86,8 +86,8 @@ class Settings(BaseSettings):
         default=None,
         validation_alias="ONLINE_STORE_URL",
         repr=False,
-        description="the store of online features: `sqlite:///path` or `redis://host:port/number`; by default SQLite "
-        "in the home",
+        description="the store of online features: `sqlite:///path`, `postgresql://host:port/database`, "
+        "`redis://host:port/number` or `redis-cluster://host:port`; by default SQLite in the home",
     )
     executor: Literal["in_process", "multiprocess"] = Field(
         default="in_process",

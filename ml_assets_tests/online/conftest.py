@@ -30,11 +30,39 @@ def redis_nodes(tmp_path_factory):
         yield addresses
 
 
-@pytest.fixture(scope="session", params=["sqlite", "redis"])
+@pytest.fixture(scope="session")
+def postgres_url():
+    servers = _beside("../sources/postgres_server.py")
+    with servers.postgres_server() as address:
+        yield f"postgresql://shop:{servers.ESCAPED}@{address}/postgres"
+
+
+@pytest.fixture(scope="session")
+def empty_postgres(postgres_url):
+    """Empties the tables, which is a tenth of making them anew."""
+    import psycopg
+
+    store = open_store(postgres_url)
+    store.build("any")
+    tables = ["builds", "views", "moments", "facts", "pushes", "pushed", "states", "notes"]
+    empty = "".join(f"DELETE FROM ml_assets_online.{table};" for table in tables)
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+
+        def make():
+            server.execute(f"{empty} TRUNCATE ml_assets_online.refused RESTART IDENTITY")
+            return store
+
+        yield make
+    store.close()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "redis", "postgresql"])
 def make_store(request, tmp_path_factory):
     """Makes empty stores of one kind; those made before are gone."""
     if request.param == "sqlite":
         return lambda: open_store(f"sqlite:///{tmp_path_factory.mktemp('online')}/online.db")
+    if request.param == "postgresql":
+        return request.getfixturevalue("empty_postgres")
     url = request.getfixturevalue("redis_url")
 
     def make():

@@ -43,7 +43,7 @@ def redis_server(log: str, *settings: str) -> Iterator[str]:
         _wait(server, port)
         yield f"redis://127.0.0.1:{port}/0"
     finally:
-        server.terminate()
+        server.kill()  # there is nothing to save
         server.wait(30)
 
 

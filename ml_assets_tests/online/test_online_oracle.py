@@ -22,6 +22,9 @@ from ml_assets.online.values.record import microseconds
 
 pytestmark = pytest.mark.slow
 
+two_kinds = pytest.mark.parametrize("make_store", ["sqlite", "redis"], indirect=True)
+"""Of stores: the engine is what is looked at here, and what stores do is the same in all."""
+
 START = datetime(2024, 3, 1, tzinfo=UTC)
 MOMENT = pl.Datetime("us", "UTC")
 MAX_AGE = timedelta(minutes=8)
@@ -144,6 +147,7 @@ def one_store(make_store):
     made.close()
 
 
+@two_kinds
 @SEEDED
 @given(st.sampled_from(sorted(VIEWS)), st.lists(fact | odd_fact, min_size=1, max_size=10), st.lists(fact, max_size=4),
        st.randoms(use_true_random=False), st.integers(1, 5))  # fmt: skip
@@ -194,6 +198,7 @@ def test_facts_that_came_both_ways_count_once(facts):
     assert Counter(found.select(*EVENTS).rows()) == Counter(delivered.rows()) | Counter(pushed.rows())
 
 
+@two_kinds
 @SEEDED
 @given(st.lists(fact, min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_the_order_of_pushes_does_not_matter(one_store, pushed, random):

@@ -353,7 +353,7 @@ def test_pushes_at_once_are_all_there_each_with_a_number_of_its_own(store):
 
 @pytest.mark.parametrize("url", ["online.db", "postgres://host/db", "sqlite://", "sqlite:online.db"])
 def test_an_address_of_no_store_says_how_to_write_one(url):
-    with pytest.raises(ValueError, match=r"write sqlite:///path for a file, or redis://host:port/number"):
+    with pytest.raises(ValueError, match=r"write sqlite:///path for a file"):
         open_store(url)
 
 

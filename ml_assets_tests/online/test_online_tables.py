@@ -256,6 +256,7 @@ def test_a_note_is_kept_with_the_facts_or_not_at_all(built, table):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("make_store", ["sqlite", "redis"], indirect=True)
 def test_ten_thousand_rows_at_once_out_of_order_are_what_the_engine_says(built, table):
     rows = [sale(n, shop="ab"[n % 2], till=n % 7, paid=(n * 37 % 1000) / 100, packed=(n % 11) / 3, amount=n % 90 / 7 + 0.01)  # noqa: E501
             for n in range(2, 10_002)]  # fmt: skip

@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -73,7 +74,7 @@ def postgres_server() -> Iterator[str]:
             _wait(server, port, folder / "log")
             yield f"127.0.0.1:{port}"
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # whoever is still connected is not waited for
             server.wait(30)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -22,7 +22,7 @@ def online(
 ) -> None:
     """Fill the online store with the features of every entity, ready for requests.
 
-    ONLINE_STORE_URL names the store: sqlite:///path, by default in the home, or redis://host:port/number.
+    ONLINE_STORE_URL names the store: sqlite:///path, by default in the home, postgresql:// or redis://.
     """
     from ml_assets.commands.console import open_console
     from ml_assets.commands.serving.online_job import as_json as to_json

@@ -17,6 +17,7 @@ ONLINE_STORES: Extensions[OpenStore] = Extensions(
     "online store",
     {
         "sqlite": _SQLITE,
+        "postgresql": "ml_assets.online.stores.postgresql.store:PostgresStore",
         **dict.fromkeys(["redis", "rediss", "unix", "redis-cluster", "rediss-cluster"], _REDIS),
     },
 )
@@ -27,8 +28,8 @@ def open_store(url: str) -> OnlineStore:
     """Open the store at an address.
 
     Args:
-        url: `sqlite:///path`, an absolute path with four slashes; `redis://host:port/number`; or a URL whose scheme an
-            installed package registers.
+        url: `sqlite:///path`, an absolute path with four slashes; `postgresql://host:port/database`;
+            `redis://host:port/number`; or a URL whose scheme an installed package registers.
 
     Raises:
         ValueError: no such kind of store, or what it needs is not installed.
@@ -47,7 +48,8 @@ def _kind_of(url: str) -> OpenStore:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in ONLINE_STORES.names():
         raise ValueError(
-            f"online store {without_secrets(url)!r}: write sqlite:///path for a file, or redis://host:port/number for "
-            f"a Redis server; known schemes are {', '.join(ONLINE_STORES.names())}"
+            f"online store {without_secrets(url)!r}: write sqlite:///path for a file, "
+            "postgresql://host:port/database or redis://host:port/number for a server; known schemes are "
+            f"{', '.join(ONLINE_STORES.names())}"
         )
     return ONLINE_STORES.get(scheme)

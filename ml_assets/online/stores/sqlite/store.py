@@ -24,9 +24,7 @@ def open_sqlite(url: str) -> "SqliteStore":
     """Open the store in the file of an SQLAlchemy URL; raises ValueError where it names no file."""
     file = sqlite_path(url)
     if file is None:
-        raise ValueError(
-            f"online store {url!r}: write sqlite:///path for a file, or redis://host:port/number for a Redis server"
-        )
+        raise ValueError(f"online store {url!r}: names no file; write sqlite:///path for a file")
     return SqliteStore(str(file))
 
 
