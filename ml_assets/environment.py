@@ -31,6 +31,13 @@ MLFLOW_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
+MLFLOW_SERVING = {
+    # A server that begins asks little, and somebody waits: one that hangs is given up after two times four seconds.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+}
+"""Of a registry that a server of predictions reads; it asks again and again, and its models go on meanwhile."""
+
 MLFLOW_SERVER = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 """Without its eight processes for jobs of generative models, which take as much processor time to start as the rest
 of the server twice over, and 1.5 GB of memory."""

@@ -36,7 +36,7 @@ class RegisteredVersion(_Record):
 
     name: str = Field(description="Registered model.")
     version: str = Field(description="Version, '1' first.")
-    run_id: str = Field(description="MLflow run that trained it.")
+    run_id: str = Field(description="MLflow run that trained it; empty for one that was registered without.")
     location: str = Field(description="URI of its files.")
     aliases: tuple[str, ...] = Field(description="Aliases that point to it.")
     tags: dict[str, str] = Field(description="Tags of the version.")

@@ -86,7 +86,7 @@ class Registry(ModelVersions):
         """Load a version by alias or number, ready to score.
 
         Raises:
-            ValueError: not exactly one of alias and version is given.
+            ValueError: not exactly one of alias and version is given, or the version was registered without a run.
             LookupError: no version has the alias.
             FileNotFoundError: its files are not where they were registered.
         """
@@ -95,6 +95,11 @@ class Registry(ModelVersions):
         chosen = self.version(name, version) if version is not None else self.find(name, alias or "")
         if chosen is None:
             raise LookupError(f"no version of model {name} is its {alias}: train and promote one first")
+        if not chosen.run_id:
+            raise ValueError(
+                f"version {chosen.version} of model {name} was registered without a run: what it learnt from is not "
+                "known; train one, or move the alias back by `ml-assets rollback`"
+            )
         with self.files(chosen) as folder:
             return load_model(folder)
 

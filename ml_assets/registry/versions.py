@@ -218,7 +218,7 @@ def _record(stored: "ModelVersion") -> RegisteredVersion:
         {
             "name": stored.name,
             "version": str(stored.version),
-            "run_id": stored.run_id,
+            "run_id": stored.run_id or "",
             "location": stored.source,
             "aliases": tuple(sorted(stored.aliases)),
             "tags": dict(stored.tags),

@@ -17,6 +17,7 @@ import pytest
 from ml_assets.registry.records import RunOrigin
 from ml_assets.registry.registry import Registry
 from ml_assets.registry.store.quiet_mlflow import import_mlflow
+from ml_assets.serving.rollout.champions import Champions
 from ml_assets.training.fit import fit_model, predict
 from ml_assets.training.spec import TrainingSpec
 
@@ -297,6 +298,35 @@ def test_a_registered_version_brings_rows_and_what_was_said_about_them(registry,
     np.testing.assert_array_equal(known.scores, predict(model, rows(1).head(5)))
     Path(created.location.removeprefix("file://"), "known_answers.json").unlink()
     assert registry.load("known", version="1").known is None
+
+
+def test_a_version_that_was_registered_without_a_run_is_known_and_refused(registry, plain_client, model):
+    register(registry, model, "runless")
+    source = registry.version("runless", "1").location
+    plain_client.create_model_version("runless", source)
+    registry.promote("runless", "2")
+    assert (registry.champion("runless").version, registry.champion("runless").run_id) == ("2", "")
+    assert [each.run_id == "" for each in registry.versions("runless")] == [False, True]
+    with pytest.raises(ValueError, match="version 2 of model runless was registered without a run"):
+        registry.load("runless", alias="champion")
+    served = Champions(Either(registry, "1"), ["runless"])
+    served._registry.number = "2"
+    assert served.refresh() == []
+    assert "without a run" in served.refused["runless", "2"]
+    assert served.find("runless").version == "1"
+
+
+class Either:
+    """A registry whose champion is chosen by the test."""
+
+    def __init__(self, registry, number):
+        self._registry, self.number = registry, number
+
+    def champion(self, name):
+        return self._registry.version(name, self.number)
+
+    def load(self, name, *, version):
+        return self._registry.load(name, version=version)
 
 
 @pytest.mark.parametrize("carry", [shutil.move, shutil.copytree])

@@ -6,11 +6,12 @@ import threading
 
 import pytest
 
+from ml_assets.environment import MLFLOW_SERVING
 from ml_assets.registry.records import RunOrigin
 from ml_assets.registry.registry import Registry
 from ml_assets.registry.store import server
 from ml_assets.registry.store.quiet_mlflow import import_mlflow
-from ml_assets.registry.store.server import RegistryAway
+from ml_assets.registry.store.server import RegistryAway, require_database
 
 
 class Server(http.server.BaseHTTPRequestHandler):
@@ -98,6 +99,54 @@ def test_a_server_that_fails_is_asked_a_few_times(failing, monkeypatch):
         Registry(address, None, "training").champion("m")
     assert asked[0] == "/health"
     assert len(asked) == 1 + 3
+
+
+@pytest.fixture
+def hanging():
+    """A server that says that it is there and answers nothing else; its address and what it was asked."""
+    asked, over = [], threading.Event()
+
+    class Hanging(Server):
+        def do_GET(self):
+            if self.path == "/health":
+                super().do_GET()
+            else:
+                self.asked.append(self.path)
+                over.wait(60)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Asked", (Hanging,), {"asked": asked})) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        over.set()
+        server.shutdown()
+        thread.join()
+
+
+def test_a_server_that_hangs_when_predictions_are_to_be_served_is_given_up(hanging, monkeypatch):
+    seconds, again = (int(MLFLOW_SERVING[f"MLFLOW_HTTP_REQUEST_{each}"]) for each in ("TIMEOUT", "MAX_RETRIES"))
+    assert seconds * (1 + again) < 10
+    for name, value in (MLFLOW_SERVING | {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}).items():
+        monkeypatch.setenv(name, value)
+    address, asked = hanging
+    with pytest.raises(RegistryAway, match=f"MLflow at {address} does not answer"):
+        Registry(address, None, "training").champion("m")
+    assert len(asked) == 1 + 1 + again
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql+pymysql"])
+def test_a_database_that_is_away_is_one_line_without_its_password(refusing, kind):
+    address = refusing.removeprefix("http://")
+    with pytest.raises(RegistryAway) as caught:
+        Registry(f"{kind}://me:s3cret@{address}/mlflow", "/files", "training").champion("m")
+    assert str(caught.value) == (
+        f"MLflow's database at {address} does not answer (Connection refused): start it, or see ML_ASSETS_MLFLOW"
+    )
+
+
+def test_a_database_without_an_address_is_left_to_its_driver():
+    require_database("postgresql:///mlflow")
+    require_database("mssql+pyodbc://a_name_of_odbc")
 
 
 def test_what_the_user_says_of_retries_holds(monkeypatch):

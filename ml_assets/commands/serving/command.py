@@ -105,9 +105,11 @@ def serve(
     from ml_assets.commands.serving.serve import ServeSettings, serve_models
     from ml_assets.commands.serving.served import champion_inputs, declarations, with_fallbacks
     from ml_assets.commands.serving.tls import given_tls
+    from ml_assets.environment import MLFLOW_SERVING, set_defaults
     from ml_assets.lake import Lake
     from ml_assets.serving.http.transport.guarded import ConnectionLimits
 
+    set_defaults(MLFLOW_SERVING)
     session = session_of(context)
     home = session.prepare_home()
     project = session.read_declarations()

@@ -7,7 +7,7 @@ from ml_assets.addresses import artifact_uri, sqlite_path
 from ml_assets.registry.store.database import ensure_tracking_store
 from ml_assets.registry.store.local import LocalStore
 from ml_assets.registry.store.quiet_mlflow import import_mlflow
-from ml_assets.registry.store.server import AnsweringClient
+from ml_assets.registry.store.server import AnsweringClient, require_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,6 +42,8 @@ class MlflowConnection:
         """MLflow's client; creates the tables of a new SQLite store."""
         mlflow = import_mlflow()
         ensure_tracking_store(self.tracking_uri, self.artifact_root)
+        if not self.tracking_uri.startswith(("http", "sqlite:", "databricks")):
+            require_database(self.tracking_uri)
         client = mlflow.MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
         if not self.tracking_uri.startswith("http"):
             return client

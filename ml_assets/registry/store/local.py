@@ -66,7 +66,7 @@ class LocalStore:
             RegisteredVersion(
                 name=name,
                 version=str(number),
-                run_id=run_id,
+                run_id=run_id or "",
                 location=source,
                 aliases=tuple(sorted(alias for of, alias in aliases if of == number)),
                 tags={key: value for of, key, value in tags if of == number},

@@ -1,5 +1,6 @@
-"""MLflow's server, which may be away: noticed within seconds, and reported in one line."""
+"""MLflow's server or database, which may be away: noticed within seconds, and reported in one line."""
 
+import socket
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -17,8 +18,36 @@ SURE_SECONDS = 5.0
 """How long a server that was there, or was not, is taken to be so still."""
 
 
+_PORTS = {"postgresql": 5432, "mysql": 3306}
+"""Where databases listen whose address names no port."""
+
+
 class RegistryAway(ConnectionError):
-    """MLflow's server does not answer."""
+    """MLflow's server or database does not answer."""
+
+
+def require_database(uri: str) -> None:
+    """Look whether somebody listens at a database's address, before MLflow tries ten times over, for a minute and more.
+
+    Args:
+        uri: SQLAlchemy URL; one without a host, such as of a socket, is not looked at.
+
+    Raises:
+        RegistryAway: nobody does.
+    """
+    from sqlalchemy.engine import make_url
+
+    url = make_url(uri)
+    port = url.port or _PORTS.get(url.get_backend_name())
+    if not url.host or port is None:
+        return
+    try:
+        socket.create_connection((url.host, port), timeout=ANSWER_SECONDS).close()
+    except OSError as error:
+        raise RegistryAway(
+            f"MLflow's database at {url.host}:{port} does not answer ({error.strerror or error}): start it, or see "
+            "ML_ASSETS_MLFLOW"
+        ) from error
 
 
 class AnsweringClient:
