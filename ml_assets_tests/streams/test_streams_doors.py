@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -242,6 +243,19 @@ def test_the_group_of_redis_shows_how_far_it_is(ports):
     assert (group["name"], group["lag"], group["pending"]) == (b"g", 1, 0)
 
 
+def test_a_password_of_redis_may_stand_in_a_file(ports, tmp_path):
+    sender = Redis(ports("redis"), "guarded")
+    sender.send(b"0")
+    sender.server.acl_setuser("reader", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all"])
+    (tmp_path / "right").write_text("secret\n")
+    (tmp_path / "wrong").write_text("guessed\n")
+    url = f"{sender.url.replace('//', '//reader@')}?password_file={tmp_path}"
+    with opened(f"{url}/right") as stream:
+        assert [message.body for message in read_all(stream, {})] == [b"0"]
+    with opened(f"{url}/wrong") as stream, pytest.raises(StreamUnavailable, match="invalid username-password pair"):
+        stream.check({})
+
+
 def test_every_partition_of_a_topic_is_read(ports):
     from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -257,6 +271,50 @@ def test_every_partition_of_a_topic_is_read(ports):
             (str(part), (offset,), b"%d" % (3 * offset + part)) for part in range(3) for offset in range(2)
         ]
         stream.acknowledge(advance({}, messages))
+
+
+def test_marks_of_transactions_at_the_end_of_a_partition_do_not_wait():
+    from confluent_kafka import KafkaError
+
+    class Event:
+        def __init__(self, offset, error=None):
+            self.offset, self.error = lambda: offset, lambda: error
+            self.partition, self.topic, self.value = lambda: 0, lambda: "t", lambda: b"{}"
+            self.timestamp = lambda: (0, -1)
+
+    class Ended:
+        """Two messages, the mark of their transaction, and the end."""
+
+        def __init__(self):
+            self.events = [Event(0), Event(1), Event(3, KafkaError(KafkaError._PARTITION_EOF))]
+
+        def list_topics(self, topic, timeout):  # noqa: ARG002
+            return SimpleNamespace(topics={topic: SimpleNamespace(error=None, partitions={0: None})})
+
+        def assign(self, assigned):
+            self.assigned = assigned
+
+        def assignment(self):
+            return self.assigned
+
+        def get_watermark_offsets(self, partition, timeout, *, cached):  # noqa: ARG002
+            return (0, 3)
+
+        def poll(self, timeout):  # noqa: ARG002
+            return self.events.pop(0) if self.events else None
+
+        def consume(self, limit, timeout):  # noqa: ARG002
+            return []
+
+    with opened("kafka://127.0.0.1:1/t") as stream:
+        own, stream._consumer = stream._consumer, Ended()
+        position = {}
+        for waiting in (2, 1):
+            position = advance(position, stream.read(position, 1, 0))
+            assert stream.waiting(position) == waiting
+        assert list(stream.read(position, 1, 0)) == []
+        assert stream.waiting(position) == 0
+        stream._consumer = own
 
 
 def test_a_folder_is_read_line_by_line_in_the_order_of_its_files(tmp_path):

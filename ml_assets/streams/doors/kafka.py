@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_assets.streams.doors.missing import require_library
 from ml_assets.streams.opening import StreamAddress
-from ml_assets.streams.protocol import Message, Position, Stream, StreamError, StreamUnavailable
+from ml_assets.streams.protocol import Message, Offset, Position, Stream, StreamError, StreamUnavailable
 
 _ANSWER = 10.0
 """Seconds that a broker has to answer."""
@@ -38,7 +38,8 @@ class KafkaStream(Stream):
                 "log_level": 0,
             }
         )
-        self._given: dict[str, tuple[int, ...]] | None = None
+        self._given: dict[str, Offset] | None = None
+        self._ends: dict[str, int] = {}
 
     def check(self, position: Position) -> Sequence[str]:
         self._given = None
@@ -70,16 +71,21 @@ class KafkaStream(Stream):
         parts = self._partitions()
         if self._given is None or set(parts) - {each.partition for each in self._consumer.assignment()}:
             self._assign(position)
-        waiting = 0
-        for part in parts:
-            low, high = self._watermarks(part, cached=True)
-            if high < 0:
-                return None
-            waiting += high - max(low, position[str(part)][0] + 1 if str(part) in position else low)
-        return waiting
+        waiting = [self._waiting(part, position.get(str(part))) for part in parts]
+        return None if None in waiting else sum(each for each in waiting if each is not None)
 
     def close(self) -> None:
         self._consumer.close()
+
+    def _waiting(self, part: int, read: Offset | None) -> int | None:
+        low, high = self._watermarks(part, cached=True)
+        if high < 0:
+            return None
+        following = low if read is None else max(low, read[0] + 1)
+        if self._given is not None and self._given.get(str(part)) == read:
+            # The last offsets of a partition may be none of a message, such as marks of transactions.
+            following = max(following, self._ends.get(str(part), 0))
+        return high - following
 
     def _check(self, part: int, position: Position) -> list[str]:
         if str(part) not in position:
@@ -111,7 +117,7 @@ class KafkaStream(Stream):
                 offset = max(position[str(part)][0] + 1, self._watermarks(part, cached=False)[0])
             assigned.append(self._library.TopicPartition(self._topic, part, offset))
         self._try(lambda: self._consumer.assign(assigned))
-        self._given = dict(position)
+        self._given, self._ends = dict(position), {}
 
     def _consume(self, limit: int, wait: float) -> list[Any]:
         first = self._try(lambda: self._consumer.poll(wait))
@@ -130,6 +136,7 @@ class KafkaStream(Stream):
             ]
         code = error.code()
         if code == self._library.KafkaError._PARTITION_EOF:
+            self._ends[str(each.partition())] = each.offset()
             return []
         self._given = None
         if code == self._library.KafkaError._AUTO_OFFSET_RESET:

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ml_assets.streams.doors.missing import require_library
 from ml_assets.streams.opening import StreamAddress
 from ml_assets.streams.protocol import Message, Offset, Position, Stream, StreamError, StreamUnavailable
+
+_ANSWER = 10.0
+"""Seconds that the server has to answer."""
 
 _PAGE = 10_000
 """Entries that are looked through at most to know how many wait."""
@@ -17,19 +21,25 @@ class RedisStream(Stream):
 
     Each entry has a field with JSON (`?body=data`), and may have a field `table` that names its table. The stream is
     read from the position that the online store has; a consumer group (`?group=ml-assets`) shows how far that is, and
-    where it may be trimmed. Redis 7 or later.
+    where it may be trimmed. `?password_file=` names a file with the password. Redis 7 or later.
     """
 
     def __init__(self, address: StreamAddress) -> None:
         redis = require_library("redis", "redis")
-        options = address.take(body="data", group="ml-assets")
+        options = address.take(body="data", group="ml-assets", password_file="")
         number, _, key = address.path.partition("/")
         if not number.isdecimal() or not key:
             raise ValueError(
                 f"stream {address.name}: write redis://host:port/number/key, such as redis://host:6379/0/orders"
             )
         self._key, self._group, self._body = key, options["group"], options["body"].encode()
-        self._server = redis.Redis.from_url(f"{address.scheme}://{address.server}/{number}")
+        secret = {"password": Path(file).read_text().strip()} if (file := options["password_file"]) else {}
+        self._server = redis.Redis.from_url(
+            f"{address.scheme}://{address.server}/{number}",
+            socket_timeout=_ANSWER,
+            socket_connect_timeout=_ANSWER,
+            **secret,
+        )
         self._errors = redis.exceptions
         self._given: list[Offset] = []
         self._entries_read: int | None = None
@@ -49,7 +59,8 @@ class RedisStream(Stream):
     def read(self, position: Position, limit: int, wait: float) -> Sequence[Message]:
         after = _id(position.get(self._key, _BEGIN))
         with self._reaching():
-            answer = self._server.xread({self._key: after}, count=limit, block=max(1, int(wait * 1000)))
+            block = max(1, int(min(wait, _ANSWER / 2) * 1000))
+            answer = self._server.xread({self._key: after}, count=limit, block=block)
         messages = [self._message(identity, fields) for _, entries in answer or () for identity, fields in entries]
         self._given += [message.offset for message in messages]
         return messages
