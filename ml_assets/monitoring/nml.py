@@ -12,7 +12,7 @@ from ml_assets.environment import prepare_libraries
 
 
 class MonitoringError(RuntimeError):
-    """A NannyML method failed on the data it was given."""
+    """Drift or performance cannot be measured on the data that was given."""
 
 
 @cache

@@ -82,7 +82,7 @@ class MonitoringSpec(BaseModel):
     )
     reference_rows: int = Field(
         default=50_000,
-        description="Most reference rows NannyML's drift methods get; more are sampled. PSI always uses all.",
+        description="Most reference rows that drift statistics get; more are sampled. PSI always uses all.",
     )
     estimated_metrics: list[str] | None = Field(
         default=None,

@@ -191,7 +191,7 @@ def _drift_votes(
         ),
         vote(
             "multivariate", joint, highest, False, "reconstruction error",
-            "NannyML's PCA reconstruction error; limit three deviations above the reference's",
+            "PCA reconstruction error; limit three deviations above the reference's",
         ),
     ]  # fmt: skip
 

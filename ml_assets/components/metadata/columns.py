@@ -90,7 +90,7 @@ _CHUNKS = {
 
 DRIFT = _CHUNKS | {
     "feature": "The feature that is compared with the champion's reference; (all) for all at once.",
-    "method": "How it is compared: psi, a method of NannyML, or reconstruction_error.",
+    "method": "How it is compared: psi, another statistic of the feature, or reconstruction_error.",
 }
 
 PERFORMANCE = _CHUNKS | {

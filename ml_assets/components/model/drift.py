@@ -65,7 +65,7 @@ def _asset_spec(model: ModelContext) -> dg.AssetSpec:
         watching_stage(model),
         [model.watched, model.key("reference"), *beside],
         "How far the features of a drop have moved from the champion's reference, by week and as a whole.",
-        kinds={"nannyml", "delta"},
+        kinds={"polars", "delta"},
         partitions_def=partitions_of(model.spine.drops),
         automation_condition=FOLLOW_DROPS,
     )

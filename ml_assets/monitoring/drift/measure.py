@@ -43,7 +43,7 @@ def measure_drift(
 
     Args:
         reference: the champion's out-of-sample rows: ``features`` and ``time`` (Date or Datetime).
-            Several chunks long, because NannyML learns its alert thresholds from the spread between them.
+            Several chunks long, because thresholds that are not declared are learned from the spread between them.
         analysis: the rows to judge, same columns; numbers and booleans are numeric, text is categorical.
         features: names; those in ``spec.exclude`` are left out.
         period: what ``analysis`` covers, see ``chunks.cut``; by default the whole days from its first to
@@ -62,9 +62,9 @@ def measure_drift(
         ValueError: a column is missing, a frame is empty, rows lie outside the period, ``spec.exclude``
             names no feature, or no feature is left.
         TypeError: a feature is neither number nor text.
-        MonitoringError: a NannyML method failed.
+        MonitoringError: a reference that is cut into bins holds infinite values.
 
-    A large sample makes chi2 alert on any difference, and one far outlier in the reference blunts NannyML's
+    A large sample makes chi2 alert on any difference, and one far outlier in the reference blunts
     Kolmogorov-Smirnov (above 10,000 rows) and Jensen-Shannon, which use bins of equal width: PSI decides, the
     others explain.
     """

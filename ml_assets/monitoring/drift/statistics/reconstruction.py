@@ -1,14 +1,23 @@
 """Multivariate drift: how much worse a PCA learned on the reference rebuilds the rows of a chunk."""
 
+import math
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
 import polars as pl
 
-from ml_assets.monitoring import nml
 from ml_assets.monitoring.chunks import CHUNK
 from ml_assets.monitoring.drift.statistics.statistic import ALL_FEATURES, MEASURED, DriftFrames, DriftStatistic
 from ml_assets.monitoring.inputs import Features
 from ml_assets.monitoring.spec import MonitoringSpec
 
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
+    from sklearn.pipeline import Pipeline
+
 METHOD = "reconstruction_error"
+_VARIANCE, _SEED = 0.65, 16
+"""Share of the variance that the PCA keeps, and its seed, as in NannyML."""
 SPREADS = 3
 """Standard deviations above the reference's own error at which a learned threshold lies, as in NannyML."""
 
@@ -27,7 +36,7 @@ class ReconstructionError(DriftStatistic):
 def measure_reconstruction(
     reference: pl.DataFrame, analysis: pl.DataFrame, features: Features, spec: MonitoringSpec
 ) -> pl.DataFrame:
-    """Run NannyML's ``DataReconstructionDriftCalculator`` over frames sorted by their column CHUNK.
+    """Measure what NannyML's ``DataReconstructionDriftCalculator`` does, of frames sorted by their column CHUNK.
 
     It catches a change in how features go together that no single feature shows. A category enters as its
     share of the reference's rows, a null of a text feature as a category, an unseen category as 0; nulls
@@ -66,26 +75,29 @@ def _share_of_reference(column: pl.Series) -> pl.Expr:
 
 def _errors(learned: pl.DataFrame, frames: dict[str, pl.DataFrame], columns: list[str]) -> dict[str, pl.DataFrame]:
     """Return CHUNK, value (mean error of a chunk's rows) and its standard error, per frame."""
-    with nml.calls(METHOD):
-        calculator = nml.load().DataReconstructionDriftCalculator(
-            column_names=columns, timestamp_column_name=CHUNK, chunker=nml.run_chunker(CHUNK)
-        )
-        # As one chunk: the threshold that NannyML would make of several is not used.
-        calculator.fit(learned.with_columns(pl.lit(0, pl.Int64).alias(CHUNK)).to_pandas())
-        results = {
-            name: calculator.calculate(frame.to_pandas()).filter(period="analysis").to_df()
-            for name, frame in frames.items()
-        }
-    return {
-        name: pl.DataFrame(
-            {
-                CHUNK: result[("chunk", "key")].to_numpy(dtype="int64"),
-                "value": result[(METHOD, "value")].to_numpy(dtype="float64"),
-                "error": result[(METHOD, "sampling_error")].to_numpy(dtype="float64"),
-            }
-        )
-        for name, result in results.items()
-    }
+    from sklearn.decomposition import PCA
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    prepared = make_pipeline(SimpleImputer(), StandardScaler())
+    pca = PCA(n_components=_VARIANCE, random_state=_SEED)
+    pca.fit(prepared.fit_transform(_matrix(learned, columns)))
+    return {name: _by_chunk(frame, prepared, pca, columns) for name, frame in frames.items()}
+
+
+def _by_chunk(frame: pl.DataFrame, prepared: "Pipeline", pca: "PCA", columns: list[str]) -> pl.DataFrame:
+    rows: list[tuple[int, float, float]] = []
+    for (chunk,), of_chunk in frame.group_by(CHUNK, maintain_order=True):
+        scaled = prepared.transform(_matrix(of_chunk, columns))
+        off = np.linalg.norm(scaled - pca.inverse_transform(pca.transform(scaled)), axis=1)
+        spread = off.std(ddof=1) if len(off) > 1 else math.nan
+        rows.append((cast("int", chunk), float(off.mean()), float(spread / np.sqrt(len(off)))))
+    return pl.DataFrame(rows, schema={CHUNK: pl.Int64, "value": pl.Float64, "error": pl.Float64}, orient="row")
+
+
+def _matrix(frame: pl.DataFrame, columns: list[str]) -> np.ndarray:
+    return np.asfortranarray(frame.select(pl.col(columns).cast(pl.Float64).fill_null(math.nan)).to_numpy())
 
 
 def _above(unseen: pl.DataFrame) -> float:

@@ -1,121 +1,303 @@
-"""NannyML's univariate drift statistics, per feature and chunk."""
+"""How far the values of one feature in a chunk are from the reference's, one class a statistic.
 
-from dataclasses import dataclass
+Definitions, bins and learned thresholds are NannyML's, so that its manual says how values are to be read. They are
+computed here, over arrays: its calculator spends most of its time around them.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from math import lcm
 from typing import Any
 
+import numpy as np
 import polars as pl
 
-from ml_assets.monitoring import nml
 from ml_assets.monitoring.chunks import CHUNK
 from ml_assets.monitoring.drift.statistics.statistic import MEASURED, DriftFrames, DriftStatistic
 from ml_assets.monitoring.inputs import Features
+from ml_assets.monitoring.nml import MonitoringError
 from ml_assets.monitoring.spec import MonitoringSpec
 
+Compared = tuple[float, bool | None]
+"""How far a chunk is from the reference, and whether that is significant; None where a threshold decides."""
+Compare = Callable[[np.ndarray], Compared]
 
-@dataclass(frozen=True)
-class NannymlStatistic(DriftStatistic):
-    """One of NannyML's methods. Those that are declared share one calculator, which is most of what they cost."""
+SPREADS = 3
+"""Standard deviations above the mean of the reference's own chunks at which a threshold lies that is not declared."""
+EXACT_BELOW = 10_000
+"""Values of the reference below which distribution functions are compared exactly; of more, in as many bins."""
+_SIGNIFICANT = 0.05
+_NOTHING = (np.nan, None)
 
-    name: str
-    numeric: bool = False
-    text: bool = False
-    takes_threshold: bool = True
+
+class UnivariateStatistic(DriftStatistic):
+    """A distance of one feature's values, null for a chunk that has none.
+
+    Attributes:
+        greatest: the greatest value it can take, if there is one.
+    """
+
+    greatest: float | None = None
+
+    def of_numbers(self, reference: np.ndarray) -> Compare:
+        """Learn from values (float64, shape (n,), n > 0) to compare others, shape (m,), m > 0."""
+        raise NotImplementedError(f"{self.name} compares no numbers")
+
+    def of_counts(self, reference: np.ndarray) -> Compare:
+        """Learn from rows by category (int64, shape (k,)) to compare a chunk's, shape (k,), of any rows."""
+        raise NotImplementedError(f"{self.name} compares no text")
 
     def measure(self, frames: DriftFrames, features: Features) -> pl.DataFrame:
-        """Compare with the reference's sample; skip a feature without any value there."""
-        every = frames.shared(
-            "nannyml", lambda: measure_univariate(frames.sample, frames.analysis, frames.features, frames.spec)
-        )
-        return every.filter(pl.col("method") == self.name, pl.col("feature").is_in(features.all)).select(*MEASURED)
+        """Compare with the reference's sample; skip a feature without any value there.
 
+        Raises:
+            MonitoringError: a reference that is to be cut into bins holds an infinite value.
+        """
+        parts = [pl.DataFrame(schema=MEASURED)]
+        for name in features.all:
+            if frames.sample[name].null_count() < frames.sample.height:
+                parts.append(self._measure(frames, name, text=name in features.text))
+        return pl.concat(parts)
 
-KOLMOGOROV_SMIRNOV = NannymlStatistic("kolmogorov_smirnov", numeric=True)
-JENSEN_SHANNON = NannymlStatistic("jensen_shannon", numeric=True, text=True)
-WASSERSTEIN = NannymlStatistic("wasserstein", numeric=True)
-HELLINGER = NannymlStatistic("hellinger", numeric=True, text=True)
-CHI2 = NannymlStatistic("chi2", text=True, takes_threshold=False)  # it always alerts at p < 0.05
-L_INFINITY = NannymlStatistic("l_infinity", text=True)
-_OWN = {each.name for each in (KOLMOGOROV_SMIRNOV, JENSEN_SHANNON, WASSERSTEIN, HELLINGER, CHI2, L_INFINITY)}
+    def _measure(self, frames: DriftFrames, name: str, *, text: bool) -> pl.DataFrame:
+        sample, analysis = frames.sample[name], frames.analysis[name]
+        if text:
+            sample, analysis, categories = _coded(sample, analysis)
+            compare = self.of_counts(_counts(sample, categories))
+        else:
+            categories, compare = 0, self._learned(sample, name)
 
+        def each(column: pl.Series, frame: pl.DataFrame) -> tuple[list[int], list[Compared]]:
+            chunks, edges = _chunks(frame)
+            parts = [column[start:end].drop_nulls() for start, end in pairwise(edges)]
+            read = (_counts(part, categories) if text else part.to_numpy() for part in parts)
+            return chunks, [compare(rows) if len(part) else _NOTHING for part, rows in zip(parts, read, strict=True)]
 
-def measure_univariate(
-    reference: pl.DataFrame, analysis: pl.DataFrame, features: Features, spec: MonitoringSpec
-) -> pl.DataFrame:
-    """Run NannyML's ``UnivariateDriftCalculator`` over frames sorted by their column CHUNK.
-
-    A feature without any value in the reference is skipped: there is nothing to compare with.
-
-    Returns:
-        CHUNK (Int64), feature, method, value, threshold (Float64; null for chi2), alert (Boolean).
-    """
-    kept = [name for name in features.all if reference[name].null_count() < reference.height]
-    if not kept:
-        return _EMPTY
-    codes = {name: f"f{i}" for i, name in enumerate(kept)}
-    shared = [name for name in features.text if name in codes]
-    reference, analysis = (
-        frame.select(CHUNK, *kept).with_columns(_coded(reference, analysis, shared)).rename(codes)
-        for frame in (reference, analysis)
-    )
-    with nml.calls("univariate drift"):
-        calculator = _calculator(list(codes.values()), [codes[name] for name in shared], spec)
-        calculator.fit(_chunked_as_needed(reference, spec).to_pandas())
-        result = calculator.calculate(analysis.to_pandas()).filter(period="analysis").to_df()
-    names = pl.DataFrame({"code": list(codes.values()), "feature": list(codes)})
-    return _long(result).join(names, on="code", how="left").select(_EMPTY.columns)
-
-
-_EMPTY = pl.DataFrame(schema={**MEASURED, "method": pl.String})
-
-
-def _coded(reference: pl.DataFrame, analysis: pl.DataFrame, text: list[str]) -> list[pl.Expr]:
-    """Encode categories as integers over one vocabulary: the counts are the same, and sorting is cheap."""
-    vocabulary = {name: pl.concat([reference[name], analysis[name]]).drop_nulls().unique().sort() for name in text}
-    return [pl.col(name).cast(pl.Enum(values)).to_physical().alias(name) for name, values in vocabulary.items()]
-
-
-def _chunked_as_needed(reference: pl.DataFrame, spec: MonitoringSpec) -> pl.DataFrame:
-    """Return the reference as one chunk, unless a threshold is learned from the spread between its chunks."""
-    used = {*spec.continuous_methods, *spec.categorical_methods} & _OWN
-    learned = used - {CHI2.name} - set(spec.method_thresholds)
-    return reference if learned else reference.with_columns(pl.lit(0, pl.Int64).alias(CHUNK))
-
-
-def _calculator(columns: list[str], categorical: list[str], spec: MonitoringSpec) -> Any:
-    nannyml = nml.load()
-    methods = {*spec.continuous_methods, *spec.categorical_methods} & _OWN
-    return nannyml.UnivariateDriftCalculator(
-        column_names=columns,
-        treat_as_categorical=categorical,
-        treat_as_numerical=[name for name in columns if name not in categorical],
-        timestamp_column_name=CHUNK,
-        continuous_methods=[name for name in spec.continuous_methods if name in _OWN],
-        categorical_methods=[name for name in spec.categorical_methods if name in _OWN],
-        chunker=nml.run_chunker(CHUNK),
-        thresholds={
-            method: nannyml.thresholds.ConstantThreshold(upper=value)
-            for method, value in spec.method_thresholds.items()
-            if method in methods
-        },
-    )
-
-
-def _long(result: Any) -> pl.DataFrame:
-    """Turn NannyML's wide table (column levels: feature, method, property) into one row per chunk and method."""
-    keys = result[("chunk", "chunk", "key")].to_numpy(dtype="int64")
-    pairs = dict.fromkeys(column[:2] for column in result.columns if column[0] != "chunk")
-    return pl.concat(
-        pl.DataFrame(
+        threshold = self._threshold(frames.spec, lambda: [value for value, _ in each(sample, frames.sample)[1]])
+        chunks, compared = each(analysis, frames.analysis)
+        values = np.array([value for value, _ in compared])
+        beyond = np.zeros(len(values), bool) if threshold is None else values > threshold
+        alerts = [
+            bool(over) if significant is None else significant
+            for over, (_, significant) in zip(beyond, compared, strict=True)
+        ]
+        return pl.DataFrame(
             {
-                CHUNK: keys,
-                "value": result[(*pair, "value")].to_numpy(dtype="float64"),
-                "threshold": result[(*pair, "upper_threshold")].to_numpy(dtype="float64"),
-                "alert": result[(*pair, "alert")].to_numpy(dtype="bool"),
-            }
-        ).with_columns(
-            pl.col("value", "threshold").fill_nan(None),
-            code=pl.lit(pair[0]),
-            method=pl.lit(pair[1]),
-        )
-        for pair in pairs
-    )
+                CHUNK: chunks,
+                "feature": [name] * len(chunks),
+                "value": values,
+                "threshold": [threshold] * len(chunks),
+                "alert": alerts,
+            },
+            schema=MEASURED,
+        ).with_columns(pl.col("value").fill_nan(None))
+
+    def _learned(self, sample: pl.Series, name: str) -> Compare:
+        values = sample.drop_nulls().to_numpy()
+        if self.is_binned(len(values)) and not np.isfinite(values).all():
+            raise MonitoringError(
+                f"univariate drift: {self.name} of feature {name!r} cuts the reference into bins, and "
+                f"{np.isinf(values).sum()} of its values are infinite: make them null, or exclude the feature"
+            )
+        return self.of_numbers(values)
+
+    def is_binned(self, values: int) -> bool:
+        """Return whether so many numbers of a reference are cut into bins."""
+        return values >= EXACT_BELOW
+
+    def _threshold(self, spec: MonitoringSpec, of_reference: Callable[[], list[float]]) -> float | None:
+        """Return the declared threshold, or one learned from the reference's own chunks."""
+        if not self.takes_threshold:
+            return None
+        value = spec.method_thresholds.get(self.name)
+        if value is None:
+            own = np.array(of_reference())
+            value = float(np.nanmean(own) + np.nanstd(own) * SPREADS)
+        return value if self.greatest is None else min(value, self.greatest)
+
+
+def _coded(sample: pl.Series, analysis: pl.Series) -> tuple[pl.Series, pl.Series, int]:
+    """Return categories as integers over one vocabulary, and how many there are."""
+    vocabulary = pl.concat([sample, analysis]).drop_nulls().unique().sort()
+    of = pl.Enum(vocabulary)
+    return sample.cast(of).to_physical(), analysis.cast(of).to_physical(), len(vocabulary)
+
+
+def _counts(codes: pl.Series, categories: int) -> np.ndarray:
+    return np.bincount(codes.drop_nulls().to_numpy(), minlength=categories)
+
+
+def _chunks(frame: pl.DataFrame) -> tuple[list[int], list[int]]:
+    """Return the chunks of a frame sorted by them, and the edges of their rows."""
+    runs = frame.select(pl.col(CHUNK).rle()).unnest(CHUNK)
+    return runs["value"].to_list(), [0, *runs["len"].cum_sum()]
+
+
+class KolmogorovSmirnov(UnivariateStatistic):
+    """The greatest difference of two distribution functions."""
+
+    name, numeric, greatest = "kolmogorov_smirnov", True, 1.0
+
+    def of_numbers(self, reference: np.ndarray) -> Compare:
+        """Compare exactly, or at the edges of bins of equal width."""
+        if self.is_binned(len(reference)):
+            return self._in_bins(reference)
+        ordered, size = np.sort(reference), len(reference)
+
+        def compare(values: np.ndarray) -> Compared:
+            values = np.sort(values)
+            every = np.concatenate([ordered, values])
+            ranks = np.searchsorted(ordered, every, "right") / size - np.searchsorted(values, every, "right") / len(
+                values
+            )
+            # A multiple of the least common one, as SciPy rounds it: what is added up is off in the last digits.
+            common = lcm(size, len(values))
+            return round(float(np.abs(ranks).max()) * common) / common, None
+
+        return compare
+
+    def _in_bins(self, reference: np.ndarray) -> Compare:
+        counts, edges = np.histogram(reference, np.linspace(reference.min(), reference.max(), EXACT_BELOW + 1))
+        below = np.cumsum(counts / len(reference))
+
+        def compare(values: np.ndarray) -> Compared:
+            shares = np.histogram(values, edges)[0] / len(values)
+            before = np.count_nonzero(values < edges[0]) / len(values)
+            return float(np.abs(below - (before + np.cumsum(shares))).max()), None
+
+        return compare
+
+
+class Wasserstein(UnivariateStatistic):
+    """The area between two distribution functions, in the feature's unit."""
+
+    name, numeric = "wasserstein", True
+
+    def of_numbers(self, reference: np.ndarray) -> Compare:
+        """Compare exactly, or in bins of equal width, with what lies beyond them on either side added."""
+        if self.is_binned(len(reference)):
+            return self._in_bins(reference)
+        from scipy.stats import wasserstein_distance
+
+        return lambda values: (float(wasserstein_distance(reference, values)), None)
+
+    def _in_bins(self, reference: np.ndarray) -> Compare:
+        counts, edges = np.histogram(reference, bins=EXACT_BELOW)
+        below, width = np.cumsum(counts / len(reference)), edges[1] - edges[0]
+
+        def compare(values: np.ndarray) -> Compared:
+            smaller, bigger = values[values < edges[0]], values[values > edges[-1]]
+            # NannyML counts the end of the bins as a row beyond it, which is kept for its values to be the same.
+            left, right = ((len(part) + 1) / len(values) if part.size else 0.0 for part in (smaller, bigger))
+            now = np.cumsum(np.histogram(values, edges)[0] / len(values)) + left
+            area = float(np.sum(np.abs(below - now) * width))
+            if smaller.size:
+                places, shares = _distribution(np.append(smaller, edges[0]))
+                area += float(np.sum(shares[:-1] * np.diff(places)) * left)
+            if bigger.size:
+                places, shares = _distribution(np.append(edges[-1], bigger))
+                area += float(np.sum((1 - shares)[:-1] * np.diff(places)) * right)
+            return area, None
+
+        return compare
+
+
+def _distribution(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different values in order, and the share of rows up to each."""
+    places, counts = np.unique(values, return_counts=True)
+    return places, np.cumsum(counts) / len(values)
+
+
+class SharesDistance(UnivariateStatistic):
+    """A distance between shares of rows: by category, or in bins of equal width that Doane's rule gives (D. P. Doane,
+    Aesthetic Frequency Classifications, The American Statistician 30, 1976). What the reference has not is one more."""
+
+    numeric = text = True
+
+    def between(self, expected: np.ndarray, actual: np.ndarray) -> float:
+        """Return the distance between two arrays of shares, each of sum 1."""
+        raise NotImplementedError
+
+    def is_binned(self, values: int) -> bool:  # noqa: ARG002
+        """Numbers are cut into bins, however few they are."""
+        return True
+
+    def of_numbers(self, reference: np.ndarray) -> Compare:
+        """Compare shares in the reference's bins."""
+        edges = np.histogram_bin_edges(reference, bins="doane")
+        expected = np.histogram(reference, edges)[0] / len(reference)
+        return lambda values: self._compare(expected, np.histogram(values, edges)[0] / len(values))
+
+    def of_counts(self, reference: np.ndarray) -> Compare:
+        """Compare shares of the reference's categories."""
+        there = reference > 0
+        expected = reference[there] / reference.sum()
+        return lambda counts: self._compare(expected, counts[there] / counts.sum())
+
+    def _compare(self, expected: np.ndarray, actual: np.ndarray) -> Compared:
+        elsewhere = 1 - actual.sum()
+        if elsewhere > 0:
+            expected, actual = np.append(expected, 0), np.append(actual, elsewhere)
+        return self.between(expected, actual), None
+
+
+class JensenShannon(SharesDistance):
+    """The square root of the Jensen-Shannon divergence in bits (D. M. Endres, J. E. Schindelin, A New Metric for
+    Probability Distributions, IEEE Transactions on Information Theory 49, 2003), 0 to 1."""
+
+    name = "jensen_shannon"
+
+    def between(self, expected: np.ndarray, actual: np.ndarray) -> float:
+        """Return the distance."""
+        from scipy.special import rel_entr
+
+        expected, actual = expected / expected.sum(), actual / actual.sum()
+        middle = (expected + actual) / 2.0
+        nats = rel_entr(expected, middle).sum() + rel_entr(actual, middle).sum()
+        return float(np.sqrt(max(nats / np.log(2), 0.0) / 2.0))
+
+
+class Hellinger(SharesDistance):
+    """The Euclidean distance between the square roots of shares, 0 to 1."""
+
+    name = "hellinger"
+
+    def between(self, expected: np.ndarray, actual: np.ndarray) -> float:
+        """Return the distance."""
+        return float(np.sqrt(np.sum((np.sqrt(expected) - np.sqrt(actual)) ** 2)) / np.sqrt(2))
+
+
+class ChiSquared(UnivariateStatistic):
+    """The statistic of Pearson's chi-squared test that categories and period are independent; it alerts at p < 0.05."""
+
+    name, text, takes_threshold = "chi2", True, False
+
+    def of_counts(self, reference: np.ndarray) -> Compare:
+        """Test the categories that either has."""
+        from scipy.stats import chi2_contingency
+
+        def compare(counts: np.ndarray) -> Compared:
+            table = np.stack([reference, counts], axis=1)
+            tested: Any = chi2_contingency(table[table.sum(axis=1) > 0])
+            return float(tested.statistic), bool(tested.pvalue < _SIGNIFICANT)
+
+        return compare
+
+
+class LInfinity(UnivariateStatistic):
+    """The greatest difference of a category's share."""
+
+    name, text = "l_infinity", True
+
+    def of_counts(self, reference: np.ndarray) -> Compare:
+        """Compare the shares of the categories that either has."""
+        expected = reference / reference.sum()
+        return lambda counts: (float(np.abs(expected - counts / counts.sum()).max()), None)
+
+
+KOLMOGOROV_SMIRNOV = KolmogorovSmirnov()
+JENSEN_SHANNON = JensenShannon()
+WASSERSTEIN = Wasserstein()
+HELLINGER = Hellinger()
+CHI2 = ChiSquared()
+L_INFINITY = LInfinity()
