@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ml_assets.monitoring.report.distributions import plot_distribution, plot_distributions
 from ml_assets.monitoring.report.kept import KeptPlots, Plot
-from ml_assets.monitoring.report.plots import plot_distribution, plot_distributions, plot_drift, plot_performance
+from ml_assets.monitoring.report.plots import plot_drift, plot_performance
 from ml_assets.monitoring.report.render import render_report
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.training.plots.figure import as_png

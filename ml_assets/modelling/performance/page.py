@@ -63,7 +63,8 @@ def _kept_plots(address: str) -> "KeptPlots":
 def _drift_plots(
     measured: DropPerformance, drift: pl.DataFrame, order: list[str], kept: "KeptPlots"
 ) -> dict[str, "Plot"]:
-    from ml_assets.monitoring.report.plots import plot_distributions, plot_drift
+    from ml_assets.monitoring.report.distributions import plot_distributions
+    from ml_assets.monitoring.report.plots import plot_drift
     from ml_assets.monitoring.report.render import SHOWN
 
     if drift.is_empty():

@@ -4,7 +4,7 @@ Colours are two of Okabe and Ito and one hue from light to dark: both hold for c
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#6B6B6B"
 DPI = 90
 MOST_FEATURES = 30
-MOST_CATEGORIES = 12
 
 
 def plot_drift(drift: pl.DataFrame, order: Sequence[str] | None = None) -> bytes:
@@ -44,7 +43,7 @@ def plot_drift(drift: pl.DataFrame, order: Sequence[str] | None = None) -> bytes
     grid = wide.drop("feature").with_columns(ranked["value"].alias("period")).head(MOST_FEATURES).to_numpy()
     starts = psi.filter(scope="chunk")["chunk_start"].unique().sort()
 
-    figure, axes = _figure(7.2, 1.3 + 0.22 * len(features))
+    figure, axes = new_figure(7.2, 1.3 + 0.22 * len(features))
     known = grid[np.isfinite(grid)]
     scale = LogNorm(threshold / 10, max(2 * threshold, known.max(initial=0.0)), clip=True)
     image = axes.imshow(np.maximum(grid, threshold / 10), cmap="Blues", norm=scale, aspect="auto")
@@ -62,7 +61,10 @@ def plot_drift(drift: pl.DataFrame, order: Sequence[str] | None = None) -> bytes
             fontsize=7,
             color="white" if scale(grid[row, column]) > 0.6 else "black",
         )
-    bar = figure.colorbar(image, ax=axes, extend="min", fraction=0.04, pad=0.02, format="{x:g}")
+    steps = [threshold * times for times in (0.1, 0.3, 1, 3, 10, 30, 100) if threshold * times <= scale.vmax]
+    # With ticks of their own: labels of a logarithmic scale are typeset as formulas, half of what drawing costs.
+    bar = figure.colorbar(image, ax=axes, extend="min", fraction=0.04, pad=0.02, format="{x:.3g}", ticks=steps)
+    bar.minorticks_off()
     bar.ax.axhline(threshold, color=VERMILION, linewidth=1.5)
     bar.ax.tick_params(labelsize=8)
     bar.set_label(f"PSI, logarithmic (threshold {threshold:g})", fontsize=8)
@@ -77,7 +79,7 @@ def plot_performance(performance: pl.DataFrame, metric: str) -> bytes:
     """
     chosen = performance.filter(metric=metric).sort("chunk_start")
     chunks = chosen.filter(scope="chunk")
-    figure, axes = _figure(7.2, 2.8)
+    figure, axes = new_figure(7.2, 2.8)
     for kind, colour, marker in (("estimated", BLUE, "o"), ("realised", VERMILION, "s")):
         rows = chunks.filter(pl.col("value").is_not_null(), kind=kind)
         if rows.is_empty():
@@ -102,66 +104,6 @@ def plot_performance(performance: pl.DataFrame, metric: str) -> bytes:
     return as_png(figure, colours=None)
 
 
-def plot_distribution(reference: pl.Series, analysis: pl.Series, feature: str) -> bytes:
-    """Draw the shares of rows of one feature, reference against analysis: 20 bins of a number, or its main categories.
-
-    The bins span the 1 to 99 % quantiles of both; what lies beyond is counted in the outer bins.
-    """
-    figure, axes = _figure(7.2, 2.8)
-    _draw_distribution(axes, reference, analysis, f"{feature}: reference and this period")
-    return as_png(figure, colours=None)
-
-
-def plot_distributions(reference: pl.DataFrame, analysis: pl.DataFrame, features: Sequence[str]) -> bytes:
-    """Draw several features as ``plot_distribution`` draws one, two in a row."""
-    from matplotlib.figure import Figure
-
-    rows = (len(features) + 1) // 2
-    figure = Figure(figsize=(8.4, 2.0 * rows), dpi=DPI, layout="constrained")
-    panels = figure.subplots(rows, 2, squeeze=False).ravel()
-    for axes, feature in zip(panels, features, strict=False):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=7)
-        _draw_distribution(axes, reference[feature], analysis[feature], feature)
-    for axes in panels[len(features) :]:
-        axes.set_visible(False)
-    return as_png(figure, colours=None)
-
-
-def _draw_distribution(axes: "Axes", reference: pl.Series, analysis: pl.Series, title: str) -> None:
-    if analysis.dtype.is_numeric() or analysis.dtype == pl.Boolean:
-        _draw_numbers(axes, reference, analysis)
-    else:
-        _draw_categories(axes, reference, analysis)
-    axes.set_ylabel("share of rows", fontsize=8)
-    axes.set_title(title, fontsize=9, loc="left", parse_math=False)
-    axes.legend(fontsize=7, frameon=False)
-
-
-def _draw_numbers(axes: "Axes", reference: pl.Series, analysis: pl.Series) -> None:
-    known = [column.cast(pl.Float64).fill_nan(None).drop_nulls().to_numpy() for column in (reference, analysis)]
-    both = np.concatenate(known)
-    low, high = np.quantile(both, [0.01, 0.99]) if both.size else (0.0, 1.0)
-    edges = np.linspace(low, high if high > low else low + 1, 21)
-    for values, colour, label in zip(known, (GREY, BLUE), ("reference", "this period"), strict=True):
-        counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
-        style: dict[str, Any] = {"fill": True, "alpha": 0.5} if colour == GREY else {"linewidth": 1.8}
-        axes.stairs(counts / max(values.size, 1), edges, color=colour, label=label, **style)
-
-
-def _draw_categories(axes: "Axes", reference: pl.Series, analysis: pl.Series) -> None:
-    shares = [
-        column.cast(pl.String).fill_null("(null)").alias("category").value_counts(normalize=True, name="share")
-        for column in (reference, analysis)
-    ]
-    joined = shares[0].join(shares[1], on="category", how="full", coalesce=True, suffix="_now").fill_null(0)
-    top = joined.sort(pl.max_horizontal("share", "share_now"), descending=True).head(MOST_CATEGORIES)
-    places = np.arange(top.height)
-    axes.bar(places - 0.2, top["share"].to_numpy(), 0.4, color=GREY, alpha=0.5, label="reference")
-    axes.bar(places + 0.2, top["share_now"].to_numpy(), 0.4, color=BLUE, label="this period")
-    axes.set_xticks(places, [name[:18] for name in top["category"]], rotation=30, ha="right", parse_math=False)
-
-
 def _days(axes: "Axes") -> None:
     from matplotlib.dates import ConciseDateFormatter
 
@@ -173,7 +115,7 @@ def _days(axes: "Axes") -> None:
         axes.legend(fontsize=8, frameon=False, loc="best")
 
 
-def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
+def new_figure(width: float, height: float) -> tuple["Figure", "Axes"]:
     """Return a figure of its own (inches), without pyplot, so that nothing outlives it."""
     from matplotlib.figure import Figure
 
