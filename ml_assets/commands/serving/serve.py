@@ -17,10 +17,11 @@ from ml_assets.serving.access.digests import hashed_keys
 from ml_assets.serving.access.key_file import KeyFile
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.grpc.transport import GrpcSettings, GrpcTransport
-from ml_assets.serving.http.app import Server, make_app
+from ml_assets.serving.http.app import Server, make_app, now
 from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.http.transport.guarded import ConnectionLimits
 from ml_assets.serving.http.transport.running import run_server
+from ml_assets.serving.log.drain_report import DrainWatch
 from ml_assets.settings import Settings, SettingsError, read_settings
 from ml_assets.training.kinds.base import find_kind
 
@@ -124,6 +125,7 @@ def _make_app(served: ServeSettings, settings: Settings, *, logged: bool) -> Ser
         open_log=open_log if served.logged and logged else None,
         admission=_admission(served, home, settings),
         audit=AuditTrail(home.audit),
+        drained=DrainWatch(home.spool, now) if served.logged and logged else None,
         counted=_together(settings, "counts") if served.workers > 1 and logged else None,
         tracing=open_tracing(settings.open_telemetry) if logged else None,
     )

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ml_assets.home import Home
+from ml_assets.serving.log.drain_report import DrainReport
 from ml_assets.serving.log.draining import Drained, Draining, alone_with
 
 log = logging.getLogger(__name__)
@@ -60,10 +61,12 @@ def drain_until(folder: Path, lake: str, wait: Wait) -> Drained | None:
             if not alone:
                 continue
             draining, total = Draining(folder, Lake(lake)), total or Drained()
+            report = DrainReport(folder, time.time_ns() // 1000)
             while not ended:
                 ended = wait(pause)
                 began = time.process_time()
                 done = draining.drain()
+                report.write(done.failed, time.time_ns() // 1000)
                 rest = max(EVERY, REST * (time.process_time() - began))
                 pause = min(2 * pause if done.failed else rest, LONGEST_PAUSE)
                 total.add(done)

@@ -38,6 +38,7 @@ from ml_assets.serving.http.observability.tracing import Tracing
 from ml_assets.serving.http.observation import Observation
 from ml_assets.serving.http.push import PushHandler, TablePushHandler
 from ml_assets.serving.http.together import Together
+from ml_assets.serving.log.drain_report import DrainWatch
 from ml_assets.serving.log.group_commit import GroupCommit
 from ml_assets.serving.log.keeping import Keeping, OpenLog
 from ml_assets.serving.prediction.answering import Answering
@@ -72,6 +73,7 @@ class Server:
         open_log: makes the log of responses; None for none.
         admission: who is let in; by default whoever has one of `limits.keys`.
         audit: what keys are used for is recorded there; None for nothing.
+        drained: how far the lake is behind the log; None where nothing is logged.
         counted: folder in which processes that serve together count; None for one process.
         tracing: records each request; None for nothing.
     """
@@ -87,6 +89,7 @@ class Server:
         open_log: OpenLog | None = None,
         admission: Admission | None = None,
         audit: AuditTrail | None = None,
+        drained: DrainWatch | None = None,
         counted: Path | None = None,
         tracing: Tracing | None = None,
     ) -> None:
@@ -96,6 +99,7 @@ class Server:
         self._clock = clock
         self._admission = admission or Admission(limits.keys)
         self._audit = audit
+        self._drained = drained
         self._bodies = BodyReader(limits.body, limits.body_seconds, limits.reading)
         self._observation = Observation(champions, tracing, counted)
         self._keeping = None if open_log is None else Keeping(champions, declared, open_log, replayed=limits.replay)
@@ -203,7 +207,10 @@ class Server:
 
     def _unready(self) -> str:
         """Return why no requests should come here now; empty if they may."""
-        return "" if self._keeping is None else self._keeping.fault
+        fault = "" if self._keeping is None else self._keeping.fault
+        if self._drained is None or fault:
+            return fault
+        return self._drained.fault(served.name for served in self._champions)
 
     async def _answer(self, exchange: Exchange) -> bytes:
         """Answer a request whose body is whole; raises BadRequest if too many are being answered."""
@@ -251,6 +258,8 @@ class Server:
         while True:
             await asyncio.sleep(_EVERY)
             self._admission.look()
+            if self._drained is not None:
+                self._observation.tell_behind(self._drained.behind(served.name for served in self._champions))
             self._observation.measured.publish()
 
     async def _look_for_champions(self) -> None:
@@ -307,6 +316,7 @@ def make_app(
     open_log: OpenLog | None = None,
     admission: Admission | None = None,
     audit: AuditTrail | None = None,
+    drained: DrainWatch | None = None,
     counted: Path | None = None,
     tracing: Tracing | None = None,
 ) -> Server:
@@ -323,6 +333,7 @@ def make_app(
         open_log=open_log,
         admission=admission,
         audit=audit,
+        drained=drained,
         counted=counted,
         tracing=tracing,
     )

@@ -1,5 +1,6 @@
 """What is counted, logged and traced of requests once they are answered or refused."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,11 @@ class Observation:
             gauges["challenger_version"][(served.name,)] = 0 if challenger is None else int(challenger.version)
             refused = sum(name == served.name for name, _ in self._champions.refused)
             gauges["refused_versions"][(served.name,)] = refused
+
+    def tell_behind(self, seconds: Mapping[str, float]) -> None:
+        """Publish by model how far the lake is behind the log."""
+        _, values = self.measured.gauges["log_behind_seconds"]
+        values.update({(model,): each for model, each in seconds.items()})
 
     def _count(self, route: str, model: str, status: int, seconds: float) -> None:
         self.measured.answers[route, str(status)] += 1

@@ -68,6 +68,7 @@ class Measured(Collector):
             "model_version": ("Version that serves.", {}),
             "challenger_version": ("Version that is tried beside it, 0 for none.", {}),
             "refused_versions": ("Versions that failed their check.", {}),
+            "log_behind_seconds": ("Seconds since all logged answers were last written to the lake.", {}),
         }
         self.counters: dict[str, tuple[str, Callable[[], float]]] = {}
         self._process = ProcessCollector(registry=None)
