@@ -122,7 +122,7 @@ def answers(followed, installed):
     folder, _ = followed
     view = folder / "courier/defs/delivery/courier/defs.yaml"
     view.write_text(re.sub(r"^  #online:$", "  online: {max_age: 30d}", view.read_text(), flags=re.MULTILINE))
-    installed.run("ml-assets", "online", "delivery", cwd=folder)
+    installed.fork("ml-assets", "online", "delivery", cwd=folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -162,7 +162,7 @@ def test_the_installed_server_shows_its_interface(answers):
 
 
 def test_an_example_with_sql_loads_from_the_wheel(installed, tmp_path):
-    installed.run("ml-assets", "init", "north", "--example", "flights", cwd=tmp_path)
+    installed.fork("ml-assets", "init", "north", "--example", "flights", cwd=tmp_path)
     printed = installed.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path / "north")
     assert "1 passed" in printed
     declared = (tmp_path / "north/pyproject.toml").read_text()

@@ -25,7 +25,7 @@ from ml_assets.features.stored import declaration_of, refuse_moments_of_rows, st
 START = datetime(2024, 3, 1, tzinfo=UTC)
 MOMENT = pl.Datetime("us", "UTC")
 SEEDED = settings(
-    derandomize=True, deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow], database=None
+    derandomize=True, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 FUNCTIONS = ["count", "sum", "mean", "min", "max", "std"]
 AHEAD = {"rebate": {"of": "rebate", "functions": FUNCTIONS}, "plans": {"functions": ["count"], "ahead": ["2m"]}}

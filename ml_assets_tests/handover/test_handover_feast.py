@@ -125,7 +125,7 @@ def test_an_age_of_days_is_a_whole_number_of_them():
     assert age == timedelta(days=3), "two rows in four days and two hours"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     sold=st.lists(
         st.tuples(st.integers(-300, 300), st.sampled_from("abc"), st.floats(-100, 100)), min_size=1, max_size=25

@@ -33,8 +33,8 @@ from ml_assets.training.spec import TrainingSpec
 
 pytestmark = pytest.mark.slow
 
-LOAD_SECONDS = float(os.environ.get("ML_ASSETS_LOAD_SECONDS", "24"))
-SWAP_SECONDS = float(os.environ.get("ML_ASSETS_SWAP_SECONDS", "1.2"))
+LOAD_SECONDS = float(os.environ.get("ML_ASSETS_LOAD_SECONDS", "16"))
+SWAP_SECONDS = float(os.environ.get("ML_ASSETS_SWAP_SECONDS", "1"))
 REBUILD_SECONDS = 0.6
 CLIENTS, PAUSE = 3, 0.005
 GROWTH_MB = 48

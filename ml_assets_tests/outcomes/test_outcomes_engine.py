@@ -333,7 +333,7 @@ def check_against_every_fact(
         assert sum(part.too_late for part in own) == _too_late(spec, spine, facts)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(declarations(), min_size=2, max_size=4),
     SPINES,

@@ -43,7 +43,7 @@ ALWAYS = [
 def address(registry, declared, store, noon):
     """A real server of one model on a free port of this machine."""
     app = make_app(registry, ["late"], Limits(rows=2, body=100_000), declared, store, clock=lambda: noon)
-    config = uvicorn.Config(app, port=0, log_level="error")
+    config = uvicorn.Config(app, port=0, log_level="error", timeout_keep_alive=600)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -114,7 +114,7 @@ class Asked:
                 there = self.send(sent, versioned, body)
                 self.made_up[there.status_code] += 1
                 assert there.status_code == answer.status_code, case.as_curl_command()
-            for wrong in spoiled(body, random):
+            for wrong in (*spoiled(body, random), *spoiled(body, random)):
                 refused = self.send(sent, sent.path_url, wrong)
                 self.spoiled[refused.status_code] += 1
                 case.validate_response(refused, always)

@@ -146,7 +146,7 @@ HOURS = st.integers(0, 24 * 14)
 MAYBE = st.one_of(st.none(), HOURS)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     versions=st.lists(
         st.tuples(st.integers(1, 3), MAYBE, MAYBE, MAYBE, st.sampled_from(["a", "b", None])), max_size=12
