@@ -175,8 +175,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order what several workers share: files that mostly wait come first, then those that take minutes, and last those
-    that are short, so that no worker is left alone with a long one.
+    """Order what several workers share: the file that waits longest comes first, then those that take minutes, and last
+    those that are short, so that no worker is left alone with a long one.
 
     Of the files that share a lived home one comes early, and makes it; the others come when none waits for it.
     In the fast lane, properties are looked at with a quarter of their examples; all of them are for the whole suite.
@@ -192,7 +192,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     sharing = [item.path for item in items if "finished" in getattr(item, "fixturenames", ())]
     ranks = dict.fromkeys({item.path for item in items} - slow, 3) | dict.fromkeys(sharing, 2)
     ranks |= dict.fromkeys(sharing[:1], 0)
-    items.sort(key=lambda item: (item.path.parent.name != "live", ranks.get(item.path, 1)))
+    ranks |= dict.fromkeys([item.path for item in items if item.path.parent.name == "live"][:1], -1)
+    items.sort(key=lambda item: ranks.get(item.path, 1))
 
 
 @pytest.hookimpl(wrapper=True)
