@@ -1,6 +1,7 @@
 """Facts by table: every view is fed, what breaks the contract is quarantined, and all of it is one transaction."""
 
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -12,7 +13,7 @@ from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import PushError
 from ml_assets.online.stores.protocol import NoBuild, Note
-from ml_assets.online.tables import OtherPush, PushedTable
+from ml_assets.online.tables import NoteChanged, OtherPush, PushedTable
 from ml_assets.online.values.record import microseconds
 from ml_assets.serving.contract_gate import ContractGate
 
@@ -270,3 +271,30 @@ def test_ten_thousand_rows_at_once_out_of_order_are_what_the_engine_says(built, 
             for value in compute_features(view, spine, everything, time="at").select(view.table_features).row(number)
         ]
         assert list(read(built, shop, till)) == expected
+
+
+def test_of_those_who_require_a_note_as_it_was_one_pushes(built, table):
+    key = "position:till"
+    outcomes, begin = [], threading.Barrier(4)
+
+    def push_one(number):
+        begin.wait()
+        try:
+            push(table, built, sale(2, amount=2.0), notes=[Note(key, str(number))], required={key: None})
+        except NoteChanged as error:
+            outcomes.append(str(error))
+        else:
+            outcomes.append(number)
+
+    threads = [threading.Thread(target=push_one, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = [each for each in outcomes if type(each) is int]
+    assert [each for each in outcomes if each != winner] == [f"{key}: changed by somebody else in the meantime"] * 3
+    assert read(built)[:2] == (6.0, 2)
+    with built.reading() as reading:
+        assert reading.note(key) == str(winner)
+    push(table, built, sale(3, amount=3.0), notes=[Note(key, "5")], required={key: str(winner)})
+    assert read(built)[:2] == (9.0, 3)
