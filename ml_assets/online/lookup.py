@@ -14,6 +14,9 @@ from ml_assets.online.running.opening import open_histories
 from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, STALE, UNSEEN, EntityLost, OnlineStore, Stored
 from ml_assets.online.values.keys import entity_key
 
+_Found = tuple[str, str, Mapping[str, Any], int | None, tuple[str, int] | None, int | None]
+"""Of one view and entity: view, state, values by feature, known_at, version, complete_until; see `Fetched`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -62,6 +65,7 @@ class OnlineFeatures:
             (view.name, entities.index(tuple(view.spine_entity)), stored_features(view), f"@{declaration_of(view)}")
             for view in kept
         ]
+        self._read_of = {name: (features, declaration) for name, _, features, declaration in self._views}
         self._pushed = {view.name: PushedView(view) for view in kept}
         self._computed = ComputedStates()
         self._moments = KnownMoments(store, kept, freshness or {})
@@ -77,20 +81,25 @@ class OnlineFeatures:
         Raises:
             KeyError: a row lacks a key.
         """
-        keys = []
-        for row in rows:
-            texts = [entity_key([row[name] for name in columns]) for columns in self._entities]
-            keys += [(view, texts[place]) for view, place, _, _ in self._views]
+        texts = [[entity_key([row[name] for name in columns]) for row in rows] for columns in self._entities]
+        keys = [(view, text) for view, place, _, _ in self._views for text in texts[place]]
+        if len(rows) > 1:
+            # They share most of their entities: each is read and decoded once.
+            keys = list(dict.fromkeys(keys))
         of_build = self._moments.read()
         entries = self._store.read(keys, at)
         if not all(entry is None or entry.ready for entry in entries):
             entries = [self._ready(key, entry, at) for key, entry in zip(keys, entries, strict=True)]
-        width = len(self._views)
-        return [self._fetched(entries[place * width : (place + 1) * width], at, of_build) for place in range(len(rows))]
+        found = [self._looked_up(key[0], entry, at, of_build) for key, entry in zip(keys, entries, strict=True)]
+        if len(rows) == 1:
+            return [_joined(found)]
+        looked_up = dict(zip(keys, found, strict=True))
+        by_view = [[looked_up[view, text] for text in texts[place]] for view, place, _, _ in self._views]
+        return [_joined(of_row) for of_row in zip(*by_view, strict=True)] if by_view else [_joined(()) for _ in rows]
 
     def missing(self) -> Fetched:
         """Return what is looked up of a row where no view has a build."""
-        return self._fetched([None] * len(self._views), 0, _nothing_known)
+        return _joined([_missing(view, self._nulls[view]) for view, _, _, _ in self._views])
 
     def _ready(self, key: tuple[str, str], entry: Stored | None, at: int) -> Stored | None:
         """Compute values that are not ready, from the running state of their entity."""
@@ -118,28 +127,29 @@ class OnlineFeatures:
         self._computed.keep((view, entity), ComputedState(generation, built.build.build, number, running, history))
         return Stored(values, known_at, built.build.end, built.build.build, number, seen=True)
 
-    def _fetched(self, entries: Sequence[Stored | None], at: int, of_build: Callable[[str, str], OfBuild]) -> Fetched:
-        values: dict[str, Any] = {}
-        states, known_at, versions, complete_until = {}, {}, {}, {}
-        for (view, _, features, declaration), stored in zip(self._views, entries, strict=True):
-            known_at[view] = None
-            # Values that another declaration means are none of this one's.
-            if stored is None or not stored.build.endswith(declaration):
-                states[view], complete_until[view] = MISSING, None
-                values.update(self._nulls[view])
-                continue
-            versions[view] = (stored.build, stored.seq)
-            moments = of_build(view, stored.build)
-            complete_until[view] = moments.complete_until
-            if stored.valid_until is not None and at >= stored.valid_until:
-                states[view] = EXPIRED
-                values.update(self._nulls[view])
-                continue
-            states[view] = STALE if moments.is_stale(at) else FRESH if stored.seen else UNSEEN
-            known_at[view] = stored.known_at
-            values.update(zip(features, stored.values, strict=True))
-        return Fetched(values, states, known_at, versions, complete_until)
+    def _looked_up(self, view: str, stored: Stored | None, at: int, of_build: Callable[[str, str], OfBuild]) -> _Found:
+        features, declaration = self._read_of[view]
+        # Values that another declaration means are none of this one's.
+        if stored is None or not stored.build.endswith(declaration):
+            return _missing(view, self._nulls[view])
+        version, moments = (stored.build, stored.seq), of_build(view, stored.build)
+        if stored.valid_until is not None and at >= stored.valid_until:
+            return view, EXPIRED, self._nulls[view], None, version, moments.complete_until
+        state = STALE if moments.is_stale(at) else FRESH if stored.seen else UNSEEN
+        values = dict(zip(features, stored.values, strict=True))
+        return view, state, values, stored.known_at, version, moments.complete_until
 
 
-def _nothing_known(view: str, build: str) -> OfBuild:  # noqa: ARG001 - it looks up as KnownMoments do
-    return OfBuild(build, None, None)
+def _missing(view: str, nulls: Mapping[str, Any]) -> _Found:
+    return view, MISSING, nulls, None, None, None
+
+
+def _joined(of_row: Sequence[_Found]) -> Fetched:
+    values: dict[str, Any] = {}
+    states, known_at, versions, complete_until = {}, {}, {}, {}
+    for view, state, own, known, version, complete in of_row:
+        states[view], known_at[view], complete_until[view] = state, known, complete
+        if version is not None:
+            versions[view] = version
+        values.update(own)
+    return Fetched(values, states, known_at, versions, complete_until)

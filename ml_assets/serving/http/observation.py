@@ -1,7 +1,9 @@
 """What is counted, logged and traced of requests once they are answered or refused."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +14,8 @@ from ml_assets.serving.http.observability.tracing import Tracing
 from ml_assets.serving.prediction.messages import PredictionResponse
 from ml_assets.serving.rollout.challenger import CHAMPION
 from ml_assets.serving.rollout.champions import Champions
+
+_Value = TypeVar("_Value", bound=Hashable)
 
 
 class Observation:
@@ -109,14 +113,20 @@ class Observation:
             missing = int(np.count_nonzero(part.matrix != part.matrix))
             if missing:
                 measured.missing[(model,)] += missing
-        for fetched in response.fetched:
-            for view, state in fetched.states.items():
-                measured.states[model, view, state] += 1
-                known_at = fetched.known_at[view]
+        rows = response.fetched
+        for view in rows[0].states if rows else ():
+            for state, times in _times([each.states[view] for each in rows]).items():
+                measured.states[model, view, state] += times
+            for known_at, times in _times([each.known_at[view] for each in rows]).items():
                 if known_at is not None:
-                    measured.ages[(view,)].add((response.at - known_at) / 1e6)
+                    measured.ages[(view,)].add((response.at - known_at) / 1e6, times)
 
     def _only_name(self) -> str:
         """Return the model that a path without a name is about; empty if there are several."""
         served = list(self._champions)
         return served[0].name if len(served) == 1 else ""
+
+
+def _times(values: Sequence[_Value]) -> Mapping[_Value, int]:
+    """Count how often each value occurs; most requests have one row."""
+    return Counter(values) if len(values) > 1 else {values[0]: 1}

@@ -50,10 +50,10 @@ class Buckets:
         self.bounds = bounds
         self.cells = [0.0] * (len(bounds) + 2) if cells is None else cells
 
-    def add(self, value: float) -> None:
-        """Count a value; one that is a bound lies below it."""
-        self.cells[bisect_left(self.bounds, value)] += 1
-        self.cells[-1] += value
+    def add(self, value: float, times: int = 1) -> None:
+        """Count a value so many times; one that is a bound lies below it."""
+        self.cells[bisect_left(self.bounds, value)] += times
+        self.cells[-1] += value * times
 
     @property
     def total(self) -> float:
