@@ -179,7 +179,7 @@ class ViewState:
     failing: bool = False
 
     def __str__(self) -> str:
-        if self.reported_until is None:
+        if self.reported_until is None or self.state == FRESH:
             return f"feature view {self.view} is {self.state}"
         return f"feature view {self.view} is {self.state}: nothing is reported after {moment_of(self.reported_until)}"
 

@@ -43,6 +43,7 @@ from ml_assets.serving.log.group_commit import GroupCommit
 from ml_assets.serving.log.keeping import Keeping, OpenLog
 from ml_assets.serving.prediction.answering import Answering
 from ml_assets.serving.prediction.messages import PredictionResponse
+from ml_assets.serving.prediction.readiness import Readiness
 from ml_assets.serving.protocols.adapter import JSON, ProtocolLimits
 from ml_assets.serving.protocols.registry import served_protocols
 from ml_assets.serving.rollout.champions import Champions, Versions
@@ -116,6 +117,7 @@ class Server:
             TablePushHandler(declared.tables, store, limits),
         )
         self._endpoints.remember([*(served.name for served in champions), *declared.online])
+        self._readiness = Readiness(declared, store)
         information = Information(
             champions,
             answering,
@@ -124,6 +126,8 @@ class Server:
             limits,
             self._observation,
             admission=self._admission,
+            readiness=self._readiness,
+            look=self._look_at_views,
             unready=self._unready,
         )
         self._rest = Starlette(
@@ -207,10 +211,16 @@ class Server:
 
     def _unready(self) -> str:
         """Return why no requests should come here now; empty if they may."""
-        fault = "" if self._keeping is None else self._keeping.fault
-        if self._drained is None or fault:
-            return fault
-        return self._drained.fault(served.name for served in self._champions)
+        faults = ["" if self._keeping is None else self._keeping.fault, self._readiness.reason()]
+        if self._drained is not None:
+            faults.append(self._drained.fault(served.name for served in self._champions))
+        return "; ".join(fault for fault in faults if fault)
+
+    async def _look_at_views(self) -> None:
+        """Look how the views stand that models look up."""
+        at = None if self._limits.replay else self._clock()
+        await asyncio.to_thread(self._readiness.look, at)
+        self._observation.tell_views(self._readiness)
 
     async def _answer(self, exchange: Exchange) -> bytes:
         """Answer a request whose body is whole; raises BadRequest if too many are being answered."""
@@ -244,6 +254,7 @@ class Server:
             asyncio.create_task(coroutine)
             for coroutine in (self._look_for_champions(), self._bodies.give_up_late(), self._look_around())
         ]
+        await self._look_at_views()
         yield
         for task in behind:
             task.cancel()
@@ -265,6 +276,7 @@ class Server:
     async def _look_for_champions(self) -> None:
         while True:
             await asyncio.sleep(self._limits.look_every)
+            await self._look_at_views()
             try:
                 await asyncio.to_thread(self._champions.refresh)
             except Exception:

@@ -26,6 +26,7 @@ from ml_assets.serving.http.observability.telemetry import Finished, request_id
 from ml_assets.serving.http.observation import Observation
 from ml_assets.serving.http.openapi import describe, described_model
 from ml_assets.serving.prediction.answering import Answering
+from ml_assets.serving.prediction.readiness import Readiness
 from ml_assets.serving.protocols.adapter import InService, ProtocolLimits, RequestProtocol, Resource
 from ml_assets.serving.rollout.champions import Champions, Served
 
@@ -60,16 +61,22 @@ class Information:
         observation: Observation,
         *,
         admission: Admission,
+        readiness: Readiness,
+        look: Callable[[], Awaitable[None]],
         unready: Callable[[], str],
     ) -> None:
         """Take what is told about.
 
         Args:
             admission: who is let in.
+            readiness: of each model, as of the last look.
+            look: looks again.
             unready: why no requests should come here now; empty if they may.
         """
         self.scopes: dict[tuple[str, str], Scope | None] = {}
         self._admission = admission
+        self._readiness = readiness
+        self._look = look
         self._unready = unready
         self._champions = champions
         self._answering = answering
@@ -105,12 +112,18 @@ class Information:
 
     def _route(self, resource: Resource) -> Route:
         async def read(request: Request) -> Response:
-            if resource.ready and (reason := self._unready()):
-                raise BadRequest(reason, 503)
+            if resource.ready:
+                await self._require_ready(request.path_params.get("model"))
             content = resource.render(self._in_service(resource, request.path_params))
             return json_response(content.model_dump(by_alias=True))
 
         return self._guarded(resource.path, read, None if resource.open else resource.scope, [resource.method])
+
+    async def _require_ready(self, model: str | None) -> None:
+        """Raise BadRequest (503) while no requests should come here, or to a model."""
+        await self._look()
+        if reason := self._unready() if model is None else self._readiness.reason(model):
+            raise BadRequest(reason, 503)
 
     def _asset(self, path: str) -> Route:
         self.scopes[path, "GET"] = None
@@ -126,7 +139,10 @@ class Information:
         measured, version = self._observation.measured, (served.name, served.version)
         answers = measured.answered.get(version) or Answers()
         limits = ProtocolLimits(self._limits.rows, self._limits.replay)
-        return InService(served, int(measured.rows[version]), answers.count, answers.seconds, answers.last, limits)
+        unready = self._readiness.reason(served.name)
+        return InService(
+            served, int(measured.rows[version]), answers.count, answers.seconds, answers.last, limits, unready
+        )
 
     def _guarded(self, route: str, handler: _Answer, scope: Scope | None, methods: Sequence[str]) -> Route:
         async def answer(request: Request) -> Response:

@@ -7,11 +7,13 @@ from typing import TypeVar
 
 import numpy as np
 
+from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, STALE
 from ml_assets.serving.http.exchange import Exchange
 from ml_assets.serving.http.observability.measured import Measured
 from ml_assets.serving.http.observability.telemetry import Finished, telling, write_line
 from ml_assets.serving.http.observability.tracing import Tracing
 from ml_assets.serving.prediction.messages import PredictionResponse
+from ml_assets.serving.prediction.readiness import Readiness
 from ml_assets.serving.rollout.challenger import CHAMPION
 from ml_assets.serving.rollout.champions import Champions
 
@@ -99,6 +101,19 @@ class Observation:
         """Publish by model how far the lake is behind the log."""
         _, values = self.measured.gauges["log_behind_seconds"]
         values.update({(model,): each for model, each in seconds.items()})
+
+    def tell_views(self, readiness: Readiness) -> None:
+        """Publish how the views stand that models look up, and which models are ready."""
+        gauges = {name: values for name, (_, _, values) in self.measured.view_gauges.items()}
+        for name, view in readiness.states.items():
+            for state in (FRESH, STALE, EXPIRED, MISSING):
+                gauges["view_state"][name, state] = float(view.state == state)
+            if view.complete_until is None:
+                gauges["view_complete_until_seconds"].pop((name,), None)
+            else:
+                gauges["view_complete_until_seconds"][(name,)] = view.complete_until / 1e6
+        for model, fault in readiness.faults.items():
+            gauges["model_ready"][(model,)] = float(not fault)
 
     def _count(self, route: str, model: str, status: int, seconds: float) -> None:
         self.measured.answers[route, str(status)] += 1

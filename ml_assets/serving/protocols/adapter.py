@@ -107,6 +107,7 @@ class InService:
         seconds: that these took together.
         last: moment of the last of them, microseconds; 0 for none.
         limits: what the server takes on.
+        unready: why the model was not ready at the last look; empty if it was.
     """
 
     served: Served
@@ -115,6 +116,7 @@ class InService:
     seconds: float
     last: int
     limits: ProtocolLimits
+    unready: str = ""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class StatusOfVersions(Closed):
     """The version of a model that serves; `name` and `ready` are what KServe's clients read."""
 
     name: str
-    ready: Literal[True] = True
+    ready: bool
     model_version_status: list[VersionStatus]
 
 
@@ -120,7 +120,8 @@ class SignedModel(Closed):
 
 def _status(versions: Sequence[InService]) -> StatusOfVersions:
     served = versions[0].served
-    return StatusOfVersions(name=served.name, model_version_status=[VersionStatus(version=served.version)])
+    status = [VersionStatus(version=served.version)]
+    return StatusOfVersions(name=served.name, ready=not versions[0].unready, model_version_status=status)
 
 
 def _signature(versions: Sequence[InService]) -> SignedModel:

@@ -47,6 +47,7 @@ class Measured(Collector):
         states: (model, view, state) -> rows whose stored features were in this state.
         ages: view -> how old features were, seconds.
         gauges: name -> its help, and model -> value.
+        view_gauges: name -> its help, its labels, and their values -> value.
         counters: name -> its help, and what to ask for the value.
 
     Args:
@@ -70,6 +71,13 @@ class Measured(Collector):
             "refused_versions": ("Versions that failed their check.", {}),
             "log_behind_seconds": ("Seconds since all logged answers were last written to the lake.", {}),
         }
+        self.view_gauges: dict[str, tuple[str, Sequence[str], dict[tuple[str, ...], float]]] = {
+            "view_state": ("1 for the state that a view is in, 0 for others.", ("view", "state"), {}),
+            "view_complete_until_seconds": (
+                "Moment up to which a view's facts are known to be complete.", ("view",), {},
+            ),
+            "model_ready": ("1 where the views that a model looks up are there, else 0.", ("model",), {}),
+        }  # fmt: skip
         self.counters: dict[str, tuple[str, Callable[[], float]]] = {}
         self._process = ProcessCollector(registry=None)
         self._registry = CollectorRegistry()
@@ -126,6 +134,11 @@ class Measured(Collector):
             gauge = GaugeMetricFamily(f"ml_assets_{name}", text, labels=("model",))
             for labels, value in list(values.items()):
                 gauge.add_metric(labels, value)
+            yield gauge
+        for name, (text, labels, values) in self.view_gauges.items():
+            gauge = GaugeMetricFamily(f"ml_assets_{name}", text, labels=labels)
+            for own, value in list(values.items()):
+                gauge.add_metric(own, value)
             yield gauge
         yield from self._asked_everywhere(everywhere)
 

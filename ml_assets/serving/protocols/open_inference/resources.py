@@ -112,8 +112,8 @@ class IndexedModel(Closed):
 
     name: str
     version: str
-    state: Literal["READY"] = "READY"
-    reason: Literal[""] = ""
+    state: Literal["READY", "UNAVAILABLE"]
+    reason: str
 
 
 class RepositoryIndex(RootModel[list[IndexedModel]]):
@@ -150,7 +150,17 @@ def _statistics(versions: Sequence[InService]) -> ModelStatistics:
 
 
 def _index(versions: Sequence[InService]) -> RepositoryIndex:
-    return RepositoryIndex([IndexedModel(name=each.served.name, version=each.served.version) for each in versions])
+    return RepositoryIndex(
+        [
+            IndexedModel(
+                name=each.served.name,
+                version=each.served.version,
+                state="UNAVAILABLE" if each.unready else "READY",
+                reason=each.unready,
+            )
+            for each in versions
+        ]
+    )
 
 
 def _about_server(versions: Sequence[InService]) -> ServerAbout:  # noqa: ARG001
@@ -167,10 +177,15 @@ def _model_ready(versions: Sequence[InService]) -> ModelReady:
 
 
 def _of_version(
-    rest: str, summary: str, response: type[BaseModel], render: Callable[[Sequence[InService]], BaseModel]
+    rest: str,
+    summary: str,
+    response: type[BaseModel],
+    render: Callable[[Sequence[InService]], BaseModel],
+    *,
+    ready: bool = False,
 ) -> Iterator[Resource]:
     for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        yield Resource(base + rest, summary, response, render)
+        yield Resource(base + rest, summary, response, render, ready=ready)
 
 
 RESOURCES = (
@@ -185,7 +200,7 @@ RESOURCES = (
     *_of_version("/config", "How {model} is served", ModelConfiguration, _configuration),
     *_of_version("/stats", "What {model} has done", ModelStatistics, _statistics),
     *_of_version("", "What {model} takes and gives", ModelMetadata, _metadata),
-    *_of_version("/ready", "Whether {model} is ready", ModelReady, _model_ready),
+    *_of_version("/ready", "Whether {model} is ready", ModelReady, _model_ready, ready=True),
 )
 
 LOGGING = "what is logged is set when the server starts: ML_ASSETS_LOG_FORMAT"
