@@ -44,7 +44,7 @@ def empty_postgres(postgres_url):
 
     store = open_store(postgres_url)
     store.build("any")
-    tables = ["builds", "views", "moments", "facts", "pushes", "pushed", "states", "notes"]
+    tables = ["builds", "plans", "views", "moments", "facts", "pushes", "pushed", "states", "notes"]
     empty = "".join(f"DELETE FROM ml_assets_online.{table};" for table in tables)
     with psycopg.connect(postgres_url, autocommit=True) as server:
 

@@ -10,7 +10,7 @@ from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import FRESH, MISSING, UNSEEN, EntityLost, StaleBuild, StoreUnavailable
+from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, UNSEEN, EntityLost, StaleBuild, StoreUnavailable
 from ml_assets.online.stores.redis.server import PREFIX
 from ml_assets.online.values.record import microseconds
 
@@ -104,10 +104,12 @@ def test_what_memory_had_no_room_for_is_missing_and_all_else_exact(server, redis
     server.set("one", "more")
     assert server.dbsize() < before
     present, *_ = fetched = fetch(store, *names, "new")
-    assert present in {(2, FRESH), (None, MISSING)}
-    assert set(fetched[1:-1]) <= {(1, FRESH), (None, MISSING)}
-    assert (None, MISSING) in fetched
-    assert fetched[-1] in {(0, UNSEEN), (None, MISSING)}
+    # Expired are all where the sign that the build is alive is gone.
+    gone = {(None, MISSING), (None, EXPIRED)}
+    assert present in gone | {(2, FRESH)}
+    assert set(fetched[1:-1]) <= gone | {(1, FRESH)}
+    assert gone & set(fetched)
+    assert fetched[-1] in gone | {(0, UNSEEN)}
 
 
 def test_an_entity_that_is_gone_is_missing_whoever_wrote_it(server, store):

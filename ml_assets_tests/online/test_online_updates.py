@@ -75,10 +75,16 @@ step = st.tuples(
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def file_store(tmp_path_factory):
     made = open_store(f"sqlite:///{tmp_path_factory.mktemp('updates')}/online.db")
     yield made
     made.close()
+
+
+@pytest.fixture(params=["file_store", "empty_postgres"])
+def store(request):
+    made = request.getfixturevalue(request.param)
+    return made() if callable(made) else made
 
 
 def kept(store, view, end):
@@ -91,17 +97,35 @@ def kept(store, view, end):
     reach = with_entity(view, reachable_facts(view, table, pushed, built.build.begin).collect())
     begin, read = built.build.begin, {}
     for at in range(begin, end, 15_000_000):
-        for shop in SHOPS:
-            (row,) = store.read([(view.name, entity_key([shop]))], at)
+        rows = store.read([(view.name, entity_key([shop])) for shop in SHOPS], at)
+        for shop, row in zip(SHOPS, rows, strict=True):
             read[shop, at] = (repr(row.values), row.known_at, row.seen, row.seq, row.valid_until, row.ready)
     return read, Counter(reach.rows()), set(blobs), built.build.entities, built.build.max_known_at
 
 
-@settings(derandomize=True, deadline=None, max_examples=12, database=None, phases=[Phase.generate],
-          suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])  # fmt: skip
-@given(st.sampled_from(VIEWS), st.lists(fact, min_size=8, max_size=14), st.lists(step, min_size=1, max_size=3))
-def test_an_update_keeps_what_a_build_of_all_entities_keeps(store, monkeypatch, view, first, steps):
+SEEDED = settings(
+    derandomize=True, deadline=None, max_examples=12, database=None, phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+cases = given(st.sampled_from(VIEWS), st.lists(fact, min_size=8, max_size=14), st.lists(step, min_size=1, max_size=3))
+
+
+@SEEDED
+@cases
+def test_an_update_keeps_what_a_build_of_all_entities_keeps(file_store, monkeypatch, view, first, steps):
     monkeypatch.setattr("ml_assets.online.build.UPDATED_SHARE", 100.0)
+    compare_update(file_store, view, first, steps)
+
+
+@settings(SEEDED, max_examples=3)
+@cases
+def test_an_update_in_a_database_keeps_it_too(empty_postgres, monkeypatch, view, first, steps):
+    monkeypatch.setattr("ml_assets.online.build.UPDATED_SHARE", 100.0)
+    compare_update(empty_postgres(), view, first, steps)
+
+
+def compare_update(store, view, first, steps):
+    """Builds and updates a view beside one that is built of all entities each time, and compares what is kept."""
     updated, whole = (view.model_copy(update={"name": f"{view.name}_{next(_names)}"}) for _ in range(2))
     as_of, tables, pushed, taken = START + timedelta(minutes=8), [frame(first)], [], 0
 
@@ -165,7 +189,9 @@ def test_only_entities_that_may_have_changed_are_computed(store):
     assert made.max_known_at == begin + timedelta(seconds=1)
 
 
-@pytest.mark.parametrize("update", [True, False])
+@pytest.mark.parametrize(
+    ("store", "update"), [("file_store", True), ("file_store", False), ("empty_postgres", True)], indirect=["store"]
+)
 def test_a_build_that_is_killed_goes_on_behind_its_last_part(store, monkeypatch, update):
     monkeypatch.setattr("ml_assets.online.build.UPDATED_SHARE", 1.0)
     before = frame([(shop, START + timedelta(seconds=place), 1.0, None) for place, shop in enumerate(SHOPS)])

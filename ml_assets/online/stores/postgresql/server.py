@@ -33,6 +33,7 @@ class PostgresServer:
 
     Attributes:
         url: without secrets.
+        already_there: what is raised for a row that there is already.
 
     Raises:
         ValueError: the package `psycopg` is not installed, or the address does not fit.
@@ -64,7 +65,7 @@ class PostgresServer:
                 "with what else than letters and digits is in the password as %-codes, and options that libpq has"
             )
         self._options = {"connect_timeout": _CONNECT_SECONDS, "application_name": "ml_assets", **given}
-        self._psycopg = psycopg
+        self._psycopg, self.already_there = psycopg, psycopg.errors.UniqueViolation
         self._local = threading.local()
         self._idle: list[psycopg.Connection[Any]] = []
         self._process, self._made = os.getpid(), False
@@ -90,7 +91,7 @@ class PostgresServer:
         with self._reached():
             self._give_back(self._on_live(self._named(f"ANALYZE {table}"), (), rows=False)[0])
 
-    def copy(self, statement: str, rows: Iterator[tuple[Any, ...]]) -> None:
+    def copy(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Write many rows by a COPY, in this thread's transaction."""
         with self._local.connection.cursor().copy(self._named(statement)) as copying:
             for row in rows:

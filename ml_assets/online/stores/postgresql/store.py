@@ -40,7 +40,8 @@ class PostgresStore(PostgresBuilds, PostgresPushes):
             if len(values) == 1:
                 stored[place - 1] = Stored([], None, valid_until, build, values[0], seen=True, ready=False)
                 continue
-            seq, known_at = values[0], values[1]
+            # An entity that updates left as it was has no facts of those pushed before them.
+            seq, known_at = max(values[0], int(unseen[1 : unseen.index(",")])), values[1]
             del values[:2]
             stored[place - 1] = Stored(values, known_at, valid_until, build, seq, payload is not None)
         return stored

@@ -5,11 +5,18 @@ import hashlib
 STAGED, READ, OLD = "staged", "read", "old"
 """What a build is: being made, the one of its view that is read, or read no more."""
 
+OF_A_BUILD = ("moments", "facts", "states")
+"""Tables with rows of the entities of a build, by its number and the entity."""
+
 HEADER = -1
 """Stands in place of a leaf's number for the header of a running state."""
 
 TABLES = """
 CREATE TABLE @builds (number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, view text NOT NULL, state text NOT NULL);
+CREATE TABLE @plans (
+    number bigint PRIMARY KEY, plan text NOT NULL, base bigint, base_build text, parts bigint NOT NULL DEFAULT 0,
+    entities bigint NOT NULL DEFAULT 0, moments bigint NOT NULL DEFAULT 0
+);
 CREATE TABLE @views (
     view text COLLATE "C" PRIMARY KEY, number bigint NOT NULL, build text NOT NULL, begins bigint NOT NULL,
     valid_until bigint, unseen text NOT NULL, record text NOT NULL, schema bytea NOT NULL
