@@ -150,5 +150,5 @@ def test_a_registered_store_is_built_read_and_pushed_to():
 
 
 def test_without_it_the_known_schemes_are_listed():
-    with pytest.raises(ValueError, match=r"'dict://here'.*known schemes are sqlite, redis, rediss, unix"):
+    with pytest.raises(ValueError, match=r"'dict://here'.*known schemes are sqlite, postgresql, redis, rediss, unix"):
         open_store("dict://here")
