@@ -7,6 +7,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from ml_assets.cli import app
@@ -18,6 +19,7 @@ from ml_assets.declarations.project import DeclaredProject
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.online.stores.opening import open_store
+from ml_assets.online.stores.protocol import StoreUnavailable
 from ml_assets.streams.metrics import StreamMetrics
 from ml_assets.streams.opening import read_address
 from ml_assets.streams.running import Batches
@@ -97,3 +99,22 @@ def test_with_once_a_store_that_is_away_is_an_error_at_once(home, facts):
     job = StreamJob(gone, "shop", read_address(f"file://{facts}"), tables(), once=True)
     with pytest.raises(ConnectionError):
         stream_facts(job, pytest.fail, StreamMetrics())
+
+
+def test_a_signal_ends_it_while_it_waits_for_the_store(home, facts, monkeypatch):
+    def away(url):
+        raise StoreUnavailable(f"{url} is away")
+
+    said = []
+
+    def say(text):
+        said.append(text)
+        if len(said) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(stream_job, "open_store", away)
+    monkeypatch.setattr(stream_job, "SHORTEST_PAUSE", 0.01)
+    with pytest.raises(typer.Exit) as ended:
+        stream_facts(StreamJob(home, "shop", read_address(f"file://{facts}"), tables()), say, StreamMetrics())
+    assert ended.value.exit_code == 0
+    assert said == [f"warning: {home.online_store} is away; the next try is in 0 s"] * 2

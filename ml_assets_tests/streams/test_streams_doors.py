@@ -317,6 +317,16 @@ def test_marks_of_transactions_at_the_end_of_a_partition_do_not_wait():
         stream._consumer = own
 
 
+def test_a_line_without_end_is_not_read_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr("ml_assets.streams.doors.folder._LONGEST", 10)
+    (tmp_path / "sales.ndjson").write_bytes(b"12345678\n" + b"1" * 11)
+    with opened(f"file://{tmp_path}") as stream:
+        first = stream.read({}, 1, 0)
+        assert [message.body for message in first] == [b"12345678"]
+        with pytest.raises(StreamError, match="a line of more than 10 bytes"):
+            stream.read(advance({}, first), 1, 0)
+
+
 def test_a_folder_is_read_line_by_line_in_the_order_of_its_files(tmp_path):
     (tmp_path / "shop.returns").mkdir()
     (tmp_path / "shop.returns" / "1.ndjson").write_bytes(b'{"a": 1}\r\n\n  \n{"b": 2}\n')

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import typer
+
+from ml_assets.commands.exits import ExitCode
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.home import Home
 from ml_assets.lake import Lake
@@ -78,6 +81,7 @@ def stream_facts(job: StreamJob, say: Say, metrics: StreamMetrics) -> StreamStat
     Raises:
         RuntimeError: the stream is not what it must be, or another connector reads it.
         OSError: with `once`, the store or the stream is away.
+        Exit: a signal came before there was a store.
     """
     routes = Routes(list(job.tables), job.address.routing)
     stream = open_stream(job.address)
@@ -135,7 +139,7 @@ def _open_store(job: StreamJob, wait: Wait, say: Say) -> OnlineStore:
                 raise
             say(f"warning: {error}; the next try is in {pause:.0f} s")
             if wait(pause):
-                raise
+                raise typer.Exit(ExitCode.DONE) from None
             pause = min(2 * pause, LONGEST_PAUSE)
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 from ml_assets.streams.opening import StreamAddress
 from ml_assets.streams.protocol import Message, Position, Stream, StreamError, StreamUnavailable
 
-_LOOK = 0.2
-"""Seconds between two looks for new lines."""
+_LOOK, _REST = 0.2, 9.0
+"""Seconds between two looks for new lines at least, and in how many times what the last took: many files take long."""
+
+_LONGEST = 1 << 26
+"""Most bytes of a line: what is longer is no NDJSON."""
 
 
 class FolderStream(Stream):
@@ -42,9 +45,13 @@ class FolderStream(Stream):
 
     def read(self, position: Position, limit: int, wait: float) -> Sequence[Message]:
         until = time.monotonic() + wait
-        while not (messages := self._read(position, limit)) and (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, _LOOK))
-        return messages
+        while True:
+            began = time.monotonic()
+            messages = self._read(position, limit)
+            now = time.monotonic()
+            if messages or now >= until:
+                return messages
+            time.sleep(min(until - now, max(_LOOK, _REST * (now - began))))
 
     def acknowledge(self, position: Position) -> None:
         pass
@@ -73,10 +80,15 @@ class FolderStream(Stream):
             name, sent_at = _name_of(part), status.st_mtime_ns // 1000
             with file.open("rb") as lines:
                 lines.seek(begin)
+                line = b""
                 # A line that has not ended is still being written.
-                while len(messages) < limit and (line := lines.readline()).endswith(b"\n"):
+                while len(messages) < limit and (line := lines.readline(_LONGEST)).endswith(b"\n"):
                     if line.strip():
                         messages.append(Message(part, (lines.tell(),), name, line.strip(), sent_at))
+                if len(messages) < limit and len(line) == _LONGEST:
+                    raise StreamError(
+                        f"{file}: has a line of more than {_LONGEST:,} bytes, before byte {lines.tell():,}"
+                    )
             if len(messages) == limit:
                 break
         return messages
@@ -88,6 +100,8 @@ def _name_of(part: str) -> str:
 
 
 def _lines_after(file: Path, offset: int) -> int:
+    if file.stat().st_size <= offset:
+        return 0
     with file.open("rb") as lines:
         lines.seek(offset)
         return sum(1 for line in lines if line.endswith(b"\n") and line.strip())
