@@ -205,7 +205,7 @@ CHILD = """
 """
 WORK = """
     model = tests.train()
-    for _ in range(3):
+    for _ in range(2):
         created = tests.register(registry, model, "shared")
         registry.promote("shared", created.version)
 """
@@ -231,8 +231,8 @@ def test_two_processes_at_once_on_a_new_store_lose_nothing_and_say_nothing(tmp_p
         assert (process.returncode, out, err) == (0, "", "")
     registry = registry_in(tmp_path)
     versions = registry.versions("shared")
-    assert [item.version for item in versions] == ["1", "2", "3", "4", "5", "6"]
-    assert len({item.run_id for item in versions}) == 6
+    assert [item.version for item in versions] == ["1", "2", "3", "4"]
+    assert len({item.run_id for item in versions}) == 4
     assert registry.champion("shared") in versions
     assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("mlflow.db")) == ["models"]
 
