@@ -80,15 +80,16 @@ def build_view(
         table_version=table_version,
         pushed_seq=pushed_seq,
     )
-    making = _Making(store, kept, table, pushed, None if kept.known_at is None else max_age, changed_since)
-    plan, staged, facts = making.resume(wanted) or making.begin(wanted, facts_in_part)
     with TemporaryDirectory(prefix="ml_assets-online-") as folder:
-        return making.make(plan, staged, facts, Path(folder), chunk)
+        served_for = None if kept.known_at is None else max_age
+        making = _Making(store, kept, table, pushed, served_for, changed_since, Path(folder))
+        plan, staged, facts = making.resume(wanted) or making.begin(wanted, facts_in_part)
+        return making.make(plan, staged, facts, chunk)
 
 
 @dataclass(frozen=True)
 class _Making:
-    """How a view is built; attributes as `build_view` takes them."""
+    """How a view is built; attributes as `build_view` takes them, and an empty folder."""
 
     store: OnlineStore
     view: FeatureViewSpec
@@ -96,6 +97,7 @@ class _Making:
     pushed: pl.LazyFrame | None
     max_age: timedelta | None
     changed_since: ChangedSince | None
+    folder: Path
 
     def resume(self, wanted: Build) -> tuple[BuildPlan, StagedBuild, BuildFacts] | None:
         """Go on with a build that was given up; None where there is none of these facts."""
@@ -111,15 +113,18 @@ class _Making:
             only = None if base is None else self._affected(base, plan.build)
             if only is None:
                 return None
-        return plan, staged, self._facts(plan.build, only)
+        facts = self._facts(plan.build)
+        return plan, staged, facts if only is None else facts.of(only, self.folder)
 
     def begin(self, wanted: Build, facts_in_part: int) -> tuple[BuildPlan, StagedBuild, BuildFacts]:
         """Begin an update of the build that is read, or a build of all entities."""
         base = self._current()
         only = None if base is None else self._affected(base, wanted)
+        facts = self._facts(wanted)
         if only is None:
             base = None
-        facts = self._facts(wanted, only)
+        else:
+            facts = facts.of(only, self.folder)
         plan = BuildPlan(
             build=wanted, base=None if base is None else base.build.build, ranges=facts.ranges(facts_in_part)
         )
@@ -127,11 +132,11 @@ class _Making:
         number = self.store.stage_planned(self.view.name, self.max_age, text, base)
         return plan, StagedBuild(number, text, 0, 0, 0), facts
 
-    def make(self, plan: BuildPlan, staged: StagedBuild, facts: BuildFacts, folder: Path, chunk: int) -> Build:
+    def make(self, plan: BuildPlan, staged: StagedBuild, facts: BuildFacts, chunk: int) -> Build:
         """Write the parts that are missing, and publish all."""
         entities, moments = staged.entities, staged.moments
         made = plan.build
-        for number, part in enumerate(facts.parts(plan.ranges, staged.parts, folder), staged.parts):
+        for number, part in enumerate(facts.parts(plan.ranges, staged.parts, self.folder), staged.parts):
             known = with_entity(self.view, union_facts(*split_facts(part.drop(ENTITY)), self.view).collect())
             there = known.select(ENTITY).unique()
             since = there.with_columns(pl.lit(made.begin).cast(pl.Int64).alias(SINCE))
@@ -143,7 +148,7 @@ class _Making:
             self.store.add(self.view.name, staged.number, [*kept, *gone], rows, made.pushed_seq)
             entities += there.height
             moments += sum(of_chunk.height for of_chunk in encoded)
-        counted = {"entities": entities, "moments": moments, "max_known_at": facts.newest()}
+        counted = {"entities": entities, "moments": moments, "max_known_at": self._facts(made).newest()}
         return self._publish(staged.number, made.model_copy(update=counted), encode_schema(facts.empty))
 
     def _publish(self, number: int, made: Build, schema: bytes) -> Build:
@@ -162,12 +167,12 @@ class _Making:
     def _numbered(self) -> bool:
         return self.pushed is None or SEQ in self.pushed.collect_schema()
 
-    def _facts(self, made: Build, only: pl.DataFrame | None) -> BuildFacts:
-        """Return the facts of a build, whose pushed ones may end before those that are there now."""
+    def _facts(self, made: Build) -> BuildFacts:
+        """Return the facts of all entities for a build, whose pushed ones may end before those that are there now."""
         pushed = self.pushed
         if pushed is not None and SEQ in pushed.collect_schema():
             pushed = pushed.filter(pl.col(SEQ) <= made.pushed_seq)
-        return BuildFacts(self.view, self.table, pushed, made.as_of, only)
+        return BuildFacts(self.view, self.table, pushed, made.as_of)
 
     def _affected(self, base: CurrentBuild, made: Build) -> pl.DataFrame | None:
         """Return the keys of the entities that an update of a build computes; None where all are computed."""
@@ -180,12 +185,12 @@ class _Making:
             or not before.is_of(made.build.rpartition("@")[2])
             or before.as_of > made.as_of
             or before.pushed_seq > made.pushed_seq
-            or decode_schema(base.schema) != decode_schema(encode_schema(self._facts(made, None).empty))
+            or decode_schema(base.schema) != decode_schema(encode_schema(self._facts(made).empty))
         ):
             return None
         changed = self.changed_since(before.table_version)
         if changed is None:
             return None
-        pushed = self._facts(made, None).pushed
+        pushed = self._facts(made).pushed
         only = affected_entities(self.view, before, made, self.table, pushed, changed)
         return only if only.height <= UPDATED_SHARE * before.entities else None

@@ -27,9 +27,9 @@ class BuildFacts:
 
     Attributes:
         view: of stored features only.
-        table: the view's table.
+        table: the view's table, or what it has of some entities.
         pushed: facts that were pushed, in order; None for none.
-        only: the keys of the entities to read; None for all.
+        only: the keys of these entities; None for all.
     """
 
     view: FeatureViewSpec
@@ -37,6 +37,12 @@ class BuildFacts:
     pushed: pl.LazyFrame | None
     as_of: datetime
     only: pl.DataFrame | None = None
+
+    def of(self, only: pl.DataFrame, folder: Path) -> "BuildFacts":
+        """Return the facts of some entities, which are read in one pass and kept in a folder."""
+        some = replace(self, only=only)
+        some._candidates(self.table).sink_ipc(folder / "some.arrow")
+        return replace(some, table=pl.scan_ipc(folder / "some.arrow"))
 
     @property
     def empty(self) -> pl.DataFrame:
@@ -88,12 +94,11 @@ class BuildFacts:
         return texts.filter(of_part).join(there, on=ENTITY, how="anti")[ENTITY].to_list()
 
     def newest(self) -> datetime | None:
-        """Return when the newest fact was known that a build of all entities has; None for none."""
+        """Return when the newest fact was known; None for none."""
         if self.view.known_at is None:
             return None
         known_at = pl.col(self.view.known_at)
-        everything = replace(self, only=None)
-        table, pushed = everything._candidates(self.table), everything._candidates_of_pushed()
+        table, pushed = self._candidates(self.table), self._candidates_of_pushed()
         if pushed is None:
             return _newest(table, known_at)
         if RETRACTS not in pushed.collect_schema():

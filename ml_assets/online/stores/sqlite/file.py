@@ -26,6 +26,9 @@ _INCREMENTAL = 2
 _SHRUNK_AT_ONCE, _LEFT_FREE = 2000, 1000
 """Pages of 4 KiB: given back in one transaction, and left free for what comes next."""
 
+_LOG_LEFT = 64 * 2**20
+"""Bytes that the log of the file keeps when it is begun anew."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -183,6 +186,7 @@ def _open(path: str) -> sqlite3.Connection:
     # A pushed fact that was answered for must outlive a loss of power.
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA mmap_size = 268435456")
+    db.execute(f"PRAGMA journal_size_limit = {_LOG_LEFT}")
     db.execute("PRAGMA schema_version")  # the log is opened by the first read
     return db
 
