@@ -148,7 +148,9 @@ class _Making:
             self.store.add(self.view.name, staged.number, [*kept, *gone], rows, made.pushed_seq)
             entities += there.height
             moments += sum(of_chunk.height for of_chunk in encoded)
-        counted = {"entities": entities, "moments": moments, "max_known_at": self._facts(made).newest()}
+        base = self._current()
+        newest = self._facts(made).newest(None if base is None else base.build.max_known_at)
+        counted = {"entities": entities, "moments": moments, "max_known_at": newest}
         return self._publish(staged.number, made.model_copy(update=counted), encode_schema(facts.empty))
 
     def _publish(self, number: int, made: Build, schema: bytes) -> Build:

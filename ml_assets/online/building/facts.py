@@ -93,12 +93,19 @@ class BuildFacts:
         of_part = pl.Series(ranges, dtype=pl.String).search_sorted(texts[ENTITY], side="right") == part
         return texts.filter(of_part).join(there, on=ENTITY, how="anti")[ENTITY].to_list()
 
-    def newest(self) -> datetime | None:
-        """Return when the newest fact was known; None for none."""
+    def newest(self, expected: datetime | None = None) -> datetime | None:
+        """Return when the newest fact was known; None for none.
+
+        Args:
+            expected: a moment near it: the table is read from then on first, which is cheap.
+        """
         if self.view.known_at is None:
             return None
         known_at = pl.col(self.view.known_at)
         table, pushed = self._candidates(self.table), self._candidates_of_pushed()
+        if expected is not None:
+            newest = replace(self, table=self.table.filter(known_at >= expected)).newest()
+            return newest if newest is not None and newest >= expected else self.newest()
         if pushed is None:
             return _newest(table, known_at)
         if RETRACTS not in pushed.collect_schema():
