@@ -25,6 +25,10 @@ class PostgresPushes(OnlineStore):
         Raises whatever keeps all of them from being made.
         """
         with self._server.writing() as connection:
+            if len(wanted) == 1:
+                (alone,) = wanted
+                alone.last = self._change(alone.decide(PostgresSnapshot(self._server)), alone.arrived_at)
+                return
             for each in wanted:
                 self._server.execute("SAVEPOINT change")
                 try:
@@ -59,9 +63,9 @@ class PostgresPushes(OnlineStore):
 
     def _push(self, change: ViewChange, arrived_at: int) -> int:
         view, rows = change.built.build.view, change.rows
-        first = self._server.query("SELECT last_seq FROM @pushes WHERE view = %s", [view])[0][0] + 1
-        seqs = list(range(first, first + len(rows)))
-        last = first + len(rows) - 1
+        number = "UPDATE @pushes SET last_seq = last_seq + %s WHERE view = %s RETURNING last_seq"
+        ((last,),) = self._server.query(number, [len(rows), view])
+        seqs = list(range(last - len(rows) + 1, last + 1))
         self._server.execute(
             "INSERT INTO @pushed (view, arrived_at, seq, known_at, entity, row, retracts, short_entity) "
             "SELECT %s, %s, * FROM "
@@ -71,7 +75,6 @@ class PostgresPushes(OnlineStore):
                 [row.row for row in rows], [row.retracts for row in rows], [short(row.entity) for row in rows],
             ],
         )  # fmt: skip
-        self._server.execute("UPDATE @pushes SET last_seq = %s WHERE view = %s", [last, view])
         of_entity = {row.entity: seq for seq, row in zip(seqs, rows, strict=True)}
         write_entities(self._server, change.built.number, change.entities, of_entity)
         return last
