@@ -14,7 +14,7 @@ from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import FRESH, MISSING, StoreUnavailable
+from ml_assets.online.stores.protocol import FRESH, MISSING, StaleBuild, StoreUnavailable
 from ml_assets.online.values.record import microseconds
 
 AS_OF = datetime(2024, 3, 10, tzinfo=UTC)
@@ -140,6 +140,16 @@ def test_a_push_into_a_file_that_goes_while_it_is_written_is_refused(store, path
     if replaced:
         assert store.pushed_since("sales", 0) == []
         assert push(store, 0).seq == 1
+
+
+def test_a_build_begun_in_one_file_is_not_written_into_another_with_the_same_numbers(store, path):
+    number = store.stage("sales", timedelta(days=1))
+    remove(path)
+    other = open_store(f"sqlite:///{path}")
+    assert other.stage("sales", timedelta(days=1)) == number
+    with pytest.raises(StaleBuild):
+        store.add("sales", number, [('["a"]', b"facts")], [], 0)
+    other.add("sales", number, [('["a"]', b"facts")], [], 0)
 
 
 def test_a_log_that_is_not_of_the_new_file_is_refused(store, path):

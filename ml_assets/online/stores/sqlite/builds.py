@@ -22,11 +22,15 @@ class SqliteBuilds(OnlineStore):
     """Stages builds and publishes them."""
 
     _file: SqliteFile
+    _staged_in: dict[int, int]
+    """By number, which of the files that were at the path a build was begun in: another has the same numbers."""
 
     def stage(self, view: str, max_age: timedelta | None) -> int:  # noqa: ARG002 - a file has room for old values
         with self._file.writing() as db:
             inserted = db.execute("INSERT INTO builds (view, state) VALUES (?, ?) RETURNING number", [view, STAGED])
-            return inserted.fetchone()[0]
+            number = inserted.fetchone()[0]
+        self._staged_in[number] = self._file.generation
+        return number
 
     def updates(self, view: str, max_age: timedelta | None) -> bool:  # noqa: ARG002
         return True
@@ -138,7 +142,8 @@ class SqliteBuilds(OnlineStore):
 
     def _require_staged(self, view: str, number: int) -> None:
         """Refuse a build that is no longer staged: one that is published marks those begun before it as old."""
-        if not self._file.query("SELECT 1 FROM builds WHERE number = ? AND state = ?", [number, STAGED]):
+        elsewhere = self._staged_in.get(number, self._file.generation) != self._file.generation
+        if elsewhere or not self._file.query("SELECT 1 FROM builds WHERE number = ? AND state = ?", [number, STAGED]):
             raise StaleBuild(view)
 
     def _clear(self, view: str) -> None:

@@ -32,7 +32,7 @@ class SqliteStore(SqliteBuilds, SqlitePushes):
     """The store in the file `path`, made when it is not there."""
 
     def __init__(self, path: str) -> None:
-        self._file = SqliteFile(path)
+        self._file, self._staged_in = SqliteFile(path), {}
         self._together = ChangeQueue(self._change_all)
         db = self._file.connection()
         db.executescript(TABLES)
