@@ -10,7 +10,7 @@ from ml_assets.commands.experiment.command import replay, try_out
 from ml_assets.commands.hand_over.command import feast_export, package
 from ml_assets.commands.init.command import init
 from ml_assets.commands.lifecycle.command import rollback, run, status, summary
-from ml_assets.commands.serving.command import online, score, serve, served, spool, stream
+from ml_assets.commands.serving.command import online, push, score, serve, served, spool, stream
 from ml_assets.commands.serving.keys import keys
 from ml_assets.commands.session import Session
 from ml_assets.commands.show_fields import fields
@@ -52,6 +52,7 @@ app.command()(replay)
 app.command()(online)
 app.command()(score)
 app.command()(serve)
+app.command()(push)
 app.command()(stream)
 app.add_typer(keys, name="keys")
 app.command()(spool)

@@ -1,4 +1,4 @@
-"""``serve``, ``stream``, ``spool``, ``served``, ``online`` and ``score``."""
+"""``serve``, ``push``, ``stream``, ``spool``, ``served``, ``online`` and ``score``."""
 
 from functools import partial
 from pathlib import Path
@@ -127,6 +127,49 @@ def serve(
         tls=given_tls(tls_certificate, tls_key), workers=workers,
     )  # fmt: skip
     serve_models(settings, host, port, ConnectionLimits(connections, idle_seconds=idle_seconds))
+
+
+def push(
+    context: typer.Context,
+    table: Annotated[str, typer.Argument(help="Table that the rows are of, such as orders/validated.")],
+    source: Annotated[str, typer.Argument(help=".csv, .ndjson or .parquet; - for standard input.", metavar="FILE|-")],
+    url: Annotated[
+        str, typer.Option(help="Server to push to, such as http://127.0.0.1:8080; default: into the online store.")
+    ] = "",
+    key_file: Annotated[Path | None, typer.Option(help="File with the server's API key.")] = None,
+    retract: Annotated[
+        bool, typer.Option("--retract", help="Take the rows back; one wrong row refuses a batch.")
+    ] = False,
+    form: Annotated[
+        str, typer.Option("--format", help="csv, ndjson or parquet; default: by the file's ending, ndjson for -.")
+    ] = "",
+    batch: Annotated[int, typer.Option(help="Rows of a batch: each is one transaction.", min=1, max=10_000)] = 1000,
+    name: Annotated[str, typer.Option(help="Of this push. The same rows under one name count once within a day.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Push the rows of a file to every view of a table, under its contract: they are in the next prediction.
+
+    What breaks the contract goes to the table's quarantine, is counted and shown. Each batch has an idempotency key, so
+    that the same command may be run again after it failed.
+    """
+    from contextlib import nullcontext
+
+    from ml_assets.commands.serving.push_job import into_store, open_source, push_batches, table_of, to_server
+    from ml_assets.online.facts.files import format_of, read_batches
+
+    session = session_of(context)
+    home = session.prepare_home()
+    declared = table_of(session.read_declarations(), home, table)
+    kinds = {column.name: column.kind for column in declared.fields}
+    form = form or ("ndjson" if source == "-" else format_of(source))
+    if source == "-" and form == "parquet":
+        raise ValueError("a Parquet file cannot be read from standard input: name the file")
+    api_key = key_file.read_text().strip() if key_file else ""
+    sending = nullcontext(to_server(url, table, api_key)) if url else into_store(home.online_store, declared)
+    with open_source(source) as file, sending as send:
+        batches = read_batches(file, form, batch, kinds)
+        done = push_batches(batches, table, send, name=name, retract=retract, say=partial(typer.echo, err=True))
+    typer.echo(done.as_json() if as_json else "\n".join(done.lines()))
 
 
 def stream(
