@@ -16,14 +16,14 @@ HEAD = b"POST /echo HTTP/1.1\r\nhost: x\r\n"
 
 
 async def echo(scope, receive, send):
-    """Answer with the number of headers and of bytes; /early answers without reading, /late after a while."""
+    """Answer with the number of headers and of bytes; /early without reading, /late after a while, /large at length."""
     size, more = 0, scope["path"] != "/early"
     while more:
         message = await receive()
         size, more = size + len(message.get("body", b"")), message.get("more_body", False)
     if scope["path"] == "/late":
         await asyncio.sleep(0.5)
-    body = json.dumps([len(scope["headers"]), size]).encode()
+    body = json.dumps([len(scope["headers"]), size]).encode().rjust(50_000_000 if scope["path"] == "/large" else 0)
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -223,3 +223,19 @@ def test_where_all_are_busy_one_more_is_turned_away(serve):
     for each in busy:
         assert read_answer(each).endswith(b"[1, 0]")
         each.close()
+
+
+def test_an_answer_that_nobody_takes_holds_no_connection_and_one_that_is_taken_slowly_is_whole(serve):
+    where = serve(connections=1, head_seconds=0.3, idle_seconds=0.3)
+    request = b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n"
+    stalled = connect(where, request)
+    assert stalled.recv(10) == b"HTTP/1.1 2"
+    until = time.monotonic() + 20
+    while b" 200 OK" not in read_to_end(connect(where, b"GET /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")):
+        assert time.monotonic() < until
+    stalled.close()
+    slow, told = connect(serve(head_seconds=10, idle_seconds=0.3), request), 0
+    while part := slow.recv(5_000_000):
+        told += len(part)
+        time.sleep(0.02)
+    assert told > 50_000_000

@@ -56,6 +56,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """When the head began, or the wait for it; of no meaning while a request is answered."""
         self._refusal: tuple[HTTPStatus, str] | None = None
         self._timer: TimerHandle | None = None
+        self._unsent = -1
+        """Bytes of answers that the client had not taken when a connection that closes was looked at last."""
 
     def connection_made(self, transport: Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Take the connection, if there is room for it."""
@@ -63,7 +65,6 @@ class GuardedProtocol(HttpToolsProtocol):
         self._since = self.loop.time()
         if len(self.connections) > self._limits.connections and not self._make_room():
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections at once: try again")
-            return
         self._look_later(min(self._limits.head_seconds, self._limits.idle_seconds))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -154,21 +155,31 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
-        limits = self._limits
+        soon = self._limits.head_seconds
         if self.transport.is_closing():
-            return
-        if self._answers:
-            self._look_later(limits.head_seconds)
-            return
+            unsent = self.transport.get_write_buffer_size()
+            if unsent == self._unsent:
+                # The client takes nothing of its answer any more: the connection would wait for it for ever.
+                self.transport.abort()
+                return
+            self._unsent = unsent
+        elif not self._answers:
+            soon = self._look_at_waiting()
+        self._look_later(soon)
+
+    def _look_at_waiting(self) -> float:
+        """End a connection that has waited too long; returns the seconds after which to look again."""
+        limits = self._limits
         left = self._since + (limits.head_seconds if self._begun else limits.idle_seconds) - self.loop.time()
         if left > 0:
             # A head that begins in between is looked at in time.
-            self._look_later(min(left, limits.head_seconds))
-        elif self._begun and self._in_head:
+            return min(left, limits.head_seconds)
+        if self._begun and self._in_head:
             late = f"the head of the request did not arrive within {limits.head_seconds:g} seconds"
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, late)
         else:
             self.transport.close()
+        return limits.head_seconds
 
     def _refuse_head(self) -> None:
         if self._answers:
