@@ -13,10 +13,11 @@ import pytest
 import redis
 
 REQUIRE = "ML_ASSETS_REQUIRE_REDIS"
+SLOTS = [(0, 5460), (5461, 10922), (10923, 16383)]
 
 
 @contextmanager
-def redis_server(log: str, *settings: str) -> Iterator[str]:
+def redis_server(log: str, *settings: str, clustered: bool = False) -> Iterator[str]:
     """Starts a server; yields its address. Skips the test where there is no such program, unless it is required."""
     program = shutil.which("redis-server")
     if program is None:
@@ -24,23 +25,18 @@ def redis_server(log: str, *settings: str) -> Iterator[str]:
         if os.environ.get(REQUIRE):
             pytest.fail(missing)
         pytest.skip(missing)
-    port = _free_port()
-    given = [
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-        "--logfile",
-        log,
-        *settings,
-    ]
-    server = subprocess.Popen([program, *given], cwd="/")
+    given = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--logfile", log, *settings]
+    for _ in range(10):
+        # A port that was free may be taken by now.
+        port = _free_port()
+        ports = ["--port", str(port), *(["--cluster-port", str(_free_port())] if clustered else [])]
+        server = subprocess.Popen([program, *given, *ports], cwd="/")
+        if _answers(server, port):
+            break
+        server.wait(30)
+    else:
+        pytest.fail(f"Redis does not start: {Path(log).read_text()}")
     try:
-        _wait(server, port)
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         server.kill()  # there is nothing to save
@@ -54,11 +50,12 @@ def redis_cluster(folder: Path) -> Iterator[list[str]]:
         addresses = []
         for place in range(3):
             cluster = ["--cluster-enabled", "yes", "--cluster-config-file", str(folder / f"nodes{place}.conf")]
-            cluster += ["--cluster-port", str(_free_port()), "--cluster-node-timeout", "2000"]
-            addresses.append(stack.enter_context(redis_server(str(folder / f"log{place}"), *cluster)))
+            cluster += ["--cluster-node-timeout", "2000"]
+            log = str(folder / f"log{place}")
+            addresses.append(stack.enter_context(redis_server(log, *cluster, clustered=True)))
         nodes = [stack.enter_context(redis.Redis.from_url(address)) for address in addresses]
-        for place, (node, first) in enumerate(zip(nodes, (0, 5461, 10923, 16384), strict=False)):
-            node.execute_command("CLUSTER ADDSLOTSRANGE", first, (5461, 10923, 16384)[place] - 1)
+        for place, node in enumerate(nodes):
+            node.execute_command("CLUSTER ADDSLOTSRANGE", *SLOTS[place])
             node.execute_command("CLUSTER SET-CONFIG-EPOCH", place + 1)
         ports = [node.connection_pool.connection_kwargs["port"] for node in nodes]
         bus = [node.config_get("cluster-port")["cluster-port"] for node in nodes]
@@ -80,13 +77,14 @@ def _free_port() -> int:
         return free.getsockname()[1]
 
 
-def _wait(server: subprocess.Popen, port: int) -> None:
-    for _ in range(200):
-        assert server.poll() is None
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
+def _answers(server: subprocess.Popen, port: int) -> bool:
+    """Waits until the server answers; gives whether it does, or has ended."""
+    with redis.Redis(port=port) as asked:
+        for _ in range(400):
+            if server.poll() is not None:
+                return False
+            try:
+                return asked.info("server")["process_id"] == server.pid
+            except redis.ConnectionError:
+                time.sleep(0.05)
     pytest.fail("Redis does not answer")
