@@ -18,6 +18,12 @@ def online(
         str, typer.Option(help="ISO moment to build for; default: the newest that each view's table knows.")
     ] = "",
     view: Annotated[list[str] | None, typer.Option(help="Only this view; may be given several times.")] = None,
+    facts_until: Annotated[
+        str,
+        typer.Option(
+            help="ISO moment: also push what tables hold of the time from the build until then, to replay it."
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Fill the online store with the features of every entity, ready for requests.
@@ -26,16 +32,19 @@ def online(
     """
     from ml_assets.commands.console import open_console
     from ml_assets.commands.serving.online_job import as_json as to_json
-    from ml_assets.commands.serving.online_job import build_online, print_built
+    from ml_assets.commands.serving.online_job import build_online, print_built, push_what_followed_builds, read_moment
 
     session = session_of(context)
-    session.prepare_home()
-    console = open_console(to_errors=as_json)
+    home = session.prepare_home()
+    console, until = open_console(to_errors=as_json), read_moment(facts_until)
     built = build_online(session.load_definitions(use_case), use_case, view or [], as_of, console)
+    pushed = None
+    if until is not None:
+        pushed = push_what_followed_builds(session.read_declarations(), home, [each.view for each in built], until)
     if as_json:
-        typer.echo(to_json(built))
+        typer.echo(to_json(built, pushed))
     else:
-        print_built(console, built)
+        print_built(console, built, pushed)
 
 
 def score(

@@ -1,8 +1,9 @@
 """The online features of a use case, built in this process."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 
 import dagster as dg
 from rich import box
@@ -13,6 +14,9 @@ from ml_assets.automation.execute import Runner
 from ml_assets.automation.jobs import online_job
 from ml_assets.automation.lifecycle import PlannedRun
 from ml_assets.commands.progress import StepProgress, run_progress, step_title
+from ml_assets.declarations.project import DeclaredProject
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.home import Home
 from ml_assets.online.values.record import online_key
 
 
@@ -55,21 +59,59 @@ def build_online(
     return heard.built()
 
 
-def print_built(console: Console, built: Sequence[BuiltView]) -> None:
-    """Print one line per view."""
+def read_moment(text: str) -> datetime | None:
+    """Read an ISO 8601 moment, in UTC where it has no zone; None for none; raises ValueError."""
+    if not text:
+        return None
+    given = datetime.fromisoformat(text)
+    return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+
+
+def push_what_followed_builds(
+    project: DeclaredProject, home: Home, views: Sequence[str], until: datetime
+) -> dict[str, int]:
+    """Push the facts that tables hold of the time from the builds of views on, up to a moment; returns their numbers
+    by view."""
+    from ml_assets.lake import Lake
+    from ml_assets.online.replayed import push_what_followed
+    from ml_assets.online.stores.opening import open_store
+
+    lake, store = Lake(home.lake), open_store(home.online_store)
+    by_table: dict[str, list[FeatureViewSpec]] = {}
+    for name in views:
+        view = project.views[name]
+        by_table.setdefault(view.table or "", []).append(view)
+    try:
+        pushed: dict[str, int] = {}
+        for table, own in by_table.items():
+            pushed |= push_what_followed(store, table, own, lake.scan(table), until)
+        return pushed
+    finally:
+        store.close()
+
+
+def print_built(console: Console, built: Sequence[BuiltView], pushed: Mapping[str, int] | None = None) -> None:
+    """Print one line per view.
+
+    Args:
+        pushed: facts that were pushed since, by view; None where none were to be.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("view", "entities", "moments", "as of", "seconds", "agrees"):
-        justify = "right" if heading in ("entities", "moments", "seconds") else "left"
+    further = [] if pushed is None else ["pushed"]
+    for heading in ("view", "entities", "moments", "as of", "seconds", "agrees", *further):
+        justify = "right" if heading in ("entities", "moments", "seconds", "pushed") else "left"
         table.add_column(heading, justify=justify, no_wrap=True)
     for view in built:
         as_of, agrees = view.as_of[:16].replace("T", " "), "yes" if view.agrees else "[bold red]no[/]"
-        table.add_row(view.view, f"{view.entities:,}", f"{view.moments:,}", as_of, f"{view.seconds:.2f}", agrees)
+        cells = [view.view, f"{view.entities:,}", f"{view.moments:,}", as_of, f"{view.seconds:.2f}", agrees]
+        table.add_row(*cells, *([] if pushed is None else [f"{pushed[view.view]:,}"]))
     console.print(table)
 
 
-def as_json(built: Sequence[BuiltView]) -> str:
-    """Return the built views as one JSON object."""
-    return json.dumps({"views": [asdict(view) for view in built]}, indent=2)
+def as_json(built: Sequence[BuiltView], pushed: Mapping[str, int] | None = None) -> str:
+    """Return the built views as one JSON object, with the facts that were pushed since, where some were to be."""
+    facts = {} if pushed is None else {"pushed": dict(pushed)}
+    return json.dumps({"views": [asdict(view) for view in built], **facts}, indent=2)
 
 
 def _known(definitions: dg.Definitions, use_case: str, views: Sequence[str]) -> list[str]:

@@ -1,0 +1,83 @@
+"""A past day is served as it was: facts that the table holds are pushed behind the build, each counts in its time."""
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from ml_assets.features.engine.compute import compute_features
+from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.build import build_view
+from ml_assets.online.lookup import OnlineFeatures
+from ml_assets.online.replayed import push_what_followed
+from ml_assets.online.stores.opening import open_store
+from ml_assets.online.stores.protocol import NoBuild
+from ml_assets.online.values.record import microseconds
+
+DAWN = datetime(2024, 3, 10, 7, tzinfo=UTC)
+MOMENT = pl.Datetime("us", "UTC")
+LEFT = FeatureViewSpec(
+    name="left", description="Departures.", entity=["place"], table="legs", known_at="left_at", windows=["3h"],
+    aggregates={"left": {"functions": ["count"]}, "late": {"of": "late", "functions": ["mean"]}},
+)  # fmt: skip
+CAME = FeatureViewSpec(
+    name="came", description="Arrivals.", entity=["place"], table="legs", known_at="came_at", latest={"last": "late"}
+)
+SIZES = FeatureViewSpec(name="sizes", description="Sizes.", entity=["place"], table="sizes", lookups={"size": "size"})
+VIEWS = [LEFT, CAME]
+
+
+def legs():
+    """A leg every 20 minutes for three days; every seventh has not come, every eleventh has no place."""
+    rows = []
+    for number in range(216):
+        left = DAWN - timedelta(days=1) + timedelta(minutes=20 * number)
+        came = None if number % 7 == 0 else left + timedelta(minutes=50 + number % 30)
+        place = None if number % 11 == 0 else "ab"[number % 2]
+        rows.append((place, left, came, float(number % 13) / 3))
+    return pl.DataFrame(
+        rows, schema={"place": pl.String, "left_at": MOMENT, "came_at": MOMENT, "late": pl.Float64}, orient="row"
+    )
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = open_store(f"sqlite:///{tmp_path}/online.db")
+    for view in VIEWS:
+        build_view(made, view, legs().lazy(), as_of=DAWN, max_age=timedelta(days=1), build="b")
+    yield made
+    made.close()
+
+
+def test_every_moment_of_the_day_is_answered_as_the_engine_answers_it(store):
+    until = DAWN + timedelta(days=1)
+    pushed = push_what_followed(store, "legs", VIEWS, legs().lazy(), until)
+    with_place = legs().filter(pl.col("place").is_not_null())
+    for view in VIEWS:
+        known = with_place[view.known_at]
+        assert pushed[view.name] == ((known > DAWN) & (known <= until)).sum() > 50
+    features = OnlineFeatures(store, VIEWS)
+    moments = [DAWN + timedelta(minutes=17 * number) for number in range(84)]
+    spine = pl.DataFrame(
+        [(place, at) for at in moments for place in "ab"], schema={"place": pl.String, "at": MOMENT}, orient="row"
+    )
+    wanted = [compute_features(view, spine, with_place, time="at").select(view.feature_names) for view in VIEWS]
+    answers = [features.fetch([{"place": place}], microseconds(at))[0] for place, at in spine.iter_rows()]
+    assert [tuple(answer.values[name] for name in features.names) for answer in answers] == pl.concat(
+        wanted, how="horizontal"
+    ).select(features.names).rows()
+    assert {state for answer in answers for state in answer.states.values()} == {"fresh"}
+    assert {until for answer in answers for until in answer.complete_until.values()} == {microseconds(until)}
+
+
+def test_what_was_pushed_before_counts_once_and_a_static_table_has_nothing_to_push(store):
+    for until in (DAWN + timedelta(hours=5), DAWN + timedelta(hours=9)):
+        push_what_followed(store, "legs", VIEWS, legs().lazy(), until)
+    (answer,) = OnlineFeatures(store, [LEFT]).fetch([{"place": "a"}], microseconds(until))
+    within = legs().filter(pl.col("left_at") > until - timedelta(hours=3), pl.col("left_at") <= until)
+    assert answer.values["left_count_3h"] == within.filter(pl.col("place") == "a").height
+    with pytest.raises(NoBuild):
+        push_what_followed(store, "sizes", [SIZES], pl.LazyFrame({"place": ["a"], "size": [1]}), until)
+    sizes = pl.LazyFrame({"place": ["a"], "size": [1]})
+    build_view(store, SIZES, sizes, as_of=DAWN, max_age=timedelta(days=1), build="s")
+    assert push_what_followed(store, "sizes", [SIZES], sizes, until) == {"sizes": 0}
