@@ -57,7 +57,7 @@ def quarantine_key(table: str) -> str:
 
 
 def export_refused(store: OnlineStore, lake: Lake, table: str) -> int:
-    """Append to the lake what was pushed to a table and refused, but what is there already; gives how many rows were
+    """Move to the lake what was pushed to a table and refused, but what is there already; gives how many rows were
     added."""
     key = quarantine_key(table)
     rows = [(seq, at, each.row, each.rules, each.columns) for seq, at, each in store.refused_since(table, 0)]
@@ -69,6 +69,8 @@ def export_refused(store: OnlineStore, lake: Lake, table: str) -> int:
         refused = refused.join(lake.scan(key).select(refused.columns).collect(), on=refused.columns, how="anti")
     if refused.height:
         lake.append(key, refused)
+    if rows:
+        store.forget_refused(table, rows[-1][0])
     return refused.height
 
 

@@ -298,3 +298,27 @@ def test_of_those_who_require_a_note_as_it_was_one_pushes(built, table):
         assert reading.note(key) == str(winner)
     push(table, built, sale(3, amount=3.0), notes=[Note(key, "5")], required={key: str(winner)})
     assert read(built)[:2] == (9.0, 3)
+
+
+def test_what_lies_in_the_lake_is_forgotten_and_later_rows_keep_their_numbers(built, table, tmp_path):
+    from ml_assets.lake import Lake
+    from ml_assets.online.export import SEQ, export_refused, quarantine_key
+
+    lake = Lake(str(tmp_path / "lake"))
+    push(table, built, sale(2, amount=-1.0), sale(3, amount=-1.0))
+    (first, second) = (number for number, _, _ in built.refused_since("sales", 0))
+    built.forget_refused("other", second)
+    built.forget_refused("sales", first)
+    assert [number for number, _, _ in built.refused_since("sales", 0)] == [second]
+    assert export_refused(built, lake, "sales") == 1
+    assert built.refused_since("sales", 0) == []
+    push(table, built, sale(4, amount=-1.0))
+    ((third, _, _),) = built.refused_since("sales", second)
+    assert third > second
+    # The lake has it, and the store was killed before it forgot.
+    built.forget_refused = lambda *_: None
+    assert export_refused(built, lake, "sales") == 1
+    del built.forget_refused
+    assert export_refused(built, lake, "sales") == 0
+    assert built.refused_since("sales", 0) == []
+    assert lake.scan(quarantine_key("sales")).collect()[SEQ].sort().to_list() == [second, third]

@@ -174,7 +174,7 @@ def push(
     if source == "-" and form == "parquet":
         raise ValueError("a Parquet file cannot be read from standard input: name the file")
     api_key = key_file.read_text().strip() if key_file else ""
-    sending = nullcontext(to_server(url, table, api_key)) if url else into_store(home.online_store, declared)
+    sending = nullcontext(to_server(url, table, api_key)) if url else into_store(home, declared)
     with open_source(source) as file, sending as send:
         batches = read_batches(file, form, batch, kinds)
         done = push_batches(batches, table, send, name=name, retract=retract, say=partial(typer.echo, err=True))

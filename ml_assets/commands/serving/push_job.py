@@ -17,6 +17,7 @@ import orjson
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.home import Home
 from ml_assets.lake import Lake
+from ml_assets.online.export import export_refused
 from ml_assets.online.facts.files import RowBatch
 from ml_assets.online.stores.opening import open_store
 from ml_assets.serving.declared import OnlineTable
@@ -150,11 +151,11 @@ def open_source(source: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def into_store(address: str, table: OnlineTable) -> Iterator[Send]:
-    """Push into an online store."""
+def into_store(home: Home, table: OnlineTable) -> Iterator[Send]:
+    """Push into the online store of a home; at the end, what went to quarantine lies in the lake."""
     from ml_assets.serving.contract_gate import pushed_table
 
-    pushed, store = pushed_table(table), open_store(address)
+    pushed, store = pushed_table(table), open_store(home.online_store)
 
     def send(body: Mapping[str, Any], key: str) -> Answer:
         rows, back = body.get("rows", ()), body.get("retract", ())
@@ -163,6 +164,7 @@ def into_store(address: str, table: OnlineTable) -> Iterator[Send]:
 
     try:
         yield send
+        export_refused(store, Lake(home.lake), table.table)
     finally:
         store.close()
 

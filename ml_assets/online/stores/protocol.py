@@ -388,6 +388,9 @@ class OnlineStore(ABC):
     def refused_since(self, table: str, seq: int) -> list[tuple[int, int, RefusedRow]]:
         """Return the refused rows of a table after number `seq`, in order: number, moment (microseconds) and row."""
 
+    def forget_refused(self, table: str, seq: int) -> None:  # noqa: B027 - a store that has room may keep them
+        """Forget the refused rows of a table up to number `seq`, which lie elsewhere by now; the others keep theirs."""
+
     @abstractmethod
     def pushed_since(self, view: str, seq: int) -> list[PushedRow]:
         """Return the pushed facts after number `seq` that the store still holds, in order."""

@@ -86,6 +86,10 @@ class PostgresPushes(OnlineStore):
         )
         return [(number, arrived_at, RefusedRow(*row)) for number, arrived_at, *row in rows]
 
+    def forget_refused(self, table: str, seq: int) -> None:
+        with self._server.writing():
+            self._server.execute("DELETE FROM @refused WHERE of_table = %s AND seq <= %s", [table, seq])
+
     def pushed_since(self, view: str, seq: int) -> list[PushedRow]:
         rows = self._server.query(f"{PUSHED} WHERE view = %s AND seq > %s ORDER BY seq", [view, seq])
         return [PushedRow(*row) for row in rows]

@@ -44,9 +44,27 @@ class RedisPushes(OnlineStore):
 
     def refused_since(self, table: str, seq: int) -> list[tuple[int, int, RefusedRow]]:
         with self._server.reached():
-            rows = self._server.client.lrange(self._server.key("refused", table), seq, -1)
-        kept = [orjson.loads(row) for row in rows]
-        return [(number, arrived_at, RefusedRow(*row)) for number, (arrived_at, *row) in enumerate(kept, seq + 1)]
+            pipe = self._server.client.pipeline(transaction=True)
+            pipe.get(self._server.key("refused_before", table))
+            pipe.lrange(self._server.key("refused", table), 0, -1)
+            before, rows = pipe.execute()
+        numbered = [(number, *orjson.loads(row)) for number, row in enumerate(rows, int(before or 0) + 1)]
+        return [(number, arrived_at, RefusedRow(*row)) for number, arrived_at, *row in numbered if number > seq]
+
+    def forget_refused(self, table: str, seq: int) -> None:
+        rows, before = self._server.key("refused", table), self._server.key("refused_before", table)
+
+        def change(pipe: Any) -> None:
+            pipe.watch(before)
+            gone = seq - int(pipe.get(before) or 0)
+            if gone <= 0:
+                return
+            pipe.multi()
+            pipe.ltrim(rows, gone, -1)
+            pipe.set(before, seq)
+            pipe.execute()
+
+        self._server.committed("the rows in quarantine", change)
 
     def pushed_since(self, view: str, seq: int) -> list[PushedRow]:
         key = self._server.key

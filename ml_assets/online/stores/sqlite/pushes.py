@@ -65,6 +65,10 @@ class SqlitePushes(OnlineStore):
         )
         return [(number, arrived_at, RefusedRow(*row)) for number, arrived_at, *row in rows]
 
+    def forget_refused(self, table: str, seq: int) -> None:
+        with self._file.writing() as db:
+            db.execute("DELETE FROM refused WHERE of_table = ? AND seq <= ?", [table, seq])
+
     def pushed_since(self, view: str, seq: int) -> list[PushedRow]:
         rows = self._file.query(f"{PUSHED} WHERE view = ? AND seq > ? ORDER BY seq", [view, seq])
         return [pushed_row(row) for row in rows]
