@@ -56,8 +56,8 @@ def without_colours(text):
 
 
 @cache
-def help_of(name):
-    told = CliRunner().invoke(app, [name, "--help"])
+def help_of(*words):
+    told = CliRunner().invoke(app, [*words, "--help"])
     assert told.exit_code == 0, told.output
     return without_colours(told.output)
 
@@ -71,7 +71,8 @@ def test_the_program_is_installed_and_lists_its_commands():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_takes_the_options_shown(command):
     _, name, *rest = command.split()
-    plain = help_of(name)
+    groups = {group.name for group in app.registered_groups}
+    plain = help_of(name, *rest[: name in groups])
     assert all(option in plain for option in rest if option.startswith("--")), plain
 
 
@@ -85,7 +86,7 @@ def test_the_declaration_shown_is_one_that_ships():
 
 def test_every_folder_and_picture_named_exists():
     for path in [*re.findall(r"`((?:ml_assets|dbt_project)/[a-z_]*/?)`", README), *re.findall(r"\]\((.*?)\)", README)]:
-        assert (PROJECT / path).exists(), path
+        assert (PROJECT / path.partition("#")[0]).exists(), path
 
 
 def test_the_policy_shown_in_the_guide_is_the_default():
@@ -111,8 +112,11 @@ def test_the_request_shown_holds_what_the_shipped_model_asks_for():
 
 
 def test_the_serving_shown_can_be_declared():
-    online, serving, log = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", SERVING, re.DOTALL))
+    online, require, serving, log = (
+        yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", SERVING, re.DOTALL)
+    )
     assert OnlineSpec(**online["online"]).max_age == "1d"
+    assert ServingSpec(**require["serving"]).require.share == 0.9
     assert ServingSpec(**serving["serving"]).canary == 0.05
     # What is shown of the log is what is so by default.
     assert ServingSpec(**log["serving"]) == ServingSpec()
