@@ -1,5 +1,6 @@
 """A build that computes only what may have changed, in parts, killed or not: what is kept equals a build of all."""
 
+import sqlite3
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.lake import Lake
 from ml_assets.online.build import build_view
 from ml_assets.online.building.affected import CHANGE
 from ml_assets.online.building.plan import BuildPlan
@@ -104,7 +106,7 @@ def kept(store, view, end):
 
 
 SEEDED = settings(
-    derandomize=True, deadline=None, max_examples=12, database=None, phases=[Phase.generate],
+    derandomize=True, deadline=None, max_examples=10, database=None, phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 cases = given(st.sampled_from(VIEWS), st.lists(fact, min_size=8, max_size=14), st.lists(step, min_size=1, max_size=3))
@@ -247,6 +249,76 @@ def test_what_is_begun_of_other_facts_is_not_gone_on_with(store, monkeypatch):
         )  # fmt: skip
         assert made.build != begun.build
     monkeypatch.setattr(store, "publish", publish)
+
+
+def test_an_update_of_a_table_that_does_not_change_by_time(store):
+    view = FeatureViewSpec(name="static", description="Of shops.", entity=["shop"], table="shops",
+                           lookups={"amount": "amount"})  # fmt: skip
+    before = frame([(f"s{n}", START, float(n), None) for n in range(30)]).select("shop", "amount")
+    after = before.filter(pl.col("shop") != "s1").with_columns(
+        amount=pl.when(pl.col("shop") == "s2").then(-1.0).otherwise("amount")
+    )
+    after = pl.concat([after, pl.DataFrame({"shop": ["new"], "amount": [7.0]})])
+    options = {"as_of": START, "max_age": MAX_AGE}
+    build_view(store, view, before.lazy(), build="b1", table_version=1, **options)
+    made = build_view(
+        store, view, after.lazy(), build="b2", table_version=2, **options,
+        changed_since={1: difference(before, after)}.get,
+    )  # fmt: skip
+    assert (made.entities, made.moments) == (30, 2)
+    read = store.read([("static", entity_key([shop])) for shop in ("s1", "s2", "s3", "new")], microseconds(START))
+    assert [(row.values, row.seen, row.build) for row in read] == [
+        ([None], False, made.build), ([-1.0], True, made.build), ([3.0], True, made.build), ([7.0], True, made.build),
+    ]  # fmt: skip
+
+
+def test_what_changed_is_read_from_the_versions_of_a_table_in_the_lake(file_store, tmp_path):
+    view, lake = VIEWS[0].model_copy(update={"name": "of_lake"}), Lake(str(tmp_path / "lake"))
+    rows = frame([(f"s{n}", START, float(n), None) for n in range(30)])
+    lake.replace("orders", rows.with_columns(day=pl.lit("1")), {"day": ["1"]})
+
+    def build(later: timedelta):
+        version = lake.version("orders")
+        return build_view(
+            file_store, view, lake.scan("orders", version), as_of=START + later, max_age=timedelta(minutes=20),
+            build=f"b{version}", table_version=version,
+            changed_since=lambda since: lake.changed_rows("orders", since, version, change=CHANGE, most=1000),
+        )  # fmt: skip
+
+    assert build(timedelta(0)).moments == 30 * 4
+    # The same day again, of which one row is another; and a row of the next day, which is not known yet.
+    changed = rows.with_columns(amount=pl.when(pl.col("shop") == "s4").then(-4.0).otherwise("amount"))
+    lake.replace("orders", changed.with_columns(day=pl.lit("1")), {"day": ["1"]})
+    lake.append(
+        "orders", frame([("s5", START + timedelta(seconds=2), 0.5, None)]).with_columns(day=pl.lit("2")), ["day"]
+    )
+    assert build(timedelta(seconds=1)).moments == 4
+    made = build(timedelta(seconds=2))
+    assert (made.entities, made.moments) == (30, 7)
+    read = file_store.read([("of_lake", f'["s{n}"]') for n in (3, 4, 5)], microseconds(START + timedelta(seconds=2)))
+    assert [row.values[0] for row in read] == [3.0, -4.0, 5.5]
+
+
+@pytest.mark.parametrize("made_before", [True, False])
+def test_a_file_gives_back_what_a_build_no_longer_needs(tmp_path, monkeypatch, made_before):
+    monkeypatch.setattr("ml_assets.online.stores.sqlite.file._LEFT_FREE", 10)
+    path = tmp_path / "online.db"
+    if made_before:  # as files were that could not shrink
+        with sqlite3.connect(path) as db:
+            db.execute("CREATE TABLE notes (key TEXT PRIMARY KEY, text TEXT, until INTEGER) WITHOUT ROWID")
+    store = open_store(f"sqlite:///{path}")
+    rows = [(f"s{n}", START, float(n), None) for n in range(3000)]
+    sizes = []
+    for count_of_shops, build in ((3000, "b1"), (3000, "b2"), (3000, "b3"), (100, "b4")):
+        build_view(store, VIEWS[0], frame(rows[:count_of_shops]).lazy(), as_of=START, max_age=MAX_AGE, build=build)
+        with sqlite3.connect(path) as db:
+            sizes.append(db.execute("PRAGMA page_count").fetchone()[0])
+    assert sizes[1] < 1.3 * sizes[0] or made_before
+    assert sizes[2] < 1.3 * sizes[0] or made_before
+    assert sizes[3] < 0.3 * sizes[0]
+    (row,) = store.read([("windows", '["s7"]')], microseconds(START))
+    assert row.values == [7.0, 7.0, 7.0, 7.0, 1]
+    store.close()
 
 
 def store_plan(store, view):

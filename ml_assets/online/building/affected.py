@@ -40,6 +40,8 @@ def affected_entities(
     """
     types = table.collect_schema()
     aged = _ages(view, base, to)
+    if view.known_at is not None:
+        changed = changed.filter(pl.col(view.known_at) <= to.as_of)
     parts = [_differing(view, changed).select(view.entity), table.filter(aged).select(view.entity)]
     if pushed is not None:
         ours = typed(pushed, {name: types[name] for name in view.table_columns} | {SEQ: pl.Int64()})
