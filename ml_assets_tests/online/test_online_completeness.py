@@ -121,6 +121,7 @@ def built(store):
         ([push(arrived=4, until=4), lambda store: build(store, 5)], 8, "stale", 5),
     ],
 )
+@pytest.mark.parametrize("make_store", ["sqlite", "redis"], indirect=True)
 def test_what_builds_and_pushes_report(built, reported, moment, state, until):
     for each in reported:
         each(built)
