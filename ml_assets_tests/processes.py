@@ -45,6 +45,8 @@ USED = {
     "ml_assets.monitoring.nml": "load",
 }
 """What commands that train, score and monitor import besides -> the function that does so."""
+TABLES = "optuna"
+"""The last of these modules that makes tables."""
 USED_BY = {"run", "try", "replay", "served", "online", "score", "package"}
 OWN = ("ML_ASSETS", "DAGSTER", "MLFLOW", "ONLINE_STORE")
 """Beginnings of the variables that a program does not take over from the tests."""
@@ -150,9 +152,24 @@ def _import(modules: Mapping[str, str | None], imported: set[str]) -> None:
             found = importlib.import_module(module)
             if function is not None:
                 getattr(found, function)()
+            if module == TABLES:
+                _make_tables()
             imported.add(module)
     gc.freeze()
     atexit._clear()
+
+
+def _make_tables() -> None:
+    """Make the tables of MLflow and Optuna once, which a process copies from then on."""
+    from ml_assets.addresses import sqlite_url
+    from ml_assets.registry.store.database import ensure_tracking_store
+    from ml_assets.training.search.study_storage import open_storage
+
+    with tempfile.TemporaryDirectory() as folder:
+        ensure_tracking_store(sqlite_url(Path(folder) / "mlflow.db"), str(Path(folder) / "artifacts"))
+        storage = open_storage(sqlite_url(Path(folder) / "studies.db"))
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def _become(request: dict, answers) -> None:

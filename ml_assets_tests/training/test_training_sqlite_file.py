@@ -50,3 +50,23 @@ def test_the_disk_is_waited_for_once_and_for_no_other_database(tmp_path):
     assert (waits["draft"], waits["other"] > 0) == (0, True)
     tables(sqlite_url(tmp_path / "a.db"))
     assert waits["draft"] > 0
+
+
+def test_files_of_one_name_are_made_once_and_copied(tmp_path):
+    made = []
+
+    def tables(url):
+        made.append(url)
+        with closing(sqlite3.connect(sqlite_path(url))) as connection:
+            connection.execute("create table first (x)")
+
+    for name in ("a.db", "b.db"):
+        create_whole(tmp_path / name, tables, named=f"of {tmp_path}")
+        with closing(sqlite3.connect(tmp_path / name)) as connection:
+            assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
+            connection.execute("insert into first values (1)")
+            assert connection.execute("select count(*) from first").fetchone() == (1,)
+            connection.commit()
+    assert len(made) == 1
+    create_whole(tmp_path / "c.db", tables)
+    assert len(made) == 2

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from ml_assets.addresses import artifact_uri, local_path, sqlite_path
@@ -26,10 +27,12 @@ def ensure_tracking_store(tracking_uri: str, artifact_root: str | None) -> None:
     if path is None:
         return
 
-    create_whole(path, lambda url: create_tables(url, str(artifact_root or path.parent)))
     root = None if artifact_root is None else local_path(artifact_root)
+    beside = root is not None and root.absolute().parent == path.absolute().parent
+    tables = partial(create_tables, artifact_root=str(artifact_root or path.parent))
+    create_whole(path, tables, named=f"mlflow with {root.name}" if root is not None and beside else "")
     # Only what lies beside the database has come along with it; one that homes share follows none of them.
-    if root is not None and root.absolute().parent == path.absolute().parent:
+    if root is not None and beside:
         try:
             _follow(path, root.absolute())
         except sqlite3.Error as error:

@@ -11,8 +11,11 @@ from filelock import FileLock
 
 from ml_assets.addresses import sqlite_url
 
+_made: dict[str, bytes] = {}
+"""Files without rows of their own that this process has made, by their name."""
 
-def create_whole(path: Path, create_tables: Callable[[str], None]) -> None:
+
+def create_whole(path: Path, create_tables: Callable[[str], None], *, named: str = "") -> None:
     """Create an SQLite file with its tables, unless it is there.
 
     Libraries create their tables one by one. A process killed half way, or a second one that comes in
@@ -22,6 +25,8 @@ def create_whole(path: Path, create_tables: Callable[[str], None]) -> None:
 
     Args:
         create_tables: gets the URL of the file to fill, and must close its connections.
+        named: files of one name are all the same: they are made once in a process, a second of migrations, and copied
+            from then on; empty for one that is always made.
     """
     if path.exists():
         return
@@ -31,14 +36,23 @@ def create_whole(path: Path, create_tables: Callable[[str], None]) -> None:
             return
         draft = path.with_name(f".{path.name}.{uuid4().hex}")
         try:
-            with _never_synced(draft):
-                create_tables(sqlite_url(draft))
-            with closing(sqlite3.connect(draft)) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
+            if named in _made:
+                draft.write_bytes(_made[named])
+            else:
+                _make(draft, create_tables)
+                if named:
+                    _made[named] = draft.read_bytes()
             _sync(draft)
             os.replace(draft, path)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def _make(draft: Path, create_tables: Callable[[str], None]) -> None:
+    with _never_synced(draft):
+        create_tables(sqlite_url(draft))
+    with closing(sqlite3.connect(draft)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ def open_storage(url: str) -> "optuna.storages.RDBStorage":
     path = sqlite_path(url)
     if path is None:
         return optuna.storages.RDBStorage(url)
-    create_whole(path, _create_tables)
+    create_whole(path, _create_tables, named="studies")
     return optuna.storages.RDBStorage(_as_template(url), engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}})
 
 
