@@ -32,7 +32,13 @@ def online(
     """
     from ml_assets.commands.console import open_console
     from ml_assets.commands.serving.online_job import as_json as to_json
-    from ml_assets.commands.serving.online_job import build_online, print_built, push_what_followed_builds, read_moment
+    from ml_assets.commands.serving.online_job import (
+        build_online,
+        print_built,
+        push_what_followed_builds,
+        pushed_line,
+        read_moment,
+    )
 
     session = session_of(context)
     home = session.prepare_home()
@@ -44,7 +50,9 @@ def online(
     if as_json:
         typer.echo(to_json(built, pushed))
     else:
-        print_built(console, built, pushed)
+        print_built(console, built)
+        if pushed is not None and until is not None:
+            console.print(pushed_line(pushed, until))
 
 
 def score(

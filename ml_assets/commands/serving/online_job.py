@@ -90,22 +90,21 @@ def push_what_followed_builds(
         store.close()
 
 
-def print_built(console: Console, built: Sequence[BuiltView], pushed: Mapping[str, int] | None = None) -> None:
-    """Print one line per view.
-
-    Args:
-        pushed: facts that were pushed since, by view; None where none were to be.
-    """
+def print_built(console: Console, built: Sequence[BuiltView]) -> None:
+    """Print one line per view."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    further = [] if pushed is None else ["pushed"]
-    for heading in ("view", "entities", "moments", "as of", "seconds", "agrees", *further):
-        justify = "right" if heading in ("entities", "moments", "seconds", "pushed") else "left"
+    for heading in ("view", "entities", "moments", "as of", "seconds", "agrees"):
+        justify = "right" if heading in ("entities", "moments", "seconds") else "left"
         table.add_column(heading, justify=justify, no_wrap=True)
     for view in built:
         as_of, agrees = view.as_of[:16].replace("T", " "), "yes" if view.agrees else "[bold red]no[/]"
-        cells = [view.view, f"{view.entities:,}", f"{view.moments:,}", as_of, f"{view.seconds:.2f}", agrees]
-        table.add_row(*cells, *([] if pushed is None else [f"{pushed[view.view]:,}"]))
+        table.add_row(view.view, f"{view.entities:,}", f"{view.moments:,}", as_of, f"{view.seconds:.2f}", agrees)
     console.print(table)
+
+
+def pushed_line(pushed: Mapping[str, int], until: datetime) -> str:
+    """Say how many facts were pushed to views behind their builds."""
+    return f"{sum(pushed.values()):,} facts pushed to {len(pushed)} views, complete until {until:%Y-%m-%d %H:%M} UTC"
 
 
 def as_json(built: Sequence[BuiltView], pushed: Mapping[str, int] | None = None) -> str:
