@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -56,6 +57,13 @@ def test_ndjson_and_parquet_give_json_objects():
     pl.DataFrame(frame).write_parquet(file)
     (read,) = read_batches(file, "parquet", 10, {})
     assert read.rows == [{"at": "2024-03-10T12:00:00+00:00", "day": "2024-03-10", "price": "1.50", "long": 2_000_000}]
+
+
+def test_parquet_needs_a_file():
+    end, other = os.pipe()
+    os.close(other)
+    with open(end, "rb") as pipe, pytest.raises(ValueError, match="cannot be read from a pipe: name the file"):
+        list(read_batches(pipe, "parquet", 10, {}))
 
 
 @pytest.mark.parametrize(

@@ -179,8 +179,6 @@ def push(
     declared = table_of(session.read_declarations(), home, table)
     kinds = {column.name: column.kind for column in declared.fields}
     form = form or ("ndjson" if source == "-" else format_of(source))
-    if source == "-" and form == "parquet":
-        raise ValueError("a Parquet file cannot be read from standard input: name the file")
     api_key = key_file.read_text().strip() if key_file else ""
     sending = nullcontext(to_server(url, table, api_key)) if url else into_store(home, declared)
     with open_source(source) as file, sending as send:

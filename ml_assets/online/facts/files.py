@@ -49,7 +49,7 @@ def read_batches(file: BinaryIO, form: str, size: int, kinds: Mapping[str, str])
             of its kind stays text, so that the contract refuses it.
 
     Raises:
-        ValueError: there is no such format, or a line is no row; the message has its number.
+        ValueError: there is no such format, a line is no row (the message has its number), or Parquet comes by a pipe.
     """
     if form not in _READERS:
         raise ValueError(f"format {form!r}: it must be one of {', '.join(_READERS)}")
@@ -117,6 +117,8 @@ def _boolean(text: str) -> bool:
 def _read_parquet(file: BinaryIO, size: int, kinds: Mapping[str, str]) -> Iterator[Row]:  # noqa: ARG001
     import pyarrow.parquet as pq
 
+    if not file.seekable():
+        raise ValueError("a Parquet file cannot be read from a pipe: name the file")
     for batch in pq.ParquetFile(file).iter_batches(batch_size=size):
         yield from _plain(batch.to_pylist())
 
