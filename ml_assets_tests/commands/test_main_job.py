@@ -339,7 +339,7 @@ import sys
 sys.argv = ["ml-assets", *sys.argv[1:]]
 if sys.argv[1] == "serve":
     import uvicorn
-    uvicorn.run = lambda app, **_: None
+    uvicorn.Server.run = lambda self: setattr(self, "started", True)
 from ml_assets.cli import app
 try:
     app()
