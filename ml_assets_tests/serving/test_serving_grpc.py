@@ -1,6 +1,8 @@
 """The Open Inference Protocol over gRPC, asked by Triton's own client, beside the same questions over HTTP."""
 
+import hashlib
 import queue
+import threading
 from contextlib import contextmanager
 from importlib.resources import files
 
@@ -240,8 +242,6 @@ def test_what_is_not_offered_says_so(client, ask, why):
 
 
 def test_keys_and_identities_are_those_of_http(serve, rows):
-    import hashlib
-
     known = tensors(rows.drop_nulls().head(1))
     digest = hashlib.sha256(KEY.encode()).hexdigest()
     with serve(Limits(keys=(digest,))) as (client, _):
@@ -257,6 +257,33 @@ def test_keys_and_identities_are_those_of_http(serve, rows):
             1
         ]
         assert dict(call.initial_metadata())["x-request-id"] == "mine"
+
+
+def streamed(client, requests):
+    """Ask in a stream; gives what was answered, and the code that it ended with."""
+    answers = []
+    try:
+        for answer in client._client_stub.ModelStreamInfer(requests):
+            answers.append(answer)
+    except grpc.RpcError as error:
+        return answers, error.code().name
+    return answers, "OK"
+
+
+def test_a_stream_without_a_key_or_without_requests_ends(serve, rows):
+    digest, ended = hashlib.sha256(KEY.encode()).hexdigest(), threading.Event()
+
+    def then_silence():
+        yield listed(rows.drop_nulls().head(1))
+        ended.wait(30)
+
+    with serve(Limits(keys=(digest,)), calls=1, idle=0.3) as (client, _):
+        assert streamed(client, then_silence()) == ([], "UNAUTHENTICATED")
+    with serve(calls=1, idle=0.3) as (client, _):
+        answers, code = streamed(client, then_silence())
+        assert ([answer.error_message for answer in answers], code) == ([""], "DEADLINE_EXCEEDED")
+        assert client.is_server_live()  # the only call is free again
+    ended.set()
 
 
 def test_a_message_that_is_too_large_is_refused(serve, rows):

@@ -342,3 +342,15 @@ def test_a_folder_is_read_line_by_line_in_the_order_of_its_files(tmp_path):
         with (tmp_path / "sales.1.ndjson").open("ab") as file:
             file.write(b"2\n")
         assert [message.body for message in read_all(stream, advance({}, messages))] == [b"d2"]
+
+
+@pytest.mark.parametrize("anew", [b'{"n":3}\n', b'{"n":4,"name":"abc"}\n{"n":5}\n'], ids=["shorter", "longer"])
+def test_a_file_that_is_written_anew_while_it_is_read_is_not_read_on(tmp_path, anew):
+    file = tmp_path / "sales.ndjson"
+    file.write_bytes(b'{"n":1}\n{"n":2}\n')
+    with opened(f"file://{tmp_path}") as stream:
+        position = advance({}, read_all(stream, {}))
+        file.write_bytes(anew)
+        for look in (lambda: stream.read(position, 10, 0), lambda: stream.waiting(position)):
+            with pytest.raises(StreamError, match="written anew"):
+                look()

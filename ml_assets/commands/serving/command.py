@@ -141,7 +141,7 @@ def serve(
     settings = ServeSettings(
         models=models, kinds=kinds, declared=declared, replay=replay, logged=log, log_format=lines,
         grpc=(f"[{host}]" if ":" in host else host) + f":{grpc_port}" if grpc_port else "",
-        tls=given_tls(tls_certificate, tls_key), workers=workers,
+        tls=given_tls(tls_certificate, tls_key), workers=workers, idle_seconds=idle_seconds,
     )  # fmt: skip
     serve_models(settings, host, port, ConnectionLimits(connections, idle_seconds=idle_seconds))
 

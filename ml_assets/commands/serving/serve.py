@@ -39,6 +39,7 @@ class ServeSettings(BaseModel):
     logged: bool = Field(default=True, description="Whether answers are written to <model>/request_log.")
     grpc: str = Field(default="", description="Address of gRPC, such as 127.0.0.1:8081; empty for none.")
     tls: Tls | None = Field(default=None, description="With which the server encrypts; None for plain text.")
+    idle_seconds: float = Field(default=75, description="After which gRPC ends a stream or connection that is idle.")
     workers: int = Field(default=1, description="Processes that serve together.")
     log_format: str = Field(default="text", description="Lines of standard error: text or json.")
 
@@ -95,7 +96,7 @@ def make_served_app() -> Server | GrpcTransport:
 def _grpc_settings(served: ServeSettings) -> GrpcSettings:
     tls = served.tls
     credentials = None if tls is None else (tls.key.read_bytes(), tls.certificate.read_bytes())
-    return GrpcSettings(served.grpc, credentials=credentials)
+    return GrpcSettings(served.grpc, credentials=credentials, idle=served.idle_seconds)
 
 
 def _refuse_wrong(settings: ServeSettings) -> None:

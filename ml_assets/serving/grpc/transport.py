@@ -1,5 +1,6 @@
 """gRPC before an ASGI application: each call becomes a request to it, so that keys, limits, counts and logs are one."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ _CODES = {
 }
 """Status of HTTP -> status code of gRPC; INTERNAL for any other."""
 
+_NOT_LET_IN = (401, 403)
+
 _HEADERS = ("authorization", "x-request-id", "traceparent")
 """Metadata that become headers of the request."""
 
@@ -53,6 +56,7 @@ class GrpcSettings:
         most: bytes of a message.
         calls: calls that may be under way at once.
         credentials: private key and certificate chain, PEM; None for no encryption.
+        idle: seconds after which a stream that gives no request, or a connection without a call, is ended.
         grace: seconds that calls under way have to end when the server stops.
     """
 
@@ -60,6 +64,7 @@ class GrpcSettings:
     most: int = 8 << 20
     calls: int = 1024
     credentials: tuple[bytes, bytes] | None = None
+    idle: float = 75.0
     grace: float = 10.0
 
 
@@ -116,6 +121,7 @@ class GrpcTransport:
                 ("grpc.max_receive_message_length", settings.most),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 1),  # each worker serves the same port
+                ("grpc.max_connection_idle_ms", round(settings.idle * 1000)),
             ],
             maximum_concurrent_rpcs=settings.calls,
         )
@@ -146,9 +152,21 @@ class GrpcTransport:
         return answer
 
     def _stream(self, binding: GrpcBinding):
+        idle = self._settings.idle
+
         async def answer(messages: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-            async for message in messages:
+            while True:
+                try:
+                    message = await asyncio.wait_for(anext(messages), idle)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    await context.abort(_code(408), f"no request came for {idle:g} seconds")
+                    return
                 reply = await self._ask(MESSAGE, "POST", binding.unary, context, message)
+                if reply.status in _NOT_LET_IN:
+                    # Who is not let in does not go on holding a call that others wait for.
+                    await context.abort(_code(reply.status), reply.reason())
                 yield binding.streamed(reply.body) if reply.status == 200 else binding.failed(reply.reason())
 
         return answer

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from os import SEEK_END
 from pathlib import Path
+from typing import BinaryIO
 
 from ml_assets.streams.opening import StreamAddress
 from ml_assets.streams.protocol import Message, Position, Stream, StreamError, StreamUnavailable
@@ -13,6 +14,8 @@ _LOOK, _REST = 0.2, 9.0
 
 _LONGEST = 1 << 26
 """Most bytes of a line: what is longer is no NDJSON."""
+
+_ANEW = "files may grow and come, and not be written anew"
 
 
 class FolderStream(Stream):
@@ -32,11 +35,8 @@ class FolderStream(Stream):
     def check(self, position: Position) -> Sequence[str]:
         there = dict(self._files())
         for part, (offset,) in position.items():
-            if part in there and (size := there[part].stat().st_size) < offset:
-                raise StreamError(
-                    f"{there[part]}: has {size:,} bytes and was read up to {offset:,}: files may grow and come, and "
-                    "not be written anew"
-                )
+            if part in there:
+                _size_from(there[part], offset)
         return [
             f"{file}: its last line has no end yet, and is read once it has"
             for file in there.values()
@@ -74,12 +74,11 @@ class FolderStream(Stream):
         messages: list[Message] = []
         for part, file in self._files():
             (begin,) = position.get(part, (0,))
-            status = file.stat()
-            if status.st_size <= begin:
+            if not _size_from(file, begin):
                 continue
-            name, sent_at = _name_of(part), status.st_mtime_ns // 1000
+            name, sent_at = _name_of(part), file.stat().st_mtime_ns // 1000
             with file.open("rb") as lines:
-                lines.seek(begin)
+                _go_behind(lines, begin, file)
                 line = b""
                 # A line that has not ended is still being written.
                 while len(messages) < limit and (line := lines.readline(_LONGEST)).endswith(b"\n"):
@@ -99,11 +98,26 @@ def _name_of(part: str) -> str:
     return folder or file.partition(".")[0].partition("-")[0]
 
 
+def _size_from(file: Path, offset: int) -> int:
+    """Return how many bytes a file has behind an offset; raises StreamError where it ends before."""
+    size = file.stat().st_size
+    if size < offset:
+        raise StreamError(f"{file}: has {size:,} bytes and was read up to {offset:,}: {_ANEW}")
+    return size - offset
+
+
+def _go_behind(lines: BinaryIO, offset: int, file: Path) -> None:
+    """Go to where a line was read to; raises StreamError where none ends there."""
+    lines.seek(max(offset - 1, 0))
+    if offset and lines.read(1) != b"\n":
+        raise StreamError(f"{file}: was read up to {offset:,}, and no line ends there now: {_ANEW}")
+
+
 def _lines_after(file: Path, offset: int) -> int:
-    if file.stat().st_size <= offset:
+    if not _size_from(file, offset):
         return 0
     with file.open("rb") as lines:
-        lines.seek(offset)
+        _go_behind(lines, offset, file)
         return sum(1 for line in lines if line.endswith(b"\n") and line.strip())
 
 
