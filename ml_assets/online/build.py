@@ -1,5 +1,6 @@
 """A build: the values of every entity of a view, as of a moment and for the time until they expire."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -114,6 +115,8 @@ class _Making:
             if only is None:
                 return None
         facts = self._facts(plan.build)
+        if plan.facts != _digest(facts):  # Facts that are read together have the same columns.
+            return None
         return plan, staged, facts if only is None else facts.of(only, self.folder)
 
     def begin(self, wanted: Build, facts_in_part: int) -> tuple[BuildPlan, StagedBuild, BuildFacts]:
@@ -126,7 +129,10 @@ class _Making:
         else:
             facts = facts.of(only, self.folder)
         plan = BuildPlan(
-            build=wanted, base=None if base is None else base.build.build, ranges=facts.ranges(facts_in_part)
+            build=wanted,
+            base=None if base is None else base.build.build,
+            ranges=facts.ranges(facts_in_part),
+            facts=_digest(facts),
         )
         text = plan.model_dump_json()
         number = self.store.stage_planned(self.view.name, self.max_age, text, base)
@@ -196,3 +202,7 @@ class _Making:
         pushed = self._facts(made).pushed
         only = affected_entities(self.view, before, made, self.table, pushed, changed)
         return only if only.height <= UPDATED_SHARE * before.entities else None
+
+
+def _digest(facts: BuildFacts) -> str:
+    return hashlib.sha256(encode_schema(facts.empty)).hexdigest()

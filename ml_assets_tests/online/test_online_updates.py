@@ -251,6 +251,50 @@ def test_what_is_begun_of_other_facts_is_not_gone_on_with(store, monkeypatch):
     monkeypatch.setattr(store, "publish", publish)
 
 
+@pytest.mark.parametrize("noted", [True, False])
+def test_what_is_begun_of_facts_with_other_columns_is_not_gone_on_with(store, monkeypatch, noted):
+    """The first fact ever is taken back after a build was given up: facts have a column more from then on."""
+    view, at = VIEWS[0].model_copy(update={"name": f"columns_{next(_names)}"}), START + timedelta(minutes=1)
+    table = frame([(shop, START, 1.0, None) for shop in SHOPS]).lazy()
+    back = frame([("h", START, 1.0, None)])
+
+    def build(name, as_of, *pushed):
+        rows = (
+            pl.concat([row.with_columns(pl.Series(SEQ, [1 + n])) for n, row in enumerate(pushed)]) if pushed else None
+        )
+        return build_view(
+            store, view, table, as_of=as_of, build=name, max_age=MAX_AGE, table_version=1, facts_in_part=2,
+            pushed=None if rows is None else rows.lazy(), pushed_seq=len(pushed),
+        )  # fmt: skip
+
+    build("old", START)
+    new = frame([("b", START, 5.0, None)])
+    push_facts(store, view, new, arrived_at=0)
+    add, added = store.add, []
+
+    def add_some(*arguments):
+        if len(added) == 3:
+            raise KeyboardInterrupt
+        added.append(arguments)
+        add(*arguments)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(store, "add", add_some)
+        if not noted:  # as plans were before
+            killed.setattr("ml_assets.online.build._digest", lambda _: None)
+        with pytest.raises(KeyboardInterrupt):
+            build("killed", at, new)
+    push_facts(store, view, frame([]), arrived_at=0, retract=back)
+    made = build(
+        "again", at, new.with_columns(pl.lit(False).alias(RETRACTS)), back.with_columns(pl.lit(True).alias(RETRACTS))
+    )
+    assert (made.build.partition("@")[0], made.entities) == ("again", 7)
+    for shop in SHOPS:
+        push_facts(store, view, frame([(shop, at, 100.0, None)]), arrived_at=0)
+    read = store.read([(view.name, entity_key([shop])) for shop in SHOPS], microseconds(at))
+    assert [row.values[0] for row in read] == [101.0, 106.0, *[101.0] * 5, 100.0]
+
+
 def test_an_update_of_a_table_that_does_not_change_by_time(store):
     view = FeatureViewSpec(name="static", description="Of shops.", entity=["shop"], table="shops",
                            lookups={"amount": "amount"})  # fmt: skip

@@ -14,6 +14,9 @@ class BuildPlan(BaseModel):
     build: Build = Field(description="What it is made from.")
     base: str | None = Field(description="The build that it updates; null for one of all entities.")
     ranges: list[str] = Field(description="The texts of entities at which its parts are cut, ascending.")
+    facts: str | None = Field(
+        default=None, description="Digest of the columns of the facts in its parts; null where it was not noted."
+    )
 
 
 def find_resumable(store: OnlineStore, wanted: Build, base: str | None) -> tuple[BuildPlan, StagedBuild] | None:
