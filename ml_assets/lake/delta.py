@@ -1,5 +1,6 @@
 """Delta tables at any path, read by Polars."""
 
+import hashlib
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -21,6 +22,16 @@ def scan_table(address: str, version: int | None = None) -> pl.LazyFrame:
         deltalake.exceptions.TableNotFoundError: there is none.
     """
     return pl.scan_delta(_Readable(address, version=version))
+
+
+def digest_files(address: str, version: int) -> str | None:
+    """Return a digest of a table's id and of the names of a version's files; None where it cannot be read any more."""
+    try:
+        table = DeltaTable(address, version=version)
+    except DeltaError:  # Its log was cleaned up, or the table has fewer.
+        return None
+    names = pl.DataFrame(pa.table(table.get_add_actions()))["path"].sort().to_list()
+    return hashlib.sha256("\n".join([str(table.metadata().id), *names]).encode()).hexdigest()
 
 
 def changed_rows(address: str, since: int, until: int, *, change: str, most: int) -> pl.LazyFrame | None:

@@ -88,6 +88,16 @@ class Lake:
         with self._opening(key):
             return scan_table(self.uri(key), version)
 
+    def files(self, key: str, version: int) -> str | None:
+        """Return a digest of the table's id and files at a version, None where it cannot be read any more.
+
+        A table that is deleted and written anew, or restored and written on, has the same version numbers again, of
+        other files.
+        """
+        from ml_assets.lake.delta import digest_files
+
+        return digest_files(self.uri(key), version)
+
     def changed_rows(self, key: str, since: int, until: int, *, change: str, most: int) -> pl.LazyFrame | None:
         """Read the rows that tell two versions of the table apart, lazily, without reading what both have.
 

@@ -29,6 +29,9 @@ __all__ = ["Build", "build_view"]
 ChangedSince = Callable[[int], pl.LazyFrame | None]
 """Gives the rows that tell the view's table from an earlier version of it, with CHANGE; None where too many."""
 
+FilesOf = Callable[[int], str | None]
+"""Gives a digest of the files of a version of the view's table; None where it cannot be read any more."""
+
 UPDATED_SHARE = 0.2
 """Share of the entities beyond which a build computes all: they are published in one step without being moved."""
 
@@ -44,6 +47,7 @@ def build_view(
     pushed: pl.LazyFrame | None = None,
     pushed_seq: int = 0,
     table_version: int | None = None,
+    files_of: FilesOf | None = None,
     changed_since: ChangedSince | None = None,
     chunk: int = CHUNK,
     facts_in_part: int = FACTS_IN_PART,
@@ -63,6 +67,7 @@ def build_view(
         pushed: facts that were pushed, `view.table_columns` in order, with RETRACTS if some were taken back: all up to
             number `pushed_seq` that can matter. With SEQ they may be cut at an earlier number.
         table_version: of the table, to be recorded.
+        files_of: tells a version from another table's of that number; None where the table is never made anew.
         changed_since: for updates.
         chunk: how many moments are computed at once.
         facts_in_part: how many facts are computed and written at once.
@@ -79,11 +84,12 @@ def build_view(
         as_of=as_of,
         valid_until=None if kept.known_at is None else as_of + max_age,
         table_version=table_version,
+        table_files=None if files_of is None or table_version is None else files_of(table_version),
         pushed_seq=pushed_seq,
     )
     with TemporaryDirectory(prefix="ml_assets-online-") as folder:
         served_for = None if kept.known_at is None else max_age
-        making = _Making(store, kept, table, pushed, served_for, changed_since, Path(folder))
+        making = _Making(store, kept, table, pushed, served_for, changed_since, files_of, Path(folder))
         plan, staged, facts = making.resume(wanted) or making.begin(wanted, facts_in_part)
         return making.make(plan, staged, facts, chunk)
 
@@ -98,6 +104,7 @@ class _Making:
     pushed: pl.LazyFrame | None
     max_age: timedelta | None
     changed_since: ChangedSince | None
+    files_of: FilesOf | None
     folder: Path
 
     def resume(self, wanted: Build) -> tuple[BuildPlan, StagedBuild, BuildFacts] | None:
@@ -171,6 +178,10 @@ class _Making:
         with self.store.reading() as reading:
             return reading.built(self.view.name)
 
+    def _same_table(self, version: int, files: str | None) -> bool:
+        """Return whether a version that was built from is one of the table still: it may have been made anew."""
+        return files is None if self.files_of is None else files is not None and self.files_of(version) == files
+
     @property
     def _numbered(self) -> bool:
         return self.pushed is None or SEQ in self.pushed.collect_schema()
@@ -195,6 +206,8 @@ class _Making:
             or before.pushed_seq > made.pushed_seq
             or decode_schema(base.schema) != decode_schema(encode_schema(self._facts(made).empty))
         ):
+            return None
+        if not self._same_table(before.table_version, before.table_files):
             return None
         changed = self.changed_since(before.table_version)
         if changed is None:

@@ -1,5 +1,6 @@
 """The rows that tell two versions of a table apart are those of the files that only one of them has."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -50,3 +51,16 @@ def test_where_it_cannot_be_told(lake):
     assert changed(lake, 0, 1) is None
     Path(lake.root, KEY, "_delta_log", f"{0:020}.json").unlink()
     assert changed(lake, 0, 1) is None
+
+
+def test_the_files_of_a_version_tell_tables_apart(lake, tmp_path):
+    lake.append(KEY, frame(("1", "a", 1)))
+    lake.append(KEY, frame(("1", "b", 1)))
+    first, second = lake.files(KEY, 0), lake.files(KEY, 1)
+    assert len({first, second, None}) == 3
+    assert lake.files(KEY, 2) is None
+    shutil.move(lake.root, tmp_path / "elsewhere")
+    assert [Lake(str(tmp_path / "elsewhere")).files(KEY, version) for version in (0, 1)] == [first, second]
+    lake.append(KEY, frame(("1", "a", 1)))
+    assert lake.files(KEY, 0) not in (first, None)
+    assert lake.files("other", 0) is None

@@ -1,5 +1,6 @@
 """A build that computes only what may have changed, in parts, killed or not: what is kept equals a build of all."""
 
+import shutil
 import sqlite3
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -341,6 +342,42 @@ def test_what_changed_is_read_from_the_versions_of_a_table_in_the_lake(file_stor
     assert (made.entities, made.moments) == (30, 7)
     read = file_store.read([("of_lake", f'["s{n}"]') for n in (3, 4, 5)], microseconds(START + timedelta(seconds=2)))
     assert [row.values[0] for row in read] == [3.0, -4.0, 5.5]
+
+
+@pytest.mark.parametrize("how", ["anew", "restored", "of an older record", "given up"])
+def test_a_table_that_was_made_anew_is_no_later_version_of_the_old_one(file_store, tmp_path, monkeypatch, how):
+    """It has the old version numbers again, of other rows."""
+    view, lake = VIEWS[0].model_copy(update={"name": f"anew_{next(_names)}"}), Lake(str(tmp_path / "lake"))
+    table = tmp_path / "lake" / "orders"
+    lake.replace("orders", frame([("x", START, 0.0, None)]))
+    shutil.copytree(table, tmp_path / "backup")
+
+    def build(seconds, files_of=lambda version: lake.files("orders", version)):
+        version = lake.version("orders")
+        return build_view(
+            file_store, view, lake.scan("orders", version), as_of=START + timedelta(seconds=seconds), max_age=MAX_AGE,
+            build=f"b{seconds}", table_version=version, files_of=files_of,
+            changed_since=lambda since: lake.changed_rows("orders", since, version, change=CHANGE, most=1000),
+        )  # fmt: skip
+
+    lake.replace("orders", frame([(f"s{n}", START, 1.0, None) for n in range(30)]))
+    if how == "given up":
+        with monkeypatch.context() as given_up:
+            given_up.setattr(file_store, "publish", lambda *_: None)
+            build(0)
+    else:
+        build(0, **({"files_of": None} if how == "of an older record" else {}))
+    shutil.rmtree(table)
+    if how == "restored":
+        shutil.copytree(tmp_path / "backup", table)
+    else:
+        lake.replace("orders", frame([("x", START, 0.0, None)]))
+    lake.replace("orders", frame([(f"s{n}", START, 50.0, None) for n in range(30)]))
+    made = build(0 if how == "given up" else 1)
+    assert (made.table_version, made.entities, made.moments) == (1, 30, 30 * 4)
+    (row,) = file_store.read([(view.name, '["s3"]')], microseconds(START + timedelta(seconds=2)))
+    assert row.values[0] == 50.0
+    assert build(2).moments == 0  # of the same version still: nothing has changed
 
 
 @pytest.mark.parametrize("made_before", [True, False])

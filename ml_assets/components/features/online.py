@@ -114,6 +114,7 @@ def _build(
         pushed=pushed_facts(lake, view.name, seq),
         pushed_seq=seq,
         table_version=version,
+        files_of=lambda of: lake.files(_table(view), of),
         changed_since=lambda since: lake.changed_rows(_table(view), since, version, change=CHANGE, most=MOST_CHANGED),
     )
 

@@ -32,7 +32,7 @@ def find_resumable(store: OnlineStore, wanted: Build, base: str | None) -> tuple
         plan = BuildPlan.model_validate_json(staged.plan)
     except ValidationError:  # Another version of this package began it.
         return None
-    made_from = {"view", "as_of", "valid_until", "table_version"}
+    made_from = {"view", "as_of", "valid_until", "table_version", "table_files"}
     same = plan.build.model_dump(include=made_from) == wanted.model_dump(include=made_from)
     declaration = wanted.build.rpartition("@")[2]
     if not same or not plan.build.is_of(declaration) or plan.build.pushed_seq > wanted.pushed_seq:

@@ -23,6 +23,9 @@ class Build(BaseModel):
     as_of: datetime = Field(description="Facts of the table that were known by then are in it.")
     valid_until: datetime | None = Field(description="From then on its values are expired; null for never.")
     table_version: int | None = Field(description="Version of the view's table in the lake; null if it lies elsewhere.")
+    table_files: str | None = Field(
+        default=None, description="Digest of the table's id and of the files of that version; null where unknown."
+    )
     pushed_seq: int = Field(description="Number of the last pushed fact in it; 0 for none.")
     entities: int = Field(default=0, description="How many entities have facts in it.")
     moments: int = Field(default=0, description="How many values it computed: of all entities, or of those it updated.")
@@ -44,7 +47,14 @@ class Build(BaseModel):
 
     def frame(self) -> pl.DataFrame:
         """Return the record as a row of the lake table `online/<view>`."""
-        types = {str: pl.String, int: pl.Int64, int | None: pl.Int64, datetime: MOMENT, datetime | None: MOMENT}
+        types = {
+            str: pl.String,
+            str | None: pl.String,
+            int: pl.Int64,
+            int | None: pl.Int64,
+            datetime: MOMENT,
+            datetime | None: MOMENT,
+        }
         schema = {name: types[field.annotation] for name, field in type(self).model_fields.items()}
         return pl.DataFrame([self.model_dump()], schema=schema)
 
