@@ -1,5 +1,8 @@
 """Pushed facts in the lake: the table `pushed/<view>`, from which a build takes them and any value can be explained."""
 
+import logging
+from collections.abc import Sequence
+
 import polars as pl
 
 from ml_assets.features.engine.checks import MOMENT
@@ -7,11 +10,13 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
 from ml_assets.online.facts.blob import decode_schema
 from ml_assets.online.facts.rows import decode_facts_from_json
-from ml_assets.online.facts.union import PUSHED, RETRACTS, SEQ, union_facts
-from ml_assets.online.stores.protocol import OnlineStore
+from ml_assets.online.facts.union import PUSHED, RETRACTS, SEQ, typed, union_facts
+from ml_assets.online.stores.protocol import OnlineStore, PushedRow
 from ml_assets.online.values.record import Build
 
 ARRIVED_AT = "_arrived_at"
+
+_LOG = logging.getLogger(__name__)
 
 
 def pushed_key(view: str) -> str:
@@ -21,25 +26,60 @@ def pushed_key(view: str) -> str:
 
 
 def export_pushed(store: OnlineStore, lake: Lake, view: FeatureViewSpec) -> int:
-    """Append to the lake what was pushed to a view since the last export; gives the number of the last fact, or 0."""
+    """Append to the lake what was pushed to a view since the last export; gives the number of the last fact, or 0.
+
+    A store that was put back from a backup has used numbers again that mean other facts in the lake: these facts get
+    new numbers before.
+    """
     key = pushed_key(view.name)
     there = lake.scan(key).select(pl.col(SEQ).max()).collect().item() if lake.exists(key) else 0
+    if there:
+        _renumber_reused(store, lake, view, there)
     rows = store.pushed_since(view.name, there)
     if not rows:
         return there
+    numbered = _numbered(store, view, rows)
+    lake.append(key, numbered if any(row.retracts for row in rows) else numbered.drop(RETRACTS))
+    return rows[-1].seq
+
+
+def _renumber_reused(store: OnlineStore, lake: Lake, view: FeatureViewSpec, there: int) -> None:
+    """Give new numbers to the facts that lie in the store under numbers which the lake has of others, and to all that
+    came after them."""
+    # First, so that what is pushed from now on has none of them.
+    store.renumber(view.name, there, ())
+    rows = store.pushed_since(view.name, 0)
+    if not rows or rows[0].seq > there:
+        return
+    held = _numbered(store, view, rows)
+    exported = lake.scan(pushed_key(view.name)).filter(pl.col(SEQ) >= rows[0].seq)
+    if RETRACTS not in exported.collect_schema():
+        exported = exported.with_columns(pl.lit(False).alias(RETRACTS))
+    exported = typed(exported.with_columns(pl.col(RETRACTS).fill_null(False)), held.drop(RETRACTS).schema).collect()
+    reused = held.filter(pl.col(SEQ) <= there).join(exported, on=held.columns, how="anti", nulls_equal=True)
+    if reused.height:
+        seqs = held.filter(pl.col(SEQ) >= reused[SEQ].min())[SEQ].to_list()
+        store.renumber(view.name, there, seqs)
+        _LOG.warning(
+            "feature view %r: the online store was put back from a backup: %d facts that were pushed to it since, from "
+            "number %d on, got numbers after %d, as %s has other facts under theirs",
+            view.name, len(seqs), seqs[0], there, pushed_key(view.name),
+        )  # fmt: skip
+
+
+def _numbered(store: OnlineStore, view: FeatureViewSpec, rows: Sequence[PushedRow]) -> pl.DataFrame:
+    """Return pushed facts as the lake has them, with SEQ, ARRIVED_AT and RETRACTS."""
     # The columns of the build that they were pushed to: the view may read others by now.
     pushed_to = decode_schema(store.schema(view.name))
     kept = decode_facts_from_json(
         [row.row for row in rows], {n: t for n, t in pushed_to.items() if n not in (PUSHED, RETRACTS)}
     )
     arrived = pl.Series(ARRIVED_AT, [row.arrived_at for row in rows], pl.Int64).cast(pl.Datetime("us"))
-    numbered = kept.with_columns(
-        pl.Series(SEQ, [row.seq for row in rows], pl.Int64), arrived.dt.replace_time_zone("UTC").cast(MOMENT)
+    return kept.with_columns(
+        pl.Series(SEQ, [row.seq for row in rows], pl.Int64),
+        arrived.dt.replace_time_zone("UTC").cast(MOMENT),
+        pl.Series(RETRACTS, [row.retracts for row in rows], pl.Boolean),
     )
-    if any(row.retracts for row in rows):
-        numbered = numbered.with_columns(pl.Series(RETRACTS, [row.retracts for row in rows], pl.Boolean))
-    lake.append(key, numbered)
-    return rows[-1].seq
 
 
 def pushed_facts(lake: Lake, view: str, seq: int) -> pl.LazyFrame | None:

@@ -396,5 +396,14 @@ class OnlineStore(ABC):
         """Return the pushed facts after number `seq` that the store still holds, in order."""
 
     @abstractmethod
+    def renumber(self, view: str, beyond: int, seqs: Sequence[int]) -> None:
+        """Let the next numbers of a view's facts be greater than `beyond`, and give such to some that are there, in one
+        step: a store that was put back from a backup would use numbers again.
+
+        Args:
+            seqs: numbers of facts, in order; those that are not there any more are passed over.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Release the connections, when nobody uses the store any more."""

@@ -90,6 +90,22 @@ class PostgresPushes(OnlineStore):
         with self._server.writing():
             self._server.execute("DELETE FROM @refused WHERE of_table = %s AND seq <= %s", [table, seq])
 
+    def renumber(self, view: str, beyond: int, seqs: Sequence[int]) -> None:
+        with self._server.writing():
+            self._server.execute(
+                "UPDATE @pushes SET last_seq = %s WHERE view = %s AND last_seq < %s", [beyond, view, beyond]
+            )
+            # All new numbers are greater than all that are there.
+            self._server.execute(
+                "WITH moved AS (SELECT seq, row_number() OVER (ORDER BY seq) AS place FROM @pushed "
+                "WHERE view = %s AND seq = ANY(%s)), "
+                "counted AS (UPDATE @pushes SET last_seq = last_seq + (SELECT count(*) FROM moved) "
+                "WHERE view = %s RETURNING last_seq - (SELECT count(*) FROM moved) AS before) "
+                "UPDATE @pushed AS kept SET seq = before + place FROM moved, counted "
+                "WHERE kept.view = %s AND kept.seq = moved.seq",
+                [view, list(seqs), view, view],
+            )
+
     def pushed_since(self, view: str, seq: int) -> list[PushedRow]:
         rows = self._server.query(f"{PUSHED} WHERE view = %s AND seq > %s ORDER BY seq", [view, seq])
         return [PushedRow(*row) for row in rows]

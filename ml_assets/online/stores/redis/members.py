@@ -41,6 +41,11 @@ def stored_values(build: bytes, valid_until: bytes, member: bytes | None, unseen
     return Stored(values, known_at, end, build.decode(), seq, member is not None)
 
 
+def pushed_member(row: PushedRow) -> bytes:
+    """Return what stands for a pushed fact."""
+    return orjson.dumps([row.seq, row.arrived_at, row.known_at, row.entity, row.row, row.retracts])
+
+
 def pushed_row(member: bytes) -> PushedRow:
     """Return a pushed fact."""
     return PushedRow(*orjson.loads(member))

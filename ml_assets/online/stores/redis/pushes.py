@@ -1,5 +1,7 @@
 """The side of Redis that facts are pushed to."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -14,10 +16,13 @@ from ml_assets.online.stores.protocol import (
     ViewChange,
 )
 from ml_assets.online.stores.redis.entities import write_entities
-from ml_assets.online.stores.redis.members import pushed_row
+from ml_assets.online.stores.redis.members import pushed_member, pushed_row
 from ml_assets.online.stores.redis.server import RedisServer
 from ml_assets.online.stores.redis.snapshot import RedisSnapshot
 from ml_assets.online.values.record import Build
+
+_NO_GAPS_AFTER = "no_gaps_after"
+"""Field of a view: the number after which its facts have no gaps, since some were given new numbers."""
 
 
 class RedisPushes(OnlineStore):
@@ -72,15 +77,40 @@ class RedisPushes(OnlineStore):
             pipe = self._server.client.pipeline(transaction=True)
             pipe.zrangebyscore(key("pushed", view), f"({seq}", "+inf")
             pipe.get(key("seq", view))
-            pipe.hget(key("view", view), "record")
-            rows, last, record = pipe.execute()
+            pipe.hmget(key("view", view), "record", _NO_GAPS_AFTER)
+            members, last, (record, no_gaps_after) = pipe.execute()
+        rows = [pushed_row(member) for member in members]
         if record is not None:
             # Numbers have no gaps, so that it is known how many facts there are since the build.
-            since = max(seq, Build.model_validate_json(record).pushed_seq)
-            missing = self._last_number(view, last) - since - len(rows)
+            since = max(seq, Build.model_validate_json(record).pushed_seq, int(no_gaps_after or 0))
+            missing = self._last_number(view, last) - since - sum(row.seq > since for row in rows)
             if missing > 0:
                 raise self._facts_lost(f"{missing} facts that were pushed to {view!r} since number {since}")
-        return [pushed_row(member) for member in rows]
+        return rows
+
+    def renumber(self, view: str, beyond: int, seqs: Sequence[int]) -> None:
+        key = self._server.key
+
+        def change(pipe: Any) -> None:
+            pipe.watch(key("seq", view), key("view", view))
+            last = pipe.get(key("seq", view))
+            if last is None:
+                return
+            there = {seq: pipe.zrangebyscore(key("pushed", view), seq, seq) for seq in seqs}
+            moved = [pushed_row(member) for members in there.values() for member in members]
+            number = max(int(last), beyond)
+            if not moved and number == int(last):
+                return
+            pipe.multi()
+            for seq, row in enumerate(moved, number + 1):
+                for rows in (key("pushed", view), key("pushed", view, row.entity)):
+                    pipe.zremrangebyscore(rows, row.seq, row.seq)
+                    pipe.zadd(rows, {pushed_member(replace(row, seq=seq)): seq})
+            pipe.set(key("seq", view), number + len(moved))
+            pipe.hset(key("view", view), _NO_GAPS_AFTER, number if moved else beyond)
+            pipe.execute()
+
+        self._server.committed("the numbers of facts that were pushed", change)
 
     def _last_number(self, view: str, last: bytes | None) -> int:
         if last is None:
@@ -102,7 +132,7 @@ class RedisPushes(OnlineStore):
     def _push(self, pipe: Any, change: ViewChange, last: int, kept: int, arrived_at: int) -> None:
         view, key, seqs = change.built.build.view, self._server.key, {}
         for seq, row in enumerate(change.rows, last + 1):
-            member = orjson.dumps([seq, arrived_at, row.known_at, row.entity, row.row, row.retracts])
+            member = pushed_member(PushedRow(seq, arrived_at, row.known_at, row.entity, row.row, row.retracts))
             pipe.zadd(key("pushed", view), {member: seq})
             pipe.zadd(key("pushed", view, row.entity), {member: seq})
             seqs[row.entity] = seq

@@ -69,6 +69,17 @@ class SqlitePushes(OnlineStore):
         with self._file.writing() as db:
             db.execute("DELETE FROM refused WHERE of_table = ? AND seq <= ?", [table, seq])
 
+    def renumber(self, view: str, beyond: int, seqs: Sequence[int]) -> None:
+        with self._file.writing() as db:
+            db.execute("UPDATE pushes SET last_seq = ?1 WHERE view = ?2 AND last_seq < ?1", [beyond, view])
+            for seq in seqs:
+                moved = db.execute(
+                    "UPDATE pushed SET seq = 1 + (SELECT last_seq FROM pushes WHERE view = ?1) "
+                    "WHERE view = ?1 AND seq = ?2",
+                    [view, seq],
+                ).rowcount
+                db.execute("UPDATE pushes SET last_seq = last_seq + ? WHERE view = ?", [moved, view])
+
     def pushed_since(self, view: str, seq: int) -> list[PushedRow]:
         rows = self._file.query(f"{PUSHED} WHERE view = ? AND seq > ? ORDER BY seq", [view, seq])
         return [pushed_row(row) for row in rows]
