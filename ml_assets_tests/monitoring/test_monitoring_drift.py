@@ -317,6 +317,12 @@ def test_infinite_values_are_an_error_not_a_missing_value():
         drift(endless, STILL)
 
 
+def test_numbers_that_no_bins_can_tell_apart_are_an_error_with_the_feature():
+    large = STILL.with_columns(height=pl.lit(1.7e18))
+    with pytest.raises(nml.MonitoringError, match=r"univariate drift: .* of feature 'height' cannot be learned"):
+        drift(large, STILL)
+
+
 def test_no_usage_event_leaves_the_machine(monkeypatch):
     sent = []
     tracker = nml.load().usage_logging.SegmentUsageTracker

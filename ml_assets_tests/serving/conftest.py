@@ -173,7 +173,8 @@ def noon():
 
 @pytest.fixture
 def run_server():
-    """Run an app as a real server on a free port of this machine, until the test ends; gives its host and port."""
+    """Run an app as a real server on a free port of this machine, until the test ends or `end` is called; gives its
+    host and port."""
     running = []
 
     def run(app):
@@ -185,9 +186,14 @@ def run_server():
             time.sleep(0.01)
         return f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
 
+    def end():
+        for server, _ in running:
+            server.should_exit = True
+
+    run.end = end
     yield run
-    for server, thread in running:
-        server.should_exit = True
+    end()
+    for _, thread in running:
         thread.join()
 
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import queue
+import socket
 import threading
+import time
 from contextlib import contextmanager
 from importlib.resources import files
 
@@ -16,7 +18,7 @@ from tritonclient import grpc as triton
 from tritonclient.grpc import model_config_pb2, service_pb2
 from tritonclient.utils import InferenceServerException
 
-from ml_assets.serving.grpc.transport import GrpcSettings, GrpcTransport
+from ml_assets.serving.grpc.transport import GrpcSettings, GrpcTransport, check_free
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.protocols.open_inference import messages
@@ -286,6 +288,40 @@ def test_a_stream_without_a_key_or_without_requests_ends(serve, rows):
     ended.set()
 
 
+def test_streams_end_with_the_server(registry, run_server, noon, rows):
+    app = make_app(registry, NAMES, Limits(), clock=lambda: noon)
+    transport = GrpcTransport(app, app.grpc_bindings, GrpcSettings("127.0.0.1:0"))
+    run_server(transport)
+    ended, first = threading.Event(), listed(rows.drop_nulls().head(1))
+
+    def then_silence():
+        yield first
+        ended.wait(30)
+
+    with triton.InferenceServerClient(f"127.0.0.1:{transport.port}") as client:
+        answers = client._client_stub.ModelStreamInfer(then_silence())
+        assert not next(answers).error_message
+        began = time.monotonic()
+        run_server.end()
+        with pytest.raises(grpc.RpcError, match="the server ends") as stopped:
+            next(answers)
+        ended.set()
+    assert stopped.value.code().name == "UNAVAILABLE"
+    assert time.monotonic() - began < GrpcSettings("").grace
+
+
+def test_an_address_that_is_taken_is_told_before_processes_share_it():
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"gRPC cannot listen on 127.0.0.1:{port} .*: give another --grpc-port"):
+            check_free(f"127.0.0.1:{port}")
+    check_free(f"127.0.0.1:{port}")
+    check_free("[::1]:0") if socket.has_ipv6 else None
+
+
 def test_a_message_that_is_too_large_is_refused(serve, rows):
     with (
         serve(most=4096) as (client, _),
@@ -306,6 +342,10 @@ def test_the_health_that_kubernetes_asks(serve, monkeypatch):
         reason = "the log of answers cannot be written"
         assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert not client.is_server_ready()
+        with pytest.raises(grpc.RpcError, match="there is no service 'other'"):
+            health.Check(health_pb2.HealthCheckRequest(service="other"))
+        with pytest.raises(InferenceServerException, match="there is no model or version 'late/ready'"):
+            client.get_model_metadata("late/ready")
 
 
 def test_messages_are_numbered_as_tritons_are():

@@ -17,7 +17,7 @@ from ml_assets.serving.access.audit import AuditTrail
 from ml_assets.serving.access.digests import hashed_keys
 from ml_assets.serving.access.key_file import KeyFile
 from ml_assets.serving.declared import Declarations
-from ml_assets.serving.grpc.transport import GrpcSettings, GrpcTransport
+from ml_assets.serving.grpc.transport import GrpcSettings, GrpcTransport, check_free
 from ml_assets.serving.http.app import Server, make_app, now
 from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.http.transport.guarded import ConnectionLimits
@@ -49,11 +49,14 @@ def serve_models(settings: ServeSettings, host: str, port: int, connections: Con
 
     Raises:
         LookupError: a model has no champion.
+        OSError: gRPC cannot listen where it is to.
         ValueError: the API keys are no digests, their file is broken, the log's format is none, or there is no such
             kind of online store.
     """
     from ml_assets.serving.http.observability.telemetry import logging_settings
 
+    if settings.grpc:
+        check_free(settings.grpc)
     lines = logging_settings(settings.log_format)
     # A variable of the environment is too small for the declarations of many models.
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +99,7 @@ def make_served_app() -> Server | GrpcTransport:
 def _grpc_settings(served: ServeSettings) -> GrpcSettings:
     tls = served.tls
     credentials = None if tls is None else (tls.key.read_bytes(), tls.certificate.read_bytes())
-    return GrpcSettings(served.grpc, credentials=credentials, idle=served.idle_seconds)
+    return GrpcSettings(served.grpc, shared=served.workers > 1, credentials=credentials, idle=served.idle_seconds)
 
 
 def _refuse_wrong(settings: ServeSettings) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,7 @@ class GrpcSettings:
 
     Attributes:
         address: host and port, such as `127.0.0.1:8081`; port 0 takes a free one.
+        shared: whether other processes serve the same port, one beside the other.
         most: bytes of a message.
         calls: calls that may be under way at once.
         credentials: private key and certificate chain, PEM; None for no encryption.
@@ -61,6 +63,7 @@ class GrpcSettings:
     """
 
     address: str
+    shared: bool = False
     most: int = 8 << 20
     calls: int = 1024
     credentials: tuple[bytes, bytes] | None = None
@@ -94,6 +97,7 @@ class GrpcTransport:
         self._settings = settings
         self._bindings = bindings
         self._server: Any = None
+        self._ending = asyncio.Event()
         self.port = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
@@ -107,6 +111,7 @@ class GrpcTransport:
             if event["type"] == "lifespan.startup":
                 await self._start()
             elif event["type"] == "lifespan.shutdown":
+                self._ending.set()
                 await self._server.stop(self._settings.grace)
             return event
 
@@ -120,18 +125,21 @@ class GrpcTransport:
             options=[
                 ("grpc.max_receive_message_length", settings.most),
                 ("grpc.max_send_message_length", -1),
-                ("grpc.so_reuseport", 1),  # each worker serves the same port
+                ("grpc.so_reuseport", int(settings.shared)),
                 ("grpc.max_connection_idle_ms", round(settings.idle * 1000)),
             ],
             maximum_concurrent_rpcs=settings.calls,
         )
         calls = {path: call for binding in self._bindings for path, call in self._calls(binding)}
         self._server.add_generic_rpc_handlers((_Calls(calls),))
-        if settings.credentials is None:
-            self.port = self._server.add_insecure_port(settings.address)
-        else:
-            secret = grpc.ssl_server_credentials([settings.credentials])
-            self.port = self._server.add_secure_port(settings.address, secret)
+        try:
+            if settings.credentials is None:
+                self.port = self._server.add_insecure_port(settings.address)
+            else:
+                secret = grpc.ssl_server_credentials([settings.credentials])
+                self.port = self._server.add_secure_port(settings.address, secret)
+        except RuntimeError as error:
+            raise RuntimeError(f"gRPC cannot listen on {settings.address}") from error
         await self._server.start()
         log.info("gRPC running on %s (port %d)", settings.address, self.port)
 
@@ -156,12 +164,20 @@ class GrpcTransport:
 
         async def answer(messages: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
             while True:
+                coming = asyncio.ensure_future(anext(messages, None))
+                ending = asyncio.ensure_future(self._ending.wait())
                 try:
-                    message = await asyncio.wait_for(anext(messages), idle)
-                except StopAsyncIteration:
-                    return
-                except TimeoutError:
-                    await context.abort(_code(408), f"no request came for {idle:g} seconds")
+                    await asyncio.wait((coming, ending), timeout=idle, return_when=asyncio.FIRST_COMPLETED)
+                    came = coming.done()
+                finally:
+                    for waiting in (coming, ending):
+                        waiting.cancel()
+                if not came:
+                    ends = self._ending.is_set()
+                    why = "the server ends" if ends else f"no request came for {idle:g} seconds"
+                    await context.abort(_code(503 if ends else 408), why)
+                message = coming.result()
+                if message is None:
                     return
                 reply = await self._ask(MESSAGE, "POST", binding.unary, context, message)
                 if reply.status in _NOT_LET_IN:
@@ -224,6 +240,24 @@ async def _answered(context: Any, reply: _Reply) -> bytes:
     if reply.status != 200:
         await context.abort(_code(reply.status), reply.reason())
     return reply.body
+
+
+def check_free(address: str) -> None:
+    """Look whether gRPC can listen on an address, which processes that share it would not notice.
+
+    Raises:
+        OSError: it cannot; the message names the address.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family, kind, number, _, place = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, number) as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(place)
+            listening.listen()
+    except OSError as error:
+        raise OSError(f"gRPC cannot listen on {address} ({error.strerror}): give another --grpc-port") from error
 
 
 def _refusing(why: str):

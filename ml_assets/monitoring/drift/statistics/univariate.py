@@ -99,7 +99,12 @@ class UnivariateStatistic(DriftStatistic):
                 f"univariate drift: {self.name} of feature {name!r} cuts the reference into bins, and "
                 f"{np.isinf(values).sum()} of its values are infinite: make them null, or exclude the feature"
             )
-        return self.of_numbers(values)
+        try:
+            return self.of_numbers(values)
+        except ValueError as error:
+            raise MonitoringError(
+                f"univariate drift: {self.name} of feature {name!r} cannot be learned ({error}): exclude the feature"
+            ) from error
 
     def is_binned(self, values: int) -> bool:
         """Return whether so many numbers of a reference are cut into bins."""

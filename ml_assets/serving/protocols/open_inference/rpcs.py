@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.protocols.adapter import GrpcRead
 from ml_assets.serving.protocols.open_inference.messages import SERVICE, message_classes, parse
 from ml_assets.serving.protocols.open_inference.resources import LOADING, LOGGING, MEMORY, TRACING
@@ -49,6 +50,8 @@ def _message(name: str, content: Content) -> bytes:
 
 def _model(rest: str = "") -> Callable[[Any], str]:
     def path(request: Any) -> str:
+        if strange := next((name for name in (request.name, request.version) if "/" in name), ""):
+            raise BadRequest(f"there is no model or version {strange[:60]!r}", 404)
         version = f"/versions/{request.version}" if request.version else ""
         return f"/v2/models/{request.name}{version}{rest}"
 
@@ -57,6 +60,14 @@ def _model(rest: str = "") -> Callable[[Any], str]:
 
 def _statistics(request: Any) -> str:
     return _model("/stats")(request) if request.name else "/v2/models/stats"
+
+
+def _ask_health(body: bytes) -> tuple[str, str]:
+    """Read which service is asked about, the only field: none for the server, or the one of predictions."""
+    service = body[2:].decode(errors="replace")
+    if service not in ("", SERVICE):
+        raise BadRequest(f"there is no service {service[:60]!r}", 404)
+    return "GET", "/v2/health/ready"
 
 
 READS = (
@@ -76,7 +87,7 @@ READS = (
     # grpc.health.v1, which Kubernetes asks; its response's only field is the status: 1 serving, 2 not.
     GrpcRead(
         "/grpc.health.v1.Health/Check",
-        lambda _: ("GET", "/v2/health/ready"),
+        _ask_health,
         lambda _: b"\x08\x01",
         lambda: b"\x08\x02",
     ),
