@@ -20,6 +20,7 @@ from ml_assets.online.facts.blob import decode_facts
 from ml_assets.online.facts.union import RETRACTS, SEQ, reachable_facts
 from ml_assets.online.push import PushError, push_facts
 from ml_assets.online.stores.opening import open_store
+from ml_assets.online.stores.protocol import StaleBuild
 from ml_assets.online.values.keys import entity_key, with_entity
 from ml_assets.online.values.record import microseconds
 
@@ -236,6 +237,42 @@ def test_a_build_that_is_killed_goes_on_behind_its_last_part(store, monkeypatch,
         assert kept(store, view, microseconds(START + MAX_AGE)) == expected
         killed_after = done + 1
     assert parts > 2
+
+
+def test_two_that_make_one_build_count_a_part_without_rows_once(store, monkeypatch):
+    """All facts of the first part are taken back; a second process goes on with the build while the first lives."""
+    view = VIEWS[0].model_copy(update={"name": f"two_{next(_names)}"})
+    back = pl.DataFrame(
+        [(shop, START, 1.0, None, seq, True) for seq, shop in enumerate("ab", 1)],
+        schema=COLUMNS | {SEQ: pl.Int64, RETRACTS: pl.Boolean}, orient="row",
+    )  # fmt: skip
+    add, calls = store.add, []
+
+    def build(name):
+        return build_view(
+            store, view, frame([(shop, START, 1.0, None) for shop in SHOPS]).lazy(), as_of=START, max_age=MAX_AGE,
+            build=name, table_version=1, pushed=back.lazy(), pushed_seq=2, facts_in_part=2,
+        )  # fmt: skip
+
+    def add_beside_another(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:  # The other adds this part and is killed at the next.
+            with pytest.raises(KeyboardInterrupt):
+                build("second")
+        elif len(calls) == 3:
+            raise KeyboardInterrupt
+        add(*arguments)
+
+    with monkeypatch.context() as beside:
+        beside.setattr(store, "add", add_beside_another)
+        with pytest.raises(StaleBuild):
+            build("first")
+    assert [list(call[2]) for call in calls[:2]] == [[], []]
+    assert store.unfinished(view.name).parts == 1
+    made = build("third")
+    assert (made.build.partition("@")[0], made.entities) == ("first", 6)
+    read = store.read([(view.name, entity_key([shop])) for shop in SHOPS], microseconds(START))
+    assert [row.seen for row in read] == [False, False, *[True] * 6]
 
 
 def test_what_is_begun_of_other_facts_is_not_gone_on_with(store, monkeypatch):

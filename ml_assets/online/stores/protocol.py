@@ -335,6 +335,23 @@ class OnlineStore(ABC):
             StaleBuild: one that was begun later is read already, or another process makes the same one.
         """
 
+    def add_part(
+        self,
+        view: str,
+        number: int,
+        part: int,  # noqa: ARG002
+        facts: Iterable[tuple[str, bytes]],
+        moments: Iterable[tuple[str, int, str]],
+        seq: int,
+    ) -> None:
+        """Add a part to a build that was begun with a plan, as `add` does.
+
+        Args:
+            part: which, from 0. Where plans are kept, it is refused (StaleBuild) unless all before it are there, and it
+                is not: another process makes the same build.
+        """
+        self.add(view, number, facts, moments, seq)
+
     @abstractmethod
     def publish(
         self,

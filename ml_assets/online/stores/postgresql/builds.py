@@ -52,11 +52,14 @@ class PostgresBuilds(OnlineStore):
         facts: Iterable[tuple[str, bytes]],
         moments: Iterable[tuple[str, int, str]],
         seq: int,
+        part: int | None = None,
     ) -> None:
         of_entities = [(number, short(entity), rows) for entity, rows in facts]
         values = [(number, short(entity), moment, f"[{seq},{encoded}]") for entity, moment, encoded in moments]
         with self._server.writing_apart():
             self._require_staged(view, number)
+            if part is not None:
+                self._require_next(view, number, part)
             try:
                 self._server.copy("COPY @facts (number, entity, rows) FROM STDIN", of_entities)
                 self._server.copy("COPY @moments (number, entity, valid_from, payload) FROM STDIN", values)
@@ -67,6 +70,17 @@ class PostgresBuilds(OnlineStore):
                 "WHERE number = %s",
                 [sum(1 for *_, rows in of_entities if rows), len(values), number],
             )
+
+    def add_part(
+        self,
+        view: str,
+        number: int,
+        part: int,
+        facts: Iterable[tuple[str, bytes]],
+        moments: Iterable[tuple[str, int, str]],
+        seq: int,
+    ) -> None:
+        self.add(view, number, facts, moments, seq, part)
 
     def publish(
         self,
@@ -146,6 +160,12 @@ class PostgresBuilds(OnlineStore):
         """
         held = "SELECT 1 FROM @builds WHERE number = %s AND state = %s FOR SHARE"
         if not self._server.query(held, [number, STAGED]):
+            raise StaleBuild(view)
+
+    def _require_next(self, view: str, number: int, part: int) -> None:
+        """Refuse a part that is there, or before which some lack, and keep it so until the transaction ends: one
+        without rows would not be noticed otherwise."""
+        if self._server.query("SELECT parts FROM @plans WHERE number = %s FOR UPDATE", [number]) != [(part,)]:
             raise StaleBuild(view)
 
     def _clear(self, view: str) -> None:

@@ -57,12 +57,15 @@ class SqliteBuilds(OnlineStore):
         facts: Iterable[tuple[str, bytes]],
         moments: Iterable[tuple[str, int, str]],
         seq: int,
+        part: int | None = None,
     ) -> None:
         of_entities = [(number, *each) for each in facts]
         rows = [(number, entity, moment, f"[{seq},{values}]") for entity, moment, values in moments]
         seen = sum(1 for _, _, blob in of_entities if blob)
         with self._file.writing() as db:
             self._require_staged(view, number)
+            if part is not None:
+                self._require_next(view, number, part)
             try:
                 db.executemany("INSERT INTO facts VALUES (?, ?, ?)", of_entities)
                 db.executemany("INSERT INTO moments VALUES (?, ?, ?, ?)", rows)
@@ -72,6 +75,17 @@ class SqliteBuilds(OnlineStore):
                 "UPDATE plans SET parts = parts + 1, entities = entities + ?, moments = moments + ? WHERE number = ?",
                 [seen, len(rows), number],
             )
+
+    def add_part(
+        self,
+        view: str,
+        number: int,
+        part: int,
+        facts: Iterable[tuple[str, bytes]],
+        moments: Iterable[tuple[str, int, str]],
+        seq: int,
+    ) -> None:
+        self.add(view, number, facts, moments, seq, part)
 
     def publish(
         self,
@@ -144,6 +158,11 @@ class SqliteBuilds(OnlineStore):
         """Refuse a build that is no longer staged: one that is published marks those begun before it as old."""
         elsewhere = self._staged_in.get(number, self._file.generation) != self._file.generation
         if elsewhere or not self._file.query("SELECT 1 FROM builds WHERE number = ? AND state = ?", [number, STAGED]):
+            raise StaleBuild(view)
+
+    def _require_next(self, view: str, number: int, part: int) -> None:
+        """Refuse a part that is there, or before which some lack: one without rows would not be noticed otherwise."""
+        if self._file.query("SELECT parts FROM plans WHERE number = ?", [number]) != [(part,)]:
             raise StaleBuild(view)
 
     def _clear(self, view: str) -> None:
