@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
 from ml_assets.online.build import build_view
-from ml_assets.online.building.affected import CHANGE
+from ml_assets.online.building.affected import CHANGE, affected_entities
 from ml_assets.online.building.plan import BuildPlan
 from ml_assets.online.facts.blob import decode_facts
 from ml_assets.online.facts.union import RETRACTS, SEQ, reachable_facts
@@ -22,7 +22,7 @@ from ml_assets.online.push import PushError, push_facts
 from ml_assets.online.stores.opening import open_store
 from ml_assets.online.stores.protocol import StaleBuild
 from ml_assets.online.values.keys import entity_key, with_entity
-from ml_assets.online.values.record import microseconds
+from ml_assets.online.values.record import Build, microseconds
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 MAX_AGE = timedelta(minutes=8)
@@ -379,6 +379,17 @@ def test_what_changed_is_read_from_the_versions_of_a_table_in_the_lake(file_stor
     assert (made.entities, made.moments) == (30, 7)
     read = file_store.read([("of_lake", f'["s{n}"]') for n in (3, 4, 5)], microseconds(START + timedelta(seconds=2)))
     assert [row.values[0] for row in read] == [3.0, -4.0, 5.5]
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"), [(0.0, -0.0), (-0.0, 0.0), (None, -0.0), (0.0, None), (float("nan"), -0.0)]
+)
+def test_a_zero_of_the_other_sign_is_a_change(was, becomes):
+    before = frame([("a", START, was, None), ("b", START, -0.0, None), ("c", START, float("nan"), None)])
+    after = frame([("a", START, becomes, None), *before.rows()[1:]])
+    record = Build(view="windows", build="b", as_of=START, valid_until=None, table_version=1, pushed_seq=0)
+    found = affected_entities(VIEWS[0], record, record, after.lazy(), None, difference(before, after))
+    assert found["shop"].to_list() == ["a"]
 
 
 @pytest.mark.parametrize("how", ["anew", "restored", "of an older record", "given up"])

@@ -16,6 +16,7 @@ MOST_CHANGED = 4_000_000
 """Rows that are held against each other: beyond that a build computes all entities."""
 
 _HOW_OFTEN = "__how_often__"
+_SIGN = "__sign__"
 
 
 def affected_entities(
@@ -51,7 +52,12 @@ def affected_entities(
 
 def _differing(view: FeatureViewSpec, changed: pl.LazyFrame) -> pl.LazyFrame:
     """Leave out rows that both versions have, as often."""
-    counted = changed.group_by(view.table_columns).agg(pl.col(CHANGE).sum().alias(_HOW_OFTEN))
+    floats = [
+        name for name, dtype in changed.collect_schema().items() if name in view.table_columns and dtype.is_float()
+    ]
+    # Zeros of either sign are one key to a group, and two values.
+    signs = [(1 / pl.col(name) < 0).alias(f"{_SIGN}{name}") for name in floats]
+    counted = changed.group_by(*view.table_columns, *signs).agg(pl.col(CHANGE).sum().alias(_HOW_OFTEN))
     return counted.filter(pl.col(_HOW_OFTEN) != 0)
 
 
