@@ -45,7 +45,8 @@ def changed_rows(address: str, since: int, until: int, *, change: str, most: int
         most: rows.
 
     Returns:
-        None where the earlier version cannot be read any more, the columns differ, or there are more rows.
+        None where the earlier version cannot be read any more, the columns differ, there are more rows, or a file that
+        another tool wrote does not say how many.
     """
     try:
         before = _Readable(address, version=since)
@@ -57,14 +58,16 @@ def changed_rows(address: str, since: int, until: int, *, change: str, most: int
     of_before, of_after = _files(before), _files(after)
     added = {file: rows for file, rows in of_after.items() if file not in of_before}
     removed = {file: rows for file, rows in of_before.items() if file not in of_after}
-    if sum(added.values()) + sum(removed.values()) > most or not all(map(before.has_file, removed)):
+    counts = [*added.values(), *removed.values()]
+    known = [rows for rows in counts if rows is not None]
+    if len(known) < len(counts) or sum(known) > most or not all(map(before.has_file, removed)):
         return None
     sides = [after.scan_some(list(added), change, 1), before.scan_some(list(removed), change, -1)]
     return pl.concat(sides)
 
 
-def _files(table: "_Readable") -> dict[str, int]:
-    """Return how many rows each file of a table has."""
+def _files(table: "_Readable") -> dict[str, int | None]:
+    """Return how many rows each file of a table has; None where its writer has kept no statistics."""
     counts = pl.DataFrame(pa.table(table.get_add_actions(flatten=True)))["num_records"].to_list()
     return dict(zip(table.file_uris(), counts, strict=True))
 

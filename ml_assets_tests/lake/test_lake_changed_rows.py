@@ -1,5 +1,6 @@
 """The rows that tell two versions of a table apart are those of the files that only one of them has."""
 
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -64,3 +65,17 @@ def test_the_files_of_a_version_tell_tables_apart(lake, tmp_path):
     lake.append(KEY, frame(("1", "a", 1)))
     assert lake.files(KEY, 0) not in (first, None)
     assert lake.files("other", 0) is None
+
+
+def test_a_file_without_statistics_is_read_and_how_it_differs_cannot_be_told(lake):
+    lake.append(KEY, frame(("1", "a", 1)))
+    folder = Path(lake.root, KEY)
+    frame(("2", "b", 2)).write_parquet(folder / "bare.parquet")
+    size = (folder / "bare.parquet").stat().st_size
+    added = {"path": "bare.parquet", "partitionValues": {}, "size": size, "modificationTime": 0, "dataChange": True}
+    (folder / "_delta_log" / f"{1:020}.json").write_text(json.dumps({"add": added}))
+    assert lake.scan(KEY).collect().height == 2
+    assert changed(lake, 0, 1) is None
+    assert changed(lake, 1, 0) is None
+    lake.append(KEY, frame(("3", "c", 3)))
+    assert changed(lake, 1, 2) == Counter([("3", "c", 3, 1)])
