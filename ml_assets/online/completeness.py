@@ -97,6 +97,14 @@ class OfBuild:
         return self.stale_from is None or at >= self.stale_from
 
 
+class BuildReplaced(LookupError):
+    """Another build of a view was published after values of this one were read, and its moment is not known."""
+
+
+_BUILDS = 4
+"""Builds of a view whose moments are remembered: requests may still hold values of one that was replaced."""
+
+
 class KnownMoments:
     """What a store knows of some views, kept at hand for requests: computed again only where it has changed.
 
@@ -118,14 +126,18 @@ class KnownMoments:
             )
             for view in views
         }
-        self._as_of: dict[str, tuple[str, int]] = {}
+        self._as_of: dict[str, Mapping[str, int]] = {view.name: {} for view in views}
         self._notes: list[str | None] = []
         self._of_views: dict[str, OfBuild] = {}
 
-    def read(self) -> Callable[[str, str], OfBuild]:
-        """Return what looks up a view and the build that its values are from.
+    def read(self, *, again: bool = True) -> Callable[[str, str], OfBuild]:
+        """Return what looks up a view and the build that its values are from, or raises BuildReplaced.
 
         To be called before these values are read: then no moment is later than what they rest on.
+
+        Args:
+            again: whether the values can be read again. Where not, nothing is raised: a view of a replaced build is as
+                stale as the build that is read now, and complete up to what pushes have said.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -137,28 +149,39 @@ class KnownMoments:
 
         def look_up(view: str, build: str) -> OfBuild:
             known = of_views.get(view)
-            if known is None or known.build != build:
-                known = of_views[view] = self._look_up(view, build, notes)
+            if known is not None and known.build == build:
+                return known
+            as_of, newer = self._moment_of_build(view, build)
+            if as_of is None:
+                if again:
+                    raise BuildReplaced(f"feature view {view!r}: build {build} was replaced while it was read")
+                return self._look_up(view, build, None, newer, notes)
+            known = of_views[view] = self._look_up(view, build, as_of, as_of, notes)
             return known
 
         return look_up
 
-    def _look_up(self, view: str, build: str, notes: Sequence[str | None]) -> OfBuild:
+    def _look_up(
+        self, view: str, build: str, as_of: int | None, built_until: int | None, notes: Sequence[str | None]
+    ) -> OfBuild:
         place, declaration, warn = self._views[view]
         reported = _of_view(_decode(notes[place]), view, declaration)
-        as_of = self._moment_of_build(view, build)
-        newest = _later(as_of, reported.reported_until)
+        newest = _later(built_until, reported.reported_until)
         return OfBuild(build, _later(as_of, reported.complete_until), None if newest is None else newest + warn)
 
-    def _moment_of_build(self, view: str, build: str) -> int | None:
-        """Return the moment of a build; None where another was published since it was read, and it is not known."""
-        known = self._as_of.get(view)
-        if known is None or known[0] != build:
-            record = self._store.build(view)
-            if record is None or record.build != build:
-                return None
-            known = self._as_of[view] = build, microseconds(record.as_of)
-        return known[1]
+    def _moment_of_build(self, view: str, build: str) -> tuple[int | None, int | None]:
+        """Return the moment of a build, None where another was published since it was read and it is not known; and
+        that of the one which was looked at."""
+        known = self._as_of[view].get(build)
+        if known is not None:
+            return known, known
+        record = self._store.build(view)
+        if record is None:
+            return None, None
+        as_of = microseconds(record.as_of)
+        others = [each for each in self._as_of[view].items() if each[0] != record.build]
+        self._as_of[view] = dict([*others[1 - _BUILDS :], (record.build, as_of)])
+        return as_of if record.build == build else None, as_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of, stored_features
 from ml_assets.freshness import Freshness
-from ml_assets.online.completeness import KnownMoments, OfBuild
+from ml_assets.online.completeness import BuildReplaced, KnownMoments, OfBuild
 from ml_assets.online.push import PushedView
 from ml_assets.online.running.computed import ComputedState, ComputedStates
 from ml_assets.online.running.opening import open_histories
@@ -86,11 +86,10 @@ class OnlineFeatures:
         if len(rows) > 1:
             # They share most of their entities: each is read and decoded once.
             keys = list(dict.fromkeys(keys))
-        of_build = self._moments.read()
-        entries = self._store.read(keys, at)
-        if not all(entry is None or entry.ready for entry in entries):
-            entries = [self._ready(key, entry, at) for key, entry in zip(keys, entries, strict=True)]
-        found = [self._looked_up(key[0], entry, at, of_build) for key, entry in zip(keys, entries, strict=True)]
+        try:
+            found = self._find(keys, at)
+        except BuildReplaced:
+            found = self._find_again(keys, at)
         if len(rows) == 1:
             return [_joined(found)]
         looked_up = dict(zip(keys, found, strict=True))
@@ -100,6 +99,20 @@ class OnlineFeatures:
     def missing(self) -> Fetched:
         """Return what is looked up of a row where no view has a build."""
         return _joined([_missing(view, self._nulls[view]) for view, _, _, _ in self._views])
+
+    def _find(self, keys: Sequence[tuple[str, str]], at: int, *, again: bool = True) -> list[_Found]:
+        of_build = self._moments.read(again=again)
+        entries = self._store.read(keys, at)
+        if not all(entry is None or entry.ready for entry in entries):
+            entries = [self._ready(key, entry, at) for key, entry in zip(keys, entries, strict=True)]
+        return [self._looked_up(key[0], entry, at, of_build) for key, entry in zip(keys, entries, strict=True)]
+
+    def _find_again(self, keys: Sequence[tuple[str, str]], at: int) -> list[_Found]:
+        """Read values whose build was replaced meanwhile: the one that replaced it is known now."""
+        try:
+            return self._find(keys, at)
+        except BuildReplaced:
+            return self._find(keys, at, again=False)
 
     def _ready(self, key: tuple[str, str], entry: Stored | None, at: int) -> Stored | None:
         """Compute values that are not ready, from the running state of their entity."""

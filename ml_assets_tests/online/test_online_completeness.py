@@ -233,3 +233,53 @@ def test_states_follow_from_the_last_build_and_the_newest_report(tmp_path_factor
     expected = ("missing", None) if moment < as_of else (wanted, until_now)
     assert (state.replace("unseen", "fresh"), until) == expected
     store.close()
+
+
+def publish_between(store, monkeypatch, builds):
+    """Let the next reads of values each be followed by a build, before anything else is asked."""
+    read, left = store.read, list(builds)
+
+    def read_slowly(keys, moment):
+        entries = read(keys, moment)
+        if left:
+            left.pop(0)()
+        return entries
+
+    monkeypatch.setattr(store, "read", read_slowly)
+
+
+@pytest.mark.parametrize("publishes", [1, 2])
+def test_a_build_that_is_published_while_values_are_read_leaves_them_fresh(built, monkeypatch, publishes):
+    publish_between(
+        built, monkeypatch, [lambda number=number: build(built, number / 4) for number in range(1, publishes + 1)]
+    )
+    (fetched,) = OnlineFeatures(built, [SALES], FRESHNESS).fetch([{"shop": "a"}], at(2.5))
+    assert fetched.states == {"sales": "fresh"}
+    # Read again, it is of the build that is known by then.
+    assert (fetched.versions["sales"][0].split("@")[0], fetched.complete_until["sales"]) == ("b0.25", at(0.25))
+
+
+def test_a_reader_knows_a_build_that_another_reader_has_seen_replaced(built, monkeypatch):
+    features = OnlineFeatures(built, [SALES], FRESHNESS)
+    features.fetch([{"shop": "a"}], at(2.5))
+
+    def publish_and_read():
+        build(built, 1)
+        (newer,) = features.fetch([{"shop": "a"}], at(2.5))
+        assert (newer.states["sales"], newer.complete_until["sales"]) == ("fresh", at(1))
+
+    publish_between(built, monkeypatch, [publish_and_read])
+    (older,) = features.fetch([{"shop": "a"}], at(2.5))
+    assert older.versions["sales"][0].startswith("b0@")
+    assert (older.states["sales"], older.complete_until["sales"]) == ("fresh", at(0))
+
+
+def test_where_every_read_meets_a_replaced_build_the_view_is_as_stale_as_the_newest(built, monkeypatch):
+    record, names = built.build("sales"), iter(range(9))
+    monkeypatch.setattr(
+        built, "build", lambda _: record.model_copy(update={"build": f"other{next(names)}", "as_of": hours(1)})
+    )
+    features = OnlineFeatures(built, [SALES], FRESHNESS)
+    for moment, state in ((3.999, "fresh"), (4, "stale")):
+        (fetched,) = features.fetch([{"shop": "a"}], at(moment))
+        assert (fetched.states["sales"], fetched.complete_until["sales"]) == (state, None)
