@@ -10,10 +10,11 @@ import pytest
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
-from ml_assets.online.push import push_facts
+from ml_assets.online.push import _pushed_view, push_facts
 from ml_assets.online.stores.opening import open_store
 from ml_assets.online.stores.protocol import EXPIRED, Change, OutcomeUnknown, RefusedRow, StoreUnavailable
 from ml_assets.online.stores.redis.server import PREFIX
+from ml_assets.online.stores.redis.snapshot import RedisSnapshot
 from ml_assets.online.values.record import microseconds
 
 AS_OF = datetime(2024, 3, 10, tzinfo=UTC)
@@ -160,3 +161,31 @@ def test_a_change_that_cannot_be_written_leaves_nothing(server, redis_url):  # n
     with pytest.raises(TypeError):
         store.change(lambda _: half, 0)
     assert store.refused_since("t", 0) == []
+
+
+def test_the_same_fact_pushed_twice_at_once_counts_twice_however_the_pushes_meet(server, redis_url, monkeypatch):  # noqa: ARG001
+    """The second is written after the first has read the header of the state, and before it reads a leaf."""
+    view = FeatureViewSpec(
+        name="sales", description="Sales of the store.", entity=["store"], table="sales", known_at="known",
+        windows=["2h"], aggregates={"amount": {"of": "amount", "functions": ["count"]}},
+    )  # fmt: skip
+    store, states, others = open_store(redis_url), RedisSnapshot.states, [1]
+
+    def push():
+        return push_facts(store, view, sales(("a", AS_OF, 2.0)), arrived_at=microseconds(AS_OF)).seq
+
+    def states_then_another_push(self, *given, **more):
+        found = states(self, *given, **more)
+        if others and self._watching is not None:
+            others.pop()
+            assert push() == 2
+        return found
+
+    build(store, view)
+    assert push() == 1
+    _pushed_view.cache_clear()  # as another process, which has no state kept
+    monkeypatch.setattr(RedisSnapshot, "states", states_then_another_push)
+    assert push() == 3
+    (fetched,) = OnlineFeatures(store, [view]).fetch([{"store": "a"}], microseconds(AS_OF))
+    assert fetched.values == {"amount_count_2h": 4}
+    store.close()

@@ -28,6 +28,7 @@ class RedisServer:
 
     Attributes:
         url: without secrets.
+        written_meanwhile: what `change` of `committed` raises to be run again.
 
     Raises:
         ValueError: the package `redis` is not installed, the address does not fit, or the server throws keys away.
@@ -49,6 +50,7 @@ class RedisServer:
         self._redis: Any = redis
         self._no_shard = redis.exceptions.RedisClusterException
         self._errors = (redis.RedisError, self._no_shard)
+        self.written_meanwhile: type[Exception] = redis.WatchError
         self._watch_error, self._moved = redis.WatchError, redis.exceptions.MovedError
         self._lost = (redis.ConnectionError, redis.TimeoutError)
         self._looked = False

@@ -20,6 +20,7 @@ class RedisSnapshot(StoreSnapshot):
         self._server, self._watching = server, watching
         self._redis, self._key = server.client, server.key
         self._whole: dict[tuple[int, str], dict[int, bytes]] = {}
+        self._headers: dict[tuple[int, str], bytes | None] = {}
         self._listed: dict[str, int] = {}
 
     def built(self, view: str) -> CurrentBuild | None:
@@ -47,6 +48,7 @@ class RedisSnapshot(StoreSnapshot):
                 self._whole[number, entity] = {int(leaf): text for leaf, text in kept.items()}
             else:
                 header = kept
+            self._headers[number, entity] = header
             seq, _, text = (b"", b"", None) if header is None else header.partition(b" ")
             states[entity] = EntityState(None if header is None else int(seq), text)
         self._refuse_lost(number, entities, listed, {entity for entity in entities if states[entity].header is None})
@@ -56,7 +58,10 @@ class RedisSnapshot(StoreSnapshot):
         there = self._whole.get((number, entity))
         if there is not None:
             return there
-        texts = self._redis.hmget(self._key("state", number, entity), *leaves)
+        header, *texts = self._redis.hmget(self._key("state", number, entity), HEADER, *leaves)
+        # A state of which the header is older than its leaves must not be kept for the next push.
+        if self._watching is not None and header != self._headers.get((number, entity)):
+            raise self._server.written_meanwhile
         if None in texts:
             raise self._lost(entity)
         return dict(zip(leaves, texts, strict=True))
