@@ -77,6 +77,15 @@ def refuse_absent(
                 raise PushError(f"feature view {view.name!r}: {row.row} is not there to be taken back")
 
 
+def pushed_rows(
+    view: FeatureViewSpec, reading: StoreSnapshot, built: CurrentBuild, entities: Sequence[str]
+) -> pl.DataFrame:
+    """Return the rows of entities that were pushed, in order, with `view.table_columns` and RETRACTS: since the build,
+    and before as far as the build holds them."""
+    since = reading.pushed(built.build.view, entities)
+    return _everything(view, reading, built, entities, since).filter(PUSHED).drop(PUSHED)
+
+
 def _everything(
     view: FeatureViewSpec, reading: StoreSnapshot, built: CurrentBuild, entities: Sequence[str], pushed: Pushes
 ) -> pl.DataFrame:

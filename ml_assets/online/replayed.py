@@ -6,13 +6,22 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.online.push import push_facts
-from ml_assets.online.stores.protocol import NoBuild, OnlineStore
+from ml_assets.online.changes import pushed_rows
+from ml_assets.online.facts.rows import check_rows
+from ml_assets.online.facts.union import RETRACTS
+from ml_assets.online.push import PushedView, push_facts
+from ml_assets.online.stores.protocol import CurrentBuild, OnlineStore, StoreSnapshot
 from ml_assets.online.tables import PushedTable
+from ml_assets.online.values.keys import ENTITY, with_entity
 from ml_assets.online.values.record import microseconds
 
 _AT_ONCE = 5_000
 """Facts of one transaction: others wait for its end."""
+
+_ENTITIES = 2_000
+"""Entities whose facts are looked at in one go."""
+
+_TWIN, _THERE = "__twin__", "__there__"
 
 
 def push_what_followed(
@@ -22,13 +31,14 @@ def push_what_followed(
     all.
 
     Each counts from the moment on that it was known, so that requests of any moment in between are answered as they
-    would have been. A static table has no such facts.
+    would have been. A static table has no such facts. What was pushed before is not pushed again, whoever did it and
+    however far an earlier run came; nor is what was taken back.
 
     Args:
         rows: the table, judged by its contract before.
 
     Returns:
-        Facts pushed by view.
+        Facts pushed by view, those that were there not among them.
 
     Raises:
         NoBuild: a view has no build yet, or one of another declaration.
@@ -42,14 +52,46 @@ def push_what_followed(
 
 
 def _push(store: OnlineStore, view: FeatureViewSpec, rows: pl.LazyFrame, until: datetime) -> int:
-    build = store.build(view.name)
-    if build is None:
-        raise NoBuild(view.name)
-    if view.known_at is None:
-        return 0
-    known = pl.col(view.known_at)
-    new = rows.filter(known > build.as_of, known <= until, pl.all_horizontal(pl.col(view.entity).is_not_null()))
-    facts = new.select(view.table_columns).sort(view.known_at, maintain_order=True).collect()
-    for part in facts.iter_slices(_AT_ONCE):
+    pushed = PushedView(view)
+    with store.reading() as reading:
+        built = pushed.built(reading)
+        if view.known_at is None:
+            return 0
+        facts = _facts_after(pushed.view, rows, built, until)
+        new = _without_pushed(pushed.view, check_rows(pushed.view, facts, pushed.schema(built.schema)), reading, built)
+    for part in new.iter_slices(_AT_ONCE):
         push_facts(store, view, part, arrived_at=microseconds(until))
-    return facts.height
+    return new.height
+
+
+def _facts_after(view: FeatureViewSpec, rows: pl.LazyFrame, built: CurrentBuild, until: datetime) -> pl.DataFrame:
+    known = pl.col(view.known_at or "")
+    keys = pl.all_horizontal(pl.col(view.entity).is_not_null()) if view.entity else pl.lit(True)
+    new = rows.filter(known > built.build.as_of, known <= until, keys)
+    return new.select(view.table_columns).sort(known, maintain_order=True).collect()
+
+
+def _without_pushed(
+    view: FeatureViewSpec, facts: pl.DataFrame, reading: StoreSnapshot, built: CurrentBuild
+) -> pl.DataFrame:
+    """Leave out of facts those that were pushed: of identical rows as many as were."""
+    columns = view.table_columns
+    named = with_entity(view, facts)
+    entities = named[ENTITY].unique(maintain_order=True).to_list()
+    there = [
+        _count(pushed_rows(view, reading, built, entities[start : start + _ENTITIES]), columns)
+        for start in range(0, len(entities), _ENTITIES)
+    ]
+    if not there:
+        return facts
+    twins = facts.with_columns(pl.int_range(pl.len()).over(columns).alias(_TWIN))
+    counted = twins.join(pl.concat(there), on=columns, how="left", nulls_equal=True, maintain_order="left")
+    return counted.filter(pl.col(_TWIN) >= pl.col(_THERE).fill_null(0)).select(columns)
+
+
+def _count(pushed: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """Count how many of each row are accounted for: the most that ever stood, and those of the table that were taken
+    back."""
+    step = pl.when(pl.col(RETRACTS).fill_null(False)).then(-1).otherwise(1).cast(pl.Int64).cum_sum()
+    walked = pl.max_horizontal(0, step.max()) - pl.min_horizontal(0, step.min())
+    return pushed.group_by(columns, maintain_order=True).agg(walked.alias(_THERE))

@@ -7,8 +7,11 @@ import pytest
 
 from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.lake import Lake
 from ml_assets.online.build import build_view
+from ml_assets.online.export import export_pushed, pushed_facts
 from ml_assets.online.lookup import OnlineFeatures
+from ml_assets.online.push import push_facts
 from ml_assets.online.replayed import push_what_followed
 from ml_assets.online.stores.opening import open_store
 from ml_assets.online.stores.protocol import NoBuild
@@ -72,7 +75,8 @@ def test_every_moment_of_the_day_is_answered_as_the_engine_answers_it(store):
 
 def test_what_was_pushed_before_counts_once_and_a_static_table_has_nothing_to_push(store):
     for until in (DAWN + timedelta(hours=5), DAWN + timedelta(hours=9)):
-        push_what_followed(store, "legs", VIEWS, legs().lazy(), until)
+        pushed = push_what_followed(store, "legs", VIEWS, legs().lazy(), until)
+    assert 0 < pushed["left"] < 15  # of four hours, three legs each
     (answer,) = OnlineFeatures(store, [LEFT]).fetch([{"place": "a"}], microseconds(until))
     within = legs().filter(pl.col("left_at") > until - timedelta(hours=3), pl.col("left_at") <= until)
     assert answer.values["left_count_3h"] == within.filter(pl.col("place") == "a").height
@@ -81,3 +85,75 @@ def test_what_was_pushed_before_counts_once_and_a_static_table_has_nothing_to_pu
     sizes = pl.LazyFrame({"place": ["a"], "size": [1]})
     build_view(store, SIZES, sizes, as_of=DAWN, max_age=timedelta(days=1), build="s")
     assert push_what_followed(store, "sizes", [SIZES], sizes, until) == {"sizes": 0}
+
+
+def twice(rows):
+    """Let every third row of a table be there twice."""
+    return pl.concat([rows, rows.gather_every(3)]).sort("left_at")
+
+
+def departures(store, until, rows):
+    """Return the departures from both places in three hours, as they are served and as the rows have them."""
+    served = [
+        OnlineFeatures(store, [LEFT]).fetch([{"place": place}], microseconds(until))[0].values["left_count_3h"]
+        for place in "ab"
+    ]
+    within = rows.filter(pl.col("left_at") > until - timedelta(hours=3), pl.col("left_at") <= until)
+    return served, [within.filter(pl.col("place") == place).height for place in "ab"]
+
+
+def build_again(store, lake, rows, as_of, name):
+    for view in VIEWS:
+        seq = export_pushed(store, lake, view)
+        pushed = pushed_facts(lake, view.name, seq)
+        build_view(
+            store, view, rows.lazy(), as_of=as_of, max_age=timedelta(days=1), build=name, pushed=pushed, pushed_seq=seq
+        )
+
+
+def test_pushed_again_after_any_build_and_to_any_moment_nothing_counts_twice(store, tmp_path):
+    rows, lake = twice(legs()), Lake(str(tmp_path / "lake"))
+    build_again(store, lake, rows, DAWN, "b0")
+    steps = [(None, 5), (None, 9), (None, 7), (0, 9), (0, 12), (3, 6), (-2, 10), (11, 14)]
+    for number, (hour, until) in enumerate(steps):
+        if hour is not None:
+            build_again(store, lake, rows, DAWN + timedelta(hours=hour), f"b{number + 1}")
+        push_what_followed(store, "legs", VIEWS, rows.lazy(), DAWN + timedelta(hours=until))
+        for moment in (5, until):
+            if hour is None or moment >= hour:
+                served, there = departures(store, DAWN + timedelta(hours=moment), rows)
+                assert served == there, (hour, until, moment)
+        assert push_what_followed(store, "legs", VIEWS, rows.lazy(), DAWN + timedelta(hours=until)) == {
+            "left": 0, "came": 0,
+        }  # fmt: skip
+
+
+def test_a_run_that_was_killed_between_two_transactions_is_ended_by_the_next(store, monkeypatch):
+    rows, until = twice(legs()), DAWN + timedelta(hours=9)
+    monkeypatch.setattr("ml_assets.online.replayed._AT_ONCE", 5)
+    left = [*range(3)]
+
+    def push(*arguments, **named):
+        left.pop()
+        return push_facts(*arguments, **named)
+
+    monkeypatch.setattr("ml_assets.online.replayed.push_facts", push)
+    with pytest.raises(IndexError):
+        push_what_followed(store, "legs", VIEWS, rows.lazy(), until)
+    monkeypatch.setattr("ml_assets.online.replayed.push_facts", push_facts)
+    push_what_followed(store, "legs", VIEWS, rows.lazy(), until)
+    for moment in (DAWN + timedelta(hours=3), until):
+        served, there = departures(store, moment, rows)
+        assert served == there
+
+
+def test_what_somebody_pushed_is_there_and_what_was_taken_back_stays_so(store):
+    until = DAWN + timedelta(hours=3)
+    mine = twice(legs()).filter(pl.col("place") == "a", pl.col("left_at") > DAWN, pl.col("left_at") <= until)
+    columns = LEFT.table_columns
+    push_facts(store, LEFT, mine.head(1).select(columns), arrived_at=microseconds(until))
+    push_what_followed(store, "legs", VIEWS, twice(legs()).lazy(), until)
+    assert departures(store, until, twice(legs()))[0][0] == mine.height
+    push_facts(store, LEFT, [], arrived_at=microseconds(until), retract=mine.tail(1).select(columns))
+    assert push_what_followed(store, "legs", VIEWS, twice(legs()).lazy(), until) == {"left": 0, "came": 0}
+    assert departures(store, until, twice(legs()))[0][0] == mine.height - 1
