@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from ml_assets.commands.serving.serve import check_key_file
 from ml_assets.serving.access.admission import Admission
 from ml_assets.serving.access.allowance import Allowance, shared_number
 from ml_assets.serving.access.audit import AuditTrail
@@ -253,3 +254,23 @@ def test_an_audit_that_cannot_be_written_is_logged_and_stops_nothing(tmp_path, c
     assert "cannot be written, No such file" in caplog.text
     assert '{"revoked":"ann"}' in caplog.text
     assert not os.path.exists(tmp_path / "no")
+
+
+def test_a_process_that_starts_again_while_the_file_is_gone_lets_nobody_in(file, tmp_path):
+    together = tmp_path / "together"
+    assert not Admission(file=file, shared=together).required
+    key = file.add("ann", ["read"])[1]
+    Admission(file=file, shared=together)
+    file.path.rename(tmp_path / "elsewhere")
+    again = Admission(file=file, shared=together)
+    with pytest.raises(BadRequest, match="give an API key"):
+        again.admit("", "read")
+    (tmp_path / "elsewhere").rename(file.path)
+    again.look()
+    assert again.admit(f"Bearer {key}", "read") == "ann"
+
+
+def test_a_file_of_keys_that_is_named_and_not_there_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"ML_ASSETS_KEY_FILE names .*keys.json, which is not there"):
+        check_key_file(tmp_path / "keys.json")
+    check_key_file(None)

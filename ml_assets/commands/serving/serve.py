@@ -55,6 +55,7 @@ def serve_models(settings: ServeSettings, host: str, port: int, connections: Con
     """
     from ml_assets.serving.http.observability.telemetry import logging_settings
 
+    check_key_file(read_settings().key_file)
     if settings.grpc:
         check_free(settings.grpc)
     lines = logging_settings(settings.log_format)
@@ -71,6 +72,14 @@ def serve_models(settings: ServeSettings, host: str, port: int, connections: Con
             tls = settings.tls
             files = None if tls is None else (tls.certificate, tls.key)
             run_server(app, host, port, connections, workers=settings.workers, log_settings=lines, tls=files)
+
+
+def check_key_file(named: Path | None) -> None:
+    """Refuse a file of keys that is named and not there, which would let everybody in."""
+    if named is not None and not named.exists():
+        raise ValueError(
+            f"ML_ASSETS_KEY_FILE names {named}, which is not there: make a key by `ml-assets keys new`, or unset it"
+        )
 
 
 def make_served_app() -> Server | GrpcTransport:

@@ -33,7 +33,8 @@ class Admission:
     Args:
         digests: SHA-256 of keys that may do everything, in hex; they bear the names `environment-1` and so on.
         file: further keys; None for none.
-        shared: folder in which processes that serve together count each key's requests; None for one process.
+        shared: folder in which processes that serve together count each key's requests, and remember that keys are
+            needed, for one that starts again while the file is gone; None for one process.
         clock: nanoseconds, only forward.
 
     Raises:
@@ -58,7 +59,8 @@ class Admission:
         self._state: tuple[int, ...] | None = None
         self._allowances: dict[tuple[str, int], Allowance] = {}
         self._known = self._always
-        self.required = bool(digests)
+        self._marker = None if shared is None else shared / "keys_required"
+        self.required = bool(digests) or (self._marker is not None and self._marker.exists())
         self._fault = ""
         if file is not None:
             self._read(file, file.state())
@@ -113,7 +115,11 @@ class Admission:
         keys = file.read()
         known = {bytes.fromhex(key.digest): self._known_by(key) for key in keys}
         self._known = {**known, **self._always}
-        self.required = self.required or state is not None
+        if state is not None:
+            self.required = True
+            if self._marker is not None:
+                self._marker.parent.mkdir(parents=True, exist_ok=True)
+                self._marker.touch()
         self._state = state
 
     def _known_by(self, key: Key) -> _Known:
