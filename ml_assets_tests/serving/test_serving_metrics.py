@@ -4,15 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+from errno import ENOSPC
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 from starlette.testclient import TestClient
 
+from ml_assets.serving.access.allowance import shared_number
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
+from ml_assets.serving.http.observability import shared_cells
 from ml_assets.serving.http.observability.measured import Measured
+from ml_assets.serving.http.observability.shared_cells import SharedCells
 
 ROW = {"km": 12.5, "express": False, "courier": "bob"}
 
@@ -109,3 +113,22 @@ def test_what_a_killed_process_has_counted_stays_and_it_has_no_memory_any_more(t
     assert len(os.listdir(tmp_path)) == 3
     # A sparse file: a process takes the room of what it counts.
     assert sum(path.stat().st_blocks * 512 for path in tmp_path.iterdir()) < 1 << 20
+
+
+def test_where_the_disk_is_full_a_process_counts_for_itself(tmp_path, monkeypatch):
+    first, steps = SharedCells(tmp_path / "counts"), iter([None, OSError(ENOSPC, "No space left on device")])
+
+    def reserve(*_):
+        if (error := next(steps)) is not None:
+            raise error
+
+    monkeypatch.setattr(os, "posix_fallocate", reserve)
+    monkeypatch.setattr(shared_cells, "_STEP", 64)
+    mine = SharedCells(tmp_path / "counts")
+    shared, own = mine.allocate(("a",), 1), mine.allocate(("b",), 20)
+    shared[0], own[19] = 3.0, 4.0
+    assert [numbers for _, numbers in first.others()] == [{("a",): [3.0]}]
+    monkeypatch.setattr(os, "posix_fallocate", lambda *_: (_ for _ in ()).throw(OSError(ENOSPC, "full")))
+    number = shared_number(tmp_path / "allowances", "key")
+    number[0] = 5
+    assert number[0] == 5

@@ -1,9 +1,12 @@
 """How many requests a key may make."""
 
+import logging
 import math
 import mmap
 import os
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _MINUTE = 60_000_000_000  # nanoseconds
 _AT_ONCE = 6
@@ -43,11 +46,17 @@ class Allowance:
 
 
 def shared_number(folder: Path, name: str) -> "memoryview[int]":
-    """Return a number in memory that all processes share that give this folder and name; 0 at first."""
+    """Return a number in memory that all processes share that give this folder and name; 0 at first.
+
+    Where the disk is full it is this process's own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.ftruncate(descriptor, 8)
+        os.posix_fallocate(descriptor, 0, 8)
         return memoryview(mmap.mmap(descriptor, 8)).cast("q")
+    except OSError as error:
+        log.error("requests of a key are counted by this process alone: %s (%s)", error, folder)
+        return memoryview(bytearray(8)).cast("q")
     finally:
         os.close(descriptor)

@@ -5,6 +5,7 @@ it ends, up to the last request: a scrape that any process answers neither loses
 """
 
 import fcntl
+import logging
 import mmap
 import os
 import struct
@@ -13,8 +14,13 @@ from pathlib import Path
 
 import orjson
 
+log = logging.getLogger(__name__)
+
 _SIZE = 64 << 20
 """Bytes of a file, of which only those that are used take room."""
+
+_STEP = 64 << 10
+"""Bytes of the disk that are taken at once."""
 
 _USED = struct.Struct("<q")
 _RECORD = struct.Struct("<ii")
@@ -41,11 +47,13 @@ class SharedCells:
         os.ftruncate(self._descriptor, _SIZE)
         self._memory = mmap.mmap(self._descriptor, _SIZE)
         self._numbers = memoryview(self._memory).cast("d")
+        self._reserved, self._full = 0, False
         self._used = _USED.size
-        _USED.pack_into(self._memory, 0, self._used)
+        if self._reserve(self._used):
+            _USED.pack_into(self._memory, 0, self._used)
 
     def allocate(self, name: CellName, size: int) -> "memoryview[float]":
-        """Return new numbers under a name, all 0.
+        """Return new numbers under a name, all 0; where the disk is full, of this process alone.
 
         Raises:
             MemoryError: there are more names than anybody would read.
@@ -56,12 +64,30 @@ class SharedCells:
         end = begin + 8 * size
         if end > _SIZE:
             raise MemoryError(f"no room to count {name}")
+        if not self._reserve(end):
+            return memoryview(bytearray(8 * size)).cast("d")
         _RECORD.pack_into(self._memory, self._used, len(text), size)
         self._memory[self._used + _RECORD.size : begin] = text
         # Others read it from now on, whole.
         _USED.pack_into(self._memory, 0, end)
         self._used = end
         return self._numbers[begin // 8 : end // 8]
+
+    def _reserve(self, end: int) -> bool:
+        """Take room on the disk before memory is written for which there is none, which would end the process."""
+        if end <= self._reserved:
+            return True
+        if self._full:
+            return False
+        step = -(-(end - self._reserved) // _STEP) * _STEP
+        try:
+            os.posix_fallocate(self._descriptor, self._reserved, step)
+        except OSError as error:
+            self._full = True
+            log.error("what this process counts anew is in its own metrics alone: %s (%s)", error, self._folder)
+            return False
+        self._reserved += step
+        return True
 
     def others(self) -> Iterator[tuple[bool, dict[CellName, list[float]]]]:
         """Yield the numbers of each other process, and whether it lives."""
