@@ -27,9 +27,6 @@ from ml_assets.streams.state import StreamState, state_of, write_state
 _PRINT_EVERY = 10.0
 """Seconds between two lines about progress."""
 
-_EXPORT_EVERY = 60.0
-"""Seconds between two looks for messages without a table that go to the lake."""
-
 
 Say = Callable[[str], None]
 
