@@ -150,9 +150,9 @@ def test_the_installed_server_answers_with_the_features_of_the_courier(answers):
     assert answered.status_code == 200, answered.text
     (prediction,) = answered.json()["predictions"]
     assert 0 < prediction["score"] < 1
-    # Nothing was reported after the last delivery, four days before.
+    # Nothing was reported after the last delivery, days before.
     assert prediction["features"]["courier"]["state"] == "stale"
-    assert prediction["features"]["courier"]["complete_until"].startswith("2024-08-01")
+    assert "2024-08-01" < prediction["features"]["courier"]["complete_until"] < "2024-08-05"
 
 
 def test_the_installed_server_shows_its_interface(answers):
