@@ -158,7 +158,7 @@ class _Making:
             kept = encode_facts(part.join(there, on=ENTITY, how="semi", maintain_order="left"))
             gone = ((entity, b"") for entity in facts.without(there, plan.ranges, number))
             rows = (row for of_chunk in encoded for row in of_chunk.iter_rows())
-            self.store.add_part(self.view.name, staged.number, number, [*kept, *gone], rows, made.pushed_seq)
+            self.store.add(self.view.name, staged.number, [*kept, *gone], rows, made.pushed_seq, number)
             entities += there.height
             moments += sum(of_chunk.height for of_chunk in encoded)
         base = self._current()

@@ -57,7 +57,7 @@ class DictStore(OnlineStore):
         self.staged = {"facts": {}, "moments": {}}
         return 1
 
-    def add(self, view, number, facts, moments, seq):  # noqa: ARG002
+    def add(self, view, number, facts, moments, seq, part=None):  # noqa: ARG002
         self.staged["facts"] |= dict(facts)
         for entity, moment, text in moments:
             self.staged["moments"].setdefault(entity, []).append((moment, seq, text))

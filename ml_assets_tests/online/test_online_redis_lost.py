@@ -1,43 +1,19 @@
 """What Redis has thrown away is missing and takes no facts; nothing is 0 for it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import polars as pl
 import pytest
 
-from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
 from ml_assets.online.stores.opening import open_store
 from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, UNSEEN, EntityLost, StaleBuild, StoreUnavailable
 from ml_assets.online.stores.redis.server import PREFIX
 from ml_assets.online.values.record import microseconds
+from ml_assets_tests.online.chain import AREAS, AS_OF, SALES, build, push, sales
 
-AS_OF = datetime(2024, 3, 10, tzinfo=UTC)
-SALES = FeatureViewSpec(
-    name="sales", description="Sales of the store.", entity=["store"], table="sales", known_at="known",
-    windows=["2h"], aggregates={"amount": {"of": "amount", "functions": ["count"]}},
-)  # fmt: skip
-AREAS = FeatureViewSpec(
-    name="areas", description="The store.", entity=["store"], table="areas", lookups={"area": "area"}
-)
 ALLOWED = "?eviction=allowed"
-
-
-def sales(*stores, ago=1.0):
-    types = {"store": pl.String, "known": pl.Datetime("us", "UTC"), "amount": pl.Float64}
-    known = AS_OF - timedelta(hours=ago)
-    return pl.DataFrame([(name, known, 1.0) for name in stores], schema=types, orient="row")
-
-
-def build(store, *stores, view=SALES, name="b", **more):
-    table = sales(*stores) if view is SALES else pl.DataFrame({"store": stores, "area": 1})
-    return build_view(store, view, table.lazy(), as_of=AS_OF, max_age=timedelta(days=1), build=name, **more)
-
-
-def push(store, name, ago=0.5):
-    return push_facts(store, SALES, sales(name, ago=ago), arrived_at=microseconds(AS_OF))
 
 
 def fetch(store, *names, view=SALES):

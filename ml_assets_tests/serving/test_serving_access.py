@@ -256,13 +256,14 @@ def test_an_audit_that_cannot_be_written_is_logged_and_stops_nothing(tmp_path, c
     assert not os.path.exists(tmp_path / "no")
 
 
-def test_a_process_that_starts_again_while_the_file_is_gone_lets_nobody_in(file, tmp_path):
+def test_a_process_that_starts_again_while_the_file_is_gone_lets_nobody_in(file, tmp_path, caplog):
     together = tmp_path / "together"
     assert not Admission(file=file, shared=together).required
     key = file.add("ann", ["read"])[1]
     Admission(file=file, shared=together)
     file.path.rename(tmp_path / "elsewhere")
     again = Admission(file=file, shared=together)
+    assert "is gone: nobody is let in until it is there again" in caplog.text
     with pytest.raises(BadRequest, match="give an API key"):
         again.admit("", "read")
     (tmp_path / "elsewhere").rename(file.path)

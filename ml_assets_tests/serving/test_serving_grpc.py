@@ -18,6 +18,9 @@ from tritonclient import grpc as triton
 from tritonclient.grpc import model_config_pb2, service_pb2
 from tritonclient.utils import InferenceServerException
 
+from ml_assets.commands.serving.serve import ServeSettings, grpc_settings
+from ml_assets.commands.serving.tls import Tls
+from ml_assets.serving.declared import Declarations
 from ml_assets.serving.grpc.transport import GrpcSettings, GrpcTransport, check_free
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
@@ -329,6 +332,23 @@ def test_a_message_that_is_too_large_is_refused(serve, rows):
     ):
         client.infer("late", tensors(pl.concat([rows.drop_nulls()] * 20)))
     assert refused.value.status() == "StatusCode.RESOURCE_EXHAUSTED"
+
+
+def test_calls_are_encrypted_with_the_files_of_https(registry, run_server, certificate, rows, noon):
+    served = ServeSettings(
+        models=NAMES, declared=Declarations(), grpc="127.0.0.1:0", idle_seconds=5, workers=2,
+        tls=Tls(certificate=certificate, key=certificate),
+    )  # fmt: skip
+    settings = grpc_settings(served)
+    assert (settings.idle, settings.shared) == (5, True)
+    app = make_app(registry, NAMES, Limits(), clock=lambda: noon)
+    transport = GrpcTransport(app, app.grpc_bindings, settings)
+    run_server(transport)
+    address, known = f"127.0.0.1:{transport.port}", tensors(rows.drop_nulls().head(1))
+    with triton.InferenceServerClient(address, ssl=True, root_certificates=str(certificate)) as client:
+        assert client.infer("late", known).as_numpy("score").shape == (1,)
+    with triton.InferenceServerClient(address) as client, pytest.raises(InferenceServerException):
+        client.infer("late", known, client_timeout=10)
 
 
 def test_the_health_that_kubernetes_asks(serve, monkeypatch):

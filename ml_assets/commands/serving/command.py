@@ -137,7 +137,7 @@ def serve(
     for name, reason in declared.unready.items():
         typer.echo(f"{name} takes features only, no rows: {reason}", err=True)
     lines = log_format or session.settings.log_format
-    if grpc_port == port:
+    if grpc_port and grpc_port == port:
         raise typer.BadParameter(f"--port and --grpc-port are both {port}: give each its own")
     kinds = sorted({project.models[name].kind for name in models if name in project.models})
     settings = ServeSettings(

@@ -102,10 +102,11 @@ def make_served_app() -> Server | GrpcTransport:
     # second in which nobody is answered.
     gc.collect()
     gc.freeze()
-    return GrpcTransport(app, app.grpc_bindings, _grpc_settings(served)) if served.grpc else app
+    return GrpcTransport(app, app.grpc_bindings, grpc_settings(served)) if served.grpc else app
 
 
-def _grpc_settings(served: ServeSettings) -> GrpcSettings:
+def grpc_settings(served: ServeSettings) -> GrpcSettings:
+    """Return how gRPC is served: with the certificate of HTTP, by each of its processes."""
     tls = served.tls
     credentials = None if tls is None else (tls.key.read_bytes(), tls.certificate.read_bytes())
     return GrpcSettings(served.grpc, shared=served.workers > 1, credentials=credentials, idle=served.idle_seconds)

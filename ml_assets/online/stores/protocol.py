@@ -327,30 +327,18 @@ class OnlineStore(ABC):
         facts: Iterable[tuple[str, bytes]],
         moments: Iterable[tuple[str, int, str]],
         seq: int,
+        part: int | None = None,
     ) -> None:
         """Add a part to a staged build, all of it or nothing: facts of entities, and (entity, moment, encoded values)
         with pushed facts to `seq`.
 
+        Args:
+            part: which, from 0, of a build that was begun with a plan. Where plans are kept, it is refused unless all
+                before it are there, and it is not: another process makes the same build.
+
         Raises:
             StaleBuild: one that was begun later is read already, or another process makes the same one.
         """
-
-    def add_part(
-        self,
-        view: str,
-        number: int,
-        part: int,  # noqa: ARG002
-        facts: Iterable[tuple[str, bytes]],
-        moments: Iterable[tuple[str, int, str]],
-        seq: int,
-    ) -> None:
-        """Add a part to a build that was begun with a plan, as `add` does.
-
-        Args:
-            part: which, from 0. Where plans are kept, it is refused (StaleBuild) unless all before it are there, and it
-                is not: another process makes the same build.
-        """
-        self.add(view, number, facts, moments, seq)
 
     @abstractmethod
     def publish(

@@ -63,7 +63,10 @@ class Admission:
         self.required = bool(digests) or (self._marker is not None and self._marker.exists())
         self._fault = ""
         if file is not None:
-            self._read(file, file.state())
+            state = file.state()
+            self._read(file, state)
+            if self.required and state is None and not digests:
+                log.error("the file of keys %s is gone: nobody is let in until it is there again", file.path)
 
     def admit(self, authorization: str, scope: Scope) -> str:
         """Return the name of the key that a request bears; NOBODY where none is needed.

@@ -71,17 +71,6 @@ class PostgresBuilds(OnlineStore):
                 [sum(1 for *_, rows in of_entities if rows), len(values), number],
             )
 
-    def add_part(
-        self,
-        view: str,
-        number: int,
-        part: int,
-        facts: Iterable[tuple[str, bytes]],
-        moments: Iterable[tuple[str, int, str]],
-        seq: int,
-    ) -> None:
-        self.add(view, number, facts, moments, seq, part)
-
     def publish(
         self,
         number: int,

@@ -41,6 +41,7 @@ class RedisBuilds(OnlineStore):
         facts: Iterable[tuple[str, bytes]],
         moments: Iterable[tuple[str, int, str]],
         seq: int,
+        part: int | None = None,  # noqa: ARG002 - it keeps no plans
     ) -> None:
         key = self._server.key
         by_entity: dict[str, dict[str, int]] = {}

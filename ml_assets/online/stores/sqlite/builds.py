@@ -76,17 +76,6 @@ class SqliteBuilds(OnlineStore):
                 [seen, len(rows), number],
             )
 
-    def add_part(
-        self,
-        view: str,
-        number: int,
-        part: int,
-        facts: Iterable[tuple[str, bytes]],
-        moments: Iterable[tuple[str, int, str]],
-        seq: int,
-    ) -> None:
-        self.add(view, number, facts, moments, seq, part)
-
     def publish(
         self,
         number: int,
