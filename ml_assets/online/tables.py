@@ -133,6 +133,7 @@ class PushedTable:
         notes: Sequence[Note] = (),
         complete_until: int | None = None,
         required: Mapping[str, str | None] = MappingProxyType({}),
+        now: int | None = None,
     ) -> PushedRows:
         """Push facts to every view of the table, and take others back: all of it in one transaction.
 
@@ -149,6 +150,7 @@ class PushedTable:
             complete_until: with this push, all facts of the table have been pushed that were known by then,
                 microseconds; None where that is not known.
             required: notes as they must be before it, as `require_notes` takes them.
+            now: the clock by which keys are remembered, microseconds, where `arrived_at` is that of a replay.
 
         Raises:
             NoteChanged: a required note is another.
@@ -173,12 +175,13 @@ class PushedTable:
                 return Change()
             change, answer = self._decide(reading, rows, retract, arrived_at)
             done[:] = [answer]
-            kept = [] if remembered is None else [_remember(remembered, asked, answer, arrived_at)]
+            asked_at = arrived_at if now is None else now
+            kept = [] if remembered is None else [_remember(remembered, asked, answer, asked_at)]
             reported = note_reported(
                 reading, self.table, self._declarations, change.views,
                 arrived_at=arrived_at, complete_until=complete_until,
             )  # fmt: skip
-            return Change(change.views, [*notes, *kept, *reported], self.table, change.refused)
+            return Change(change.views, [*notes, *kept, *reported], self.table, change.refused, now)
 
         last = store.change(decide, arrived_at)
         (answer,) = done
@@ -315,10 +318,10 @@ def _of_view(view: FeatureViewSpec, types: Mapping[str, pl.DataType], rows: pl.D
     return pl.DataFrame([columns[name].cast(dtype) for name, dtype in types.items()])
 
 
-def _remember(key: str, asked: str, answer: PushedRows, arrived_at: int) -> Note:
+def _remember(key: str, asked: str, answer: PushedRows, asked_at: int) -> Note:
     refused = [[each.row, each.rules, each.columns] for each in answer.refused]
     text = {"asked": asked, "rows": answer.rows, "retracted": answer.retracted, "refused": refused}
-    return Note(key, orjson.dumps(text).decode(), arrived_at + REMEMBERED // timedelta(microseconds=1))
+    return Note(key, orjson.dumps(text).decode(), asked_at + REMEMBERED // timedelta(microseconds=1))
 
 
 def _digest(asked: Any) -> str:

@@ -152,6 +152,15 @@ def test_a_retry_with_the_same_key_counts_once(built, table):
     assert read(built)[:2] == (8.0, 3)
 
 
+def test_a_key_is_remembered_by_the_clock_whatever_the_moments_of_a_replay(built, table):
+    clock, row = microseconds(NOW + timedelta(days=3650)), sale(2, amount=2.0)
+    pushed = {"arrived_at": microseconds(NOW), "key": "k", "now": clock}
+    assert not table.push(built, [row], **pushed).repeated
+    table.push(built, [sale(3)], arrived_at=clock, key="of somebody who lives now")
+    table.push(built, [sale(4)], arrived_at=microseconds(NOW + timedelta(days=2)), key="later in the replay", now=clock)
+    assert table.push(built, [row], **pushed).repeated
+
+
 def test_a_fact_is_corrected_and_taken_back(built, table):
     wrong, right = sale(2, paid=0.5, packed=0.5, amount=2.0), sale(2, paid=0.5, packed=0.5, amount=3.0)
     push(table, built, wrong)

@@ -45,12 +45,15 @@ def store(tmp_path):
     return made
 
 
-@pytest.fixture
-def client(store):
+def make_client(store, limits, clock=NOON):
     table = OnlineTable(table="fleet/validated", views=[DRIVES], fields=FIELDS)
     declared = Declarations(tables={"fleet/validated": table})
-    app = make_app(NoVersions(), [], Limits(rows=50), declared, store, clock=lambda: microseconds(NOON))
-    with TestClient(app) as opened:
+    return TestClient(make_app(NoVersions(), [], limits, declared, store, clock=lambda: microseconds(clock)))
+
+
+@pytest.fixture
+def client(store):
+    with make_client(store, Limits(rows=50)) as opened:
         yield opened
 
 
@@ -77,6 +80,14 @@ def test_a_retry_with_its_key_counts_once(client, store):
     assert km(store) == 2.0
     other = client.post(PATH, json={"rows": [ROW, ROW]}, headers={"Idempotency-Key": "one"})
     assert (other.status_code, "came with other rows before" in other.json()["error"]) == (422, True)
+
+
+def test_a_retry_counts_once_in_a_replay_that_has_gone_on_by_days(store):
+    with make_client(store, Limits(replay=True), NOON + timedelta(days=3650)) as client:
+        for as_of, key, repeated in ((NOON, "a", False), (NOON + timedelta(days=3), "b", False), (NOON, "a", True)):
+            body = {"rows": [ROW], "as_of": as_of.isoformat()}
+            assert client.post(PATH, json=body, headers={"Idempotency-Key": key}).json()["repeated"] is repeated
+    assert km(store) == 4.0
 
 
 def test_a_heartbeat_needs_no_rows(client, store):

@@ -165,12 +165,15 @@ class Change:
         views: at most one for each view.
         table: which the refused rows were pushed to.
         refused: rows for its quarantine.
+        now: the clock by which notes are forgotten, microseconds; None for when the push arrived, which a replay says
+            is another time.
     """
 
     views: Sequence[ViewChange] = ()
     notes: Sequence[Note] = ()
     table: str = ""
     refused: Sequence[RefusedRow] = ()
+    now: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,8 +89,9 @@ class TablePushHandler:
             raise BadRequest("rows: there is none, none to retract, and no complete_until")
         try:
             done = table.push(
-                self._store, rows, arrived_at=at, retract=retract, key=_idempotency_key(exchange), complete_until=until
-            )
+                self._store, rows, arrived_at=at, retract=retract, key=_idempotency_key(exchange), complete_until=until,
+                now=exchange.at,
+            )  # fmt: skip
         except _REFUSALS as error:
             raise _refusal(error) from error
         refused = [{"row": each.row, "rules": each.rules, "columns": each.columns} for each in done.refused]

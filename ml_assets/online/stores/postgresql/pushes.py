@@ -43,7 +43,8 @@ class PostgresPushes(OnlineStore):
     def _change(self, change: Change, arrived_at: int) -> list[int]:
         last = [self._push(each, arrived_at) for each in change.views]
         if change.notes:
-            self._server.execute("DELETE FROM @notes WHERE until <= %s", [arrived_at])
+            now = arrived_at if change.now is None else change.now
+            self._server.execute("DELETE FROM @notes WHERE until <= %s", [now])
         for note in change.notes:
             self._server.execute(
                 "INSERT INTO @notes VALUES (%s, %s, %s) "

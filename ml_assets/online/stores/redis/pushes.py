@@ -140,8 +140,9 @@ class RedisPushes(OnlineStore):
         write_entities(pipe, self._server, change.built.number, change.entities, kept, seqs)
 
     def _keep_beside(self, pipe: Any, change: Change, arrived_at: int) -> None:
+        now = arrived_at if change.now is None else change.now
         for note in change.notes:
-            length = None if note.until is None else max((note.until - arrived_at) // 1000, 1)
+            length = None if note.until is None else max((note.until - now) // 1000, 1)
             pipe.set(self._server.key("note", note.key), note.text, px=length)
         for row in change.refused:
             kept = orjson.dumps([arrived_at, row.row, row.rules, row.columns])

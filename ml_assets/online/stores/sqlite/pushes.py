@@ -50,7 +50,7 @@ class SqlitePushes(OnlineStore):
             db.execute("UPDATE pushes SET last_seq = ? WHERE view = ?", [last[-1], view])
             write_entities(db, each.built.number, each.entities, {row.entity: seq for seq, row in numbered})
         if change.notes:
-            db.execute("DELETE FROM notes WHERE until <= ?", [arrived_at])
+            db.execute("DELETE FROM notes WHERE until <= ?", [arrived_at if change.now is None else change.now])
             db.executemany("REPLACE INTO notes VALUES (?, ?, ?)", [(n.key, n.text, n.until) for n in change.notes])
         db.executemany(
             "INSERT INTO refused (of_table, arrived_at, row, rules, columns) VALUES (?, ?, ?, ?, ?)",
