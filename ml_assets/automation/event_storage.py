@@ -2,14 +2,18 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import ClassVar
 
+import dagster as dg
 from sqlalchemy import Connection, Engine, create_engine, event
 
 from ml_assets.dagster_internals import (
+    ASSET_CHECK_EVENTS,
+    BATCH_WRITABLE_EVENTS,
     SQLITE_BUSY_TIMEOUT_SECONDS,
+    SqlEventLogStorageTable,
     SqliteEventLogStorage,
 )
 
@@ -91,6 +95,34 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         _sync_less(connection, None)
         return connection
 
+    def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
+        """Store what happened to the drops of a run at once: a transaction each of the run's database and the index.
+
+        Dagster's class makes three transactions for each event, and writes an asset's newest materialization once for
+        each of its drops.
+        """
+        runs = {event.run_id for event in events}
+        if len(runs) > 1 or not {event.dagster_event_type for event in events} <= BATCH_WRITABLE_EVENTS:
+            super().store_event_batch(events)
+            return
+        rows = [self._event_to_row(event) for event in events]
+        with self.run_connection(*runs) as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
+        numbered = SqlEventLogStorageTable.insert().returning(
+            SqlEventLogStorageTable.c.id, sort_by_parameter_order=True
+        )
+        with self.index_transaction() as connection:
+            ids = list(connection.execute(numbered, rows).scalars())
+            of_checks, of_assets = [], []
+            for event, number in zip(events, ids, strict=True):
+                (of_checks if event.dagster_event_type in ASSET_CHECK_EVENTS else of_assets).append((event, number))
+            if of_assets:
+                self._store_asset_event_tags(connection, *zip(*of_assets, strict=True))
+            for event, number in _newest(of_assets):
+                self._store_asset_event(connection, event, number)
+        for event, number in of_checks:
+            self.store_asset_check_event(event, number)
+
     def has_table(self, table_name: str) -> bool:
         """Return whether the index has a table; Dagster looks for each event, through a connection of its own.
 
@@ -124,6 +156,12 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         for engine in self._engines.values():
             engine.dispose()
         self._engines.clear()
+
+
+def _newest(events: Sequence[tuple[dg.EventLogEntry, int]]) -> list[tuple[dg.EventLogEntry, int]]:
+    """Return the last event of each type about each asset, in order: what the others would write, it writes over."""
+    newest = {(event.dagster_event_type, event.get_dagster_event().asset_key): (event, id) for event, id in events}
+    return sorted(newest.values(), key=lambda numbered: numbered[1])
 
 
 def _sync_less(connection, _record) -> None:

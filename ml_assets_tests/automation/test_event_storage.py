@@ -1,5 +1,7 @@
 """The pooled event storage against Dagster's own over the same files."""
 
+import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +11,8 @@ import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from ml_assets.automation.event_storage import OPEN_DATABASES, PooledSqliteEventLogStorage
+from ml_assets.components.metadata.drop_checks import results_by_drop
+from ml_assets.environment import prepare_libraries
 from ml_assets.home import DAGSTER_SETTINGS, Home
 
 pytestmark = pytest.mark.slow
@@ -97,3 +101,87 @@ def test_tables_of_later_runs_are_as_dagster_makes_those_of_the_first(instance, 
     assert described[0] == described[1]
     assert len(described[0][0]) > 5
     assert described[0][2] == [("wal",)]
+
+
+DAYS = dg.StaticPartitionsDefinition(["1", "2", "3"])
+
+
+@dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+def raw(context) -> dg.MaterializeResult:
+    return dg.MaterializeResult(metadata={"drops": len(context.partition_keys)}, data_version=dg.DataVersion("7"))
+
+
+@dg.multi_asset(
+    specs=[dg.AssetSpec(name, deps=["raw"], partitions_def=DAYS) for name in ("good", "bad")],
+    check_specs=[dg.AssetCheckSpec("contract", asset="good", partitions_def=DAYS)],
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def gate(context):
+    yield dg.MaterializeResult(asset_key="good", tags={"kept": "yes"}, data_version=dg.DataVersion("8"))
+    yield dg.MaterializeResult(asset_key="bad", data_version=dg.DataVersion("9"))
+    results = {
+        day: dg.AssetCheckResult(asset_key=dg.AssetKey("good"), check_name="contract", passed=day != "2")
+        for day in context.partition_keys
+    }
+    yield from results_by_drop(context, results)
+
+
+def lived(instance: dg.DagsterInstance) -> dict[str, list]:
+    """Rows of the tables that a run of all days, and one of the last two again, leaves behind; runs by their number."""
+    runs = []
+    for first in ("1", "2"):
+        ends = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": "3"}
+        runs.append(dg.materialize([raw, gate], instance=instance, tags=ends).run_id)
+    history = Path(instance.root_directory) / "history" / "runs"
+    queries = {
+        "index": "SELECT run_id, dagster_event_type, step_key, asset_key, partition FROM event_logs ORDER BY id",
+        "assets": "SELECT asset_key, last_run_id, last_materialization FROM asset_keys ORDER BY asset_key",
+        "tags": "SELECT event_id, asset_key, key, value FROM asset_event_tags ORDER BY event_id, key",
+        "checks": "SELECT asset_key, check_name, partition, run_id, execution_status, evaluation_event_storage_id, "
+        "materialization_event_storage_id FROM asset_check_executions ORDER BY id",
+    }
+    of_run = "SELECT dagster_event_type, step_key, asset_key, partition FROM event_logs ORDER BY id"
+    stored = {name: rows_of(history / "index.db", query) for name, query in queries.items()}
+    stored |= {f"run {number}": rows_of(history / f"{run}.db", of_run) for number, run in enumerate(runs)}
+    return {name: [tuple(map(without_moments(runs), row)) for row in rows] for name, rows in stored.items()}
+
+
+def rows_of(path, query):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def without_moments(runs):
+    def plain(value):
+        for number, run in enumerate(runs):
+            value = value.replace(run, f"run {number}") if isinstance(value, str) else value
+        return re.sub(r"\d{10}(\.\d+)?|[0-9a-f]{8}-[0-9a-f-]{27}", "", value) if isinstance(value, str) else value
+
+    return plain
+
+
+def test_events_that_are_stored_together_leave_what_each_by_itself_leaves(tmp_path, monkeypatch):
+    together, calls = {}, []
+    own = PooledSqliteEventLogStorage.store_event_batch
+    monkeypatch.setattr(
+        PooledSqliteEventLogStorage, "store_event_batch", lambda self, events: calls.append(events) or own(self, events)
+    )
+    for size in ("0", "1000"):
+        home = Home.under(tmp_path / size)
+        with monkeypatch.context() as patch:
+            for name in ("ML_ASSETS_HOME", "DAGSTER_HOME"):
+                patch.setenv(name, "")
+            patch.setenv("DAGSTER_EVENT_BATCH_SIZE", size)
+            home.prepare()
+            with dg.DagsterInstance.get() as opened:
+                together[size] = lived(opened)
+    assert calls
+    assert together["1000"] == together["0"]
+    assert len(together["0"]["checks"]) == 5
+    assert [row[-1] is not None for row in together["0"]["checks"]] == [True] * 5
+
+
+def test_the_platform_has_events_stored_together(monkeypatch):
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
+    prepare_libraries()
+    assert int(os.environ["DAGSTER_EVENT_BATCH_SIZE"]) > 1

@@ -129,16 +129,18 @@ def _check_results(
     judged: JudgedDeliveries,
     shown: Mapping[str, Measurements],
 ) -> Iterator:
-    for name in checks_of(source):
-        results = {
+    results = [
+        {
             drop: _check_result(source, checks[name], drop, judged.outcome.withheld.get(drop))
             for drop, checks in shown.items()
             if name in checks
         }
-        if source.drops.grain == WHOLE:
-            yield results[WHOLE]
-        else:
-            yield from results_by_drop(context, results)
+        for name in checks_of(source)
+    ]
+    if source.drops.grain == WHOLE:
+        yield from (of_check[WHOLE] for of_check in results)
+    else:
+        yield from results_by_drop(context, *results)
 
 
 def _check_result(
