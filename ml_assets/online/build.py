@@ -17,7 +17,8 @@ from ml_assets.online.building.plan import BuildPlan, find_resumable
 from ml_assets.online.facts.blob import decode_schema, encode_facts, encode_schema
 from ml_assets.online.facts.union import SEQ, split_facts, union_facts
 from ml_assets.online.push import PushedView
-from ml_assets.online.stores.protocol import CurrentBuild, OnlineStore, StagedBuild
+from ml_assets.online.stores.protocol import OnlineStore
+from ml_assets.online.stores.records import CurrentBuild, StagedBuild
 from ml_assets.online.values.keys import ENTITY, with_entity
 from ml_assets.online.values.moments import CHUNK, SINCE, build_moments
 from ml_assets.online.values.payload import encode_moments, encode_unseen

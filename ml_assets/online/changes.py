@@ -8,7 +8,8 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.facts.blob import decode_facts, decode_schema
 from ml_assets.online.facts.rows import PushError, decode_facts_from_json
 from ml_assets.online.facts.union import PUSHED, RETRACTS, split_facts, union_facts, without_retracted
-from ml_assets.online.stores.protocol import CurrentBuild, NewRow, PushedRow, StoreSnapshot
+from ml_assets.online.stores.protocol import StoreSnapshot
+from ml_assets.online.stores.records import CurrentBuild, NewRow, PushedRow
 from ml_assets.online.values.keys import ENTITY, with_entity
 from ml_assets.online.values.moments import SINCE, build_moments
 from ml_assets.online.values.payload import encode_moments

@@ -15,16 +15,8 @@ import orjson
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of
 from ml_assets.freshness import Freshness
-from ml_assets.online.stores.protocol import (
-    EXPIRED,
-    FRESH,
-    MISSING,
-    STALE,
-    Note,
-    OnlineStore,
-    StoreSnapshot,
-    ViewChange,
-)
+from ml_assets.online.stores.protocol import OnlineStore, StoreSnapshot
+from ml_assets.online.stores.records import EXPIRED, FRESH, MISSING, STALE, Note, ViewChange
 from ml_assets.online.values.record import Build, microseconds, moment_of
 
 

@@ -11,7 +11,8 @@ from ml_assets.lake import Lake
 from ml_assets.online.facts.blob import decode_schema
 from ml_assets.online.facts.rows import decode_facts_from_json
 from ml_assets.online.facts.union import PUSHED, RETRACTS, SEQ, typed, union_facts
-from ml_assets.online.stores.protocol import OnlineStore, PushedRow
+from ml_assets.online.stores.protocol import OnlineStore
+from ml_assets.online.stores.records import PushedRow
 from ml_assets.online.values.record import Build
 
 ARRIVED_AT = "_arrived_at"

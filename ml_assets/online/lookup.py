@@ -11,7 +11,9 @@ from ml_assets.online.completeness import BuildReplaced, KnownMoments, OfBuild
 from ml_assets.online.push import PushedView
 from ml_assets.online.running.computed import ComputedState, ComputedStates
 from ml_assets.online.running.opening import open_histories
-from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, STALE, UNSEEN, EntityLost, OnlineStore, Stored
+from ml_assets.online.stores.errors import EntityLost
+from ml_assets.online.stores.protocol import OnlineStore
+from ml_assets.online.stores.records import EXPIRED, FRESH, MISSING, STALE, UNSEEN, Stored
 from ml_assets.online.values.keys import entity_key
 
 _Found = tuple[str, str, Mapping[str, Any], int | None, tuple[str, int] | None, int | None]

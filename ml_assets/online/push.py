@@ -19,18 +19,9 @@ from ml_assets.online.running.leaf import Entry
 from ml_assets.online.running.moments import moments_ahead
 from ml_assets.online.running.opening import begin_history, open_histories
 from ml_assets.online.running.view import RunningView
-from ml_assets.online.stores.protocol import (
-    Change,
-    CurrentBuild,
-    EntityChange,
-    NewRow,
-    NoBuild,
-    OnlineStore,
-    OtherDeclaration,
-    PushedRow,
-    StoreSnapshot,
-    ViewChange,
-)
+from ml_assets.online.stores.errors import NoBuild, OtherDeclaration
+from ml_assets.online.stores.protocol import OnlineStore, StoreSnapshot
+from ml_assets.online.stores.records import Change, CurrentBuild, EntityChange, NewRow, PushedRow, ViewChange
 from ml_assets.online.values.keys import entity_key
 
 __all__ = ["PushError", "Pushed", "PushedView", "push_facts"]

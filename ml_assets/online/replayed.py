@@ -10,7 +10,8 @@ from ml_assets.online.changes import pushed_rows
 from ml_assets.online.facts.rows import check_rows
 from ml_assets.online.facts.union import RETRACTS
 from ml_assets.online.push import PushedView, push_facts
-from ml_assets.online.stores.protocol import CurrentBuild, OnlineStore, StoreSnapshot
+from ml_assets.online.stores.protocol import OnlineStore, StoreSnapshot
+from ml_assets.online.stores.records import CurrentBuild
 from ml_assets.online.tables import PushedTable
 from ml_assets.online.values.keys import ENTITY, with_entity
 from ml_assets.online.values.record import microseconds

@@ -17,15 +17,8 @@ from ml_assets.online.facts.rows import PushError
 from ml_assets.online.facts.table_rows import ReadRows, read_table_rows
 from ml_assets.online.facts.values import exact_cast, value_type
 from ml_assets.online.push import PushedView
-from ml_assets.online.stores.protocol import (
-    Change,
-    CurrentBuild,
-    Note,
-    OnlineStore,
-    RefusedRow,
-    StoreSnapshot,
-    ViewChange,
-)
+from ml_assets.online.stores.protocol import OnlineStore, StoreSnapshot
+from ml_assets.online.stores.records import Change, CurrentBuild, Note, RefusedRow, ViewChange
 from ml_assets.online.values.record import moment_of
 
 REMEMBERED = timedelta(days=1)

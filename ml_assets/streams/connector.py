@@ -12,7 +12,8 @@ import orjson
 
 from ml_assets.features.errors import FeatureError
 from ml_assets.online.facts.rows import PushError
-from ml_assets.online.stores.protocol import Change, Note, OnlineStore, RefusedRow, StoreSnapshot
+from ml_assets.online.stores.protocol import OnlineStore, StoreSnapshot
+from ml_assets.online.stores.records import Change, Note, RefusedRow
 from ml_assets.online.tables import PushedTable, require_notes
 from ml_assets.streams.progress import Progress, decode_progress
 from ml_assets.streams.protocol import Message, Position, advance, is_passed

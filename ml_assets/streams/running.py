@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ml_assets.online.stores.protocol import NoBuild, StoreUnavailable
+from ml_assets.online.stores.errors import NoBuild, StoreUnavailable
 from ml_assets.streams.connector import Connector
 from ml_assets.streams.protocol import Message, Stream, StreamUnavailable, advance
 

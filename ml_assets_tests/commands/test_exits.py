@@ -13,7 +13,7 @@ from ml_assets.commands.session import Session
 from ml_assets.declarations.problems import DeclarationError
 from ml_assets.extensions import ExtensionError
 from ml_assets.lake.tables import TableMissing
-from ml_assets.online.stores.protocol import StoreUnavailable
+from ml_assets.online.stores.errors import StoreUnavailable
 from ml_assets.quality.errors import ContractError
 from ml_assets.registry.store.server import RegistryAway
 from ml_assets.requirements import WrongVersion

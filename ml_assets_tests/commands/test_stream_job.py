@@ -18,8 +18,8 @@ from ml_assets.commands.session import Session
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.home import Home
 from ml_assets.lake import Lake
+from ml_assets.online.stores.errors import StoreUnavailable
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import StoreUnavailable
 from ml_assets.streams.metrics import StreamMetrics
 from ml_assets.streams.opening import read_address
 from ml_assets.streams.running import Batches

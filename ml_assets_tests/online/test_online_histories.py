@@ -18,7 +18,7 @@ from ml_assets.online.facts.rows import PushError
 from ml_assets.online.facts.union import RETRACTS
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import FRESH, UNSEEN, Note
+from ml_assets.online.stores.records import FRESH, UNSEEN, Note
 from ml_assets.online.tables import PushedTable, Refused
 from ml_assets.online.values.record import microseconds
 

@@ -13,7 +13,7 @@ from ml_assets.online.push import PushedView
 from ml_assets.online.running import history as histories
 from ml_assets.online.running import kept as kept_states
 from ml_assets.online.running.history import stamp_of
-from ml_assets.online.stores.protocol import Change
+from ml_assets.online.stores.records import Change
 from ml_assets.online.values.record import microseconds
 
 AS_OF = datetime(2024, 3, 10, tzinfo=UTC)

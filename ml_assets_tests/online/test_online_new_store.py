@@ -12,7 +12,8 @@ from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
 from ml_assets.online.stores.opening import ONLINE_STORES, open_store
-from ml_assets.online.stores.protocol import CurrentBuild, EntityState, OnlineStore, PushedRow, Stored, StoreSnapshot
+from ml_assets.online.stores.protocol import OnlineStore, StoreSnapshot
+from ml_assets.online.stores.records import CurrentBuild, EntityState, PushedRow, Stored
 from ml_assets.online.values.record import microseconds
 
 NOON = datetime(2024, 1, 31, 12, tzinfo=UTC)

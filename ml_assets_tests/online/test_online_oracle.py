@@ -17,7 +17,7 @@ from ml_assets.online.build import build_view
 from ml_assets.online.facts.union import union_facts
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
-from ml_assets.online.stores.protocol import FRESH, UNSEEN
+from ml_assets.online.stores.records import FRESH, UNSEEN
 from ml_assets.online.values.record import microseconds
 
 pytestmark = pytest.mark.slow

@@ -9,17 +9,9 @@ from datetime import timedelta
 import pytest
 
 from ml_assets.online.lookup import OnlineFeatures
+from ml_assets.online.stores.errors import NoBuild, OutcomeUnknown, StoreUnavailable
 from ml_assets.online.stores.opening import check_store_address, open_store
-from ml_assets.online.stores.protocol import (
-    FRESH,
-    UNSEEN,
-    Change,
-    NoBuild,
-    Note,
-    OutcomeUnknown,
-    RefusedRow,
-    StoreUnavailable,
-)
+from ml_assets.online.stores.records import FRESH, UNSEEN, Change, Note, RefusedRow
 from ml_assets.online.stores.together import WantedChange
 from ml_assets.online.values.record import microseconds
 from ml_assets_tests.online.chain import AREAS, AS_OF, SALES, build, push

@@ -11,8 +11,9 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import _pushed_view, push_facts
+from ml_assets.online.stores.errors import OutcomeUnknown, StoreUnavailable
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import EXPIRED, Change, OutcomeUnknown, RefusedRow, StoreUnavailable
+from ml_assets.online.stores.records import EXPIRED, Change, RefusedRow
 from ml_assets.online.stores.redis.server import PREFIX
 from ml_assets.online.stores.redis.snapshot import RedisSnapshot
 from ml_assets.online.values.record import microseconds

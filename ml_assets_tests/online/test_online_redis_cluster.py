@@ -12,8 +12,9 @@ from ml_assets.online.build import build_view
 from ml_assets.online.export import export_pushed, pushed_facts
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import PushedView
+from ml_assets.online.stores.errors import StoreUnavailable
 from ml_assets.online.stores.opening import check_store_address, open_store
-from ml_assets.online.stores.protocol import FRESH, UNSEEN, Change, Note, RefusedRow, StoreUnavailable
+from ml_assets.online.stores.records import FRESH, UNSEEN, Change, Note, RefusedRow
 from ml_assets.online.stores.redis.server import CLUSTER_PREFIX
 from ml_assets.online.values.record import microseconds
 

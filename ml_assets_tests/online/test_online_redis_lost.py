@@ -7,8 +7,9 @@ import pytest
 
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
+from ml_assets.online.stores.errors import EntityLost, StaleBuild, StoreUnavailable
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, UNSEEN, EntityLost, StaleBuild, StoreUnavailable
+from ml_assets.online.stores.records import EXPIRED, FRESH, MISSING, UNSEEN
 from ml_assets.online.stores.redis.server import PREFIX
 from ml_assets.online.values.record import microseconds
 from ml_assets_tests.online.chain import AREAS, AS_OF, SALES, build, push, sales

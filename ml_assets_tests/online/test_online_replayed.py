@@ -13,8 +13,8 @@ from ml_assets.online.export import export_pushed, pushed_facts
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
 from ml_assets.online.replayed import push_what_followed
+from ml_assets.online.stores.errors import NoBuild
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import NoBuild
 from ml_assets.online.values.record import microseconds
 
 DAWN = datetime(2024, 3, 10, 7, tzinfo=UTC)

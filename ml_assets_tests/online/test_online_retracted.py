@@ -16,7 +16,7 @@ from ml_assets.online.facts.union import RETRACTS, union_facts
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import PushError, push_facts
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import Change, RefusedRow
+from ml_assets.online.stores.records import Change, RefusedRow
 from ml_assets.online.values.record import microseconds
 from ml_assets.serving.log.known_facts import BUILD, LAST_SEQ, KnownFacts, stored_values
 

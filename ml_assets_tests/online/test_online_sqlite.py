@@ -19,8 +19,8 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of
 from ml_assets.online.build import build_view
 from ml_assets.online.push import push_facts
+from ml_assets.online.stores.errors import NoBuild, StoreUnavailable
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import NoBuild, StoreUnavailable
 from ml_assets.online.values.record import microseconds
 
 pytestmark = pytest.mark.slow

@@ -13,8 +13,9 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
+from ml_assets.online.stores.errors import StaleBuild, StoreUnavailable
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import FRESH, MISSING, StaleBuild, StoreUnavailable
+from ml_assets.online.stores.records import FRESH, MISSING
 from ml_assets.online.values.record import microseconds
 
 AS_OF = datetime(2024, 3, 10, tzinfo=UTC)

@@ -15,17 +15,9 @@ from ml_assets.online.build import build_view
 from ml_assets.online.export import export_pushed, pushed_facts
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import Pushed, PushError, push_facts
+from ml_assets.online.stores.errors import NoBuild, OtherDeclaration, StaleBuild
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import (
-    EXPIRED,
-    FRESH,
-    MISSING,
-    STALE,
-    UNSEEN,
-    NoBuild,
-    OtherDeclaration,
-    StaleBuild,
-)
+from ml_assets.online.stores.records import EXPIRED, FRESH, MISSING, STALE, UNSEEN
 from ml_assets.online.values.record import microseconds
 
 MOMENT = pl.Datetime("us", "UTC")

@@ -12,7 +12,8 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import PushError
-from ml_assets.online.stores.protocol import NoBuild, Note
+from ml_assets.online.stores.errors import NoBuild
+from ml_assets.online.stores.records import Note
 from ml_assets.online.tables import NoteChanged, OtherPush, PushedTable
 from ml_assets.online.values.record import microseconds
 from ml_assets.serving.contract_gate import ContractGate

@@ -13,8 +13,9 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import PushError, push_facts
+from ml_assets.online.stores.errors import StoreUnavailable
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import Change, RefusedRow, StoreUnavailable
+from ml_assets.online.stores.records import Change, RefusedRow
 from ml_assets.online.stores.together import ChangeQueue
 from ml_assets.online.values.record import microseconds
 

@@ -19,8 +19,8 @@ from ml_assets.online.building.plan import BuildPlan
 from ml_assets.online.facts.blob import decode_facts
 from ml_assets.online.facts.union import RETRACTS, SEQ, reachable_facts
 from ml_assets.online.push import PushError, push_facts
+from ml_assets.online.stores.errors import StaleBuild
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import StaleBuild
 from ml_assets.online.values.keys import entity_key, with_entity
 from ml_assets.online.values.record import Build, microseconds
 

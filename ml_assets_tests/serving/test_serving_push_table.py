@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.build import build_view
 from ml_assets.online.lookup import OnlineFeatures
+from ml_assets.online.stores.errors import OutcomeUnknown, StoreUnavailable
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import OutcomeUnknown, StoreUnavailable
 from ml_assets.online.values.record import microseconds
 from ml_assets.serving.declared import Declarations, OnlineTable, RequestField
 from ml_assets.serving.http.app import make_app

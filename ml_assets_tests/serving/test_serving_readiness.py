@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 
 from ml_assets.freshness import Freshness
 from ml_assets.online.build import build_view
+from ml_assets.online.stores.errors import StoreUnavailable
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import StoreUnavailable
 from ml_assets.online.tables import PushedTable
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.http.app import make_app

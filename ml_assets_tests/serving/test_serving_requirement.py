@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.freshness import Freshness
 from ml_assets.online.lookup import Fetched
-from ml_assets.online.stores.protocol import StoreUnavailable
+from ml_assets.online.stores.errors import StoreUnavailable
 from ml_assets.scoring.predictor import Predictor
 from ml_assets.serving.declared import Declarations, ServedModel
 from ml_assets.serving.http.app import make_app

@@ -17,8 +17,8 @@ from ml_assets.features.engine.compute import compute_features
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of
 from ml_assets.online.build import build_view
+from ml_assets.online.stores.errors import StoreUnavailable
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import StoreUnavailable
 from ml_assets.online.values.record import microseconds
 from ml_assets.scoring.predictor import Predictor
 from ml_assets.serving.declared import Declarations, OnlineView, RequestField, ServedModel

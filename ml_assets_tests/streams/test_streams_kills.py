@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ml_assets.online.stores.errors import StoreUnavailable
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import StoreUnavailable
 from ml_assets.streams.connector import Connector, stream_quarantine
 from ml_assets.streams.opening import open_stream, read_address
 from ml_assets.streams.routing import Routes

@@ -12,8 +12,8 @@ from datetime import timedelta
 import pytest
 
 from ml_assets.online.lookup import OnlineFeatures
+from ml_assets.online.stores.errors import NoBuild, StoreUnavailable
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import NoBuild, StoreUnavailable
 from ml_assets.online.tables import NoteChanged
 from ml_assets.online.values.record import microseconds
 from ml_assets.streams.connector import Connector, stream_quarantine

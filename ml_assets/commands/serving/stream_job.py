@@ -14,8 +14,9 @@ from ml_assets.declarations.project import DeclaredProject
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.online.export import export_refused
+from ml_assets.online.stores.errors import StoreUnavailable
 from ml_assets.online.stores.opening import open_store
-from ml_assets.online.stores.protocol import OnlineStore, StoreUnavailable
+from ml_assets.online.stores.protocol import OnlineStore
 from ml_assets.online.tables import PushedTable
 from ml_assets.streams.connector import Connector, stream_quarantine
 from ml_assets.streams.metrics import StreamMetrics

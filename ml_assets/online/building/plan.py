@@ -2,7 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ml_assets.online.stores.protocol import OnlineStore, StagedBuild
+from ml_assets.online.stores.protocol import OnlineStore
+from ml_assets.online.stores.records import StagedBuild
 from ml_assets.online.values.record import Build
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ml_assets.online.running.history import FactHistory, LeavesGone
 from ml_assets.online.running.view import RunningView
-from ml_assets.online.stores.protocol import Stored
+from ml_assets.online.stores.records import Stored
 
 _MOST = 256
 """States that are kept: those of entities with many facts, each some hundred kilobytes at most."""

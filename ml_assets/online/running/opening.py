@@ -10,7 +10,8 @@ from ml_assets.online.facts.union import PUSHED, RETRACTS
 from ml_assets.online.running.history import FactHistory
 from ml_assets.online.running.kept import KeptStates
 from ml_assets.online.running.view import RunningView
-from ml_assets.online.stores.protocol import CurrentBuild, EntityState, PushedRow, StoreSnapshot
+from ml_assets.online.stores.protocol import StoreSnapshot
+from ml_assets.online.stores.records import CurrentBuild, EntityState, PushedRow
 from ml_assets.online.values.keys import ENTITY
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, STALE
+from ml_assets.online.stores.records import EXPIRED, FRESH, MISSING, STALE
 from ml_assets.serving.http.exchange import Exchange
 from ml_assets.serving.http.observability.measured import Measured
 from ml_assets.serving.http.observability.telemetry import Finished, telling, write_line

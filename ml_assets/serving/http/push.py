@@ -8,7 +8,8 @@ from pydantic import AwareDatetime, Field
 
 from ml_assets.features.errors import FeatureError
 from ml_assets.online.push import PushError, push_facts
-from ml_assets.online.stores.protocol import NoBuild, OnlineStore, OutcomeUnknown, StoreUnavailable
+from ml_assets.online.stores.errors import NoBuild, OutcomeUnknown, StoreUnavailable
+from ml_assets.online.stores.protocol import OnlineStore
 from ml_assets.serving.contract_gate import pushed_table
 from ml_assets.serving.declared import OnlineTable, OnlineView
 from ml_assets.serving.errors import BadRequest

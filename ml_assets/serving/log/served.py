@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import orjson
 import polars as pl
 
-from ml_assets.online.stores.protocol import FRESH
+from ml_assets.online.stores.records import FRESH
 from ml_assets.serving.log.request_log import DAY, FEATURE, GIVEN, score_names
 from ml_assets.serving.rollout.challenger import NOT_THE_MODELS, SHADOW
 from ml_assets.sources.drops.grains import GRAINS

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.freshness import Freshness
 from ml_assets.online.completeness import ViewState, view_state
-from ml_assets.online.stores.protocol import EXPIRED, FRESH, MISSING, OnlineStore, StoreUnavailable
+from ml_assets.online.stores.errors import StoreUnavailable
+from ml_assets.online.stores.protocol import OnlineStore
+from ml_assets.online.stores.records import EXPIRED, FRESH, MISSING
 from ml_assets.serving.declared import Declarations, ServedModel
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ml_assets.online.lookup import Fetched
-from ml_assets.online.stores.protocol import FRESH, STALE, UNSEEN
+from ml_assets.online.stores.records import FRESH, STALE, UNSEEN
 from ml_assets.online.values.record import moment_of
 from ml_assets.serving.spec import RequireSpec
 

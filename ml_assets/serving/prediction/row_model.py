@@ -9,7 +9,8 @@ from ml_assets.features.row.features import computable, only_of_row
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of
 from ml_assets.online.lookup import Fetched, OnlineFeatures
-from ml_assets.online.stores.protocol import OnlineStore, StoreUnavailable
+from ml_assets.online.stores.errors import StoreUnavailable
+from ml_assets.online.stores.protocol import OnlineStore
 from ml_assets.serving.declared import ServedModel
 from ml_assets.serving.errors import FeaturesUnavailable
 from ml_assets.serving.prediction.calendar_features import CalendarFeatures

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from datetime import timedelta
 
+from ml_assets.online.stores.errors import StaleBuild
 from ml_assets.online.stores.postgresql.entities import write_entities
 from ml_assets.online.stores.postgresql.server import PostgresServer
 from ml_assets.online.stores.postgresql.snapshot import PostgresSnapshot
 from ml_assets.online.stores.postgresql.tables import OF_A_BUILD, OLD, READ, STAGED, short
-from ml_assets.online.stores.protocol import CurrentBuild, OnlineStore, Reapply, StagedBuild, StaleBuild
+from ml_assets.online.stores.protocol import OnlineStore, Reapply
+from ml_assets.online.stores.records import CurrentBuild, StagedBuild
 from ml_assets.online.values.record import Build
 
 _MANY = 1000

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ml_assets.online.stores.postgresql.server import PostgresServer
 from ml_assets.online.stores.postgresql.tables import HEADER, short
-from ml_assets.online.stores.protocol import EntityChange
+from ml_assets.online.stores.records import EntityChange
 
 
 def write_entities(

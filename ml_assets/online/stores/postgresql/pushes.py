@@ -6,7 +6,8 @@ from ml_assets.online.stores.postgresql.entities import write_entities
 from ml_assets.online.stores.postgresql.server import PostgresServer
 from ml_assets.online.stores.postgresql.snapshot import PUSHED, PostgresSnapshot
 from ml_assets.online.stores.postgresql.tables import short
-from ml_assets.online.stores.protocol import Change, Decide, OnlineStore, PushedRow, RefusedRow, ViewChange
+from ml_assets.online.stores.protocol import Decide, OnlineStore
+from ml_assets.online.stores.records import Change, PushedRow, RefusedRow, ViewChange
 from ml_assets.online.stores.together import ChangeQueue, WantedChange
 
 

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from ml_assets.online.stores.errors import OutcomeUnknown, StoreUnavailable
 from ml_assets.online.stores.postgresql.tables import TABLES
-from ml_assets.online.stores.protocol import OutcomeUnknown, StoreUnavailable
 
 if TYPE_CHECKING:
     import psycopg

@@ -5,7 +5,8 @@ from functools import lru_cache
 
 from ml_assets.online.stores.postgresql.server import PostgresServer
 from ml_assets.online.stores.postgresql.tables import HEADER, short
-from ml_assets.online.stores.protocol import CurrentBuild, EntityState, PushedRow, StoreSnapshot
+from ml_assets.online.stores.protocol import StoreSnapshot
+from ml_assets.online.stores.records import CurrentBuild, EntityState, PushedRow
 from ml_assets.online.values.record import Build
 
 PUSHED = "SELECT seq, arrived_at, known_at, entity, row, retracts FROM @pushed"

@@ -5,12 +5,14 @@ from contextlib import contextmanager
 
 import orjson
 
+from ml_assets.online.stores.errors import NoBuild
 from ml_assets.online.stores.postgresql.builds import PostgresBuilds
 from ml_assets.online.stores.postgresql.pushes import PostgresPushes
 from ml_assets.online.stores.postgresql.server import PostgresServer
 from ml_assets.online.stores.postgresql.snapshot import PostgresSnapshot
 from ml_assets.online.stores.postgresql.tables import short
-from ml_assets.online.stores.protocol import NoBuild, Stored, StoreSnapshot
+from ml_assets.online.stores.protocol import StoreSnapshot
+from ml_assets.online.stores.records import Stored
 from ml_assets.online.stores.together import ChangeQueue
 from ml_assets.online.values.record import Build
 

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from ml_assets.online.stores.protocol import CurrentBuild, OnlineStore, Reapply, StaleBuild, StoreUnavailable
+from ml_assets.online.stores.errors import StaleBuild, StoreUnavailable
+from ml_assets.online.stores.protocol import OnlineStore, Reapply
+from ml_assets.online.stores.records import CurrentBuild
 from ml_assets.online.stores.redis.entities import batches, list_entities, milliseconds, until, write_entities
 from ml_assets.online.stores.redis.members import NOTHING, PARTS, WHOLE, entity_of, moment_member
 from ml_assets.online.stores.redis.server import RedisServer

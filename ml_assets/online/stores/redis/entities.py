@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
-from ml_assets.online.stores.protocol import EntityChange
+from ml_assets.online.stores.records import EntityChange
 from ml_assets.online.stores.redis.members import HEADER, NOTHING, PARTS, PUSHED, RUNNING, moment_member
 from ml_assets.online.stores.redis.server import RedisServer
 

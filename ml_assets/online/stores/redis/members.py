@@ -2,7 +2,7 @@
 
 import orjson
 
-from ml_assets.online.stores.protocol import PushedRow, Stored
+from ml_assets.online.stores.records import PushedRow, Stored
 
 HEADER = "header"
 """Field of a running state beside those of its leaves."""

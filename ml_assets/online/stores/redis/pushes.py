@@ -6,15 +6,9 @@ from typing import Any
 
 import orjson
 
-from ml_assets.online.stores.protocol import (
-    Change,
-    Decide,
-    OnlineStore,
-    PushedRow,
-    RefusedRow,
-    StoreUnavailable,
-    ViewChange,
-)
+from ml_assets.online.stores.errors import StoreUnavailable
+from ml_assets.online.stores.protocol import Decide, OnlineStore
+from ml_assets.online.stores.records import Change, PushedRow, RefusedRow, ViewChange
 from ml_assets.online.stores.redis.entities import write_entities
 from ml_assets.online.stores.redis.members import pushed_member, pushed_row
 from ml_assets.online.stores.redis.server import RedisServer

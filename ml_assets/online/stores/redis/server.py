@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from ml_assets.online.stores.protocol import OutcomeUnknown, StoreUnavailable
+from ml_assets.online.stores.errors import OutcomeUnknown, StoreUnavailable
 
 PREFIX = "ml_assets:online:"
 """What the keys of a store begin with."""

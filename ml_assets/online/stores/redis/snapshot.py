@@ -4,7 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from ml_assets.online.stores.protocol import CurrentBuild, EntityLost, EntityState, PushedRow, StoreSnapshot
+from ml_assets.online.stores.errors import EntityLost
+from ml_assets.online.stores.protocol import StoreSnapshot
+from ml_assets.online.stores.records import CurrentBuild, EntityState, PushedRow
 from ml_assets.online.stores.redis.members import HEADER, PUSHED, RUNNING, WHOLE, pushed_row
 from ml_assets.online.stores.redis.server import RedisServer
 from ml_assets.online.values.record import Build

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ml_assets.online.stores.protocol import NoBuild, Stored, StoreSnapshot, StoreUnavailable
+from ml_assets.online.stores.errors import NoBuild, StoreUnavailable
+from ml_assets.online.stores.protocol import StoreSnapshot
+from ml_assets.online.stores.records import Stored
 from ml_assets.online.stores.redis.builds import RedisBuilds
 from ml_assets.online.stores.redis.members import stored_values
 from ml_assets.online.stores.redis.pushes import RedisPushes

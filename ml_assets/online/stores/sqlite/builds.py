@@ -4,7 +4,9 @@ import sqlite3
 from collections.abc import Iterable
 from datetime import timedelta
 
-from ml_assets.online.stores.protocol import CurrentBuild, OnlineStore, Reapply, StagedBuild, StaleBuild
+from ml_assets.online.stores.errors import StaleBuild
+from ml_assets.online.stores.protocol import OnlineStore, Reapply
+from ml_assets.online.stores.records import CurrentBuild, StagedBuild
 from ml_assets.online.stores.sqlite.entities import write_entities
 from ml_assets.online.stores.sqlite.file import SqliteFile
 from ml_assets.online.stores.sqlite.snapshot import SqliteSnapshot

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from ml_assets.online.stores.protocol import EntityChange
+from ml_assets.online.stores.records import EntityChange
 from ml_assets.online.stores.sqlite.tables import HEADER
 
 

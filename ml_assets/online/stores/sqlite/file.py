@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ml_assets.online.stores.protocol import StoreUnavailable
+from ml_assets.online.stores.errors import StoreUnavailable
 
 BUSY_SECONDS = 60
 """How long a writer waits for another one; a write takes milliseconds."""

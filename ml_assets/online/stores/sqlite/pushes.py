@@ -3,7 +3,8 @@
 import sqlite3
 from collections.abc import Sequence
 
-from ml_assets.online.stores.protocol import Change, Decide, OnlineStore, PushedRow, RefusedRow
+from ml_assets.online.stores.protocol import Decide, OnlineStore
+from ml_assets.online.stores.records import Change, PushedRow, RefusedRow
 from ml_assets.online.stores.sqlite.entities import write_entities
 from ml_assets.online.stores.sqlite.file import SqliteFile
 from ml_assets.online.stores.sqlite.snapshot import PUSHED, SqliteSnapshot, pushed_row

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from ml_assets.online.stores.protocol import CurrentBuild, EntityState, PushedRow, StoreSnapshot
+from ml_assets.online.stores.protocol import StoreSnapshot
+from ml_assets.online.stores.records import CurrentBuild, EntityState, PushedRow
 from ml_assets.online.stores.sqlite.file import SqliteFile
 from ml_assets.online.stores.sqlite.tables import HEADER
 from ml_assets.online.values.record import Build

@@ -7,7 +7,9 @@ from functools import lru_cache
 import orjson
 
 from ml_assets.addresses import sqlite_path
-from ml_assets.online.stores.protocol import NoBuild, Stored, StoreSnapshot
+from ml_assets.online.stores.errors import NoBuild
+from ml_assets.online.stores.protocol import StoreSnapshot
+from ml_assets.online.stores.records import Stored
 from ml_assets.online.stores.sqlite.builds import SqliteBuilds
 from ml_assets.online.stores.sqlite.file import SqliteFile
 from ml_assets.online.stores.sqlite.pushes import SqlitePushes
