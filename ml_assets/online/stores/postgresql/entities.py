@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from ml_assets.online.stores.postgresql.server import PostgresServer
-from ml_assets.online.stores.postgresql.tables import HEADER, short
+from ml_assets.online.stores.postgresql.tables import short
 from ml_assets.online.stores.records import EntityChange
+from ml_assets.online.stores.sql.tables import HEADER
 
 
 def write_entities(

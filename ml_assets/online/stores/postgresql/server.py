@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from ml_assets.online.stores.errors import OutcomeUnknown, StoreUnavailable
 from ml_assets.online.stores.postgresql.tables import TABLES
+from ml_assets.online.stores.sql.database import SqlDatabase
 
 if TYPE_CHECKING:
     import psycopg
@@ -25,7 +26,7 @@ _LOCK = 1_835_819_891
 """First half of the number of the lock that writers take one after the other; the second is the schema's."""
 
 
-class PostgresServer:
+class PostgresServer(SqlDatabase):
     """The store's schema in the database at an address.
 
     Args:
@@ -33,11 +34,12 @@ class PostgresServer:
 
     Attributes:
         url: without secrets.
-        already_there: what is raised for a row that there is already.
 
     Raises:
         ValueError: the package `psycopg` is not installed, or the address does not fit.
     """
+
+    for_share, for_update = "FOR SHARE", "FOR UPDATE"
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -71,7 +73,6 @@ class PostgresServer:
         self._process, self._made = os.getpid(), False
 
     def query(self, statement: str, bound: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return all rows that a statement gives, in this thread's transaction if there is one."""
         connection = getattr(self._local, "connection", None)
         text = self._named(statement)
         with self._reached():
@@ -82,7 +83,6 @@ class PostgresServer:
             return rows
 
     def execute(self, statement: str, bound: Sequence[Any] = ()) -> None:
-        """Run a statement that gives no rows, in this thread's transaction."""
         with self._reached():
             self._local.connection.execute(self._named(statement), bound)
 
@@ -91,9 +91,9 @@ class PostgresServer:
         with self._reached():
             self._give_back(self._on_live(self._named(f"ANALYZE {table}"), (), rows=False)[0])
 
-    def copy(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Write many rows by a COPY, in this thread's transaction."""
-        with self._local.connection.cursor().copy(self._named(statement)) as copying:
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        copy = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+        with self._local.connection.cursor().copy(self._named(copy)) as copying:
             for row in rows:
                 copying.write_row(row)
 
@@ -102,14 +102,10 @@ class PostgresServer:
         return statement.replace("@", f"{self._schema}.").encode()
 
     def writing_apart(self) -> AbstractContextManager["psycopg.Connection[Any]"]:
-        """Begin to write what nobody reads yet, while others write."""
         return self._transaction(b"BEGIN")
 
     def writing(self) -> AbstractContextManager["psycopg.Connection[Any]"]:
-        """Begin to write, one writer after the other; what was written is there when it ends, unless it raises.
-
-        Each statement sees what was written before, so that what is read holds until the end.
-        """
+        # Each statement sees what was written before, so that what is read holds until the end.
         return self._transaction(f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK}, hashtext('{self._schema}'))".encode())
 
     def reading(self) -> AbstractContextManager["psycopg.Connection[Any]"]:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from ml_assets.online.stores.postgresql.server import PostgresServer
-from ml_assets.online.stores.postgresql.tables import HEADER, short
+from ml_assets.online.stores.postgresql.tables import short
 from ml_assets.online.stores.protocol import StoreSnapshot
 from ml_assets.online.stores.records import CurrentBuild, EntityState, PushedRow
+from ml_assets.online.stores.sql.tables import HEADER
 from ml_assets.online.values.record import Build
 
 PUSHED = "SELECT seq, arrived_at, known_at, entity, row, retracts FROM @pushed"

@@ -30,7 +30,7 @@ class PostgresStore(PostgresBuilds, PostgresPushes):
     """The store in a schema of the database at `url`, made when it is not there; errors as of `PostgresServer`."""
 
     def __init__(self, url: str) -> None:
-        self._server = PostgresServer(url)
+        self._server = self._sql = PostgresServer(url)
         self._together = ChangeQueue(self._change_all)
 
     def read(self, keys: Sequence[tuple[str, str]], at: int) -> list[Stored | None]:

@@ -2,15 +2,6 @@
 
 import hashlib
 
-STAGED, READ, OLD = "staged", "read", "old"
-"""What a build is: being made, the one of its view that is read, or read no more."""
-
-OF_A_BUILD = ("moments", "facts", "states")
-"""Tables with rows of the entities of a build, by its number and the entity."""
-
-HEADER = -1
-"""Stands in place of a leaf's number for the header of a running state."""
-
 TABLES = """
 CREATE TABLE @builds (number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, view text NOT NULL, state text NOT NULL);
 CREATE TABLE @plans (

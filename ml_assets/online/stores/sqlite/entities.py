@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from ml_assets.online.stores.records import EntityChange
-from ml_assets.online.stores.sqlite.tables import HEADER
+from ml_assets.online.stores.sql.tables import HEADER
 
 
 def write_entities(

@@ -5,8 +5,8 @@ from functools import lru_cache
 
 from ml_assets.online.stores.protocol import StoreSnapshot
 from ml_assets.online.stores.records import CurrentBuild, EntityState, PushedRow
+from ml_assets.online.stores.sql.tables import HEADER
 from ml_assets.online.stores.sqlite.file import SqliteFile
-from ml_assets.online.stores.sqlite.tables import HEADER
 from ml_assets.online.values.record import Build
 
 PUSHED = "SELECT seq, arrived_at, known_at, entity, row, retracts FROM pushed"

@@ -11,6 +11,7 @@ from ml_assets.online.stores.errors import NoBuild
 from ml_assets.online.stores.protocol import StoreSnapshot
 from ml_assets.online.stores.records import Stored
 from ml_assets.online.stores.sqlite.builds import SqliteBuilds
+from ml_assets.online.stores.sqlite.database import SqliteDatabase
 from ml_assets.online.stores.sqlite.file import SqliteFile
 from ml_assets.online.stores.sqlite.pushes import SqlitePushes
 from ml_assets.online.stores.sqlite.snapshot import SqliteSnapshot
@@ -35,6 +36,7 @@ class SqliteStore(SqliteBuilds, SqlitePushes):
 
     def __init__(self, path: str) -> None:
         self._file, self._staged_in = SqliteFile(path), {}
+        self._sql = SqliteDatabase(self._file)
         self._together = ChangeQueue(self._change_all)
         db = self._file.connection()
         db.executescript(TABLES)
