@@ -215,7 +215,8 @@ class _Making:
             return None
         pushed = self._facts(made).pushed
         only = affected_entities(self.view, before, made, self.table, pushed, changed)
-        return only if only.height <= UPDATED_SHARE * before.entities else None
+        at_once = only.height if self.store.updated_at_once is None else self.store.updated_at_once
+        return only if only.height <= min(UPDATED_SHARE * before.entities, at_once) else None
 
 
 def _digest(facts: BuildFacts) -> str:

@@ -56,23 +56,25 @@ def empty_postgres(postgres_url):
     store.close()
 
 
+@pytest.fixture(scope="session")
+def empty_redis(redis_url):
+    """Empties the server."""
+    import redis
+
+    def make():
+        with redis.Redis.from_url(redis_url) as server:
+            server.flushall()
+        return open_store(redis_url)
+
+    return make
+
+
 @pytest.fixture(scope="session", params=["sqlite", "redis", "postgresql"])
 def make_store(request, tmp_path_factory):
     """Makes empty stores of one kind; those made before are gone."""
     if request.param == "sqlite":
         return lambda: open_store(f"sqlite:///{tmp_path_factory.mktemp('online')}/online.db")
-    if request.param == "postgresql":
-        return request.getfixturevalue("empty_postgres")
-    url = request.getfixturevalue("redis_url")
-
-    def make():
-        import redis
-
-        with redis.Redis.from_url(url) as server:
-            server.flushall()
-        return open_store(url)
-
-    return make
+    return request.getfixturevalue("empty_postgres" if request.param == "postgresql" else "empty_redis")
 
 
 @pytest.fixture

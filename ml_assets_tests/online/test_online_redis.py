@@ -9,6 +9,7 @@ import pytest
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.build import build_view
+from ml_assets.online.building.affected import CHANGE
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import _pushed_view, push_facts
 from ml_assets.online.stores.errors import OutcomeUnknown, StoreUnavailable
@@ -44,9 +45,9 @@ def server(redis_url):
         yield server
 
 
-def build(store, view=SALES, table=None, max_age=HOUR):
+def build(store, view=SALES, table=None, max_age=HOUR, name="b1", **more):
     table = sales(("a", AS_OF, 1.0)) if table is None else table
-    return build_view(store, view, table.lazy(), as_of=AS_OF, max_age=max_age, build="b1")
+    return build_view(store, view, table.lazy(), as_of=AS_OF, max_age=max_age, build=name, **more)
 
 
 def test_values_and_moments_of_all_views_are_read_with_one_command_each(server, redis_url):
@@ -75,10 +76,38 @@ def test_values_of_the_past_leave_the_memory_and_count_as_expired(server, redis_
         key for key in server.scan_iter(f"{PREFIX}*") if key.split(b":")[2] in (b"moments", b"facts", b"entities")
     ]
     assert len(values) == 4
-    # Twice max_age, for who lags behind, and an hour more than the sign that they are there.
-    assert all(0 < server.ttl(key) <= 5 * 3600 for key in values)
+    # Twice max_age, for who lags behind; twice that, for updates that leave them; and an hour more than the sign that
+    # they are there.
+    assert all(0 < server.ttl(key) <= 9 * 3600 for key in values)
     (alive,) = server.scan_iter(f"{PREFIX}alive:*")
     assert 0 < server.ttl(alive) <= 4 * 3600 < min(server.ttl(key) for key in values)
+
+
+@pytest.mark.parametrize(
+    ("address", "stays", "updates"),
+    [("", 5 * 3600 + 60, True), ("", 5 * 3600 - 1, False), ("?eviction=allowed", 9 * 3600, False)],
+)
+def test_an_update_leaves_only_what_stays_as_long_as_what_it_writes(server, redis_url, address, stays, updates):
+    store, age = open_store(redis_url + address), {"max_age": timedelta(hours=2)}
+    old = sales(*((f"s{n}", AS_OF - HOUR, 1.0) for n in range(20)))
+    build(store, table=old, table_version=1, **age)
+    facts = list(server.scan_iter(f"{PREFIX}facts:*"))
+    for key in (key for key in server.scan_iter(f"{PREFIX}*") if server.ttl(key) > 4 * 3600):
+        server.expire(key, stays)
+    news = sales(("s3", AS_OF, 2.0))
+    changed = news.with_columns(pl.lit(1, pl.Int8).alias(CHANGE)).lazy()
+    made = build(store, table=pl.concat([old, news]), table_version=2, changed_since={1: changed}.get, name="b2", **age)
+    assert (made.entities, made.moments) == (20, 1 if updates else 20)
+    there = list(server.scan_iter(f"{PREFIX}facts:*"))
+    assert (len(there), set(there) == set(facts)) == (20, updates)
+    # A fact that is pushed shortens the life of nothing.
+    push_facts(store, SALES, sales(("s4", AS_OF, 3.0)), arrived_at=microseconds(AS_OF))
+    (alive,) = server.scan_iter(f"{PREFIX}alive:*")
+    kinds = (b"moments", b"facts", b"state", b"entities")
+    lives = [server.ttl(key) for key in server.scan_iter(f"{PREFIX}*") if key.split(b":")[2] in kinds]
+    assert server.ttl(alive) + 3500 < min(lives)
+    rows = OnlineFeatures(store, [SALES]).fetch([{"store": f"s{n}"} for n in (3, 4, 5)], microseconds(AS_OF))
+    assert [row.values["amount"] for row in rows] == [2.0, 3.0, 1.0]
 
 
 def test_what_redis_has_let_go_of_is_expired_not_unseen(server, redis_url):

@@ -85,7 +85,7 @@ def file_store(tmp_path_factory):
     made.close()
 
 
-@pytest.fixture(params=["file_store", "empty_postgres"])
+@pytest.fixture(params=["file_store", "empty_postgres", "empty_redis"])
 def store(request):
     made = request.getfixturevalue(request.param)
     return made() if callable(made) else made
@@ -126,6 +126,13 @@ def test_an_update_keeps_what_a_build_of_all_entities_keeps(file_store, monkeypa
 def test_an_update_in_a_database_keeps_it_too(empty_postgres, monkeypatch, view, first, steps):
     monkeypatch.setattr("ml_assets.online.build.UPDATED_SHARE", 100.0)
     compare_update(empty_postgres(), view, first, steps)
+
+
+@SEEDED
+@cases
+def test_an_update_in_redis_keeps_it_too(empty_redis, monkeypatch, view, first, steps):
+    monkeypatch.setattr("ml_assets.online.build.UPDATED_SHARE", 100.0)
+    compare_update(empty_redis(), view, first, steps)
 
 
 def compare_update(store, view, first, steps):
@@ -194,7 +201,9 @@ def test_only_entities_that_may_have_changed_are_computed(store):
 
 
 @pytest.mark.parametrize(
-    ("store", "update"), [("file_store", True), ("file_store", False), ("empty_postgres", True)], indirect=["store"]
+    ("store", "update"),
+    [("file_store", True), ("file_store", False), ("empty_postgres", True), ("empty_redis", True)],
+    indirect=["store"],
 )
 def test_a_build_that_is_killed_goes_on_behind_its_last_part(store, monkeypatch, update):
     monkeypatch.setattr("ml_assets.online.build.UPDATED_SHARE", 1.0)

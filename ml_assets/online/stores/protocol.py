@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from typing import ClassVar
 
 from ml_assets.online.stores.records import (
     Change,
@@ -66,6 +67,9 @@ class OnlineStore(ABC):
     A new kind of store is a subclass, registered in the group `ml_assets.online_stores` under the scheme of its URLs.
     Everything raises StoreUnavailable where the store cannot be reached.
     """
+
+    updated_at_once: ClassVar[int | None] = None
+    """Entities beyond which a build computes all, as putting more in place would hold up who reads; None for any."""
 
     @property
     def generation(self) -> int:

@@ -12,8 +12,8 @@ from ml_assets.online.stores.redis.server import RedisServer
 Item = TypeVar("Item")
 
 _BATCH = 1000
-_GRACE = timedelta(hours=1)
-"""How much longer values are kept than the sign that they are there: they are written before it."""
+GRACE = timedelta(hours=1)
+"""How much longer values stay than the sign that they are there: they are written before it."""
 
 
 def milliseconds(duration: timedelta) -> int:
@@ -22,19 +22,23 @@ def milliseconds(duration: timedelta) -> int:
 
 
 def until(kept: int) -> int | None:
-    """Return how long what is written now is kept, of a build whose values are kept for so long; None for ever.
+    """Return for how long what is written now stays, so that its values can be kept for so long; None for ever.
 
     Args:
         kept: milliseconds; 0 for ever.
     """
-    return kept + milliseconds(_GRACE) if kept else None
+    return kept + milliseconds(GRACE) if kept else None
 
 
-def list_entities(pipe: Any, server: RedisServer, number: int, members: Iterable[str], kept: int) -> None:
-    """Put members into the list of a build's entities, before what they are the sign of is written."""
+def list_entities(pipe: Any, server: RedisServer, number: int, members: Iterable[str], stays: int | None) -> None:
+    """Put members into the list of a build's entities, before what they are the sign of is written.
+
+    Args:
+        stays: milliseconds; None for ever.
+    """
     pipe.sadd(server.key("entities", number), *members)
-    if kept:
-        pipe.pexpire(server.key("entities", number), until(kept))
+    if stays is not None:
+        pipe.pexpire(server.key("entities", number), stays)
 
 
 def write_entities(
@@ -42,18 +46,19 @@ def write_entities(
     server: RedisServer,
     number: int,
     changes: Sequence[EntityChange],
-    kept: int,
+    stays: int | None,
     seqs: Mapping[str, int],
 ) -> None:
     """Write what facts make of entities of a build.
 
     Args:
+        stays: milliseconds; None for ever.
         seqs: number of the last fact of each entity whose change has none.
     """
     for change in changes:
         entity, seq = change.entity, seqs[change.entity] if change.seq is None else change.seq
         members = [PUSHED + entity] if change.header is None else [PUSHED + entity, RUNNING + entity]
-        list_entities(pipe, server, number, members, kept)
+        list_entities(pipe, server, number, members, stays)
         key = server.key("moments", number, entity)
         pipe.zremrangebyscore(key, change.since, "+inf")
         moments = {moment_member(moment, seq, values): moment for moment, values in change.moments}
@@ -61,9 +66,9 @@ def write_entities(
         if change.header is not None:
             fields = {HEADER: f"{seq} {change.header}", **change.leaves}
             pipe.hset(server.key("state", number, entity), mapping=fields)
-        if kept:
+        if stays is not None:
             for part in PARTS:
-                pipe.pexpire(server.key(part, number, entity), until(kept))
+                pipe.pexpire(server.key(part, number, entity), stays)
 
 
 def batches(items: Iterable[Item]) -> Iterator[list[Item]]:

@@ -38,6 +38,8 @@ def stored_values(build: bytes, valid_until: bytes, member: bytes | None, unseen
     if not kept:
         return Stored([], None, end, build.decode(), seq, seen=True, ready=False)
     known_at, *values = kept
+    # An entity that updates left as it was has no facts of those pushed before them.
+    seq = max(seq, int(unseen[1 : unseen.index(b",")]))
     return Stored(values, known_at, end, build.decode(), seq, member is not None)
 
 

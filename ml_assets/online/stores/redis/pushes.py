@@ -9,7 +9,7 @@ import orjson
 from ml_assets.online.stores.errors import StoreUnavailable
 from ml_assets.online.stores.protocol import Decide, OnlineStore
 from ml_assets.online.stores.records import Change, PushedRow, RefusedRow, ViewChange
-from ml_assets.online.stores.redis.entities import write_entities
+from ml_assets.online.stores.redis.entities import until, write_entities
 from ml_assets.online.stores.redis.members import pushed_member, pushed_row
 from ml_assets.online.stores.redis.server import RedisServer
 from ml_assets.online.stores.redis.snapshot import RedisSnapshot
@@ -33,8 +33,8 @@ class RedisPushes(OnlineStore):
             remaining = [self._remaining(pipe, each) for each in wanted.views]
             before = [self._last_number(name, pipe.get(key("seq", name))) for name in names]
             pipe.multi()
-            for each, last, kept in zip(wanted.views, before, remaining, strict=True):
-                self._push(pipe, each, last, kept, arrived_at)
+            for each, last, stays in zip(wanted.views, before, remaining, strict=True):
+                self._push(pipe, each, last, stays, arrived_at)
             self._keep_beside(pipe, wanted, arrived_at)
             pipe.execute()
             return [last + len(each.rows) for last, each in zip(before, wanted.views, strict=True)]
@@ -117,13 +117,14 @@ class RedisPushes(OnlineStore):
             "(FLUSHDB), build all views again, and push again what came since their last build"
         )
 
-    def _remaining(self, pipe: Any, change: ViewChange) -> int:
-        """Return for how many milliseconds the values of a build are kept yet; 0 for ever."""
+    def _remaining(self, pipe: Any, change: ViewChange) -> int | None:
+        """Return for how many milliseconds what there is of a build stays; None for ever."""
         if change.built.build.valid_until is None:
-            return 0
-        return max(pipe.pttl(self._server.key("alive", change.built.number)), 1)
+            return None
+        listed = pipe.pttl(self._server.key("entities", change.built.number))
+        return listed if listed > 0 else until(max(pipe.pttl(self._server.key("alive", change.built.number)), 1))
 
-    def _push(self, pipe: Any, change: ViewChange, last: int, kept: int, arrived_at: int) -> None:
+    def _push(self, pipe: Any, change: ViewChange, last: int, stays: int | None, arrived_at: int) -> None:
         view, key, seqs = change.built.build.view, self._server.key, {}
         for seq, row in enumerate(change.rows, last + 1):
             member = pushed_member(PushedRow(seq, arrived_at, row.known_at, row.entity, row.row, row.retracts))
@@ -131,7 +132,7 @@ class RedisPushes(OnlineStore):
             pipe.zadd(key("pushed", view, row.entity), {member: seq})
             seqs[row.entity] = seq
         pipe.set(key("seq", view), last + len(change.rows))
-        write_entities(pipe, self._server, change.built.number, change.entities, kept, seqs)
+        write_entities(pipe, self._server, change.built.number, change.entities, stays, seqs)
 
     def _keep_beside(self, pipe: Any, change: Change, arrived_at: int) -> None:
         now = arrived_at if change.now is None else change.now

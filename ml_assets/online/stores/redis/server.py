@@ -28,6 +28,7 @@ class RedisServer:
 
     Attributes:
         url: without secrets.
+        evicts: whether it may throw keys away.
         written_meanwhile: what `change` of `committed` raises to be run again.
 
     Raises:
@@ -42,7 +43,7 @@ class RedisServer:
             import redis.exceptions
         except ImportError:
             raise ValueError(f"online store {self.url}: needs the package redis: install ml_assets[redis]") from None
-        address, self._evicts = _without_eviction(url)
+        address, self.evicts = _without_eviction(url)
         self._clustered = urlsplit(url).scheme.endswith(_CLUSTER)
         self._addresses = _nodes(address) if self._clustered else [address]
         self._prefix = CLUSTER_PREFIX if self._clustered else PREFIX
@@ -140,7 +141,7 @@ class RedisServer:
                 "with some of its nodes"
             )
         policy = told.get("maxmemory_policy", "not told")
-        if policy != "noeviction" and not self._evicts:
+        if policy != "noeviction" and not self.evicts:
             raise ValueError(
                 f"online store {self.url}: its eviction policy is {policy}: keys of the store would be thrown away "
                 "when memory is short. Set maxmemory-policy to noeviction; or, where facts may be lost, write "
