@@ -5,7 +5,6 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import polars as pl
-import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
@@ -30,7 +29,7 @@ def digest_files(address: str, version: int) -> str | None:
         table = DeltaTable(address, version=version)
     except DeltaError:  # Its log was cleaned up, or the table has fewer.
         return None
-    names = pl.DataFrame(pa.table(table.get_add_actions()))["path"].sort().to_list()
+    names = pl.DataFrame(table.get_add_actions())["path"].sort().to_list()
     return hashlib.sha256("\n".join([str(table.metadata().id), *names]).encode()).hexdigest()
 
 
@@ -68,7 +67,7 @@ def changed_rows(address: str, since: int, until: int, *, change: str, most: int
 
 def _files(table: "_Readable") -> dict[str, int | None]:
     """Return how many rows each file of a table has; None where its writer has kept no statistics."""
-    counts = pl.DataFrame(pa.table(table.get_add_actions(flatten=True)))["num_records"].to_list()
+    counts = pl.DataFrame(table.get_add_actions(flatten=True))["num_records"].to_list()
     return dict(zip(table.file_uris(), counts, strict=True))
 
 

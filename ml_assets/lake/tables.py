@@ -122,11 +122,9 @@ class Lake:
 
     def rows_by(self, key: str, column: str) -> dict[str, int]:
         """Count rows by value of partition column ``column``, from the table's log alone; empty if no table."""
-        import pyarrow as pa
-
         if not self.exists(key):
             return {}
-        files = pl.DataFrame(pa.table(self._table(key).get_add_actions(flatten=True)))
+        files = pl.DataFrame(self._table(key).get_add_actions(flatten=True))
         return dict(
             files.group_by(f"partition.{column}").agg(pl.col("num_records").sum()).sort(by=pl.all()).iter_rows()
         )

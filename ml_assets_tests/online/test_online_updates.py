@@ -128,7 +128,7 @@ def test_an_update_in_a_database_keeps_it_too(empty_postgres, monkeypatch, view,
     compare_update(empty_postgres(), view, first, steps)
 
 
-@SEEDED
+@settings(SEEDED, max_examples=3)
 @cases
 def test_an_update_in_redis_keeps_it_too(empty_redis, monkeypatch, view, first, steps):
     monkeypatch.setattr("ml_assets.online.build.UPDATED_SHARE", 100.0)
@@ -198,6 +198,33 @@ def test_only_entities_that_may_have_changed_are_computed(store):
     # At 1 min 5 s, and when either fact of s0 leaves windows of 2, 3 and 5 minutes.
     assert (made.entities, made.moments) == (28, 7)
     assert made.max_known_at == begin + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(("left", "back", "moments"), [(True, False, 0), (True, True, 1), (False, False, 0)])
+def test_an_entity_of_which_facts_got_too_old_is_left_as_it_was_while_another_is_there(file_store, left, back, moments):
+    """Of s1 the build before knows when the fact leaves its windows; with none left it is an entity no more."""
+    view, begin = VIEWS[0].model_copy(update={"name": f"fading_{next(_names)}"}), START + timedelta(hours=1)
+    old, new = ("s1", begin - timedelta(minutes=4, seconds=30), 1.0, None), ("s1", begin, 2.0, None)
+    table = frame([(f"s{n}", begin, 4.0, None) for n in range(2, 30)] + [old] + [new] * (1 + back) * left)
+    pushed = frame([new]).with_columns(pl.lit(1).alias(SEQ), pl.lit(True).alias(RETRACTS)).filter(back).lazy()
+
+    def build(view, later, **more):
+        return build_view(
+            file_store, view, table.lazy(), as_of=begin + later, max_age=timedelta(minutes=1), build=f"b{later}",
+            table_version=1, pushed=pushed, pushed_seq=int(back), **more,
+        )  # fmt: skip
+
+    build(view, timedelta(0))
+    made = build(view, timedelta(seconds=45), changed_since={1: difference(table, table)}.get)
+    assert (made.entities, made.moments) == (28 + left, moments)
+    whole = view.model_copy(update={"name": f"{view.name}_whole"})
+    build(whole, timedelta(seconds=45))
+    read = [file_store.read([(each.name, '["s1"]')], microseconds(begin) + 50_000_000)[0] for each in (view, whole)]
+    assert (
+        (read[0].values, read[0].seen)
+        == (read[1].values, read[1].seen)
+        == ([*[2.0 * left or None] * 4, 1 * left], left)
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.building.affected import FADING
 from ml_assets.online.facts.union import RETRACTS, reachable_facts, typed, union_facts
 from ml_assets.online.values.keys import ENTITY, entity_text, with_entity
 from ml_assets.online.values.record import microseconds
@@ -38,11 +39,22 @@ class BuildFacts:
     as_of: datetime
     only: pl.DataFrame | None = None
 
-    def of(self, only: pl.DataFrame, folder: Path) -> "BuildFacts":
-        """Return the facts of some entities, which are read in one pass and kept in a folder."""
-        some = replace(self, only=only)
+    def of(self, affected: pl.DataFrame, folder: Path) -> "BuildFacts":
+        """Return the facts of the entities that an update computes, which are read in one pass and kept in a folder.
+
+        Args:
+            affected: as `affected_entities` gives them. Those that are FADING are left out if a fact of theirs is left.
+        """
+        keys = self.view.entity
+        some = replace(self, only=affected.select(keys))
         some._candidates(self.table).sink_ipc(folder / "some.arrow")
-        return replace(some, table=pl.scan_ipc(folder / "some.arrow"))
+        read = pl.scan_ipc(folder / "some.arrow")
+        left = read.join(affected.lazy().filter(FADING), on=keys, how="semi").select(keys).unique()
+        pushed = some._candidates_of_pushed()
+        if pushed is not None and RETRACTS in pushed.collect_schema():
+            left = left.join(pushed.filter(RETRACTS), on=keys, how="anti")
+        computed = affected.select(keys).join(left.collect(), on=keys, how="anti")
+        return replace(some, table=read, only=computed)
 
     @property
     def empty(self) -> pl.DataFrame:

@@ -11,10 +11,10 @@ from ml_assets.online.values.keys import ENTITY
 def encode_facts(facts: pl.DataFrame) -> Iterator[tuple[str, bytes]]:
     """Encode each entity's facts as an Arrow record batch; `facts` has the column ENTITY and is sorted by it."""
     ends = facts.with_row_index("end", offset=1).group_by(ENTITY, maintain_order=True).agg(pl.col("end").last())
-    batch = _arrow(facts.drop(ENTITY))
+    batches = _arrow(facts.drop(ENTITY)).to_batches()
     start = 0
     for entity, end in ends.iter_rows():
-        yield entity, batch.slice(start, end - start).serialize().to_pybytes()
+        yield entity, batches[0].slice(start, end - start).serialize().to_pybytes()
         start = end
 
 
@@ -25,7 +25,7 @@ def encode_schema(facts: pl.DataFrame) -> bytes:
 
 def decode_schema(schema: bytes) -> pl.Schema:
     """Decode the columns and types of facts."""
-    return _frame(_schema(schema).empty_table()).schema
+    return _frame(pa.Table.from_batches([], _schema(schema))).schema
 
 
 def decode_facts(facts: Mapping[str, bytes], schema: bytes) -> pl.DataFrame:
@@ -47,7 +47,6 @@ def _schema(schema: bytes) -> pa.Schema:
     return pa.ipc.read_schema(pa.py_buffer(schema))
 
 
-def _arrow(facts: pl.DataFrame) -> pa.RecordBatch:
-    table = facts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    batches = table.combine_chunks().to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
+def _arrow(facts: pl.DataFrame) -> pa.Table:
+    """Return facts as a table of one batch, or none: to make an empty one, or an array, pyarrow loads pandas."""
+    return facts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks()
