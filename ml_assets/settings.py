@@ -131,6 +131,13 @@ class Settings(BaseSettings):
         validation_alias="ML_ASSETS_LOOK_SECONDS",
         description="seconds between two looks of a server for a new champion",
     )
+    large_bytes: int = Field(
+        default=64 << 10,
+        ge=0,
+        validation_alias="ML_ASSETS_LARGE_BYTES",
+        description="bytes of a request for predictions, once it is decompressed, from which on a process of its own "
+        "answers it, so that others do not wait; a server starts it at the first such request; 0 for never",
+    )
     served: Path | None = Field(
         default=None,
         validation_alias="ML_ASSETS_SERVED",

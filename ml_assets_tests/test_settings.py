@@ -27,6 +27,7 @@ EDGES = {
     "commands/session.py": "the command line",
     "project.py": "Dagster",
     "commands/serving/serve.py": "a server",
+    "commands/serving/large_requests.py": "the process that answers its large requests",
     "components/project/tree.py": "a tree that Dagster made",
     "public/opening.py": "a notebook or a script",
 }

@@ -97,3 +97,8 @@ class Declarations(BaseModel):
     unready: dict[str, str] = Field(
         default_factory=dict, description="Why a model that is served cannot be asked about rows of its spine."
     )
+
+    @property
+    def tried(self) -> list[str]:
+        """Models whose challengers answer, or score, beside their champions."""
+        return [name for name, model in self.models.items() if model.serving.canary or model.serving.shadow]

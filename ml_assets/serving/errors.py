@@ -23,3 +23,8 @@ class FeaturesUnavailable(BadRequest):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, 503)
+
+
+def failed(request_id: str) -> BadRequest:
+    """Return what a client is told where answering its request went wrong; the log has the reason."""
+    return BadRequest(f"the server failed; its log tells of {request_id}", 500)

@@ -16,9 +16,11 @@ from ml_assets.serving.access.admission import Admission
 from ml_assets.serving.access.audit import AuditTrail
 from ml_assets.serving.access.digests import hashed_keys
 from ml_assets.serving.access.key_file import KeyFile
+from ml_assets.serving.apart.process import LargeRequestProcess, start_command
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.grpc.transport import GrpcSettings, GrpcTransport, check_free
 from ml_assets.serving.http.app import Server, make_app, now
+from ml_assets.serving.http.exchange import LargeRequests
 from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.http.transport.guarded import ConnectionLimits
 from ml_assets.serving.http.transport.running import run_server
@@ -89,20 +91,33 @@ def make_served_app() -> Server | GrpcTransport:
         SettingsError: no file is named: ``serve_models`` names it for each process that it starts.
     """
     settings = read_settings()
-    if settings.served is None:
-        raise SettingsError("ML_ASSETS_SERVED names no file that says what to serve: use `ml-assets serve`")
-    served = ServeSettings.model_validate_json(settings.served.read_text())
+    served = read_served(settings)
     # A row waits for the thread that answers a large request each time that it has looked something up: for half a
     # millisecond instead of Python's five.
     sys.setswitchinterval(0.0005)
     for kind in served.kinds:
         find_kind(kind).import_to_score()
     app = _make_app(served, settings, logged=True)
-    # The collector would go through half a million objects of libraries again and again, which takes a tenth of a
-    # second in which nobody is answered.
+    calm_collector()
+    return GrpcTransport(app, app.grpc_bindings, grpc_settings(served)) if served.grpc else app
+
+
+def calm_collector() -> None:
+    """Let the collector leave what is there now alone, and come seldom.
+
+    It would go through half a million objects of libraries again and again, which takes a tenth of a second in which
+    nobody is answered; and through those of a request, which are in no circles, while it is answered.
+    """
     gc.collect()
     gc.freeze()
-    return GrpcTransport(app, app.grpc_bindings, grpc_settings(served)) if served.grpc else app
+    gc.set_threshold(50_000, 20, 20)
+
+
+def read_served(settings: Settings) -> ServeSettings:
+    """Read what a server's process is to serve; raises SettingsError where no file says it."""
+    if settings.served is None:
+        raise SettingsError("ML_ASSETS_SERVED names no file that says what to serve: use `ml-assets serve`")
+    return ServeSettings.model_validate_json(settings.served.read_text())
 
 
 def grpc_settings(served: ServeSettings) -> GrpcSettings:
@@ -137,7 +152,7 @@ def _make_app(served: ServeSettings, settings: Settings, *, logged: bool) -> Ser
     return make_app(
         registry,
         served.models,
-        Limits(replay=served.replay, look_every=settings.look_seconds),
+        limits_of(served, settings),
         served.declared,
         open_store(home.online_store) if served.declared.online else None,
         open_log=open_log if served.logged and logged else None,
@@ -146,7 +161,20 @@ def _make_app(served: ServeSettings, settings: Settings, *, logged: bool) -> Ser
         drained=DrainWatch(home.spool, now) if served.logged and logged else None,
         counted=_together(settings, "counts") if served.workers > 1 and logged else None,
         tracing=open_tracing(settings.open_telemetry) if logged else None,
+        large=_large_requests(settings) if logged else None,
     )
+
+
+def limits_of(served: ServeSettings, settings: Settings) -> Limits:
+    """Return what each process of a server takes on."""
+    return Limits(replay=served.replay, look_every=settings.look_seconds, large=settings.large_bytes)
+
+
+def _large_requests(settings: Settings) -> LargeRequests | None:
+    if not settings.large_bytes:
+        return None
+    command = [sys.executable, "-m", "ml_assets.commands.serving.large_requests"]
+    return LargeRequestProcess(lambda: start_command(command))
 
 
 def _together(settings: Settings, name: str) -> Path:

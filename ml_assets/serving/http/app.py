@@ -19,7 +19,7 @@ from ml_assets.online.stores.protocol import OnlineStore
 from ml_assets.serving.access.admission import Admission
 from ml_assets.serving.access.audit import AuditTrail
 from ml_assets.serving.declared import Declarations
-from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.errors import BadRequest, failed
 from ml_assets.serving.grpc.transport import MESSAGE
 from ml_assets.serving.http.body import BodyReader, Receive
 from ml_assets.serving.http.compression import (
@@ -30,7 +30,7 @@ from ml_assets.serving.http.compression import (
     decompress,
 )
 from ml_assets.serving.http.endpoints import Endpoints
-from ml_assets.serving.http.exchange import Endpoint, Exchange, answer_at_once
+from ml_assets.serving.http.exchange import Endpoint, Exchange, LargeRequests, answer_at_once, summed
 from ml_assets.serving.http.information import Information, no_such_route, refusal_body
 from ml_assets.serving.http.limits import Limits
 from ml_assets.serving.http.observability.telemetry import request_id
@@ -58,6 +58,9 @@ _KEPT_AT_ONCE = 64  # rows that take a fraction of a millisecond
 _EVERY = 1.0
 """Seconds after which a key that is revoked is let in no more."""
 
+_SENT_AT_ONCE = 64 << 10
+"""Bytes of a body that are sent before others have their turn."""
+
 _JSON = (b"content-type", JSON.encode())
 _WITH_BODY = ("POST", "PUT")
 _CLOSE = (b"connection", b"close")
@@ -77,6 +80,7 @@ class Server:
         drained: how far the lake is behind the log; None where nothing is logged.
         counted: folder in which processes that serve together count; None for one process.
         tracing: records each request; None for nothing.
+        large: answers what has `limits.large` bytes or more; None for threads of this process.
     """
 
     def __init__(
@@ -93,7 +97,9 @@ class Server:
         drained: DrainWatch | None = None,
         counted: Path | None = None,
         tracing: Tracing | None = None,
+        large: LargeRequests | None = None,
     ) -> None:
+        self._large = large
         self._champions = champions
         self._limits = limits
         self._tracing = tracing
@@ -136,7 +142,8 @@ class Server:
             exception_handlers={HTTPException: no_such_route},
         )
         if self._keeping is not None:
-            self._observation.measured.counters |= self._keeping.counters
+            counters = self._keeping.counters
+            self._observation.measured.counters |= counters if large is None else summed(counters, large)
         self._observation.tell_versions()
         self.scopes = {**self._endpoints.scopes, **information.scopes}
         """Every route with its method and what it needs of a key, None for nothing."""
@@ -157,7 +164,9 @@ class Server:
         began = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         identity = request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
-        exchange = Exchange(endpoint, headers, identity, self._clock(), scope["method"])
+        exchange = Exchange(
+            endpoint, headers, identity, self._clock(), scope["method"], path=scope["path"], began=began
+        )
         kept = False
         try:
             exchange.key = self._admission.admit(headers.get(b"authorization", b"").decode("latin-1"), endpoint.scope)
@@ -170,7 +179,7 @@ class Server:
         except Exception:
             # Whatever went wrong with one request, its client is told so and the others are answered.
             log.exception("%s %s failed", endpoint.route, identity)
-            status, body = 500, refusal_body(BadRequest(f"the server failed; its log tells of {identity}"))
+            status, body = 500, refusal_body(failed(identity))
         plain = body
         if len(body) >= COMPRESSED_FROM and b"accept-encoding" in headers:
             body = await _compressed(exchange, body)
@@ -181,13 +190,17 @@ class Server:
             # What is left of a body that was given up must not be taken for the next request.
             reply.append(_CLOSE)
         await send({"type": "http.response.start", "status": status, "headers": reply + exchange.reply_headers})
-        await send({"type": "http.response.body", "body": body})
+        in_parts = len(body) > _SENT_AT_ONCE
+        if not in_parts:
+            await send({"type": "http.response.body", "body": body})
         self._observation.posted(exchange, status, seconds)
         if self._audit is not None and exchange.key and endpoint.scope == "push":
             self._audit.pushed(exchange.at, exchange.key, identity, scope["path"], status, plain)
         if self._keeping is not None and exchange.response is not None and not kept and status == 200:
             exchange.response.key = exchange.key
             await _keep(self._keeping, exchange.response, seconds)
+        if in_parts:
+            await _send_in_parts(send, body)
 
     async def _keep_durably(self, exchange: Exchange, began: float) -> bool:
         """Log an answer before it is sent where its model wants that; returns whether it does."""
@@ -211,7 +224,8 @@ class Server:
 
     def _unready(self) -> str:
         """Return why no requests should come here now; empty if they may."""
-        faults = ["" if self._keeping is None else self._keeping.fault, self._readiness.reason()]
+        faults = [each.fault for each in (self._keeping, self._large) if each is not None]
+        faults.append(self._readiness.reason())
         if self._drained is not None:
             faults.append(self._drained.fault(served.name for served in self._champions))
         return "; ".join(fault for fault in faults if fault)
@@ -233,7 +247,7 @@ class Server:
                 await self._decompress(exchange)
             body = exchange.body
             if len(body) > endpoint.at_once or (endpoint.slow is not None and endpoint.slow in body):
-                return await asyncio.to_thread(answer_at_once, exchange)
+                return await self._answer_apart(exchange)
             question = endpoint.handler.begin(exchange)
             if isinstance(question, bytes):
                 return question
@@ -243,6 +257,16 @@ class Server:
             return endpoint.handler.finish(exchange, question.finish(answers))
         finally:
             self._answering -= 1
+
+    async def _answer_apart(self, exchange: Exchange) -> bytes:
+        """Answer a request that takes milliseconds by another process, or by a thread where it is none of the
+        largest."""
+        large, most = self._large, self._limits.large
+        if large is not None and exchange.endpoint.scope == "predict" and len(exchange.body) >= most:
+            answer = await large.answer(exchange, self._champions.serving)
+            if answer is not None:
+                return answer
+        return await asyncio.to_thread(answer_at_once, exchange)
 
     async def _decompress(self, exchange: Exchange) -> None:
         encoding, most = exchange.headers[b"content-encoding"].decode("latin-1"), self._limits.body
@@ -260,7 +284,7 @@ class Server:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        for closing in (self._keeping, self._audit, self._tracing):
+        for closing in (self._large, self._keeping, self._audit, self._tracing):
             if closing is not None:
                 await asyncio.to_thread(closing.close)
         self._observation.measured.publish()
@@ -269,6 +293,8 @@ class Server:
         while True:
             await asyncio.sleep(_EVERY)
             self._admission.look()
+            if self._large is not None:
+                self._large.look()
             if self._drained is not None:
                 self._observation.tell_behind(self._drained.behind(served.name for served in self._champions))
             self._observation.measured.publish()
@@ -284,6 +310,14 @@ class Server:
                 log.exception("no look for champions: those that serve go on")
                 continue
             self._observation.tell_versions()
+
+
+async def _send_in_parts(send: Send, body: bytes) -> None:
+    """Send a large body as fast as it is read; others have their turn between its parts."""
+    for at in range(0, len(body), _SENT_AT_ONCE):
+        end = at + _SENT_AT_ONCE
+        await send({"type": "http.response.body", "body": body[at:end], "more_body": end < len(body)})
+        await asyncio.sleep(0)
 
 
 async def _compressed(exchange: Exchange, body: bytes) -> bytes:
@@ -331,11 +365,11 @@ def make_app(
     drained: DrainWatch | None = None,
     counted: Path | None = None,
     tracing: Tracing | None = None,
+    large: LargeRequests | None = None,
 ) -> Server:
     """Make the app over a registry's champions; raises LookupError for a model without one."""
     declared = declared or Declarations()
-    trying = [name for name, model in declared.models.items() if model.serving.canary or model.serving.shadow]
-    champions = Champions(registry, names, trying)
+    champions = Champions(registry, names, declared.tried)
     return Server(
         champions,
         limits,
@@ -348,4 +382,5 @@ def make_app(
         drained=drained,
         counted=counted,
         tracing=tracing,
+        large=large,
     )

@@ -65,6 +65,10 @@ class Endpoints:
         """Return the endpoint of messages that a call takes."""
         return self._messages[path]
 
+    def find_any(self, path: str) -> Endpoint | None:
+        """Return the endpoint of a path or of a call's messages."""
+        return self._messages.get(path) or self.find(path)
+
     def find(self, path: str) -> Endpoint | None:
         """Return the endpoint of a path; None if nothing takes POST there."""
         known = self._known.get(path)

@@ -1,15 +1,16 @@
 """One HTTP request that is being answered, and the path that it came by."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from ml_assets.serving.access.scopes import Scope
 from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.http.observability.row_counts import RowCounts
 from ml_assets.serving.prediction.answering import Question
 from ml_assets.serving.prediction.messages import PredictionResponse
 from ml_assets.serving.protocols.adapter import JSON
-from ml_assets.serving.rollout.champions import Served
+from ml_assets.serving.rollout.champions import Served, Serving
 
 _JSON = JSON.encode()
 
@@ -41,25 +42,53 @@ class Endpoint:
     scope: Scope = "admin"
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What is to be told of a request that another process answered or refused.
+
+    Attributes:
+        name: model that the request began with.
+        version: its version.
+        roles: who has answered; empty where nobody has.
+    """
+
+    name: str
+    version: str
+    roles: Collection[str] = ()
+
+
 class Exchange:
     """A request on its way through a handler, which leaves here what is to be counted and logged.
 
     Attributes:
         at: moment of the request, microseconds.
         method: by which it came.
+        path: as the request names it.
+        began: when its head was there, by `time.perf_counter`.
         key: name of the key that let it in; empty where none was needed.
         served: the version that the request began with; None where none was asked.
         response: what models predicted, once it is rendered; None for none.
+        elsewhere: what stands for both where another process has answered.
+        counts: of the rows, where they are counted already.
         media_type: of the body of an answer.
         reply_headers: of the response.
     """
 
     __slots__ = (
-"at", "body", "endpoint", "headers", "key", "media_type", "method", "reply_headers", "request_id", "response", "served",
-)  # fmt: skip
+        "at", "began", "body", "counts", "elsewhere", "endpoint", "headers", "key", "media_type", "method", "path",
+        "reply_headers", "request_id", "response", "served",
+    )  # fmt: skip
 
     def __init__(
-        self, endpoint: Endpoint, headers: Mapping[bytes, bytes], request_id: str, at: int, method: str = "POST"
+        self,
+        endpoint: Endpoint,
+        headers: Mapping[bytes, bytes],
+        request_id: str,
+        at: int,
+        method: str = "POST",
+        *,
+        path: str = "",
+        began: float = 0.0,
     ) -> None:
         """Begin the exchange of a request.
 
@@ -72,10 +101,14 @@ class Exchange:
         self.request_id = request_id
         self.at = at
         self.method = method
+        self.path = path
+        self.began = began
         self.body = b""
         self.key = ""
         self.served: Served | None = None
         self.response: PredictionResponse | None = None
+        self.elsewhere: Elsewhere | None = None
+        self.counts: RowCounts | None = None
         self.media_type = JSON
         self.reply_headers: list[tuple[bytes, bytes]] = []
 
@@ -105,8 +138,59 @@ class Handler(Protocol):
         ...
 
 
+class LargeRequests(Protocol):
+    """Answers large requests without holding up this process."""
+
+    @property
+    def fault(self) -> str:
+        """Why its answers cannot be logged now; empty while they can."""
+        ...
+
+    def counted(self, name: str) -> float:
+        """Return what it adds to a counter of the log."""
+        ...
+
+    async def answer(self, exchange: Exchange, serving: Serving) -> bytes | None:
+        """Answer a request whose body is whole; raises BadRequest.
+
+        Args:
+            serving: the versions that are to answer.
+
+        Returns:
+            The body of the answer; None where it cannot be had now.
+        """
+        ...
+
+    def look(self) -> None:
+        """Have a look, now and then, at what it has counted; waits for nothing."""
+        ...
+
+    def close(self) -> None:
+        """Let what is being answered be answered, and end."""
+        ...
+
+
+Counters = Mapping[str, tuple[str, Callable[[], float]]]
+"""Name -> help, and what to ask for the count."""
+
+
+def summed(counters: Counters, further: LargeRequests) -> dict[str, tuple[str, Callable[[], float]]]:
+    """Return counters that add what another process has counted under the same name."""
+
+    def sum_of(name: str, own: Callable[[], float]) -> Callable[[], float]:
+        return lambda: own() + further.counted(name)
+
+    return {name: (text, sum_of(name, own)) for name, (text, own) in counters.items()}
+
+
 def answer_at_once(exchange: Exchange) -> bytes:
-    """Answer a request in this thread; raises BadRequest."""
+    """Answer a request in this thread, and count its rows; raises BadRequest."""
     handler = exchange.endpoint.handler
     question = handler.begin(exchange)
-    return question if isinstance(question, bytes) else handler.finish(exchange, question.predict())
+    if isinstance(question, bytes):
+        return question
+    body = handler.finish(exchange, question.predict())
+    if exchange.response is not None:
+        exchange.counts = RowCounts()
+        exchange.counts.count(exchange.response.champion.name, exchange.response)
+    return body

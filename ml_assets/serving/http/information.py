@@ -141,7 +141,7 @@ class Information:
         limits = ProtocolLimits(self._limits.rows, self._limits.replay)
         unready = self._readiness.reason(served.name)
         return InService(
-            served, int(measured.rows[version]), answers.count, answers.seconds, answers.last, limits, unready
+            served, int(measured.of_rows.rows[version]), answers.count, answers.seconds, answers.last, limits, unready
         )
 
     def _guarded(self, route: str, handler: _Answer, scope: Scope | None, methods: Sequence[str]) -> Route:

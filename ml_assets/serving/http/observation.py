@@ -1,23 +1,16 @@
 """What is counted, logged and traced of requests once they are answered or refused."""
 
-from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
-
-import numpy as np
 
 from ml_assets.online.stores.records import EXPIRED, FRESH, MISSING, STALE
 from ml_assets.serving.http.exchange import Exchange
 from ml_assets.serving.http.observability.measured import Measured
 from ml_assets.serving.http.observability.telemetry import Finished, telling, write_line
 from ml_assets.serving.http.observability.tracing import Tracing
-from ml_assets.serving.prediction.messages import PredictionResponse
 from ml_assets.serving.prediction.readiness import Readiness
 from ml_assets.serving.rollout.challenger import CHAMPION
 from ml_assets.serving.rollout.champions import Champions
-
-_Value = TypeVar("_Value", bound=Hashable)
 
 
 class Observation:
@@ -39,13 +32,16 @@ class Observation:
 
     def posted(self, exchange: Exchange, status: int, seconds: float) -> None:
         """Record a request that an endpoint answered or refused."""
-        served, response = exchange.served, exchange.response
+        response, elsewhere = exchange.response, exchange.elsewhere
+        served = exchange.served or elsewhere
         model = served.name if served is not None else self._only_name()
         self._count(exchange.endpoint.route, model, status, seconds)
-        if response is not None:
-            self._count_rows(model, response)
-        if response is not None and status == 200:
-            answers = self.measured.answered[model, response.champion.version]
+        if exchange.counts is not None:
+            self.measured.of_rows.add(exchange.counts)
+        elif response is not None:
+            self.measured.of_rows.count(model, response)
+        if served is not None and status == 200:
+            answers = self.measured.answered[model, served.version]
             answers.count += 1
             answers.seconds += seconds
             answers.last = exchange.at
@@ -54,7 +50,9 @@ class Observation:
         # Facts that are pushed are nobody's answer.
         roles = {CHAMPION} if served is not None and status == 200 else set()
         if response is not None:
-            roles = {part.role for part in response.parts}
+            roles = response.roles()
+        elif elsewhere is not None and elsewhere.roles:
+            roles = elsewhere.roles
         self.tell(
             Finished(
                 request_id=exchange.request_id,
@@ -119,29 +117,7 @@ class Observation:
         self.measured.answers[route, str(status)] += 1
         self.measured.seconds[model, route].add(seconds)
 
-    def _count_rows(self, model: str, response: PredictionResponse) -> None:
-        measured = self.measured
-        for part in response.parts:
-            measured.rows[part.served.name, part.served.version] += len(part.matrix)
-            if response.fallback:
-                measured.fallbacks[model, part.served.version] += len(part.matrix)
-            missing = int(np.count_nonzero(part.matrix != part.matrix))
-            if missing:
-                measured.missing[(model,)] += missing
-        rows = response.fetched
-        for view in rows[0].states if rows else ():
-            for state, times in _times([each.states[view] for each in rows]).items():
-                measured.states[model, view, state] += times
-            for known_at, times in _times([each.known_at[view] for each in rows]).items():
-                if known_at is not None:
-                    measured.ages[(view,)].add((response.at - known_at) / 1e6, times)
-
     def _only_name(self) -> str:
         """Return the model that a path without a name is about; empty if there are several."""
         served = list(self._champions)
         return served[0].name if len(served) == 1 else ""
-
-
-def _times(values: Sequence[_Value]) -> Mapping[_Value, int]:
-    """Count how often each value occurs; most requests have one row."""
-    return Counter(values) if len(values) > 1 else {values[0]: 1}

@@ -92,13 +92,15 @@ class Spool:
         Args:
             commit: False leaves the writing of a `durable` model's answers to `commit`, which writes several at once.
         """
+        # Not under the lock: who has one row does not wait until many are rendered.
+        lines = [_rendered(model, row) for row in rows]
         with self._lock:
             if self._closing.is_set():
                 raise ValueError("the spool is closed")
             stream = self._streams.get(model)
             if stream is None:
                 stream = self._streams[model] = self._open(model)
-            stream.put(rows, commit)
+            stream.put(rows, lines, commit)
 
     def commit(self) -> None:
         """Write what waits of `durable` models."""
@@ -167,10 +169,10 @@ class _Stream:
         self._pending = bytearray()
         self._rows = 0
 
-    def put(self, rows: Sequence[Answered], commit: bool) -> None:
+    def put(self, rows: Sequence[Answered], lines: Sequence[bytes | None], commit: bool) -> None:
         taken = 0
-        for row in rows:
-            if not self._fits(row):
+        for row, line in zip(rows, lines, strict=True):
+            if line is None or not self._fits(row, line):
                 self.dropped += 1
             else:
                 taken += 1
@@ -214,21 +216,21 @@ class _Stream:
         if self._descriptor >= 0:
             self._seal()
 
-    def _fits(self, row: Answered) -> bool:
-        """Render a row behind those that wait; returns False where it is lost, which is logged."""
+    def _fits(self, row: Answered, line: bytes) -> bool:
+        """Put a line behind those that wait; returns False where there is no room, which is logged."""
         if len(self._pending) > self._held_bytes:
             if not self.dropped & (self.dropped + 1):  # 1, 2, 4, 8 ... of them: enough to be seen
                 log.error("%s/request_log: no room to wait: %d answers lost", self._model, self.dropped + 1)
             return False
         try:
             if row.version not in self._schemas:
-                line = schema_line(row.version, self._schema_of(row.version))
-                self._schemas[row.version] = line
-                self._pending += line
-            self._pending += orjson.dumps(row, option=_ROW)
+                schema = schema_line(row.version, self._schema_of(row.version))
+                self._schemas[row.version] = schema
+                self._pending += schema
         except TypeError as error:
-            log.error("%s/request_log: request %s, row %d, is dropped: %s", self._model, row.request_id, row.row, error)
+            _tell_dropped(self._model, row, error)
             return False
+        self._pending += line
         return True
 
     def _flush(self) -> None:
@@ -279,6 +281,19 @@ class _Stream:
         else:
             os.close(self._descriptor)
         self._descriptor = -1
+
+
+def _rendered(model: str, row: Answered) -> bytes | None:
+    """Return the line of an answer; None where there is none, which is logged."""
+    try:
+        return orjson.dumps(row, option=_ROW)
+    except TypeError as error:
+        _tell_dropped(model, row, error)
+        return None
+
+
+def _tell_dropped(model: str, row: Answered, error: TypeError) -> None:
+    log.error("%s/request_log: request %s, row %d, is dropped: %s", model, row.request_id, row.row, error)
 
 
 def _force(descriptors: Sequence[int]) -> None:

@@ -149,6 +149,10 @@ class PredictionResponse:
     fallback: str = ""
     key: str = ""
 
+    def roles(self) -> set[str]:
+        """Return who has answered."""
+        return {part.role for part in self.parts}
+
     def by_column(self) -> Answer:
         """Return the predictions of a request that the champion alone answered, by column."""
         (part,) = self.parts

@@ -35,6 +35,10 @@ class Versions(Protocol):
     def load(self, name: str, *, version: str) -> TrainedModel: ...
 
 
+Serving = dict[str, tuple[str, str | None]]
+"""Model -> version of its champion, and of its challenger where one is tried."""
+
+
 @dataclass(frozen=True)
 class Served:
     """One version of a model, ready to answer. A request holds on to the one it began with."""
@@ -87,6 +91,12 @@ class Champions:
     def challenger(self, name: str) -> Served | None:
         """Return the version that is tried now; None if none is."""
         return self._challengers.get(name)
+
+    @property
+    def serving(self) -> Serving:
+        """Which versions serve now."""
+        tried = {name: each.version for name, each in list(self._challengers.items())}
+        return {each.name: (each.version, tried.get(each.name)) for each in self}
 
     def refresh(self) -> list[Served]:
         """Replace champions that are out of date, and load new challengers and drop old ones.

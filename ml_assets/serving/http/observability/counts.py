@@ -55,6 +55,11 @@ class Buckets:
         self.cells[bisect_left(self.bounds, value)] += times
         self.cells[-1] += value * times
 
+    def merge(self, others: "Buckets") -> None:
+        """Add what lies between the same bounds elsewhere."""
+        for at, count in enumerate(others.cells):
+            self.cells[at] += count
+
     @property
     def total(self) -> float:
         """The sum of the values."""

@@ -10,14 +10,11 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from ml_assets.serving.http.observability.counts import BucketsBy, Counts, Everywhere, counts_of
+from ml_assets.serving.http.observability.row_counts import AGE, AGES, RowCounts
 from ml_assets.serving.http.observability.shared_cells import SharedCells
 
 LATENCY = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 """Bounds in seconds of the time to answer."""
-
-AGE = (1.0, 10.0, 60.0, 600.0, 3600.0, 4 * 3600.0, 86400.0, 7 * 86400.0, 28 * 86400.0)
-"""Bounds in seconds of how long ago the newest fact behind a feature was known."""
-
 
 _ASKED, _COUNTER, _GAUGE = "asked", "counter", "gauge"
 """What is not counted request by request: its name among shared cells, and its labels there before its own name."""
@@ -40,12 +37,8 @@ class Measured(Collector):
     Attributes:
         seconds: (model, route) -> time to answer or refuse.
         answers: (route, status) -> how many.
-        rows: (model, version) -> rows predicted.
         answered: (model, version) -> requests that began with it and were answered.
-        fallbacks: (model, version that answered in its place) -> rows.
-        missing: model -> feature values that were null.
-        states: (model, view, state) -> rows whose stored features were in this state.
-        ages: view -> how old features were, seconds.
+        of_rows: what is counted of their rows.
         gauges: name -> its help, and model -> value.
         view_gauges: name -> its help, its labels, and their values -> value.
         counters: name -> its help, and what to ask for the value.
@@ -58,12 +51,14 @@ class Measured(Collector):
         cells = self._cells = None if shared is None else SharedCells(shared)
         self.seconds = BucketsBy("request_seconds", LATENCY, cells)
         self.answers = counts_of("answers", cells)
-        self.rows = counts_of("rows", cells)
         self.answered: dict[tuple[str, str], Answers] = defaultdict(Answers)
-        self.fallbacks = counts_of("fallback_rows", cells)
-        self.missing = counts_of("missing_values", cells)
-        self.states = counts_of("online_features", cells)
-        self.ages = BucketsBy("feature_age_seconds", AGE, cells)
+        self.of_rows = RowCounts(
+            rows=counts_of("rows", cells),
+            fallbacks=counts_of("fallback_rows", cells),
+            missing=counts_of("missing_values", cells),
+            states=counts_of("online_features", cells),
+            ages=BucketsBy(AGES, AGE, cells),
+        )
         self._asked = counts_of(_ASKED, cells)
         self.gauges: dict[str, tuple[str, dict[tuple[str], float]]] = {
             "model_version": ("Version that serves.", {}),
@@ -121,15 +116,19 @@ class Measured(Collector):
                 family.add_metric(values, each.cumulative(), each.total)
             return family
 
+        of_rows = self.of_rows
         yield histogram("Time to answer or refuse.", ("model", "route"), self.seconds)
         yield counter("answers", "Answers by status.", ("route", "status"), self.answers)
-        yield counter("rows", "Rows predicted.", ("model", "version"), self.rows)
-        yield counter("fallback_rows", "Rows answered in a model's place.", ("model", "version"), self.fallbacks)
-        yield counter("missing_values", "Feature values that were null.", ("model",), self.missing)
+        yield counter("rows", "Rows predicted.", ("model", "version"), of_rows.rows)
+        yield counter("fallback_rows", "Rows answered in a model's place.", ("model", "version"), of_rows.fallbacks)
+        yield counter("missing_values", "Feature values that were null.", ("model",), of_rows.missing)
         yield counter(
-            "online_features", "Rows by the state of a view's stored features.", ("model", "view", "state"), self.states
+            "online_features",
+            "Rows by the state of a view's stored features.",
+            ("model", "view", "state"),
+            of_rows.states,
         )
-        yield histogram("Seconds since the newest fact behind features was known.", ("view",), self.ages)
+        yield histogram("Seconds since the newest fact behind features was known.", ("view",), of_rows.ages)
         for name, (text, values) in self.gauges.items():
             gauge = GaugeMetricFamily(f"ml_assets_{name}", text, labels=("model",))
             for labels, value in list(values.items()):

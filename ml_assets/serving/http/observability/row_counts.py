@@ -1,0 +1,68 @@
+"""What is counted of rows: where they are predicted, and added up where it is scraped."""
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from ml_assets.serving.http.observability.counts import BucketsBy, Counts
+from ml_assets.serving.prediction.messages import PredictionResponse
+
+AGE = (1.0, 10.0, 60.0, 600.0, 3600.0, 4 * 3600.0, 86400.0, 7 * 86400.0, 28 * 86400.0)
+"""Bounds in seconds of how long ago the newest fact behind a feature was known."""
+
+AGES = "feature_age_seconds"
+
+_Value = TypeVar("_Value", bound=Hashable)
+
+
+@dataclass
+class RowCounts:
+    """Counts of rows.
+
+    Attributes:
+        rows: (model, version) -> rows predicted.
+        fallbacks: (model, version that answered in its place) -> rows.
+        missing: model -> feature values that were null.
+        states: (model, view, state) -> rows whose stored features were in this state.
+        ages: view -> how old features were, seconds.
+    """
+
+    rows: Counts = field(default_factory=Counts)
+    fallbacks: Counts = field(default_factory=Counts)
+    missing: Counts = field(default_factory=Counts)
+    states: Counts = field(default_factory=Counts)
+    ages: BucketsBy = field(default_factory=lambda: BucketsBy(AGES, AGE))
+
+    def count(self, model: str, response: PredictionResponse) -> None:
+        """Count the rows of a response."""
+        for part in response.parts:
+            self.rows[part.served.name, part.served.version] += len(part.matrix)
+            if response.fallback:
+                self.fallbacks[model, part.served.version] += len(part.matrix)
+            missing = int(np.count_nonzero(part.matrix != part.matrix))
+            if missing:
+                self.missing[(model,)] += missing
+        rows = response.fetched
+        for view in rows[0].states if rows else ():
+            for state, times in _times([each.states[view] for each in rows]).items():
+                self.states[model, view, state] += times
+            for known_at, times in _times([each.known_at[view] for each in rows]).items():
+                if known_at is not None:
+                    self.ages[(view,)].add((response.at - known_at) / 1e6, times)
+
+    def add(self, others: "RowCounts") -> None:
+        """Add what another process has counted."""
+        for name in ("rows", "fallbacks", "missing", "states"):
+            own: Counts = getattr(self, name)
+            for labels, count in getattr(others, name).items():
+                own[labels] += count
+        for labels, buckets in others.ages.items():
+            self.ages[labels].merge(buckets)
+
+
+def _times(values: Sequence[_Value]) -> Mapping[_Value, int]:
+    """Count how often each value occurs; most requests have one row."""
+    return Counter(values) if len(values) > 1 else {values[0]: 1}
