@@ -16,12 +16,13 @@ run: install
 check: install
 	@$(MAKE) --no-print-directory -j 2 lint fast-tests
 
-## Every test; and beside them style, import contracts and types.
+## Every test; and beside them style, import contracts and types. One worker more than cores: those that watch a daemon or
+## a server wait for much of their time.
 test: install
 	@$(MAKE) --no-print-directory -j 2 lint all-tests
 
 all-tests: install
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 30
+	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile --no-loadscope-reorder --durations 30
 
 lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

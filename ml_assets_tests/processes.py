@@ -132,7 +132,7 @@ def _serve() -> None:
     """Fork a process for each request on stdin, one after the other; answers its exit status, None if it took too
     long."""
     sys.path[0] = ""  # as a script has it that is installed, but for its own folder
-    gc.set_threshold(20_000, 20, 20)  # garbage is looked for less often: a twentieth of the time of a life
+    gc.set_threshold(100_000, 20, 20)  # garbage is looked for less often: a twentieth of the time of a life
     imported = set()
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
