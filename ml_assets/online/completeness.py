@@ -5,7 +5,7 @@ complete up to a moment only where a push, with rows or without, names it as `co
 note in the store, one for each table. All moments are microseconds, None for none.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -36,20 +36,35 @@ class Reported:
     reported_until: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """What is known of the views of a table once a push is done.
+
+    Attributes:
+        notes: to be kept with the push; none where it reports nothing new.
+        complete_until: view -> the moment up to which its facts are known to be complete.
+    """
+
+    notes: list[Note]
+    complete_until: dict[str, int]
+
+
 def note_reported(
     reading: StoreSnapshot,
     table: str,
     declarations: Mapping[str, str],
     changes: Sequence[ViewChange],
     *,
+    builds: Iterable[Build],
     arrived_at: int,
     complete_until: int | None = None,
-) -> list[Note]:
-    """Make the note of what a push reports of the views of a table; none where that is nothing new.
+) -> Reports:
+    """Make the note of what a push reports of the views of a table.
 
     Args:
         declarations: digest of each view that takes facts of the table, by name.
         changes: what the push changes of them.
+        builds: of these views, that take the facts.
         complete_until: the moment up to which it says that all facts have been pushed.
     """
     before = _decode(reading.note(_key(table)))
@@ -64,10 +79,28 @@ def note_reported(
         )
         if reported != kept:
             now[view] = reported
+    complete = _complete_moments(now, builds)
     if now == before:
-        return []
+        return Reports([], complete)
     kept_as = {view: [each.declaration, each.complete_until, each.reported_until] for view, each in now.items()}
-    return [Note(_key(table), orjson.dumps(kept_as, option=orjson.OPT_SORT_KEYS).decode())]
+    return Reports([Note(_key(table), orjson.dumps(kept_as, option=orjson.OPT_SORT_KEYS).decode())], complete)
+
+
+def read_complete_moments(reading: StoreSnapshot, table: str, views: Iterable[str]) -> dict[str, int]:
+    """Return the moment up to which the facts of each view of a table are known to be complete, of those that have a
+    build."""
+    built = [current.build for view in views if (current := reading.built(view)) is not None]
+    return _complete_moments(_decode(reading.note(_key(table))), built)
+
+
+def _complete_moments(reported: Mapping[str, Reported], builds: Iterable[Build]) -> dict[str, int]:
+    moments: dict[str, int] = {}
+    for build in builds:
+        of_view, as_of = reported.get(build.view), microseconds(build.as_of)
+        if of_view is not None and of_view.complete_until is not None and build.is_of(of_view.declaration):
+            as_of = max(as_of, of_view.complete_until)
+        moments[build.view] = as_of
+    return moments
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +218,8 @@ class ViewState:
         complete_until: the moment up to which its facts are known to be complete.
         reported_until: the newest moment that a build or a push reported anything of.
         failing: whether that lies as far back as `freshness.fail`.
+        since: when the state began, as far as the store tells: the newest moment reported for a fresh view, that plus
+            `freshness.warn` for a stale one, the end of the build for an expired one; None for a missing one.
     """
 
     view: str
@@ -192,6 +227,7 @@ class ViewState:
     complete_until: int | None = None
     reported_until: int | None = None
     failing: bool = False
+    since: int | None = None
 
     def __str__(self) -> str:
         if self.reported_until is None or self.state == FRESH:
@@ -213,11 +249,12 @@ def view_state(store: OnlineStore, view: FeatureViewSpec, freshness: Freshness, 
     reported = _of_view(_decode(note), view.name, declaration)
     as_of = microseconds(build.as_of)
     newest = max(as_of, reported.reported_until or as_of)
-    state, failing = FRESH, False
+    state, failing, stale_from = FRESH, False, newest + _whole(freshness.warn_after)
     if at is not None:
         failing = at - newest >= _whole(freshness.fail_after)
-        state = _state(build, at, stale=at - newest >= _whole(freshness.warn_after))
-    return ViewState(view.name, state, max(as_of, reported.complete_until or as_of), newest, failing)
+        state = _state(build, at, stale=at >= stale_from)
+    since = {FRESH: newest, STALE: stale_from, EXPIRED: build.end}.get(state)
+    return ViewState(view.name, state, max(as_of, reported.complete_until or as_of), newest, failing, since)
 
 
 def _state(build: Build, at: int, *, stale: bool) -> str:

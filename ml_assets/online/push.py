@@ -37,11 +37,13 @@ class Pushed:
         rows: facts that were pushed, and taken back.
         entities: how many entities they are of.
         seq: number of the last of them.
+        complete_until: the moment up to which the view's facts are known to be complete now, microseconds.
     """
 
     rows: int
     entities: int
     seq: int
+    complete_until: int
 
 
 def push_facts(store: OnlineStore, view: FeatureViewSpec, rows: Rows, *, arrived_at: int, retract: Rows = ()) -> Pushed:
@@ -63,16 +65,21 @@ def push_facts(store: OnlineStore, view: FeatureViewSpec, rows: Rows, *, arrived
     """
     if not len(rows) and not len(retract):
         raise PushError(f"feature view {view.name!r}: no rows were pushed")
-    pushed_view, changes = _pushed_view(view.model_dump_json(include=set(FeatureViewSpec.model_fields))), []
+    pushed_view = _pushed_view(view.model_dump_json(include=set(FeatureViewSpec.model_fields)))
+    done: list[tuple[ViewChange, int]] = []
 
     def decide(reading: StoreSnapshot) -> Change:
-        changes[:] = [pushed_view.change(reading, rows, retract, arrived_at)]
-        declarations = {view.name: pushed_view.declaration}
-        return Change(changes, note_reported(reading, view.table or "", declarations, changes, arrived_at=arrived_at))
+        change = pushed_view.change(reading, rows, retract, arrived_at)
+        declarations, build = {view.name: pushed_view.declaration}, change.built.build
+        reports = note_reported(
+            reading, view.table or "", declarations, [change], builds=[build], arrived_at=arrived_at
+        )
+        done[:] = [(change, reports.complete_until[view.name])]
+        return Change([change], reports.notes)
 
     (last,) = store.change(decide, arrived_at)
-    (change,) = changes
-    return Pushed(len(change.rows), len(change.entities), last)
+    ((change, complete_until),) = done
+    return Pushed(len(change.rows), len(change.entities), last, complete_until)
 
 
 @lru_cache(maxsize=256)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ import orjson
 import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.online.completeness import note_reported
+from ml_assets.online.completeness import note_reported, read_complete_moments
 from ml_assets.online.facts.rows import PushError
 from ml_assets.online.facts.table_rows import ReadRows, read_table_rows
 from ml_assets.online.facts.values import exact_cast, value_type
@@ -65,6 +65,7 @@ class PushedRows:
         refused: those that are in quarantine now.
         views: view -> number of the last of them.
         repeated: whether this is the answer to an earlier push with the same key, and nothing was done.
+        complete_until: view -> the moment up to which its facts are known to be complete now, microseconds.
     """
 
     rows: int
@@ -72,6 +73,7 @@ class PushedRows:
     refused: Sequence[Refused]
     views: Mapping[str, int]
     repeated: bool = False
+    complete_until: Mapping[str, int] = field(default_factory=dict)
 
 
 class OtherPush(PushError):
@@ -164,31 +166,32 @@ class PushedTable:
             require_notes(reading, required)
             before = None if remembered is None else reading.note(remembered)
             if before is not None:
-                done[:] = [self._answer_again(before, asked)]
+                moments = read_complete_moments(reading, self.table, self._declarations)
+                done[:] = [replace(self._answer_again(before, asked), complete_until=moments)]
                 return Change()
-            change, answer = self._decide(reading, rows, retract, arrived_at)
-            done[:] = [answer]
+            built = [view.built(reading) for view in self._views]
+            change, answer = self._decide(reading, built, rows, retract, arrived_at)
             asked_at = arrived_at if now is None else now
             kept = [] if remembered is None else [_remember(remembered, asked, answer, asked_at)]
-            reported = note_reported(
+            reports = note_reported(
                 reading, self.table, self._declarations, change.views,
-                arrived_at=arrived_at, complete_until=complete_until,
+                builds=[each.build for each in built], arrived_at=arrived_at, complete_until=complete_until,
             )  # fmt: skip
-            return Change(change.views, [*notes, *kept, *reported], self.table, change.refused, now)
+            done[:] = [replace(answer, complete_until=reports.complete_until)]
+            return Change(change.views, [*notes, *kept, *reports.notes], self.table, change.refused, now)
 
         last = store.change(decide, arrived_at)
         (answer,) = done
-        views = dict(zip(answer.views, last, strict=True)) if last else answer.views
-        return PushedRows(answer.rows, answer.retracted, answer.refused, views, answer.repeated)
+        return replace(answer, views=dict(zip(answer.views, last, strict=True))) if last else answer
 
     def _decide(
         self,
         reading: StoreSnapshot,
+        built: Sequence[CurrentBuild],
         rows: Sequence[Mapping[str, Any]],
         retract: Sequence[Mapping[str, Any]],
         arrived_at: int,
     ) -> tuple[Change, PushedRows]:
-        built = [view.built(reading) for view in self._views]
         columns = self._columns(built)
         back = self._read(retract, columns, built)
         accepted, refused = self._judge(self._read(rows, columns, built), arrived_at)

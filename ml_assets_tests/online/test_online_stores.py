@@ -190,7 +190,12 @@ def test_the_record_of_a_build_tells_what_is_in_it(store):
 
 def test_a_pushed_fact_counts_from_when_it_was_known(store):
     build_sales(store, *A_ROWS)
-    assert push(store, ("a", AS_OF + HOUR / 2, 7.0)) == Pushed(rows=1, entities=1, seq=1)
+    assert push(store, ("a", AS_OF + HOUR / 2, 7.0)) == Pushed(
+        rows=1,
+        entities=1,
+        seq=1,
+        complete_until=microseconds(AS_OF),  # a push does not say that there are no others
+    )
     assert values(store, "a", AS_OF + HOUR / 2 - MICROSECOND) == (10.0, 10.0, 1)
     assert values(store, "a", AS_OF + HOUR / 2) == (7.0, 17.0, 2)
     assert values(store, "a", AS_OF + HOUR) == (7.0, 7.0, 1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from ml_assets.commands.serving.serve import check_key_file
-from ml_assets.serving.access.admission import Admission
+from ml_assets.serving.access.admission import Admission, credential
 from ml_assets.serving.access.allowance import Allowance, shared_number
 from ml_assets.serving.access.audit import AuditTrail
 from ml_assets.serving.access.digests import digest_of
@@ -23,7 +23,7 @@ from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
 
 ROW = {"km": 12.5, "express": False, "courier": "bob"}
-PREDICTS = (":predict", ":explain", "/predict", "/infer", "/invocations")
+PREDICTS = (":predict", ":explain", ":classify", ":regress", "/predict", "/infer", "/invocations")
 
 
 @pytest.fixture
@@ -220,7 +220,10 @@ def test_the_name_stands_in_log_span_and_audit_and_the_key_nowhere(
     taken, wrong = map(json.loads, audit.read_text().splitlines())
     assert taken == {
         "at": "2024-01-31T12:00:00+00:00", "key": "ann", "request_id": "r-1", "path": "/v1/push/route", "status": 200,
-        "answer": {"view": "route", "rows": 1, "entities": 1, "seq": taken["answer"]["seq"]},
+        "answer": {
+            "view": "route", "rows": 1, "entities": 1, "seq": taken["answer"]["seq"],
+            "complete_until": "2024-01-31T12:00:00+00:00",
+        },
     }  # fmt: skip
     assert (wrong["path"], wrong["status"], wrong["key"]) == ("/v1/push/road", 404, "ann")
     assert stat.S_IMODE(audit.stat().st_mode) == 0o600
@@ -275,3 +278,38 @@ def test_a_file_of_keys_that_is_named_and_not_there_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"ML_ASSETS_KEY_FILE names .*keys.json, which is not there"):
         check_key_file(tmp_path / "keys.json")
     check_key_file(None)
+
+
+BEARER = (b"authorization", b"Bearer one")
+
+
+@pytest.mark.parametrize(
+    ("headers", "wanted"),
+    [
+        ([], ""),
+        ([(b"host", b"here")], ""),
+        ([BEARER, (b"host", b"here")], "Bearer one"),
+        ([BEARER, BEARER], "Bearer one"),
+        ([BEARER, (b"authorization", b"Bearer two")], "two different Authorization headers"),
+        ([BEARER, (b"authorization", b"")], "two different Authorization headers"),
+        ([(b"authorization", "Bearer schlüssel".encode())], "must be ASCII"),
+        ([(b"authorization", "Bearer schlüssel".encode("latin-1"))], "must be ASCII"),
+    ],
+)
+def test_a_request_gives_one_credential_or_none(headers, wanted):
+    if wanted.startswith("Bearer") or not wanted:
+        assert credential(headers) == wanted
+        return
+    with pytest.raises(BadRequest, match=wanted) as refused:
+        credential(headers)
+    assert (refused.value.status, refused.value.headers) == (401, {"www-authenticate": "Bearer"})
+
+
+def test_both_kinds_of_routes_refuse_two_different_credentials(registry):
+    digests = tuple(sha256(key).hexdigest() for key in (b"one", b"two"))
+    with TestClient(make_app(registry, ["late"], Limits(keys=digests))) as client:
+        for other, status in (("Bearer one", 200), ("Bearer two", 401), ("Bearer schlüssel".encode(), 401)):
+            headers = [("authorization", "Bearer one"), ("authorization", other)]
+            assert client.get("/v2", headers=headers).status_code == status
+            done = client.post("/invocations", json={"instances": [ROW]}, headers=headers)
+            assert done.status_code == status, done.text

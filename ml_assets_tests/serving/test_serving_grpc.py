@@ -1,8 +1,11 @@
 """The Open Inference Protocol over gRPC, asked by Triton's own client, beside the same questions over HTTP."""
 
+import asyncio
 import hashlib
 import queue
+import signal
 import socket
+import struct
 import threading
 import time
 from contextlib import contextmanager
@@ -21,6 +24,7 @@ from tritonclient.utils import InferenceServerException
 from ml_assets.commands.serving.serve import ServeSettings, grpc_settings
 from ml_assets.commands.serving.tls import Tls
 from ml_assets.serving.declared import Declarations
+from ml_assets.serving.grpc import watching
 from ml_assets.serving.grpc.transport import GrpcSettings, GrpcTransport, check_free
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
@@ -366,6 +370,123 @@ def test_the_health_that_kubernetes_asks(serve, monkeypatch):
             health.Check(health_pb2.HealthCheckRequest(service="other"))
         with pytest.raises(InferenceServerException, match="there is no model or version 'late/ready'"):
             client.get_model_metadata("late/ready")
+
+
+def test_health_is_watched_until_the_server_ends(serve, run_server, monkeypatch):
+    from ml_assets.serving.http.app import Server
+
+    reason = ""
+    monkeypatch.setattr(Server, "_unready", lambda self: reason)  # noqa: ARG005
+    monkeypatch.setattr(watching, "EVERY", 0.05)
+    asked, status = health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
+    with serve(watchers=2) as (client, _), grpc.insecure_channel(client._channel._channel.target().decode()) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch
+        watched = watch(asked(), timeout=120)
+        assert next(watched).status == status.SERVING
+        reason = "the log of answers cannot be written"
+        assert next(watched).status == status.NOT_SERVING
+        reason = ""
+        assert next(watched).status == status.SERVING
+        unknown = watch(asked(service="other"), timeout=120)
+        assert next(unknown).status == status.SERVICE_UNKNOWN
+        with pytest.raises(grpc.RpcError, match="2 calls are watching") as refused:
+            next(watch(asked(), timeout=120))
+        assert refused.value.code().name == "RESOURCE_EXHAUSTED"
+        run_server.end()
+        assert [each.status for each in watched] == [status.NOT_SERVING]
+        assert [each.status for each in unknown] == [status.NOT_SERVING]
+
+
+def test_a_signal_ends_calls_before_http_has_answered_to_its_end(registry, noon):
+    app = make_app(registry, NAMES, Limits(), clock=lambda: noon)
+    transport, told = GrpcTransport(app, app.grpc_bindings, GrpcSettings("127.0.0.1:0")), []
+
+    async def live():
+        events, sent = asyncio.Queue(), asyncio.Queue()
+        living = asyncio.create_task(transport({"type": "lifespan"}, events.get, sent.put))
+        events.put_nowait({"type": "lifespan.startup"})
+        assert (await sent.get())["type"] == "lifespan.startup.complete"
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{transport.port}") as channel:
+                watched = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=60)
+                assert await watched.read() == b"\x08\x01"
+                signal.raise_signal(signal.SIGTERM)
+                assert [await watched.read(), await watched.read()] == [b"\x08\x02", grpc.aio.EOF]
+                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                    await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=60)
+            assert (refused.value.code().name, living.done()) == ("UNAVAILABLE", False)
+        finally:
+            events.put_nowait({"type": "lifespan.shutdown"})
+            await living
+
+    handled = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    try:
+        asyncio.run(live())
+    finally:
+        for number, handler in handled.items():
+            signal.signal(number, handler)
+    assert told == [signal.SIGTERM]
+
+
+def frame(kind, flags, stream, content):
+    return struct.pack(">I", len(content))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + content
+
+
+def literal(name, value):
+    """A header as HTTP/2 has it, with neither tables nor Huffman's code."""
+    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+def test_metadata_reach_the_application_as_they_came(run_server):
+    """No client of gRPC sends metadata that are no ASCII; somebody may all the same."""
+    seen = threading.Event(), []
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            for step in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{step}.complete"})
+            return
+        seen[1].extend(scope["headers"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+        seen[0].set()
+
+    transport = GrpcTransport(app, [OpenInferenceMessages.grpc], GrpcSettings("127.0.0.1:0"))
+    run_server(transport)
+    head = [
+        (b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/inference.GRPCInferenceService/ServerLive"),
+        (b":authority", b"here"), (b"te", b"trailers"), (b"content-type", b"application/grpc"),
+    ]  # fmt: skip
+    given = [(b"authorization", "Bearer schlüssel".encode()), (b"authorization", b"Bearer other"), (b"x-strange", b"x")]
+    with socket.create_connection(("127.0.0.1", transport.port)) as client:
+        client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
+        client.sendall(frame(1, 4, 1, b"".join(literal(*each) for each in head + given)) + frame(0, 1, 1, b"\0" * 5))
+        assert seen[0].wait(60)
+    assert seen[1] == given[:2]
+
+
+def test_two_different_keys_are_refused_as_over_http(serve, rows):
+    request, digests = (
+        listed(rows.drop_nulls().head(1)),
+        [hashlib.sha256(key.encode()).hexdigest() for key in (KEY, "b")],
+    )
+    with serve(Limits(keys=tuple(digests))) as (client, http):
+        infer, bearer = client._client_stub.ModelInfer, ("authorization", f"Bearer {KEY}")
+        assert infer(request, metadata=[bearer, bearer]).model_name == "late"
+        for other in ("Bearer b", "Basic YTpi"):
+            with pytest.raises(grpc.RpcError, match="two different Authorization headers") as refused:
+                infer(request, metadata=[bearer, ("authorization", other)])
+            assert refused.value.code().name == "UNAUTHENTICATED"
+            with socket.create_connection(http.rsplit(":", 1)) as raw:
+                raw.sendall(
+                    f"GET /v2 HTTP/1.1\r\nhost: here\r\nauthorization: Bearer {KEY}\r\n"
+                    f"authorization: {other}\r\nconnection: close\r\n\r\n".encode()
+                )
+                answer = b"".join(iter(lambda: raw.recv(4096), b""))
+            assert answer.startswith(b"HTTP/1.1 401")
+            assert b"two different Authorization headers" in answer
 
 
 def test_messages_are_numbered_as_tritons_are():

@@ -9,11 +9,17 @@ import subprocess
 import sys
 import threading
 import time
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Process
 
 from ml_assets.commands.serving.tls import Tls, given_tls
+from ml_assets.serving.http.transport.running import _Supervisor
 
 
 @pytest.fixture
@@ -107,6 +113,29 @@ def test_an_app_that_cannot_be_made_is_a_failure(start, tmp_path):
     log = (tmp_path / "log").read_text()
     assert "the app cannot be made" in log
     assert "RuntimeError: the server did not start: see above" in log
+
+
+def test_a_worker_that_ends_while_it_is_asked_is_noticed_at_once():
+    """As one whose gRPC finds its port taken: nothing is waited for that nobody can answer any more."""
+    worker = Process.__new__(Process)
+    worker.parent_conn, worker.child_conn = Pipe()
+    worker.process = SimpleNamespace(
+        is_alive=lambda: True, kill=lambda: None, join=lambda: None, exitcode=STARTUP_FAILURE, pid=1
+    )
+    others_end = Connection(os.dup(worker.child_conn.fileno()))
+
+    def end_when_asked():
+        others_end.recv()
+        others_end.close()
+
+    ending = threading.Thread(target=end_when_asked)
+    ending.start()
+    supervisor = _Supervisor.__new__(_Supervisor)
+    supervisor.config, supervisor.processes = SimpleNamespace(timeout_worker_healthcheck=3600), [worker]
+    supervisor.should_exit = threading.Event()
+    supervisor.keep_subprocess_alive()
+    ending.join()
+    assert supervisor.should_exit.is_set()
 
 
 def test_a_certificate_is_given_with_its_key(certificate, tmp_path):

@@ -115,7 +115,7 @@ WRONG = [
     ("/v2/models/late/infer", {"inputs": [TENSOR | {"data": [1, 2]}]}, 400, "data has 2 values, shape says 1"),
     ("/v2/models/late/infer", {"inputs": [TENSOR]}, 400, "features ['courier', 'express'] are missing"),
     ("/v2/models/late/infer", {"inputs": [TENSOR | {"parameters": 3}]}, 400, "inputs.km: parameters must be an object"),
-    ("/v2/models/late/infer", {"inputs": [TENSOR | BINARY]}, 400, "inputs.km: binary_data_size is not what follows"),
+    ("/v2/models/late/infer", {"inputs": [TENSOR | BINARY]}, 400, "inputs.km: binary_data_size must be a number"),
     ("/v2/models/late/infer", {"inputs": [TENSOR | {"datatype": ["FP64"]}]}, 400, "inputs.km: datatype must be one of"),
     ("/v2/models/late/infer", {"inputs": WHOLE, "outputs": 3}, 400, "outputs: must be a list of tensors"),
     ("/v2/models/late/infer", {"inputs": WHOLE, "outputs": ["score"]}, 400, "outputs: must be a list of tensors"),

@@ -12,7 +12,7 @@ from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.stores.errors import OutcomeUnknown, StoreUnavailable
 from ml_assets.online.stores.opening import open_store
 from ml_assets.online.values.record import microseconds
-from ml_assets.serving.declared import Declarations, OnlineTable, RequestField
+from ml_assets.serving.declared import Declarations, OnlineTable, OnlineView, RequestField
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
 
@@ -47,7 +47,9 @@ def store(tmp_path):
 
 def make_client(store, limits, clock=NOON):
     table = OnlineTable(table="fleet/validated", views=[DRIVES], fields=FIELDS)
-    declared = Declarations(tables={"fleet/validated": table})
+    declared = Declarations(
+        tables={"fleet/validated": table}, online={"drives": OnlineView(view=DRIVES, fields=FIELDS)}
+    )
     return TestClient(make_app(NoVersions(), [], limits, declared, store, clock=lambda: microseconds(clock)))
 
 
@@ -66,6 +68,7 @@ def test_rows_are_pushed_refused_and_taken_back(client, store):
     done = client.post(PATH, json={"rows": [ROW, ROW | {"km": "far"}]})
     assert done.json() == {
         "table": "fleet/validated", "rows": 1, "retracted": 0, "views": {"drives": 1}, "repeated": False,
+        "complete_until": {"drives": NOON.isoformat()},
         "refused": [{"row": 1, "rules": "km: it must be a finite number", "columns": "km"}],
     }  # fmt: skip
     assert km(store) == 2.0
@@ -77,6 +80,7 @@ def test_a_retry_with_its_key_counts_once(client, store):
     for repeated in (False, True):
         done = client.post(PATH, json={"rows": [ROW]}, headers={"Idempotency-Key": "one"})
         assert done.json()["repeated"] is repeated
+        assert done.json()["complete_until"] == {"drives": NOON.isoformat()}
     assert km(store) == 2.0
     other = client.post(PATH, json={"rows": [ROW, ROW]}, headers={"Idempotency-Key": "one"})
     assert (other.status_code, "came with other rows before" in other.json()["error"]) == (422, True)
@@ -97,6 +101,9 @@ def test_a_heartbeat_needs_no_rows(client, store):
         if until:
             done = client.post(PATH, json={"complete_until": until})
             assert (done.status_code, done.json()["rows"]) == (200, 0), done.text
+            assert done.json()["complete_until"] == {"drives": "2024-01-31T12:04:00+00:00"}
+            by_view = client.post("/v1/push/drives", json={"rows": [ROW]}).json()
+            assert by_view["complete_until"] == "2024-01-31T12:04:00+00:00"
         (fetched,) = features.fetch([{"courier": "ann"}], evening)
         assert fetched.states["drives"].replace("unseen", "fresh") == state
         known = microseconds(NOON + timedelta(minutes=4 if until else 0))

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import orjson
 import polars as pl
 import pytest
 
@@ -36,6 +37,7 @@ def answered(request="a", row=0, **other):
         "features": {"km": 12, "express": True, "courier": None},
         "answer": {"score": 0.75, "prediction": True},
         "versions": {"courier_history": ("b1", 4)}, "states": {"courier_history": "fresh"},
+        "complete_until": {"courier_history": 1_704_063_600_000_000, "weather": None},
     }  # fmt: skip
     return Answered(**one | other)
 
@@ -50,7 +52,21 @@ def test_an_answer_becomes_a_typed_row():
         "versions": '{"courier_history":["b1",4]}', "states": '{"courier_history":"fresh"}',
         "replayed": False,
         "api_key": None,
+        "complete_until": '{"courier_history":"2023-12-31T23:00:00+00:00","weather":null}',
     }  # fmt: skip
+
+
+def test_a_log_of_before_goes_on_with_moments_of_completeness(tmp_path):
+    """Lines that were spooled, and a table that was written, by servers that did not log them."""
+    line = orjson.loads(orjson.dumps(answered()))
+    del line["complete_until"]
+    before = log_frame([Answered(**line)], {"3": SCHEMA})
+    assert before["complete_until"].to_list() == [None]
+    lake = Lake(str(tmp_path))
+    lake.append("late/request_log", before.drop("complete_until"), ["_day"])
+    lake.append("late/request_log", log_frame([answered(request_id="b")], {"3": SCHEMA}), ["_day"])
+    log = lake.scan("late/request_log").sort("request_id").collect()
+    assert log["complete_until"].is_null().to_list() == [True, False]
 
 
 def test_types_do_not_depend_on_values():

@@ -342,7 +342,8 @@ def test_pushed_facts_are_in_the_next_answer(serving, versions):
         {"courier": "zoe", "arrived_at": "2024-03-01T12:45:00Z", "hours": 2},
     ]
     done = client.post("/v1/push/courier_history", json={"rows": pushed})
-    assert (done.status_code, done.json()) == (200, {"view": "courier_history", "rows": 2, "entities": 2, "seq": 2})
+    told = {"view": "courier_history", "rows": 2, "entities": 2, "seq": 2, "complete_until": NOON.isoformat()}
+    assert (done.status_code, done.json()) == (200, told)
     arrived = [{**row, "arrived_at": datetime.fromisoformat(row["arrived_at"])} for row in pushed]
     known = pl.concat([KNOWN_AT_NOON, pl.DataFrame(arrived, schema=DELIVERIES.schema)])
     wanted = scored(by_the_engine(ROWS, NOON + timedelta(hours=1), known), versions["late", "1"])["score"].to_list()

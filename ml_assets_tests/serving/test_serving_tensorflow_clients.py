@@ -89,7 +89,7 @@ def test_nan_is_a_missing_value_and_stays_a_text(client):
         ("/v1/models/late/labels/best:predict", b"{}", 404, "label 'best' is not served; there is champion"),
         ("/v1/models/lates:predict", b"{}", 404, "model 'lates' is not served"),
         ("/v1/models/:predict", b"{}", 404, "there is no such path"),
-        ("/v1/models/late:regress", b"{}", 404, "there is no such path"),
+        ("/v1/models/late:rank", b"{}", 404, "there is no such path"),
         ("/v1/models/late", b"{}", 405, "POST is not answered here"),
     ],
 )

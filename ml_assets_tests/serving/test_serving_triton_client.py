@@ -114,7 +114,7 @@ def test_classes_are_those_of_the_highest_probability(client, models, rows, name
         wanted.append([f"{probability!r}:{at}:{label}" for probability, at, label in ranked[:count]])
     asked = [triton.InferRequestedOutput("prediction", class_count=count), triton.InferRequestedOutput("score")]
     answer = client.infer(name, tensors(known), outputs=asked)
-    assert answer.as_numpy("prediction").tolist() == wanted
+    assert [[text.decode() for text in row] for row in answer.as_numpy("prediction")] == wanted
     assert answer.as_numpy("score").tolist() == columns["score"].to_list()
 
 

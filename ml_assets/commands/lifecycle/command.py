@@ -43,14 +43,14 @@ def summary(context: typer.Context, use_case: UseCase, model: Models = None, as_
 
 
 def status(context: typer.Context, as_json: Json = False) -> None:
-    """Show a few lines per model: champion, last score, drift, performance, last decision, next step.
+    """Show a few lines per model: champion, last score, drift, performance, online views, last decision, next step.
 
     Then a line for each stream that facts were read from.
     """
     from datetime import UTC, datetime
 
     from ml_assets.automation.run_records import open_run_records
-    from ml_assets.commands.lifecycle.status import print_status, print_streams, project_status
+    from ml_assets.commands.lifecycle.status import print_status, print_streams, project_status, with_views
     from ml_assets.declarations.problems import DeclarationError
     from ml_assets.lake import Lake
     from ml_assets.streams.state import read_states
@@ -59,7 +59,9 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     home = session.open_home()
     declared = session.read_declarations()
     registry, records = session.open_registry(home), open_run_records(home)
-    statuses, wrong = project_status(declared, Lake(home.lake), registry, records, datetime.now(UTC))
+    now = datetime.now(UTC)
+    statuses, wrong = project_status(declared, Lake(home.lake), registry, records, now)
+    statuses = with_views(statuses, declared, home.online_store, now)
     if statuses or as_json or not wrong:
         print_status(statuses, as_json)
     if not as_json:

@@ -10,6 +10,7 @@ from ml_assets.addresses import without_secrets
 from ml_assets.automation.run_records import FINISHED, SUCCEEDED, RunRecords
 from ml_assets.automation.run_tags import DECISION
 from ml_assets.commands.lifecycle.summary import realised_by_horizon, summarise
+from ml_assets.commands.lifecycle.view_states import ViewStatus, view_lines, view_statuses
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.declarations.specs import DeclaredModel, DeclaredSpine
 from ml_assets.lake import Lake
@@ -49,6 +50,10 @@ class ModelStatus(BaseModel):
     reason: str | None
     freshness: str = Field(description="fresh, warn, stale, or none: the champion's last materialization.")
     next_step: str
+    views: list[ViewStatus] = Field(
+        default_factory=list, description="How the online views stand that the champion looks up."
+    )
+    views_away: str | None = Field(default=None, description="Why that is not known; null if it is, or there are none.")
 
 
 def project_status(
@@ -109,6 +114,31 @@ def model_status(
         freshness=_freshness(model, records, now),
         next_step=away or _next_step(champion is not None, decision, records),
     )
+
+
+def with_views(
+    statuses: Sequence[ModelStatus], declared: DeclaredProject, online_store: str, now: datetime
+) -> list[ModelStatus]:
+    """Return statuses with how the online views stand of the models that may be served, as the store has them.
+
+    Args:
+        online_store: URL of the store.
+    """
+    online = {
+        status.model: [view for view in declared.views_of(declared.models[status.model]) if view.online is not None]
+        for status in statuses
+        if status.champion or status.registry_away
+    }
+    known, away = view_statuses([view for views in online.values() for view in views], online_store, now)
+    return [
+        status.model_copy(
+            update={
+                "views": [known[view.name] for view in online.get(status.model, ()) if view.name in known],
+                "views_away": away if online.get(status.model) else None,
+            }
+        )
+        for status in statuses
+    ]
 
 
 def _champion(lake: Lake, registry: Registry, model: str) -> tuple[RegisteredVersion | None, str | None]:
@@ -175,6 +205,10 @@ def print_status(statuses: Sequence[ModelStatus], as_json: bool) -> None:
             console.print(f"  {status.metric} realised by horizon: {ahead}")
         if status.not_watched:
             console.print(f"  {status.not_watched}")
+        for line in view_lines(status.views):
+            console.print(f"  {line}")
+        if status.views_away:
+            console.print(f"  online views: {status.views_away}")
         if status.reason:
             console.print(f"  {status.reason}")
         console.print(f"  next: {status.next_step}")

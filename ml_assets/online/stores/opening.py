@@ -37,6 +37,12 @@ def open_store(url: str) -> OnlineStore:
     return _kind_of(url)(url)
 
 
+def open_if_there(url: str) -> OnlineStore | None:
+    """Open the store at an address as `open_store` does; None for a file that is not there, which is not made."""
+    file = sqlite_path(url) if url.startswith("sqlite:") else None
+    return None if file is not None and not file.exists() else open_store(url)
+
+
 def check_store_address(url: str) -> None:
     """Raise ValueError for an address that no kind of store can be opened at; nothing is opened or made."""
     _kind_of(url)

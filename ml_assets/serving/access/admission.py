@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +18,7 @@ NOBODY = ""
 """The name in whose stead a request is made that needs no key."""
 
 _EVERYTHING = frozenset(SCOPES)
+_CHALLENGE = {"www-authenticate": "Bearer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,26 @@ class _Known:
     name: str
     scopes: frozenset[Scope]
     allowance: Allowance | None = None
+
+
+def credential(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return what a request gives as `authorization`; empty for nothing. The same given twice is given once.
+
+    Args:
+        headers: of the request, names in lower case, whatever transport they came by.
+
+    Raises:
+        BadRequest: it gives two that differ, or one that is no ASCII (401).
+    """
+    given = {value for name, value in headers if name == b"authorization"}
+    if not given:
+        return ""
+    if len(given) > 1:
+        raise BadRequest("there are two different Authorization headers: give one", 401, _CHALLENGE)
+    (value,) = given
+    if not value.isascii():
+        raise BadRequest("the Authorization header must be ASCII, as API keys are", 401, _CHALLENGE)
+    return value.decode("ascii")
 
 
 class Admission:
@@ -72,7 +93,7 @@ class Admission:
         """Return the name of the key that a request bears; NOBODY where none is needed.
 
         Args:
-            authorization: the header of that name; empty for none.
+            authorization: what `credential` gives.
             scope: what the request's route needs.
 
         Raises:
@@ -86,7 +107,7 @@ class Admission:
         # to a digest.
         known = self._known.get(sha256(given.strip().encode()).digest()) if scheme.lower() == "bearer" else None
         if known is None:
-            raise BadRequest("give an API key: Authorization: Bearer KEY", 401, {"www-authenticate": "Bearer"})
+            raise BadRequest("give an API key: Authorization: Bearer KEY", 401, _CHALLENGE)
         if not allows(known.scopes, scope):
             has = ", ".join(each for each in SCOPES if each in known.scopes)
             raise BadRequest(f"the key {known.name!r} does not allow this: it needs {scope!r}, and has {has}", 403)

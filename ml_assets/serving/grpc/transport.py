@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, 
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from ml_assets.serving.errors import BadRequest
+from ml_assets.serving.grpc.replies import Reply, status_code
+from ml_assets.serving.grpc.signals import before_ending
+from ml_assets.serving.grpc.watching import Watching
 from ml_assets.serving.protocols.adapter import GrpcBinding, GrpcRead
 
 log = logging.getLogger("uvicorn.error")  # beside the line that says where HTTP runs
@@ -22,30 +23,10 @@ App = Callable[
     Awaitable[None],
 ]
 
-_CODES = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    405: "UNIMPLEMENTED",
-    408: "DEADLINE_EXCEEDED",
-    409: "FAILED_PRECONDITION",
-    413: "RESOURCE_EXHAUSTED",
-    415: "INVALID_ARGUMENT",
-    422: "INVALID_ARGUMENT",
-    429: "RESOURCE_EXHAUSTED",
-    501: "UNIMPLEMENTED",
-    503: "UNAVAILABLE",
-}
-"""Status of HTTP -> status code of gRPC; INTERNAL for any other."""
-
 _NOT_LET_IN = (401, 403)
 
 _HEADERS = ("authorization", "x-request-id", "traceparent")
 """Metadata that become headers of the request."""
-
-_SHOWN = (b"x-request-id", b"retry-after")
-"""Headers of the response that become metadata."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +41,7 @@ class GrpcSettings:
         credentials: private key and certificate chain, PEM; None for no encryption.
         idle: seconds after which a stream that gives no request, or a connection without a call, is ended.
         grace: seconds that calls under way have to end when the server stops.
+        watchers: calls that may watch something at once; they need no key, and last as long as their clients want.
     """
 
     address: str
@@ -69,19 +51,7 @@ class GrpcSettings:
     credentials: tuple[bytes, bytes] | None = None
     idle: float = 75.0
     grace: float = 10.0
-
-
-@dataclass(frozen=True)
-class _Reply:
-    status: int
-    headers: Sequence[tuple[bytes, bytes]]
-    body: bytes
-
-    def reason(self) -> str:
-        return str(orjson.loads(self.body)["error"])
-
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        return tuple((name.decode(), value.decode("latin-1")) for name, value in self.headers if name in _SHOWN)
+    watchers: int = 64
 
 
 class GrpcTransport:
@@ -98,10 +68,15 @@ class GrpcTransport:
         self._bindings = bindings
         self._server: Any = None
         self._ending = asyncio.Event()
+        self._stopping: asyncio.Task[Any] | None = None
+        self._watching = Watching(self._ask, self._ending, settings.watchers)
         self.port = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        """Pass a scope on; the life of the application is that of the gRPC server, which ends first."""
+        """Pass a scope on; the life of the application is that of the gRPC server, which ends first.
+
+        Once a signal tells the process to end, that is while HTTP still answers what is under way.
+        """
         if scope["type"] != "lifespan":
             await self._app(scope, receive, send)
             return
@@ -111,8 +86,7 @@ class GrpcTransport:
             if event["type"] == "lifespan.startup":
                 await self._start()
             elif event["type"] == "lifespan.shutdown":
-                self._ending.set()
-                await self._server.stop(self._settings.grace)
+                await self._end()
             return event
 
         await self._app(scope, received, send)
@@ -127,6 +101,8 @@ class GrpcTransport:
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", int(settings.shared)),
                 ("grpc.max_connection_idle_ms", round(settings.idle * 1000)),
+                # A client that is gone without a word does not go on holding its calls.
+                ("grpc.keepalive_time_ms", round(settings.idle * 1000)),
             ],
             maximum_concurrent_rpcs=settings.calls,
         )
@@ -142,6 +118,15 @@ class GrpcTransport:
             raise RuntimeError(f"gRPC cannot listen on {settings.address}") from error
         await self._server.start()
         log.info("gRPC running on %s (port %d)", settings.address, self.port)
+        loop = asyncio.get_running_loop()
+        before_ending(lambda: loop.call_soon_threadsafe(self._end))
+
+    def _end(self) -> asyncio.Task[Any]:
+        """Take no further call, and give those under way their grace; returns what ends with them."""
+        if self._stopping is None:
+            self._ending.set()
+            self._stopping = asyncio.create_task(self._server.stop(self._settings.grace))
+        return self._stopping
 
     def _calls(self, binding: GrpcBinding):
         import grpc
@@ -150,6 +135,8 @@ class GrpcTransport:
         yield binding.stream, grpc.stream_stream_rpc_method_handler(self._stream(binding))
         for read in binding.reads:
             yield read.path, grpc.unary_unary_rpc_method_handler(self._read(read))
+        for watch in binding.watches:
+            yield watch.path, grpc.unary_stream_rpc_method_handler(self._watching.answering(watch))
         for path, why in binding.refused.items():
             yield path, grpc.unary_unary_rpc_method_handler(_refusing(why))
 
@@ -175,14 +162,14 @@ class GrpcTransport:
                 if not came:
                     ends = self._ending.is_set()
                     why = "the server ends" if ends else f"no request came for {idle:g} seconds"
-                    await context.abort(_code(503 if ends else 408), why)
+                    await context.abort(status_code(503 if ends else 408), why)
                 message = coming.result()
                 if message is None:
                     return
                 reply = await self._ask(MESSAGE, "POST", binding.unary, context, message)
                 if reply.status in _NOT_LET_IN:
                     # Who is not let in does not go on holding a call that others wait for.
-                    await context.abort(_code(reply.status), reply.reason())
+                    await context.abort(status_code(reply.status), reply.reason())
                 yield binding.streamed(reply.body) if reply.status == 200 else binding.failed(reply.reason())
 
         return answer
@@ -192,7 +179,7 @@ class GrpcTransport:
             try:
                 method, path = read.ask(message)
             except BadRequest as error:
-                await context.abort(_code(error.status), str(error))
+                await context.abort(status_code(error.status), str(error))
                 return b""  # which abort never comes to
             reply = await self._ask("http", method, path, context, b"")
             if reply.status == 503 and (unready := read.unready()) is not None:
@@ -201,10 +188,10 @@ class GrpcTransport:
 
         return answer
 
-    async def _ask(self, kind: str, method: str, path: str, context: Any, body: bytes) -> _Reply:
+    async def _ask(self, kind: str, method: str, path: str, context: Any, body: bytes) -> Reply:
         """Put a request to the application."""
-        given = {name: value for name, value in context.invocation_metadata() if name in _HEADERS}
-        headers = [(name.encode(), value.encode("latin-1")) for name, value in given.items()]
+        given = [(name, value) for name, value in context.invocation_metadata() if name in _HEADERS]
+        headers = [(name.encode(), value.encode()) for name, value in given]
         scope = {
             "type": kind, "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
             "headers": headers, "http_version": "2", "scheme": "grpc", "server": None, "client": None, "root_path": "",
@@ -219,7 +206,7 @@ class GrpcTransport:
 
         await self._app(scope, receive, send)
         start, *rest = sent
-        return _Reply(start["status"], start["headers"], b"".join(event.get("body", b"") for event in rest))
+        return Reply(start["status"], start["headers"], b"".join(event.get("body", b"") for event in rest))
 
 
 class _Calls:
@@ -233,12 +220,12 @@ class _Calls:
         return self._calls.get(call.method)
 
 
-async def _answered(context: Any, reply: _Reply) -> bytes:
+async def _answered(context: Any, reply: Reply) -> bytes:
     """Return the body of an answer; end the call for a refusal."""
     if metadata := reply.metadata():
         await context.send_initial_metadata(metadata)
     if reply.status != 200:
-        await context.abort(_code(reply.status), reply.reason())
+        await context.abort(status_code(reply.status), reply.reason())
     return reply.body
 
 
@@ -262,13 +249,7 @@ def check_free(address: str) -> None:
 
 def _refusing(why: str):
     async def refuse(message: bytes, context: Any) -> bytes:  # noqa: ARG001
-        await context.abort(_code(501), why)
+        await context.abort(status_code(501), why)
         return b""
 
     return refuse
-
-
-def _code(status: int) -> Any:
-    import grpc
-
-    return getattr(grpc.StatusCode, _CODES.get(status, "INTERNAL"))

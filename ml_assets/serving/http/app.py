@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from ml_assets.online.stores.protocol import OnlineStore
-from ml_assets.serving.access.admission import Admission
+from ml_assets.serving.access.admission import Admission, credential
 from ml_assets.serving.access.audit import AuditTrail
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.errors import BadRequest, failed
@@ -169,7 +169,7 @@ class Server:
         )
         kept = False
         try:
-            exchange.key = self._admission.admit(headers.get(b"authorization", b"").decode("latin-1"), endpoint.scope)
+            exchange.key = self._admission.admit(credential(scope["headers"]), endpoint.scope)
             exchange.body = await self._bodies.read(receive)
             status, body = 200, await self._answer(exchange)
             kept = await self._keep_durably(exchange, began)

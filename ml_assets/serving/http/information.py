@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from ml_assets.serving.access.admission import NOBODY, Admission
+from ml_assets.serving.access.admission import NOBODY, Admission, credential
 from ml_assets.serving.access.scopes import Scope
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.errors import BadRequest
@@ -149,7 +149,7 @@ class Information:
             began, key = time.perf_counter(), NOBODY
             try:
                 if scope is not None:
-                    key = self._admission.admit(request.headers.get("authorization", ""), scope)
+                    key = self._admission.admit(credential(request.scope["headers"]), scope)
                 response = await handler(request)
             except BadRequest as error:
                 response = _unauthorised() if error.status == 401 and route == _DOCS else refusal(error)

@@ -41,6 +41,13 @@ class PredictionHandler(ProtocolHandler):
             exchange.reply_headers.append((binding.version_header, served.version.encode()))
         return self._answering.ask(request, served, exchange.request_id, exchange.at)
 
+    def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:
+        """Render the response, with the headers that carry what stands beside it; raises BadRequest."""
+        body = super().finish(exchange, response)
+        for name, value in self._protocol.reply_parameters(response.request).items():
+            exchange.reply_headers.append((self._binding.parameters[name], value.encode()))
+        return body
+
 
 class MessageHandler(ProtocolHandler):
     """Answers requests that name the model themselves."""

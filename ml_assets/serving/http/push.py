@@ -10,6 +10,7 @@ from ml_assets.features.errors import FeatureError
 from ml_assets.online.push import PushError, push_facts
 from ml_assets.online.stores.errors import NoBuild, OutcomeUnknown, StoreUnavailable
 from ml_assets.online.stores.protocol import OnlineStore
+from ml_assets.online.values.record import moment_of
 from ml_assets.serving.contract_gate import pushed_table
 from ml_assets.serving.declared import OnlineTable, OnlineView
 from ml_assets.serving.errors import BadRequest
@@ -23,6 +24,7 @@ from ml_assets.serving.protocols.json_body import read_json
 
 _KEY = b"idempotency-key"
 _LONGEST_KEY = 255
+_COMPLETE = (AwareDatetime, "Moment up to which the facts are known to be complete, of each view.")
 _REFUSALS = (PushError, FeatureError, NoBuild, StoreUnavailable, RuntimeError)
 
 
@@ -50,7 +52,8 @@ class PushHandler:
             done = push_facts(self._store, self._views[name].view, rows, arrived_at=at)
         except _REFUSALS as error:
             raise _refusal(error) from error
-        return orjson.dumps({"view": name, "rows": done.rows, "entities": done.entities, "seq": done.seq})
+        answer = {"view": name, "rows": done.rows, "entities": done.entities, "seq": done.seq}
+        return orjson.dumps(answer | {"complete_until": moment_of(done.complete_until)})
 
     def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:
         """Raise NotImplementedError: a push is answered at once, without a model."""
@@ -97,7 +100,8 @@ class TablePushHandler:
             raise _refusal(error) from error
         refused = [{"row": each.row, "rules": each.rules, "columns": each.columns} for each in done.refused]
         answer = {"table": table.table, "rows": done.rows, "retracted": done.retracted, "refused": refused}
-        return orjson.dumps(answer | {"views": dict(done.views), "repeated": done.repeated})
+        moments = {view: moment_of(until) for view, until in done.complete_until.items()}
+        return orjson.dumps(answer | {"views": dict(done.views), "repeated": done.repeated, "complete_until": moments})
 
     def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:
         """Raise NotImplementedError: a push is answered at once, without a model."""
@@ -155,7 +159,10 @@ def describe_push(view: str, online: OnlineView, limits: Limits) -> Interface:
         description="The features of the entities that the facts are about are up to date when the response is there.",
         request=record(f"{view}_facts", {"rows": facts, **moment}),
         example={"rows": [example_row(online.fields)], **example},
-        response=record(f"{view}_pushed", {"view": Literal[view], "rows": count, "entities": count, "seq": count}),
+        response=record(
+            f"{view}_pushed",
+            {"view": Literal[view], "rows": count, "entities": count, "seq": count, "complete_until": _COMPLETE},
+        ),
         refusals=(400, 408, 409, 413, 415, 422, 503),
     )
 
@@ -186,7 +193,7 @@ def describe_table_push(table: OnlineTable, limits: Limits) -> Interface:
         f"{name}_rows_pushed",
         {
             "table": Literal[table.table], "rows": count, "retracted": count, "refused": list[QuarantinedRow],
-            "views": dict[str, count], "repeated": bool,
+            "views": dict[str, count], "repeated": bool, "complete_until": (dict[str, AwareDatetime], _COMPLETE[1]),
         },
     )  # fmt: skip
     columns = ", ".join(f"{field.name} ({field.kind})" for field in table.fields)

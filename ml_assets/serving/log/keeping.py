@@ -115,6 +115,7 @@ class Keeping:
                     states=fetched[at].states if fetched else {},
                     replayed=self._replayed,
                     api_key=response.key,
+                    complete_until=fetched[at].complete_until if fetched else {},
                 )
                 for at, answer in zip(positions, by_row(part.answer), strict=True)
             ]

@@ -1,8 +1,9 @@
 """A server's answers as rows of the lake's table `<model>/request_log`."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ import orjson
 import polars as pl
 
 from ml_assets.features.engine.checks import MOMENT
+from ml_assets.online.values.record import moment_of
 from ml_assets.serving.declared import FieldKind, RequestField
 from ml_assets.training.encoding import STORED_TYPES, FeatureEncoding
 from ml_assets.training.fit import TrainedModel
@@ -55,6 +57,8 @@ class Answered:
         states: view -> fresh, unseen, stale, expired or missing.
         replayed: whether the request named its moment itself, instead of the clock.
         api_key: name of the key that let the request in; empty where none was needed.
+        complete_until: view -> the moment up to which its facts were known to be complete, microseconds; None where
+            that was not known.
     """
 
     request_id: str
@@ -71,6 +75,7 @@ class Answered:
     states: Mapping[str, str]
     replayed: bool = False
     api_key: str = ""
+    complete_until: Mapping[str, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,7 @@ def log_frame(answered: Sequence[Answered], schemas: Mapping[str, LogSchema]) ->
             pl.Series("states", [_json(each.states) for each in answered], dtype=pl.String),
             pl.Series("replayed", [each.replayed for each in answered], dtype=pl.Boolean),
             pl.Series("api_key", [each.api_key or None for each in answered], dtype=pl.String),
+            pl.Series("complete_until", [_moments(each.complete_until) for each in answered], dtype=pl.String),
         ]
     )
 
@@ -165,6 +171,16 @@ def _moment(text: str) -> datetime:
 
 _READ: dict[pl.DataType, Callable[[str], date]] = {MOMENT: _moment, pl.Date(): date.fromisoformat}
 """How the text of a request, or of a spool, becomes a value of a type."""
+
+
+def _moments(by_view: Mapping[str, int | None]) -> str | None:
+    """Return moments by view as JSON; None without a view."""
+    return _json({view: None if at is None else _written(at) for view, at in by_view.items()}) if by_view else None
+
+
+@lru_cache(maxsize=1024)
+def _written(at: int) -> str:
+    return moment_of(at).isoformat()
 
 
 def _json(value: Mapping[str, Any]) -> str:

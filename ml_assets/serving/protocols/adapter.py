@@ -15,6 +15,7 @@ from ml_assets.serving.rollout.champions import Served
 from ml_assets.training.encoding import FeatureEncoding
 
 JSON = "application/json"
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class HttpBinding:
         media_types: media types that a body may have, in lower case, others are refused (415); empty for any.
         at_once: bytes of a body up to which it is answered on the event loop, about a dozen rows; handing it to a
             thread would take longer.
-        parameters: the protocol's parameter -> request header that carries it.
+        parameters: the protocol's parameter -> header that carries it, of requests and of responses.
         slow: what stands in a body that takes long to answer, however small it is; such a body goes to a thread too.
         version_header: response header that names the version that answered; None for none.
     """
@@ -75,6 +76,21 @@ class GrpcRead:
 
 
 @dataclass(frozen=True)
+class GrpcWatch:
+    """A call that answers what another reads, and again whenever that has changed, until the client or the server ends.
+
+    Attributes:
+        path: of the call.
+        read: what is watched: a path of HTTP that needs no key, and has a message for 503.
+        unknown: message of the response where `read.ask` knows nothing of this name (404), which may yet come to be.
+    """
+
+    path: str
+    read: GrpcRead
+    unknown: bytes
+
+
+@dataclass(frozen=True)
 class GrpcBinding:
     """How gRPC carries a protocol: a body is a message, which names the model.
 
@@ -85,6 +101,7 @@ class GrpcBinding:
         failed: why a request is refused -> what stands for that in a stream, which goes on.
         at_once: as of `HttpBinding`.
         reads: calls by which clients read what HTTP tells.
+        watches: calls by which they see it change.
         refused: paths that clients know and that are not offered -> why.
     """
 
@@ -94,6 +111,7 @@ class GrpcBinding:
     failed: Callable[[str], bytes]
     at_once: int = 32 << 10
     reads: Sequence[GrpcRead] = ()
+    watches: Sequence[GrpcWatch] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -224,8 +242,12 @@ class RequestProtocol(ABC):
         """Render a response; raises BadRequest where the request wants what the response does not have."""
 
     def media_type(self, request: PredictionRequest) -> str:  # noqa: ARG002
-        """Return the media type of what `write` renders for a request."""
+        """Return the media type of what `write` has rendered for a request."""
         return JSON
+
+    def reply_parameters(self, request: PredictionRequest) -> Mapping[str, str]:  # noqa: ARG002
+        """Return what the transport carries beside the body that `write` has rendered, by the protocol's own names."""
+        return _NOTHING
 
     def describe(self, model: DescribedModel) -> Interface | None:  # noqa: ARG002
         """Describe requests about a model; None where the model takes none by this protocol."""

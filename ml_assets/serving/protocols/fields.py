@@ -44,6 +44,21 @@ def record(
         base: Closed or Open.
         optional: field -> its type and default, which may be ABSENT.
     """
+    return _model(name, required, optional, base)
+
+
+def partial_record(name: str, fields: Mapping[str, Any]) -> type[BaseModel]:
+    """Make the model of an object that has some of these fields, and no others.
+
+    Args:
+        fields: field -> its type.
+    """
+    return _model(name, {}, {field: (kind, ABSENT) for field, kind in fields.items()}, Closed)
+
+
+def _model(
+    name: str, required: Mapping[str, Any], optional: Mapping[str, tuple[Any, Any]], base: type[BaseModel]
+) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     # By alias: a column may bear a name that is no name of Python's, or that the base class has.
     for alias, kind in required.items():

@@ -11,6 +11,8 @@ REQUEST_PROTOCOLS: Extensions[type[RequestProtocol]] = Extensions(
         "open_inference": "ml_assets.serving.protocols.open_inference.protocol:OpenInference",
         "open_inference_messages": "ml_assets.serving.protocols.open_inference.message_protocol:OpenInferenceMessages",
         "tensorflow_serving": "ml_assets.serving.protocols.tensorflow_serving:TensorFlowServing",
+        "tensorflow_classification": "ml_assets.serving.protocols.tensorflow_examples:TensorFlowClassification",
+        "tensorflow_regression": "ml_assets.serving.protocols.tensorflow_examples:TensorFlowRegression",
         "kserve": "ml_assets.serving.protocols.kserve:KServeExplanation",
         "torchserve": "ml_assets.serving.protocols.torchserve:TorchServe",
         "mlflow_scoring": "ml_assets.serving.protocols.mlflow_scoring:MlflowScoring",

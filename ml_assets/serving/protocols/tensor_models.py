@@ -13,6 +13,9 @@ from ml_assets.serving.protocols.adapter import DescribedModel, Interface
 from ml_assets.serving.protocols.fields import ABSENT, Closed, Open, feature_type, output_type, record
 from ml_assets.training.tasks.columns import PREDICTION, PROBABILITY
 
+BINARY = "application/octet-stream"
+"""Media type of JSON with tensors behind it."""
+
 Datatype = Literal[
     "BYTES", "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP32", "FP64",
 ]  # fmt: skip
@@ -70,12 +73,14 @@ def describe_tensors(model: DescribedModel, most: int) -> Interface:
     return Interface(
         summary=f"Ask {model.name} with tensors",
         description="One input for each feature, of shape [rows] or [rows, 1]. Tensors may follow the JSON in binary, "
-        "as Triton's clients send them. With its classification extension prediction is answered as the most probable "
-        "classes of each row: texts of probability, index and class.",
+        "as Triton's clients send them, and do so in a response where binary_data or binary_data_output wants it: "
+        "the header Inference-Header-Content-Length says where the JSON ends. With the classification extension "
+        "prediction is answered as the most probable classes of each row: texts of probability, index and class.",
         request=_request(model, most),
         example=_example(model),
         response=_response(model),
         refusals=(400, 404, 408, 413, 503),
+        response_texts=(BINARY,),
     )
 
 
@@ -97,7 +102,14 @@ def _request(model: DescribedModel, most: int) -> Any:
         for at, feature in enumerate(model.features)
     ]
     inputs = Annotated[list[_either(tensors)], Field(min_length=len(tensors), max_length=len(tensors))]
-    wanted = record(f"{model.name}_wanted_as", {}, base=Open, classification=(Annotated[int, Field(ge=1)], ABSENT))
+    wanted = record(
+        f"{model.name}_wanted_as",
+        {},
+        base=Open,
+        classification=(Annotated[int, Field(ge=1)], ABSENT),
+        binary_data=(bool, ABSENT),
+    )
+    every = record(f"{model.name}_all_wanted_as", {}, base=Open, binary_data_output=(bool, ABSENT))
     names = Literal[tuple(model.outputs)]
     output = record(f"{model.name}_wanted", {"name": names}, base=Open, parameters=(wanted, ABSENT))
     outputs = Annotated[list[output], Field(json_schema_extra={"uniqueItems": True})]
@@ -106,7 +118,7 @@ def _request(model: DescribedModel, most: int) -> Any:
         {"inputs": inputs},
         base=Open,
         id=(str, ABSENT),
-        parameters=(dict[str, Any], ABSENT),
+        parameters=(every | None, ABSENT),
         outputs=(outputs, ABSENT),
     )
 

@@ -3,6 +3,7 @@
 KServe's first protocol has the same path and the same rows; its clients read `ready` beside what TensorFlow's read.
 """
 
+import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -33,9 +34,10 @@ from ml_assets.serving.protocols.json_body import read_json
 from ml_assets.serving.protocols.tensor_models import Datatype, TensorMetadata, metadata
 
 SIGNATURE = "serving_default"
+_WRAPPING = (list, dict)
 
 _DTYPES: dict[Datatype, str] = {"FP64": "DT_DOUBLE", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": "DT_STRING"}
-_BASES = ("/v1/models/{model}", "/v1/models/{model}/versions/{version}", "/v1/models/{model}/labels/{label}")
+BASES = ("/v1/models/{model}", "/v1/models/{model}/versions/{version}", "/v1/models/{model}/labels/{label}")
 
 
 class Healthy(Closed):
@@ -144,14 +146,14 @@ def _signed(tensors: Sequence[TensorMetadata]) -> dict[str, SignatureTensor]:
 def _of_version(
     rest: str, summary: str, response: type[BaseModel], render: Callable[[Sequence[InService]], BaseModel]
 ) -> Iterator[Resource]:
-    for base in _BASES:
+    for base in BASES:
         yield Resource(base + rest, summary, response, render)
 
 
 class TensorFlowServing(RequestProtocol):
     """Rows under `instances`, answered by row, or columns under `inputs`, answered by column."""
 
-    http = HttpBinding(paths=[f"{base}:predict" for base in _BASES], tag="tensorflow_serving")
+    http = HttpBinding(paths=[f"{base}:predict" for base in BASES], tag="tensorflow_serving")
     resources = (
         *_of_version("", "State of {model}", StatusOfVersions, _status),
         *_of_version("/metadata", "Signature of {model}", SignedModel, _signature),
@@ -177,7 +179,8 @@ class TensorFlowServing(RequestProtocol):
         return Interface(
             summary=f"Ask {model.name} as TensorFlow Serving and KServe's first protocol are asked",
             description="Rows under instances or columns under inputs. A row may be a list in the order of the "
-            "features; a value may stand in a list of one. NaN is a missing value, as null is.",
+            "features; a value may stand in a list of one, and a text as base64 under b64. NaN is a missing value, as "
+            "null is.",
             request=instances_model(model, self.limits.rows),
             example={"instances": example_rows(model)},
             response=one_of(f"{model.name}_instances_answer", (rows, response)),
@@ -191,26 +194,41 @@ def read_instances(body: bytes) -> tuple[str, GivenFeatures]:
     Raises:
         BadRequest: it has neither rows nor columns or both, or names a signature that there is none of.
     """
-    request = read_json(body, nan=True)
+    request = read_signed(body)
     given = [form for form in ("instances", "inputs") if form in request]
     if len(given) != 1:
         raise BadRequest("the body must have either instances or inputs")
-    signature = request.get("signature_name", SIGNATURE)
-    if signature != SIGNATURE:
-        raise BadRequest(f"signature_name: there is {SIGNATURE} and not {str(signature)[:40]!r}")
     (form,) = given
     content = request[form]
     if isinstance(content, dict) and form == "inputs":
         columns = {
-            name: [_alone(value) for value in values] if isinstance(values, list) else values
+            name: [_plain(value) for value in values] if isinstance(values, list) else values
             for name, values in content.items()
         }
         return form, read_columns(form, columns)
     features = read_rows(form, content)
-    if isinstance(features, FeatureRows) and any(_wraps(row) for row in features.rows):
-        rows = [{name: _alone(value) for name, value in row.items()} if _wraps(row) else row for row in features.rows]
-        return form, FeatureRows(rows)
-    return form, features
+    return form, plain_rows(features) if isinstance(features, FeatureRows) else features
+
+
+def read_signed(body: bytes) -> dict[str, Any]:
+    """Parse the JSON object of a request.
+
+    Raises:
+        BadRequest: it is none, or names a signature that there is none of.
+    """
+    request = read_json(body, nan=True)
+    signature = request.get("signature_name", SIGNATURE)
+    if signature != SIGNATURE:
+        raise BadRequest(f"signature_name: there is {SIGNATURE} and not {str(signature)[:40]!r}")
+    return request
+
+
+def plain_rows(features: FeatureRows) -> FeatureRows:
+    """Take values out of lists of one and out of base64; raises BadRequest."""
+    if not any(_wraps(row) for row in features.rows):
+        return features
+    rows = [{name: _plain(value) for name, value in row.items()} if _wraps(row) else row for row in features.rows]
+    return FeatureRows(rows)
 
 
 def instances_model(model: DescribedModel, most: int) -> type[BaseModel]:
@@ -227,10 +245,18 @@ def instances_model(model: DescribedModel, most: int) -> type[BaseModel]:
     )
 
 
-def _alone(value: Any) -> Any:
-    """Take a value out of a list of one, which is how tensors with two dimensions have it."""
-    return value[0] if type(value) is list and len(value) == 1 else value
+def _plain(value: Any) -> Any:
+    """Take a value out of a list of one, which is how tensors with two dimensions have it, and a text out of base64."""
+    value = value[0] if type(value) is list and len(value) == 1 else value
+    return _decoded(value["b64"]) if type(value) is dict and value.keys() == {"b64"} else value
+
+
+def _decoded(text: Any) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except (TypeError, ValueError) as error:  # the latter of base64 and of UTF-8
+        raise BadRequest(f"b64: {str(text)[:40]!r} is no text in base64") from error
 
 
 def _wraps(row: Any) -> bool:
-    return type(row) is dict and any(type(value) is list for value in row.values())
+    return type(row) is dict and any(type(value) in _WRAPPING for value in row.values())

@@ -78,6 +78,17 @@ def run_server(
         raise RuntimeError("the server did not start: see above")
 
 
+class _Supervisor(Multiprocess):
+    """The processes of a server; one that ends while it is asked whether it lives is noticed at once."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Start those again that have ended; end all of them where one could not begin."""
+        for process in self.processes:
+            # The other end is the worker's: as long as this process has it open too, its end is waited for in vain.
+            process.child_conn.close()
+        super().keep_subprocess_alive()
+
+
 def _run_one(config: Config) -> bool:
     server = Server(config)
     server.run()
@@ -86,7 +97,7 @@ def _run_one(config: Config) -> bool:
 
 def _run_several(config: Config) -> bool:
     with config.bind_socket() as listening:
-        supervisor = Multiprocess(config, sockets=[listening])
+        supervisor = _Supervisor(config, sockets=[listening])
         supervisor.run()
     return all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)
 

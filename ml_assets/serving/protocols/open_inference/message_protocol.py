@@ -8,7 +8,7 @@ from ml_assets.serving.prediction.messages import FeatureColumns, PredictionRequ
 from ml_assets.serving.protocols.adapter import GrpcBinding, RequestProtocol
 from ml_assets.serving.protocols.open_inference.messages import SERVICE, message_classes, parse
 from ml_assets.serving.protocols.open_inference.protocol import write_tensors
-from ml_assets.serving.protocols.open_inference.rpcs import READS, REFUSED
+from ml_assets.serving.protocols.open_inference.rpcs import READS, REFUSED, WATCHES
 from ml_assets.serving.protocols.open_inference.tensors import from_bytes, row_count, to_bytes
 from ml_assets.serving.protocols.tensor_models import DATATYPES
 
@@ -49,6 +49,7 @@ class OpenInferenceMessages(RequestProtocol):
         streamed=_streamed,
         failed=_failed,
         reads=READS,
+        watches=WATCHES,
         refused=REFUSED,
     )
 

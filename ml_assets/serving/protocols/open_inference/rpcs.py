@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from ml_assets.serving.errors import BadRequest
-from ml_assets.serving.protocols.adapter import GrpcRead
+from ml_assets.serving.protocols.adapter import GrpcRead, GrpcWatch
 from ml_assets.serving.protocols.open_inference.messages import SERVICE, message_classes, parse
 from ml_assets.serving.protocols.open_inference.resources import LOADING, LOGGING, MEMORY, TRACING
 
@@ -70,6 +70,10 @@ def _ask_health(body: bytes) -> tuple[str, str]:
     return "GET", "/v2/health/ready"
 
 
+# grpc.health.v1, which Kubernetes asks; the status alone is answered: 1 serving, 2 not, 3 no such service.
+_CHECK = GrpcRead("/grpc.health.v1.Health/Check", _ask_health, lambda _: b"\x08\x01", lambda: b"\x08\x02")
+WATCHES = (GrpcWatch("/grpc.health.v1.Health/Watch", _CHECK, b"\x08\x03"),)
+
 READS = (
     _read("ServerLive", lambda _: "/v2/health/live"),
     _read("ServerReady", lambda _: "/v2/health/ready", unready={"ready": False}),
@@ -84,13 +88,7 @@ READS = (
         method="POST",
         content=lambda models: {"models": models},
     ),
-    # grpc.health.v1, which Kubernetes asks; its response's only field is the status: 1 serving, 2 not.
-    GrpcRead(
-        "/grpc.health.v1.Health/Check",
-        _ask_health,
-        lambda _: b"\x08\x01",
-        lambda: b"\x08\x02",
-    ),
+    _CHECK,
 )
 
 REFUSED = {

@@ -16,7 +16,7 @@ NUMPY = {
 
 def row_count(name: str, shape: Any) -> int:
     """Return the rows of a tensor; raises BadRequest for a shape that is none."""
-    sizes = [_whole(size) for size in shape] if isinstance(shape, list) else []
+    sizes = [whole(size) for size in shape] if isinstance(shape, list) else []
     if (
         not all(type(size) is int and size >= 0 for size in sizes)
         or len(sizes) not in (1, 2)
@@ -26,7 +26,7 @@ def row_count(name: str, shape: Any) -> int:
     return sizes[0]
 
 
-def _whole(size: Any) -> Any:
+def whole(size: Any) -> Any:
     """Return a whole number written with a decimal point as the integer that it is."""
     return int(size) if type(size) is float and size.is_integer() else size
 
@@ -38,7 +38,9 @@ def from_bytes(name: str, datatype: str, data: bytes, rows: int) -> np.ndarray |
     else:
         if len(data) % np.dtype(NUMPY[datatype]).itemsize:
             raise BadRequest(f"inputs.{name}: {len(data)} bytes are no whole number of {datatype}")
-        values = np.frombuffer(data, dtype=NUMPY[datatype])
+        values = np.frombuffer(data, dtype=np.dtype(NUMPY[datatype]).newbyteorder("<"))
+        if datatype == "BOOL" and np.any(values.view(np.uint8) > 1):
+            raise BadRequest(f"inputs.{name}: a BOOL is a byte of 0 or 1")
     if len(values) != rows:
         raise BadRequest(f"inputs.{name}: data has {len(values)} values, shape says {rows}")
     return values
@@ -61,7 +63,7 @@ def _texts(name: str, data: bytes) -> list[str]:
 def to_bytes(datatype: str, values: Sequence[Any]) -> bytes:
     """Encode values as `from_bytes` decodes them."""
     if datatype != "BYTES":
-        return np.asarray(values, dtype=NUMPY[datatype]).tobytes()
+        return np.asarray(values, dtype=np.dtype(NUMPY[datatype]).newbyteorder("<")).tobytes()
     texts = [value.encode() for value in values]
     return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
 
