@@ -28,7 +28,7 @@ _SHOWN = (b"x-request-id", b"retry-after")
 
 
 @dataclass(frozen=True)
-class Reply:
+class CallReply:
     """A response of the application."""
 
     status: int

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml_assets.serving.errors import BadRequest
-from ml_assets.serving.grpc.replies import Reply, status_code
+from ml_assets.serving.grpc.replies import CallReply, status_code
 from ml_assets.serving.grpc.signals import before_ending
 from ml_assets.serving.grpc.watching import Watching
 from ml_assets.serving.protocols.adapter import GrpcBinding, GrpcRead
@@ -188,7 +188,7 @@ class GrpcTransport:
 
         return answer
 
-    async def _ask(self, kind: str, method: str, path: str, context: Any, body: bytes) -> Reply:
+    async def _ask(self, kind: str, method: str, path: str, context: Any, body: bytes) -> CallReply:
         """Put a request to the application."""
         given = [(name, value) for name, value in context.invocation_metadata() if name in _HEADERS]
         headers = [(name.encode(), value.encode()) for name, value in given]
@@ -206,7 +206,7 @@ class GrpcTransport:
 
         await self._app(scope, receive, send)
         start, *rest = sent
-        return Reply(start["status"], start["headers"], b"".join(event.get("body", b"") for event in rest))
+        return CallReply(start["status"], start["headers"], b"".join(event.get("body", b"") for event in rest))
 
 
 class _Calls:
@@ -220,7 +220,7 @@ class _Calls:
         return self._calls.get(call.method)
 
 
-async def _answered(context: Any, reply: Reply) -> bytes:
+async def _answered(context: Any, reply: CallReply) -> bytes:
     """Return the body of an answer; end the call for a refusal."""
     if metadata := reply.metadata():
         await context.send_initial_metadata(metadata)

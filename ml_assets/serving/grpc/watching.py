@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from ml_assets.serving.errors import BadRequest
-from ml_assets.serving.grpc.replies import Reply, status_code
+from ml_assets.serving.grpc.replies import CallReply, status_code
 from ml_assets.serving.protocols.adapter import GrpcWatch
 
 EVERY = 1.0
@@ -22,13 +22,13 @@ class Watching:
     """
 
     def __init__(
-        self, ask: Callable[[str, str, str, Any, bytes], Awaitable[Reply]], ending: asyncio.Event, most: int
+        self, ask: Callable[[str, str, str, Any, bytes], Awaitable[CallReply]], ending: asyncio.Event, most: int
     ) -> None:
         self._ask = ask
         self._ending = ending
         self._most = most
         self._calls = 0
-        self._looks: dict[str, tuple[float, asyncio.Future[Reply]]] = {}
+        self._looks: dict[str, tuple[float, asyncio.Future[CallReply]]] = {}
 
     def answering(self, watch: GrpcWatch) -> Callable[[bytes, Any], AsyncIterator[bytes]]:
         """Return what answers a call: by what there is to see, and at last that the server ends."""
