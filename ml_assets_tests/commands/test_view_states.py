@@ -1,10 +1,13 @@
 """How online views stand in `ml-assets status`, from their store."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import polars as pl
 import pytest
 
+from ml_assets.commands.lifecycle.status import ModelStatus, print_status, with_views
 from ml_assets.commands.lifecycle.view_states import ViewStatus, view_lines, view_statuses
 from ml_assets.declarations.specs import DeclaredView
 from ml_assets.online.build import build_view
@@ -81,6 +84,41 @@ def test_a_store_out_of_reach_says_so():
     known, away = view_statuses([BUILT], "redis://127.0.0.1:1/0", NOON)
     assert known == {}
     assert away
+
+
+class Declared:
+    """Models over views, as far as the status reads a project."""
+
+    models: ClassVar = {"late": ["built", "of_row", "unbuilt"], "plain": ["of_row"], "untrained": ["built"]}
+
+    def views_of(self, names):
+        return [{"built": BUILT, "unbuilt": UNBUILT, "of_row": OF_ROW}[name] for name in names]
+
+
+def model(name, **more):
+    unknown = dict.fromkeys(
+        each for each in ModelStatus.model_fields if each not in ("horizons", "views", "views_away")
+    )
+    known = {"model": name, "metric": "auc", "freshness": "none", "next_step": "wait", "champion": "3"}
+    return ModelStatus.model_validate(unknown | known | more)
+
+
+@pytest.mark.usefixtures("store")
+def test_the_status_of_served_models_has_their_online_views(url, capsys):
+    models = [model("late"), model("plain"), model("untrained", champion=None)]
+    late, plain, untrained = with_views(models, Declared(), url, NOON + 3 * HOUR)
+    assert [(each.view, each.state) for each in late.views] == [("built", "stale"), ("unbuilt", "missing")]
+    assert (plain.views, untrained.views, late.views_away) == ([], [], None)
+    print_status([late, plain], as_json=True)
+    assert json.loads(capsys.readouterr().out)[0]["views"][0] == {
+        "view": "built", "state": "stale", "since": moment(2), "complete_until": moment(0),
+    }  # fmt: skip
+    print_status([late, plain], as_json=False)
+    printed = capsys.readouterr().out
+    assert "online views missing: unbuilt\n" in printed
+    assert "online views stale since" in printed
+    away = with_views(models[:2], Declared(), "redis://127.0.0.1:1/0", NOON)
+    assert (away[0].views, bool(away[0].views_away), away[1].views_away) == ([], True, None)
 
 
 def test_views_that_stand_alike_share_a_line():

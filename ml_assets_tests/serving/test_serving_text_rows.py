@@ -4,12 +4,14 @@ import csv
 import io
 import json
 
+import mlflow
 import numpy as np
 import orjson
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 from mlflow.utils.proto_json_utils import dump_input_data
 from starlette.testclient import TestClient
 
@@ -48,6 +50,16 @@ def test_mlflows_own_dump_of_missing_values(client, predictions):
     body = dump_input_data(frame)
     assert "NaN" in body
     assert posted(client, body.encode(), "application/json").json()["predictions"] == predictions
+
+
+def test_mlflows_own_client_is_answered(registry, run_server, predictions):
+    host, port = run_server(make_app(registry, ["late"], Limits(rows=5))).split(":")
+    client = ScoringServerClient(host, int(port))
+    client.wait_server_ready()
+    assert client.get_version() == mlflow.__version__
+    frame = pd.DataFrame(ROWS)
+    for data, params in ((frame, None), (frame, {"unknown": 1})):
+        assert json.loads(client.invoke(data, params).to_json())["predictions"] == predictions
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.prediction.messages import FeatureRows, PredictionRequest, PredictionResponse
@@ -69,7 +69,8 @@ class TensorFlowClassification(TensorFlowExamples):
 
     def describe(self, model: DescribedModel) -> Interface | None:
         """Describe requests about a model that tells classes apart."""
-        pairs = list[tuple[str, float]]
+        # Class and probability: schemathesis does not read responses with tuples.
+        pairs = list[Annotated[list[str | float], Field(min_length=2, max_length=2)]]
         return self.described(model, f"Classes of examples by {model.name}", pairs) if has_classes(model) else None
 
 
