@@ -74,7 +74,7 @@ step = st.tuples(
     st.lists(st.integers(0, 99), max_size=2),  # no longer in the table
     st.lists(st.tuples(fact, st.booleans()), max_size=2),  # pushed, and taken back right after
     st.integers(0, 2),  # the last pushed, left out of the build
-    st.integers(0, 4),  # half minutes until the next build
+    st.integers(0, 4) | st.just(18),  # half minutes until the next build, also when the one before has expired
 )
 
 

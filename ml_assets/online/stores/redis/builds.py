@@ -141,20 +141,15 @@ class RedisBuilds(OnlineStore):
 
         def change(pipe: Any) -> Build:
             pipe.watch(key("seq", view), key("view", view), key("staged", number), key("entities", number))
-            kept, current = pipe.hget(key("staged", number), "kept"), self.build(view)
-            if kept is None or (current is not None and current.pushed_seq > build.pushed_seq):
-                raise StaleBuild(view)
-            if not pipe.sismember(key("entities", number), WHOLE):
-                raise StoreUnavailable(
-                    f"online store {self._server.url}: a part of the build of {view!r} was thrown away before it was "
-                    "published: give the server more memory"
-                )
-            made, stays, snapshot = build, _stays(int(kept)), RedisSnapshot(self._server)
+            current = self.build(view)
+            kept = self._kept_if_whole(pipe, number, build, current)
+            made, stays, snapshot = build, _stays(kept), RedisSnapshot(self._server)
             if update is not None:
                 others = self._of_base(pipe, view, update, current).entities - update.there
                 made, snapshot = build.model_copy(update={"entities": build.entities + others}), update.snapshot()
                 stays = None if stays is None else max(pipe.pttl(key("entities", into)), 1)
             pushed = self.pushed_since(view, 0)
+            entities = sorted({row.entity for row in pushed})
             later = [row for row in pushed if row.seq > build.pushed_seq]
             changes = reapply(snapshot, CurrentBuild(made, into, schema), later) if later else []
             last = max(int(pipe.get(key("seq", view)) or 0), build.pushed_seq)
@@ -162,23 +157,14 @@ class RedisBuilds(OnlineStore):
             pipe.multi()
             if update is not None:
                 update.put_in_place(pipe)
-                forget_pushes(pipe, self._server, into, sorted({row.entity for row in pushed}))
+                forget_pushes(pipe, self._server, into, entities)
             write_entities(pipe, self._server, into, changes, stays, {})
-            pipe.hset(
-                key("view", view),
-                mapping={
-                    "number": into, "build": made.build, "begins": made.begin,
-                    "valid_until": "" if made.end is None else made.end,
-                    "unseen": f"[{made.pushed_seq},{unseen}]", "record": made.model_dump_json(), "schema": schema,
-                    "listed": 1,
-                },
-            )  # fmt: skip
+            pipe.hset(key("view", view), mapping=_fields(into, made, unseen, schema))
             if made.valid_until is not None:
-                pipe.set(key("alive", into), 1, px=int(kept))
+                pipe.set(key("alive", into), 1, px=kept)
             pipe.set(key("seq", view), last)
-            pipe.zremrangebyscore(key("pushed", view), "-inf", made.pushed_seq)
-            for entity in {row.entity for row in pushed}:
-                pipe.zremrangebyscore(key("pushed", view, entity), "-inf", made.pushed_seq)
+            for rows in (key("pushed", view), *(key("pushed", view, entity) for entity in entities)):
+                pipe.zremrangebyscore(rows, "-inf", made.pushed_seq)
             for each in begun:
                 pipe.delete(key("staged", each), key("young", each))
             pipe.execute()
@@ -187,6 +173,19 @@ class RedisBuilds(OnlineStore):
         made = self._server.committed(view, change)
         self._clear(view, into, number)
         return made
+
+    def _kept_if_whole(self, pipe: Any, number: int, build: Build, current: Build | None) -> int:
+        """Return for how many milliseconds the values of a staged build are kept, 0 for ever; raises StaleBuild if it
+        is staged no more or a newer one is read."""
+        key, kept = self._server.key, pipe.hget(self._server.key("staged", number), "kept")
+        if kept is None or (current is not None and current.pushed_seq > build.pushed_seq):
+            raise StaleBuild(build.view)
+        if not pipe.sismember(key("entities", number), WHOLE):
+            raise StoreUnavailable(
+                f"online store {self._server.url}: a part of the build of {build.view!r} was thrown away before it was "
+                "published: give the server more memory"
+            )
+        return int(kept)
 
     def _stage(self, view: str, max_age: timedelta | None, fields: Mapping[str, str | int]) -> int:
         self._server.refuse_eviction()
@@ -231,6 +230,15 @@ class RedisBuilds(OnlineStore):
                 pipe.unlink(*(key(kind, each) for kind in ("entities", "alive", "gone", "young")))
                 pipe.srem(key("builds", view), each)
                 pipe.execute()
+
+
+def _fields(number: int, build: Build, unseen: str, schema: bytes) -> dict[str, Any]:
+    """Return what is kept of the build of a view that is read."""
+    return {
+        "number": number, "build": build.build, "begins": build.begin,
+        "valid_until": "" if build.end is None else build.end, "unseen": f"[{build.pushed_seq},{unseen}]",
+        "record": build.model_dump_json(), "schema": schema, "listed": 1,
+    }  # fmt: skip
 
 
 def _stays(kept: int) -> int | None:
