@@ -24,6 +24,13 @@ PATH = "/v1/models/late/predict"
 ROWS = [{"parcel": at, "courier": ("ann", "bob", "cleo", None)[at % 4], "express": at % 3 == 0} for at in range(120)]
 LARGE = {"rows": ROWS}
 FEATURES = {"dataframe_records": [{"km": float(at), "express": None, "courier": "ann"} for at in range(900)]}
+TENSORS = {
+    "inputs": [
+        {"name": "km", "datatype": "FP64", "shape": [900], "data": [each / 7 for each in range(900)]},
+        {"name": "express", "datatype": "BOOL", "shape": [900], "data": [True] * 900},
+        {"name": "courier", "datatype": "BYTES", "shape": [900], "data": ["someone unknown " * 3] * 900},
+    ]
+}
 COUNTED = (
     "ml_assets_rows", "ml_assets_missing", "ml_assets_online", "ml_assets_feature", "ml_assets_answers",
     "ml_assets_logged", "ml_assets_log_dropped", "ml_assets_shadow_done", "ml_assets_fallback",
@@ -140,6 +147,8 @@ REQUESTS = [
     ("/v1/models/late/versions/1/predict", LARGE),
     ("/v1/models/late/versions/2/predict", LARGE),
     ("/v1/models/night/predict", LARGE),
+    ("/v2/models/late/infer", TENSORS),
+    ("/v2/models/late/infer", TENSORS | {"parameters": {"binary_data_output": True}}),
     ("/invocations", FEATURES),
     ("/invocations", {"dataframe_records": [{"km": 1.0}] * 4000}),
 ]
