@@ -171,6 +171,8 @@ def measure_all(offered: Iterator[Server], home: Path, load: LoadSettings, measu
             for case in wanted:
                 base = measured[0].per_second if measured else 0.0
                 measured.append(measure(one.name + case.what, server, port, case, load, base))
+        except ConnectionError as error:
+            sys.stderr.write(f"{one.name}{case.what} is left out, and what comes after it: {error}\n")
         finally:
             stop(server)
 
@@ -183,7 +185,8 @@ def measure_beside(checkout: Path, load: LoadSettings) -> list[Measured]:
     """
     command = [checkout / ".venv/bin/python", checkout / "benchmarks/serving.py", "--json", "--only", "ml_assets"]
     options = ["--seconds", str(load.seconds), "--clients", str(load.clients)]
-    done = subprocess.run([*command, *options], cwd=checkout, stdout=subprocess.PIPE, check=True)
+    own = os.environ | {"PYTHONPATH": str(checkout)}  # also where its environment is another checkout's
+    done = subprocess.run([*command, *options], cwd=checkout, env=own, stdout=subprocess.PIPE, check=True)
     rows = json.loads(done.stdout)["servers"][1:]
     return [Measured(**{"rows": 1} | row | {"server": f"before: {row['server']}"}) for row in rows]
 

@@ -117,7 +117,10 @@ def feast_server(flights: Flights, folder: Path, python: Path) -> Server:
         entities = {key: [row[key] for row in rows] for key in keys}
         return {"features": wanted, "entities": entities | {EVERYTHING: [1] * len(rows)}}
 
-    asked = list(cases(", the look-ups alone", "/get-online-features", list(asked_rows(flights)), body))
+    rows = [
+        row for row in asked_rows(flights) if None not in [row[key] for key in keys]
+    ]  # Feast takes no null as a key
+    asked = list(cases(", the look-ups alone", "/get-online-features", rows, body))
     command = script("feast_server", str(folder), python=str(python), folder=PEERS)
     return Server("Feast", lambda port: _served(command(port)), "/health", asked, {"FEAST_USAGE": "False"})
 

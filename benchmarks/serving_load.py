@@ -28,9 +28,9 @@ class Load:
 class _Client(asyncio.Protocol):
     """One connection, one request at a time."""
 
-    def __init__(self, answered) -> None:
-        self._answered = answered
-        self._rest, self._wanted, self._good = b"", -1, False
+    def __init__(self, answered, lost) -> None:
+        self._answered, self._lost = answered, lost
+        self._rest, self._wanted, self._good, self._closing = b"", -1, False, False
 
     def connection_made(self, transport) -> None:
         self._transport = transport
@@ -40,7 +40,12 @@ class _Client(asyncio.Protocol):
         self._transport.write(request)
 
     def close(self) -> None:
+        self._closing = True
         self._transport.close()
+
+    def connection_lost(self, exc) -> None:
+        if not self._closing:
+            self._lost(ConnectionError(f"the server closed a connection: {exc or 'without a reason'}"))
 
     def data_received(self, data: bytes) -> None:
         self._rest = self._rest + data if self._rest else data
@@ -56,14 +61,19 @@ class _Client(asyncio.Protocol):
             self._answered(self, self._began, self._good)
 
 
-async def _connect(port: int, clients: int, answered) -> list[_Client]:
+async def _connect(port: int, clients: int, answered, done: asyncio.Future[None]) -> list[_Client]:
     loop = asyncio.get_running_loop()
-    made = [await loop.create_connection(lambda: _Client(answered), "127.0.0.1", port) for _ in range(clients)]
+
+    def lost(error: ConnectionError) -> None:
+        if not done.done():
+            done.set_exception(error)
+
+    made = [await loop.create_connection(lambda: _Client(answered, lost), "127.0.0.1", port) for _ in range(clients)]
     return [client for _, client in made]
 
 
 async def _as_fast_as_it_goes(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Load:
-    load, done, next_request, asking = Load(), asyncio.Event(), 0, clients
+    load, done, next_request, asking = Load(), asyncio.get_running_loop().create_future(), 0, clients
     began = time.perf_counter()
 
     def answered(client: _Client, asked_at: float, good: bool) -> None:
@@ -77,12 +87,12 @@ async def _as_fast_as_it_goes(port: int, requests: Sequence[bytes], clients: int
         else:
             asking -= 1
             if not asking:
-                done.set()
+                done.set_result(None)
 
-    connected = await _connect(port, clients, answered)
+    connected = await _connect(port, clients, answered, done)
     for number, client in enumerate(connected):
         client.ask(requests[number % len(requests)], time.perf_counter())
-    await done.wait()
+    await done
     load.wall = time.perf_counter() - began
     for client in connected:
         client.close()
@@ -90,7 +100,7 @@ async def _as_fast_as_it_goes(port: int, requests: Sequence[bytes], clients: int
 
 
 async def _at_a_rate(port: int, requests: Sequence[bytes], rate: float, seconds: float, clients: int) -> Load:
-    load, free, waiting, done = Load(), [], [], asyncio.Event()
+    load, free, waiting, done = Load(), [], [], asyncio.get_running_loop().create_future()
     total, sent = int(rate * seconds), 0
 
     def answered(client: _Client, due: float, good: bool) -> None:
@@ -101,11 +111,11 @@ async def _at_a_rate(port: int, requests: Sequence[bytes], rate: float, seconds:
         else:
             free.append(client)
         if len(load.seconds) == total:
-            done.set()
+            done.set_result(None)
 
-    free.extend(await _connect(port, clients, answered))
+    free.extend(await _connect(port, clients, answered, done))
     connected, began = list(free), time.perf_counter()
-    while sent < total:
+    while sent < total and not done.done():
         now = time.perf_counter()
         while sent < total and began + sent / rate <= now:
             # Counted from when it was due: a server that is late makes nobody wait unseen.
@@ -116,7 +126,7 @@ async def _at_a_rate(port: int, requests: Sequence[bytes], rate: float, seconds:
                 waiting.append(asked)
             sent += 1
         await asyncio.sleep(0.0005)
-    await done.wait()
+    await done
     load.wall = time.perf_counter() - began
     for client in connected:
         client.close()

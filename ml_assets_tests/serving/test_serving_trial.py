@@ -116,3 +116,12 @@ def test_a_shadow_that_hangs_or_fails_delays_and_changes_no_answer(registry, tri
     logged = log.rows()
     assert len(logged) == 1_100
     assert {row["role"] for row in logged} == {"champion"}
+
+
+def test_versions_are_looked_for_and_loaded_by_one_thread(registry, monkeypatch):
+    app, looked = make_app(registry, ["late"], Limits(look_every=0.01)), []
+    find = registry.champion
+    monkeypatch.setattr(registry, "champion", lambda name: looked.append(threading.current_thread().name) or find(name))
+    with TestClient(app):
+        wait_until(lambda: len(looked) > 3)
+    assert set(looked) == {"champions_0"}, "each thread keeps what it took to load a version"

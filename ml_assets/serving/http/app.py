@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -300,15 +301,23 @@ class Server:
             self._observation.measured.publish()
 
     async def _look_for_champions(self) -> None:
-        while True:
-            await asyncio.sleep(self._limits.look_every)
-            await self._look_at_views()
-            try:
-                await asyncio.to_thread(self._champions.refresh)
-            except Exception:
-                # A registry out of reach must not end the looking.
-                log.exception("no look for champions: those that serve go on")
-                continue
+        # One thread for all versions: each thread keeps the memory that it took to load one.
+        thread = ThreadPoolExecutor(1, "champions")
+        try:
+            while True:
+                await asyncio.sleep(self._limits.look_every)
+                await self._look_at_views()
+                await self._refresh_champions(thread)
+        finally:
+            thread.shutdown(wait=False)
+
+    async def _refresh_champions(self, thread: ThreadPoolExecutor) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(thread, self._champions.refresh)
+        except Exception:
+            # A registry out of reach must not end the looking.
+            log.exception("no look for champions: those that serve go on")
+        else:
             self._observation.tell_versions()
 
 
