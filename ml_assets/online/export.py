@@ -8,6 +8,7 @@ import polars as pl
 from ml_assets.features.engine.checks import MOMENT
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
+from ml_assets.lake.commits import PositionMoved
 from ml_assets.online.facts.blob import decode_schema
 from ml_assets.online.facts.rows import decode_facts_from_json
 from ml_assets.online.facts.union import PUSHED, RETRACTS, SEQ, typed, union_facts
@@ -16,6 +17,9 @@ from ml_assets.online.stores.records import PushedRow
 from ml_assets.online.values.record import Build
 
 ARRIVED_AT = "_arrived_at"
+
+_EXPORTS = "exports"
+"""Counts, in a table of quarantined rows, how often some were added: of two exports at once one sees the other's."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -99,8 +103,17 @@ def quarantine_key(table: str) -> str:
 
 def export_refused(store: OnlineStore, lake: Lake, table: str) -> int:
     """Move to the lake what was pushed to a table and refused, but what is there already; gives how many rows were
-    added."""
+    added. Each is there once, also where several do it at the same time."""
+    while True:
+        try:
+            return _export_refused(store, lake, table)
+        except PositionMoved:  # Another export was first: what it has added is there now.
+            continue
+
+
+def _export_refused(store: OnlineStore, lake: Lake, table: str) -> int:
     key = quarantine_key(table)
+    exports = lake.position(key, _EXPORTS)
     rows = [(seq, at, each.row, each.rules, each.columns) for seq, at, each in store.refused_since(table, 0)]
     schema = {SEQ: pl.Int64, ARRIVED_AT: pl.Int64, "row": pl.String, "_rules": pl.String, "_columns": pl.String}
     moment = pl.col(ARRIVED_AT).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(MOMENT)
@@ -109,10 +122,15 @@ def export_refused(store: OnlineStore, lake: Lake, table: str) -> int:
         # Numbers alone do not tell: a store that is made anew begins again.
         refused = refused.join(lake.scan(key).select(refused.columns).collect(), on=refused.columns, how="anti")
     if refused.height:
-        lake.append(key, refused)
+        lake.append(key, refused, moves={_EXPORTS: (exports, (exports or 0) + 1)})
     if rows:
         store.forget_refused(table, rows[-1][0])
     return refused.height
+
+
+def same_table(lake: Lake, table: str, version: int | None, files: str | None) -> bool:
+    """Return whether a version of a table is the one that a build was made from, as far as it has noted its files."""
+    return version is None or files is None or lake.files(table, version) in (files, None)
 
 
 def facts_of(lake: Lake, view: FeatureViewSpec, build: Build, seq: int) -> pl.LazyFrame:
@@ -120,9 +138,18 @@ def facts_of(lake: Lake, view: FeatureViewSpec, build: Build, seq: int) -> pl.La
 
     Those of the future are among them: cut at the moment of the read. Of the table's facts, those are left out that
     were too old for any moment of the build.
+
+    Raises:
+        ValueError: the view reads no table.
+        LookupError: the table was made anew since, so that the same version is another one's.
     """
     if view.table is None:
         raise ValueError(f"feature view {view.name!r} reads no table: there are no facts behind it")
+    if not same_table(lake, view.table, build.table_version, build.table_files):
+        raise LookupError(
+            f"table {view.table!r} was deleted and made anew, or restored and written on, since build {build.build} "
+            f"of feature view {view.name!r}: the facts behind it are gone; materialize online/{view.name} again"
+        )
     table = lake.scan(view.table, build.table_version)
     if view.known_at is not None:
         table = table.filter(pl.col(view.known_at) <= build.as_of)

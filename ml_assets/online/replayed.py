@@ -7,11 +7,12 @@ import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.changes import pushed_rows
+from ml_assets.online.completeness import note_reported
 from ml_assets.online.facts.rows import check_rows
 from ml_assets.online.facts.union import RETRACTS
-from ml_assets.online.push import PushedView, push_facts
+from ml_assets.online.push import PushedView
 from ml_assets.online.stores.protocol import OnlineStore, StoreSnapshot
-from ml_assets.online.stores.records import CurrentBuild
+from ml_assets.online.stores.records import Change, CurrentBuild
 from ml_assets.online.tables import PushedTable
 from ml_assets.online.values.keys import ENTITY, with_entity
 from ml_assets.online.values.record import microseconds
@@ -56,27 +57,48 @@ def _push(store: OnlineStore, view: FeatureViewSpec, rows: pl.LazyFrame, until: 
     pushed = PushedView(view)
     with store.reading() as reading:
         built = pushed.built(reading)
-        if view.known_at is None:
-            return 0
-        facts = _facts_after(pushed.view, rows, built, until)
-        new = _without_pushed(pushed.view, check_rows(pushed.view, facts, pushed.schema(built.schema)), reading, built)
-    for part in new.iter_slices(_AT_ONCE):
-        push_facts(store, view, part, arrived_at=microseconds(until))
-    return new.height
+    if view.known_at is None:
+        return 0
+    facts = _facts_after(pushed.view, rows, built, until)
+    # Counted before they are divided, so that each transaction knows how many of a row came before its own.
+    twin = pl.int_range(pl.len()).over(pushed.view.table_columns).alias(_TWIN)
+    numbered = check_rows(pushed.view, facts, pushed.schema(built.schema)).with_columns(twin)
+    return sum(_push_some(store, pushed, part, microseconds(until)) for part in numbered.iter_slices(_AT_ONCE))
 
 
 def _facts_after(view: FeatureViewSpec, rows: pl.LazyFrame, built: CurrentBuild, until: datetime) -> pl.DataFrame:
+    """Return the facts that became known since the build, by entity, so that few transactions look at the same."""
     known = pl.col(view.known_at or "")
     keys = pl.all_horizontal(pl.col(view.entity).is_not_null()) if view.entity else pl.lit(True)
     new = rows.filter(known > built.build.as_of, known <= until, keys)
-    return new.select(view.table_columns).sort(known, maintain_order=True).collect()
+    return new.select(view.table_columns).sort(*view.entity, known, maintain_order=True).collect()
+
+
+def _push_some(store: OnlineStore, pushed: PushedView, facts: pl.DataFrame, at: int) -> int:
+    """Push of some facts those that are not there, looked at in the same transaction: another run may be at it."""
+    counts: list[int] = []
+
+    def decide(reading: StoreSnapshot) -> Change:
+        built = pushed.built(reading)
+        new = _without_pushed(pushed.view, facts, reading, built)
+        counts[:] = [new.height]
+        if new.is_empty():
+            return Change()
+        changes = [pushed.change_checked(reading, built, new, 0, at)]
+        declarations = {pushed.view.name: pushed.declaration}
+        return Change(changes, note_reported(reading, pushed.view.table or "", declarations, changes, arrived_at=at))
+
+    store.change(decide, at)
+    return sum(counts)
 
 
 def _without_pushed(
     view: FeatureViewSpec, facts: pl.DataFrame, reading: StoreSnapshot, built: CurrentBuild
 ) -> pl.DataFrame:
-    """Leave out of facts those that were pushed: of identical rows as many as were."""
+    """Leave out of facts, with _TWIN, those that were pushed, of identical rows as many as were, and those that the
+    build has by now; gives `view.table_columns`."""
     columns = view.table_columns
+    facts = facts.filter(pl.col(view.known_at or "") > built.build.as_of)
     named = with_entity(view, facts)
     entities = named[ENTITY].unique(maintain_order=True).to_list()
     there = [
@@ -84,9 +106,8 @@ def _without_pushed(
         for start in range(0, len(entities), _ENTITIES)
     ]
     if not there:
-        return facts
-    twins = facts.with_columns(pl.int_range(pl.len()).over(columns).alias(_TWIN))
-    counted = twins.join(pl.concat(there), on=columns, how="left", nulls_equal=True, maintain_order="left")
+        return facts.select(columns)
+    counted = facts.join(pl.concat(there), on=columns, how="left", nulls_equal=True, maintain_order="left")
     return counted.filter(pl.col(_TWIN) >= pl.col(_THERE).fill_null(0)).select(columns)
 
 

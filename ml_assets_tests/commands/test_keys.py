@@ -35,5 +35,15 @@ def test_keys_are_made_listed_and_revoked(tmp_path, monkeypatch):
     assert run("new", "bob")[0] == 2
     code, _, told = run("new", "eve", "--scope", "write")
     assert (code, "--scope 'write' must be one of predict, push, read, admin" in told) == (2, True)
+    assert (CliRunner().invoke(app, ["keys", "remove-all"], input="n\n").exit_code, (home / "keys.json").exists()) == (
+        1,
+        True,
+    )
+    assert run("remove-all", "--yes", "--json")[0] == 0
+    assert [each.name for each in home.glob("keys.json*")] == ["keys.json.lock"]
+    assert run("remove-all", "--yes")[0] == 1
     audit = [json.loads(line) for line in (home / "audit.ndjson").read_text().splitlines()]
-    assert [(line.get("made"), line.get("revoked")) for line in audit] == [("ann", None), ("bob", None), (None, "ann")]
+    assert [(line.get("made"), line.get("revoked")) for line in audit[:3]] == [
+        ("ann", None), ("bob", None), (None, "ann")
+    ]  # fmt: skip
+    assert audit[3]["removed_all"] == str(home / "keys.json")

@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import re
+import socket
 import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,6 +20,7 @@ from ml_assets.commands.serving.push_job import PAUSES, Answer, push_batches, ta
 from ml_assets.commands.session import Session
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.home import Home
+from ml_assets.lake import Lake
 from ml_assets.online.facts.files import format_of, read_batches
 from ml_assets.online.stores.opening import open_store
 from ml_assets.serving.declared import OnlineTable, RequestField
@@ -112,7 +115,7 @@ def test_a_file_is_pushed_once_and_what_breaks_a_rule_is_told(home, tmp_path):
         "table": "sales", "rows": 5, "retracted": 0, "quarantined": 1, "repeated": 0, "batches": 3,
         "examples": [{"row": 6, "rules": rules}],
     }  # fmt: skip
-    assert (again["rows"], again["repeated"]) == (0, 6)
+    assert (again["rows"], again["repeated"], again["quarantined"]) == (0, 5, 1)
     assert run(file, "--name", "again").stdout.splitlines() == [
         "sales: 5 rows pushed, 1 in pushed_quarantine/sales", f"  row 6: {rules}"
     ]  # fmt: skip
@@ -203,3 +206,83 @@ def test_equal_batches_of_one_file_have_keys_of_their_own():
     assert keys[:3] == keys[3:]
     push(name="other")
     assert len(set(keys)) == 6
+
+
+@pytest.mark.usefixtures("home")
+def test_what_cannot_be_opened_or_reached_is_told_in_words(tmp_path):
+    """Exit code 2 for what was typed, 1 for what is so at the moment."""
+    file = tmp_path / "sales.ndjson"
+    file.write_text('{"shop": "a", "at": "2024-03-10T04:00:00Z", "amount": 4.0}\n')
+    empty = tmp_path / "key"
+    empty.touch()
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        away = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        cases = [
+            ([tmp_path / "no.csv"], 2, f"cannot be opened: No such file or directory ({tmp_path}/no.csv): name one"),
+            ([tmp_path, "--format", "csv"], 2, "the file to push cannot be opened: Is a directory"),
+            ([file, "--format", "xml"], 2, "format 'xml': it must be one of csv, ndjson, parquet"),
+            ([file, "--url", away, "--key-file", tmp_path / "none"], 2, "--key-file cannot be read: No such file"),
+            ([file, "--url", away, "--key-file", empty], 2, f"--key-file {empty}: it is empty"),
+            ([file, "--url", away], 1, "cannot be reached (Connection refused): start it by `ml-assets serve`, or"),
+        ]  # fmt: skip
+        for arguments, code, message in cases:
+            done = run(*arguments)
+            assert (done.exit_code, message in done.output.replace("\n", " ")) == (code, True), done.output
+            assert "Errno" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", b"shop,at,amount\nb\xff,x,1\n", "it is no text in UTF-8"),
+        ("a.csv", b"shop,at,amount\n" + b"x" * 200_000 + b",x,1\n", "line 2: no CSV (field larger than field limit"),
+        ("a.ndjson", b'{"shop": "\xff"}', "line 1: no JSON"),
+        ("a.parquet", b"no parquet", "arquet"),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_a_file_that_is_not_what_its_name_says_fails_with_a_message(tmp_path, name, text, message):
+    file = tmp_path / name
+    file.write_bytes(text)
+    done = run(file)
+    assert (done.exit_code, message in done.output.replace("\n", " ")) == (1, True), done.output
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "message"),
+    [
+        (200, {"status": "ok"}, "answers what no server of predictions does"),
+        (401, {"error": "give a key"}, 'answers 401: {"error": "give a key"}: give a key that it knows by --key-file'),
+        (403, {}, "give a key with the scope push by --key-file"),
+    ],
+)
+def test_an_answer_that_is_none_of_a_push_is_told(server, status, answer, message):
+    Server.script.append((status, answer))
+    with pytest.raises(RuntimeError, match=re.escape(message)):
+        to_server(server, "sales", "k")({"rows": [1]}, "k")
+
+
+def test_the_same_file_pushed_twice_at_once_counts_once(home):
+    rows = [{"shop": "ab"[n % 2], "at": f"2024-03-10T04:{n:02}:00Z", "amount": float(n)} for n in range(12)]
+    text = "".join(json.dumps(row) + "\n" for row in [*rows, {"shop": "a", "at": None, "amount": 1.0}]).encode()
+    start, done = threading.Barrier(3), []
+
+    def push():
+        with push_job.into_store(home, SALES) as send:
+            start.wait()
+            batched = read_batches(io.BytesIO(text), "ndjson", 2, KINDS)
+            done.append(push_batches(batched, "sales", send, name="", retract=False, say=len))
+
+    threads = [threading.Thread(target=push) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(each.rows for each in done) == 12
+    assert [each.rows + each.repeated for each in done] == [12] * 3
+    assert [each.quarantined for each in done] == [1] * 3
+    store = open_store(home.online_store)
+    assert len(store.pushed_since("sold", 0)) == 12
+    store.close()
+    assert Lake(home.lake).scan("pushed_quarantine/sales").collect().height == 1

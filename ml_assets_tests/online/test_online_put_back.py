@@ -1,5 +1,6 @@
 """A store that was put back from a backup uses numbers again: whatever was pushed to it is in its next build."""
 
+import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,7 @@ import pytest
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
 from ml_assets.online.build import build_view
-from ml_assets.online.export import export_pushed, pushed_facts
+from ml_assets.online.export import export_pushed, facts_of, pushed_facts
 from ml_assets.online.facts.union import RETRACTS, SEQ
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
@@ -207,3 +208,26 @@ def test_what_was_taken_back_stays_behind_what_it_takes_back(shop_and_backup, ca
     assert shop.values == [11.0, 21.0, 31.0, 1.0, 51.0, 1.0, 1.0]
     rows = shop.lake.scan("pushed/sales").sort(SEQ).collect()
     assert rows.filter(pl.col("shop") == "d")[RETRACTS].to_list() == [False, True]
+
+
+def test_facts_behind_a_build_of_a_table_that_was_made_anew_are_not_those_of_the_new_one(tmp_path):
+    lake, store = Lake(str(tmp_path / "lake")), open_store(f"sqlite:///{tmp_path}/online.db")
+    lake.append("sales", DELIVERED)
+
+    def build(name):
+        version = lake.version("sales")
+        return build_view(
+            store, VIEW, lake.scan("sales", version), as_of=AS_OF, max_age=timedelta(days=1), build=name,
+            table_version=version, files_of=lambda of: lake.files("sales", of),
+        )  # fmt: skip
+
+    made = build("b1")
+    assert facts_of(lake, VIEW, made, 0).collect().height == len(SHOPS)
+    lake.append("sales", DELIVERED.head(1))
+    assert facts_of(lake, VIEW, made, 0).collect().height == len(SHOPS)
+    shutil.rmtree(tmp_path / "lake" / "sales")
+    lake.append("sales", DELIVERED.head(2))
+    with pytest.raises(LookupError, match=r"table 'sales' was deleted and made anew.* materialize online/sales again"):
+        facts_of(lake, VIEW, made, 0)
+    assert facts_of(lake, VIEW, build("b2"), 0).collect().height == 2
+    store.close()

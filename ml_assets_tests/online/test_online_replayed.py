@@ -131,16 +131,16 @@ def test_pushed_again_after_any_build_and_to_any_moment_nothing_counts_twice(sto
 def test_a_run_that_was_killed_between_two_transactions_is_ended_by_the_next(store, monkeypatch):
     rows, until = twice(legs()), DAWN + timedelta(hours=9)
     monkeypatch.setattr("ml_assets.online.replayed._AT_ONCE", 5)
-    left = [*range(3)]
+    left, change = [*range(3)], store.change
 
-    def push(*arguments, **named):
+    def dying(*arguments):
         left.pop()
-        return push_facts(*arguments, **named)
+        return change(*arguments)
 
-    monkeypatch.setattr("ml_assets.online.replayed.push_facts", push)
+    monkeypatch.setattr(store, "change", dying)
     with pytest.raises(IndexError):
         push_what_followed(store, "legs", VIEWS, rows.lazy(), until)
-    monkeypatch.setattr("ml_assets.online.replayed.push_facts", push_facts)
+    monkeypatch.setattr(store, "change", change)
     push_what_followed(store, "legs", VIEWS, rows.lazy(), until)
     for moment in (DAWN + timedelta(hours=3), until):
         served, there = departures(store, moment, rows)
@@ -157,3 +157,24 @@ def test_what_somebody_pushed_is_there_and_what_was_taken_back_stays_so(store):
     push_facts(store, LEFT, [], arrived_at=microseconds(until), retract=mine.tail(1).select(columns))
     assert push_what_followed(store, "legs", VIEWS, twice(legs()).lazy(), until) == {"left": 0, "came": 0}
     assert departures(store, until, twice(legs()))[0][0] == mine.height - 1
+
+
+def test_two_runs_at_the_same_moment_push_each_fact_once(store, monkeypatch):
+    """The second one is through between what the first has looked at and what it changes, at each of its steps."""
+    rows, until, change, others = twice(legs()), DAWN + timedelta(hours=9), store.change, []
+    monkeypatch.setattr("ml_assets.online.replayed._AT_ONCE", 20)
+
+    def interrupted(decide, at):
+        if len(others) < 2:
+            others.append(None)
+            others[-1] = push_what_followed(store, "legs", VIEWS, rows.lazy(), until - timedelta(hours=len(others)))
+        return change(decide, at)
+
+    monkeypatch.setattr(store, "change", interrupted)
+    push_what_followed(store, "legs", VIEWS, rows.lazy(), until)
+    assert len(others) == 2
+    for moment in (DAWN + timedelta(hours=3), until):
+        served, there = departures(store, moment, rows)
+        assert served == there
+    wanted = rows.filter(pl.col("place").is_not_null(), pl.col("left_at") > DAWN, pl.col("left_at") <= until)
+    assert len(store.pushed_since("left", 0)) == wanted.height

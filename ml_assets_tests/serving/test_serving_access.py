@@ -259,25 +259,102 @@ def test_an_audit_that_cannot_be_written_is_logged_and_stops_nothing(tmp_path, c
     assert not os.path.exists(tmp_path / "no")
 
 
-def test_a_process_that_starts_again_while_the_file_is_gone_lets_nobody_in(file, tmp_path, caplog):
+def unlinked(path):
+    path.unlink()
+
+
+def cut(path):
+    path.write_text('{"keys": [{')
+
+
+def a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("spoil", [unlinked, cut, a_folder])
+def test_a_process_that_starts_again_while_the_file_is_gone_or_broken_lets_nobody_in(file, tmp_path, caplog, spoil):
     together = tmp_path / "together"
     assert not Admission(file=file, shared=together).required
     key = file.add("ann", ["read"])[1]
     Admission(file=file, shared=together)
-    file.path.rename(tmp_path / "elsewhere")
-    again = Admission(file=file, shared=together)
-    assert "is gone: nobody is let in until it is there again" in caplog.text
-    with pytest.raises(BadRequest, match="give an API key"):
-        again.admit("", "read")
-    (tmp_path / "elsewhere").rename(file.path)
+    text = file.path.read_text()
+    spoil(file.path)
+    again = Admission((digest_of("one"),), file, shared=together)
+    for _ in range(3):
+        again.look()
+    (line,) = caplog.messages
+    assert str(file.path) in line
+    assert line.endswith("nobody is let in until it is right, but for the keys of ML_ASSETS_API_KEYS")
+    # A key that may be in the file may be tried again; who bears none has nothing to wait for.
+    assert refused(again, f"Bearer {key}") == (503, "5")
+    assert refused(again, "") == (401, None)
+    assert again.admit("Bearer one", "read") == "environment-1"
+    if spoil is a_folder:
+        file.path.rmdir()
+    file.path.write_text(text)
     again.look()
     assert again.admit(f"Bearer {key}", "read") == "ann"
+    assert refused(again, "Bearer other") == (401, None)
 
 
-def test_a_file_of_keys_that_is_named_and_not_there_is_refused(tmp_path):
+def refused(admission, header):
+    with pytest.raises(BadRequest) as error:
+        admission.admit(header, "read")
+    return error.value.status, error.value.headers.get("retry-after")
+
+
+def test_a_file_that_is_broken_when_it_is_first_seen_lets_nobody_in_any_more(file, tmp_path, caplog):
+    """A worker that runs without keys, and one that starts again before any has read a file."""
+    open_to_all = Admission(file=file, shared=tmp_path / "together")
+    assert open_to_all.admit("", "admin") == ""
+    file.path.write_text("[]")
+    open_to_all.look()
+    assert "nobody is let in until it is right" in caplog.messages[0]
+    assert refused(open_to_all, "") == (401, None)
+    assert refused(Admission(file=file, shared=tmp_path / "elsewhere", patient=True), "Bearer k") == (503, "5")
+    with pytest.raises(ValueError, match="cannot be read"):
+        Admission(file=file, shared=tmp_path / "third")
+
+
+def test_a_folder_of_the_file_that_is_gone_does_not_end_who_looks(tmp_path):
+    folder = tmp_path / "mount"
+    file = KeyFile(folder / "keys.json")
+    _, key = file.add("ann", ["read"])
+    admission = Admission(file=file)
+    folder.rename(tmp_path / "away")
+    folder.write_text("no folder")
+    admission.look()
+    assert admission.admit(f"Bearer {key}", "read") == "ann"
+
+
+def test_a_file_of_keys_that_is_not_there_though_it_should_is_refused(file, tmp_path):
     with pytest.raises(ValueError, match=r"ML_ASSETS_KEY_FILE names .*keys.json, which is not there"):
-        check_key_file(tmp_path / "keys.json")
-    check_key_file(None)
+        check_key_file(tmp_path / "keys.json", file)
+    check_key_file(None, file)
+    file.add("ann", ["read"])
+    check_key_file(None, file)
+    text = file.path.read_text()
+    file.path.unlink()
+    with pytest.raises(
+        ValueError, match=r"keys were made, and their file .*keys.json is gone.*`ml-assets keys remove-all"
+    ):
+        check_key_file(None, file)
+    file.path.write_text(text)
+    check_key_file(None, file)
+    file.remove_all()
+    check_key_file(None, file)
+    assert not Admission(file=file).required
+    with pytest.raises(LookupError, match="there are no keys"):
+        file.remove_all()
+
+
+def test_a_home_from_before_files_were_remembered_remembers_its_own_at_the_next_start(file):
+    file.path.write_text('{"keys": []}')
+    check_key_file(None, file)
+    file.path.unlink()
+    with pytest.raises(ValueError, match="keys were made"):
+        check_key_file(None, file)
 
 
 BEARER = (b"authorization", b"Bearer one")

@@ -173,7 +173,14 @@ def push(
     """
     from contextlib import nullcontext
 
-    from ml_assets.commands.serving.push_job import into_store, open_source, push_batches, table_of, to_server
+    from ml_assets.commands.serving.push_job import (
+        into_store,
+        open_source,
+        push_batches,
+        read_api_key,
+        table_of,
+        to_server,
+    )
     from ml_assets.online.facts.files import format_of, read_batches
 
     session = session_of(context)
@@ -181,8 +188,7 @@ def push(
     declared = table_of(session.read_declarations(), home, table)
     kinds = {column.name: column.kind for column in declared.fields}
     form = form or ("ndjson" if source == "-" else format_of(source))
-    api_key = key_file.read_text().strip() if key_file else ""
-    sending = nullcontext(to_server(url, table, api_key)) if url else into_store(home, declared)
+    sending = nullcontext(to_server(url, table, read_api_key(key_file))) if url else into_store(home, declared)
     with open_source(source) as file, sending as send:
         batches = read_batches(file, form, batch, kinds)
         done = push_batches(batches, table, send, name=name, retract=retract, say=partial(typer.echo, err=True))

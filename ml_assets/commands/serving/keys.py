@@ -86,3 +86,28 @@ def revoke_key(context: typer.Context, name: KeyName, as_json: Json = False) -> 
     at = datetime.now(UTC).isoformat(timespec="seconds")
     AuditTrail(home.audit).record({"at": at, "revoked": key.name, "digest": key.digest})
     typer.echo(json.dumps({"revoked": key.name}) if as_json else f"{key.name} is let in no more")
+
+
+@keys.command("remove-all")
+def remove_all_keys(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove all keys, so that a server which starts from now on lets everybody in."""
+    import json
+
+    from ml_assets.serving.access.audit import AuditTrail
+
+    session = session_of(context)
+    home = session.prepare_home()
+    file = session.open_keys(home)
+    if not yes:
+        typer.confirm(
+            f"Remove {file.path}? Whoever reaches a server that starts then is let in without a key", abort=True
+        )
+    file.remove_all()
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    AuditTrail(home.audit).record({"at": at, "removed_all": str(file.path)})
+    gone = f"{file.path} is gone: servers that start from now on let everybody in; those that run keep its keys"
+    typer.echo(json.dumps({"removed_all": str(file.path)}) if as_json else gone)

@@ -8,11 +8,13 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
 import orjson
+from pydantic import BaseModel, ValidationError
 
 from ml_assets.declarations.project import DeclaredProject
 from ml_assets.home import Home
@@ -37,6 +39,8 @@ class Answer:
     """What became of a batch.
 
     Attributes:
+        rows: that count.
+        retracted: that were taken back.
         refused: place in the batch, from 0, rules.
         repeated: whether it was there already.
     """
@@ -58,9 +62,9 @@ class PushedFile:
     Attributes:
         rows: that count.
         retracted: that were taken back.
-        quarantined: that broke the table's contract.
+        quarantined: that broke the table's contract, in this push or in the earlier one of the same batch.
         examples: the first of those: number in the file, from 1, and rules.
-        repeated: rows of batches that were there already, from an earlier push of the same rows.
+        repeated: that were there already, counted or taken back by an earlier push of the same batch.
     """
 
     table: str
@@ -75,7 +79,7 @@ class PushedFile:
         """Count a batch."""
         self.batches += 1
         if answer.repeated:
-            self.repeated += len(batch.rows)
+            self.repeated += answer.rows + answer.retracted
         else:
             self.rows, self.retracted = self.rows + answer.rows, self.retracted + answer.retracted
         self.quarantined += len(answer.refused)
@@ -122,7 +126,7 @@ def push_batches(
         except (ValueError, LookupError, OSError, RuntimeError) as error:
             there = done.rows + done.retracted + done.repeated
             again = f"{there:,} rows before it are in, and count once if the same is pushed again within a day"
-            raise RuntimeError(f"table {table!r}: {error}: {again}") from error
+            raise RuntimeError(f"table {table!r}: {_reason(error)}: {again}") from error
         say(f"{batch.first + len(batch.rows) - 1:,} rows, {done.quarantined:,} of them quarantined")
 
 
@@ -142,12 +146,38 @@ def table_of(project: DeclaredProject, home: Home, name: str) -> OnlineTable:
 
 @contextmanager
 def open_source(source: str) -> Iterator[BinaryIO]:
-    """Open a file, or standard input for "-"."""
+    """Open a file, or standard input for "-"; raises ValueError where it cannot be opened."""
     if source == "-":
         yield sys.stdin.buffer
         return
-    with Path(source).open("rb") as file:
+    try:
+        file = Path(source).open("rb")  # noqa: SIM115 - closed below, where errors are other ones
+    except OSError as error:
+        raise ValueError(f"the file to push cannot be opened: {_reason(error)}: name one that can be read") from error
+    with file:
         yield file
+
+
+def read_api_key(file: Path | None) -> str:
+    """Return the key in a file, empty where none is named; raises ValueError where it cannot be read or holds none."""
+    if file is None:
+        return ""
+    try:
+        key = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"--key-file cannot be read: {_reason(error)}: name the file with the server's key") from error
+    if not key:
+        raise ValueError(f"--key-file {file}: it is empty: write the key into it that `ml-assets keys new` printed")
+    return key
+
+
+def _reason(error: Exception) -> str:
+    """Return the message of an error in words, with the file that an error of the system is about."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is no text in UTF-8 (byte {error.start:,} of what was being read)"
+    return str(error)
 
 
 @contextmanager
@@ -181,24 +211,62 @@ def to_server(url: str, table: str, api_key: str, wait: Callable[[float], None] 
     headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {api_key}"} if api_key else {})
 
     def send(body: Mapping[str, Any], key: str) -> Answer:
-        done = _answer(urllib.request.Request(path, orjson.dumps(body), headers | {"idempotency-key": key}), wait)
-        refused = [(each["row"], each["rules"]) for each in done["refused"]]
-        return Answer(done["rows"], done["retracted"], refused, done["repeated"])
+        text = _answer(urllib.request.Request(path, orjson.dumps(body), headers | {"idempotency-key": key}), wait)
+        try:
+            done = _TableAnswer.model_validate_json(text)
+        except ValidationError as error:
+            begin = text[:200].decode(errors="replace")
+            raise RuntimeError(
+                f"{path} answers what no server of predictions does ({begin}): check --url, and what lies in between"
+            ) from error
+        return Answer(done.rows, done.retracted, [(each.row, each.rules) for each in done.refused], done.repeated)
 
     return send
 
 
-def _answer(request: urllib.request.Request, wait: Callable[[float], None]) -> dict[str, Any]:
+class _RefusedRow(BaseModel):
+    row: int
+    rules: str
+
+
+class _TableAnswer(BaseModel):
+    """What a server answers to a push by table."""
+
+    rows: int
+    retracted: int
+    refused: list[_RefusedRow]
+    repeated: bool
+
+
+_ADVICE = {
+    401: "give a key that it knows by --key-file",
+    403: "give a key with the scope push by --key-file",
+    404: "the table must be one that the server takes facts of",
+    413: "make batches smaller by --batch",
+    429: "push again later: the key has made too many requests",
+}
+"""What to do about an answer, by its status."""
+
+
+def _answer(request: urllib.request.Request, wait: Callable[[float], None]) -> bytes:
     """Return a server's answer; while it cannot take the rows they are sent again: their key makes them count once."""
     pauses = iter(PAUSES)
     while True:
         try:
             with urllib.request.urlopen(request, timeout=_SECONDS) as response:
-                return orjson.loads(response.read())
+                return response.read()
         except urllib.error.HTTPError as error:
             with error:
-                reason = error.read().decode(errors="replace")
+                text = error.read().decode(errors="replace")
             pause = next(pauses, None) if error.code == 503 else None
             if pause is None:
-                raise RuntimeError(f"{request.full_url} answers {error.code}: {reason[:1000]}") from error
+                advice = f": {_ADVICE[error.code]}" if error.code in _ADVICE else ""
+                raise RuntimeError(f"{request.full_url} answers {error.code}: {text[:1000]}{advice}") from error
+        except (OSError, HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            told = _reason(reason) if isinstance(reason, OSError) else str(reason) or type(reason).__name__
+            raise RuntimeError(
+                f"the server at {request.full_url} cannot be reached ({told}): start it by `ml-assets serve`, or "
+                "correct --url"
+            ) from error
         wait(pause)

@@ -1,6 +1,7 @@
 """The server's processes."""
 
 import gc
+import logging
 import sys
 import tempfile
 from contextlib import nullcontext
@@ -28,6 +29,8 @@ from ml_assets.serving.log.drain_report import DrainWatch
 from ml_assets.settings import Settings, SettingsError, read_settings
 from ml_assets.training.kinds.base import find_kind
 
+log = logging.getLogger(__name__)
+
 
 class ServeSettings(BaseModel):
     """What is served, and how."""
@@ -52,12 +55,13 @@ def serve_models(settings: ServeSettings, host: str, port: int, connections: Con
     Raises:
         LookupError: a model has no champion.
         OSError: gRPC cannot listen where it is to.
-        ValueError: the API keys are no digests, their file is broken, the log's format is none, or there is no such
-            kind of online store.
+        ValueError: the API keys are no digests, their file is broken or was lost, the log's format is none, or there
+            is no such kind of online store.
     """
     from ml_assets.serving.http.observability.telemetry import logging_settings
 
-    check_key_file(read_settings().key_file)
+    given = read_settings()
+    check_key_file(given.key_file, KeyFile(given.key_file or Home.of(given).keys))
     if settings.grpc:
         check_free(settings.grpc)
     lines = logging_settings(settings.log_format)
@@ -76,12 +80,25 @@ def serve_models(settings: ServeSettings, host: str, port: int, connections: Con
             run_server(app, host, port, connections, workers=settings.workers, log_settings=lines, tls=files)
 
 
-def check_key_file(named: Path | None) -> None:
-    """Refuse a file of keys that is named and not there, which would let everybody in."""
+def check_key_file(named: Path | None, file: KeyFile) -> None:
+    """Refuse a file of keys that is not there though it is named, or was there before: it would let everybody in.
+
+    Args:
+        file: that one, or the one in the home.
+    """
     if named is not None and not named.exists():
         raise ValueError(
             f"ML_ASSETS_KEY_FILE names {named}, which is not there: make a key by `ml-assets keys new`, or unset it"
         )
+    if file.lost:
+        raise ValueError(
+            f"keys were made, and their file {file.path} is gone, so that everybody would be let in: put it back, make "
+            "keys anew by `ml-assets keys new`, or let everybody in on purpose by `ml-assets keys remove-all`"
+        )
+    try:
+        file.remember()
+    except OSError as error:
+        log.warning("a later start will not know that there were keys: %s (%s)", error.strerror, file.path)
 
 
 def make_served_app() -> Server | GrpcTransport:
@@ -156,7 +173,7 @@ def _make_app(served: ServeSettings, settings: Settings, *, logged: bool) -> Ser
         served.declared,
         open_store(home.online_store) if served.declared.online else None,
         open_log=open_log if served.logged and logged else None,
-        admission=_admission(served, home, settings),
+        admission=_admission(served, home, settings, patient=logged and served.workers > 1),
         audit=AuditTrail(home.audit),
         drained=DrainWatch(home.spool, now) if served.logged and logged else None,
         counted=_together(settings, "counts") if served.workers > 1 and logged else None,
@@ -183,7 +200,7 @@ def _together(settings: Settings, name: str) -> Path:
     return settings.served.parent / name
 
 
-def _admission(served: ServeSettings, home: Home, settings: Settings) -> Admission:
+def _admission(served: ServeSettings, home: Home, settings: Settings, *, patient: bool) -> Admission:
     digests = hashed_keys(settings.api_keys.get_secret_value())
     shared = _together(settings, "allowances") if served.workers > 1 else None
-    return Admission(digests, KeyFile(settings.key_file or home.keys), shared=shared)
+    return Admission(digests, KeyFile(settings.key_file or home.keys), shared=shared, patient=patient)

@@ -53,7 +53,10 @@ def read_batches(file: BinaryIO, form: str, size: int, kinds: Mapping[str, str])
     """
     if form not in _READERS:
         raise ValueError(f"format {form!r}: it must be one of {', '.join(_READERS)}")
-    rows = _READERS[form](file, size, kinds)
+    return _batches(_READERS[form](file, size, kinds), size)
+
+
+def _batches(rows: Iterator[Row], size: int) -> Iterator[RowBatch]:
     first = 1
     while batch := list(islice(rows, size)):
         yield RowBatch(first, batch)
@@ -75,6 +78,13 @@ def _read_ndjson(file: BinaryIO, size: int, kinds: Mapping[str, str]) -> Iterato
 
 def _read_csv(file: BinaryIO, size: int, kinds: Mapping[str, str]) -> Iterator[Row]:  # noqa: ARG001
     lines = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+    try:
+        yield from _rows(lines, kinds)
+    except csv.Error as error:
+        raise ValueError(f"line {lines.line_num}: no CSV ({error})") from error
+
+
+def _rows(lines: Any, kinds: Mapping[str, str]) -> Iterator[Row]:
     names = next(lines, [])
     readers = [_CELLS.get(kinds.get(name, ""), str) for name in names]
     for cells in lines:

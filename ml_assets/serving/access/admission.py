@@ -20,6 +20,9 @@ NOBODY = ""
 _EVERYTHING = frozenset(SCOPES)
 _CHALLENGE = {"www-authenticate": "Bearer"}
 
+_READ_AGAIN = 5
+"""Seconds after which a client may try again whose key may be in a file that cannot be read."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -58,10 +61,13 @@ class Admission:
         file: further keys; None for none.
         shared: folder in which processes that serve together count each key's requests, and remember that keys are
             needed, for one that starts again while the file is gone; None for one process.
+        patient: whether a file that is broken at first keeps everybody out until it is right, as for a process that
+            starts again beside others, instead of being an error.
         clock: nanoseconds, only forward.
 
     Raises:
         ValueError: the file is not as it must be.
+        OSError: it cannot be read.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class Admission:
         file: KeyFile | None = None,
         *,
         shared: Path | None = None,
+        patient: bool = False,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._always = {
@@ -85,11 +92,9 @@ class Admission:
         self._marker = None if shared is None else shared / "keys_required"
         self.required = bool(digests) or (self._marker is not None and self._marker.exists())
         self._fault = ""
+        self._read_once = False
         if file is not None:
-            state = file.state()
-            self._read(file, state)
-            if self.required and state is None and not digests:
-                log.error("the file of keys %s is gone: nobody is let in until it is there again", file.path)
+            self._begin(file, patient)
 
     def admit(self, authorization: str, scope: Scope) -> str:
         """Return the name of the key that a request bears; NOBODY where none is needed.
@@ -99,8 +104,8 @@ class Admission:
             scope: what the request's route needs.
 
         Raises:
-            BadRequest: the key is missing or not known (401), does not allow this (403), or has made too many
-                requests (429).
+            BadRequest: the key is missing or not known (401), does not allow this (403), has made too many requests
+                (429), or may be of a file that cannot be read (503).
         """
         if not self.required:
             return NOBODY
@@ -108,6 +113,9 @@ class Admission:
         # Looked up by its digest: the time that takes tells something of the digest at most, and nobody can make a key
         # to a digest.
         known = self._known.get(sha256(given.strip().encode()).digest()) if scheme.lower() == "bearer" else None
+        if known is None and given and self._fault and not self._read_once:
+            message = "the server cannot read its file of keys, and so lets nobody in by them: its log says why"
+            raise BadRequest(message, 503, {"retry-after": str(_READ_AGAIN)})
         if known is None:
             raise BadRequest("give an API key: Authorization: Bearer KEY", 401, _CHALLENGE)
         if not allows(known.scopes, scope):
@@ -122,31 +130,57 @@ class Admission:
         """Read the file of keys again if it has changed; one that is broken or gone leaves the keys as they are."""
         if self._file is None:
             return
-        state = self._file.state()
-        if state == self._state:
-            return
         try:
+            state = self._file.state()
+            if state == self._state:
+                return
             if state is None:
                 raise ValueError(f"the file of keys {self._file.path} is gone")
             self._read(self._file, state)
         except (ValueError, OSError) as error:
-            if str(error) != self._fault:
-                self._fault = str(error)
-                log.error("%s: the keys that were known are let in", error)
+            self._tell(error)
             return
         self._fault = ""
         log.info("%d keys are let in", len(self._known))
+
+    def _begin(self, file: KeyFile, patient: bool) -> None:
+        """Read the file for the first time."""
+        needed = self._marker is not None and self._marker.exists()
+        try:
+            state = file.state()
+            if state is None and needed:
+                raise ValueError(f"the file of keys {file.path} is gone")
+            self._read(file, state)
+        except (ValueError, OSError) as error:
+            # Where keys are known to be needed it is no fault of the start, but of what happened to the file since.
+            if not patient and not needed:
+                raise
+            self._tell(error)
+
+    def _tell(self, error: ValueError | OSError) -> None:
+        """Note that the file cannot be read, and log it once; where there is one, keys are needed."""
+        message = f"the file of keys cannot be read: {error}" if isinstance(error, OSError) else str(error)
+        self._require()
+        if message != self._fault:
+            self._fault = message
+            kept = "the keys that were known are let in" if self._read_once else "nobody is let in until it is right"
+            others = ", but for the keys of ML_ASSETS_API_KEYS" if self._always and not self._read_once else ""
+            log.error("%s: %s%s", message, kept, others)
 
     def _read(self, file: KeyFile, state: tuple[int, ...] | None) -> None:
         keys = file.read()
         known = {bytes.fromhex(key.digest): self._known_by(key) for key in keys}
         self._known = {**known, **self._always}
         if state is not None:
-            self.required = True
-            if self._marker is not None:
-                self._marker.parent.mkdir(parents=True, exist_ok=True)
-                self._marker.touch()
+            self._read_once = True
+            self._require()
         self._state = state
+
+    def _require(self) -> None:
+        self.required = True
+        if self._marker is not None and not self._marker.exists():
+            self._marker.parent.mkdir(parents=True, exist_ok=True)
+            self._marker.touch()
 
     def _known_by(self, key: Key) -> _Known:
         return _Known(key.name, frozenset(key.scopes), self._allowance(key) if key.per_minute else None)

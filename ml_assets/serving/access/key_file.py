@@ -5,7 +5,8 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -61,11 +62,35 @@ class _Keys(BaseModel):
 class KeyFile:
     """Keys in a JSON file, which only its owner may read. Changes replace the file, one at a time.
 
-    Where there is a file, it needs a key to be let in, also where it holds none any more.
+    Where there is a file, it needs a key to be let in, also where it holds none any more. An empty file beside it,
+    named `<file>.made`, remembers that there was one.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._made = path.with_name(f"{path.name}.made")
+
+    @property
+    def lost(self) -> bool:
+        """Whether there were keys, and their file is gone."""
+        return self.state() is None and self._made.exists()
+
+    def remember(self) -> None:
+        """Remember, where there is a file, that there was one; raises OSError where that cannot be written."""
+        if self.state() is not None and not self._made.exists():
+            self._made.touch()
+
+    def remove_all(self) -> None:
+        """Remove the file and what remembers it, so that a server which starts lets everybody in.
+
+        Raises:
+            LookupError: there is neither.
+        """
+        if self.state() is None and not self._made.exists():
+            raise LookupError(f"there are no keys: {self.path} is not there")
+        with self._locked():
+            self._made.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
 
     def state(self) -> tuple[int, ...] | None:
         """Return what is another once the file has changed; None where there is none."""
@@ -136,8 +161,7 @@ class KeyFile:
 
     def _change(self, change: Callable[[list[Key]], Iterable[Key]]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_name(f"{self.path.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._locked():
             text = _Keys(keys=list(change(self.read()))).model_dump_json(indent=2)
             # Made readable by its owner alone, and whole before others see it.
             descriptor, made = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
@@ -146,3 +170,10 @@ class KeyFile:
                 file.flush()
                 os.fsync(file.fileno())
             Path(made).replace(self.path)
+            self._made.touch()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self.path.with_name(f"{self.path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
