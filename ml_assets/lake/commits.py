@@ -18,8 +18,8 @@ Rows = pl.DataFrame | pl.LazyFrame
 Where = Mapping[str, Sequence[str]]
 Moves = Mapping[str, tuple[int | None, int]]
 """Source of rows -> its position in the table before a commit, None for none, and after it."""
-Write = Callable[["DeltaTable | None", Rows], None]
-"""Commits rows to a table; None if there is no table yet."""
+Write = Callable[["DeltaTable | None", Rows], int]
+"""Commits rows to a table, None if there is no table yet; returns the version of the table that they made."""
 
 
 def commit(open_table: Callable[[], "DeltaTable | None"], rows: Rows, write: Write) -> int:
@@ -29,9 +29,7 @@ def commit(open_table: Callable[[], "DeltaTable | None"], rows: Rows, write: Wri
     data = rows.with_columns(pl.col(pl.Datetime("ns", "UTC")).dt.cast_time_unit("us"))
 
     def attempt() -> int:
-        table = open_table()
-        write(table, data)
-        return 0 if table is None else table.version()
+        return write(open_table(), data)
 
     retrying = Retrying(
         stop=stop_after_attempt(COMMIT_ATTEMPTS),
@@ -45,7 +43,7 @@ def commit(open_table: Callable[[], "DeltaTable | None"], rows: Rows, write: Wri
 def replacing(uri: str, key: str, where: Where) -> Write:
     """Overwrite the table, or only the partitions named by ``where``; see ``Lake.replace``."""
 
-    def write(table: "DeltaTable | None", data: Rows) -> None:
+    def write(table: "DeltaTable | None", data: Rows) -> int:
         from deltalake import write_deltalake
 
         if table is None:
@@ -62,6 +60,7 @@ def replacing(uri: str, key: str, where: Where) -> Write:
             write_deltalake(table, _batches(data), mode="overwrite", predicate=_predicate(where), schema_mode="merge")
         else:
             write_deltalake(table, _batches(data), mode="append", schema_mode="merge")
+        return 0 if table is None else table.version()
 
     return write
 
@@ -74,9 +73,13 @@ def appending(uri: str, partition_by: list[str], moves: Moves | None = None) -> 
     """Add rows to the table, which the first append creates; with them the positions of their sources move."""
     moves = moves or {}
 
-    def write(table: "DeltaTable | None", data: Rows) -> None:
-        from deltalake import CommitProperties, Transaction, write_deltalake
+    def write(table: "DeltaTable | None", data: Rows) -> int:
+        from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
+        if table is None and moves:
+            # Of two first writers Delta lets both in: only positions that are looked at in a table tell them apart.
+            write_deltalake(uri, data.clear(), mode="error", partition_by=partition_by or None)  # pyright: ignore
+            table = DeltaTable(uri)
         for source, (start, _) in moves.items():
             now = None if table is None else table.transaction_version(source)
             if now != start:
@@ -90,6 +93,7 @@ def appending(uri: str, partition_by: list[str], moves: Moves | None = None) -> 
             schema_mode=None if table is None else "merge",
             commit_properties=CommitProperties(app_transactions=transactions) if transactions else None,
         )
+        return 0 if table is None else table.version()
 
     return write
 

@@ -1,4 +1,5 @@
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import polars as pl
 import pytest
 
 from ml_assets.lake import Lake
+from ml_assets.lake.commits import PositionMoved
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
@@ -117,3 +119,25 @@ def data_files(lake):
     return [
         path for path in Path(lake.uri("t")).rglob("*") if ".parquet" in path.name and "_delta_log" not in str(path)
     ]
+
+
+def test_of_two_first_writers_one_takes_what_a_source_holds(tmp_path):
+    """Delta lets both make the table: the position of the source tells the second one that it is too late."""
+    late = []
+    for number in range(8):
+        lake, begin = Lake(str(tmp_path / str(number))), threading.Barrier(3)
+
+        def write(lake=lake, begin=begin):
+            begin.wait()
+            try:
+                lake.append("log", pl.DataFrame({"n": [1]}), moves={"spool": (None, 1)})
+            except PositionMoved:
+                late.append(lake)
+
+        threads = [threading.Thread(target=write) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert lake.scan("log").collect().height == 1
+    assert len(late) == 16
