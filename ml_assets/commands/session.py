@@ -110,7 +110,7 @@ class Session:
         Raises:
             DeclarationError: something is wrong in the use case, or in the one that may declare the model.
         """
-        with collecting_less_often():
+        with loading_a_project():
             from ml_assets.automation.projects import declared_models, tree_of
             from ml_assets.declarations.problems import DeclarationError
             from ml_assets.project import load_current
@@ -124,21 +124,38 @@ class Session:
         print_errors(left_out.values())
         return definitions
 
-    def read_declarations(self) -> DeclaredProject:
-        """Read what the project declares, without Dagster where it can be; what is wrong is among its faults."""
+    def read_declarations(self, model: str = "") -> DeclaredProject:
+        """Read what the project declares, without Dagster where it can be; what is wrong is among its faults, and is
+        printed where one model is wanted that is right.
+
+        Raises:
+            DeclarationError: the model that is wanted is declared nowhere, but may be where something is wrong.
+        """
         from ml_assets.commands.current import read_current
 
-        return read_current(self.settings)
+        project = read_current(self.settings)
+        if model:
+            wrong = [fault.message for fault in project.faults]
+            if wrong and model not in project.models:
+                from ml_assets.declarations.problems import DeclarationError
+
+                raise DeclarationError("\n".join(wrong))
+            print_errors(wrong)
+        return project
 
 
 @contextmanager
-def collecting_less_often() -> Iterator[None]:
-    """Look for garbage seldom from here on, and never again among what is loaded within: it stays for good.
+def loading_a_project() -> Iterator[None]:
+    """Load what a process works with that runs, tries or replays models, and nothing else.
 
-    A run makes many objects and few cycles; Python looks through all there are again and again, a twentieth of the
-    processor time of a life.
+    It looks for garbage seldom from here on, and never again among what is loaded within, which stays for good: a run
+    makes many objects and few cycles, and Python looks through all there are again and again, a twentieth of the
+    processor time of a life. Libraries of trees are imported alone, see ``ml_assets.training.kinds.lean``.
     """
+    from ml_assets.training.kinds.lean import claim_process
+
     gc.set_threshold(20_000, 20, 20)
+    claim_process("ml-assets")
     yield
     gc.freeze()
 

@@ -20,6 +20,9 @@ from ml_assets.training.spec import ModelSpec
 if TYPE_CHECKING:
     from ml_assets.registry.registry import Registry
 
+MOST_EXPLAINED = 500
+"""Rows of a drop over which importances are averaged to rank causes; fewer where ``explained_rows`` is less."""
+
 
 def decide_on_drop(
     lake: Lake, registry: "Registry", model: ModelContext, drop: str, gates: Sequence[str]
@@ -76,7 +79,8 @@ def decide_on_drop(
     decision, causes = decide(evidence, policy), []
     if decision.retrain:
         fitted = registry.load(spec.name, version=version)
-        listened = explain(fitted, scored_rows(lake, model, drop), rows=500, seed=spec.seed)
+        rows = min(MOST_EXPLAINED, spec.evaluation.explained_rows)
+        listened = explain(fitted, scored_rows(lake, model, drop), rows=rows, seed=spec.seed)
         of_drop = still_watched(drift, model.monitoring).filter(pl.col(model.spine.partition) == drop)
         causes = rank_causes(of_drop, listened, model.monitoring.psi_threshold)
     return record_decision(

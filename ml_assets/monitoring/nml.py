@@ -9,6 +9,7 @@ from itertools import pairwise
 from types import ModuleType
 
 from ml_assets.environment import prepare_libraries
+from ml_assets.training.kinds.lean import restore
 
 
 class MonitoringError(RuntimeError):
@@ -19,6 +20,7 @@ class MonitoringError(RuntimeError):
 def load() -> ModuleType:
     """Import NannyML with its usage reporting off."""
     prepare_libraries()
+    restore()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import nannyml

@@ -16,7 +16,7 @@ from rich.console import Console
 from ml_assets.addresses import local_path
 from ml_assets.automation.execute import RunFailed, Runner
 from ml_assets.automation.instance_records import InstanceRecords
-from ml_assets.automation.projects import find_model, spine_of
+from ml_assets.automation.projects import declared_in, find_model, spine_of, tree_of
 from ml_assets.automation.run_records import open_run_records
 from ml_assets.automation.run_tags import DECISION
 from ml_assets.commands.experiment.replay_job import run_replay
@@ -254,9 +254,10 @@ def test_a_run_that_was_killed_is_closed_and_said(shop, capfd):
 def test_a_replay_of_it_is_told_resumed_and_drawn(shop):
     told = []
     console = Console(file=io.StringIO(), width=100)
-    model = find_model(load_current(), "returns")
+    project, folder = declared_in(load_current()), tree_of(load_current()).project_root
+    model = project.model("returns")
     for _ in range(2):
-        lived = run_replay(load_current(), shop.home, model, APRIL, "2024-05", ["never", "every-drop"], console)
+        lived = run_replay(project, folder, shop.home, model, APRIL, "2024-05", ["never", "every-drop"], console)
         told.append(as_json("returns", "roc_auc", lived))
     assert told[0] == told[1]
     never, every = told[0]["policies"]
@@ -270,11 +271,12 @@ def test_a_replay_of_it_is_told_resumed_and_drawn(shop):
 
 
 def test_a_replay_says_what_it_cannot_do(shop):
-    model, console = find_model(load_current(), "returns"), Console(file=io.StringIO())
+    project, console = declared_in(load_current()), Console(file=io.StringIO())
+    about = project, tree_of(load_current()).project_root, shop.home, project.model("returns")
     with pytest.raises(ValueError, match="unknown policies sometimes: choose from never, monthly"):
-        run_replay(load_current(), shop.home, model, APRIL, APRIL, ["sometimes"], console)
+        run_replay(*about, APRIL, APRIL, ["sometimes"], console)
     with pytest.raises(ValueError, match=r"no drops from 2024-01 to 2024-02 with history before.*: the lake holds"):
-        run_replay(load_current(), shop.home, model, "2024-01", "2024-02", ["never"], console)
+        run_replay(*about, "2024-01", "2024-02", ["never"], console)
 
 
 def test_the_status_tells_of_the_last_decision(shop):

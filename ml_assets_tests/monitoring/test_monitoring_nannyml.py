@@ -1,8 +1,9 @@
-"""The statistics of drift beside NannyML's own calculators, whose definitions they have."""
+"""The statistics of drift, and estimated losses, beside NannyML's own calculators, whose definitions they have."""
 
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from ml_assets.monitoring import nml
 from ml_assets.monitoring.chunks import CHUNK
@@ -10,7 +11,11 @@ from ml_assets.monitoring.drift.statistics.reconstruction import measure_reconst
 from ml_assets.monitoring.drift.statistics.statistic import DriftFrames
 from ml_assets.monitoring.drift_statistics import DRIFT_STATISTICS
 from ml_assets.monitoring.inputs import Features
+from ml_assets.monitoring.performance.estimators import ESTIMATORS
+from ml_assets.monitoring.performance.estimators.chunked import estimate_chunks
+from ml_assets.monitoring.performance.estimators.estimator import EstimateRequest
 from ml_assets.monitoring.spec import MonitoringSpec
+from ml_assets.training.tasks.columns import ScoredColumns
 
 NUMBERS = ["kolmogorov_smirnov", "jensen_shannon", "wasserstein", "hellinger"]
 TEXTS = ["chi2", "jensen_shannon", "l_infinity", "hellinger"]
@@ -123,3 +128,48 @@ def test_the_reconstruction_error_is_nannymls():
     assert found["value"].to_list() == expected["value"].to_list()
     spread = max(np.std(own["value"]), own["sampling_error"].max())
     assert found["threshold"].unique().to_list() == pytest.approx([np.mean(own["value"]) + 3 * spread], rel=1e-12)
+
+
+def scored(count: int, chunks: int, seed: int, shift: float = 0.0) -> pl.DataFrame:
+    """Return rows with predictions and labels, whose errors depend on a number and on a colour."""
+    made, rng = rows(count, chunks, seed, shift), np.random.default_rng(seed)
+    spread = made.select(1 + pl.col("height").abs() + pl.when(colour="red").then(3).otherwise(0)).to_series().to_numpy()
+    prediction = made["income"].fill_null(1.0).to_numpy() * 10
+    return made.with_columns(
+        prediction=prediction, label=prediction + rng.normal(size=count) * spread, empty=pl.lit(None, pl.Float64)
+    )
+
+
+def losses_by_nannyml(reference: pl.DataFrame, analysis: pl.DataFrame, features: list[str], seed: int) -> pl.DataFrame:
+    with nml.calls("the oracle"):
+        estimator = nml.load().DLE(
+            feature_column_names=features,
+            y_pred="prediction",
+            y_true="label",
+            metrics=["mae", "rmse"],
+            timestamp_column_name=CHUNK,
+            chunker=nml.run_chunker(CHUNK),
+            hyperparameters={"seed": seed, "num_threads": 1, "deterministic": True, "force_row_wise": True},
+        )
+        return estimate_chunks(estimator, reference, analysis, {"mae": "mae", "rmse": "rmse"}, seed)
+
+
+@pytest.mark.parametrize(("size", "chunks", "shift"), [(900, 4, 1.5), (300, 1, 0.0), (60, 3, 0.0)])
+def test_estimated_losses_are_nannymls(size, chunks, shift):
+    reference, analysis = scored(2 * size, 3, seed=size), scored(size, chunks, seed=size + 1, shift=shift).drop("label")
+    features = ["height", "income", "visits", "empty", "colour", "answer"]
+    request = EstimateRequest(
+        ScoredColumns("label", "prediction", "prediction", ()), features, {"mae": "mae", "rmse": "rmse"}, seed=3
+    )
+    found = ESTIMATORS.get("loss").estimate(reference, analysis, request).sort("metric", CHUNK)
+    expected = losses_by_nannyml(reference, analysis, features, seed=3).sort("metric", CHUNK)
+    assert found.height == 2 * (chunks + 1)
+    assert_frame_equal(found, expected, rel_tol=1e-12, check_column_order=False)
+
+
+def test_what_errors_cost_nothing_is_expected_to_cost_nothing():
+    reference = scored(300, 2, seed=1).with_columns(label="prediction")
+    columns = ScoredColumns("label", "prediction", "prediction", ())
+    request = EstimateRequest(columns, ["height"], {"mae": "mae", "rmse": "rmse"}, seed=3)
+    found = ESTIMATORS.get("loss").estimate(reference, reference.drop("label"), request)
+    assert {*found.select("value", "lower", "upper").to_numpy().ravel()} == {0.0}

@@ -82,6 +82,19 @@ def test_a_leak_of_a_number_is_found_whatever_its_scale_or_shape():
     assert dict(found.select("feature", "concordance").iter_rows())["noise"] == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.parametrize(("rows", "labels", "scores"), [(0, 1, 1), (1, 1, 1), (40, 3, 4), (65, 40, 2), (70, 100, 100)])
+def test_concordance_counts_pairs_as_one_by_one(rows, labels, scores):
+    rng = np.random.default_rng(rows)
+    label, score = rng.integers(0, labels, rows) * 1.5, -0.3 * rng.integers(0, scores, rows)
+    wins = [
+        (score[i] > score[j]) + (score[i] == score[j]) / 2
+        for i in range(rows)
+        for j in range(rows)
+        if label[i] > label[j]
+    ]
+    assert concordance(label, score) == (sum(wins) / len(wins) if wins else 0.5)
+
+
 def test_concordance_is_the_share_of_pairs_in_order():
     rng = np.random.default_rng(0)
     label, score = rng.integers(0, 6, 60), rng.integers(0, 5, 60)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ml_assets.commands.options import Json
-from ml_assets.commands.session import session_of
+from ml_assets.commands.session import loading_a_project, session_of
 
 
 def try_out(
@@ -55,7 +55,6 @@ def replay(
     """
     import json
 
-    from ml_assets.automation.projects import find_model
     from ml_assets.commands.console import open_console
     from ml_assets.commands.experiment.replay_job import run_replay
     from ml_assets.commands.experiment.replay_print import print_replay
@@ -64,9 +63,10 @@ def replay(
 
     session = session_of(context)
     home, console = session.prepare_home(), open_console(to_errors=as_json)
-    definitions = session.load_definitions(model=model)
-    declared = find_model(definitions, model)
-    lived = run_replay(definitions, home, declared, first, last, policies.split(","), console)
+    with loading_a_project():
+        project = session.read_declarations(model)
+    declared = project.model(model)
+    lived = run_replay(project, session.project.folder, home, declared, first, last, policies.split(","), console)
     if html is not None:
         html.write_text(render_replay(model, declared.watched_metric, lived), encoding="utf-8")
     if as_json:

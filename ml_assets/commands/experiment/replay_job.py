@@ -5,13 +5,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import dagster as dg
 from rich.console import Console
 
-from ml_assets.automation.projects import outcomes_in, spine_of, tree_of
 from ml_assets.code_version import code_fingerprint
-from ml_assets.components.features.feature_view import FeatureView
-from ml_assets.components.model.ml_model import MLModel
+from ml_assets.declarations.project import DeclaredProject
+from ml_assets.declarations.specs import DeclaredModel
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
@@ -20,21 +18,27 @@ from ml_assets.retraining.replay.run import replay, replay_steps
 from ml_assets.retraining.replay.store import ReplayStore
 from ml_assets.retraining.spec import policies
 from ml_assets.sources.drops.moments import drop_end
+from ml_assets.training.kinds.lean import import_for
 
 MOST_WORKERS = 4
 """Trainings side by side: each needs a core, and memory for its rows."""
 
 
 def run_replay(
-    definitions: dg.Definitions,
+    project: DeclaredProject,
+    folder: Path,
     home: Home,
-    model: MLModel,
+    model: DeclaredModel,
     first: str,
     last: str,
     names: Sequence[str],
     console: Console,
 ) -> list[LivedPolicy]:
     """Replay the drops ``first`` to ``last`` under each of the named policies.
+
+    Args:
+        project: what declares the model.
+        folder: the project's, whose code decides which results are kept.
 
     Raises:
         ValueError: an unknown policy, no such drops, or no drop before the first to learn from.
@@ -43,10 +47,10 @@ def run_replay(
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(f"unknown policies {', '.join(unknown)}: choose from {', '.join(known)}")
+    import_for([model.kind])
     lake = Lake(home.lake)
-    views = {v.name: v for v in tree_of(definitions).get_all_components(of_type=FeatureView)}
-    own = [views[name] for name in model.features]
-    context = ModelContext.of(model, spine_of(definitions, model), own, "", outcomes=outcomes_in(definitions))
+    spine, views = project.spine_of(model), project.views_of(model)
+    context = ModelContext.of(model, spine, views, "", outcomes=project.outcomes.values())
     drops = context.drops(lake)
     chosen = [drop for drop in drops if first <= drop <= last]
     if not chosen or chosen[0] == drops[0]:
@@ -65,8 +69,7 @@ def run_replay(
             monitoring=context.monitoring,
             sampled=context.spine.sampled,
         )
-        code = code_fingerprint(tree_of(definitions).project_root)
-        store = ReplayStore(_folder(home, code, model, lake, context))
+        store = ReplayStore(_folder(home, code_fingerprint(folder), model, lake, context))
         return replay(
             history, periods, {name: known[name] for name in names}, store,
             on_step=lambda step: progress.update(task, advance=1, description=step),
@@ -75,7 +78,7 @@ def run_replay(
         )  # fmt: skip
 
 
-def _folder(home: Home, code: str, model: MLModel, lake: Lake, context: ModelContext) -> Path:
+def _folder(home: Home, code: str, model: DeclaredModel, lake: Lake, context: ModelContext) -> Path:
     """Return the folder for the results of this state of code, declaration and data."""
     tables = [context.spine.table, context.label_table, *(view.key for view in context.views)]
     # How to decide is no part of it: trainings and measurements are the same under every policy.

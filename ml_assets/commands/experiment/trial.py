@@ -31,6 +31,7 @@ from ml_assets.spines.rows import MadeSpine, make_rows
 from ml_assets.training.evaluation.leaks.bystanders import PLACE
 from ml_assets.training.evaluation.leaks.finding import Finding
 from ml_assets.training.evaluation.seasonal import Seasons
+from ml_assets.training.kinds.lean import import_for
 
 TRIALS = 3
 """Most parameter sets that a trial run searches through."""
@@ -79,6 +80,7 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
     from ml_assets.training.tasks import find_task
 
     began = time.perf_counter()
+    import_for([model.kind])
     views = {view.name: view for view in tree_of(definitions).get_all_components(of_type=FeatureView)}
     own = [views[name] for name in model.features]
     context = ModelContext.of(model, spine_of(definitions, model), own, "", outcomes=outcomes_in(definitions))

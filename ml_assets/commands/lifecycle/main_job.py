@@ -30,6 +30,7 @@ from ml_assets.sources.drops.grains import GRAINS, WHOLE, is_name
 from ml_assets.sources.files.fetch import locate
 from ml_assets.sources.schema import DropSchema
 from ml_assets.sources.spec import SourceSpec
+from ml_assets.training.kinds.lean import import_for
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ class MainJob:
         if runner.is_done(key):
             console.print(f"[dim]= {planned.title}: nothing has changed[/]")
             return key
+        import_for(model.kind for model in self._models)
         with run_progress(console, planned.title, runner.steps_of(planned)) as progress:
             runner.run(planned, key, progress)
         return key

@@ -13,6 +13,7 @@ import numpy as np
 
 from ml_assets.training.encoding import Encoding
 from ml_assets.training.kinds.base import Examples, FitRequest, FitResult, ModelKind, OnRound, pinned
+from ml_assets.training.kinds.lean import restore
 from ml_assets.training.kinds.parameters import ParameterRange
 from ml_assets.training.kinds.scorers import sklearn as scorer
 from ml_assets.training.metrics.measure import measure
@@ -215,6 +216,7 @@ class SklearnKind(ModelKind):
         """Import the estimator's class; ValueError if there is none."""
         from sklearn.base import BaseEstimator
 
+        restore()
         module, _, name = self.path.rpartition(".")
         try:
             imported = getattr(import_module(module), name)

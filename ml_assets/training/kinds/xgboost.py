@@ -1,12 +1,11 @@
 """Boosted trees of XGBoost."""
 
 import re
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from ml_assets.training.kinds.base import (
     OnRound,
     pinned,
 )
+from ml_assets.training.kinds.lean import hidden
 from ml_assets.training.kinds.parameters import ParameterRange
 from ml_assets.training.kinds.scorers import xgboost as scorer
 from ml_assets.training.kinds.xgboost_onnx import booster_to_onnx, open_booster
@@ -36,20 +36,6 @@ _METRICS = {
     MULTICLASS: {"log_loss": "mlogloss", "roc_auc_ovr": "auc"},
     REGRESSION: {"mae": "mae", "rmse": "rmse", **dict.fromkeys(PINBALL, "quantile")},
 }
-
-
-@contextmanager
-def _hidden(package: str) -> Iterator[None]:
-    """Let imports of a package fail that has not been imported yet."""
-    if package in sys.modules:
-        yield
-        return
-    hidden = cast("dict[str, Any]", sys.modules)
-    hidden[package] = None
-    try:
-        yield
-    finally:
-        del hidden[package]
 
 
 @dataclass(frozen=True)
@@ -83,7 +69,7 @@ class XGBoostKind(ModelKind):
         It would load that, and pandas with it, for its estimators of scikit-learn's form alone: half of the time in
         which a server starts, and 100 MB.
         """
-        with _hidden("sklearn"):
+        with hidden("sklearn"):
             import xgboost  # noqa: F401
 
     def reserved_parameters(self) -> dict[str, str]:

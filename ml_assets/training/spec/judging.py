@@ -92,8 +92,9 @@ class EvaluationSpec(Declared):
     )
     explained_rows: int = Field(
         default=2_000,
-        description="Rows of the holdout, drawn by the seed, over which a feature's importance is averaged. Shapley"
-        " values of deep trees take a second of two cores for some two hundred rows: fewer make a training shorter.",
+        description="Rows of the holdout, drawn by the seed, over which a feature's importance is averaged; where a"
+        " decision asks for a training, at most 500 of them, of the drop. Shapley values of deep trees take a second of"
+        " two cores for some two hundred rows: fewer make a training shorter.",
     )
     leak_limit: float = Field(
         default=0.9,

@@ -62,7 +62,7 @@ def noise_ratio(values: np.ndarray, label: np.ndarray) -> float | None:
         1 is chance, more a curve that does not fit; None where there are too few groups to tell, or the closeness may
         be chance.
     """
-    from scipy.stats import chi2
+    from scipy.special import chdtr
 
     distinct, group, rows = np.unique(values, return_inverse=True, return_counts=True)
     shared = rows >= 2
@@ -79,7 +79,7 @@ def noise_ratio(values: np.ndarray, label: np.ndarray) -> float | None:
     if freedom < _LEAST_GROUPS - _DEGREE - 1:
         return None
     excess = float((rows * (means - curve) ** 2)[varying] @ (1 / variance[varying]))
-    return excess / freedom if chi2.cdf(excess, freedom) < _CHANCE else None
+    return excess / freedom if chdtr(freedom, excess) < _CHANCE else None
 
 
 def _variance_along(rows: np.ndarray, apart: np.ndarray) -> np.ndarray:
