@@ -1,8 +1,10 @@
 """The stored features of requests: one read for all views and rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from operator import itemgetter
+from typing import Any, overload
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of, stored_features
@@ -16,7 +18,7 @@ from ml_assets.online.stores.protocol import OnlineStore
 from ml_assets.online.stores.records import EXPIRED, FRESH, MISSING, STALE, UNSEEN, Stored
 from ml_assets.online.values.keys import entity_key
 
-_Found = tuple[str, str, Mapping[str, Any], int | None, tuple[str, int] | None, int | None]
+Found = tuple[str, str, Mapping[str, Any], int | None, tuple[str, int] | None, int | None]
 """Of one view and entity: view, state, values by feature, known_at, version, complete_until; see `Fetched`."""
 
 
@@ -38,6 +40,63 @@ class Fetched:
     known_at: dict[str, int | None]
     versions: dict[str, tuple[str, int]]
     complete_until: dict[str, int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOfView:
+    """What was looked up of a view for many rows, which share most of their entities.
+
+    Attributes:
+        found: of each entity.
+        places: of each row, where in `found` its entity stands.
+    """
+
+    found: Sequence[Found]
+    places: Sequence[int]
+
+    def by_row(self, values: Sequence[Any]) -> Iterator[Any]:
+        """Yield for each row what belongs to its entity, of values in the order of `found`."""
+        return map(values.__getitem__, self.places)
+
+
+class FetchedRows(Sequence[Fetched]):
+    """The stored features of many rows: of each row as it is read, and view by view.
+
+    Attributes:
+        views: what was looked up of each.
+    """
+
+    def __init__(self, rows: int, views: Sequence[FoundOfView]) -> None:
+        self.views = views
+        self._rows = rows
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return self._rows
+
+    @overload
+    def __getitem__(self, at: int) -> Fetched: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Fetched]: ...
+
+    def __getitem__(self, at: int | slice) -> Fetched | list[Fetched]:
+        """Return what was looked up of a row."""
+        if isinstance(at, slice):
+            return [self[place] for place in range(*at.indices(self._rows))]
+        return _joined([view.found[view.places[at]] for view in self.views])
+
+    def __iter__(self) -> Iterator[Fetched]:
+        """Yield what was looked up of each row."""
+        if not self.views:
+            return iter([_joined(()) for _ in range(self._rows)])
+        return map(_joined, zip(*(view.by_row(view.found) for view in self.views), strict=True))
+
+    def counted(self) -> Iterator[tuple[Found, int]]:
+        """Yield what was looked up, with the number of rows that it is of."""
+        for view in self.views:
+            for place, times in Counter(view.places).items():
+                yield view.found[place], times
 
 
 class OnlineFeatures:
@@ -74,7 +133,7 @@ class OnlineFeatures:
         self._nulls = {name: dict.fromkeys(features) for name, _, features, _ in self._views}
         self.names = [feature for _, _, features, _ in self._views for feature in features]
 
-    def fetch(self, rows: Sequence[Mapping[str, Any]], at: int) -> list[Fetched]:
+    def fetch(self, rows: Sequence[Mapping[str, Any]], at: int) -> Sequence[Fetched]:
         """Look up the features of each row as of `at`, microseconds.
 
         Args:
@@ -83,33 +142,36 @@ class OnlineFeatures:
         Raises:
             KeyError: a row lacks a key.
         """
-        texts = [[entity_key([row[name] for name in columns]) for row in rows] for columns in self._entities]
-        keys = [(view, text) for view, place, _, _ in self._views for text in texts[place]]
-        if len(rows) > 1:
-            # They share most of their entities: each is read and decoded once.
-            keys = list(dict.fromkeys(keys))
-        try:
-            found = self._find(keys, at)
-        except BuildReplaced:
-            found = self._find_again(keys, at)
         if len(rows) == 1:
-            return [_joined(found)]
-        looked_up = dict(zip(keys, found, strict=True))
-        by_view = [[looked_up[view, text] for text in texts[place]] for view, place, _, _ in self._views]
-        return [_joined(of_row) for of_row in zip(*by_view, strict=True)] if by_view else [_joined(()) for _ in rows]
+            texts = [entity_key([rows[0][name] for name in columns]) for columns in self._entities]
+            return [_joined(self._find_all([(view, texts[place]) for view, place, _, _ in self._views], at))]
+        # They share most of their entities: each is read and decoded once.
+        shared = [_distinct(rows, columns) for columns in self._entities]
+        found = iter(self._find_all([(view, text) for view, at, _, _ in self._views for text in shared[at][0]], at))
+        views = [
+            FoundOfView([next(found) for _ in entities], places)
+            for entities, places in (shared[place] for _, place, _, _ in self._views)
+        ]
+        return FetchedRows(len(rows), views)
 
     def missing(self) -> Fetched:
         """Return what is looked up of a row where no view has a build."""
         return _joined([_missing(view, self._nulls[view]) for view, _, _, _ in self._views])
 
-    def _find(self, keys: Sequence[tuple[str, str]], at: int, *, again: bool = True) -> list[_Found]:
+    def _find_all(self, keys: Sequence[tuple[str, str]], at: int) -> list[Found]:
+        try:
+            return self._find(keys, at)
+        except BuildReplaced:
+            return self._find_again(keys, at)
+
+    def _find(self, keys: Sequence[tuple[str, str]], at: int, *, again: bool = True) -> list[Found]:
         of_build = self._moments.read(again=again)
         entries = self._store.read(keys, at)
         if not all(entry is None or entry.ready for entry in entries):
             entries = [self._ready(key, entry, at) for key, entry in zip(keys, entries, strict=True)]
         return [self._looked_up(key[0], entry, at, of_build) for key, entry in zip(keys, entries, strict=True)]
 
-    def _find_again(self, keys: Sequence[tuple[str, str]], at: int) -> list[_Found]:
+    def _find_again(self, keys: Sequence[tuple[str, str]], at: int) -> list[Found]:
         """Read values whose build was replaced meanwhile: the one that replaced it is known now."""
         try:
             return self._find(keys, at)
@@ -142,7 +204,7 @@ class OnlineFeatures:
         self._computed.keep((view, entity), ComputedState(generation, built.build.build, number, running, history))
         return Stored(values, known_at, built.build.end, built.build.build, number, seen=True)
 
-    def _looked_up(self, view: str, stored: Stored | None, at: int, of_build: Callable[[str, str], OfBuild]) -> _Found:
+    def _looked_up(self, view: str, stored: Stored | None, at: int, of_build: Callable[[str, str], OfBuild]) -> Found:
         features, declaration = self._read_of[view]
         # Values that another declaration means are none of this one's.
         if stored is None or not stored.build.endswith(declaration):
@@ -155,11 +217,20 @@ class OnlineFeatures:
         return view, state, values, stored.known_at, version, moments.complete_until
 
 
-def _missing(view: str, nulls: Mapping[str, Any]) -> _Found:
+def _missing(view: str, nulls: Mapping[str, Any]) -> Found:
     return view, MISSING, nulls, None, None, None
 
 
-def _joined(of_row: Sequence[_Found]) -> Fetched:
+def _distinct(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> tuple[list[str], list[int]]:
+    """Return the entities of rows, each once, and of each row which one it has."""
+    keys = list(map(itemgetter(*columns), rows)) if columns else [()] * len(rows)
+    order: dict[Any, int] = {}
+    places = [order.setdefault(key, len(order)) for key in keys]
+    return [entity_key([key] if len(columns) == 1 else key) for key in order], places
+
+
+
+def _joined(of_row: Sequence[Found]) -> Fetched:
     values: dict[str, Any] = {}
     states, known_at, versions, complete_until = {}, {}, {}, {}
     for view, state, own, known, version, complete in of_row:

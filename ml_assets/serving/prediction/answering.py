@@ -13,6 +13,7 @@ from ml_assets.serving.prediction.fallback import constant, stand_in
 from ml_assets.serving.prediction.messages import Part, PredictionRequest, PredictionResponse, SpineRows
 from ml_assets.serving.prediction.request_rows import read_as_of
 from ml_assets.serving.prediction.row_model import RowModel
+from ml_assets.serving.prediction.shared_features import Features, encode_features
 from ml_assets.serving.rollout.challenger import CHAMPION, FALLBACK
 from ml_assets.serving.rollout.champions import Served
 from ml_assets.serving.rollout.choice import Choosing
@@ -141,7 +142,7 @@ class Answering:
             # The features of what answers are not those that contributions are described of.
             return Question(response)
         parts = [
-            Part(served, role, own, served.predictor.encode_features(_picked(features, own)))
+            Part(served, role, own, encode_features(served.predictor, _picked(features, own)))
             for served, role, own in self._shares(model, champion, given, pinned=request.version is not None)
         ]
         response = PredictionResponse(request, request_id, at, champion, parts, lambda: features, given, fetched)
@@ -152,10 +153,10 @@ class Answering:
         model: RowModel,
         champion: Served,
         given: Sequence[Mapping[str, Any]],
-        features: list[dict[str, Any]],
+        features: Sequence[Features],
         at: int,
         shortfall: str,
-    ) -> tuple[Part, list[dict[str, Any]]]:
+    ) -> tuple[Part, Sequence[Features]]:
         """Return who answers in place of a model, and the features that it answers from.
 
         Raises:
@@ -172,7 +173,7 @@ class Answering:
             features, _, further = self._row_model(other).required_features(given, at)
             if further:
                 raise BadRequest(f"{shortfall}; nor can {other.name} answer in its place: {further}", 503)
-        return Part(answering, FALLBACK, None, answering.predictor.encode_features(features)), features
+        return Part(answering, FALLBACK, None, encode_features(answering.predictor, features)), features
 
     def _row_model(self, champion: Served) -> RowModel:
         model, name = self._models.get(champion.name), champion.name
@@ -216,7 +217,7 @@ def _refuse_incomplete(declared: Declarations, model: ServedModel) -> None:
         raise ValueError(f"{model.name} falls back to {name}, which reads {lacking}: its own requests do not give that")
 
 
-def _picked(features: Sequence[Mapping[str, Any]], rows: Sequence[int] | None) -> Sequence[Mapping[str, Any]]:
+def _picked(features: Sequence[Features], rows: Sequence[int] | None) -> Sequence[Features]:
     return features if rows is None else [features[at] for at in rows]
 
 

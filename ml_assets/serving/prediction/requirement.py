@@ -1,8 +1,9 @@
 """Whether what was looked up for a request is as its model requires."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
-from ml_assets.online.lookup import Fetched
+from ml_assets.online.lookup import Fetched, FetchedRows
 from ml_assets.online.stores.records import FRESH, STALE, UNSEEN
 from ml_assets.online.values.record import moment_of
 from ml_assets.serving.spec import RequireSpec
@@ -11,6 +12,13 @@ _GOOD = {"fresh": frozenset((FRESH, UNSEEN)), "stale": frozenset((FRESH, UNSEEN,
 
 _ROUNDING = 1e-9
 """What a share of a number of look-ups may be above the whole number that it stands for."""
+
+
+def _states(rows: Sequence[Fetched]) -> Iterator[tuple[str, str, int]]:
+    """Yield views and states of what was looked up, and of how many rows."""
+    if isinstance(rows, FetchedRows):
+        return ((view, state, times) for (view, state, *_), times in rows.counted())
+    return ((view, state, 1) for row in rows for view, state in row.states.items())
 
 
 class Requirement:
@@ -25,15 +33,16 @@ class Requirement:
 
         A view that is required and was not looked up, as the version was not trained on it, does not count.
         """
-        required, good = self._spec.views, self._good
-        states = [
-            state for row in rows for view, state in row.states.items() if not required or view in required
-        ]  # fmt: skip
-        met = sum(state in good for state in states)
-        if met >= self._spec.share * len(states) - _ROUNDING:
+        required = self._spec.views
+        states = Counter[str]()
+        for view, state, times in _states(rows):
+            if not required or view in required:
+                states[state] += times
+        met = sum(states[state] for state in self._good)
+        if met >= self._spec.share * states.total() - _ROUNDING:
             return ""
         return (
-            f"of {len(states)} look-ups {met} are {self._spec.state}, and {self._spec.share:g} of them must be: "
+            f"of {states.total()} look-ups {met} are {self._spec.state}, and {self._spec.share:g} of them must be: "
             f"{'; '.join(self._faults(rows))}"
         )
 

@@ -8,7 +8,7 @@ import polars as pl
 from ml_assets.features.row.features import computable, only_of_row
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.features.stored import declaration_of
-from ml_assets.online.lookup import Fetched, OnlineFeatures
+from ml_assets.online.lookup import Fetched, FetchedRows, OnlineFeatures
 from ml_assets.online.stores.errors import StoreUnavailable
 from ml_assets.online.stores.protocol import OnlineStore
 from ml_assets.serving.declared import ServedModel
@@ -18,6 +18,7 @@ from ml_assets.serving.prediction.derived_features import DerivedFeatures
 from ml_assets.serving.prediction.request_features import RequestFeatures
 from ml_assets.serving.prediction.request_rows import RowReader, polars_type
 from ml_assets.serving.prediction.requirement import Requirement
+from ml_assets.serving.prediction.shared_features import Features, SharedFeatures
 from ml_assets.training.fit import TrainedModel
 from ml_assets.training.records.inputs import ModelInputs, feature_meanings
 
@@ -50,7 +51,7 @@ class RowModel:
         own = [*self._computed.names, *self._calendars.types, *self._derived.names]
         self._names = {*own, *(self._stored.names if self._stored else ())}
 
-    def features(self, rows: Sequence[Mapping[str, Any]], at: int) -> tuple[list[dict[str, Any]], Sequence[Fetched]]:
+    def features(self, rows: Sequence[Mapping[str, Any]], at: int) -> tuple[Sequence[Features], Sequence[Fetched]]:
         """Compute the features of rows by name; returns what was looked up too.
 
         Args:
@@ -65,7 +66,7 @@ class RowModel:
 
     def required_features(
         self, rows: Sequence[Mapping[str, Any]], at: int
-    ) -> tuple[list[dict[str, Any]], Sequence[Fetched], str]:
+    ) -> tuple[Sequence[Features], Sequence[Fetched], str]:
         """Compute the features of rows as `features` does, and say how they fall short of what the model requires.
 
         A store that is out of reach falls short: the features are then those of views without a build.
@@ -78,9 +79,11 @@ class RowModel:
 
     def _complete(
         self, rows: Sequence[Mapping[str, Any]], at: int, fetched: Sequence[Fetched]
-    ) -> tuple[list[dict[str, Any]], Sequence[Fetched]]:
+    ) -> tuple[Sequence[Features], Sequence[Fetched]]:
         computed = self._computed.compute(rows, at)
         self._calendars.add(computed, rows, at)
+        if isinstance(fetched, FetchedRows) and not self._derived.names:
+            return SharedFeatures(computed, fetched), fetched
         for own, stored in zip(computed, fetched, strict=True):
             own.update(stored.values)
         self._derived.add(computed)

@@ -1,6 +1,6 @@
 """The platform's own protocol: rows of a model's spine in, predictions out, with how fresh their features were."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AwareDatetime, BaseModel, Field
 
-from ml_assets.online.lookup import Fetched
+from ml_assets.online.lookup import Fetched, FetchedRows, Found
 from ml_assets.online.values.record import moment_of
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.prediction.messages import PredictionRequest, PredictionResponse, SpineRows
@@ -55,8 +55,8 @@ class RowProtocol(RequestProtocol):
     def write(self, response: PredictionResponse) -> bytes:
         """Render each row's prediction with the age of its features, and who answered where not all are the same."""
         predictions = response.by_row()
-        for row, fetched in zip(predictions, response.fetched, strict=True):
-            row["features"] = _ages(fetched, response.at)
+        for row, ages in zip(predictions, _ages_by_row(response.fetched, response.at), strict=True):
+            row["features"] = ages
         for part in response.parts:
             for place, at in enumerate(range(len(predictions)) if part.rows is None else part.rows):
                 if part.served is not response.champion:
@@ -95,14 +95,31 @@ class RowProtocol(RequestProtocol):
         )
 
 
+def _ages_by_row(rows: Sequence[Fetched], at: int) -> Iterator[Any]:
+    """Yield of each row how fresh its features were; of many rows each view of an entity is rendered once."""
+    if not isinstance(rows, FetchedRows) or not rows.views:
+        return (_ages(fetched, at) for fetched in rows)
+    rendered = [view.by_row([_rendered_age(found, at) for found in view.found]) for view in rows.views]
+    return (orjson.Fragment("{" + ",".join(of_row) + "}") for of_row in zip(*rendered, strict=True))
+
+
+def _rendered_age(found: Found, at: int) -> str:
+    view, state, _, known_at, _, complete_until = found
+    return orjson.dumps({view: _age(state, known_at, complete_until, at)})[1:-1].decode()
+
+
 def _ages(fetched: Fetched, at: int) -> dict[str, Any]:
     return {
-        view: {
-            "state": state,
-            "age_seconds": None if (known_at := fetched.known_at[view]) is None else (at - known_at) / 1e6,
-            "complete_until": _moment(fetched.complete_until[view]),
-        }
+        view: _age(state, fetched.known_at[view], fetched.complete_until[view], at)
         for view, state in fetched.states.items()
+    }
+
+
+def _age(state: str, known_at: int | None, complete_until: int | None, at: int) -> dict[str, Any]:
+    return {
+        "state": state,
+        "age_seconds": None if known_at is None else (at - known_at) / 1e6,
+        "complete_until": _moment(complete_until),
     }
 
 

@@ -1,12 +1,10 @@
 """What is counted of rows: where they are predicted, and added up where it is scraped."""
 
-from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 
+from ml_assets.online.lookup import FetchedRows
 from ml_assets.serving.http.observability.counts import BucketsBy, Counts
 from ml_assets.serving.prediction.messages import PredictionResponse
 
@@ -14,8 +12,6 @@ AGE = (1.0, 10.0, 60.0, 600.0, 3600.0, 4 * 3600.0, 86400.0, 7 * 86400.0, 28 * 86
 """Bounds in seconds of how long ago the newest fact behind a feature was known."""
 
 AGES = "feature_age_seconds"
-
-_Value = TypeVar("_Value", bound=Hashable)
 
 
 @dataclass
@@ -46,12 +42,19 @@ class RowCounts:
             if missing:
                 self.missing[(model,)] += missing
         rows = response.fetched
-        for view in rows[0].states if rows else ():
-            for state, times in _times([each.states[view] for each in rows]).items():
-                self.states[model, view, state] += times
-            for known_at, times in _times([each.known_at[view] for each in rows]).items():
-                if known_at is not None:
-                    self.ages[(view,)].add((response.at - known_at) / 1e6, times)
+        if isinstance(rows, FetchedRows):
+            for (view, state, _, known_at, *_), times in rows.counted():
+                self._count(model, view, state, None if known_at is None else response.at - known_at, times)
+            return
+        for row in rows:
+            for view, state in row.states.items():
+                known_at = row.known_at[view]
+                self._count(model, view, state, None if known_at is None else response.at - known_at, 1)
+
+    def _count(self, model: str, view: str, state: str, age: int | None, times: int) -> None:
+        self.states[model, view, state] += times
+        if age is not None:
+            self.ages[(view,)].add(age / 1e6, times)
 
     def add(self, others: "RowCounts") -> None:
         """Add what another process has counted."""
@@ -61,8 +64,3 @@ class RowCounts:
                 own[labels] += count
         for labels, buckets in others.ages.items():
             self.ages[labels].merge(buckets)
-
-
-def _times(values: Sequence[_Value]) -> Mapping[_Value, int]:
-    """Count how often each value occurs; most requests have one row."""
-    return Counter(values) if len(values) > 1 else {values[0]: 1}
