@@ -229,7 +229,6 @@ def _distinct(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> tupl
     return [entity_key([key] if len(columns) == 1 else key) for key in order], places
 
 
-
 def _joined(of_row: Sequence[Found]) -> Fetched:
     values: dict[str, Any] = {}
     states, known_at, versions, complete_until = {}, {}, {}, {}

@@ -6,6 +6,7 @@ from operator import attrgetter
 
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.log.request_log import Answered, LogSchema
+from ml_assets.serving.log.row_parts import RowParts, rendered_row_parts, row_parts
 from ml_assets.serving.log.spool import Spool
 from ml_assets.serving.prediction.messages import PredictionResponse, by_row
 from ml_assets.serving.rollout.challenger import FALLBACK, SHADOW, Shadow
@@ -75,10 +76,12 @@ class Keeping:
             seconds: from the request to the response.
             commit: False leaves the writing of a `durable` model's rows to `commit`.
         """
-        rows = self._answered(response, seconds)
         name = response.champion.name
-        self._log.put(name, rows, commit=commit)
         challenger = self._champions.challenger(name) if name in self._shadowed else None
+        # A challenger scores features, not how they are written.
+        parts = (rendered_row_parts if challenger is None else row_parts)(response.features(), response.fetched)
+        rows = self._answered(response, parts, seconds)
+        self._log.put(name, rows, commit=commit)
         if challenger is not None and self._shadow is not None:
             unseen = [row for row in rows if row.version != challenger.version and row.role != FALLBACK]
             self._shadow.put(_Trial(challenger, unseen))
@@ -93,8 +96,8 @@ class Keeping:
             self._shadow.close()
         self._log.close()
 
-    def _answered(self, response: PredictionResponse, seconds: float) -> list[Answered]:
-        features, given, fetched = response.features(), response.given, response.fetched
+    def _answered(self, response: PredictionResponse, parts: Sequence[RowParts], seconds: float) -> list[Answered]:
+        given = response.given
         rows: list[Answered] = []
         for part in response.parts:
             self._know(part.served)
@@ -109,10 +112,10 @@ class Keeping:
                     requested_at=response.at,
                     latency=seconds,
                     given=given[at] if given else {},
-                    features=features[at],
+                    features=parts[at].features,
                     answer=answer,
-                    versions=fetched[at].versions if fetched else {},
-                    states=fetched[at].states if fetched else {},
+                    versions=parts[at].versions,
+                    states=parts[at].states,
                     replayed=self._replayed,
                     api_key=response.key,
                     complete_until=fetched[at].complete_until if fetched else {},
