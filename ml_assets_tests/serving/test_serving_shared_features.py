@@ -143,6 +143,13 @@ def test_parts_of_logged_rows_are_written_as_row_by_row(fetched):
         assert {"stop", "never"} & plain[0].versions.keys() == {"stop"}
 
 
+def test_features_of_who_answers_in_a_models_place_are_not_what_was_looked_up_for_it(fetched):
+    features = shared([{"express": True}] * len(ROWS), ([{"km": 2.0}], [0] * len(ROWS)))
+    rendered = rendered_row_parts(features, fetched)
+    assert [orjson.loads(orjson.dumps(row.features)) for row in rendered] == [{"express": True, "km": 2.0}] * len(ROWS)
+    assert orjson.dumps([row.states for row in rendered]) == orjson.dumps([row.states for row in fetched])
+
+
 def test_a_value_that_cannot_be_written_leaves_the_other_rows_as_they_are(fetched):
     own = [{"express": True}] * (len(ROWS) - 1) + [{"express": object()}]
     features = SharedFeatures(own, fetched)

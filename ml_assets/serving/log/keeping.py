@@ -118,7 +118,7 @@ class Keeping:
                     states=parts[at].states,
                     replayed=self._replayed,
                     api_key=response.key,
-                    complete_until=fetched[at].complete_until if fetched else {},
+                    complete_until=parts[at].complete_until,
                 )
                 for at, answer in zip(positions, by_row(part.answer), strict=True)
             ]

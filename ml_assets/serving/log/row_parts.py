@@ -15,19 +15,21 @@ class RowParts(NamedTuple):
     features: Any
     versions: Any
     states: Any
+    complete_until: Any
 
 
 def row_parts(features: Sequence[Features], fetched: Sequence[Fetched]) -> list[RowParts]:
     """Return the parts of each row as mappings.
 
     Args:
-        features: of each row, by name.
-        fetched: what was looked up of each row; empty where nothing was.
+        features: that were predicted from, of each row, by name.
+        fetched: what was looked up of each row, maybe for another model than the one that answers; empty where
+            nothing was.
     """
     if not fetched:
-        return [RowParts(of_row, {}, {}) for of_row in features]
+        return [RowParts(of_row, {}, {}, {}) for of_row in features]
     pairs = zip(features, fetched, strict=True)
-    return [RowParts(of_row, looked_up.versions, looked_up.states) for of_row, looked_up in pairs]
+    return [RowParts(of_row, found.versions, found.states, found.complete_until) for of_row, found in pairs]
 
 
 def rendered_row_parts(features: Sequence[Features], fetched: Sequence[Fetched]) -> list[RowParts]:
@@ -37,9 +39,10 @@ def rendered_row_parts(features: Sequence[Features], fetched: Sequence[Fetched])
     try:
         own = [_inside(of_row) for of_row in features.own]
         joined = zip(
-            _joined([own, *(_by_row(view, lambda found: _inside(found[2])) for view in fetched.views)]),
+            _joined([own, *(_by_row(view, lambda found: _inside(found[2])) for view in features.fetched.views)]),
             _joined([_by_row(view, _version) for view in fetched.views]),
             _joined([_by_row(view, lambda found: _inside({found[0]: found[1]})) for view in fetched.views]),
+            _joined([_by_row(view, lambda found: _inside({found[0]: found[5]})) for view in fetched.views]),
             strict=True,
         )
         return [RowParts(*of_row) for of_row in joined]
