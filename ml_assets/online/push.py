@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import orjson
 import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
@@ -12,6 +13,7 @@ from ml_assets.features.stored import declaration_of, stored_view
 from ml_assets.online.changes import recomputed_moments, refuse_absent, refuse_contradictions
 from ml_assets.online.completeness import note_reported
 from ml_assets.online.facts.blob import decode_schema
+from ml_assets.online.facts.plain import MOST, PlainFact, PlainReader, is_plain
 from ml_assets.online.facts.rows import PushError, check_rows, encode_facts_as_json, read_rows
 from ml_assets.online.running.history import FactHistory, NothingToTakeBack
 from ml_assets.online.running.kept import KeptStates
@@ -27,6 +29,7 @@ from ml_assets.online.values.keys import entity_key
 __all__ = ["PushError", "Pushed", "PushedView", "push_facts"]
 
 Rows = pl.DataFrame | Sequence[Mapping[str, Any]]
+Facts = pl.DataFrame | Sequence[PlainFact]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def push_facts(store: OnlineStore, view: FeatureViewSpec, rows: Rows, *, arrived
     """
     if not len(rows) and not len(retract):
         raise PushError(f"feature view {view.name!r}: no rows were pushed")
-    pushed_view = _pushed_view(view.model_dump_json(include=set(FeatureViewSpec.model_fields)))
+    pushed_view = _pushed_view(view.model_dump_json(include=_DECLARED))
     done: list[tuple[ViewChange, int]] = []
 
     def decide(reading: StoreSnapshot) -> Change:
@@ -80,6 +83,9 @@ def push_facts(store: OnlineStore, view: FeatureViewSpec, rows: Rows, *, arrived
     (last,) = store.change(decide, arrived_at)
     ((change, complete_until),) = done
     return Pushed(len(change.rows), len(change.entities), last, complete_until)
+
+
+_DECLARED = set(FeatureViewSpec.model_fields)
 
 
 @lru_cache(maxsize=256)
@@ -100,25 +106,31 @@ class PushedView:
         self.declaration = declaration_of(self.view)
         self._runs = RunningView.runs(self.view)
         self._schema: tuple[bytes, pl.Schema] = (b"", pl.Schema())
+        self._plain: tuple[bytes, PlainReader | None] = (b"", None)
         self._running: tuple[bytes, RunningView, KeptStates] | None = None
 
     def change(self, reading: StoreSnapshot, rows: Rows, retract: Rows, arrived_at: int) -> ViewChange:
         """Decide what facts change; arguments and errors as of `push_facts`."""
         built = self.built(reading)
-        facts = self._read(built, [*([retract] if len(retract) else []), *([rows] if len(rows) else [])])
+        facts = self._read_plain(built, rows, retract)
+        if facts is None:
+            facts = self._read(built, [*([retract] if len(retract) else []), *([rows] if len(rows) else [])])
         return self.change_checked(reading, built, facts, len(retract), arrived_at)
 
     def change_checked(
-        self, reading: StoreSnapshot, built: CurrentBuild, facts: pl.DataFrame, retracted: int, arrived_at: int
+        self, reading: StoreSnapshot, built: CurrentBuild, facts: Facts, retracted: int, arrived_at: int
     ) -> ViewChange:
         """Decide what facts change that are as the view's table holds them.
 
         Args:
             built: what `built` gives.
-            facts: `schema(built.schema)`, with neither keys nor known_at missing.
+            facts: with the columns of `schema(built.schema)`, and neither keys nor known_at missing.
             retracted: how many of them, from the first, are taken back.
         """
-        new = self._new_rows(facts, encode_facts_as_json(facts), retracted)
+        if isinstance(facts, pl.DataFrame):
+            new = self._new_rows(facts, encode_facts_as_json(facts), retracted)
+        else:
+            new = self._new_plain(facts, retracted)
         if self._runs:
             return ViewChange(built, new, self._run(reading, built, facts, new, arrived_at))
         return ViewChange(built, new, self._recompute(reading, built, new))
@@ -142,6 +154,13 @@ class PushedView:
             there = decode_schema(schema)
             self._schema = schema, pl.Schema({name: there[name] for name in self.view.table_columns})
         return self._schema[1]
+
+    def plain(self, schema: bytes) -> PlainReader | None:
+        """Return what reads a few facts of a build at little cost; None where their types need columns."""
+        if self._plain[0] != schema:
+            types = self.schema(schema)
+            self._plain = schema, PlainReader(self.view, types) if all(map(is_plain, types.values())) else None
+        return self._plain[1]
 
     def reapply(self, reading: StoreSnapshot, built: CurrentBuild, later: Sequence[PushedRow]) -> list[EntityChange]:
         """Decide what facts change in a build that were pushed while it was made."""
@@ -176,6 +195,24 @@ class PushedView:
         ]
         return frames[0] if len(frames) == 1 else pl.concat(frames)
 
+    def _read_plain(self, built: CurrentBuild, rows: Rows, retract: Rows) -> Sequence[PlainFact] | None:
+        if isinstance(rows, pl.DataFrame) or isinstance(retract, pl.DataFrame) or len(rows) + len(retract) > MOST:
+            return None
+        reader = self.plain(built.schema)
+        return None if reader is None else reader.read([*retract, *rows])
+
+    def _new_plain(self, facts: Sequence[PlainFact], retracted: int) -> list[NewRow]:
+        known_at, keys = self.view.known_at, self.view.entity
+        return [
+            NewRow(
+                None if known_at is None else fact[known_at],
+                entity_key([fact[key] for key in keys]),
+                orjson.dumps(fact).decode(),
+                place < retracted,
+            )
+            for place, fact in enumerate(facts)
+        ]
+
     def _new_rows(self, facts: pl.DataFrame, texts: Sequence[str], retracted: int) -> list[NewRow]:
         known_at = self.view.known_at
         moments = [None] * facts.height if known_at is None else facts[known_at].cast(pl.Int64).to_list()
@@ -187,11 +224,13 @@ class PushedView:
         ]
 
     def _run(
-        self, reading: StoreSnapshot, built: CurrentBuild, facts: pl.DataFrame, new: Sequence[NewRow], arrived_at: int
+        self, reading: StoreSnapshot, built: CurrentBuild, facts: Facts, new: Sequence[NewRow], arrived_at: int
     ) -> list[EntityChange]:
         running, kept = self._of_schema(built.schema)
         since = _since(built, new)
-        entries = running.entries(facts, [row.row for row in new])
+        texts = [row.row for row in new]
+        columns = isinstance(facts, pl.DataFrame)
+        entries = running.entries(facts, texts) if columns else running.plain_entries(facts, texts)
         histories = open_histories(running, reading, built, list(since), kept=kept)
         for entry, row in zip(entries, new, strict=True):
             if row.retracts:

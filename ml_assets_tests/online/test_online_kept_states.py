@@ -1,5 +1,6 @@
 """A running state that was kept is used only where the store has that very state."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -63,8 +64,8 @@ def decoded(monkeypatch):
 
 
 def states(texts):
-    """Headers and leaves among what was decoded; not what a store reads beside them."""
-    return [text for text in map(_text, texts) if text.startswith(("[true,", "[false,", "[["))]
+    """Headers, indices and leaves among what was decoded; not what a store reads beside them."""
+    return [text for text in map(_text, texts) if re.match(r"\[2,(true|false),|\[\d+,\[\[|\[\[", text)]
 
 
 def _text(text):
@@ -129,16 +130,30 @@ def test_a_build_in_between_begins_anew(built):
     assert read(built) == [2.0, 11.5, 4]
 
 
+def test_what_somebody_else_pushed_since_the_index_was_written_is_added_to_what_is_kept(built, decoded):
+    mine, theirs = PushedView(VIEW), PushedView(VIEW)
+    push(built, mine, fact(0, 1.0))
+    for minute in range(1, 4):
+        push(built, theirs, fact(minute, 1.0))
+    decoded.clear()
+    push(built, mine, fact(55, 1.0), retract=[fact(2, 1.0)])
+    (header,) = states(decoded)
+    assert header.startswith("[2,")
+    assert read(built) == [1.0, 4.5, 5]
+
+
 def test_leaves_that_somebody_else_did_not_change_are_not_decoded_again(built, monkeypatch, decoded):
     monkeypatch.setattr(histories, "_ENTRIES", 1)
+    monkeypatch.setattr(histories, "_STEPS", 0)
     mine, theirs = PushedView(VIEW), PushedView(VIEW)
     for minute in range(0, 40, 10):
         push(built, mine, fact(minute, 1.0))
     push(built, theirs, fact(50, 1.0))
     decoded.clear()
     push(built, mine, fact(55, 1.0))
-    header, *leaves = states(decoded)
-    assert header.startswith("[true,")
+    header, index, *leaves = states(decoded)[-3:]
+    assert header.startswith("[2,")
+    assert re.match(r"\[\d+,\[\[", index)
     assert len(leaves) == 1
     assert read(built) == [1.0, 6.5, 7]
 
@@ -148,12 +163,13 @@ def test_only_so_many_facts_are_kept(built, monkeypatch, decoded):
     pushed = PushedView(VIEW)
     for shop in "bcbcb":
         push(built, pushed, fact(1, 1.0, shop), fact(2, 1.0, shop))
-    assert len([text for text in states(decoded) if not text.startswith("[[")]) == 3
+    assert len([text for text in states(decoded) if text.startswith("[2,")]) == 3
     assert (read(built, "b"), read(built, "c")) == ([1.0, 6.0, 6], [1.0, 4.0, 4])
 
 
 @pytest.mark.parametrize("encode", [str, str.encode])
 def test_a_header_says_its_stamp_if_it_has_one(encode):
+    assert stamp_of(encode('[2,true,"ff",[],"00112233445566778899aabbccddeeff"]')) == "00112233445566778899aabbccddeeff"
     assert (
         stamp_of(encode('[true,1,[[0,1,2]],"00112233445566778899aabbccddeeff"]')) == "00112233445566778899aabbccddeeff"
     )

@@ -4,6 +4,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import orjson
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -183,12 +184,44 @@ def test_what_is_not_there_cannot_be_taken_back():
 def test_a_push_reads_and_writes_few_facts_however_many_are_known():
     stored = Stored(VIEW)
     stored.change([("a", START + timedelta(seconds=n), n / 8, n, "x", True) for n in range(5_000)], "push")
-    assert max(len(histories.Leaf.decode(text).known) for text in stored.leaves.values()) <= 128
+    assert max(len(histories.Leaf.decode(text).known) for number, text in stored.leaves.items() if number >= 0) <= 128
     for late in (5_001, 17):
         before, stored.read = dict(stored.leaves), 0
         stored.change([("a", START + timedelta(seconds=late, microseconds=1), 0.5, 1, "x", True)], "push")
-        assert stored.read == 1
-        assert len({number for number, text in stored.leaves.items() if before.get(number) != text}) <= 2
+        assert stored.read <= 3  # the index, a leaf, and that of the fact before
+        assert stored.leaves == before
+        assert len(stored.header) < 500
+
+
+@pytest.mark.usefixtures("room")
+def test_what_came_since_the_index_was_written_goes_into_it_when_it_is_much(monkeypatch):
+    monkeypatch.setattr(histories, "_STEPS", 3)
+    stored = Stored(VIEW)
+    rows = [("a", START + timedelta(minutes=n % 5, seconds=n), n / 8, n, "x", True) for n in range(9)]
+    written = []
+    for row in rows:
+        before = dict(stored.leaves)
+        stored.change([row], "push")
+        written.append(stored.leaves != before)
+    assert written == [True, False, False, False, True, False, False, False, True]
+    agrees(stored, rows)
+
+
+@pytest.mark.usefixtures("room")
+@pytest.mark.parametrize("stamped", [True, False])
+def test_a_state_of_before_there_were_steps_goes_on(stamped):
+    stored = Stored(VIEW)
+    rows = [("a", START + timedelta(minutes=n % 5, seconds=n), n / 8, n, "x", True) for n in range(9)]
+    stored.change(rows[:6], "push")
+    _, built, stamp, steps, same = orjson.loads(stored.header)
+    assert (steps, same) == ([], stamp)
+    number, lines = orjson.loads(stored.leaves.pop(-2))
+    lines = lines if stamped else [line[:-1] for line in lines]
+    stored.header = orjson.dumps([built, number, lines, *([stamp] if stamped else [])]).decode()
+    for row in rows[6:]:
+        stored.change([row], "push")
+    stored.change([rows[0]], "retract")
+    agrees(stored, rows[1:])
 
 
 @SEEDED

@@ -1,21 +1,23 @@
-"""All facts of an entity: leaves of facts, and a header that sums up each leaf.
+"""All facts of an entity: leaves of facts, an index with a line that sums up each leaf, and a header with what came
+since these were written.
 
-A summary over a window is the difference of two places, each one leaf away from sums that the header has; a new fact
-changes one leaf and its line in the header. Either holds about the square root of the facts, so that a push costs next
-to nothing however long the history is, and whenever in it the fact was known.
+A summary over a window is the difference of two places, each one leaf away from sums that the index has; a new fact
+changes one leaf and its line. Either holds about the square root of the facts. A push writes neither: it adds its fact
+to the header, until that has some dozens. So a push costs next to nothing however long the history is, and whenever in
+it the fact was known.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import accumulate
 from operator import lshift
 from typing import Any, cast
 
 import orjson
 
-from ml_assets.online.running.leaf import AggregateColumn, Entry, Leaf
+from ml_assets.online.running.leaf import AggregateColumn, Entry, Leaf, accumulate_onto
 
 _ENTRIES = 64
 """Facts that a leaf may have; more where there are more leaves than that."""
@@ -27,6 +29,20 @@ _STAMP = 16
 
 _SHORT = 16
 """Characters of the stamp that a leaf is known by since it changed last."""
+
+_FORMAT = 2
+"""Begins a header. One that was written before there were formats begins with a Boolean, and is the index itself."""
+
+_INDEX = -2
+"""Stands in place of a leaf's number for the index."""
+
+_STEPS = 32
+"""Facts that a header may have: some 100 bytes each, and placed anew by whoever opens the state."""
+
+_DELIVERED, _PUSHED, _RETRACTED = "delivered", "pushed", "retracted"
+
+_Step = Sequence[Any]
+"""How a fact came, and the fields of its entry; where its row has NaN, which JSON has not, also the places of it."""
 
 Place = tuple[int, int]
 """Before how many leaves, and before how many facts of the next."""
@@ -74,7 +90,8 @@ class FactHistory:
     Attributes:
         built: whether the build has facts of the entity, so that older ones may be left out.
         stamp: digest of all that was added and taken back, in its order: histories of one view with equal stamps are
-            equal. Empty for one that was begun before there were stamps.
+            equal.
+        indexed: the stamp as it was when index and leaves were written; empty where they are not, or in an old format.
         derived: what was computed of an aggregate between two places, until facts are added or taken back.
     """
 
@@ -82,14 +99,53 @@ class FactHistory:
         self._kinds = kinds
         self._load = load
         self._leaves: dict[int, Leaf] = {}
+        self._used: set[int] = set()
+        self._unsettled: set[int] = set()
         self._dirty: set[int] = set()
-        self.built, self._next, self._lines, *stamp = (
-            (built, 0, [], _digest(b"built" if built else b"")) if header is None else orjson.loads(header)
-        )
-        self.stamp: str = stamp[0] if stamp else ""
         self._columns: dict[int, AggregateColumn] = {}
+        self._firsts: list[int] = []
         self.derived: dict[tuple[int, Place, Place], Sequence[Any]] = {}
+        self.indexed, steps = "", []
+        if header is None:
+            self.built, self._next, self._lines, self.stamp = built, 0, [], _digest(b"built" if built else b"")
+        else:
+            first, *kept = orjson.loads(header)
+            if isinstance(first, bool):
+                self.built, (self._next, self._lines, *stamp) = first, kept
+                # One that was begun before there were stamps begins now.
+                self.stamp: str = stamp[0] if stamp else _digest(_bytes(header))
+            else:
+                self.built, self.indexed, steps, stamp = kept
+                self._next, self._lines = orjson.loads(load([_INDEX])[_INDEX])
+                self.stamp = self.indexed
+        self._steps: list[_Step] = []
         self._derive(0)
+        self._go_on(steps)
+
+    def catch_up(self, header: str | bytes) -> bool:
+        """Go on to a header of the same entity, if it has all that came since; gives whether it has."""
+        if stamp_of(header) == self.stamp and _indexed_of(header) == self.indexed:
+            return True
+        first, *kept = orjson.loads(header)
+        if isinstance(first, bool) or not self.indexed or kept[1] != self.indexed:
+            return False
+        steps = kept[2]
+        mine = len(self._steps)
+        if steps[:mine] != self._steps:
+            return False
+        self._go_on(steps[mine:])
+        return True
+
+    def _go_on(self, steps: Sequence[_Step]) -> None:
+        if not steps:
+            return
+        for how, known_at, digest, values, row, *nan in steps:
+            entry = Entry(known_at, digest, values, _with_nan(row, *nan) if nan else row)
+            if how == _DELIVERED:
+                self.deliver(entry)
+            else:
+                self._counted(entry, pushed=how == _PUSHED)
+        self.settle()
 
     @property
     def empty(self) -> bool:
@@ -113,19 +169,22 @@ class FactHistory:
         """Add a fact of the table."""
         leaf, place = self._placed(entry)
         leaf.delivered[place] += 1
-        self._stamp(b"delivered", entry)
+        leaf.changed(place)
+        self._note(_DELIVERED, entry)
 
     def take_back_before(self, entry: Entry) -> None:
         """Apply a fact that was taken back before, whether or not it still counts."""
         self._counted(entry, pushed=False)
 
     def settle(self) -> None:
-        """Bring the header up to date, after facts were added or taken back."""
-        changed = [place for place, line in enumerate(self._lines) if line[_NUMBER] in self._dirty]
+        """Bring the lines up to date, after facts were added or taken back."""
+        unsettled = self._unsettled
+        changed = [place for place, line in enumerate(self._lines) if line[_NUMBER] in unsettled] if unsettled else []
         for place in changed:
-            number, leaf = self._lines[place][_NUMBER], self._leaf(place)
-            leaf.changed()
-            self._lines[place] = self._line(number, leaf)
+            number = self._lines[place][_NUMBER]
+            self._lines[place] = self._line(number, self._leaf(place))
+        self._dirty |= unsettled
+        unsettled.clear()
         self._derive(changed[0] if changed else len(self._lines))
 
     def reopen(self, load: LoadLeaves) -> None:
@@ -151,16 +210,20 @@ class FactHistory:
         """Note that what has changed is written.
 
         Args:
-            most: facts that are kept; beyond that, leaves are read again when they are wanted.
+            most: facts that are kept; beyond that, only leaves that are not written or were wanted since the last time.
 
         Returns:
             How many facts and leaves' lines are kept.
         """
-        self._dirty.clear()
+        if self._writes_index:
+            self._dirty.clear()
+            self.indexed, self._steps = self.stamp, []
         kept = sum(len(leaf.known) for leaf in self._leaves.values())
         if kept > most:
-            self._leaves.clear()
-            kept = 0
+            wanted = self._dirty | self._used
+            self._leaves = {number: leaf for number, leaf in self._leaves.items() if number in wanted}
+            kept = sum(len(leaf.known) for leaf in self._leaves.values())
+        self._used.clear()
         return kept + len(self._lines)
 
     def cut_off(self) -> None:
@@ -169,12 +232,20 @@ class FactHistory:
 
     def encode(self) -> str:
         """Encode the header."""
-        stamp = [self.stamp] if self.stamp else []
-        return orjson.dumps([self.built, self._next, self._lines, *stamp]).decode()
+        indexed, steps = (self.stamp, []) if self._writes_index else (self.indexed, self._steps)
+        return orjson.dumps([_FORMAT, self.built, indexed, steps, self.stamp]).decode()
 
     def encode_changed(self) -> dict[int, str]:
-        """Encode the leaves that have changed, by number."""
-        return {number: self._leaves[number].encode() for number in sorted(self._dirty)}
+        """Encode what is to be written beside the header, by number: nothing, or the index and the leaves that have
+        changed."""
+        if not self._writes_index:
+            return {}
+        index = orjson.dumps([self._next, self._lines]).decode()
+        return {_INDEX: index} | {number: self._leaves[number].encode() for number in sorted(self._dirty)}
+
+    @property
+    def _writes_index(self) -> bool:
+        return not self.indexed or len(self._steps) > _STEPS
 
     def locate(self, moment: int) -> Place:
         """Return the place behind all facts known by a moment."""
@@ -226,12 +297,15 @@ class FactHistory:
         more, less = (leaf.pushed, leaf.retracted) if pushed else (leaf.retracted, leaf.pushed)
         more[place] += 1
         less[place] = max(less[place] - 1, 0)
-        self._stamp(b"pushed" if pushed else b"retracted", entry)
+        leaf.changed(place)
+        self._note(_PUSHED if pushed else _RETRACTED, entry)
         return leaf.count(place) != before
 
-    def _stamp(self, how: bytes, entry: Entry) -> None:
-        if self.stamp:
-            self.stamp = _digest(b"%b %b %d %d" % (self.stamp.encode(), how, entry.known_at, entry.digest))
+    def _note(self, how: str, entry: Entry) -> None:
+        nan = [place for place, value in enumerate(entry.row) if value != value]
+        row = [None if value != value else value for value in entry.row] if nan else list(entry.row)
+        self._steps.append([how, entry.known_at, entry.digest, list(entry.values), row, *([nan] if nan else [])])
+        self.stamp = _digest(b"%b %b %d %d" % (self.stamp.encode(), how.encode(), entry.known_at, entry.digest))
 
     def _placed(self, entry: Entry) -> tuple[Leaf, int]:
         if not self._lines:
@@ -242,12 +316,12 @@ class FactHistory:
             behind = place == len(self._lines) - 1 and entry.known_at > line[_LAST]
             later = Leaf.empty(len(self._kinds)) if behind else leaf.split()
             if later is not None:
-                self._dirty.add(line[_NUMBER])
+                self._unsettled.add(line[_NUMBER])
                 self._note_ends(place, leaf)
                 self._add_leaf(place + 1, later, entry.known_at if behind else later.known[0])
                 return self._placed(entry)
         fact = leaf.place(entry)
-        self._dirty.add(line[_NUMBER])
+        self._unsettled.add(line[_NUMBER])
         self._note_ends(place, leaf)
         return leaf, fact
 
@@ -260,7 +334,7 @@ class FactHistory:
         number, self._next = self._next, self._next + 1
         last = leaf.known[-1] if leaf.known else first
         self._leaves[number] = leaf
-        self._dirty.add(number)
+        self._unsettled.add(number)
         self._lines.insert(place, [number, first, last, len(leaf.known), 0, []])
         self._firsts.insert(place, first)
 
@@ -269,6 +343,7 @@ class FactHistory:
 
     def _leaf(self, place: int) -> Leaf:
         number = self._lines[place][_NUMBER]
+        self._used.add(number)
         if number not in self._leaves:
             self._leaves[number] = Leaf.decode(self._load([number])[number])
         return self._leaves[number]
@@ -277,16 +352,16 @@ class FactHistory:
         totals = []
         for aggregate, kind in enumerate(self._kinds):
             column = leaf.column(aggregate, floats=kind.floats, squared=kind.squared)
-            seen = [value for value in column.lows if value is not None]
+            seen = _present(column.lows)
             ends = [min(seen), max(seen)] if seen else [None, None]
             sums = [_text(column.sums[-1]), _text(column.squares[-1])]
             totals.append([column.counts[-1], column.exponent, *sums, *ends])
-        since = [self.stamp[:_SHORT]] if self.stamp else []
-        return [number, leaf.known[0], leaf.known[-1], len(leaf.known), sum(leaf.times), totals, *since]
+        since = self.stamp[:_SHORT]
+        return [number, leaf.known[0], leaf.known[-1], len(leaf.known), sum(leaf.times), totals, since]
 
     def _derive(self, changed: int) -> None:
         """Derive what the lines give, of which those before `changed` are as they were."""
-        self._firsts = [line[_FIRST] for line in self._lines]
+        self._firsts[changed:] = [line[_FIRST] for line in self._lines[changed:]]
         self.derived.clear()
         for aggregate, column in self._columns.items():
             self._columns[aggregate] = self._summed(aggregate, column, changed)
@@ -297,25 +372,23 @@ class FactHistory:
         return self._columns[aggregate]
 
     def _summed(self, aggregate: int, column: AggregateColumn, changed: int) -> AggregateColumn:
-        """Sum up an aggregate's lines, of which those before `changed` are in the column already."""
+        """Sum up an aggregate's lines, of which those before `changed` are in the column already; which is used up."""
         counts, exponents, sums, squares, lows, highs = self._totals(aggregate, changed)
-        exponent = column.exponent
-        if not changed or min(exponents, default=exponent) < exponent:
+        if not changed or min(exponents, default=column.exponent) < column.exponent:
             changed = 0
             counts, exponents, sums, squares, lows, highs = self._totals(aggregate, 0)
-            exponent = min(exponents, default=0)
-        shifts = [each - exponent for each in exponents]
+            column = AggregateColumn(min(exponents, default=0), [0], [0], [0], [], [])
+        shifts = [each - column.exponent for each in exponents]
         squared = (
             _aligned(squares, [2 * shift for shift in shifts]) if self._kinds[aggregate].squared else [0] * len(squares)
         )
-        return AggregateColumn(
-            exponent,
-            _accumulated(column.counts, changed, counts),
-            _accumulated(column.sums, changed, _aligned(sums, shifts)),
-            _accumulated(column.squares, changed, squared),
-            [*column.lows[:changed], *lows],
-            [*column.highs[:changed], *highs],
-        )
+        added = (counts, _aligned(sums, shifts), squared)
+        for summed, numbers in zip((column.counts, column.sums, column.squares), added, strict=True):
+            del summed[changed + 1 :]
+            accumulate_onto(summed, numbers)
+        for ends, of_lines in ((column.lows, lows), (column.highs, highs)):
+            ends[changed:] = of_lines
+        return column
 
     def _totals(self, aggregate: int, first: int) -> Sequence[Sequence[Any]]:
         totals = [line[_TOTALS][aggregate] for line in self._lines[first:]]
@@ -355,6 +428,10 @@ def _present(values: Sequence[Any]) -> Sequence[Any]:
     return [value for value in values if value is not None] if None in values else values
 
 
+def _with_nan(row: Sequence[Any], nan: Sequence[int]) -> Sequence[Any]:
+    return [math.nan if place in nan else value for place, value in enumerate(row)]
+
+
 def _gone(leaves: Sequence[int]) -> Mapping[int, str | bytes]:
     raise LeavesGone(*leaves)
 
@@ -366,18 +443,23 @@ def _aligned(numbers: Sequence[int | str], shifts: Sequence[int]) -> Sequence[in
     return list(map(lshift, whole, shifts)) if any(shifts) else whole
 
 
-def _accumulated(before: Sequence[int], start: int, numbers: Sequence[int]) -> list[int]:
-    """Return sums of the first 0, 1, ... numbers, of which those of the first `start` are known."""
-    sums = list(before[:start])
-    sums.extend(accumulate(numbers, initial=before[start] if start else 0))
-    return sums
-
-
 def stamp_of(header: str | bytes) -> str:
     """Return the stamp in a header, without decoding it; empty where it has none."""
     end = header[-2 * _STAMP - 3 :]
     text = end.decode() if isinstance(end, bytes) else end
     return text[1:-2] if text[0] == text[-2] == '"' else ""
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()
+
+
+def _indexed_of(header: str | bytes) -> str:
+    """Return the stamp of the index that a header goes on from, without decoding it; empty for one that is the
+    index."""
+    begin = header[:50]
+    text = begin.decode() if isinstance(begin, bytes) else begin
+    return text.split('"', 2)[1] if text.startswith(f"[{_FORMAT},") else ""
 
 
 def _digest(text: bytes) -> str:

@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 
-from ml_assets.online.running.history import FactHistory, LoadLeaves, stamp_of
+from ml_assets.online.running.history import FactHistory, LoadLeaves
 from ml_assets.online.running.view import RunningView
 
 _FACTS = 50_000
@@ -16,8 +16,9 @@ _FACTS_OF_ENTITY = 4_000
 class KeptStates:
     """The running states of a view over one schema, by entity.
 
-    A state is used again only where the store has the one with its stamp, which says all that is in it. So it does not
-    matter whether what was written was committed, who else has written, or which store it is of.
+    A state is used again only where the store has the one with its stamp, which says all that is in it, or one that
+    goes on from it. So it does not matter whether what was written was committed, who else has written, or which store
+    it is of.
     """
 
     def __init__(self) -> None:
@@ -30,19 +31,18 @@ class KeptStates:
         with self._lock:
             kept, size = self._states.pop(entity, (None, 0))
             self._kept -= size
-        if kept is not None and kept.stamp == stamp_of(header):
+        if kept is not None:
             kept.reopen(load)
-            return kept
+            if kept.catch_up(header):
+                return kept
         history = running.history(header, load)
-        if kept is not None:  # somebody else has written, and changed a leaf or two
+        if kept is not None:  # somebody else has written the index
             history.adopt(kept)
         return history
 
     def keep(self, entity: str, history: FactHistory) -> None:
         """Keep a state that is being written."""
         size = history.written(_FACTS_OF_ENTITY)
-        if not history.stamp:
-            return
         with self._lock:
             _, before = self._states.pop(entity, (None, 0))
             self._states[entity] = history, size

@@ -3,7 +3,6 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -39,15 +38,15 @@ class AggregateColumn:
         sums: their exact sums.
         squares: the exact sums of their squares; empty where nothing needs them.
         lows: smallest value of each item; None for none.
-        highs: largest value of each item.
+        highs: largest value of each item; for facts these are the same list.
     """
 
     exponent: int
     counts: list[int]
     sums: list[int]
     squares: list[int]
-    lows: Sequence[Any]
-    highs: Sequence[Any]
+    lows: list[Any]
+    highs: list[Any]
 
 
 class Leaf:
@@ -65,6 +64,8 @@ class Leaf:
 
     def __init__(self, parts: Sequence[list]) -> None:
         self.known, self.digests, self.delivered, self.pushed, self.retracted, self.values, self.rows = parts
+        self._times: list[int] = []
+        self._columns: dict[int, AggregateColumn] = {}
 
     @classmethod
     def empty(cls, aggregates: int) -> "Leaf":
@@ -99,6 +100,7 @@ class Leaf:
         for values, value in zip(self.values, entry.values, strict=True):
             values.insert(place, value)
         self.rows.insert(place, entry.row)
+        self.changed(place)
         return place
 
     def count(self, place: int) -> int:
@@ -106,43 +108,50 @@ class Leaf:
         back."""
         return max(self.delivered[place] - self.retracted[place], self.pushed[place])
 
-    @cached_property
+    @property
     def times(self) -> list[int]:
         """How often each fact counts."""
-        if any(self.retracted):
-            return list(map(self.count, range(len(self.known))))
-        return list(map(max, self.delivered, self.pushed))
+        first = len(self._times)
+        if first < len(self.known):
+            self._times.extend(map(self.count, range(first, len(self.known))))
+        return self._times
 
-    def changed(self) -> None:
-        """Forget what was derived, after a fact was placed or counted anew."""
-        self.__dict__.pop("times", None)
-        self.__dict__.pop("_columns", None)
+    def changed(self, place: int) -> None:
+        """Forget what was derived of the facts from a place on, after one was placed there or counted anew."""
+        del self._times[place:]
+        for column in self._columns.values():
+            for summed in (column.counts, column.sums, column.squares):
+                del summed[place + 1 :]
+            del column.lows[place:]
 
     def column(self, aggregate: int, *, floats: bool, squared: bool) -> AggregateColumn:
-        """Return the column of an aggregate."""
-        if aggregate not in self._columns:
-            self._columns[aggregate] = self._column(aggregate, floats, squared)
-        return self._columns[aggregate]
+        """Return the column of an aggregate; it is extended by what came behind its facts."""
+        column = self._columns.get(aggregate)
+        if column is None:
+            column = self._columns[aggregate] = self._extended(_nothing(0), aggregate, floats, squared)
+        elif len(column.lows) < len(self.known):
+            column = self._columns[aggregate] = self._extended(column, aggregate, floats, squared)
+        return column
 
-    @cached_property
-    def _columns(self) -> dict[int, AggregateColumn]:
-        return {}
-
-    def _column(self, aggregate: int, floats: bool, squared: bool) -> AggregateColumn:
-        times, values = self.times, self.values[aggregate]
-        if times.count(1) == len(times) and None not in values:
-            seen, counts = values, list(range(len(values) + 1))
-            numbers, exponent = scaled(values, floats)
-            sums, squares = numbers, [number * number for number in numbers] if squared else []
-        else:
-            present = [0 if value is None else often for value, often in zip(values, times, strict=True)]
-            seen = [value if often else None for value, often in zip(values, present, strict=True)]
-            counts = list(accumulate(present, initial=0))
-            numbers, exponent = scaled(seen, floats)
-            sums = [number * often for number, often in zip(numbers, present, strict=True)]
-            squares = [number * total for number, total in zip(numbers, sums, strict=True)] if squared else []
-        squares = list(accumulate(squares, initial=0))
-        return AggregateColumn(exponent, counts, list(accumulate(sums, initial=0)), squares, seen, seen)
+    def _extended(self, column: AggregateColumn, aggregate: int, floats: bool, squared: bool) -> AggregateColumn:
+        first = len(column.lows)
+        times, values = self.times[first:], self.values[aggregate][first:]
+        present = [0 if value is None else often for value, often in zip(values, times, strict=True)]
+        seen = [value if often else None for value, often in zip(values, present, strict=True)]
+        numbers, exponent = scaled(seen, floats)
+        if not first:
+            column = _nothing(exponent)
+        elif exponent < column.exponent:
+            return self._extended(_nothing(0), aggregate, floats, squared)
+        elif exponent > column.exponent:
+            numbers = [number << (exponent - column.exponent) for number in numbers]
+        sums = [number * often for number, often in zip(numbers, present, strict=True)]
+        accumulate_onto(column.counts, present)
+        accumulate_onto(column.sums, sums)
+        if squared:
+            accumulate_onto(column.squares, [number * total for number, total in zip(numbers, sums, strict=True)])
+        column.lows.extend(seen)
+        return column
 
     def split(self) -> "Leaf | None":
         """Move the later half into a leaf of its own, moments kept together; None where there is one moment alone."""
@@ -155,11 +164,21 @@ class Leaf:
         later = Leaf([*(part[cut:] for part in plain), [column[cut:] for column in values], rows[cut:]])
         for part in (*plain, *values, rows):
             del part[cut:]
-        self.changed()
+        self.changed(cut)
         return later
 
     def _parts(self) -> list[list]:
         return [self.known, self.digests, self.delivered, self.pushed, self.retracted, self.values, self.rows]
+
+
+def _nothing(exponent: int) -> AggregateColumn:
+    seen: list[Any] = []
+    return AggregateColumn(exponent, [0], [0], [0], seen, seen)
+
+
+def accumulate_onto(sums: list[int], numbers: Sequence[int]) -> None:
+    """Go on with sums of the first 0, 1, ... numbers."""
+    sums.extend(accumulate(numbers, initial=sums.pop()))
 
 
 def _in_order(row: Sequence[Any]) -> list[tuple]:

@@ -5,7 +5,7 @@ import orjson
 from ml_assets.online.running.history import FactHistory
 from ml_assets.online.running.view import RunningView
 
-READY = 4
+READY = 2
 """Changes that are ready ahead. A push makes them all anew, so that each costs every push of the entity; a request
 behind the last one computes its values, in a fraction of a millisecond."""
 

@@ -15,8 +15,10 @@ from ml_assets.features.aggregates import ALL_ROWS
 from ml_assets.features.errors import FeatureError
 from ml_assets.features.expressions import parse
 from ml_assets.features.spec import FeatureViewSpec
+from ml_assets.online.facts.plain import PlainFact, as_columns, is_plain
 from ml_assets.online.running.history import FactHistory, Kind, LoadLeaves, Place, Total
 from ml_assets.online.running.leaf import Entry
+from ml_assets.online.running.plain import Plain, plain_expression
 from ml_assets.online.running.scaled import rounded
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -89,7 +91,9 @@ class RunningView:
         self._youngest = _ticks(view.youngest_age)
         self._look_back = None if view.look_back is None else _ticks(view.look_back)
         self._ages = [0, *sorted(_ticks(age) for age in view.ages)]
+        self._schema = schema
         self._kinds = self._kinds_of(schema)
+        self._plain = self._plain_of(schema)
 
     @staticmethod
     def runs(view: FeatureViewSpec) -> bool:
@@ -114,6 +118,16 @@ class RunningView:
         values, rows = self._evaluate(facts)
         digests = map(_digest, texts)
         return list(map(Entry, known, digests, values, rows))
+
+    def plain_entries(self, facts: Sequence[PlainFact], texts: Sequence[str]) -> list[Entry]:
+        """Return facts as `entries` does; arguments and errors as there."""
+        if self._plain is None:
+            return self.entries(as_columns(facts, self._schema), texts)
+        values, rows = self._plain
+        return [
+            Entry(fact[self._known_at], _digest(text), [of(fact) for of in values], [of(fact) for of in rows])
+            for fact, text in zip(facts, texts, strict=True)
+        ]
 
     def values_at(self, history: FactHistory, moment: int) -> list[Any]:
         """Compute what is stored of a moment: when the newest fact was known, microseconds, then the features in order.
@@ -191,6 +205,22 @@ class RunningView:
             kinds.append(Kind(floats and (each.exact or each.ordered), "std" in each.functions))
         return kinds
 
+    def _plain_of(self, schema: pl.Schema) -> tuple[list[Plain], list[Plain]] | None:
+        """Return what computes the values and the row of a fact; None where Polars has to."""
+        if not all(map(is_plain, schema.values())):
+            return None
+        expressions = iter(self._values)
+        values = [
+            (lambda _: 0)
+            if each.of == ALL_ROWS
+            else _plainly_observed(each, plain_expression(next(expressions), schema))
+            for each in self._aggregates
+        ]
+        rows = [plain_expression(expression, schema) for expression in self._rows]
+        if None in values or None in rows:
+            return None
+        return [of for of in values if of is not None], [row[0] for row in rows if row is not None]
+
     def _taken(self, place: int, value: float) -> float:
         if math.isinf(value):
             names = [self._known_at, *self._names, *self._view.aggregate_features]
@@ -265,6 +295,18 @@ def _observed(aggregate: _Aggregate, column: pl.Series) -> list:
             "NULLIF(..., 0), which gives null instead"
         )
     return values
+
+
+def _plainly_observed(aggregate: _Aggregate, plain: tuple[Plain, pl.DataType] | None) -> Plain | None:
+    """Return what gives of one finite value what `_observed` gives; None where Polars has to."""
+    if plain is None:
+        return None
+    of, dtype = plain
+    if not (aggregate.exact or aggregate.ordered):
+        return lambda fact: None if of(fact) is None else 0
+    if dtype == pl.Boolean:
+        return lambda fact: None if (value := of(fact)) is None else int(value)
+    return None if dtype == pl.String else of
 
 
 def _row_values(column: pl.Series) -> list:
