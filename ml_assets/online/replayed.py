@@ -84,9 +84,13 @@ def _push_some(store: OnlineStore, pushed: PushedView, facts: pl.DataFrame, at: 
         counts[:] = [new.height]
         if new.is_empty():
             return Change()
-        changes = [pushed.change_checked(reading, built, new, 0, at)]
-        declarations = {pushed.view.name: pushed.declaration}
-        return Change(changes, note_reported(reading, pushed.view.table or "", declarations, changes, arrived_at=at))
+        changes, declarations = (
+            [pushed.change_checked(reading, built, new, 0, at)],
+            {pushed.view.name: pushed.declaration},
+        )
+        table = pushed.view.table or ""
+        reports = note_reported(reading, table, declarations, changes, builds=[built.build], arrived_at=at)
+        return Change(changes, reports.notes)
 
     store.change(decide, at)
     return sum(counts)
