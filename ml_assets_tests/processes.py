@@ -6,21 +6,25 @@ has imported them and done nothing else: what the program does from its first li
 
 import atexit
 import gc
+import hashlib
 import importlib
 import json
 import logging
 import os
+import select
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+
+from filelock import FileLock
 
 PROJECT = Path(__file__).parents[1]
 MAIN = {"ml-assets": ("ml_assets.cli", "app"), "dg": ("dagster_dg_cli.cli", "main")}
@@ -76,24 +80,88 @@ def run_in(
     Args:
         python: the interpreter of the environment in which the program is installed.
     """
-    command = [program, *map(str, arguments)]
     with tempfile.TemporaryDirectory(prefix="program-") as folder:
-        request = {
-            "command": command, "cwd": str(cwd), "folder": folder, "timeout": timeout,
-            "environment": {name: str(value) for name, value in environment.items()},
-            "used": _used(command, cwd),
-        }  # fmt: skip
-        server = _server(str(python))
-        server.stdin.write(json.dumps(request) + "\n")
-        server.stdin.flush()
-        answer = server.stdout.readline()
-        output, error = ((Path(folder) / name).read_text() for name in ("stdout", "stderr"))
-    if not answer:
-        raise RuntimeError(f"`{shlex.join(command)}` could not be started: the process that it is forked off has ended")
-    code = json.loads(answer)
-    if code is None:
-        raise subprocess.TimeoutExpired(command, timeout, output, error)
-    return subprocess.CompletedProcess(command, code, output, error)
+        process = start(program, *arguments, cwd=cwd, environment=environment, output=folder, python=python)
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired as late:
+            process.kill()
+            process.wait(30)
+            raise subprocess.TimeoutExpired(process.args, timeout, process.stdout, process.stderr) from late
+        return subprocess.CompletedProcess(process.args, code, process.stdout, process.stderr)
+
+
+def start(
+    program: str,
+    *arguments: object,
+    cwd: Path | str,
+    environment: Mapping[str, object],
+    output: Path | str,
+    python: Path | str = sys.executable,
+) -> "Started":
+    """Start a program in exactly this environment, and go on.
+
+    Args:
+        output: a folder, in which what it prints is appended to the files `stdout` and `stderr`.
+        python: as for ``run_in``.
+    """
+    command = [program, *map(str, arguments)]
+    request = {
+        "command": command, "cwd": str(cwd), "folder": str(output),
+        "environment": {name: str(value) for name, value in environment.items()}, "used": _used(command, cwd),
+    }  # fmt: skip
+    for name in ("stdout", "stderr"):
+        (Path(output) / name).touch()
+    _server(str(python))
+    answers = _connect(str(python), json.dumps(request))
+    return Started(command, int(_line(answers)), Path(output), answers)
+
+
+class Started:
+    """A program that was started, with what of ``subprocess.Popen`` is needed; and what it has printed until now."""
+
+    def __init__(self, args: list[str], pid: int, output: Path, answers: socket.socket) -> None:
+        self.args, self.pid, self.returncode = args, pid, None
+        self._output, self._answers = output, answers
+
+    @property
+    def stdout(self) -> str:
+        return (self._output / "stdout").read_text()
+
+    @property
+    def stderr(self) -> str:
+        return (self._output / "stderr").read_text()
+
+    def poll(self) -> int | None:
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end; return its exit status.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended by then.
+        """
+        if self.returncode is None:
+            if not select.select([self._answers], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            answer = _line(self._answers)
+            if not answer:
+                raise RuntimeError(f"the process that `{shlex.join(self.args)}` was forked off has ended")
+            self.returncode = int(answer)
+            self._answers.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 def inherited() -> dict[str, str]:
@@ -108,41 +176,102 @@ def _used(command: list[str], cwd: Path | str) -> dict[str, str | None]:
     return USED | ({"dagster_dbt": None} if Path(cwd) == PROJECT else {})
 
 
+def _address(python: str) -> Path:
+    """Return the socket of the process that programs of an environment are forked off: one for all workers."""
+    own = f"{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())} {python}"
+    return Path(tempfile.gettempdir()) / f"programs-{hashlib.sha256(own.encode()).hexdigest()[:16]}"
+
+
+def _connect(python: str, request: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(str(_address(python)))
+    connection.sendall(f"{request}\n".encode())
+    return connection
+
+
+def _line(connection: socket.socket) -> str:
+    """Return the next line of what is answered, and read no further; empty at the end."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := connection.recv(1)):
+        line += byte
+    return line.decode()
+
+
 @cache
-def _server(python: str) -> subprocess.Popen[str]:
-    server = subprocess.Popen(
-        [python, __file__],
-        cwd=Path(python).parent,
-        env={name: value for name, value in inherited().items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    atexit.register(_stop, server)
-    return server
+def _server(python: str) -> tuple[socket.socket, subprocess.Popen[bytes] | None]:
+    """Start that process, unless another worker has; return a connection that it lives for."""
+    address, server = _address(python), None
+    with FileLock(f"{address}.lock"):
+        while True:
+            with suppress(OSError):
+                connection = _connect(python, "")
+                if _line(connection):
+                    return connection, server
+            address.unlink(missing_ok=True)
+            server = subprocess.Popen(
+                [python, __file__, str(address)],
+                cwd=Path(python).parent,
+                env={name: value for name, value in inherited().items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+            if not server.stdout.readline():
+                raise RuntimeError(f"no process to fork programs off could be started with {python}")
 
 
-def _stop(server: subprocess.Popen[str]) -> None:
-    with suppress(BrokenPipeError):
-        server.stdin.close()
-    server.wait(30)
+def _serve(address: str) -> None:
+    """Fork a process for each request; answer its number, and when it ends its exit status.
 
-
-def _serve() -> None:
-    """Fork a process for each request on stdin, one after the other; answers its exit status, None if it took too
-    long."""
+    An empty request is a worker that lives: when none does any more, all these processes end.
+    """
     sys.path[0] = ""  # as a script has it that is installed, but for its own folder
     gc.set_threshold(100_000, 20, 20)  # garbage is looked for less often: a twentieth of the time of a life
-    imported = set()
-    answers = os.fdopen(os.dup(1), "w")
-    for line in sys.stdin:
-        request = json.loads(line)
-        _import(dict.fromkeys(IMPORTED) | request["used"], imported)
-        child = os.fork()
-        if child == 0:
-            _become(request, answers)
-        answers.write(json.dumps(_wait(child, request["timeout"])) + "\n")
-        answers.flush()
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(address)
+    listening.listen(64)
+    ended, wake = os.pipe()
+    for end in (ended, wake):
+        os.set_blocking(end, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake)
+    os.write(1, b"ready\n")
+    os.dup2(2, 1)
+    workers, children, imported = [], {}, set()
+    while True:
+        ready = select.select([listening, ended, *workers], [], [])[0]
+        if ended in ready:
+            os.read(ended, 1000)
+            while children and (found := os.waitpid(-1, os.WNOHANG))[0]:
+                if asked := children.pop(found[0], None):
+                    _tell(asked, os.waitstatus_to_exitcode(found[1]))
+        if gone := [worker for worker in workers if worker in ready]:
+            workers = [worker for worker in workers if worker not in gone]
+            if not workers:
+                break
+        if listening in ready:
+            connection = listening.accept()[0]
+            line = connection.makefile("r").readline()  # there is one, whole
+            if line == "\n":
+                connection.sendall(b"here\n")
+                workers.append(connection)
+            elif line:
+                request = json.loads(line)
+                _import(dict.fromkeys(IMPORTED) | request["used"], imported)
+                child = os.fork()
+                if child == 0:
+                    _become(request, [listening, connection, *workers, *children.values()])
+                children[child] = connection
+                _tell(connection, child)
+    for left in (address, f"{address}.lock"):
+        Path(left).unlink(missing_ok=True)
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+
+
+def _tell(connection: socket.socket, number: int) -> None:
+    with suppress(OSError):  # who asked may have ended
+        connection.sendall(f"{number}\n".encode())
 
 
 def _import(modules: Mapping[str, str | None], imported: set[str]) -> None:
@@ -172,15 +301,18 @@ def _make_tables() -> None:
         storage.engine.dispose()
 
 
-def _become(request: dict, answers) -> None:
+def _become(request: dict, connections: Sequence[socket.socket]) -> None:
     """Be the program, and end with it."""
     code = 1
     try:
-        answers.close()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for connection in connections:
+            connection.close()
         folder = Path(request["folder"])
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for number, name in ((1, "stdout"), (2, "stderr")):
-            os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
+            os.dup2(os.open(folder / name, os.O_WRONLY | os.O_APPEND), number)
         os.chdir(request["cwd"])
         os.environ.clear()
         os.environ.update(request["environment"])
@@ -209,18 +341,5 @@ def _become(request: dict, answers) -> None:
         os._exit(code)
 
 
-def _wait(child: int, timeout: float) -> int | None:
-    deadline = time.monotonic() + timeout
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > deadline:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return None
-        time.sleep(0.02)
-
-
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1])

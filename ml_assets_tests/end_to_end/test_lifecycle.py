@@ -1,10 +1,8 @@
 import json
-import os
 import signal
-import subprocess
-import sys
+import sqlite3
 import time
-from pathlib import Path
+from contextlib import closing
 
 import dagster as dg
 import polars as pl
@@ -125,6 +123,16 @@ def test_a_second_model_takes_the_features_that_are_there(finished, live):
     }
 
 
+def trainings_going_on(home):
+    """Count them in the table itself: to ask MLflow takes longer than a short training."""
+    file = home / "mlflow/mlflow.db"
+    if not file.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as opened:
+        there = opened.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone()
+        return there and opened.execute("SELECT count(*) FROM runs WHERE status = 'RUNNING'").fetchone()[0]
+
+
 MODEL = {
     "split": {"train": "9d", "validation": "7d", "holdout": "7d", "gap": "2d"},
     "promotion": {"resamples": 100},
@@ -143,31 +151,34 @@ def test_a_killed_lifecycle_is_put_in_order_by_the_next_even_if_two_start_at_onc
     for month, rows in orders.items():
         rows.write_csv(delivered / f"{month}.csv")
 
-    def start(*options):
-        program = str(Path(sys.executable).parent / "ml-assets")
-        return subprocess.Popen(
-            [program, "run", "shop", "--train-as-of", "2024-04-01", "--until", MONTHS[-1], *options],
-            cwd=folder, env=processes.inherited() | {"ML_ASSETS_HOME": str(home), "PYTHONPATH": str(folder)},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+    def start(name, *options):
+        output = tmp_path / name
+        output.mkdir()
+        own = {"ML_ASSETS_HOME": home, "PYTHONPATH": folder}
+        command = ["ml-assets", "run", "shop", "--train-as-of", "2024-04-01", "--until", MONTHS[-1], *options]
+        return processes.start(*command, cwd=folder, environment=processes.inherited() | own, output=output)
 
-    doomed = start()
-    for line in doomed.stdout:
-        if "returns/tuned_parameters" in line:
-            break
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not any(run.info.status == "RUNNING" for run in mlflow_runs(home)):
+    doomed = start("doomed")
+    deadline = time.monotonic() + 300
+    while "returns/tuned_parameters" not in doomed.stdout:
+        assert doomed.poll() is None, doomed.stderr
+        assert time.monotonic() < deadline, doomed.stdout
         time.sleep(0.05)
-    os.kill(doomed.pid, signal.SIGKILL)
-    doomed.communicate()
+    while not trainings_going_on(home):
+        assert doomed.poll() is None, doomed.stderr
+        assert time.monotonic() < deadline, doomed.stdout
+        time.sleep(0.02)
+    doomed.kill()
+    assert doomed.wait(60) == -signal.SIGKILL
     assert dagster_runs(home, statuses=UNFINISHED)
     assert [run.info.status for run in mlflow_runs(home)] == ["RUNNING"]
 
-    both = [start("--json"), start("--json")]
-    told = [process.communicate(timeout=900) for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
-    assert sum("waiting for its end" in errors for _, errors in told) == 1
-    assert sum("Closed 1 killed run" in errors for _, errors in told) == 1
+    both = [start("first", "--json"), start("second", "--json")]
+    codes = [process.wait(900) for process in both]
+    told = [process.stderr for process in both]
+    assert codes == [0, 0], told
+    assert sum("waiting for its end" in errors for errors in told) == 1
+    assert sum("Closed 1 killed run" in errors for errors in told) == 1
 
     assert not dagster_runs(home, statuses=UNFINISHED)
     assert sorted(run.info.status for run in mlflow_runs(home)) == ["FINISHED", "KILLED"]
