@@ -13,7 +13,7 @@ from ml_assets.features.stored import declaration_of, stored_view
 from ml_assets.online.changes import recomputed_moments, refuse_absent, refuse_contradictions
 from ml_assets.online.completeness import note_reported
 from ml_assets.online.facts.blob import decode_schema
-from ml_assets.online.facts.plain import MOST, PlainFact, PlainReader, is_plain
+from ml_assets.online.facts.plain import MOST, PlainFact, PlainReader, from_columns, is_plain
 from ml_assets.online.facts.rows import PushError, check_rows, encode_facts_as_json, read_rows
 from ml_assets.online.running.history import FactHistory, NothingToTakeBack
 from ml_assets.online.running.kept import KeptStates
@@ -127,6 +127,8 @@ class PushedView:
             facts: with the columns of `schema(built.schema)`, and neither keys nor known_at missing.
             retracted: how many of them, from the first, are taken back.
         """
+        if isinstance(facts, pl.DataFrame) and facts.height <= MOST and self.plain(built.schema) is not None:
+            facts = from_columns(facts) or facts
         if isinstance(facts, pl.DataFrame):
             new = self._new_rows(facts, encode_facts_as_json(facts), retracted)
         else:

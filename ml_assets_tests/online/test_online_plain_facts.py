@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ml_assets.features.expressions import parse
 from ml_assets.features.spec import FeatureViewSpec
-from ml_assets.online.facts.plain import PlainReader, as_columns, is_plain
+from ml_assets.online.facts.plain import PlainReader, as_columns, from_columns, is_plain
 from ml_assets.online.facts.rows import PushError, encode_facts_as_json, read_rows
 from ml_assets.online.push import PushedView
 from ml_assets.online.running.plain import plain_expression
@@ -75,6 +75,12 @@ def test_plain_facts_are_those_of_columns(view, rows):
     texts = [row.row for row in plainly]
     assert [*map(entry_of, running.plain_entries(facts, texts))] == [*map(entry_of, running.entries(frame, texts))]
     assert as_columns(facts, types).equals(frame)
+    assert repr(from_columns(frame)) == repr(facts)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_stay_in_columns(value):
+    assert from_columns(pl.DataFrame({"amount": [1.0, value]})) is None
 
 
 WRONG = st.sampled_from([None, 1.5, 2**63, "x", "2024-03-01T00:00:00", True, [], float("inf"), float("nan"), "\ud800"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Any
 
 import polars as pl
@@ -64,6 +65,14 @@ _ABSENT = object()
 def is_plain(dtype: pl.DataType) -> bool:
     """Return whether a column gives back a value of the type as it is read, or a moment as microseconds."""
     return dtype in (pl.String, pl.Boolean, pl.Float64, pl.Int64, pl.Int32, pl.Int16, pl.Int8) or _is_moment(dtype)
+
+
+def from_columns(facts: pl.DataFrame) -> list[PlainFact] | None:
+    """Make plain facts of columns whose types all are; None where a number is not finite."""
+    columns = [(column.to_physical() if column.dtype.is_temporal() else column).to_list() for column in facts]
+    if any(isinstance(value, float) and not isfinite(value) for column in columns for value in column):
+        return None
+    return [dict(zip(facts.columns, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def as_columns(facts: Sequence[PlainFact], types: Mapping[str, pl.DataType]) -> pl.DataFrame:
