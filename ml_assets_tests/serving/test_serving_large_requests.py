@@ -7,17 +7,20 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from ml_assets.serving.apart.answering import LargeAnswers, serve_connection
+from ml_assets.serving.apart.messages import Asked, Reply
 from ml_assets.serving.apart.process import LargeRequestProcess, Started, start_command
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.http.app import make_app
-from ml_assets.serving.http.exchange import Endpoint, Exchange
+from ml_assets.serving.http.exchange import Elsewhere, Endpoint, Exchange
 from ml_assets.serving.http.limits import Limits
+from ml_assets.serving.http.observability.row_counts import RowCounts
 from ml_assets_tests.serving.spooled import SpooledLog
 
 PATH = "/v1/models/late/predict"
@@ -242,6 +245,31 @@ def test_what_cannot_begin_leaves_requests_to_the_server(serve, declared):
     assert client.beside.starts == 1, "it is not tried with each request"
 
 
+def test_messages_are_json_and_say_the_same_there():
+    asked = Asked(
+        "/v1/models/é/predict", "POST", {b"x-name": bytes(range(32, 256))}, "r1", 2**60, "shop", 0.1 + 0.2,
+        {"late": ("1", None), "é": ("2", "3")},
+    )  # fmt: skip
+    assert Asked.decode(asked.encode()) == asked
+    counts = RowCounts()
+    counts.rows["late", "1"] += 3
+    counts.missing[("late",)] += 2
+    counts.ages[("route",)].add(61.5, 3)
+    told = Elsewhere("late", "1", ["champion", "shadow"])
+    reply = Reply(
+        refusal=("no \"é\"", 429, {"retry-after": "1"}), media_type="text/csv", headers=[(b"a", b"\xff"), (b"a", b"")],
+        elsewhere=told, counts=counts, counters={"logged_rows": 7}, fault="disk",
+    )  # fmt: skip
+    for each in (reply, Reply(), replace(reply, able=False, refusal=None)):
+        again = Reply.decode(each.encode())
+        assert replace(again, counts=None) == replace(each, counts=None)
+        assert (again.counts is None) == (each.counts is None)
+    total = RowCounts()
+    total.add(Reply.decode(reply.encode()).counts)
+    assert (total.rows, total.missing, total.fallbacks) == ({("late", "1"): 3}, {("late",): 2}, {})
+    assert total.ages[("route",)].cells == counts.ages[("route",)].cells
+
+
 def test_a_process_is_killed_while_it_answers_and_another_one_ends_with_its_server():
     command = [sys.executable, str(Path(__file__).with_name("large_echo.py"))]
     process = LargeRequestProcess(lambda: start_command(command))
@@ -267,8 +295,8 @@ def test_a_process_is_killed_while_it_answers_and_another_one_ends_with_its_serv
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
     started = start_command(command)
-    started.connection.send({})
-    assert started.connection.recv() == "ready"
+    started.connection.send_bytes(b"{}")
+    assert started.connection.recv_bytes() == b"ready"
     started.connection.close()
     assert started.process.wait(60) == 0
     process.close()

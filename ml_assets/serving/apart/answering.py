@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 
 from ml_assets.online.stores.protocol import OnlineStore
 from ml_assets.serving.apart.following import Following
-from ml_assets.serving.apart.messages import READY, Asked, Reply
+from ml_assets.serving.apart.messages import NO_REQUEST, READY, Asked, Reply, decode_serving
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.errors import BadRequest, failed
 from ml_assets.serving.http.endpoints import Endpoints
@@ -147,13 +147,14 @@ def _nothing() -> None:
 def serve_connection(connection: Connection, make: MakeAnswers) -> None:
     """Answer what a server sends until it closes the connection, or ends."""
     try:
-        answers = make(connection.recv())
+        answers = make(decode_serving(connection.recv_bytes()))
         try:
-            connection.send(READY)
+            connection.send_bytes(READY)
             while True:
-                asked: Asked | None = connection.recv()
+                message = connection.recv_bytes()
+                asked = None if message == NO_REQUEST else Asked.decode(message)
                 reply, body, later = answers.answer(asked, connection.recv_bytes())
-                connection.send(reply)
+                connection.send_bytes(reply.encode())
                 connection.send_bytes(body)
                 later()
                 # Not kept until the next request comes.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Protocol
 
-from ml_assets.serving.apart.messages import READY, Asked, Reply
+from ml_assets.serving.apart.messages import NO_REQUEST, READY, Asked, Reply, encode_serving
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.http.exchange import Exchange
 from ml_assets.serving.rollout.champions import Serving
@@ -148,8 +148,8 @@ class LargeRequestProcess:
         started = None
         try:
             started = self._start()
-            started.connection.send(serving)
-            if not started.connection.poll(PATIENCE) or started.connection.recv() != READY:
+            started.connection.send_bytes(encode_serving(serving))
+            if not started.connection.poll(PATIENCE) or started.connection.recv_bytes() != READY:
                 raise TimeoutError(f"it was not ready within {PATIENCE:g} seconds")
         except (EOFError, OSError) as error:
             log.error("what answers large requests cannot begin, threads answer them: %s", error or "it has ended")
@@ -206,9 +206,9 @@ class LargeRequestProcess:
 
 def _exchanged(connection: Connection, asked: Asked | None, body: bytes) -> tuple[Reply, bytes]:
     """Send a request, or None for what is counted, and wait for what becomes of it."""
-    connection.send(asked)
+    connection.send_bytes(NO_REQUEST if asked is None else asked.encode())
     connection.send_bytes(body)
-    return connection.recv(), connection.recv_bytes()
+    return Reply.decode(connection.recv_bytes()), connection.recv_bytes()
 
 
 def _nothing() -> None:

@@ -1,11 +1,13 @@
 """What is counted of rows: where they are predicted, and added up where it is scraped."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
 from ml_assets.online.lookup import FetchedRows
-from ml_assets.serving.http.observability.counts import BucketsBy, Counts
+from ml_assets.serving.http.observability.counts import Buckets, BucketsBy, Counts
 from ml_assets.serving.prediction.messages import PredictionResponse
 
 AGE = (1.0, 10.0, 60.0, 600.0, 3600.0, 4 * 3600.0, 86400.0, 7 * 86400.0, 28 * 86400.0)
@@ -58,9 +60,28 @@ class RowCounts:
 
     def add(self, others: "RowCounts") -> None:
         """Add what another process has counted."""
-        for name in ("rows", "fallbacks", "missing", "states"):
+        for name in _COUNTED:
             own: Counts = getattr(self, name)
             for labels, count in getattr(others, name).items():
                 own[labels] += count
         for labels, buckets in others.ages.items():
             self.ages[labels].merge(buckets)
+
+    def plain(self) -> dict[str, list]:
+        """Return the counts as JSON has them: pairs of labels and what is counted."""
+        counts = {name: [[*each] for each in getattr(self, name).items()] for name in _COUNTED}
+        return counts | {"ages": [[labels, list(buckets.cells)] for labels, buckets in self.ages.items()]}
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, list]) -> Self:
+        """Read what `plain` returns."""
+        rows, fallbacks, missing, states = (
+            Counts({tuple(labels): count for labels, count in plain[name]}) for name in _COUNTED
+        )
+        read = cls(rows, fallbacks, missing, states)
+        for labels, cells in plain["ages"]:
+            read.ages[tuple(labels)] = Buckets(AGE, cells)
+        return read
+
+
+_COUNTED = ("rows", "fallbacks", "missing", "states")
