@@ -10,6 +10,7 @@ from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
 from ml_assets.lake.commits import PositionMoved
 from ml_assets.online.facts.blob import decode_schema
+from ml_assets.online.facts.origins import ORIGIN, note_returning, read_origins, without_repeated
 from ml_assets.online.facts.rows import decode_facts_from_json
 from ml_assets.online.facts.union import PUSHED, RETRACTS, SEQ, typed, union_facts
 from ml_assets.online.stores.protocol import OnlineStore
@@ -17,6 +18,8 @@ from ml_assets.online.stores.records import PushedRow
 from ml_assets.online.values.record import Build
 
 ARRIVED_AT = "_arrived_at"
+
+_NUMBERS = {SEQ: pl.Int64, ARRIVED_AT: pl.Int64}
 
 _EXPORTS = "exports"
 """Counts, in a table of quarantined rows, how often some were added: of two exports at once one sees the other's."""
@@ -44,7 +47,10 @@ def export_pushed(store: OnlineStore, lake: Lake, view: FeatureViewSpec) -> int:
     if not rows:
         return there
     numbered = _numbered(store, view, rows)
-    lake.append(key, numbered if any(row.retracts for row in rows) else numbered.drop(RETRACTS))
+    if not any(row.retracts for row in rows):
+        numbered = numbered.drop(RETRACTS)
+    origins = pl.Series(ORIGIN, read_origins(store, view.table or "", view.name, rows), pl.String)
+    lake.append(key, numbered if origins.null_count() == len(rows) else numbered.with_columns(origins))
     return rows[-1].seq
 
 
@@ -54,6 +60,7 @@ def _renumber_reused(store: OnlineStore, lake: Lake, view: FeatureViewSpec, ther
     # First, so that what is pushed from now on has none of them.
     store.renumber(view.name, there, ())
     rows = store.pushed_since(view.name, 0)
+    _note_returning(store, lake, view, rows)
     if not rows or rows[0].seq > there:
         return
     held = _numbered(store, view, rows)
@@ -70,6 +77,17 @@ def _renumber_reused(store: OnlineStore, lake: Lake, view: FeatureViewSpec, ther
             "number %d on, got numbers after %d, as %s has other facts under theirs",
             view.name, len(seqs), seqs[0], there, pushed_key(view.name),
         )  # fmt: skip
+
+
+def _note_returning(store: OnlineStore, lake: Lake, view: FeatureViewSpec, rows: Sequence[PushedRow]) -> None:
+    """Let facts count no second time when they are sent again, of which the lake has what the store lost."""
+    build, exported = store.build(view.name), lake.scan(pushed_key(view.name))
+    if build is None or ORIGIN not in exported.collect_schema():
+        return
+    held = pl.LazyFrame({SEQ: [row.seq for row in rows], ARRIVED_AT: [row.arrived_at for row in rows]}, _NUMBERS)
+    since = exported.filter(pl.col(SEQ) > build.pushed_seq, pl.col(ORIGIN).is_not_null())
+    lost = since.select(SEQ, pl.col(ARRIVED_AT).to_physical(), ORIGIN).join(held, on=[SEQ, ARRIVED_AT], how="anti")
+    note_returning(store, view.table or "", view.name, lost.collect()[ORIGIN].to_list())
 
 
 def _numbered(store: OnlineStore, view: FeatureViewSpec, rows: Sequence[PushedRow]) -> pl.DataFrame:
@@ -92,7 +110,7 @@ def pushed_facts(lake: Lake, view: str, seq: int) -> pl.LazyFrame | None:
     if not seq or not lake.exists(pushed_key(view)):
         return None
     # Two exports at once may have written the same fact.
-    return lake.scan(pushed_key(view)).filter(pl.col(SEQ) <= seq).unique(SEQ).sort(SEQ)
+    return without_repeated(lake.scan(pushed_key(view)).filter(pl.col(SEQ) <= seq).unique(SEQ).sort(SEQ))
 
 
 def quarantine_key(table: str) -> str:

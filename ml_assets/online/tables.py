@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import MappingProxyType
@@ -13,6 +13,7 @@ import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.completeness import note_reported, read_complete_moments
+from ml_assets.online.facts.origins import REMEMBERED, comes_back, keyed_origins, note_origins, returning
 from ml_assets.online.facts.rows import PushError
 from ml_assets.online.facts.table_rows import ReadRows, read_table_rows
 from ml_assets.online.facts.values import exact_cast, value_type
@@ -20,9 +21,6 @@ from ml_assets.online.push import PushedView
 from ml_assets.online.stores.protocol import OnlineStore, StoreSnapshot
 from ml_assets.online.stores.records import Change, CurrentBuild, Note, RefusedRow, ViewChange
 from ml_assets.online.values.record import moment_of
-
-REMEMBERED = timedelta(days=1)
-"""How long the answer to a push with an idempotency key is kept: a retry within that time counts once."""
 
 _LISTED = 5
 """Rows that the refusal of a push names."""
@@ -129,6 +127,7 @@ class PushedTable:
         complete_until: int | None = None,
         required: Mapping[str, str | None] = MappingProxyType({}),
         now: int | None = None,
+        origins: Sequence[str] = (),
     ) -> PushedRows:
         """Push facts to every view of the table, and take others back: all of it in one transaction.
 
@@ -146,6 +145,8 @@ class PushedTable:
                 microseconds; None where that is not known.
             required: notes as they must be before it, as `require_notes` takes them.
             now: the clock by which keys are remembered, microseconds, where `arrived_at` is that of a replay.
+            origins: where the rows that are taken back come from, and then those that are pushed, see `online.facts.origins`;
+                empty where that is not known, and where a key says it.
 
         Raises:
             NoteChanged: a required note is another.
@@ -170,15 +171,18 @@ class PushedTable:
                 done[:] = [replace(self._answer_again(before, asked), complete_until=moments)]
                 return Change()
             built = [view.built(reading) for view in self._views]
-            change, answer = self._decide(reading, built, rows, retract, arrived_at)
             asked_at = arrived_at if now is None else now
+            count = len(retract) + len(rows)
+            known = origins if key is None else keyed_origins(key, asked, count, asked_at)
+            change, answer, of_views = self._decide(reading, built, rows, retract, arrived_at, known)
             kept = [] if remembered is None else [_remember(remembered, asked, answer, asked_at)]
             reports = note_reported(
                 reading, self.table, self._declarations, change.views,
                 builds=[each.build for each in built], arrived_at=arrived_at, complete_until=complete_until,
             )  # fmt: skip
             done[:] = [replace(answer, complete_until=reports.complete_until)]
-            return Change(change.views, [*notes, *kept, *reports.notes], self.table, change.refused, now)
+            came = note_origins(reading, self.table, of_views, arrived_at, asked_at)
+            return Change(change.views, [*notes, *kept, *reports.notes, *came], self.table, change.refused, now)
 
         last = store.change(decide, arrived_at)
         (answer,) = done
@@ -191,21 +195,30 @@ class PushedTable:
         rows: Sequence[Mapping[str, Any]],
         retract: Sequence[Mapping[str, Any]],
         arrived_at: int,
-    ) -> tuple[Change, PushedRows]:
+        origins: Sequence[str],
+    ) -> tuple[Change, PushedRows, dict[str, list[str]]]:
+        """Decide what a push changes, and where the facts of each view come from."""
         columns = self._columns(built)
         back = self._read(retract, columns, built)
-        accepted, refused = self._judge(self._read(rows, columns, built), arrived_at)
+        read = self._read(rows, columns, built)
+        accepted, refused = self._judge(read, arrived_at)
         if retract:
             self._refuse_all("retract", [Refused(*each) for each in back.refused])
             self._refuse_all("rows", refused)
-        changes = [
-            change
-            for view, of_view in zip(self._views, built, strict=True)
-            if (change := self._change(view, of_view, reading, accepted, back.rows, arrived_at)) is not None
-        ]
+        wrong = {each.row for each in refused}
+        numbers = [*back.numbers, *(len(retract) + each for each in read.numbers if each not in wrong)]
+        came = [origins[each] for each in numbers] if origins else []
+        gone = returning(reading, self.table) if origins else {}
+        changes, of_views = [], {}
+        for view, of_view in zip(self._views, built, strict=True):
+            change, mine = self._change(view, of_view, reading, accepted, back.rows, arrived_at, came, gone)
+            if change is not None:
+                changes.append(change)
+                if mine:
+                    of_views[view.view.name] = mine
         kept = [RefusedRow(_as_json(rows[each.row]).decode(), each.rules, each.columns) for each in refused]
         views = {change.built.build.view: 0 for change in changes}
-        return Change(changes, refused=kept), PushedRows(accepted.height, len(retract), refused, views)
+        return Change(changes, refused=kept), PushedRows(accepted.height, len(retract), refused, views), of_views
 
     def _columns(self, built: Sequence[CurrentBuild]) -> dict[str, pl.DataType]:
         if self._open_gate is not None and self._gate is None:
@@ -275,13 +288,19 @@ class PushedTable:
         rows: pl.DataFrame,
         back: pl.DataFrame,
         arrived_at: int,
-    ) -> ViewChange | None:
+        origins: Sequence[str],
+        gone: Mapping[str, frozenset[str]],
+    ) -> tuple[ViewChange | None, list[str]]:
         types = view.schema(built.schema)
-        mine = [_of_view(view.view, types, part) for part in (back, rows) if part.height]
-        if not any(part.height for part in mine):
-            return None
-        facts = mine[0] if len(mine) == 1 else pl.concat(mine)
-        return view.change_checked(reading, built, facts, mine[0].height if back.height else 0, arrived_at)
+        parts = [(back, origins[: back.height]), (rows, origins[back.height :])]
+        known = gone.get(view.view.name, frozenset())
+        mine = [_of_view(view.view, types, *part, known) for part in parts if part[0].height]
+        if not any(part.height for part, _ in mine):
+            return None, []
+        facts = mine[0][0] if len(mine) == 1 else pl.concat([part for part, _ in mine])
+        retracted = mine[0][0].height if back.height else 0
+        change = view.change_checked(reading, built, facts, retracted, arrived_at)
+        return change, [origin for _, of_part in mine for origin in of_part]
 
     def _answer_again(self, before: str, asked: str) -> PushedRows:
         kept = orjson.loads(before)
@@ -305,13 +324,29 @@ def _known(view: FeatureViewSpec) -> pl.Expr:
     return pl.all_horizontal(pl.col(needed).is_not_null()) if needed else pl.repeat(True, pl.len())
 
 
-def _of_view(view: FeatureViewSpec, types: Mapping[str, pl.DataType], rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows that a view takes, in the types of its build."""
-    mine = rows if _complete(view, rows) else rows.filter(_known(view))
+def _of_view(
+    view: FeatureViewSpec,
+    types: Mapping[str, pl.DataType],
+    rows: pl.DataFrame,
+    origins: Sequence[str],
+    gone: Collection[str],
+) -> tuple[pl.DataFrame, list[str]]:
+    """Return the rows that a view takes, in the types of its build, and where they come from.
+
+    Args:
+        gone: where those come from that the view gets back by a build.
+    """
+    taken = None if _complete(view, rows) else rows.select(_known(view)).to_series()
+    if gone and origins:
+        new = pl.Series([not comes_back(origin, gone) for origin in origins], dtype=pl.Boolean)
+        taken = new if taken is None else taken & new
+    mine = rows if taken is None else rows.filter(taken)
+    left = pl.Series(origins, dtype=pl.String)
+    left = (left if taken is None or not origins else left.filter(taken)).to_list()
     columns = mine[list(types)]
     if columns.schema == types:
-        return columns
-    return pl.DataFrame([columns[name].cast(dtype) for name, dtype in types.items()])
+        return columns, left
+    return pl.DataFrame([columns[name].cast(dtype) for name, dtype in types.items()]), left
 
 
 def _remember(key: str, asked: str, answer: PushedRows, asked_at: int) -> Note:

@@ -7,10 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import orjson
 
 from ml_assets.features.errors import FeatureError
+from ml_assets.online.facts.origins import origin_of
 from ml_assets.online.facts.rows import PushError
 from ml_assets.online.stores.protocol import OnlineStore, StoreSnapshot
 from ml_assets.online.stores.records import Change, Note, RefusedRow
@@ -145,10 +147,19 @@ class Connector:
             notes=[note],
             required={note.key: self._kept},
             complete_until=said[-1].complete_until,
+            origins=[*self._origins(part, "retract"), *self._origins(part, "rows")],
         )
         self._is_kept(progress, note)
         self.pushed[part.table] += answer.rows + answer.retracted
         self.refused[part.table] += len(answer.refused)
+
+    def _origins(self, part: "_PushedTogether", kind: Literal["retract", "rows"]) -> Iterator[str]:
+        """Yield where each row comes from: what lies at a place of the stream."""
+        for read in part.reads:
+            if read.facts is not None:
+                message = read.message
+                origin = origin_of(self.name, message.part, message.offset, message.body.decode(errors="replace"))
+                yield from (f"{origin}.{kind}{place}" for place in range(len(getattr(read.facts, kind))))
 
     def _quarantine(self, part: "_PushedTogether", done: Position | None, arrived_at: int) -> None:
         refused = [RefusedRow(_kept_text(read.message), read.wrong, "") for read in part.reads]

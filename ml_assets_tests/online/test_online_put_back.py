@@ -6,15 +6,19 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.lake import Lake
 from ml_assets.online.build import build_view
 from ml_assets.online.export import export_pushed, facts_of, pushed_facts
+from ml_assets.online.facts.origins import origin_of
 from ml_assets.online.facts.union import RETRACTS, SEQ
 from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.push import push_facts
 from ml_assets.online.stores.opening import open_store
+from ml_assets.online.tables import PushedTable
 from ml_assets.online.values.record import microseconds
 
 AS_OF = datetime(2024, 3, 10, 12, tzinfo=UTC)
@@ -230,4 +234,68 @@ def test_facts_behind_a_build_of_a_table_that_was_made_anew_are_not_those_of_the
     with pytest.raises(LookupError, match=r"table 'sales' was deleted and made anew.* materialize online/sales again"):
         facts_of(lake, VIEW, made, 0)
     assert facts_of(lake, VIEW, build("b2"), 0).collect().height == 2
+    store.close()
+
+
+class Client:
+    """Sends facts with idempotency keys, and from a stream whose position lies in the store, each of one shop."""
+
+    def __init__(self, shop):
+        self.shop = shop
+        self.table = PushedTable("sales", [VIEW], None, timedelta(minutes=5))
+        self.sent = []
+
+    def send(self, number):
+        row = {"shop": SHOPS[number % 7], "at": AS_OF.isoformat(), "amount": 2.0 ** (number + 1)}
+        at = microseconds(AS_OF) + len(self.sent)
+        origins = () if number % 2 else [origin_of("stream", number)]
+        self.table.push(
+            self.shop.store, [row], arrived_at=at, key=f"k{number}" if number % 2 else None, origins=origins
+        )
+        self.sent.append(number)
+
+
+@given(
+    steps=st.lists(st.sampled_from(["send", "send", "build", "export", "back up"]), min_size=2, max_size=7),
+    after=st.lists(st.sampled_from(["again", "build", "export", "new"]), max_size=5),
+)
+@settings(derandomize=True, deadline=None, max_examples=10, database=None)
+def test_whenever_a_store_is_put_back_what_is_sent_again_counts_once(tmp_path_factory, steps, after):
+    """What has an origin is sent again from the backup on, some before and some after builds; sums are powers of 2."""
+    tmp_path = tmp_path_factory.mktemp("store")
+    store, back_up = of_sqlite(tmp_path, None)
+    shop = Shop(store, Lake(str(tmp_path / "lake")))
+    shop.build("b")
+    client, number, (put_back, since) = Client(shop), 0, (back_up(), 0)
+    for place, step in enumerate([*steps, "export"]):
+        if step == "send":
+            client.send(number)
+            number += 1
+        elif step == "build":
+            shop.build(f"b{place}")
+        elif step == "export":
+            export_pushed(shop.store, shop.lake, VIEW)
+        else:
+            (tmp_path / "backup.db").unlink()
+            put_back, since = back_up(), number
+    put_back()
+    again, end = since, number
+    for place, step in enumerate([*after, *["again"] * number]):
+        if step == "again" and again < end:
+            client.send(again)
+            again += 1
+        elif step == "build":
+            shop.build(f"c{place}")
+        elif step == "export":
+            export_pushed(shop.store, shop.lake, VIEW)
+        elif step == "new":
+            client.send(number)
+            number += 1
+    expected = [1.0 + sum(2.0 ** (each + 1) for each in range(number) if each % 7 == place) for place in range(7)]
+    if "build" in after:
+        assert shop.values == expected
+    shop.build("last")
+    assert shop.values == expected
+    shop.build("very last")
+    assert shop.values == expected
     store.close()
