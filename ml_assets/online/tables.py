@@ -145,8 +145,8 @@ class PushedTable:
                 microseconds; None where that is not known.
             required: notes as they must be before it, as `require_notes` takes them.
             now: the clock by which keys are remembered, microseconds, where `arrived_at` is that of a replay.
-            origins: where the rows that are taken back come from, and then those that are pushed, see `online.facts.origins`;
-                empty where that is not known, and where a key says it.
+            origins: where the rows that are taken back come from, and then those that are pushed, see
+                `online.facts.origins`; empty where that is not known, and where a key says it.
 
         Raises:
             NoteChanged: a required note is another.

@@ -2,23 +2,30 @@
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ml_assets.lake import Lake
+from ml_assets.online.build import build_view
+from ml_assets.online.export import export_pushed, pushed_facts
 from ml_assets.online.stores.errors import StoreUnavailable
 from ml_assets.online.stores.opening import open_store
 from ml_assets.streams.connector import Connector, stream_quarantine
 from ml_assets.streams.opening import open_stream, read_address
 from ml_assets.streams.routing import Routes
 from ml_assets.streams.running import Batches, Running
-from ml_assets_tests.streams.shop import ARRIVED, VIEWS, batch, build, sale, served, tables
+from ml_assets_tests.streams.shop import ARRIVED, NOW, SCHEMA, VIEWS, batch, build, sale, served, tables
 
+DAY = timedelta(days=1)
 NAMES = {"sales": "sales", "shop/returns": "shop_returns"}
 SEEDED = settings(
     derandomize=True,
@@ -168,3 +175,39 @@ def test_each_step_may_be_the_last(tmp_path, error):
         connect(stream, store, [0])[0].run_to_end()
         assert_each_counts_once(store, counting, refused, expected)
         store.close()
+
+
+def test_a_stream_that_is_read_again_after_its_store_was_put_back_counts_once(tmp_path):
+    """The lake has what was exported since the backup, of one of the two views; the position is that of the backup."""
+    stream, lake, rows = tmp_path / "stream", Lake(str(tmp_path / "lake")), []
+    stream.mkdir()
+
+    def read(store, *more):
+        rows.extend(more)
+        lines, counting, _ = lines_of(rows)
+        (stream / "all.ndjson").write_text("".join(f"{line}\n" for line in lines))
+        connect(stream, store, [0])[0].run_to_end()
+        return expected_of(counting)
+
+    def build_again(store, view, name):
+        seq = export_pushed(store, lake, view)
+        known, pushed = pl.LazyFrame(schema=SCHEMA), pushed_facts(lake, view.name, seq)
+        as_of = NOW - timedelta(hours=4)
+        build_view(store, view, known, as_of=as_of, max_age=DAY, build=name, pushed=pushed, pushed_seq=seq)
+
+    store = build(open_store(f"sqlite:///{tmp_path}/before.db"))
+    read(store, ("sales", "a", 10, 1.0))
+    with sqlite3.connect(tmp_path / "before.db") as db:
+        db.execute("VACUUM INTO ?", [str(tmp_path / "after.db")])
+    wanted = read(store, ("sales", "a", 9, 2.0), ("shop/returns", "a", 8, 4.0), ("sales", "b", 7, 8.0))
+    build_again(store, VIEWS["sales"], "b2")
+    store.close()
+    store = open_store(f"sqlite:///{tmp_path}/after.db")
+    build_again(store, VIEWS["sales"], "b3")
+    assert read(store) == wanted
+    assert {shop: served(store, shop) for shop in wanted} == wanted
+    wanted = read(store, ("sales", "b", 6, 16.0))
+    for view in VIEWS.values():
+        build_again(store, view, "b4")
+    assert {shop: served(store, shop) for shop in wanted} == wanted
+    store.close()
