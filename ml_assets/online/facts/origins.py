@@ -67,7 +67,7 @@ def read_origins(store: OnlineStore, table: str, view: str, rows: Sequence[Pushe
     """Return the origins of facts that were pushed to a view, None where they are not known.
 
     Args:
-        rows: in order, those of each moment of arrival all or none.
+        rows: in order, those that came at one moment all or none.
     """
     places: dict[int, list[int]] = {}
     for place, row in enumerate(rows):
