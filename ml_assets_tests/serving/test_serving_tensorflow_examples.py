@@ -118,3 +118,10 @@ def test_each_model_is_described_by_what_it_can_be_asked(client):
     asked = {path for path in paths if path.endswith((":classify", ":regress")) and "{" not in path}
     assert asked == {"/v1/models/late:classify", CLASSIFY, REGRESS}
     assert client.get(CLASSIFY).status_code == 405
+
+
+def test_a_small_body_cannot_ask_for_much_memory(client):
+    body = {"context": {f"k{at}": 1 for at in range(2_001)}, "examples": [{}] * 500}
+    refused = client.post(REGRESS, json=body)
+    assert refused.status_code == 413
+    assert "context: 2001 features of 500 examples are more than 1,000,000 values" in refused.json()["error"]

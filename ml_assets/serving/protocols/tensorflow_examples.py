@@ -17,6 +17,9 @@ from ml_assets.serving.protocols.tensor_models import has_classes
 from ml_assets.serving.protocols.tensorflow_serving import BASES, SIGNATURE, plain_rows, read_signed
 from ml_assets.training.tasks.columns import SCORE
 
+MOST_SHARED = 1_000_000
+"""Values that a context may give all examples together: they are few bytes of a body, and memory for each example."""
+
 
 class TensorFlowExamples(RequestProtocol):
     """Rows under `examples`, with what all of them have under `context`."""
@@ -95,7 +98,7 @@ def read_examples(body: bytes) -> FeatureRows:
     """Take the rows out of a request.
 
     Raises:
-        BadRequest: there are none, or one gives a feature that the context gives.
+        BadRequest: there are none, or one gives a feature that the context gives, or that gives too many values (413).
     """
     request = read_signed(body)
     examples, context = request.get("examples"), request.get("context", {})
@@ -103,6 +106,12 @@ def read_examples(body: bytes) -> FeatureRows:
         raise BadRequest("examples: must be a list of examples")
     if not isinstance(context, dict):
         raise BadRequest("context: must be an object of the features that all examples have")
+    if len(context) * len(examples) > MOST_SHARED:
+        raise BadRequest(
+            f"context: {len(context)} features of {len(examples)} examples are more than {MOST_SHARED:,} values: send "
+            "fewer at once",
+            413,
+        )
     for at, example in enumerate(examples):
         if type(example) is not dict:
             raise BadRequest(f"example {at} must be an object")
