@@ -5,11 +5,14 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
 
 from ml_assets.monitoring import nml
 from ml_assets.monitoring.drift.measure import measure_drift
+from ml_assets.monitoring.drift.statistics.univariate import CHI2
 from ml_assets.monitoring.spec import MonitoringSpec
 
 START = datetime(2021, 5, 1, tzinfo=UTC)
@@ -336,3 +339,16 @@ def test_no_usage_event_leaves_the_machine(monkeypatch):
     nml.load()
     calculator.fit(REFERENCE.select("height").to_pandas())
     assert sent == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 10_000)), min_size=1, max_size=12))
+@example([(10, 0), (0, 7)])
+@example([(5, 5), (3, 3)])
+@example([(4, 9), (0, 0)])
+@example([(10**9, 3), (10**9, 10**9), (1, 0)])
+def test_chi2_is_what_scipy_gives_to_the_last_bit(counts):
+    table = np.array(counts, dtype=np.int64)
+    assume(table.sum(axis=0).all())
+    tested = chi2_contingency(table[table.sum(axis=1) > 0])
+    statistic, alert = CHI2.of_counts(table[:, 0])(table[:, 1])
+    assert (statistic, alert) == (float(tested.statistic), bool(tested.pvalue < 0.05))
