@@ -15,6 +15,7 @@ MODULES = [
     "performance.estimators.confidence",
     "performance.estimators.loss",
     "performance.watch",
+    "report.heat_map",
     "report.plots",
     "report.render",
     "report.summary",

@@ -9,9 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ml_assets.monitoring.report import heat_map
+from ml_assets.monitoring.report import plots as report_plots
 from ml_assets.monitoring.report.distributions import plot_distribution, plot_distributions
+from ml_assets.monitoring.report.heat_map import plot_drift
 from ml_assets.monitoring.report.kept import KeptPlots, Plot
-from ml_assets.monitoring.report.plots import plot_drift, plot_performance
+from ml_assets.monitoring.report.plots import plot_performance
 from ml_assets.monitoring.report.render import render_report
 from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets.training.plots.figure import as_png
@@ -207,6 +210,38 @@ def test_a_heat_map_is_small_and_grows_with_its_rows(features):
     assert len(png) < 60_000
     assert width < 800
     assert 100 < height < 900
+
+
+def figure_of(monkeypatch, module, draw):
+    drawn = []
+    monkeypatch.setattr(module, "as_png", lambda figure, **_: drawn.append(figure) or b"")
+    draw()
+    (figure,) = drawn
+    figure.draw_without_rendering()
+    return figure
+
+
+@pytest.mark.parametrize(("features", "weeks", "name"), [(1, 1, "x"), (70, 31, EVIL), (3, 90, "long name " * 20)])
+def test_no_label_of_a_heat_map_is_cut_or_lies_on_another(monkeypatch, features, weeks, name):
+    table = drift_table(features, weeks).with_columns(pl.col("feature").replace(EVIL, name))
+    figure = figure_of(monkeypatch, heat_map, lambda: plot_drift(table))
+    boxes = {text.get_text(): text.get_window_extent() for text in figure.axes[0].texts}
+    assert name.strip() in {text.strip() for text in boxes}
+    for text, box in boxes.items():
+        assert min(box.x0, box.y0) >= 0, text
+        assert (box.x1 <= figure.bbox.x1, box.y1 <= figure.bbox.y1) == (True, True), text
+    several = list(boxes.values())
+    assert not any(one.overlaps(other) for at, one in enumerate(several) for other in several[:at])
+
+
+@pytest.mark.parametrize("times", [1.0, 1e7])
+def test_no_label_of_a_timeline_is_cut(monkeypatch, times):
+    table = performance_table().with_columns(pl.col("value", "lower", "upper", "threshold") * times)
+    figure = figure_of(monkeypatch, report_plots, lambda: plot_performance(table, "roc_auc"))
+    box = figure.axes[0].get_tightbbox()
+    assert min(box.x0, box.y0) >= 0
+    assert (box.x1 <= figure.bbox.x1, box.y1 <= figure.bbox.y1) == (True, True)
+    assert figure.axes[0].bbox.width > 0.8 * figure.bbox.width
 
 
 @pytest.mark.parametrize("known", [True, False])

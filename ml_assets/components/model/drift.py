@@ -73,7 +73,7 @@ def _asset_spec(model: ModelContext) -> dg.AssetSpec:
 
 def _drift_metadata(drop: str, summary: "DriftSummary", shown: DropDrift) -> Metadata:
     from ml_assets.monitoring.report.distributions import plot_distribution
-    from ml_assets.monitoring.report.plots import plot_drift
+    from ml_assets.monitoring.report.heat_map import plot_drift
 
     if shown.drift.is_empty():
         return {"drop": drop, "rows": 0}

@@ -64,7 +64,7 @@ def _drift_plots(
     measured: DropPerformance, drift: pl.DataFrame, order: list[str], kept: "KeptPlots"
 ) -> dict[str, "Plot"]:
     from ml_assets.monitoring.report.distributions import plot_distributions
-    from ml_assets.monitoring.report.plots import plot_drift
+    from ml_assets.monitoring.report.heat_map import plot_drift
     from ml_assets.monitoring.report.render import SHOWN
 
     if drift.is_empty():

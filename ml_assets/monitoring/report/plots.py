@@ -1,12 +1,10 @@
-"""Plots of drift and performance as PNG bytes, drawn without Matplotlib's global state.
+"""Plots of performance as PNG bytes, drawn without Matplotlib's global state.
 
 Colours are two of Okabe and Ito and one hue from light to dark: both hold for colour-blind readers.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from ml_assets.training.plots.figure import as_png
@@ -17,59 +15,6 @@ if TYPE_CHECKING:
 
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#6B6B6B"
 DPI = 90
-MOST_FEATURES = 30
-
-
-def plot_drift(drift: pl.DataFrame, order: Sequence[str] | None = None) -> bytes:
-    """Draw a heat map of PSI: features (at most 30) by chunk, and the whole period on the right.
-
-    Colours go by the logarithm of PSI, from a tenth of the threshold to the greatest value, so that much drift and very
-    much differ; values above the threshold are written out.
-
-    Args:
-        drift: what ``measure_drift`` returned.
-        order: features from top to bottom, such as by impact; by default those with most drift first.
-    """
-    from matplotlib.colors import LogNorm
-
-    psi = drift.filter(method="psi")
-    ranked = psi.filter(scope="period").sort("value", "feature", descending=[True, False])
-    threshold = ranked["threshold"][0]
-    if order is not None:
-        ranked = pl.DataFrame({"feature": order}).join(ranked, on="feature", maintain_order="left")
-    features = ranked["feature"].head(MOST_FEATURES).to_list()
-    wide = psi.filter(scope="chunk").pivot("chunk_start", index="feature", values="value", sort_columns=True)
-    wide = ranked.select("feature").join(wide, on="feature", how="left", maintain_order="left")
-    grid = wide.drop("feature").with_columns(ranked["value"].alias("period")).head(MOST_FEATURES).to_numpy()
-    starts = psi.filter(scope="chunk")["chunk_start"].unique().sort()
-
-    figure, axes = new_figure(7.2, 1.3 + 0.22 * len(features))
-    known = grid[np.isfinite(grid)]
-    scale = LogNorm(threshold / 10, max(2 * threshold, known.max(initial=0.0)), clip=True)
-    image = axes.imshow(np.maximum(grid, threshold / 10), cmap="Blues", norm=scale, aspect="auto")
-    axes.set_xticks(range(grid.shape[1]), [*(f"{start:%d %b}" for start in starts), "period"], parse_math=False)
-    axes.set_yticks(range(len(features)), features, parse_math=False)
-    axes.tick_params(length=0, labelsize=8)
-    axes.axvline(grid.shape[1] - 1.5, color="black", linewidth=1)
-    for row, column in np.argwhere(grid > threshold):
-        axes.text(
-            column,
-            row,
-            f"{grid[row, column]:.2f}",
-            ha="center",
-            va="center",
-            fontsize=7,
-            color="white" if scale(grid[row, column]) > 0.6 else "black",
-        )
-    steps = [threshold * times for times in (0.1, 0.3, 1, 3, 10, 30, 100) if threshold * times <= scale.vmax]
-    # With ticks of their own: labels of a logarithmic scale are typeset as formulas, half of what drawing costs.
-    bar = figure.colorbar(image, ax=axes, extend="min", fraction=0.04, pad=0.02, format="{x:.3g}", ticks=steps)
-    bar.minorticks_off()
-    bar.ax.axhline(threshold, color=VERMILION, linewidth=1.5)
-    bar.ax.tick_params(labelsize=8)
-    bar.set_label(f"PSI, logarithmic (threshold {threshold:g})", fontsize=8)
-    axes.set_title("Drift by feature and chunk", fontsize=10, loc="left")
-    return as_png(figure, colours=None)
 
 
 def plot_performance(performance: pl.DataFrame, metric: str) -> bytes:
@@ -119,7 +64,9 @@ def new_figure(width: float, height: float) -> tuple["Figure", "Axes"]:
     """Return a figure of its own (inches), without pyplot, so that nothing outlives it."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    from ml_assets.training.plots.layout import MeasuredOnce
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=MeasuredOnce())
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)

@@ -20,7 +20,9 @@ def new_figure(title: str, x: str, y: str) -> tuple["Figure", "Axes"]:
     """Return a figure with one pair of axes and their labels."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
+    from ml_assets.training.plots.layout import MeasuredOnce
+
+    figure = Figure(figsize=_INCHES, dpi=_DPI, layout=MeasuredOnce())
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(x, fontsize=9)
