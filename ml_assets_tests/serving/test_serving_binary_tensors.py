@@ -11,6 +11,7 @@ from tritonclient import http as triton
 
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
+from ml_assets.serving.protocols.open_inference.protocol import read_tensors
 from ml_assets.training.predictions.scored import scored
 
 FORMATS = {
@@ -222,3 +223,26 @@ def test_what_tritons_client_wants_by_default_comes_in_binary(registry, run_serv
         values = answer.as_numpy(output["name"])
         values = [value.decode() for value in values] if output["datatype"] == "BYTES" else values.tolist()
         assert values == expected[output["name"]].to_list()
+
+
+class Watched(bytes):
+    """Bytes that count how many of them are copied."""
+
+    copied = 0
+
+    def __getitem__(self, key):
+        part = super().__getitem__(key)
+        Watched.copied += len(part)
+        return part if key.start is None else Watched(part)
+
+
+def test_each_byte_of_many_tensors_is_copied_once():
+    tensors = [
+        {"name": f"t{at}", "datatype": "UINT8", "shape": [1], "parameters": {"binary_data_size": 1}}
+        for at in range(500)
+    ]
+    header = orjson.dumps({"inputs": tensors})
+    body = Watched(header + bytes(range(250)) * 2)
+    _, read = read_tensors(body, str(len(header)))
+    assert [values.tolist() for values in read.values()] == [[at % 250] for at in range(500)]
+    assert Watched.copied == len(body)

@@ -102,7 +102,7 @@ def read_tensors(body: bytes, header_length: str | None) -> tuple[dict[str, Any]
     inputs = request.get("inputs")
     if not isinstance(inputs, list) or not all(isinstance(tensor, dict) for tensor in inputs):
         raise BadRequest("inputs: must be a list of tensors")
-    rest, tensors = body[length:], {}
+    at, tensors = length, {}
     for tensor in inputs:
         name = tensor.get("name")
         if not isinstance(name, str) or name in tensors:
@@ -118,11 +118,11 @@ def read_tensors(body: bytes, header_length: str | None) -> tuple[dict[str, Any]
         if size is None:
             tensors[name] = _from_json(name, tensor, rows)
         else:
-            if size > len(rest):
-                raise BadRequest(_too_short(name, size, len(rest), header_length))
-            tensors[name], rest = from_bytes(name, datatype, rest[:size], rows), rest[size:]
-    if rest:
-        raise BadRequest(f"{len(rest)} bytes follow the last tensor")
+            if size > len(body) - at:
+                raise BadRequest(_too_short(name, size, len(body) - at, header_length))
+            tensors[name], at = from_bytes(name, datatype, body[at : at + size], rows), at + size
+    if at < len(body):
+        raise BadRequest(f"{len(body) - at} bytes follow the last tensor")
     return request, tensors
 
 
