@@ -4,10 +4,12 @@ from functools import partial
 import numpy as np
 import polars as pl
 import pytest
+from lightgbm import LGBMClassifier
 from sklearn.metrics import log_loss, mean_absolute_error, mean_pinball_loss, roc_auc_score, root_mean_squared_error
 
 from ml_assets.training.evaluation.explain import contributions, explain, importance_unit
 from ml_assets.training.fit import fit_model, load_model, predict, save_model
+from ml_assets.training.kinds.base import find_kind
 from ml_assets.training.plots import plot_importance
 from ml_assets.training.predictions.scored import scored
 from ml_assets.training.search.search import search_history, search_parameters
@@ -264,6 +266,21 @@ def test_parameters_and_estimators_that_do_not_exist_are_named():
         fit("regression", "sklearn:pathlib.Path")
     with pytest.raises(ValueError, match="gives no probabilities"):
         fit("binary", "sklearn:sklearn.svm.LinearSVC")
+
+
+class Quiet(LGBMClassifier):
+    pass
+
+
+@pytest.mark.parametrize("path", ["lightgbm.LGBMClassifier", f"{__name__}.Quiet"])
+def test_an_estimator_of_a_lightgbm_that_cannot_fit_is_refused_when_declared(path, monkeypatch):
+    kind = find_kind(f"sklearn:{path}")
+    monkeypatch.setattr("ml_assets.training.kinds.sklearn.version", lambda _: "4.5.0")
+    with pytest.raises(ValueError, match=r"LightGBM 4\.5\.0 does not go with scikit-learn .* declare kind: lightgbm"):
+        kind.check_parameters([])
+    monkeypatch.setattr("ml_assets.training.kinds.sklearn.version", lambda _: "4.6.0")
+    kind.check_parameters(["num_leaves"])
+    find_kind("sklearn:xgboost.XGBClassifier").check_parameters(["max_depth"])
 
 
 def test_an_estimator_gets_seed_and_threads():

@@ -11,7 +11,7 @@ from ml_assets.serving.apart.answering import LargeAnswers, serve_connection
 from ml_assets.serving.http.observability.telemetry import logging_settings
 from ml_assets.serving.rollout.champions import Serving
 from ml_assets.settings import Settings, read_settings
-from ml_assets.training.kinds.base import find_kind
+from ml_assets.training.kinds.lean import claim_process, import_for
 
 
 def make_answers(served: ServeSettings, settings: Settings, serving: Serving) -> LargeAnswers:
@@ -25,8 +25,7 @@ def make_answers(served: ServeSettings, settings: Settings, serving: Serving) ->
     from ml_assets.serving.log.spool import Spool
 
     home = Home.of(settings)
-    for kind in served.kinds:
-        find_kind(kind).import_to_score()
+    import_for(served.kinds)
     answers = LargeAnswers(
         Registry(home.mlflow, home.mlflow_artifacts or None, EXPERIMENT, home.trackers),
         serving,
@@ -42,6 +41,7 @@ def make_answers(served: ServeSettings, settings: Settings, serving: Serving) ->
 def _main(descriptor: str) -> None:
     settings = read_settings()
     served = read_served(settings)
+    claim_process("large requests")
     logging.config.dictConfig(logging_settings(served.log_format))
     # The end of the connection is what ends it: the server answers what it has begun before.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -27,7 +27,7 @@ from ml_assets.serving.http.transport.guarded import ConnectionLimits
 from ml_assets.serving.http.transport.running import run_server
 from ml_assets.serving.log.drain_report import DrainWatch
 from ml_assets.settings import Settings, SettingsError, read_settings
-from ml_assets.training.kinds.base import find_kind
+from ml_assets.training.kinds.lean import claim_process, import_for
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +112,8 @@ def make_served_app() -> Server | GrpcTransport:
     # A row waits for the thread that answers a large request each time that it has looked something up: for half a
     # millisecond instead of Python's five.
     sys.setswitchinterval(0.0005)
-    for kind in served.kinds:
-        find_kind(kind).import_to_score()
+    claim_process("ml-assets serve")
+    import_for(served.kinds)
     app = _make_app(served, settings, logged=True)
     calm_collector()
     return GrpcTransport(app, app.grpc_bindings, grpc_settings(served)) if served.grpc else app

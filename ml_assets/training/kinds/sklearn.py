@@ -5,7 +5,8 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from importlib import import_module
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, version
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
 TRUSTED = ("sklearn.", "numpy.", "scipy.", "functools.partial")  # of a partial skops lists the function too
+_LIGHTGBM = (4, 6)
+"""From which on its estimators go with scikit-learn 1.8 and newer."""
 _MOST_CATEGORIES = 255  # that histogram trees tell apart; a feature with more of them is taken as a number
 
 
@@ -56,11 +59,28 @@ class SklearnKind(ModelKind):
             raise ValueError(f"kind: {self.declared} does not fit the task {task}")
 
     def check_parameters(self, names: Iterable[str]) -> None:
-        """Raise ValueError if there is no such estimator, or it lacks one of the parameters."""
-        known = self.estimator_class()().get_params()
+        """Raise ValueError if there is no such estimator, or it cannot fit, or it lacks one of the parameters."""
+        estimator = self.estimator_class()
+        self._check_fits(estimator)
+        known = estimator().get_params()
         unknown = sorted(set(names) - set(known))
         if unknown:
             raise ValueError(f"{self.declared} has no parameters {unknown}; it has {', '.join(sorted(known))}")
+
+    def _check_fits(self, estimator: type) -> None:
+        """Raise ValueError for an estimator of a LightGBM that gives scikit-learn an argument which it has dropped."""
+        from sklearn import __version__ as installed
+        from sklearn.utils import check_X_y
+
+        of_lightgbm = any(base.__module__.partition(".")[0] == "lightgbm" for base in estimator.__mro__)
+        if not of_lightgbm or "force_all_finite" in signature(check_X_y).parameters:
+            return
+        own = version("lightgbm")
+        if tuple(map(int, own.split(".")[:2])) < _LIGHTGBM:
+            raise ValueError(
+                f"{self.declared} cannot fit: LightGBM {own} does not go with scikit-learn {installed}, which has "
+                "dropped force_all_finite: declare kind: lightgbm, or install LightGBM 4.6 or newer"
+            )
 
     @property
     def takes_weights(self) -> bool:
