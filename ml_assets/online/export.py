@@ -19,6 +19,9 @@ from ml_assets.online.values.record import Build
 
 ARRIVED_AT = "_arrived_at"
 
+API_KEY = "_api_key"
+"""Column of what was pushed: name of the key that it was pushed with; null for none, and where that is not known."""
+
 _NUMBERS = {SEQ: pl.Int64, ARRIVED_AT: pl.Int64}
 
 _EXPORTS = "exports"
@@ -29,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 
 def pushed_key(view: str) -> str:
     """Return the asset key of the lake table with the facts pushed to a view: the view's columns, SEQ and
-    ARRIVED_AT, and RETRACTS since the first was taken back."""
+    ARRIVED_AT; RETRACTS since the first was taken back, API_KEY since the first was pushed with a key."""
     return f"pushed/{view}"
 
 
@@ -50,7 +53,8 @@ def export_pushed(store: OnlineStore, lake: Lake, view: FeatureViewSpec) -> int:
     if not any(row.retracts for row in rows):
         numbered = numbered.drop(RETRACTS)
     origins = pl.Series(ORIGIN, read_origins(store, view.table or "", view.name, rows), pl.String)
-    lake.append(key, numbered if origins.null_count() == len(rows) else numbered.with_columns(origins))
+    keys = pl.Series(API_KEY, [row.api_key for row in rows], pl.String)
+    lake.append(key, numbered.with_columns(each for each in (origins, keys) if each.null_count() < len(rows)))
     return rows[-1].seq
 
 
@@ -115,7 +119,7 @@ def pushed_facts(lake: Lake, view: str, seq: int) -> pl.LazyFrame | None:
 
 def quarantine_key(table: str) -> str:
     """Return the asset key of the lake table with the rows pushed to a table that broke a rule: SEQ, ARRIVED_AT,
-    the row as JSON, `_rules` and `_columns`."""
+    the row as JSON, `_rules` and `_columns`, and API_KEY since the first was pushed with a key."""
     return f"pushed_quarantine/{table}"
 
 
@@ -132,15 +136,22 @@ def export_refused(store: OnlineStore, lake: Lake, table: str) -> int:
 def _export_refused(store: OnlineStore, lake: Lake, table: str) -> int:
     key = quarantine_key(table)
     exports = lake.position(key, _EXPORTS)
-    rows = [(seq, at, each.row, each.rules, each.columns) for seq, at, each in store.refused_since(table, 0)]
-    schema = {SEQ: pl.Int64, ARRIVED_AT: pl.Int64, "row": pl.String, "_rules": pl.String, "_columns": pl.String}
+    kept = store.refused_since(table, 0)
+    rows = [(seq, at, each.row, each.rules, each.columns, each.api_key) for seq, at, each in kept]
+    texts = ("row", "_rules", "_columns", API_KEY)
+    schema = {SEQ: pl.Int64, ARRIVED_AT: pl.Int64, **dict.fromkeys(texts, pl.String)}
     moment = pl.col(ARRIVED_AT).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(MOMENT)
     refused = pl.DataFrame(rows, schema=schema, orient="row").with_columns(moment)
     if lake.exists(key):
         # Numbers alone do not tell: a store that is made anew begins again.
-        refused = refused.join(lake.scan(key).select(refused.columns).collect(), on=refused.columns, how="anti")
+        there = lake.scan(key)
+        if API_KEY not in there.collect_schema():
+            there = there.with_columns(pl.lit(None, pl.String).alias(API_KEY))
+        names = refused.columns
+        refused = refused.join(there.select(names).collect(), on=names, how="anti", nulls_equal=True)
     if refused.height:
-        lake.append(key, refused, moves={_EXPORTS: (exports, (exports or 0) + 1)})
+        without = refused[API_KEY].null_count() == refused.height
+        lake.append(key, refused.drop(API_KEY) if without else refused, moves={_EXPORTS: (exports, (exports or 0) + 1)})
     if rows:
         store.forget_refused(table, rows[-1][0])
     return refused.height

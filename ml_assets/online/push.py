@@ -49,7 +49,15 @@ class Pushed:
     complete_until: int
 
 
-def push_facts(store: OnlineStore, view: FeatureViewSpec, rows: Rows, *, arrived_at: int, retract: Rows = ()) -> Pushed:
+def push_facts(
+    store: OnlineStore,
+    view: FeatureViewSpec,
+    rows: Rows,
+    *,
+    arrived_at: int,
+    retract: Rows = (),
+    api_key: str | None = None,
+) -> Pushed:
     """Add facts to a view: all of them and the new values of their entities, or nothing.
 
     Late facts, known long before they arrive, and facts that will be known in the future count when they should:
@@ -59,6 +67,7 @@ def push_facts(store: OnlineStore, view: FeatureViewSpec, rows: Rows, *, arrived
         rows: with `view.table_columns`, as a frame or as JSON objects (see `read_rows`).
         arrived_at: when they came, microseconds.
         retract: rows that are taken back, before the others are added; at least one row is there of both.
+        api_key: name of the key that they are pushed with, kept beside them; None for none.
 
     Raises:
         PushError: a row is not what the view's table holds, a second row of an entity of a static table, or one that is
@@ -78,7 +87,7 @@ def push_facts(store: OnlineStore, view: FeatureViewSpec, rows: Rows, *, arrived
             reading, view.table or "", declarations, [change], builds=[build], arrived_at=arrived_at
         )
         done[:] = [(change, reports.complete_until[view.name])]
-        return Change([change], reports.notes)
+        return Change([change], reports.notes, api_key=api_key)
 
     (last,) = store.change(decide, arrived_at)
     ((change, complete_until),) = done

@@ -128,6 +128,7 @@ class PushedTable:
         required: Mapping[str, str | None] = MappingProxyType({}),
         now: int | None = None,
         origins: Sequence[str] = (),
+        api_key: str | None = None,
     ) -> PushedRows:
         """Push facts to every view of the table, and take others back: all of it in one transaction.
 
@@ -147,6 +148,7 @@ class PushedTable:
             now: the clock by which keys are remembered, microseconds, where `arrived_at` is that of a replay.
             origins: where the rows that are taken back come from, and then those that are pushed, see
                 `online.facts.origins`; empty where that is not known, and where a key says it.
+            api_key: name of the key that they are pushed with, kept beside them; None for none.
 
         Raises:
             NoteChanged: a required note is another.
@@ -182,7 +184,8 @@ class PushedTable:
             )  # fmt: skip
             done[:] = [replace(answer, complete_until=reports.complete_until)]
             came = note_origins(reading, self.table, of_views, arrived_at, asked_at)
-            return Change(change.views, [*notes, *kept, *reports.notes, *came], self.table, change.refused, now)
+            beside = [*notes, *kept, *reports.notes, *came]
+            return Change(change.views, beside, self.table, change.refused, now, api_key)
 
         last = store.change(decide, arrived_at)
         (answer,) = done

@@ -12,6 +12,8 @@ from ml_assets.online.lookup import OnlineFeatures
 from ml_assets.online.stores.errors import OutcomeUnknown, StoreUnavailable
 from ml_assets.online.stores.opening import open_store
 from ml_assets.online.values.record import microseconds
+from ml_assets.serving.access.admission import Admission
+from ml_assets.serving.access.key_file import KeyFile
 from ml_assets.serving.declared import Declarations, OnlineTable, OnlineView, RequestField
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
@@ -45,12 +47,12 @@ def store(tmp_path):
     return made
 
 
-def make_client(store, limits, clock=NOON):
+def make_client(store, limits, clock=NOON, **more):
     table = OnlineTable(table="fleet/validated", views=[DRIVES], fields=FIELDS)
     declared = Declarations(
         tables={"fleet/validated": table}, online={"drives": OnlineView(view=DRIVES, fields=FIELDS)}
     )
-    return TestClient(make_app(NoVersions(), [], limits, declared, store, clock=lambda: microseconds(clock)))
+    return TestClient(make_app(NoVersions(), [], limits, declared, store, clock=lambda: microseconds(clock), **more))
 
 
 @pytest.fixture
@@ -74,6 +76,20 @@ def test_rows_are_pushed_refused_and_taken_back(client, store):
     assert km(store) == 2.0
     done = client.post(PATH, json={"rows": [ROW | {"km": 3.0}], "retract": [ROW]})
     assert (done.status_code, done.json()["retracted"], km(store)) == (200, 1, 3.0)
+
+
+def test_the_name_of_the_key_lies_beside_what_was_pushed_with_it(store, tmp_path):
+    file = KeyFile(tmp_path / "api_keys.json")
+    headers = {name: {"authorization": f"Bearer {file.add(name, ['push'])[1]}"} for name in ("ann", "ben")}
+    with make_client(store, Limits(rows=50), admission=Admission(file=file)) as client:
+        assert client.post(PATH, json={"rows": [ROW, ROW | {"km": "far"}]}, headers=headers["ann"]).status_code == 200
+        assert client.post(PATH, json={"rows": [ROW], "retract": [ROW]}, headers=headers["ben"]).status_code == 200
+        assert client.post("/v1/push/drives", json={"rows": [ROW]}, headers=headers["ben"]).status_code == 200
+    with make_client(store, Limits(rows=50)) as client:
+        assert client.post(PATH, json={"rows": [ROW, ROW | {"km": "far"}]}).status_code == 200
+    names = [row.api_key for row in store.pushed_since("drives", 0)]
+    assert names == ["ann", "ben", "ben", "ben", None]
+    assert [row.api_key for _, _, row in store.refused_since("fleet/validated", 0)] == ["ann", None]
 
 
 def test_a_retry_with_its_key_counts_once(client, store):

@@ -40,6 +40,7 @@ class PushedRow:
 
     Attributes:
         retracts: whether it takes such a fact back.
+        api_key: name of the key that it was pushed with; None for none, or where that is not known.
     """
 
     seq: int
@@ -48,6 +49,7 @@ class PushedRow:
     entity: str
     row: str
     retracts: bool = False
+    api_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +121,16 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow:
-    """A row that was pushed and broke a rule: JSON of its values, the rules and their columns."""
+    """A row that was pushed and broke a rule: JSON of its values, the rules and their columns.
+
+    Attributes:
+        api_key: as in `PushedRow`; in a change it is that of the change.
+    """
 
     row: str
     rules: str
     columns: str
+    api_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +143,7 @@ class Change:
         refused: rows for its quarantine.
         now: the clock by which notes are forgotten, microseconds; None for when the push arrived, which a replay says
             is another time.
+        api_key: name of the key that all of it is pushed with; None for none.
     """
 
     views: Sequence[ViewChange] = ()
@@ -143,6 +151,7 @@ class Change:
     table: str = ""
     refused: Sequence[RefusedRow] = ()
     now: int | None = None
+    api_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

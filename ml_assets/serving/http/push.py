@@ -49,7 +49,7 @@ class PushHandler:
         exchange.require_media_type((JSON,))
         rows, at = self._read(exchange)
         try:
-            done = push_facts(self._store, self._views[name].view, rows, arrived_at=at)
+            done = push_facts(self._store, self._views[name].view, rows, arrived_at=at, api_key=exchange.key or None)
         except _REFUSALS as error:
             raise _refusal(error) from error
         answer = {"view": name, "rows": done.rows, "entities": done.entities, "seq": done.seq}
@@ -94,7 +94,7 @@ class TablePushHandler:
         try:
             done = table.push(
                 self._store, rows, arrived_at=at, retract=retract, key=_idempotency_key(exchange), complete_until=until,
-                now=exchange.at,
+                now=exchange.at, api_key=exchange.key or None,
             )  # fmt: skip
         except _REFUSALS as error:
             raise _refusal(error) from error

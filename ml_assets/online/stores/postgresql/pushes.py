@@ -42,7 +42,7 @@ class PostgresPushes(OnlineStore):
                 self._server.execute("RELEASE SAVEPOINT change")
 
     def _change(self, change: Change, arrived_at: int) -> list[int]:
-        last = [self._push(each, arrived_at) for each in change.views]
+        last = [self._push(each, arrived_at, change.api_key) for each in change.views]
         if change.notes:
             now = arrived_at if change.now is None else change.now
             self._server.execute("DELETE FROM @notes WHERE until <= %s", [now])
@@ -54,26 +54,26 @@ class PostgresPushes(OnlineStore):
             )
         if change.refused:
             self._server.execute(
-                "INSERT INTO @refused (of_table, arrived_at, row, rules, columns) "
-                "SELECT %s, %s, * FROM unnest(%s::text[], %s::text[], %s::text[])",
+                "INSERT INTO @refused (of_table, arrived_at, api_key, row, rules, columns) "
+                "SELECT %s, %s, %s::text, * FROM unnest(%s::text[], %s::text[], %s::text[])",
                 [
-                    change.table, arrived_at, [row.row for row in change.refused],
+                    change.table, arrived_at, change.api_key, [row.row for row in change.refused],
                     [row.rules for row in change.refused], [row.columns for row in change.refused],
                 ],
             )  # fmt: skip
         return last
 
-    def _push(self, change: ViewChange, arrived_at: int) -> int:
+    def _push(self, change: ViewChange, arrived_at: int, api_key: str | None) -> int:
         view, rows = change.built.build.view, change.rows
         number = "UPDATE @pushes SET last_seq = last_seq + %s WHERE view = %s RETURNING last_seq"
         ((last,),) = self._server.query(number, [len(rows), view])
         seqs = list(range(last - len(rows) + 1, last + 1))
         self._server.execute(
-            "INSERT INTO @pushed (view, arrived_at, seq, known_at, entity, row, retracts, short_entity) "
-            "SELECT %s, %s, * FROM "
+            "INSERT INTO @pushed (view, arrived_at, api_key, seq, known_at, entity, row, retracts, short_entity) "
+            "SELECT %s, %s, %s::text, * FROM "
             "unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::boolean[], %s::text[])",
             [
-                view, arrived_at, seqs, [row.known_at for row in rows], [row.entity for row in rows],
+                view, arrived_at, api_key, seqs, [row.known_at for row in rows], [row.entity for row in rows],
                 [row.row for row in rows], [row.retracts for row in rows], [short(row.entity) for row in rows],
             ],
         )  # fmt: skip
@@ -83,7 +83,8 @@ class PostgresPushes(OnlineStore):
 
     def refused_since(self, table: str, seq: int) -> list[tuple[int, int, RefusedRow]]:
         rows = self._server.query(
-            "SELECT seq, arrived_at, row, rules, columns FROM @refused WHERE of_table = %s AND seq > %s ORDER BY seq",
+            "SELECT seq, arrived_at, row, rules, columns, api_key FROM @refused "
+            "WHERE of_table = %s AND seq > %s ORDER BY seq",
             [table, seq],
         )
         return [(number, arrived_at, RefusedRow(*row)) for number, arrived_at, *row in rows]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from ml_assets.online.stores.errors import OutcomeUnknown, StoreUnavailable
-from ml_assets.online.stores.postgresql.tables import TABLES
+from ml_assets.online.stores.postgresql.tables import ADDED, TABLES
 from ml_assets.online.stores.sql.database import SqlDatabase
 
 if TYPE_CHECKING:
@@ -184,17 +184,26 @@ class PostgresServer(SqlDatabase):
         return connection
 
     def _make_tables(self, connection: "psycopg.Connection[Any]") -> None:
-        if self._has_tables(connection):
+        if self._has_tables(connection, whole=True):
             return
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCK, self._schema])
             if not self._has_tables(connection):
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self._schema}".encode())
                 connection.execute(self._named(TABLES))
+            elif not self._has_tables(connection, whole=True):
+                connection.execute(self._named(ADDED))
 
-    def _has_tables(self, connection: "psycopg.Connection[Any]") -> bool:
+    def _has_tables(self, connection: "psycopg.Connection[Any]", *, whole: bool = False) -> bool:
+        """Return whether the tables are there, and with `whole` also the columns that they have got since."""
         # Of a table, as a function such as to_regclass would not see what was made while the lock was waited for.
         there = "SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = 'refused'"
+        if whole:
+            there = (
+                "SELECT 1 FROM pg_attribute WHERE attname = 'api_key' AND attrelid IN ("
+                "SELECT pg_class.oid FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+                "WHERE nspname = %s AND relname = 'refused')"
+            )
         return connection.execute(there, [self._schema]).fetchone() is not None
 
 

@@ -10,7 +10,7 @@ from ml_assets.online.stores.records import CurrentBuild, EntityState, PushedRow
 from ml_assets.online.stores.sql.tables import HEADER
 from ml_assets.online.values.record import Build
 
-PUSHED = "SELECT seq, arrived_at, known_at, entity, row, retracts FROM @pushed"
+PUSHED = "SELECT seq, arrived_at, known_at, entity, row, retracts, api_key FROM @pushed"
 
 
 class PostgresSnapshot(StoreSnapshot):

@@ -20,7 +20,8 @@ CREATE TABLE @facts (number bigint, entity text COLLATE "C", rows bytea NOT NULL
 CREATE TABLE @pushes (view text COLLATE "C" PRIMARY KEY, last_seq bigint NOT NULL);
 CREATE TABLE @pushed (
     view text COLLATE "C", seq bigint, arrived_at bigint NOT NULL, known_at bigint, entity text NOT NULL,
-    row text NOT NULL, retracts boolean NOT NULL, short_entity text COLLATE "C" NOT NULL, PRIMARY KEY (view, seq)
+    row text NOT NULL, retracts boolean NOT NULL, short_entity text COLLATE "C" NOT NULL, api_key text,
+    PRIMARY KEY (view, seq)
 );
 CREATE INDEX ON @pushed (view, short_entity);
 CREATE TABLE @states (
@@ -30,9 +31,15 @@ CREATE TABLE @notes (key text COLLATE "C" PRIMARY KEY, text text NOT NULL, until
 CREATE INDEX ON @notes (until) WHERE until IS NOT NULL;
 CREATE TABLE @refused (
     seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, of_table text NOT NULL, arrived_at bigint NOT NULL,
-    row text NOT NULL, rules text NOT NULL, columns text NOT NULL
+    row text NOT NULL, rules text NOT NULL, columns text NOT NULL, api_key text
 );
 """
+
+ADDED = """
+ALTER TABLE @pushed ADD COLUMN IF NOT EXISTS api_key text;
+ALTER TABLE @refused ADD COLUMN IF NOT EXISTS api_key text;
+"""
+"""Columns of tables that were there before them."""
 
 _LONGEST = 500
 """Characters of a text that is indexed as it is: an entry of an index holds some 2,700 bytes."""

@@ -45,7 +45,8 @@ def stored_values(build: bytes, valid_until: bytes, member: bytes | None, unseen
 
 def pushed_member(row: PushedRow) -> bytes:
     """Return what stands for a pushed fact."""
-    return orjson.dumps([row.seq, row.arrived_at, row.known_at, row.entity, row.row, row.retracts])
+    api_key = [] if row.api_key is None else [row.api_key]
+    return orjson.dumps([row.seq, row.arrived_at, row.known_at, row.entity, row.row, row.retracts, *api_key])
 
 
 def pushed_row(member: bytes) -> PushedRow:

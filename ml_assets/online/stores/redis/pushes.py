@@ -34,7 +34,7 @@ class RedisPushes(OnlineStore):
             before = [self._last_number(name, pipe.get(key("seq", name))) for name in names]
             pipe.multi()
             for each, last, stays in zip(wanted.views, before, remaining, strict=True):
-                self._push(pipe, each, last, stays, arrived_at)
+                self._push(pipe, each, last, stays, arrived_at, wanted.api_key)
             self._keep_beside(pipe, wanted, arrived_at)
             pipe.execute()
             return [last + len(each.rows) for last, each in zip(before, wanted.views, strict=True)]
@@ -124,10 +124,12 @@ class RedisPushes(OnlineStore):
         listed = pipe.pttl(self._server.key("entities", change.built.number))
         return listed if listed > 0 else until(max(pipe.pttl(self._server.key("alive", change.built.number)), 1))
 
-    def _push(self, pipe: Any, change: ViewChange, last: int, stays: int | None, arrived_at: int) -> None:
+    def _push(
+        self, pipe: Any, change: ViewChange, last: int, stays: int | None, arrived_at: int, api_key: str | None
+    ) -> None:
         view, key, seqs = change.built.build.view, self._server.key, {}
         for seq, row in enumerate(change.rows, last + 1):
-            member = pushed_member(PushedRow(seq, arrived_at, row.known_at, row.entity, row.row, row.retracts))
+            member = pushed_member(PushedRow(seq, arrived_at, row.known_at, row.entity, row.row, row.retracts, api_key))
             pipe.zadd(key("pushed", view), {member: seq})
             pipe.zadd(key("pushed", view, row.entity), {member: seq})
             seqs[row.entity] = seq
@@ -140,5 +142,6 @@ class RedisPushes(OnlineStore):
             length = None if note.until is None else max((note.until - now) // 1000, 1)
             pipe.set(self._server.key("note", note.key), note.text, px=length)
         for row in change.refused:
-            kept = orjson.dumps([arrived_at, row.row, row.rules, row.columns])
+            api_key = [] if change.api_key is None else [change.api_key]
+            kept = orjson.dumps([arrived_at, row.row, row.rules, row.columns, *api_key])
             pipe.rpush(self._server.key("refused", change.table), kept)

@@ -48,8 +48,12 @@ class SqlitePushes(OnlineStore):
             first = self._file.query("SELECT last_seq FROM pushes WHERE view = ?", [view])[0][0] + 1
             numbered = list(enumerate(each.rows, first))
             db.executemany(
-                "INSERT INTO pushed VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(view, seq, arrived_at, r.known_at, r.entity, r.row, r.retracts) for seq, r in numbered],
+                "INSERT INTO pushed (view, seq, arrived_at, known_at, entity, row, retracts, api_key) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (view, seq, arrived_at, row.known_at, row.entity, row.row, row.retracts, change.api_key)
+                    for seq, row in numbered
+                ],
             )
             last.append(first + len(numbered) - 1)
             db.execute("UPDATE pushes SET last_seq = ? WHERE view = ?", [last[-1], view])
@@ -58,14 +62,15 @@ class SqlitePushes(OnlineStore):
             db.execute("DELETE FROM notes WHERE until <= ?", [arrived_at if change.now is None else change.now])
             db.executemany("REPLACE INTO notes VALUES (?, ?, ?)", [(n.key, n.text, n.until) for n in change.notes])
         db.executemany(
-            "INSERT INTO refused (of_table, arrived_at, row, rules, columns) VALUES (?, ?, ?, ?, ?)",
-            [(change.table, arrived_at, row.row, row.rules, row.columns) for row in change.refused],
+            "INSERT INTO refused (of_table, arrived_at, row, rules, columns, api_key) VALUES (?, ?, ?, ?, ?, ?)",
+            [(change.table, arrived_at, row.row, row.rules, row.columns, change.api_key) for row in change.refused],
         )
         return last
 
     def refused_since(self, table: str, seq: int) -> list[tuple[int, int, RefusedRow]]:
         rows = self._file.query(
-            "SELECT seq, arrived_at, row, rules, columns FROM refused WHERE of_table = ? AND seq > ? ORDER BY seq",
+            "SELECT seq, arrived_at, row, rules, columns, api_key FROM refused "
+            "WHERE of_table = ? AND seq > ? ORDER BY seq",
             [table, seq],
         )
         return [(number, arrived_at, RefusedRow(*row)) for number, arrived_at, *row in rows]

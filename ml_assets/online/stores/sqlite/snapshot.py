@@ -9,7 +9,7 @@ from ml_assets.online.stores.sql.tables import HEADER
 from ml_assets.online.stores.sqlite.file import SqliteFile
 from ml_assets.online.values.record import Build
 
-PUSHED = "SELECT seq, arrived_at, known_at, entity, row, retracts FROM pushed"
+PUSHED = "SELECT seq, arrived_at, known_at, entity, row, retracts, api_key FROM pushed"
 
 
 class SqliteSnapshot(StoreSnapshot):
@@ -51,8 +51,8 @@ class SqliteSnapshot(StoreSnapshot):
 
 def pushed_row(row: tuple) -> PushedRow:
     """Return a row that a statement gives which begins with PUSHED."""
-    *kept, retracts = row
-    return PushedRow(*kept, retracts=bool(retracts))
+    *kept, retracts, api_key = row
+    return PushedRow(*kept, retracts=bool(retracts), api_key=api_key)
 
 
 @lru_cache(maxsize=256)

@@ -15,7 +15,7 @@ from ml_assets.online.stores.sqlite.database import SqliteDatabase
 from ml_assets.online.stores.sqlite.file import SqliteFile
 from ml_assets.online.stores.sqlite.pushes import SqlitePushes
 from ml_assets.online.stores.sqlite.snapshot import SqliteSnapshot
-from ml_assets.online.stores.sqlite.tables import SINCE_RETRACTIONS, TABLES, has_retractions
+from ml_assets.online.stores.sqlite.tables import TABLES, lacking_columns
 from ml_assets.online.stores.together import ChangeQueue
 from ml_assets.online.values.record import Build
 
@@ -40,10 +40,10 @@ class SqliteStore(SqliteBuilds, SqlitePushes):
         self._together = ChangeQueue(self._change_all)
         db = self._file.connection()
         db.executescript(TABLES)
-        if not has_retractions(db):
+        if lacking_columns(db):
             with self._file.writing():
-                if not has_retractions(db):
-                    db.execute(SINCE_RETRACTIONS)
+                for statement in lacking_columns(db):
+                    db.execute(statement)
 
     @property
     def generation(self) -> int:

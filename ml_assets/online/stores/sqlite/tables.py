@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS facts (number INTEGER, entity TEXT, rows BLOB, PRIMAR
 CREATE TABLE IF NOT EXISTS pushes (view TEXT PRIMARY KEY, last_seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pushed (
     view TEXT, seq INTEGER, arrived_at INTEGER, known_at INTEGER, entity TEXT, row TEXT,
-    retracts INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (view, seq)
+    retracts INTEGER NOT NULL DEFAULT 0, api_key TEXT, PRIMARY KEY (view, seq)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pushed_of_entity ON pushed (view, entity);
 CREATE TABLE IF NOT EXISTS states (
@@ -28,13 +28,28 @@ CREATE TABLE IF NOT EXISTS states (
 CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, text TEXT, until INTEGER) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS notes_by_end ON notes (until) WHERE until IS NOT NULL;
 CREATE TABLE IF NOT EXISTS refused (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, of_table TEXT, arrived_at INTEGER, row TEXT, rules TEXT, columns TEXT
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, of_table TEXT, arrived_at INTEGER, row TEXT, rules TEXT, columns TEXT,
+    api_key TEXT
 );
 """
 
-SINCE_RETRACTIONS = "ALTER TABLE pushed ADD COLUMN retracts INTEGER NOT NULL DEFAULT 0"
+_ADDED = {
+    ("pushed", "retracts"): "INTEGER NOT NULL DEFAULT 0",
+    ("pushed", "api_key"): "TEXT",
+    ("refused", "api_key"): "TEXT",
+}
+"""Columns of tables that were there before them: table and column -> how they are declared."""
 
 
-def has_retractions(db: sqlite3.Connection) -> bool:
-    """Return whether the file was made, or opened, since facts can be taken back."""
-    return "retracts" in [column for _, column, *_ in db.execute("PRAGMA table_info(pushed)")]
+def lacking_columns(db: sqlite3.Connection) -> list[str]:
+    """Return the statements that add the columns which a file lacks that was made before them."""
+    there = {(table, column) for table in ("pushed", "refused") for _, column, *_ in _columns(db, table)}
+    return [
+        f"ALTER TABLE {table} ADD COLUMN {column} {declared}"
+        for (table, column), declared in _ADDED.items()
+        if (table, column) not in there
+    ]
+
+
+def _columns(db: sqlite3.Connection, table: str) -> list[tuple]:
+    return db.execute(f"PRAGMA table_info({table})").fetchall()
