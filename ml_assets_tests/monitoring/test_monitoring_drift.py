@@ -352,3 +352,11 @@ def test_chi2_is_what_scipy_gives_to_the_last_bit(counts):
     tested = chi2_contingency(table[table.sum(axis=1) > 0])
     statistic, alert = CHI2.of_counts(table[:, 0])(table[:, 1])
     assert (statistic, alert) == (float(tested.statistic), bool(tested.pvalue < 0.05))
+
+
+@pytest.mark.parametrize("broken", ["reference", "analysis"])
+def test_an_infinite_value_is_named_before_rows_are_rebuilt(broken):
+    frames = {"reference": REFERENCE, "analysis": STILL}
+    frames[broken] = frames[broken].with_columns(height=pl.lit(float("inf")))
+    with pytest.raises(nml.MonitoringError, match=r"reconstruction error: infinite values of \{'height': \d+\}"):
+        drift(**frames, features=NUMBERS, continuous_methods=[], reconstruction=True)

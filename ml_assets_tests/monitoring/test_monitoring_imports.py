@@ -9,6 +9,7 @@ MODULES = [
     "chunks",
     "drift.measure",
     "drift.statistics.psi",
+    "drift.statistics.rebuilding",
     "drift.statistics.reconstruction",
     "drift.statistics.univariate",
     "nml",

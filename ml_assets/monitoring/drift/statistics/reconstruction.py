@@ -1,23 +1,20 @@
 """Multivariate drift: how much worse a PCA learned on the reference rebuilds the rows of a chunk."""
 
 import math
-from typing import TYPE_CHECKING, cast
+from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import polars as pl
 
 from ml_assets.monitoring.chunks import CHUNK
+from ml_assets.monitoring.drift.statistics.rebuilding import Components
 from ml_assets.monitoring.drift.statistics.statistic import ALL_FEATURES, MEASURED, DriftFrames, DriftStatistic
 from ml_assets.monitoring.inputs import Features
+from ml_assets.monitoring.nml import MonitoringError
 from ml_assets.monitoring.spec import MonitoringSpec
 
-if TYPE_CHECKING:
-    from sklearn.decomposition import PCA
-    from sklearn.pipeline import Pipeline
-
 METHOD = "reconstruction_error"
-_VARIANCE, _SEED = 0.65, 16
-"""Share of the variance that the PCA keeps, and its seed, as in NannyML."""
 SPREADS = 3
 """Standard deviations above the reference's own error at which a learned threshold lies, as in NannyML."""
 
@@ -50,8 +47,14 @@ def measure_reconstruction(
     Returns:
         CHUNK (Int64), value, threshold (Float64), alert (Boolean): alerts are errors above the
         threshold, not below.
+
+    Raises:
+        MonitoringError: no feature has a value, or a value is infinite.
     """
     kept = [name for name in features.all if reference[name].null_count() < reference.height]
+    if not kept:
+        raise MonitoringError("reconstruction error: no feature has any value in the reference: declare `exclude`")
+    _refuse_infinite([reference, analysis], [name for name in features.numeric if name in kept])
     shares = [_share_of_reference(reference[name]) for name in features.text if name in kept]
     codes = {name: f"f{i}" for i, name in enumerate(kept)}
     reference, analysis = (
@@ -68,6 +71,15 @@ def measure_reconstruction(
     )
 
 
+def _refuse_infinite(frames: Sequence[pl.DataFrame], names: Sequence[str]) -> None:
+    for frame in frames:
+        counts = frame.select(pl.col(names).cast(pl.Float64).is_infinite().sum()).row(0, named=True)
+        if infinite := {name: count for name, count in counts.items() if count}:
+            raise MonitoringError(
+                f"reconstruction error: infinite values of {infinite}: make them null, or exclude the features"
+            )
+
+
 def _share_of_reference(column: pl.Series) -> pl.Expr:
     counts = column.value_counts(normalize=True, name="share")
     return pl.col(column.name).replace_strict(counts[column.name], counts["share"], default=0.0)
@@ -75,22 +87,14 @@ def _share_of_reference(column: pl.Series) -> pl.Expr:
 
 def _errors(learned: pl.DataFrame, frames: dict[str, pl.DataFrame], columns: list[str]) -> dict[str, pl.DataFrame]:
     """Return CHUNK, value (mean error of a chunk's rows) and its standard error, per frame."""
-    from sklearn.decomposition import PCA
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    prepared = make_pipeline(SimpleImputer(), StandardScaler())
-    pca = PCA(n_components=_VARIANCE, random_state=_SEED)
-    pca.fit(prepared.fit_transform(_matrix(learned, columns)))
-    return {name: _by_chunk(frame, prepared, pca, columns) for name, frame in frames.items()}
+    components = Components.learn(_matrix(learned, columns))
+    return {name: _by_chunk(frame, components, columns) for name, frame in frames.items()}
 
 
-def _by_chunk(frame: pl.DataFrame, prepared: "Pipeline", pca: "PCA", columns: list[str]) -> pl.DataFrame:
+def _by_chunk(frame: pl.DataFrame, components: Components, columns: list[str]) -> pl.DataFrame:
     rows: list[tuple[int, float, float]] = []
     for (chunk,), of_chunk in frame.group_by(CHUNK, maintain_order=True):
-        scaled = prepared.transform(_matrix(of_chunk, columns))
-        off = np.linalg.norm(scaled - pca.inverse_transform(pca.transform(scaled)), axis=1)
+        off = components.errors(_matrix(of_chunk, columns))
         spread = off.std(ddof=1) if len(off) > 1 else math.nan
         rows.append((cast("int", chunk), float(off.mean()), float(spread / np.sqrt(len(off)))))
     return pl.DataFrame(rows, schema={CHUNK: pl.Int64, "value": pl.Float64, "error": pl.Float64}, orient="row")
