@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,32 @@ def ask():
         )
         assert asked.returncode == 0, asked.stderr
         return [json.loads(line) for line in asked.stdout.splitlines()]
+
+    return answers
+
+
+@pytest.fixture
+def import_and_ask():
+    """Lets a package's score.py answer rows in this process, as a service that imports it does.
+
+    That it answers in a process of its own was seen when the package was written: ``check_answers`` starts one.
+    """
+
+    def answers(folder: Path, rows: list[dict]) -> list[dict]:
+        known = set(sys.modules)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "dont_write_bytecode", True)
+            patch.syspath_prepend(folder)
+            try:
+                package = runpy.run_path(str(folder / "score.py"))
+                return json.loads(json.dumps(package["answer"](json.loads(json.dumps(rows)))))
+            finally:
+                own = {
+                    name for name in sys.modules.keys() - known if name.split(".")[0] in ("estimator", "scoring_core")
+                }
+                assert {"estimator", "scoring_core"} <= own, "those of another package were there"
+                for name in own:
+                    del sys.modules[name]
 
     return answers
 

@@ -41,11 +41,11 @@ def files(folder):
 
 
 @pytest.mark.parametrize("task", ["late", "hours", "mood"])
-def test_an_onnx_package_answers_as_the_model(models, rows, candidate, ask, tmp_path, task):
+def test_an_onnx_package_answers_as_the_model(models, rows, candidate, import_and_ask, tmp_path, task):
     written = package_model(candidate(models[task], task), "onnx", tmp_path / "out")
     assert (written.model, written.version, written.format, written.rows) == (task, "3", "onnx", rows.height)
     assert written.difference < 1e-5
-    agree(ask(tmp_path / "out", rows.to_dicts()), expected(models[task], rows))
+    agree(import_and_ask(tmp_path / "out", rows.to_dicts()), expected(models[task], rows))
     assert files(tmp_path / "out") == NATIVE | {"model.onnx"}
     readme = (tmp_path / "out" / "README.md").read_text()
     assert f"# {task}, version 3, as ONNX" in readme
@@ -53,10 +53,10 @@ def test_an_onnx_package_answers_as_the_model(models, rows, candidate, ask, tmp_
 
 
 @pytest.mark.parametrize("task", ["late", "hours", "mood"])
-def test_a_bentoml_package_answers_exactly_as_the_model(models, rows, candidate, ask, tmp_path, task):
+def test_a_bentoml_package_answers_exactly_as_the_model(models, rows, candidate, import_and_ask, tmp_path, task):
     written = package_model(candidate(models[task], task), "bentoml", tmp_path / "out")
     assert written.difference == 0
-    assert ask(tmp_path / "out", rows.to_dicts()) == expected(models[task], rows)
+    assert import_and_ask(tmp_path / "out", rows.to_dicts()) == expected(models[task], rows)
     assert files(tmp_path / "out") == SERVICE | {"model.ubj"}
 
 
@@ -65,10 +65,12 @@ def test_a_bentoml_package_answers_exactly_as_the_model(models, rows, candidate,
     [("lightgbm", {"model.lgb"}), ("sklearn", {"model.skops", "trusted.json"}),
      ("sklearn value", {"model.skops", "trusted.json"})],
 )  # fmt: skip
-def test_every_kind_can_be_a_service_and_only_xgboost_is_onnx(more_models, rows, candidate, ask, tmp_path, kind, own):
+def test_every_kind_can_be_a_service_and_only_xgboost_is_onnx(
+    more_models, rows, candidate, import_and_ask, tmp_path, kind, own
+):
     given = candidate(more_models[kind])
     package_model(given, "bentoml", tmp_path / "out")
-    agree(ask(tmp_path / "out", rows.to_dicts()), expected(more_models[kind], rows))
+    agree(import_and_ask(tmp_path / "out", rows.to_dicts()), expected(more_models[kind], rows))
     assert files(tmp_path / "out") == SERVICE | own
     with pytest.raises(
         ValueError, match=r"version 3 of late: a model of kind .* cannot be written as ONNX: only"
