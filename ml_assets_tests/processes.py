@@ -27,7 +27,11 @@ from pathlib import Path
 from filelock import FileLock
 
 PROJECT = Path(__file__).parents[1]
-MAIN = {"ml-assets": ("ml_assets.cli", "app"), "dg": ("dagster_dg_cli.cli", "main")}
+MAIN = {
+    "ml-assets": ("ml_assets.cli", "app"),
+    "dg": ("dagster_dg_cli.cli", "main"),
+    "mkdocs": ("mkdocs.__main__", "cli"),
+}
 """Program -> module and function, as the scripts of the installed packages name them."""
 IMPORTED = [
     "ml_assets.cli",
@@ -51,7 +55,7 @@ USED = {
 """What commands that train, score and monitor import besides -> the function that does so."""
 TABLES = "optuna"
 """The last of these modules that makes tables."""
-USED_BY = {"run", "try", "replay", "served", "online", "score", "package"}
+USED_BY = {"run", "try", "replay", "served", "online", "score", "package", "serve"}
 OWN = ("ML_ASSETS", "DAGSTER", "MLFLOW", "ONLINE_STORE")
 """Beginnings of the variables that a program does not take over from the tests."""
 
