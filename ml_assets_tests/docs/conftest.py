@@ -56,6 +56,12 @@ class Installed:
         )
         return _printed(done)[0]
 
+    def start(self, program: str, *arguments: object, cwd: Path, output: Path) -> processes.Started:
+        """Start a program as ``fork`` does, and go on; what it prints is in two files of the folder `output`."""
+        return processes.start(
+            program, *arguments, cwd=cwd, environment=self.environment, output=output, python=self.python
+        )
+
 
 def _printed(done: subprocess.CompletedProcess[str]) -> tuple[str, str]:
     assert done.returncode == 0, f"{done.args}\n{done.stdout}\n{done.stderr}"

@@ -117,19 +117,16 @@ def test_the_projects_own_test_passes_on_what_was_declared(followed, installed):
 
 
 @pytest.fixture(scope="module")
-def answers(followed, installed):
+def answers(followed, installed, tmp_path_factory):
     """GETs or POSTs to the installed server, which answers for the tutorial's model, its view online."""
-    folder, _ = followed
+    (folder, _), output = followed, tmp_path_factory.mktemp("server")
     view = folder / "courier/defs/delivery/courier/defs.yaml"
     view.write_text(re.sub(r"^  #online:$", "  online: {max_age: 30d}", view.read_text(), flags=re.MULTILINE))
     installed.fork("ml-assets", "online", "delivery", cwd=folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [installed.folder / "bin/ml-assets", "serve", "late_parcel", "--replay", "--port", str(port)],
-        cwd=folder, env=installed.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    server = installed.start("ml-assets", "serve", "late_parcel", "--replay", "--port", port, cwd=folder, output=output)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         for _ in range(600):
             try:
@@ -137,11 +134,11 @@ def answers(followed, installed):
                     break
             except httpx.TransportError:
                 pass
-            assert server.poll() is None, server.stderr.read()
+            assert server.poll() is None, server.stderr
             time.sleep(0.2)
         yield client
     server.terminate()
-    server.communicate(timeout=60)
+    server.wait(60)
 
 
 def test_the_installed_server_answers_with_the_features_of_the_courier(answers):

@@ -2,12 +2,9 @@
 become known; then what was answered is gathered, compared, monitored, and asked about at a promotion."""
 
 import json
-import os
 import re
 import shutil
 import socket
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,8 +106,7 @@ class World:
         assert all(check.passed for check in built.get_asset_check_evaluations())
 
     def environment(self):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("ML_ASSETS", "DAGSTER", "MLFLOW", "ONLINE"))}
-        return {**kept, "ML_ASSETS_HOME": str(self.home)}
+        return processes.inherited() | {"ML_ASSETS_HOME": str(self.home)}
 
     def command(self, *arguments):
         done = processes.run("ml-assets", *arguments, ML_ASSETS_HOME=self.home)
@@ -122,24 +118,21 @@ class World:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        program = Path(sys.executable).parent / "ml-assets"
-        arguments = [program, "serve", "flight_delay", "--replay", "--port", str(port)]
-        output = self.home / "server.log"
-        with (
-            output.open("w") as told,
-            subprocess.Popen(arguments, cwd=PROJECT, env=self.environment(), stdout=told, stderr=told) as process,
-        ):
-            try:
-                with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-                    deadline = time.monotonic() + START
-                    while not _is_live(client):
-                        assert process.poll() is None, output.read_text()
-                        assert time.monotonic() < deadline, output.read_text()
-                        time.sleep(0.2)
-                    yield client
-            finally:
-                process.terminate()
-                process.wait(60)
+        arguments = ["serve", "flight_delay", "--replay", "--port", port]
+        output = self.home / "server"
+        output.mkdir()
+        process = processes.start("ml-assets", *arguments, cwd=PROJECT, environment=self.environment(), output=output)
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+                deadline = time.monotonic() + START
+                while not _is_live(client):
+                    assert process.poll() is None, process.stderr
+                    assert time.monotonic() < deadline, process.stderr
+                    time.sleep(0.2)
+                yield client
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 def _is_live(client):

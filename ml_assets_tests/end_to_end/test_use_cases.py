@@ -1,10 +1,7 @@
 """Use cases from CSV file to reports, by the commands that people type: one of one's own, and the shipped digits."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -198,16 +195,14 @@ def scans(digits):
     return rows.sort("scan").collect(), predicted
 
 
-def test_the_server_answers_what_the_batch_predicted(digits, scans):
+def test_the_server_answers_what_the_batch_predicted(digits, scans, tmp_path):
     features, predicted = scans
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ML_ASSETS", "DAGSTER", "MLFLOW"))}
-    program = Path(sys.executable).parent / "ml-assets"
-    server = subprocess.Popen(
-        [program, "serve", "digit", "--port", str(port)],
-        cwd=PROJECT, env={**kept, "ML_ASSETS_HOME": str(digits[0])}, stderr=subprocess.PIPE, text=True,
+    server = processes.start(
+        "ml-assets", "serve", "digit", "--port", port,
+        cwd=PROJECT, environment=processes.inherited() | {"ML_ASSETS_HOME": digits[0]}, output=tmp_path,
     )  # fmt: skip
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
@@ -226,8 +221,8 @@ def test_the_server_answers_what_the_batch_predicted(digits, scans):
             ]
     finally:
         server.terminate()
-        said = server.communicate(timeout=30)[1]
-    assert "Finished server process" in said
+        server.wait(30)
+    assert "Finished server process" in server.stderr
     assert [one["prediction"] for one in together["predictions"]] == predicted["prediction"].to_list()
     assert [one["score"] for one in together["predictions"]] == pytest.approx(predicted["score"].to_list(), rel=1e-6)
     # A row alone is answered without the library: the last bit of a float32 may differ.
