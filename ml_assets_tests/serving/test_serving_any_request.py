@@ -8,19 +8,19 @@ import time
 from collections import Counter
 from itertools import cycle, product
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 import requests
-import schemathesis
 import uvicorn
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from schemathesis import GenerationMode
-from schemathesis.checks import CHECKS
-from schemathesis.config import SchemathesisConfig
-from schemathesis.core.transport import Response
 
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
+
+if TYPE_CHECKING:  # a second to import, for every process that only looks at which tests there are
+    from schemathesis import GenerationMode
+    from schemathesis.core.transport import Response
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +74,9 @@ class Asked:
     """
 
     def __init__(self, address: str) -> None:
+        import schemathesis
+        from schemathesis.config import SchemathesisConfig
+
         schema = schemathesis.openapi.from_url(
             f"{address}/openapi.json", config=SchemathesisConfig.from_dict({"checks": REFUSING})
         )
@@ -87,8 +90,11 @@ class Asked:
     def count(self) -> int:
         return self.made_up.total() + self.spoiled.total()
 
-    def ask(self, operation, mode: GenerationMode, number: int, most: int) -> None:
+    def ask(self, operation, mode: "GenerationMode", number: int, most: int) -> None:
         """Make up and send requests of an operation."""
+        from schemathesis import GenerationMode
+        from schemathesis.checks import CHECKS
+
         # A valid tensor may still disagree with its shape, which no schema can say.
         named = ["negative_data_rejection"] if mode == GenerationMode.NEGATIVE else []
         wanted, always, random = CHECKS.get_by_names([*ALWAYS, *named]), CHECKS.get_by_names(ALWAYS), Random(number)
@@ -121,7 +127,7 @@ class Asked:
 
         any_case()
 
-    def send(self, like: requests.PreparedRequest, path: str, body: bytes) -> Response:
+    def send(self, like: requests.PreparedRequest, path: str, body: bytes) -> "Response":
         """Send a body with the headers of a request, as cheaply as can be."""
         headers = {name: value for name, value in like.headers.items() if name.lower() != "content-length"}
         self.connection.request(like.method, path, body, headers)
@@ -130,10 +136,14 @@ class Asked:
         named = {name: answer.headers.get_all(name) for name in answer.headers}
         request = like.copy()
         request.body = body
+        from schemathesis.core.transport import Response
+
         return Response(answer.status, named, content, request, 0.0, False)
 
 
 def test_no_request_breaks_the_server_and_every_answer_is_as_described(address):
+    from schemathesis import GenerationMode
+
     asked = Asked(address)
     # A path with a version or a label is answered by the handler of the one without.
     with_body = [one for one in asked.operations if one.method == "post" and one.body and "{" not in one.path]
