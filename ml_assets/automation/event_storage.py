@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import ClassVar
@@ -40,6 +41,8 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         self._tables: set[str] = set()
         self._columns: set[str] = set()
         super().__init__(base_dir, inst_data)
+        # A batch is written to a run's database and, before that ends, to the index; Dagster's lock is taken once only.
+        self._db_lock = threading.RLock()
 
     @classmethod
     def from_config_value(cls, inst_data, config_value) -> "PooledSqliteEventLogStorage":
@@ -106,12 +109,12 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             super().store_event_batch(events)
             return
         rows = [self._event_to_row(event) for event in events]
-        with self.run_connection(*runs) as connection:
-            connection.execute(SqlEventLogStorageTable.insert(), rows)
         numbered = SqlEventLogStorageTable.insert().returning(
             SqlEventLogStorageTable.c.id, sort_by_parameter_order=True
         )
-        with self.index_transaction() as connection:
+        # Where one of them fails neither is written: Dagster stores each event by itself then.
+        with self.run_connection(*runs) as of_run, self.index_transaction() as connection:
+            of_run.execute(SqlEventLogStorageTable.insert(), rows)
             ids = list(connection.execute(numbered, rows).scalars())
             of_checks, of_assets = [], []
             for event, number in zip(events, ids, strict=True):

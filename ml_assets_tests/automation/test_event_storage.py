@@ -181,6 +181,26 @@ def test_events_that_are_stored_together_leave_what_each_by_itself_leaves(tmp_pa
     assert [row[-1] is not None for row in together["0"]["checks"]] == [True] * 5
 
 
+def test_events_whose_index_fails_are_stored_once(instance, monkeypatch):
+    storage, run_id = instance.event_log_storage, run(instance)
+    before = instance.all_logs(run_id)
+    happened = [each for each in before if each.dagster_event.is_step_materialization] * 2
+    own, failures = storage._store_asset_event_tags, iter([OSError("the index is locked")])
+
+    def fail_once(*given):
+        for error in failures:
+            raise error
+        own(*given)
+
+    monkeypatch.setattr(storage, "_store_asset_event_tags", fail_once)
+    with pytest.raises(OSError, match="locked"):
+        storage.store_event_batch(happened)
+    assert len(instance.all_logs(run_id)) == len(before)
+    storage.store_event_batch(happened)
+    assert len(instance.all_logs(run_id)) == len(before) + 2
+    assert len(instance.fetch_materializations(dg.AssetKey("measured"), limit=9).records) == 3
+
+
 def test_the_platform_has_events_stored_together(monkeypatch):
     monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
     prepare_libraries()
