@@ -63,7 +63,8 @@ def judge_deliveries(
     """Judge the raw rows of some drops, and those of drops that wait for one of them and may come into use now."""
     withheld, in_use = read_withheld(source, lake), lake.partitions(source.table("validated"), DROP)
     judged = sorted({*drops, *waiting(withheld)})
-    raw = {drop: lake.scan(source.table("raw")).filter(pl.col(DROP) == drop).collect() for drop in judged}
+    table = lake.scan(source.table("raw"))
+    raw = {drop: table.filter(pl.col(DROP) == drop).collect() for drop in judged}
     gates, measured = _judge(source, lake, contract, raw, withheld)
     failed = {drop: [check.name for check in failed_checks(checks.values())] for drop, checks in measured.items()}
     outcome = publish(failed, withheld, in_use, source.after_failure)

@@ -2,6 +2,7 @@
 
 from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -51,17 +52,38 @@ def _part(moment: datetime | date | None, part: CalendarPart, spec: CalendarPart
 
 
 def _of_holidays(day: date, part: CalendarPart, spec: CalendarPartsSpec) -> Any:
-    import holidays
-
-    known: Any = holidays.country_holidays(spec.country or "", subdiv=spec.subdivision)
-    if not known.start_year <= day.year <= known.end_year:
+    first, last = _known_years(spec.country or "", spec.subdivision)
+    if not first <= day.year <= last:
         return None
     if part == "holiday":
-        return day in known
+        return _is_holiday(day, spec)
     step = timedelta(days=1 if part == "days_to_holiday" else -1)
     distance = 0
     while abs(distance) < _FAR * 366:
-        if day + distance * step in known:
+        if _is_holiday(day + distance * step, spec):
             return distance
         distance += 1
     return None
+
+
+def _is_holiday(day: date, spec: CalendarPartsSpec) -> bool:
+    return day in _holidays_around(spec.country or "", spec.subdivision, day.year)
+
+
+@lru_cache(maxsize=8)
+def _known_years(country: str, subdivision: str | None) -> tuple[int, int]:
+    import holidays
+
+    known: Any = holidays.country_holidays(country, subdiv=subdivision)
+    return known.start_year, known.end_year
+
+
+@lru_cache(maxsize=256)
+def _holidays_around(country: str, subdivision: str | None, year: int) -> frozenset[date]:
+    """Return the holidays of a year; one that is observed on another day may be told with the next or the last."""
+    import holidays
+
+    first, last = _known_years(country, subdivision)
+    years = range(max(year - 1, first), min(year + 1, last) + 1)
+    found: Any = holidays.country_holidays(country, subdiv=subdivision, years=years) if first <= year <= last else ()
+    return frozenset(day for day in found if day.year == year)
