@@ -1,5 +1,6 @@
 """The one way from an error to an exit code and a message: 0 done, 1 failed, 2 wrong usage or declaration."""
 
+import errno
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any
@@ -44,6 +45,9 @@ Types are named, not imported: a command that fails should not load a library to
 """
 
 
+_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
 def exit_code(error: BaseException) -> ExitCode | None:
     """Return the exit code for an error; None for one that keeps its traceback."""
     if isinstance(error, OWN_FAULTS):
@@ -64,8 +68,18 @@ class Program(TyperGroup):
             code = exit_code(error)
             if code is None:
                 raise
-            print_errors([str(error)])
+            print_errors([describe_error(error)])
             raise typer.Exit(code) from None
+
+
+def describe_error(error: BaseException) -> str:
+    """Return what an error says, and what to do where a disk does not take what is written."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    from ml_assets.disk_faults import describe_fault
+
+    where = "" if error.filename is None else f"{error.filename}: "
+    return f"{where}{describe_fault(error)}" if error.errno in _DISK_FAULTS else str(error)
 
 
 def print_errors(messages: Iterable[str]) -> None:

@@ -57,12 +57,20 @@ def state_of(connector: Connector, use_case: str, lag: Lag, at: int, *, ended: b
 
 
 def write_state(folder: Path, state: StreamState) -> None:
-    """Write what there is to say of a connector, in place of what was said before."""
+    """Write what there is to say of a connector, in place of what was said before.
+
+    Raises:
+        OSError: the disk does not take it; what was said before is there still.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{stream_quarantine(state.name).rpartition('/')[2]}.json"
     new = file.with_suffix(f".{os.getpid()}")
-    new.write_text(state.model_dump_json(indent=2))
-    new.replace(file)
+    try:
+        new.write_text(state.model_dump_json(indent=2))
+        new.replace(file)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def read_states(folder: Path) -> list[StreamState]:

@@ -1,5 +1,6 @@
 """Each class of error has one exit code and one message, whatever command meets it."""
 
+import errno
 from importlib import import_module
 
 import pytest
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 
 from ml_assets import cli
 from ml_assets.code_version import NoProject
-from ml_assets.commands.exits import EXIT_CODES, OWN_FAULTS, ExitCode, Program, exit_code
+from ml_assets.commands.exits import EXIT_CODES, OWN_FAULTS, ExitCode, Program, describe_error, exit_code
 from ml_assets.commands.session import Session
 from ml_assets.declarations.problems import DeclarationError
 from ml_assets.extensions import ExtensionError
@@ -70,6 +71,13 @@ def test_wrong_usage_is_2_and_done_is_0():
     assert CliRunner().invoke(cli.app, ["status", "--no-such-option"]).exit_code == ExitCode.WRONG
     assert CliRunner().invoke(cli.app, ["no-such-command"]).exit_code == ExitCode.WRONG
     assert CliRunner().invoke(cli.app, ["--help"]).exit_code == ExitCode.DONE
+
+
+def test_a_disk_that_takes_nothing_is_told_with_what_to_do():
+    full = OSError(errno.ENOSPC, "No space left on device", "/home/keys.json")
+    assert describe_error(full).startswith("/home/keys.json: No space left on device: make room on its disk: `df -h`")
+    assert describe_error(OSError(errno.EROFS, "Read-only file system", "/f")).endswith("so)")
+    assert describe_error(FileNotFoundError(2, "gone", "/f")) == "[Errno 2] gone: '/f'"
 
 
 def test_a_message_of_several_lines_is_several_errors(monkeypatch):

@@ -94,6 +94,18 @@ def test_a_signal_ends_it_between_two_batches_and_it_is_seen_in_the_status(home,
     assert "4 messages count, 0 wait; since the start 1 rows and 3 in quarantine" in said.replace("\n", " ")
 
 
+def test_a_home_that_cannot_be_written_keeps_no_fact_from_being_taken(home, facts, monkeypatch):
+    def full(folder, state):  # noqa: ARG001
+        raise OSError(28, "No space left on device")
+
+    said, address = [], read_address(f"file://{facts}?name=counter")
+    monkeypatch.setattr(stream_job, "write_state", full)
+    state = stream_facts(StreamJob(home, "shop", address, tables(), once=True), said.append, StreamMetrics())
+    assert (state.messages, state.rows) == (4, {"sales": 1})
+    warned = [line for line in said if "cannot be written: No space left on device: make room" in line]
+    assert len(warned) == 1, "said once"
+
+
 def test_with_once_a_store_that_is_away_is_an_error_at_once(home, facts):
     gone = Home(home.root, home.lake, "", online_elsewhere="redis://127.0.0.1:1/0")
     job = StreamJob(gone, "shop", read_address(f"file://{facts}"), tables(), once=True)

@@ -1,5 +1,7 @@
 """Pushes of several threads are made together, each whole or not at all."""
 
+import errno
+import os
 import sqlite3
 import threading
 import time
@@ -150,6 +152,57 @@ def test_an_interruption_is_of_the_thread_that_makes_the_changes_and_none_of_the
     outcomes = change_together(file_store, refuse("first"), refuse("second"), interrupt, refuse("after"))
     assert sorted(type(each.error).__name__ for each in outcomes) == ["KeyboardInterrupt", *["RuntimeError"] * 3]
     assert traces(file_store) == []
+
+
+def test_what_a_full_disk_does_not_take_is_refused_and_taken_once_there_is_room(file_store):
+    def large(reading):  # noqa: ARG001
+        pages = file_store._file.query("PRAGMA page_count", [])[0][0]
+        file_store._file.query(f"PRAGMA max_page_count = {pages + 1}", [])  # what SQLite takes for a full disk
+        return Change(table="t", refused=[RefusedRow("x" * 100_000, "", "")])
+
+    # SQLite gives the transaction up, and with it what is in it of others: they hear it too.
+    outcomes = change_together(file_store, refuse("before"), large, refuse("after"))
+    assert [(each.last, type(each.error)) for each in outcomes] == [(None, StoreUnavailable)] * 3
+    assert "online.db: database or disk is full: make room on its disk: `df -h`" in str(outcomes[0].error)
+    assert traces(file_store) == []
+    file_store._file.connection().execute("PRAGMA max_page_count = 1000000")
+    file_store.change(refuse("again"), 0)
+    assert traces(file_store) == ["again"]
+
+
+def test_a_file_that_may_only_be_read_takes_no_change_and_is_read_all_the_same(file_store):
+    file_store.change(refuse("before"), 0)
+    file_store._file.connection().execute("PRAGMA query_only = 1")  # as of a disk that may only be read
+    with pytest.raises(StoreUnavailable, match=r"online.db: attempt to write a readonly database: .* mount it"):
+        file_store.change(refuse("after"), 0)
+    assert traces(file_store) == ["before"]
+
+
+def test_a_file_that_may_only_be_read_from_now_on_refuses_each_change_as_one_alone(file_store):
+    def only_read(reading):  # noqa: ARG001
+        file_store._file.query("PRAGMA query_only = 1", [])
+        return Change(table="t", refused=[RefusedRow("x", "", "")])
+
+    outcomes = change_together(file_store, refuse("before"), only_read, refuse("after"))
+    assert [(each.last, type(each.error)) for each in outcomes] == [
+        ([], type(None)), (None, StoreUnavailable), (None, StoreUnavailable),
+    ]  # fmt: skip
+    assert traces(file_store) == ["before"]
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [(errno.ENOSPC, "`df -i` its inodes"), (errno.EROFS, "may only be read: mount it"), (errno.EACCES, "the rights")],
+)
+def test_a_store_that_cannot_be_made_says_where_and_what_to_do(tmp_path, monkeypatch, code, remedy):
+    def refuse_file(path, *_, **__):
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr("pathlib.Path.touch", refuse_file)
+    with pytest.raises(StoreUnavailable) as caught:
+        open_store(f"sqlite:///{tmp_path}/online.db")
+    assert str(caught.value).startswith(f"online store {tmp_path}/online.db: {os.strerror(code)}: ")
+    assert remedy in str(caught.value)
 
 
 def test_no_change_is_made_where_sqlite_gives_the_transaction_up(file_store):

@@ -123,6 +123,22 @@ def test_a_file_that_is_not_as_it_must_be_is_refused_without_showing_what_may_be
     assert str(file.path) in str(refused.value)
 
 
+@pytest.mark.parametrize("there", [[], ["old"]])
+def test_a_full_disk_leaves_the_keys_as_they_were(file, monkeypatch, there):
+    for name in there:
+        file.add(name, ("read",))
+    before = {path.name for path in file.path.parent.iterdir()} | {"keys.json.lock"}
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ml_assets.serving.access.key_file.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        file.add("new", ("read",))
+    assert ([key.name for key in file.read()], file.lost) == (there, False)
+    assert {path.name for path in file.path.parent.iterdir()} == before
+
+
 def test_names_and_digests_are_of_one_key(file):
     file.add("ann", ["read"])
     with pytest.raises(ValueError, match="there is a key named 'ann' already"):

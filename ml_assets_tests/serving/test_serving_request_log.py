@@ -370,7 +370,7 @@ def test_what_a_full_disk_does_not_take_waits_and_is_written_once_there_is_room(
     monkeypatch.setattr("ml_assets.serving.log.spool.os.write", disk)
     for number in range(1, 6):
         writer.put("late", [answered(str(number))])
-    assert writer.fault.endswith("cannot be written: No space left on device")
+    assert "cannot be written: No space left on device: make room on its disk: `df -h`" in writer.fault
     assert caplog.text.count("No space left on device") == 1, "said once"
     draining = Draining(tmp_path, tables)
     draining.drain()
@@ -381,6 +381,35 @@ def test_what_a_full_disk_does_not_take_waits_and_is_written_once_there_is_room(
     draining.drain()
     assert tables.requests() == [str(number) for number in range(7)]
     assert (writer.written, writer.dropped) == (7, 0)
+
+
+@pytest.mark.parametrize(("code", "remedy"), [(28, "`df -i` its inodes"), (30, "mount it"), (13, "the rights")])
+def test_answers_wait_where_no_segment_can_be_made_and_are_written_once_one_can(
+    tmp_path, spool, tables, monkeypatch, caplog, code, remedy
+):
+    make, refused = os.open, []
+
+    def refuse_file(path, flags, *more, **named):
+        if flags & os.O_CREAT and str(path).endswith(".new"):
+            refused.append(path)
+            raise OSError(code, os.strerror(code), path)
+        return make(path, flags, *more, **named)
+
+    writer = spool()
+    with monkeypatch.context() as disk:
+        disk.setattr("ml_assets.serving.log.segments.os.open", refuse_file)
+        for number in range(3):
+            writer.put("late", [answered(str(number))])
+        assert (writer.written, writer.dropped, len(refused) >= 3) == (0, 0, True)
+        assert (f"{tmp_path} cannot be written: {os.strerror(code)}: " in writer.fault, remedy in writer.fault) == (
+            True,
+            True,
+        )
+        assert caplog.text.count("cannot be written") == 1, "said once"
+    writer.put("late", [answered("3")])
+    Draining(tmp_path, tables).drain()
+    assert tables.requests() == ["0", "1", "2", "3"]
+    assert (writer.fault, writer.written, writer.dropped) == ("", 4, 0)
 
 
 def test_what_there_is_no_room_for_is_lost_aloud(spool, monkeypatch, caplog):

@@ -11,6 +11,7 @@ import typer
 
 from ml_assets.commands.exits import ExitCode
 from ml_assets.declarations.project import DeclaredProject
+from ml_assets.disk_faults import describe_fault
 from ml_assets.home import Home
 from ml_assets.lake import Lake
 from ml_assets.online.export import export_refused
@@ -109,6 +110,7 @@ class _Said:
         self._job, self._connector, self._say, self._metrics = job, connector, say, metrics
         self._lag = Lag()
         self._printed = "", -float("inf")
+        self._fault = ""
 
     def tell(self, lag: Lag) -> None:
         self._lag = lag
@@ -123,8 +125,18 @@ class _Said:
     def _write(self, *, ended: bool = False) -> StreamState:
         state = state_of(self._connector, self._job.use_case, self._lag, _now(), ended=ended)
         self._metrics.state = state
-        write_state(self._job.home.streams, state)
+        try:
+            write_state(self._job.home.streams, state)
+            self._fault = ""
+        except OSError as error:
+            # Facts are taken all the same: what looks from outside does not see how far, and is not to stop them.
+            self._warn(f"{self._job.home.streams}: how far the stream is cannot be written: {describe_fault(error)}")
         return state
+
+    def _warn(self, fault: str) -> None:
+        if fault != self._fault:
+            self._fault = fault
+            self._say(f"warning: {fault}")
 
 
 def _open_store(job: StreamJob, wait: Wait, say: Say) -> OnlineStore:

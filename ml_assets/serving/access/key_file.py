@@ -164,13 +164,20 @@ class KeyFile:
         with self._locked():
             text = _Keys(keys=list(change(self.read()))).model_dump_json(indent=2)
             # Made readable by its owner alone, and whole before others see it.
+            first = not self._made.exists()
             descriptor, made = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-            with os.fdopen(descriptor, "w") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(made).replace(self.path)
-            self._made.touch()
+            try:
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(text + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                self._made.touch()
+                Path(made).replace(self.path)
+            except OSError:
+                Path(made).unlink(missing_ok=True)
+                if first:
+                    self._made.unlink(missing_ok=True)
+                raise
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

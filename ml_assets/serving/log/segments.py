@@ -4,6 +4,7 @@ A segment is locked by its writer as long as that lives and may add to it. It be
 whose answers follow, so that it can be read by itself.
 """
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
@@ -75,7 +76,7 @@ def make_segment(path: Path, head: bytes) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.write(descriptor, head) != len(head):
-            raise OSError("the disk is full")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         unseen.rename(path)
     except OSError:
         os.close(descriptor)

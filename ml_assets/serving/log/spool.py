@@ -10,6 +10,7 @@ from pathlib import Path
 
 import orjson
 
+from ml_assets.disk_faults import describe_fault
 from ml_assets.serving.log.request_log import Answered, LogSchema
 from ml_assets.serving.log.segments import make_segment, schema_line, segment_path
 from ml_assets.serving.spec import AnswerLogSpec
@@ -237,7 +238,7 @@ class _Stream:
         try:
             self._write()
         except OSError as error:
-            fault = f"{self._model}/request_log: the spool {self._folder} cannot be written: {error.strerror or error}"
+            fault = f"{self._model}/request_log: the spool {self._folder} cannot be written: {describe_fault(error)}"
             if fault != self.fault:
                 self.fault = fault
                 log.error("%s; answers wait in memory, %d MB at most", fault, self._held_bytes >> 20)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ml_assets.disk_faults import describe_fault
 from ml_assets.online.stores.errors import StoreUnavailable
 
 BUSY_SECONDS = 60
@@ -46,8 +47,11 @@ class SqliteFile:
         self._path = path
         self._local = threading.local()
         self._lock = threading.Lock()
-        Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
-        Path(path).touch()
+        try:
+            Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
+            Path(path).touch()
+        except OSError as error:
+            raise self.unavailable(error) from error
         self.generation, self._newest = 0, self._identity()
 
     def connection(self) -> sqlite3.Connection:
@@ -65,7 +69,7 @@ class SqliteFile:
         try:
             return self.connection().execute(statement, bound).fetchall()
         except sqlite3.OperationalError as error:
-            raise self._unavailable(error) from error
+            raise self.unavailable(error) from error
 
     def writing(self) -> AbstractContextManager[sqlite3.Connection]:
         """Begin to write; what was written is there when it ends, unless it raises."""
@@ -74,6 +78,10 @@ class SqliteFile:
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """Begin to read the file as it is at one moment."""
         return self._transaction(writes=False)
+
+    def unavailable(self, error: sqlite3.OperationalError | OSError) -> StoreUnavailable:
+        """Return what to raise for what the file, or its disk, does not do."""
+        return StoreUnavailable(f"online store {self._path}: {describe_fault(error)}")
 
     def shrink(self) -> None:
         """Give the disk back what the file has too much: some pages at a time, so that pushes get between.
@@ -120,7 +128,7 @@ class SqliteFile:
                 raise StoreUnavailable(f"online store {self._path}: the file was replaced: nothing is written")
             db.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            raise self._unavailable(error) from error
+            raise self.unavailable(error) from error
         finally:
             if db.in_transaction:
                 db.execute("ROLLBACK")
@@ -145,7 +153,7 @@ class SqliteFile:
         try:
             db = _open(self._path)
         except sqlite3.OperationalError as error:
-            raise self._unavailable(error) from error
+            raise self.unavailable(error) from error
         local = self._local
         # One that was inherited from another process is not this one's to close.
         if getattr(local, "process", None) == os.getpid():
@@ -154,9 +162,6 @@ class SqliteFile:
         with self._lock:
             if identity != self._newest:
                 self._newest, self.generation = identity, self.generation + 1
-
-    def _unavailable(self, error: sqlite3.OperationalError) -> StoreUnavailable:
-        return StoreUnavailable(f"online store {self._path}: {error}")
 
 
 def _begin_to_write(db: sqlite3.Connection) -> None:

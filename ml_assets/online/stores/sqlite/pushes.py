@@ -10,6 +10,9 @@ from ml_assets.online.stores.sqlite.file import SqliteFile
 from ml_assets.online.stores.sqlite.snapshot import PUSHED, SqliteSnapshot, pushed_row
 from ml_assets.online.stores.together import ChangeQueue, WantedChange
 
+_UNABLE = sqlite3.OperationalError
+"""What SQLite raises where the file or its disk does not do what is wanted."""
+
 
 class SqlitePushes(OnlineStore):
     """Makes changes, and gives what was pushed."""
@@ -37,7 +40,7 @@ class SqlitePushes(OnlineStore):
                 except Exception as error:  # whatever it is, it is its own thread's
                     if not db.in_transaction:  # SQLite has given it up, and with it those made before.
                         raise
-                    each.error = error
+                    each.error = self._file.unavailable(error) if isinstance(error, _UNABLE) else error
                     db.execute("ROLLBACK TO change")
                 db.execute("RELEASE change")
 

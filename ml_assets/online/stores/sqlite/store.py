@@ -1,5 +1,6 @@
 """Values of entities in one SQLite file, and what is read of them for requests."""
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -38,8 +39,14 @@ class SqliteStore(SqliteBuilds, SqlitePushes):
         self._file, self._staged_in = SqliteFile(path), {}
         self._sql = SqliteDatabase(self._file)
         self._together = ChangeQueue(self._change_all)
+        self._make_tables()
+
+    def _make_tables(self) -> None:
         db = self._file.connection()
-        db.executescript(TABLES)
+        try:
+            db.executescript(TABLES)
+        except sqlite3.OperationalError as error:
+            raise self._file.unavailable(error) from error
         if lacking_columns(db):
             with self._file.writing():
                 for statement in lacking_columns(db):
