@@ -22,7 +22,7 @@ from ml_assets.online.running.moments import moments_ahead
 from ml_assets.online.running.opening import begin_history, open_histories
 from ml_assets.online.running.view import RunningView
 from ml_assets.online.stores.errors import NoBuild, OtherDeclaration
-from ml_assets.online.stores.protocol import OnlineStore, StoreSnapshot
+from ml_assets.online.stores.protocol import OnlineStore, PreparedPush, StoreSnapshot
 from ml_assets.online.stores.records import Change, CurrentBuild, EntityChange, NewRow, PushedRow, ViewChange
 from ml_assets.online.values.keys import entity_key
 
@@ -75,6 +75,14 @@ def push_facts(
         NoBuild: the view has no build yet, or one of another declaration.
         FeatureError: as the engine does.
     """
+    push = prepare_facts(view, rows, arrived_at=arrived_at, retract=retract, api_key=api_key)
+    return push.answer(store.change(push.decide, push.arrived_at))
+
+
+def prepare_facts(
+    view: FeatureViewSpec, rows: Rows, *, arrived_at: int, retract: Rows = (), api_key: str | None = None
+) -> PreparedPush[Pushed]:
+    """Prepare what `push_facts` does, whose arguments it takes; raises PushError where there are no rows."""
     if not len(rows) and not len(retract):
         raise PushError(f"feature view {view.name!r}: no rows were pushed")
     pushed_view = _pushed_view(view.model_dump_json(include=_DECLARED))
@@ -89,9 +97,12 @@ def push_facts(
         done[:] = [(change, reports.complete_until[view.name])]
         return Change([change], reports.notes, api_key=api_key)
 
-    (last,) = store.change(decide, arrived_at)
-    ((change, complete_until),) = done
-    return Pushed(len(change.rows), len(change.entities), last, complete_until)
+    def answer(last: Sequence[int]) -> Pushed:
+        ((change, complete_until),) = done
+        (seq,) = last
+        return Pushed(len(change.rows), len(change.entities), seq, complete_until)
+
+    return PreparedPush(decide, arrived_at, answer)
 
 
 _DECLARED = set(FeatureViewSpec.model_fields)

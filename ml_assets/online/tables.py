@@ -18,7 +18,7 @@ from ml_assets.online.facts.rows import PushError
 from ml_assets.online.facts.table_rows import ReadRows, read_table_rows
 from ml_assets.online.facts.values import exact_cast, value_type
 from ml_assets.online.push import PushedView
-from ml_assets.online.stores.protocol import OnlineStore, StoreSnapshot
+from ml_assets.online.stores.protocol import OnlineStore, PreparedPush, StoreSnapshot
 from ml_assets.online.stores.records import Change, CurrentBuild, Note, RefusedRow, ViewChange
 from ml_assets.online.values.record import moment_of
 
@@ -159,6 +159,28 @@ class PushedTable:
             NoBuild: a view has no build yet, or one of another declaration.
             FeatureError: as the engine does.
         """
+        push = self.prepare(
+            rows, arrived_at=arrived_at, retract=retract, key=key, notes=notes, complete_until=complete_until,
+            required=required, now=now, origins=origins, api_key=api_key,
+        )  # fmt: skip
+        return push.answer(store.change(push.decide, push.arrived_at))
+
+    def prepare(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        arrived_at: int,
+        retract: Sequence[Mapping[str, Any]] = (),
+        key: str | None = None,
+        notes: Sequence[Note] = (),
+        complete_until: int | None = None,
+        required: Mapping[str, str | None] = MappingProxyType({}),
+        now: int | None = None,
+        origins: Sequence[str] = (),
+        api_key: str | None = None,
+    ) -> PreparedPush[PushedRows]:
+        """Prepare what `push` does, whose arguments it takes; raises PushError where `complete_until` lies too far
+        in the future."""
         self._refuse_future(complete_until, arrived_at)
         # What was pushed without it has the digest that it had before there was any.
         asked = _digest([rows, retract] if complete_until is None else [rows, retract, complete_until])
@@ -176,20 +198,22 @@ class PushedTable:
             asked_at = arrived_at if now is None else now
             count = len(retract) + len(rows)
             known = origins if key is None else keyed_origins(key, asked, count, asked_at)
-            change, answer, of_views = self._decide(reading, built, rows, retract, arrived_at, known)
-            kept = [] if remembered is None else [_remember(remembered, asked, answer, asked_at)]
+            change, made, of_views = self._decide(reading, built, rows, retract, arrived_at, known)
+            kept = [] if remembered is None else [_remember(remembered, asked, made, asked_at)]
             reports = note_reported(
                 reading, self.table, self._declarations, change.views,
                 builds=[each.build for each in built], arrived_at=arrived_at, complete_until=complete_until,
             )  # fmt: skip
-            done[:] = [replace(answer, complete_until=reports.complete_until)]
+            done[:] = [replace(made, complete_until=reports.complete_until)]
             came = note_origins(reading, self.table, of_views, arrived_at, asked_at)
             beside = [*notes, *kept, *reports.notes, *came]
             return Change(change.views, beside, self.table, change.refused, now, api_key)
 
-        last = store.change(decide, arrived_at)
-        (answer,) = done
-        return replace(answer, views=dict(zip(answer.views, last, strict=True))) if last else answer
+        def answer(last: Sequence[int]) -> PushedRows:
+            (pushed,) = done
+            return replace(pushed, views=dict(zip(pushed.views, last, strict=True))) if last else pushed
+
+        return PreparedPush(decide, arrived_at, answer)
 
     def _decide(
         self,

@@ -161,10 +161,11 @@ def test_what_cannot_be_pushed_is_refused_with_the_reason(client, store, path, b
     ],
 )
 def test_a_store_that_fails_is_answered_with_what_is_known(client, store, monkeypatch, error, why):
-    def change(decide, arrived_at):  # noqa: ARG001
-        raise error
+    def change_all(wanted):
+        (alone,) = wanted
+        alone.error, alone.done = error, True
 
-    monkeypatch.setattr(store, "change", change)
+    monkeypatch.setattr(store, "change_all", change_all)
     done = client.post(PATH, json={"rows": [ROW]})
     assert (done.status_code, done.json()["error"]) == (503, why)
 

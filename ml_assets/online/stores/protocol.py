@@ -8,8 +8,9 @@ All times are whole microseconds since the epoch, UTC.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from ml_assets.online.stores.records import (
     Change,
@@ -58,6 +59,51 @@ class StoreSnapshot(ABC):
 
 
 Decide = Callable[[StoreSnapshot], Change]
+
+
+@dataclass(eq=False)
+class WantedChange:
+    """A change that is wanted, and what became of it.
+
+    Attributes:
+        last: the numbers of its last facts; None while it is not made.
+        error: why it is not made.
+        done: whether it is made, or given up.
+    """
+
+    decide: Decide
+    arrived_at: int
+    last: list[int] | None = None
+    error: Exception | None = None
+    done: bool = False
+
+    def result(self) -> list[int]:
+        """Return the numbers of its last facts once it is done; raises what kept it from being made."""
+        if self.error is not None:
+            raise self.error
+        if self.last is None:
+            raise RuntimeError("a change that was to be made with others was given up with them: try again")
+        return self.last
+
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedPush(Generic[Answer]):
+    """A push that is to be made, alone or with others.
+
+    Attributes:
+        decide: says what to change.
+        arrived_at: when the facts came, microseconds.
+        answer: gives what is answered once that is made; takes the numbers that the store gave.
+    """
+
+    decide: Decide
+    arrived_at: int
+    answer: Callable[[Sequence[int]], Answer]
+
+
 Reapply = Callable[[StoreSnapshot, CurrentBuild, Sequence[PushedRow]], Sequence[EntityChange]]
 
 
@@ -70,6 +116,9 @@ class OnlineStore(ABC):
 
     updated_at_once: ClassVar[int | None] = None
     """Entities beyond which a build computes all, as putting more in place would hold up who reads; None for any."""
+
+    changes_together: ClassVar[bool] = False
+    """Whether changes that wait are made in one transaction, see `change_all`."""
 
     @property
     def generation(self) -> int:
@@ -196,6 +245,14 @@ class OnlineStore(ABC):
             Whatever `decide` raises, then nothing is changed.
             OutcomeUnknown: the store was lost before it said whether the change is made.
         """
+
+    def change_all(self, wanted: Sequence[WantedChange]) -> None:
+        """Make changes in their order, each as `change` does; what became of them is in them.
+
+        Where `changes_together`, they wait for the disk once: all that waits is one transaction, in which each of them
+        is whole or not at all, and none is done before it is committed.
+        """
+        raise NotImplementedError("this store makes one change at a time")
 
     @abstractmethod
     def refused_since(self, table: str, seq: int) -> list[tuple[int, int, RefusedRow]]:

@@ -2,29 +2,11 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from ml_assets.online.stores.protocol import Decide
+from ml_assets.online.stores.protocol import Decide, WantedChange
 
 _MOST = 64
 """Changes that are made at once: whoever reads them waits for the last."""
-
-
-@dataclass(eq=False)
-class WantedChange:
-    """A change that is wanted, and what became of it.
-
-    Attributes:
-        last: the numbers of its last facts; None while it is not made.
-        error: why it is not made.
-        done: whether it is made, or given up.
-    """
-
-    decide: Decide
-    arrived_at: int
-    last: list[int] | None = None
-    error: Exception | None = None
-    done: bool = False
 
 
 class ChangeQueue:
@@ -42,16 +24,17 @@ class ChangeQueue:
     def do(self, decide: Decide, arrived_at: int) -> list[int]:
         """Make a change, alone or with others; raises what `decide` raises, or what kept all of them."""
         mine = WantedChange(decide, arrived_at)
-        self._waiting.append(mine)
-        while not mine.done:
-            with self._turn:
-                if not mine.done:
-                    self._make_some()
-        if mine.error is not None:
-            raise mine.error
-        if mine.last is None:
-            raise RuntimeError("a change that was to be made with others was given up with them: try again")
-        return mine.last
+        self.do_all([mine])
+        return mine.result()
+
+    def do_all(self, wanted: Sequence[WantedChange]) -> None:
+        """Make changes in their order, with others that wait; what became of each is in it."""
+        self._waiting.extend(wanted)
+        for each in wanted:
+            while not each.done:
+                with self._turn:
+                    if not each.done:
+                        self._make_some()
 
     def _make_some(self) -> None:
         some = self._waiting[:_MOST]

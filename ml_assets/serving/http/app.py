@@ -38,7 +38,7 @@ from ml_assets.serving.http.observability.telemetry import request_id
 from ml_assets.serving.http.observability.tracing import Tracing
 from ml_assets.serving.http.observation import Observation
 from ml_assets.serving.http.push import PushHandler, TablePushHandler
-from ml_assets.serving.http.together import Together
+from ml_assets.serving.http.together import PushesTogether, Together
 from ml_assets.serving.log.drain_report import DrainWatch
 from ml_assets.serving.log.group_commit import GroupCommit
 from ml_assets.serving.log.keeping import Keeping, OpenLog
@@ -113,6 +113,7 @@ class Server:
         self._keeping = None if open_log is None else Keeping(champions, declared, open_log, replayed=limits.replay)
         self._commits = GroupCommit(self._commit)
         self._together = Together()
+        self._pushes = PushesTogether(store)
         self._answering = 0
         answering = Answering(Choosing(champions), declared, store, most=limits.rows, replay=limits.replay)
         protocols = served_protocols(ProtocolLimits(limits.rows, limits.replay))
@@ -247,6 +248,9 @@ class Server:
             if b"content-encoding" in exchange.headers:
                 await self._decompress(exchange)
             body = exchange.body
+            pushing = self._pushes.handler(exchange)
+            if pushing is not None:
+                return await self._pushes.push(exchange, pushing)
             if len(body) > endpoint.at_once or (endpoint.slow is not None and endpoint.slow in body):
                 return await self._answer_apart(exchange)
             question = endpoint.handler.begin(exchange)
@@ -285,7 +289,7 @@ class Server:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        for closing in (self._large, self._keeping, self._audit, self._tracing):
+        for closing in (self._pushes, self._large, self._keeping, self._audit, self._tracing):
             if closing is not None:
                 await asyncio.to_thread(closing.close)
         self._observation.measured.publish()

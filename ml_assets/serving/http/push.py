@@ -1,15 +1,16 @@
 """Facts that are pushed over HTTP, and are in the features of their entities when the response is there."""
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import AwareDatetime, Field
 
 from ml_assets.features.errors import FeatureError
-from ml_assets.online.push import PushError, push_facts
+from ml_assets.online.push import PushError, prepare_facts
 from ml_assets.online.stores.errors import NoBuild, OutcomeUnknown, StoreUnavailable
-from ml_assets.online.stores.protocol import OnlineStore
+from ml_assets.online.stores.protocol import OnlineStore, PreparedPush
 from ml_assets.online.values.record import moment_of
 from ml_assets.serving.contract_gate import pushed_table
 from ml_assets.serving.declared import OnlineTable, OnlineView
@@ -25,10 +26,35 @@ from ml_assets.serving.protocols.json_body import read_json
 _KEY = b"idempotency-key"
 _LONGEST_KEY = 255
 _COMPLETE = (AwareDatetime, "Moment up to which the facts are known to be complete, of each view.")
-_REFUSALS = (PushError, FeatureError, NoBuild, StoreUnavailable, RuntimeError)
+REFUSALS = (BadRequest, PushError, FeatureError, NoBuild, StoreUnavailable, RuntimeError)
 
 
-class PushHandler:
+class FactsHandler(ABC):
+    """Takes facts: it prepares what they change, which is made alone or with others."""
+
+    def __init__(self, store: OnlineStore | None, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+
+    @abstractmethod
+    def prepare(self, exchange: Exchange) -> PreparedPush[bytes]:
+        """Prepare what a request pushes, and the body of its answer; raises BadRequest, PushError."""
+
+    def begin(self, exchange: Exchange) -> bytes:
+        """Push the facts of a request; raises BadRequest."""
+        try:
+            push = self.prepare(exchange)
+            assert self._store is not None  # nothing is prepared without it
+            return push.answer(self._store.change(push.decide, push.arrived_at))
+        except REFUSALS as error:
+            raise refusal(error) from error
+
+    def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:
+        """Raise NotImplementedError: a push is answered at once, without a model."""
+        raise NotImplementedError
+
+
+class PushHandler(FactsHandler):
     """Takes facts of the views that are online.
 
     Args:
@@ -36,28 +62,24 @@ class PushHandler:
     """
 
     def __init__(self, views: Mapping[str, OnlineView], store: OnlineStore | None, limits: Limits) -> None:
+        super().__init__(store, limits)
         self._views = views
-        self._store = store
-        self._limits = limits
 
-    def begin(self, exchange: Exchange) -> bytes:
-        """Push the facts of a request; raises BadRequest."""
+    def prepare(self, exchange: Exchange) -> PreparedPush[bytes]:
         name = exchange.endpoint.name
         if name not in self._views or self._store is None:
             there = ", ".join(self._views) or "none"
             raise BadRequest(f"view {name[:60]!r} is not online; there are {there}", 404)
         exchange.require_media_type((JSON,))
         rows, at = self._read(exchange)
-        try:
-            done = push_facts(self._store, self._views[name].view, rows, arrived_at=at, api_key=exchange.key or None)
-        except _REFUSALS as error:
-            raise _refusal(error) from error
-        answer = {"view": name, "rows": done.rows, "entities": done.entities, "seq": done.seq}
-        return orjson.dumps(answer | {"complete_until": moment_of(done.complete_until)})
+        push = prepare_facts(self._views[name].view, rows, arrived_at=at, api_key=exchange.key or None)
 
-    def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:
-        """Raise NotImplementedError: a push is answered at once, without a model."""
-        raise NotImplementedError
+        def answer(last: Sequence[int]) -> bytes:
+            done = push.answer(last)
+            body = {"view": name, "rows": done.rows, "entities": done.entities, "seq": done.seq}
+            return orjson.dumps(body | {"complete_until": moment_of(done.complete_until)})
+
+        return PreparedPush(push.decide, push.arrived_at, answer)
 
     def _read(self, exchange: Exchange) -> tuple[list[dict], int]:
         request, at = _body(exchange, ("rows",), self._limits)
@@ -67,7 +89,7 @@ class PushHandler:
         return rows, at
 
 
-class TablePushHandler:
+class TablePushHandler(FactsHandler):
     """Takes rows of tables, for every view of them that is online.
 
     Args:
@@ -75,12 +97,10 @@ class TablePushHandler:
     """
 
     def __init__(self, tables: Mapping[str, OnlineTable], store: OnlineStore | None, limits: Limits) -> None:
+        super().__init__(store, limits)
         self._tables = {name: pushed_table(each) for name, each in tables.items()}
-        self._store = store
-        self._limits = limits
 
-    def begin(self, exchange: Exchange) -> bytes:
-        """Push the rows of a request; raises BadRequest."""
+    def prepare(self, exchange: Exchange) -> PreparedPush[bytes]:
         table = self._tables.get(exchange.endpoint.name)
         if table is None or self._store is None:
             there = ", ".join(self._tables) or "none"
@@ -91,24 +111,27 @@ class TablePushHandler:
         until = _complete_until(request)
         if not rows and not retract and until is None:
             raise BadRequest("rows: there is none, none to retract, and no complete_until")
-        try:
-            done = table.push(
-                self._store, rows, arrived_at=at, retract=retract, key=_idempotency_key(exchange), complete_until=until,
-                now=exchange.at, api_key=exchange.key or None,
-            )  # fmt: skip
-        except _REFUSALS as error:
-            raise _refusal(error) from error
-        refused = [{"row": each.row, "rules": each.rules, "columns": each.columns} for each in done.refused]
-        answer = {"table": table.table, "rows": done.rows, "retracted": done.retracted, "refused": refused}
-        moments = {view: moment_of(until) for view, until in done.complete_until.items()}
-        return orjson.dumps(answer | {"views": dict(done.views), "repeated": done.repeated, "complete_until": moments})
+        push = table.prepare(
+            rows, arrived_at=at, retract=retract, key=_idempotency_key(exchange), complete_until=until, now=exchange.at,
+            api_key=exchange.key or None,
+        )  # fmt: skip
 
-    def finish(self, exchange: Exchange, response: PredictionResponse) -> bytes:
-        """Raise NotImplementedError: a push is answered at once, without a model."""
-        raise NotImplementedError
+        def answer(last: Sequence[int]) -> bytes:
+            done = push.answer(last)
+            refused = [{"row": each.row, "rules": each.rules, "columns": each.columns} for each in done.refused]
+            body = {"table": table.table, "rows": done.rows, "retracted": done.retracted, "refused": refused}
+            moments = {view: moment_of(until) for view, until in done.complete_until.items()}
+            return orjson.dumps(
+                body | {"views": dict(done.views), "repeated": done.repeated, "complete_until": moments}
+            )
+
+        return PreparedPush(push.decide, push.arrived_at, answer)
 
 
-def _refusal(error: Exception) -> BadRequest:
+def refusal(error: Exception) -> BadRequest:
+    """Return what a client gets for one of REFUSALS."""
+    if isinstance(error, BadRequest):
+        return error
     if isinstance(error, PushError | FeatureError):
         return BadRequest(str(error), UNREADABLE)
     if isinstance(error, NoBuild):

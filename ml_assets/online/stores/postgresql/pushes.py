@@ -6,9 +6,9 @@ from ml_assets.online.stores.postgresql.entities import write_entities
 from ml_assets.online.stores.postgresql.server import PostgresServer
 from ml_assets.online.stores.postgresql.snapshot import PUSHED, PostgresSnapshot
 from ml_assets.online.stores.postgresql.tables import short
-from ml_assets.online.stores.protocol import Decide, OnlineStore
+from ml_assets.online.stores.protocol import Decide, OnlineStore, WantedChange
 from ml_assets.online.stores.records import Change, PushedRow, RefusedRow, ViewChange
-from ml_assets.online.stores.together import ChangeQueue, WantedChange
+from ml_assets.online.stores.together import ChangeQueue
 
 
 class PostgresPushes(OnlineStore):
@@ -17,8 +17,13 @@ class PostgresPushes(OnlineStore):
     _server: PostgresServer
     _together: ChangeQueue
 
+    changes_together = True
+
     def change(self, decide: Decide, arrived_at: int) -> list[int]:
         return self._together.do(decide, arrived_at)
+
+    def change_all(self, wanted: Sequence[WantedChange]) -> None:
+        self._together.do_all(wanted)
 
     def _change_all(self, wanted: Sequence[WantedChange]) -> None:
         """Make changes in one transaction, for the sake of one wait for the disk: each of them whole or not at all.

@@ -3,12 +3,12 @@
 import sqlite3
 from collections.abc import Sequence
 
-from ml_assets.online.stores.protocol import Decide, OnlineStore
+from ml_assets.online.stores.protocol import Decide, OnlineStore, WantedChange
 from ml_assets.online.stores.records import Change, PushedRow, RefusedRow
 from ml_assets.online.stores.sqlite.entities import write_entities
 from ml_assets.online.stores.sqlite.file import SqliteFile
 from ml_assets.online.stores.sqlite.snapshot import PUSHED, SqliteSnapshot, pushed_row
-from ml_assets.online.stores.together import ChangeQueue, WantedChange
+from ml_assets.online.stores.together import ChangeQueue
 
 _UNABLE = sqlite3.OperationalError
 """What SQLite raises where the file or its disk does not do what is wanted."""
@@ -20,8 +20,13 @@ class SqlitePushes(OnlineStore):
     _file: SqliteFile
     _together: ChangeQueue
 
+    changes_together = True
+
     def change(self, decide: Decide, arrived_at: int) -> list[int]:
         return self._together.do(decide, arrived_at)
+
+    def change_all(self, wanted: Sequence[WantedChange]) -> None:
+        self._together.do_all(wanted)
 
     def _change_all(self, wanted: Sequence[WantedChange]) -> None:
         """Make changes in one transaction, for the sake of one wait for the disk: each of them whole or not at all.
