@@ -17,6 +17,9 @@ class Echo:
             time.sleep(60)
         return Reply(), b"%d" % os.getpid(), lambda: None
 
+    def counted(self):
+        return Reply()
+
     def close(self):
         pass
 

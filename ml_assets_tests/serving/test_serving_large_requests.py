@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from ml_assets.serving.apart.answering import LargeAnswers, serve_connection
+from ml_assets.serving.apart.child import Started, start_command
 from ml_assets.serving.apart.messages import Asked, Reply
-from ml_assets.serving.apart.process import LargeRequestProcess, Started, start_command
+from ml_assets.serving.apart.process import LargeRequestProcess
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.exchange import Elsewhere, Endpoint, Exchange
@@ -40,22 +42,32 @@ COUNTED = (
 )  # fmt: skip
 
 
-class Beside:
-    """What answers large requests, on a thread that stands for its process."""
+class Thread(threading.Thread):
+    """Stands for a process."""
 
     pid = 0
 
+    def wait(self, timeout=None):
+        self.join(timeout)
+        return 0
+
+
+class Beside:
+    """What answers large requests, on a thread that stands for its process."""
+
     def __init__(self, make):
         self.make, self.starts, self.answered, self.dies, self.broken = make, 0, 0, False, False
+        self.held, self.released = threading.Event(), threading.Event()
+        self.released.set()
 
     def start(self):
         self.starts += 1
         if self.broken:
             raise OSError("no more processes")
         ours, theirs = multiprocessing.Pipe()
-        self._thread = threading.Thread(target=self._serve, args=(theirs,))
-        self._thread.start()
-        return Started(ours, self)
+        thread = Thread(target=self._serve, args=(theirs,))
+        thread.start()
+        return Started(ours, thread)
 
     def _serve(self, connection):
         with connection:
@@ -69,14 +81,15 @@ class Beside:
         if self.dies and asked is not None:
             raise ConnectionError
         self.answered += asked is not None
+        self.held.set()
+        assert self.released.wait(60)
         return self._own.answer(asked, body)
+
+    def counted(self):
+        return self._own.counted()
 
     def close(self):
         self._own.close()
-
-    def wait(self, timeout=None):
-        self._thread.join(timeout)
-        return 0
 
 
 def until(reached):
@@ -217,8 +230,7 @@ def test_answers_that_are_large_themselves_are_whole_also_compressed(both, decla
         assert (first.content, first.headers) == (second.content, second.headers)
 
 
-def test_what_ends_is_told_and_begun_again(serve, declared, monkeypatch):
-    monkeypatch.setattr("ml_assets.serving.apart.process.PAUSE", 0.0)
+def test_what_ends_is_told_and_begun_again(serve, declared):
     client = serve(declared, large=True)
     assert client.beside.starts == 0, "a server that sees no large request pays for none"
     assert ask(client, {"rows": ROWS[:1]}).status_code == 200
@@ -227,14 +239,13 @@ def test_what_ends_is_told_and_begun_again(serve, declared, monkeypatch):
     until(lambda: client.process.ready)
     client.beside.dies = True
     refused = ask(client, LARGE)
-    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
     assert refused.json() == {"error": "what answers large requests has ended: try again"}
     client.beside.dies = False
-    assert ask(client, LARGE).status_code == 200, "the server itself answers meanwhile"
     until(lambda: client.process.ready)
     assert ask(client, LARGE).status_code == 200
     assert (client.beside.starts, client.beside.answered) == (2, 1)
-    assert "ml_assets_logged_rows_total 361.0" in client.get("/metrics").text
+    assert "ml_assets_logged_rows_total 241.0" in client.get("/metrics").text
 
 
 def test_what_cannot_begin_leaves_requests_to_the_server(serve, declared):
@@ -243,6 +254,19 @@ def test_what_cannot_begin_leaves_requests_to_the_server(serve, declared):
     for _ in range(3):
         assert ask(client, LARGE).status_code == 200
     assert client.beside.starts == 1, "it is not tried with each request"
+
+
+def test_small_requests_are_not_turned_away_for_large_ones_that_wait(serve, declared):
+    client = serve(declared, large=True, waiting=1)
+    assert ask(client, LARGE).status_code == 200
+    until(lambda: client.process.ready)
+    client.beside.released.clear()
+    with ThreadPoolExecutor(2) as clients:
+        waiting = [clients.submit(ask, client, LARGE) for _ in range(2)]
+        assert client.beside.held.wait(60)
+        assert ask(client, {"rows": ROWS[:1]}).status_code == 200
+        client.beside.released.set()
+        assert [each.result().status_code for each in waiting] == [200, 200]
 
 
 def test_messages_are_json_and_say_the_same_there():
@@ -292,11 +316,11 @@ def test_a_process_is_killed_while_it_answers_and_another_one_ends_with_its_serv
 
     number, status = asyncio.run(talk())
     assert status == 503
+    process.close()
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
     started = start_command(command)
     started.connection.send_bytes(b"{}")
     assert started.connection.recv_bytes() == b"ready"
-    started.connection.close()
-    assert started.process.wait(60) == 0
-    process.close()
+    assert started.finish(60) == Reply()
+    assert started.end(60) == 0

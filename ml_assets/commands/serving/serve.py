@@ -17,7 +17,8 @@ from ml_assets.serving.access.admission import Admission
 from ml_assets.serving.access.audit import AuditTrail
 from ml_assets.serving.access.digests import hashed_keys
 from ml_assets.serving.access.key_file import KeyFile
-from ml_assets.serving.apart.process import LargeRequestProcess, start_command
+from ml_assets.serving.apart.child import start_command
+from ml_assets.serving.apart.process import LargeRequestProcess
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.grpc.transport import GrpcSettings, GrpcTransport, check_free
 from ml_assets.serving.http.app import Server, make_app, now

@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 
 from ml_assets.online.stores.protocol import OnlineStore
 from ml_assets.serving.apart.following import Following
-from ml_assets.serving.apart.messages import NO_REQUEST, READY, Asked, Reply, decode_serving
+from ml_assets.serving.apart.messages import END, NO_REQUEST, READY, Asked, Reply, decode_serving
 from ml_assets.serving.declared import Declarations
 from ml_assets.serving.errors import BadRequest, failed
 from ml_assets.serving.http.endpoints import Endpoints
@@ -65,10 +65,10 @@ class LargeAnswers:
             The reply, the body of the answer, and what is to be done afterwards.
         """
         if asked is None:
-            return self._told(), b"", _nothing
+            return self.counted(), b"", _nothing
         endpoint = self._endpoints.find_any(asked.path)
         if endpoint is None or not self._follow(asked.serving):
-            return replace(self._told(), able=False), b"", _nothing
+            return replace(self.counted(), able=False), b"", _nothing
         exchange = Exchange(
             endpoint, asked.headers, asked.request_id, asked.at, asked.method, path=asked.path, began=asked.began
         )
@@ -88,6 +88,14 @@ class LargeAnswers:
             return reply, b"", _nothing
         return reply, answer, _nothing if kept else lambda: self._keep_late(exchange)
 
+    def counted(self) -> Reply:
+        """Return a reply that has only what is counted so far."""
+        keeping = self._keeping
+        if keeping is None:
+            return Reply()
+        counters = {name: value() for name, (_, value) in keeping.counters.items()}
+        return Reply(counters=counters, fault=keeping.fault)
+
     def close(self) -> None:
         """Write what is left."""
         if self._keeping is not None:
@@ -104,20 +112,13 @@ class LargeAnswers:
         served, response = exchange.served, exchange.response
         roles = () if response is None else response.roles()
         return replace(
-            self._told(),
+            self.counted(),
             refusal=None if refusal is None else (str(refusal), refusal.status, dict(refusal.headers)),
             media_type=exchange.media_type,
             headers=exchange.reply_headers,
             elsewhere=None if served is None else Elsewhere(served.name, served.version, roles),
             counts=exchange.counts,
         )
-
-    def _told(self) -> Reply:
-        keeping = self._keeping
-        if keeping is None:
-            return Reply()
-        counters = {name: value() for name, (_, value) in keeping.counters.items()}
-        return Reply(counters=counters, fault=keeping.fault)
 
     def _keep_durably(self, exchange: Exchange) -> bool:
         """Log an answer before it is sent where its model wants that; returns whether it does."""
@@ -145,13 +146,12 @@ def _nothing() -> None:
 
 
 def serve_connection(connection: Connection, make: MakeAnswers) -> None:
-    """Answer what a server sends until it closes the connection, or ends."""
+    """Answer what a server sends until it ends or closes the connection."""
     try:
         answers = make(decode_serving(connection.recv_bytes()))
         try:
             connection.send_bytes(READY)
-            while True:
-                message = connection.recv_bytes()
+            while (message := connection.recv_bytes()) != END:
                 asked = None if message == NO_REQUEST else Asked.decode(message)
                 reply, body, later = answers.answer(asked, connection.recv_bytes())
                 connection.send_bytes(reply.encode())
@@ -161,5 +161,6 @@ def serve_connection(connection: Connection, make: MakeAnswers) -> None:
                 del reply, body, later
         finally:
             answers.close()
+        connection.send_bytes(answers.counted().encode())
     except (EOFError, ConnectionError):
         log.debug("the server has ended")

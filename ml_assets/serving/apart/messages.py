@@ -16,6 +16,9 @@ READY = b"ready"
 NO_REQUEST = b""
 """Stands for a request where the server asks what is counted so far."""
 
+END = b"end"
+"""Stands for a request, without a body, where the server ends: the last reply has what is counted in all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:

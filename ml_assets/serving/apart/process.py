@@ -2,19 +2,14 @@
 
 import asyncio
 import logging
-import multiprocessing.connection
-import socket
-import subprocess
+import math
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from typing import Protocol
 
-from ml_assets.serving.apart.messages import NO_REQUEST, READY, Asked, Reply, encode_serving
+from ml_assets.serving.apart.child import GRACE, Start, Started
+from ml_assets.serving.apart.messages import Asked, Reply
 from ml_assets.serving.errors import BadRequest
 from ml_assets.serving.http.exchange import Exchange
 from ml_assets.serving.rollout.champions import Serving
@@ -25,62 +20,29 @@ PATIENCE = 120.0
 """Seconds within which the process must be ready: it loads libraries and models first."""
 
 PAUSE = 5.0
-"""Seconds between two starts of a process that keeps ending, or cannot begin."""
+"""Seconds between two starts of a process that cannot begin."""
 
-GRACE = 10.0
-"""Seconds that it has to write its log when the server ends."""
+LIMIT = 60.0
+"""Seconds that a request may take, once it is its turn: the largest take one or two, and proxies wait for a minute."""
 
+WAITING = 64
+"""Large requests at the same time: the last of as many of 10,000 rows waits for half a minute, and bodies of 8 MiB take
+512."""
 
-class Process(Protocol):
-    """A process, as `subprocess.Popen` has it."""
+RETRY = 5
+"""Seconds after which a client is to try again: about as long as a process takes to be ready."""
 
-    @property
-    def pid(self) -> int: ...
-
-    def wait(self, timeout: float | None = None) -> int: ...
-
-    def kill(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class Started:
-    """A process that is connected."""
-
-    connection: Connection
-    process: Process
-
-    def end(self) -> None:
-        """Let it end by itself, as it does once nobody is connected; kill it where that takes too long."""
-        self.connection.close()
-        try:
-            self.process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            log.error("what answers large requests, process %d, does not end: it is killed", self.process.pid)
-            self.process.kill()
-            self.process.wait()
-
-
-Start = Callable[[], Started]
-
-
-def start_command(command: Sequence[str]) -> Started:
-    """Start a process whose last argument is the descriptor of its connection; raises OSError."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        # In a session of its own: Ctrl-C is for the server, whose end it waits for.
-        process = subprocess.Popen(
-            [*command, str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-    log.info("large requests are answered by process %d", process.pid)
-    return Started(multiprocessing.connection.Connection(ours.detach()), process)
+LOSSES, WITHIN, REST = 3, 60.0, 60.0
+"""Losses within so many seconds after which the process is not started for as long as this."""
 
 
 class LargeRequestProcess:
     """Answers large requests, one after the other, by a process that is started when the first one comes.
 
-    Until it is ready, and where it cannot be started, requests are left to the server. Where it ends, the request that
-    it was answering is refused (503), and it is started anew by the next one.
+    Until it is ready for the first time, requests are left to the server. Where it ends, or takes too long for one of
+    them and is killed, that request is refused (503), and so are all others until a new one is ready, which is started
+    at once: the request may have been what ended it, and would end the server if that answered it. One that is lost
+    again and again is not started for a while.
 
     Attributes:
         fault: why it cannot log now; empty while it can.
@@ -89,10 +51,17 @@ class LargeRequestProcess:
     def __init__(self, start: Start) -> None:
         self.fault = ""
         self._start = start
+        self._serving: Serving = {}
+        self._lock = threading.Lock()
+        """Of what follows, up to `_not_before`."""
+        self._closing = False
         self._started: Started | None = None
         self._starting: threading.Thread | None = None
+        self._begun: Started | None = None
         self._not_before = 0.0
-        self._closing = False
+        self._lost = False
+        self._losses = deque[float](maxlen=LOSSES)
+        self._waiting = 0
         self._looking: Future[None] | None = None
         self._line = ThreadPoolExecutor(1, thread_name_prefix="large-requests")
         self._before: Counter[str] = Counter()
@@ -109,70 +78,109 @@ class LargeRequestProcess:
 
     async def answer(self, exchange: Exchange, serving: Serving) -> bytes | None:
         """Answer a request; see `LargeRequests`."""
-        if self._started is None:
-            self._begin(serving)
+        self._serving = serving
+        if self._started is None and not self._closing:
+            self._begin()
+            if self._lost:
+                raise self._refusal("what answers large requests has ended, and begins again")
             return None
-        return await asyncio.get_running_loop().run_in_executor(self._line, self._ask, exchange, serving)
+        if self._waiting >= WAITING:
+            raise self._refusal("too many large requests at once")
+        with self._lock:
+            if self._closing:
+                raise self._refusal("the server ends")
+            answer = self._line.submit(self._ask, exchange, serving)
+        self._waiting += 1
+        try:
+            return await asyncio.wrap_future(answer)
+        finally:
+            self._waiting -= 1
 
     def look(self) -> None:
-        """Let the process tell what it has counted since its last answer; nobody waits for it."""
-        if self._started is not None and not self._closing and (self._looking is None or self._looking.done()):
-            self._looking = self._line.submit(self._look)
+        """Let the process tell what it has counted since its last answer, or begin after a loss; waits for neither."""
+        if self._started is None:
+            if self._lost:
+                self._begin()
+            return
+        with self._lock:
+            if not self._closing and (self._looking is None or self._looking.done()):
+                self._looking = self._line.submit(self._look)
 
     def close(self) -> None:
-        """End the process once it has answered what it was asked, and written its log."""
-        self._closing = True
-        if self._starting is not None:
-            self._starting.join()
+        """End the process once it has answered what it was asked, and written its log; kill one that only begins."""
+        deadline = time.monotonic() + GRACE
+        with self._lock:
+            self._closing = True
+            starting, begun = self._starting, self._begun
+        if begun is not None:
+            begun.process.kill()
+        if starting is not None:
+            starting.join()
         idle = self._line.submit(_nothing)
         try:
-            idle.result(GRACE)
+            idle.result(max(deadline - time.monotonic(), 0.0))
         except TimeoutError:
             if self._started is not None:
                 self._started.process.kill()
         self._line.shutdown()
         started, self._started = self._started, None
         if started is not None:
-            started.end()
+            self._finish(started, deadline)
 
-    def _begin(self, serving: Serving) -> None:
-        now = time.monotonic()
-        if self._closing or now < self._not_before or (self._starting is not None and self._starting.is_alive()):
-            return
-        self._not_before = now + PAUSE
-        self._starting = threading.Thread(target=self._connect, args=(serving,), name="large-requests-start")
-        self._starting.daemon = True
-        self._starting.start()
+    def _finish(self, started: Started, deadline: float) -> None:
+        try:
+            self._count(started.finish(max(deadline - time.monotonic(), 0.0)))
+        except (EOFError, OSError) as error:
+            log.error("what answered large requests last may be logged and is not counted: %s", _reason(error))
+        started.end(max(deadline - time.monotonic(), 1.0))
+
+    def _begin(self) -> None:
+        with self._lock:
+            under_way = self._started is not None or self._starting is not None
+            if self._closing or under_way or time.monotonic() < self._not_before:
+                return
+            self._starting = threading.Thread(target=self._connect, args=(self._serving,), name="large-requests-start")
+            self._starting.daemon = True
+            self._starting.start()
 
     def _connect(self, serving: Serving) -> None:
-        started = None
+        started, reason = None, ""
         try:
             started = self._start()
-            started.connection.send_bytes(encode_serving(serving))
-            if not started.connection.poll(PATIENCE) or started.connection.recv_bytes() != READY:
-                raise TimeoutError(f"it was not ready within {PATIENCE:g} seconds")
+            with self._lock:
+                self._begun = started
+                if self._closing:
+                    started.process.kill()
+            started.greet(serving, PATIENCE)
         except (EOFError, OSError) as error:
-            log.error("what answers large requests cannot begin, threads answer them: %s", error or "it has ended")
+            reason = _reason(error)
+        with self._lock:
+            self._starting = self._begun = None
+            closing = self._closing
+            if not reason and not closing:
+                self._started = started
+                return
             self._not_before = time.monotonic() + PAUSE
-            if started is not None:
-                started.end()
-            return
-        self._started = started
+        if not closing:
+            meanwhile = "they are refused" if self._lost else "threads answer them"
+            log.error("what answers large requests cannot begin, %s: %s", meanwhile, reason)
+        if started is not None:
+            started.end()
 
     def _ask(self, exchange: Exchange, serving: Serving) -> bytes | None:
         started = self._started
         if started is None:
-            return None
+            raise self._refusal("what answers large requests has ended, and begins again")
         asked = Asked(
             exchange.path, exchange.method, exchange.headers, exchange.request_id, exchange.at, exchange.key,
             exchange.began, serving,
         )  # fmt: skip
         try:
-            reply, body = _exchanged(started.connection, asked, exchange.body)
+            reply, body = started.exchange(asked, exchange.body, LIMIT)
         except (EOFError, OSError) as error:
-            self._lose(started)
-            message = "what answers large requests has ended: try again"
-            raise BadRequest(message, 503, {"retry-after": "1"}) from error
+            self._lose(started, error)
+            what = "has taken too long, and is killed" if isinstance(error, TimeoutError) else "has ended"
+            raise self._refusal(f"what answers large requests {what}") from error
         return self._take(exchange, reply, body)
 
     def _look(self) -> None:
@@ -180,35 +188,55 @@ class LargeRequestProcess:
         if started is None:
             return
         try:
-            reply, _ = _exchanged(started.connection, None, b"")
-        except (EOFError, OSError):
-            self._lose(started)
+            reply, _ = started.exchange(None, b"", LIMIT)
+        except (EOFError, OSError) as error:
+            self._lose(started, error)
             return
-        self._counters, self.fault = dict(reply.counters), reply.fault
+        self._count(reply)
 
     def _take(self, exchange: Exchange, reply: Reply, body: bytes) -> bytes | None:
         if not reply.able:
             return None
-        self._counters, self.fault = dict(reply.counters), reply.fault
+        self._count(reply)
         exchange.elsewhere, exchange.counts, exchange.media_type = reply.elsewhere, reply.counts, reply.media_type
         exchange.reply_headers += reply.headers
         if reply.refusal is not None:
             raise BadRequest(*reply.refusal)
         return body
 
-    def _lose(self, started: Started) -> None:
-        log.error("what answers large requests has ended: the next one starts it again")
-        self._started, self.fault = None, ""
+    def _count(self, reply: Reply) -> None:
+        self._counters, self.fault = dict(reply.counters), reply.fault
+
+    def _lose(self, started: Started, error: Exception) -> None:
+        now = time.monotonic()
+        self._losses.append(now)
+        often = len(self._losses) == LOSSES and now - self._losses[0] <= WITHIN
+        with self._lock:
+            self._started, self._lost = None, True
+            self._not_before = now + REST if often else now
+        self.fault = ""
         self._before.update(self._counters)
         self._counters = {}
-        started.end()
+        self._begin()
+        code = started.end()
+        log.error(
+            "what answers large requests, process %d, has ended (exit code %d): %s", started.process.pid, code,
+            _reason(error),
+        )  # fmt: skip
+        if often:
+            log.error(
+                "it has ended %d times within %g seconds, perhaps for want of memory: large requests are refused for "
+                "%g seconds before it is started again; ML_ASSETS_LARGE_BYTES=0 would leave them to the server",
+                LOSSES, WITHIN, REST,
+            )  # fmt: skip
+
+    def _refusal(self, message: str) -> BadRequest:
+        seconds = max(RETRY, math.ceil(self._not_before - time.monotonic()))
+        return BadRequest(f"{message}: try again", 503, {"retry-after": str(seconds)})
 
 
-def _exchanged(connection: Connection, asked: Asked | None, body: bytes) -> tuple[Reply, bytes]:
-    """Send a request, or None for what is counted, and wait for what becomes of it."""
-    connection.send_bytes(NO_REQUEST if asked is None else asked.encode())
-    connection.send_bytes(body)
-    return Reply.decode(connection.recv_bytes()), connection.recv_bytes()
+def _reason(error: Exception) -> str:
+    return str(error) or "the connection is closed"
 
 
 def _nothing() -> None:

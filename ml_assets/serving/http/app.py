@@ -268,7 +268,12 @@ class Server:
         largest."""
         large, most = self._large, self._limits.large
         if large is not None and exchange.endpoint.scope == "predict" and len(exchange.body) >= most:
-            answer = await large.answer(exchange, self._champions.serving)
+            # It counts those that wait for it itself: smaller requests are not turned away for them.
+            self._answering -= 1
+            try:
+                answer = await large.answer(exchange, self._champions.serving)
+            finally:
+                self._answering += 1
             if answer is not None:
                 return answer
         return await asyncio.to_thread(answer_at_once, exchange)
