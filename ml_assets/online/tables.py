@@ -13,7 +13,14 @@ import polars as pl
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.completeness import note_reported, read_complete_moments
-from ml_assets.online.facts.origins import REMEMBERED, comes_back, keyed_origins, note_origins, returning
+from ml_assets.online.facts.origins import (
+    REMEMBERED,
+    comes_back,
+    keyed_origins,
+    note_origins,
+    origins_of_rows,
+    returning,
+)
 from ml_assets.online.facts.rows import PushError
 from ml_assets.online.facts.table_rows import ReadRows, read_table_rows
 from ml_assets.online.facts.values import exact_cast, value_type
@@ -242,7 +249,7 @@ class PushedTable:
             if change is not None:
                 changes.append(change)
                 if mine:
-                    of_views[view.view.name] = mine
+                    of_views[view.view.name] = origins_of_rows(change.rows, mine)
         kept = [RefusedRow(_as_json(rows[each.row]).decode(), each.rules, each.columns) for each in refused]
         views = {change.built.build.view: 0 for change in changes}
         return Change(changes, refused=kept), PushedRows(accepted.height, len(retract), refused, views), of_views

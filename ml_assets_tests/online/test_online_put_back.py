@@ -255,6 +255,30 @@ class Client:
         self.sent.append(number)
 
 
+def test_facts_of_one_moment_that_are_exported_apart_keep_their_own_origins(shop_and_backup):
+    """A replay pushes many at one moment: some with a key and some without, and some are in the lake before others."""
+    shop, table = shop_and_backup, PushedTable("sales", [VIEW], None, timedelta(minutes=5))
+
+    def push(amount, key=None):
+        row = {"shop": "d", "at": AS_OF.isoformat(), "amount": amount}
+        table.push(shop.store, [row], arrived_at=microseconds(AS_OF) + 1, key=key)
+        export_pushed(shop.store, shop.lake, VIEW)
+
+    push(2.0, "k1")
+    push(4.0)
+    push(8.0, "k2")
+    push(8.0, "k3")
+    shop.build("b2")
+    push(16.0)
+    push(32.0, "k4")
+    shop.build("b3")
+    assert shop.values[3] == 1.0 + 2.0 + 4.0 + 8.0 + 8.0 + 16.0 + 32.0
+    exported = shop.lake.scan("pushed/sales").filter(pl.col("shop") == "d").sort(SEQ).collect()
+    origins = exported["_origin"].to_list()
+    assert [each is not None for each in origins] == [True, False, True, True, False, True]
+    assert len(set(origins)) == 5
+
+
 @given(
     steps=st.lists(st.sampled_from(["send", "send", "build", "export", "back up"]), min_size=2, max_size=7),
     after=st.lists(st.sampled_from(["again", "build", "export", "new"]), max_size=5),

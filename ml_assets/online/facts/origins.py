@@ -16,7 +16,7 @@ import polars as pl
 
 from ml_assets.online.facts.union import SEQ
 from ml_assets.online.stores.protocol import OnlineStore, StoreSnapshot
-from ml_assets.online.stores.records import Change, Note, PushedRow
+from ml_assets.online.stores.records import Change, NewRow, Note, PushedRow
 
 ORIGIN = "_origin"
 """Column of facts in the lake: where they come from; null where that is not known."""
@@ -46,13 +46,18 @@ def keyed_origins(key: str, asked: str, count: int, at: int) -> list[str]:
     return [f"{base}.{place}@{at}" for place in range(count)]
 
 
+def origins_of_rows(rows: Sequence[NewRow], origins: Sequence[str]) -> list[str]:
+    """Return, as a note has them, where each row comes from; a row is known by what it says."""
+    return [f"{_digest(row)} {origin}" for row, origin in zip(rows, origins, strict=True)]
+
+
 def note_origins(
     reading: StoreSnapshot, table: str, of_views: Mapping[str, Sequence[str]], arrived_at: int, now: int
 ) -> list[Note]:
     """Make the note of where the facts of a push come from.
 
     Args:
-        of_views: view -> origins of its facts, in their order.
+        of_views: view -> what `origins_of_rows` gives of its facts, in their order.
         arrived_at: when they came, microseconds, by which an export finds the note.
         now: the clock by which notes are forgotten, microseconds.
     """
@@ -67,7 +72,7 @@ def read_origins(store: OnlineStore, table: str, view: str, rows: Sequence[Pushe
     """Return the origins of facts that were pushed to a view, None where they are not known.
 
     Args:
-        rows: in order, those that came at one moment all or none.
+        rows: all that came after one, in order: at the moment of the first, others may have come before it.
     """
     places: dict[int, list[int]] = {}
     for place, row in enumerate(rows):
@@ -78,11 +83,26 @@ def read_origins(store: OnlineStore, table: str, view: str, rows: Sequence[Pushe
         some = moments[start : start + _AT_ONCE]
         for moment, note in zip(some, store.notes([_key(table, each) for each in some]), strict=True):
             known = decode_origins(note).get(view, [])
-            # A push without origins that came in the same microsecond hides which are whose.
-            if len(known) == len(places[moment]):
-                for place, origin in zip(places[moment], known, strict=True):
-                    origins[place] = origin
+            if known:
+                _assign(origins, rows, places[moment], known)
     return origins
+
+
+def _assign(origins: list[str | None], rows: Sequence[PushedRow], places: Sequence[int], known: Sequence[str]) -> None:
+    """Give facts that came at one moment their origins, as a note has them of all that came then."""
+    noted: dict[str, list[str]] = {}
+    for each in known:
+        digest, _, origin = each.partition(" ")
+        noted.setdefault(digest, []).append(origin)
+    same: dict[str, list[int]] = {}
+    for place in places:
+        same.setdefault(_digest(rows[place]), []).append(place)
+    for digest, of_same in same.items():
+        last = noted.get(digest, [])[-len(of_same) :]
+        # The same fact pushed in the same microsecond without an origin hides which is whose.
+        if len(last) == len(of_same):
+            for place, origin in zip(of_same, last, strict=True):
+                origins[place] = origin
 
 
 def without_repeated(pushed: pl.LazyFrame) -> pl.LazyFrame:
@@ -131,6 +151,10 @@ def decode_origins(text: str | None) -> dict[str, list[str]]:
 @lru_cache(maxsize=16)
 def _decode_returning(text: str | None) -> Mapping[str, frozenset[str]]:
     return {view: frozenset(origins) for view, origins in decode_origins(text).items()}
+
+
+def _digest(row: NewRow | PushedRow) -> str:
+    return hashlib.blake2b(f"{row.retracts:d}{row.row}".encode(), digest_size=6).hexdigest()
 
 
 def _base(origin: str) -> str:
