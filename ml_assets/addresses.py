@@ -11,6 +11,16 @@ UNFIT = re.compile(r"[?\[\]|^\\=]|%[0-9A-Fa-f]{2}|[\x00-\x1f]")
 partitioned files (``=``) takes for something else; no spelling of an address prevents that."""
 
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_HOST = r"(?:\[[0-9A-Fa-f:.%]*\]|[^/?#@:,\s\[\]]*)(?::\d*)?"
+_URL = re.compile(
+    rf"(?P<scheme>{_SCHEME.pattern})(?:[^/?\s@]*@)?(?P<hosts>{_HOST}(?:,(?:[^/?\s@,]*@)?{_HOST})*)"
+    r"(?P<rest>(?:[/?#].*)?)",
+    re.DOTALL,
+)
+_SECRET_OPTION = re.compile(r"((?:^|(?<=[&;]))[^=&;]*(?:pass|pwd|secret|token)[^=&;]*(?<!file)=)[^&;]*", re.IGNORECASE)
+
+
 def require_fit(path: str | Path, use: str) -> None:
     """Raise ValueError for a path that databases or tables would read as something else.
 
@@ -62,6 +72,20 @@ def local_path(address: str) -> Path | None:
     return None if "://" in address else Path(address)
 
 
+def is_readable(url: str) -> bool:
+    """Return whether all readers of a URL take the same part of it for the password, so that it can be left out."""
+    return _URL.fullmatch(url) is not None
+
+
 def without_secrets(url: str) -> str:
-    """Return a URL without its user and password, as it may be shown."""
-    return re.sub(r"(?<=://)[^/@\s]*@", "", url)
+    """Return a URL as it may be shown: without users, passwords, and the values of options that are secrets.
+
+    Of one that cannot be read, such as with a password that is not percent-encoded, the scheme alone is shown.
+    """
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        scheme = _SCHEME.match(url)
+        return f"{scheme.group()}..." if scheme else re.sub(r"(?<=://)[^/@\s]*@", "", url)
+    hosts = ",".join(host.rpartition("@")[2] for host in parts["hosts"].split(","))
+    path, mark, options = parts["rest"].partition("?")
+    return parts["scheme"] + hosts + path + mark + _SECRET_OPTION.sub(r"\1***", options)

@@ -114,6 +114,17 @@ def test_a_database_after_a_question_mark_is_refused():
         ("postgresql://token@db/mlflow", "postgresql://db/mlflow"),
         ("http://127.0.0.1:5000/a@b", "http://127.0.0.1:5000/a@b"),
         ("sqlite:////home/mlflow.db", "sqlite:////home/mlflow.db"),
+        ("sqlite:////home/my data/a@b.db", "sqlite:////home/my data/a@b.db"),
+        ("redis-cluster://u:s3cret@a:1,b:2/0?eviction=allowed", "redis-cluster://a:1,b:2/0?eviction=allowed"),
+        ("nats://u:s3cret@a:1,u:s3cret@b:2/S", "nats://a:1,b:2/S"),
+        ("rediss://:s3cret@[::1]:6379/0", "rediss://[::1]:6379/0"),
+        ("redis://h/0?Password=s3cret&password_file=/f&db=1", "redis://h/0?Password=***&password_file=/f&db=1"),
+        ("postgresql://h/d?sslpassword=s3cret", "postgresql://h/d?sslpassword=***"),
+        ("postgresql://u:s3,c#ret@h/d", "postgresql://h/d"),
+        ("http://bob:s3/cret@host:5000", "http://..."),
+        ("kafka://bob:s3@cret@host", "kafka://..."),
+        ("orders, of http://bob:s3cret@host", "orders, of http://host"),
+        ("s3cret", "s3cret"),
     ],
 )
 def test_an_address_is_shown_without_what_lets_one_in(url, shown):

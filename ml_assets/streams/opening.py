@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from ml_assets.addresses import without_secrets
+from ml_assets.addresses import is_readable, without_secrets
 from ml_assets.extensions import Extensions
 from ml_assets.streams.protocol import Stream
 from ml_assets.streams.routing import ROUTING
@@ -57,11 +57,12 @@ STREAMS: Extensions[OpenStream] = Extensions(
         "redis": f"{_DOORS}.redis:RedisStream",
         "rediss": f"{_DOORS}.redis:RedisStream",
         "kafka": f"{_DOORS}.kafka:KafkaStream",
+        "kafka+ssl": f"{_DOORS}.kafka:KafkaStream",
     },
 )
 """What opens a stream, by the scheme of its URL."""
 
-_FORMS = "file:///folder, nats://host:port/STREAM, redis://host:port/number/key, kafka://host:port/topic"
+_FORMS = "file:///folder, nats://host:port/STREAM, redis://host:port/number/key, kafka://host:port/topic, kafka+ssl://user@host:port/topic"
 
 
 def read_address(url: str) -> StreamAddress:
@@ -75,12 +76,17 @@ def read_address(url: str) -> StreamAddress:
         raise ValueError(
             f"stream {without_secrets(url)!r}: write one of {_FORMS}; known are {', '.join(STREAMS.names())}"
         )
+    if not is_readable(url) or parts.fragment:
+        raise ValueError(
+            f"stream {parts.scheme}://...: cannot be read: write what else than letters and digits is in user, "
+            "password and path as %-codes"
+        )
     given = parse_qsl(parts.query, keep_blank_values=True)
     options = dict(given)
     if len(options) != len(given):
         raise ValueError(f"stream {without_secrets(url)!r}: an option is given twice")
     path = unquote(parts.path)
-    name = options.pop("name", "") or without_secrets(f"{parts.scheme}://{parts.netloc}{path}")
+    name = options.pop("name", "") or without_secrets(f"{parts.scheme}://{parts.netloc}") + path
     routing = {option: options.pop(option) for option in ROUTING if option in options}
     return StreamAddress(parts.scheme, parts.netloc, path.removeprefix("/"), name, options, routing)
 

@@ -79,6 +79,11 @@ def test_a_message_that_says_nothing_is_refused_with_the_reason(said, name, opti
         ("file:///f?patern=x", "patern is no option of file://; there are name, table, field, map, pattern"),
         ("file://folder/f", "write file:///folder, with three slashes"),
         ("redis://h:6379/orders", "write redis://host:port/number/key"),
+        ("kafka://u:p@h:1/t", "PLAIN would send the password as it is: write kafka.ssl://"),
+        ("kafka+ssl://u@h:1/t", "name a file with the password of u: .password_file=file"),
+        ("kafka+ssl://u:p@h:1/t?sasl=GSSAPI", "sasl is one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"),
+        ("kafka://h:1/t?ca_file=/f", "ca_file is for TLS: write kafka.ssl://"),
+        ("kafka://h:1/t?password_file=/f", "password_file is for a user: write kafka://user@host"),
     ],
 )
 def test_a_wrong_address_is_refused_with_what_to_write(url, message):
@@ -98,6 +103,43 @@ def test_a_wrong_address_is_refused_with_what_to_write(url, message):
 def test_a_wrong_route_is_refused_before_anything_is_read(options, message):
     with pytest.raises(ValueError, match=message):
         Routes(TABLES, options)
+
+
+@pytest.mark.parametrize(
+    ("url", "properties"),
+    [
+        ("kafka://a:1,b:2/t", {}),
+        ("kafka+ssl://a:1/t", {"security.protocol": "SSL"}),
+        ("kafka+ssl://a:1/t?ca_file=/ca", {"security.protocol": "SSL", "ssl.ca.location": "/ca"}),
+        (
+            "kafka+ssl://me%40x@a:1/t?password_file={word}",
+            {"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", "sasl.username": "me@x"},
+        ),
+        (
+            "kafka://me:s%2Fw%3Ao@a:1/t?sasl=SCRAM-SHA-512",
+            {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "SCRAM-SHA-512", "sasl.username": "me"},
+        ),
+    ],
+)
+def test_what_kafka_is_opened_with_by_hand(url, properties, tmp_path, monkeypatch):
+    import confluent_kafka
+
+    given = {}
+    monkeypatch.setattr(confluent_kafka, "Consumer", given.update)
+    (tmp_path / "word").write_text("s/w:o\n")
+    open_stream(read_address(url.format(word=tmp_path / "word")))
+    secret = {"sasl.password": "s/w:o"} if "sasl.username" in properties else {}
+    security = {name: value for name, value in given.items() if name.startswith(("security.", "sasl.", "ssl."))}
+    assert security == properties | secret
+    assert given["bootstrap.servers"] == url.partition("://")[2].partition("/t")[0].rpartition("@")[2]
+
+
+@pytest.mark.parametrize("text", ["sasl.username=u\nswordfish\n", "no.such.property=swordfish\n"])
+def test_a_file_of_properties_that_kafka_does_not_take_is_refused_without_its_values(text, tmp_path):
+    (tmp_path / "config").write_text(text)
+    with pytest.raises(ValueError, match=r"line 2 is no property|no\.such\.property") as caught:
+        open_stream(read_address(f"kafka://h:1/t?config={tmp_path}/config"))
+    assert "swordfish" not in str(caught.value)
 
 
 def test_a_stream_is_known_by_its_address_without_secrets_and_options_or_by_its_name():

@@ -7,14 +7,19 @@ import urllib.error
 import urllib.request
 import webbrowser
 
+from ml_assets.addresses import without_secrets
 from ml_assets.registry.registry import Registry
 
 WAIT_SECONDS = 60
 
 
 def training_page(registry: Registry, server: str) -> str:
-    """Return the address of the experiment's runs, in the mode for machine learning: MLflow begins in another."""
-    return f"{server.rstrip('/')}/#/experiments/{registry.experiment_id}/runs?workflowType=machine_learning"
+    """Return the address of the experiment's runs, without a password.
+
+    It is of the mode for machine learning: MLflow begins in another.
+    """
+    shown = without_secrets(server).rstrip("/")
+    return f"{shown}/#/experiments/{registry.experiment_id}/runs?workflowType=machine_learning"
 
 
 def open_when_there(page: str) -> None:

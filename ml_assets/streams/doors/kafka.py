@@ -1,9 +1,10 @@
 """Kafka's protocol."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from ml_assets.streams.doors.missing import require_library
 from ml_assets.streams.opening import StreamAddress
@@ -12,24 +13,33 @@ from ml_assets.streams.protocol import Message, Offset, Position, Stream, Stream
 _ANSWER = 10.0
 """Seconds that a broker has to answer."""
 
+_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+"""How a user may log in."""
+
 
 class KafkaStream(Stream):
     """All partitions of a topic: `kafka://host:port,host:port/topic?group=ml-assets`.
 
     A part is a partition, and a message is named as its topic. It is read from the position that the online store has;
     the offsets committed for the group show how far that is. `?config=` names a file of librdkafka's properties,
-    `name=value` a line, such as for TLS and SASL.
+    `name=value` a line.
+
+    With `kafka+ssl://` it is read by TLS, of servers that `?ca_file=` or else the system trusts. A user before the host
+    logs in by SASL, `?sasl=PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`, with the password in the file that
+    `?password_file=` names. PLAIN sends the password itself, so only by TLS.
     """
 
     def __init__(self, address: StreamAddress) -> None:
         self._library: Any = require_library("confluent_kafka", "kafka")
-        options = address.take(group="ml-assets", config="")
+        options = address.take(group="ml-assets", config="", sasl="PLAIN", password_file="", ca_file="")
         self._topic, self._name = address.path, address.name
         given = _properties(Path(options["config"])) if options["config"] else {}
-        self._consumer: Any = self._library.Consumer(
+        user, _, hosts = address.server.rpartition("@")
+        self._consumer: Any = self._open(
             given
+            | _security(address, user, options)
             | {
-                "bootstrap.servers": address.server,
+                "bootstrap.servers": hosts,
                 "group.id": options["group"],
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
@@ -40,6 +50,12 @@ class KafkaStream(Stream):
         )
         self._given: dict[str, Offset] | None = None
         self._ends: dict[str, int] = {}
+
+    def _open(self, properties: dict[str, Any]) -> Any:
+        try:
+            return self._library.Consumer(properties)
+        except self._library.KafkaException as error:
+            raise ValueError(f"stream {self._name}: {error.args[0].str()}") from None
 
     def check(self, position: Position) -> Sequence[str]:
         self._given = None
@@ -154,7 +170,40 @@ class KafkaStream(Stream):
             raise StreamUnavailable(f"Kafka: {error.args[0].str()}") from error
 
 
+def _security(address: StreamAddress, login: str, options: Mapping[str, str]) -> dict[str, str]:
+    """Return librdkafka's properties for TLS and SASL; none where the address has neither."""
+    tls = address.scheme == "kafka+ssl"
+    given = {"ssl.ca.location": options["ca_file"]} if options["ca_file"] else {}
+    if given and not tls:
+        raise ValueError(f"stream {address.name}: ca_file is for TLS: write kafka+ssl://")
+    if not login:
+        if options["password_file"]:
+            raise ValueError(f"stream {address.name}: password_file is for a user: write {address.scheme}://user@host")
+        return given | ({"security.protocol": "SSL"} if tls else {})
+    user, _, password = (unquote(part) for part in login.partition(":"))
+    if options["sasl"] not in _MECHANISMS:
+        raise ValueError(f"stream {address.name}: sasl is one of {', '.join(_MECHANISMS)}")
+    if options["password_file"]:
+        password = Path(options["password_file"]).read_text().strip()
+    if not password:
+        raise ValueError(f"stream {address.name}: name a file with the password of {user}: ?password_file=file")
+    if options["sasl"] == "PLAIN" and not tls:
+        raise ValueError(
+            f"stream {address.name}: PLAIN would send the password as it is: write kafka+ssl://, or ?sasl=SCRAM-SHA-512"
+        )
+    return given | {
+        "security.protocol": "SASL_SSL" if tls else "SASL_PLAINTEXT",
+        "sasl.mechanism": options["sasl"],
+        "sasl.username": user,
+        "sasl.password": password,
+    }
+
+
 def _properties(file: Path) -> dict[str, str]:
     lines = [line.strip() for line in file.read_text().splitlines()]
+    for number, line in enumerate(lines, 1):
+        if line and not line.startswith("#") and "=" not in line:
+            # The line itself is not shown: it may be a password.
+            raise ValueError(f"{file}: line {number} is no property: write name=value")
     pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
     return {name.strip(): value.strip() for name, _, value in pairs}

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
+from ml_assets.addresses import without_secrets
 from ml_assets.streams.doors.missing import require_library
 from ml_assets.streams.opening import StreamAddress
 from ml_assets.streams.protocol import Message, Position, Stream, StreamError, StreamUnavailable
@@ -156,7 +157,7 @@ class NatsStream(Stream):
             doing.cancel()
             self._give_up()
             raise StreamUnavailable(
-                f"NATS at {self._url.rpartition('@')[2]}: {error or type(error).__name__}"
+                f"NATS at {without_secrets(self._url).removeprefix('nats://')}: {error or type(error).__name__}"
             ) from error
 
     def _give_up(self) -> None:

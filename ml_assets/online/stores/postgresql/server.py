@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from ml_assets.addresses import is_readable, without_secrets
 from ml_assets.online.stores.errors import OutcomeUnknown, StoreUnavailable
 from ml_assets.online.stores.postgresql.tables import ADDED, TABLES
 from ml_assets.online.stores.sql.database import SqlDatabase
@@ -43,7 +44,7 @@ class PostgresServer(SqlDatabase):
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        self.url = without_secrets(url).partition("?")[0]
         try:
             import psycopg
             import psycopg.conninfo
@@ -60,7 +61,7 @@ class PostgresServer(SqlDatabase):
             given = psycopg.conninfo.conninfo_to_dict(parts._replace(query=query).geturl())
         except psycopg.ProgrammingError:
             given = None
-        if given is None or "@" in parts.path:
+        if given is None or "@" in parts.path or not is_readable(url):
             # Neither the address nor what the client says of it is shown: a password may be in it.
             raise ValueError(
                 "online store postgresql://...: cannot be read: write postgresql://user:password@host:port/database, "

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from ml_assets.addresses import is_readable, without_secrets
 from ml_assets.online.stores.errors import OutcomeUnknown, StoreUnavailable
 
 PREFIX = "ml_assets:online:"
@@ -36,7 +37,14 @@ class RedisServer:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = _shown(url)
+        self.url = without_secrets(url)
+        if not is_readable(url) or "#" in url:
+            # Nor is what the client would say of it shown: a part of the password may be in it.
+            raise ValueError(
+                f"online store {url.partition(':')[0]}://...: cannot be read: write "
+                "redis://user:password@host:port/number, with what else than letters and digits is in the password as "
+                "%-codes"
+            )
         try:
             import redis
             import redis.cluster
@@ -174,7 +182,8 @@ def _without_eviction(url: str) -> tuple[str, bool]:
     told = [value for name, value in options if name == _EVICTION]
     if any(value != _ALLOWED for value in told):
         raise ValueError(
-            f"online store {_shown(url)}: {_EVICTION}={told[-1]} is not known: write {_EVICTION}={_ALLOWED}, or nothing"
+            f"online store {without_secrets(url)}: {_EVICTION}={told[-1]} is not known: "
+            f"write {_EVICTION}={_ALLOWED}, or nothing"
         )
     rest = urlencode([each for each in options if each[0] != _EVICTION])
     return parts._replace(query=rest).geturl(), bool(told)
@@ -184,13 +193,9 @@ def _nodes(url: str) -> list[str]:
     """Return an address for each node that the address of a cluster names."""
     parts = urlsplit(url)
     if parts.path not in ("", "/", "/0"):
-        raise ValueError(f"online store {_shown(url)}: a cluster has no databases by number: leave out {parts.path}")
+        raise ValueError(
+            f"online store {without_secrets(url)}: a cluster has no databases by number: leave out {parts.path}"
+        )
     user, at, hosts = parts.netloc.rpartition("@")
     scheme = parts.scheme.removesuffix(_CLUSTER)
     return [parts._replace(scheme=scheme, netloc=user + at + host, path="").geturl() for host in hosts.split(",")]
-
-
-def _shown(url: str) -> str:
-    """Return the address without user and password."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
