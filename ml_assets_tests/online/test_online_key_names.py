@@ -135,6 +135,25 @@ def test_a_file_of_before_names_were_kept_goes_on(tmp_path):
     store.close()
 
 
+def test_a_backup_of_before_names_were_kept_takes_the_place_of_a_file_in_use(tmp_path):
+    path, backup = tmp_path / "online.db", tmp_path / "backup.db"
+    store = open_store(f"sqlite:///{path}")
+    build(store)
+    push(store, 1.0, "far")
+    with sqlite3.connect(path) as db:
+        db.execute("VACUUM INTO ?", [str(backup)])
+    db.close()
+    with sqlite3.connect(backup) as old:
+        for statement in DROPPED:
+            old.execute(statement.format(""))
+    old.close()
+    for end in ("-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+    backup.rename(path)
+    goes_on(store)
+    store.close()
+
+
 def test_a_database_of_before_names_were_kept_goes_on(postgres_url, empty_postgres):
     import psycopg
 

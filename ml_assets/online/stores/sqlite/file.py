@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from ml_assets.disk_faults import describe_fault
 from ml_assets.online.stores.errors import StoreUnavailable
+from ml_assets.online.stores.sqlite.tables import lacking_columns
 
 BUSY_SECONDS = 60
 """How long a writer waits for another one; a write takes milliseconds."""
@@ -62,6 +63,7 @@ class SqliteFile:
             self._connect(None)
         elif not local.db.in_transaction and self._identity() != local.identity:
             self._connect(local.log)
+            self.add_columns()  # a backup may be of before them
         return local.db
 
     def query(self, statement: str, bound: Sequence[Any]) -> list[tuple]:
@@ -78,6 +80,14 @@ class SqliteFile:
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """Begin to read the file as it is at one moment."""
         return self._transaction(writes=False)
+
+    def add_columns(self) -> None:
+        """Add the columns that a file of before them lacks."""
+        db = self.connection()
+        if lacking_columns(db):
+            with self.writing():
+                for statement in lacking_columns(db):
+                    db.execute(statement)
 
     def unavailable(self, error: sqlite3.OperationalError | OSError) -> StoreUnavailable:
         """Return what to raise for what the file, or its disk, does not do."""

@@ -16,7 +16,7 @@ from ml_assets.online.stores.sqlite.database import SqliteDatabase
 from ml_assets.online.stores.sqlite.file import SqliteFile
 from ml_assets.online.stores.sqlite.pushes import SqlitePushes
 from ml_assets.online.stores.sqlite.snapshot import SqliteSnapshot
-from ml_assets.online.stores.sqlite.tables import TABLES, lacking_columns
+from ml_assets.online.stores.sqlite.tables import TABLES
 from ml_assets.online.stores.together import ChangeQueue
 from ml_assets.online.values.record import Build
 
@@ -47,10 +47,7 @@ class SqliteStore(SqliteBuilds, SqlitePushes):
             db.executescript(TABLES)
         except sqlite3.OperationalError as error:
             raise self._file.unavailable(error) from error
-        if lacking_columns(db):
-            with self._file.writing():
-                for statement in lacking_columns(db):
-                    db.execute(statement)
+        self._file.add_columns()
 
     @property
     def generation(self) -> int:

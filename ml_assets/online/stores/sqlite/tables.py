@@ -42,12 +42,12 @@ _ADDED = {
 
 
 def lacking_columns(db: sqlite3.Connection) -> list[str]:
-    """Return the statements that add the columns which a file lacks that was made before them."""
-    there = {(table, column) for table in ("pushed", "refused") for _, column, *_ in _columns(db, table)}
+    """Return the statements that add the columns which tables of a file lack that was made before them."""
+    there = {table: {column for _, column, *_ in _columns(db, table)} for table, _ in _ADDED}
     return [
         f"ALTER TABLE {table} ADD COLUMN {column} {declared}"
         for (table, column), declared in _ADDED.items()
-        if (table, column) not in there
+        if there[table] and column not in there[table]
     ]
 
 
