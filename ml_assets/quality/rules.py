@@ -97,7 +97,7 @@ def _stated(
         expression = (check.statistics or {}).get("expression")
         columns = tuple(dict.fromkeys(expression(contract).meta.root_names())) if expression else ()
         yield Rule(check.name, columns, check.description or ""), partial(_breaches, check, None)
-    for columns in _unique_sets(schema, key_columns):
+    for columns in unique_sets(schema, key_columns):
         label = f"unique({', '.join(columns)})"
         yield Rule(f"{label}: repeated row", columns, "a row is delivered once"), partial(repeated, columns)
         yield (
@@ -106,7 +106,7 @@ def _stated(
         )
 
 
-def _unique_sets(schema: Any, key_columns: list[str]) -> list[tuple[str, ...]]:
+def unique_sets(schema: Any, key_columns: list[str]) -> list[tuple[str, ...]]:
     """Return the declared key, and the sets of columns that the contract declares unique, each once."""
     declared = schema.unique or []
     sets = [declared] if declared and isinstance(declared[0], str) else declared

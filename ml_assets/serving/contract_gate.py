@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from ml_assets.online.tables import PushedTable, Refused
 from ml_assets.serving.declared import OnlineTable
+
+if TYPE_CHECKING:
+    from ml_assets.quality.plain_rules import PlainRules
 
 
 class ContractGate:
@@ -25,6 +29,8 @@ class ContractGate:
         self._contract = load_contract(contract)
         self._columns = dict(contract_schema(self._contract))
         self._key = list(key)
+        self._plain: PlainRules | None = None
+        self._judged: pl.Schema | None = None
 
     def columns(self) -> Mapping[str, pl.DataType]:
         """Return the columns of a row."""
@@ -33,8 +39,16 @@ class ContractGate:
     def judge(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, Sequence[Refused]]:
         """Divide rows into those that satisfy the contract, and the others with what they broke."""
         from ml_assets.quality.gate import COLUMNS, ROW, RULES, apply_contract
+        from ml_assets.quality.plain_rules import plain_rules
 
+        # Only after Pandera has judged such rows once: it refuses columns that a contract cannot be applied to, and
+        # knows its own checks by then.
+        if self._plain is not None and rows.schema == self._judged and self._plain.hold(rows):
+            return rows, []
         judged = apply_contract(rows, self._contract, self._key)
+        if rows.schema != self._judged:
+            kept = judged.validated.schema == rows.schema
+            self._judged, self._plain = rows.schema, plain_rules(self._contract, self._key) if kept else None
         broken = judged.quarantine.select(ROW, RULES, COLUMNS).rows()
         return judged.validated, [Refused(row - 1, rules, columns) for row, rules, columns in broken]
 

@@ -159,12 +159,26 @@ def test_leaves_that_somebody_else_did_not_change_are_not_decoded_again(built, m
 
 
 def test_only_so_many_facts_are_kept(built, monkeypatch, decoded):
-    monkeypatch.setattr(kept_states, "_FACTS", 5)
+    monkeypatch.setattr(kept_states, "_BYTES", 5_000)
     pushed = PushedView(VIEW)
     for shop in "bcbcb":
         push(built, pushed, fact(1, 1.0, shop), fact(2, 1.0, shop))
     assert len([text for text in states(decoded) if text.startswith("[2,")]) == 3
     assert (read(built, "b"), read(built, "c")) == ([1.0, 6.0, 6], [1.0, 4.0, 4])
+
+
+def test_all_views_of_a_process_share_the_memory_for_states(built, monkeypatch, decoded):
+    monkeypatch.setattr(kept_states, "_BYTES", 3 * 9_000)
+    mine, theirs = PushedView(VIEW), PushedView(VIEW)
+    push(built, mine, fact(1, 1.0))
+    for shop in "bcd":
+        push(built, theirs, fact(1, 1.0, shop))
+        assert kept_states._KEPT.bytes <= 3 * 9_000
+    for shop, read_again in (("d", 0), ("a", 1)):
+        decoded.clear()
+        push(built, theirs if shop == "d" else mine, fact(2, 1.0, shop))
+        assert len([text for text in states(decoded) if text.startswith("[2,")]) == read_again
+    assert read(built, "a") == [1.0, 2.5, 3]
 
 
 @pytest.mark.parametrize("encode", [str, str.encode])

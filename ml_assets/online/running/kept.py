@@ -2,12 +2,16 @@
 
 import threading
 from collections import OrderedDict
+from itertools import count
 
 from ml_assets.online.running.history import FactHistory, LoadLeaves
 from ml_assets.online.running.view import RunningView
 
-_FACTS = 50_000
-"""Facts and lines of headers that are kept of a view: about 500 bytes each."""
+_BYTES = 32 << 20
+"""Memory of the states that are kept, about, of all views of a process."""
+
+_STATE_BYTES, _FACT_BYTES = 7_000, 650
+"""About what a state takes by itself, and a fact or a line of its header."""
 
 _FACTS_OF_ENTITY = 4_000
 """Facts of one entity beyond which its leaves are read again."""
@@ -22,15 +26,11 @@ class KeptStates:
     """
 
     def __init__(self) -> None:
-        self._states: OrderedDict[str, tuple[FactHistory, int]] = OrderedDict()
-        self._kept = 0
-        self._lock = threading.Lock()
+        self._number = next(_NUMBERS)
 
     def open(self, running: RunningView, entity: str, header: str | bytes, load: LoadLeaves) -> FactHistory:
         """Open an entity's state, decoded as far as it is kept; nobody else has it then."""
-        with self._lock:
-            kept, size = self._states.pop(entity, (None, 0))
-            self._kept -= size
+        kept = _KEPT.take((self._number, entity))
         if kept is not None:
             kept.reopen(load)
             if kept.catch_up(header):
@@ -42,11 +42,37 @@ class KeptStates:
 
     def keep(self, entity: str, history: FactHistory) -> None:
         """Keep a state that is being written."""
-        size = history.written(_FACTS_OF_ENTITY)
+        size = _STATE_BYTES + _FACT_BYTES * history.written(_FACTS_OF_ENTITY)
+        _KEPT.put((self._number, entity), history, size)
+
+
+class _States:
+    """The states of all views, those that were used last.
+
+    Attributes:
+        bytes: about what they take.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._states: OrderedDict[tuple[int, str], tuple[FactHistory, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, key: tuple[int, str]) -> FactHistory | None:
         with self._lock:
-            _, before = self._states.pop(entity, (None, 0))
-            self._states[entity] = history, size
-            self._kept += size - before
-            while self._kept > _FACTS and len(self._states) > 1:
+            kept, size = self._states.pop(key, (None, 0))
+            self.bytes -= size
+        return kept
+
+    def put(self, key: tuple[int, str], history: FactHistory, size: int) -> None:
+        with self._lock:
+            _, before = self._states.pop(key, (None, 0))
+            self._states[key] = history, size
+            self.bytes += size - before
+            while self.bytes > _BYTES and len(self._states) > 1:
                 _, (_, gone) = self._states.popitem(last=False)
-                self._kept -= gone
+                self.bytes -= gone
+
+
+_NUMBERS = count()
+_KEPT = _States()
