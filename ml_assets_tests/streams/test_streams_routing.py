@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ml_assets.streams.opening import open_stream, read_address
-from ml_assets.streams.protocol import Message
+from ml_assets.streams.protocol import Message, StreamUnavailable
 from ml_assets.streams.routing import BadMessage, Facts, Routes
 
 TABLES = ["sales", "shop/returns"]
@@ -140,6 +140,15 @@ def test_a_file_of_properties_that_kafka_does_not_take_is_refused_without_its_va
     with pytest.raises(ValueError, match=r"line 2 is no property|no\.such\.property") as caught:
         open_stream(read_address(f"kafka://h:1/t?config={tmp_path}/config"))
     assert "swordfish" not in str(caught.value)
+
+
+def test_why_a_kafka_server_cannot_be_reached_is_told(monkeypatch):
+    monkeypatch.setattr("ml_assets.streams.doors.kafka._ANSWER", 0.3)
+    stream = open_stream(read_address("kafka+ssl://me:quartz@127.0.0.1:1/t"))
+    with pytest.raises(StreamUnavailable, match=r"sasl_ssl://127.0.0.1:1/bootstrap: .*Connection refused") as caught:
+        stream.check({})
+    stream.close()
+    assert "quartz" not in str(caught.value)
 
 
 def test_a_stream_is_known_by_its_address_without_secrets_and_options_or_by_its_name():

@@ -34,6 +34,7 @@ class KafkaStream(Stream):
         options = address.take(group="ml-assets", config="", sasl="PLAIN", password_file="", ca_file="")
         self._topic, self._name = address.path, address.name
         given = _properties(Path(options["config"])) if options["config"] else {}
+        self._heard = ""
         user, _, hosts = address.server.rpartition("@")
         self._consumer: Any = self._open(
             given
@@ -46,6 +47,7 @@ class KafkaStream(Stream):
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
                 "log_level": 0,
+                "error_cb": self._hear,
             }
         )
         self._given: dict[str, Offset] | None = None
@@ -163,11 +165,19 @@ class KafkaStream(Stream):
         raise StreamUnavailable(f"Kafka: {error.str()}")
 
     def _try(self, ask: Any) -> Any:
+        self._heard = ""
         try:
             return ask()
         except self._library.KafkaException as error:
+            # Messages that this gives are read again: where to read on is set anew.
             self._given = None
-            raise StreamUnavailable(f"Kafka: {error.args[0].str()}") from error
+            self._consumer.poll(0)
+            raise StreamUnavailable(f"Kafka: {error.args[0].str()}{self._heard}") from error
+
+    def _hear(self, error: Any) -> None:
+        """Keep what the library says of a server, such as of its certificate, which the errors of calls do not say."""
+        if error.code() != self._library.KafkaError._ALL_BROKERS_DOWN:
+            self._heard = f" ({error.str()})"
 
 
 def _security(address: StreamAddress, login: str, options: Mapping[str, str]) -> dict[str, str]:
