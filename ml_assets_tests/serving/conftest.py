@@ -2,6 +2,7 @@
 
 import threading
 import time
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -91,7 +92,8 @@ class Registered:
         found = self.versions[name, version]
         if isinstance(found, Exception):
             raise found
-        return found
+        # Read anew as from its files: a booster that one thread sets up cannot be asked by another.
+        return deepcopy(found)
 
 
 @pytest.fixture

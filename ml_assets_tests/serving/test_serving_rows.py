@@ -365,7 +365,8 @@ def test_a_store_out_of_reach_is_said_and_not_guessed_around(serving):
     def unreachable(*_):
         raise StoreUnavailable("no route to it")
 
-    client = serving(store=SimpleNamespace(notes=unreachable, read=unreachable, change=unreachable))
+    store = SimpleNamespace(notes=unreachable, read=unreachable, change=unreachable, changes_together=False)
+    client = serving(store=store)
     for path in (PATH, "/v1/push/courier_history"):
         done = client.post(path, json={"rows": [ROW]})
         assert (done.status_code, "try again: no route to it" in done.text) == (503, True)
