@@ -94,13 +94,22 @@ def test_the_shadow_is_logged_and_answers_nobody(registry, tried, serve, models,
 
 
 @pytest.mark.slow
-def test_a_shadow_that_hangs_or_fails_delays_and_changes_no_answer(registry, tried, serve, other, monkeypatch):
+def test_a_shadow_that_hangs_or_fails_delays_and_changes_no_answer(registry, tried, serve, monkeypatch):
     registry.challengers["late"] = "2"
+    load, challengers = registry.load, []
+
+    def load_and_note(name, *, version):
+        model = load(name, version=version)
+        if version == "2":
+            challengers.append(model)
+        return model
+
+    registry.load = load_and_note
     client, log = serve(tried(shadow=True))
     go, predict = threading.Event(), Predictor.predict
 
     def broken(self, matrix):
-        if self.model is other:
+        if any(self.model is each for each in challengers):
             go.wait(20)
             raise ValueError("no memory")
         return predict(self, matrix)
