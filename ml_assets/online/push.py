@@ -275,6 +275,9 @@ class PushedView:
     ) -> EntityChange:
         running, end = self.running(built.schema), built.build.end
         assert end is not None  # a view over time has an end
+        if history.empty:
+            # Nothing is left of what was computed before either, behind which it would be read on.
+            since = min(since, built.build.begin)
         there = since < end and not history.empty
         ahead = moments_ahead(running, history, since, end, now) if there else []
         return EntityChange(entity, since, ahead, seq, history.encode(), history.encode_changed())

@@ -247,3 +247,15 @@ def test_what_is_served_is_known_at_every_step(tmp_path, request):
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
+
+
+def test_nothing_is_served_of_an_entity_whose_last_fact_is_taken_back(tmp_path):
+    Facts.url = f"sqlite:///{tmp_path}/online.db"
+    run, odd = Facts(), timedelta(microseconds=1)
+    run.begun(delivered=[("a", START + 4 * MINUTE, None)])
+    run.what_is_served_is_known()
+    run.corrected(new=("a", START + 9 * MINUTE + odd, None), place=0)
+    run.what_is_served_is_known()
+    run.taken_back(row=("a", START, None), place=1)
+    run.what_is_served_is_known()
+    run.teardown()
