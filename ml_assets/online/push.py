@@ -276,7 +276,8 @@ class PushedView:
         running, end = self.running(built.schema), built.build.end
         assert end is not None  # a view over time has an end
         if history.empty:
-            # Nothing is left of what was computed before either, behind which it would be read on.
+            # No moment is written from `since` on, so none may stay before it: a request would read on from that one,
+            # computed of facts that were there when it was written.
             since = min(since, built.build.begin)
         there = since < end and not history.empty
         ahead = moments_ahead(running, history, since, end, now) if there else []

@@ -31,7 +31,10 @@ class PlainRules:
     """Says of a few rows whether they surely satisfy a contract; Pandera judges all others, and says what they broke.
 
     Args:
-        contract: every rule of which can be looked at, see `plain_rules`.
+        values: column -> what each of its values that is not null has to satisfy.
+        needed: columns without nulls.
+        across: rules over a row's columns, each Boolean.
+        unique: sets of columns of which no two rows have the same values.
     """
 
     def __init__(

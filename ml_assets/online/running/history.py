@@ -3,8 +3,8 @@ since these were written.
 
 A summary over a window is the difference of two places, each one leaf away from sums that the index has; a new fact
 changes one leaf and its line. Either holds about the square root of the facts. A push writes neither: it adds its fact
-to the header, until that has some dozens. So a push costs next to nothing however long the history is, and whenever in
-it the fact was known.
+to the header, until that has some dozens. So what a push writes does not grow with the history, whenever in it the fact
+was known; what it takes to place it and sum up anew does, slowly (`benchmarks/online_pushes.py`).
 """
 
 import math
