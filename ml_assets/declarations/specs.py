@@ -7,6 +7,7 @@ from typing import Literal, Self
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ml_assets.declarations.catalogue import Catalogued
 from ml_assets.durations import parse_duration
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.freshness import Freshness
@@ -40,7 +41,7 @@ CAME_EMPTY = "came_empty"
 """Table of a source, beside its assets: the drops in use that came without rows, one row for each."""
 
 
-class DeclaredSource(SourceSpec):
+class DeclaredSource(Catalogued, SourceSpec):
     """Where a table comes from, how it is cut into drops, and what it must satisfy."""
 
     def table(self, table: str) -> str:
@@ -52,10 +53,11 @@ class DeclaredSource(SourceSpec):
         return lake.partitions(self.table(CAME_EMPTY), DROP)
 
 
-class DeclaredSpine(SpineSpec):
+class DeclaredSpine(Catalogued, SpineSpec):
     """Rows to predict, cut into drops: those of a table, or every entity of one at the moments of a calendar."""
 
     name: str = Field(description="Name by which feature views and models refer to it.")
+    description: str = Field(default="", description="What a row to predict is, for the catalogue.")
     table: str = Field(
         default="",
         description="Asset key of the table with one row per prediction, parts joined by '/'. Absent: the rows are "
@@ -245,7 +247,7 @@ class DeclaredSpine(SpineSpec):
         return rows.with_columns(kept.alias(STANDS_FOR))
 
 
-class DeclaredView(FeatureViewSpec):
+class DeclaredView(Catalogued, FeatureViewSpec):
     """Features of one entity over one table, computed as of each row of a spine."""
 
     spine: str = Field(description="Name of the spine whose rows the features are computed for.")
@@ -264,7 +266,7 @@ class DeclaredView(FeatureViewSpec):
         return None if self.table is None else lake.scan(self.table)
 
 
-class DeclaredOutcome(OutcomeSpec):
+class DeclaredOutcome(Catalogued, OutcomeSpec):
     """What comes of each row of a spine within a window after it."""
 
     spine: str = Field(description="Name of the spine whose rows the outcome is of.")
@@ -361,7 +363,7 @@ def find_outcome(model: ModelSpec, outcomes: Iterable[DeclaredOutcome]) -> Decla
     return None if name is None else declared[name]
 
 
-class DeclaredModel(ModelSpec):
+class DeclaredModel(Catalogued, ModelSpec):
     """A model: tuned, trained, evaluated, promoted, scored and watched."""
 
     spine: str = Field(  # pyright: ignore[reportIncompatibleVariableOverride] - a model in a project must name it
@@ -387,7 +389,7 @@ class DeclaredModel(ModelSpec):
     )
 
 
-class DeclaredDbtTables(BaseModel):
+class DeclaredDbtTables(Catalogued):
     """SQL models built from validated tables."""
 
     model_config = ConfigDict(extra="forbid")
@@ -395,6 +397,13 @@ class DeclaredDbtTables(BaseModel):
     project: str = Field("dbt_project", description="Folder of the dbt project, relative to the project root.")
     select: str = Field(description="dbt node selection that names this use case's models.")
     folder: str = Field(description="Folder of these models below the dbt project, such as models/sales.")
+    description: str = Field(
+        default="", description="What the tables hold, for the catalogue, of those that dbt has no description of."
+    )
+    owners: list[str] = Field(
+        default_factory=list,
+        description="Who answers for the tables for which dbt names no owner: e-mail addresses or `team:name`.",
+    )
     drops: Drops = Field(
         default_factory=Drops,
         description="How the rows of the tables are cut into drops: the same as the sources they come from. Each "

@@ -1,7 +1,7 @@
 """A declared model with what its assets need: its spine, its views, its keys."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -55,6 +55,7 @@ class ModelContext:
     """What the label is, where it is a declared outcome; None where the spine's table has it."""
     recorded_horizons: bool = False
     """Whether the spine's horizons are those of a version, and others are declared."""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -94,6 +95,7 @@ class ModelContext:
             contracts=contracts or {},
             folder=folder,
             outcome=outcome,
+            tags=declared.tags,
             **watched,
         )
 
@@ -154,8 +156,9 @@ class ModelContext:
     def bystanders(self) -> list[str]:
         """Columns of the model's rows that are no outcome and must not tell it unless they are features."""
         entities = [column for view in self.views for column in view.spine_entity]
-        named = [self.spine.partition, *self.spine.key, *self.spine.columns, *entities, *self.spec.slices]
-        label = self.spec.label
+        spec = self.spec
+        named = [self.spine.partition, *self.spine.key, *self.spine.columns, *entities, *spec.slices, *spec.groups]
+        label = spec.label
         return [column for column in dict.fromkeys(named) if column not in (label.column, label.known_at)]
 
     @property

@@ -25,6 +25,18 @@ CONTENT_HASH = "_content_hash"
 _TEAM_OR_EMAIL = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
+def check_owners(owners: list[str]) -> list[str]:
+    """Return owners as they are.
+
+    Raises:
+        ValueError: one is neither an e-mail address nor a team.
+    """
+    for owner in owners:
+        if not _TEAM_OR_EMAIL.fullmatch(owner):
+            raise ValueError(f"owner {owner!r} must be an e-mail address or team:<name>")
+    return owners
+
+
 # Constraints of the nested models are validators, not `Field(ge=...)` or `Annotated`: Dagster resolves a
 # nested plain model only if every field has a bare type.
 
@@ -138,10 +150,7 @@ class SourceSpec(BaseModel):
     @field_validator("owners")
     @classmethod
     def _known_owner_form(cls, owners: list[str]) -> list[str]:
-        for owner in owners:
-            if not _TEAM_OR_EMAIL.fullmatch(owner):
-                raise ValueError(f"owner {owner!r} must be an e-mail address or team:<name>")
-        return owners
+        return check_owners(owners)
 
     @field_validator("header")
     @classmethod

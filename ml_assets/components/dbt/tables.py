@@ -78,10 +78,10 @@ def _asset_specs(declared: DbtTables, specs: Specs, models: Specs) -> list[dg.As
         dg.AssetSpec(
             dg.AssetKey(model.key),
             deps=[dg.AssetKey(specs[parent].key) for parent in model.parents],
-            description=model.description,
+            description=model.description or declared.description,
             group_name=model.group,
-            owners=model.owners,
-            tags={**model.tags, STAGE: STATIC_TABLE if partitions is None else TABLE},
+            owners=model.owners or declared.owners,
+            tags={**declared.tags, **model.tags, STAGE: STATIC_TABLE if partitions is None else TABLE},
             kinds={"dbt", "duckdb", "view" if model.kind == "view" else "delta"},
             code_version=model.code_version,
             skippable=True,

@@ -85,7 +85,7 @@ def _asset_spec(view: FeatureView, spine: Spine, group: str) -> dg.AssetSpec:
         owners=view.owners,
         group_name=group,
         kinds={"polars", "delta"},
-        tags={STAGE: FEATURE},
+        tags={**view.tags, STAGE: FEATURE},
         code_version=declaration_version(view),
         partitions_def=partitions,
         freshness_policy=freshness_policy(view.freshness),

@@ -71,7 +71,7 @@ def _asset_spec(view: DeclaredView, online: OnlineSpec, owners: list[str], group
         owners=owners,
         group_name=group,
         kinds={_kind(store), "delta"},
-        tags={STAGE: ONLINE},
+        tags={**view.tags, STAGE: ONLINE},
         code_version=declaration_version(view),
         freshness_policy=freshness_policy(online.freshness),
         automation_condition=FOLLOW_OR_REFRESH,

@@ -93,7 +93,7 @@ def _asset_spec(outcome: Outcome, spine: Spine, group: str) -> dg.AssetSpec:
         owners=outcome.owners,
         group_name=group,
         kinds={"polars", "delta"},
-        tags={STAGE: OUTCOME},
+        tags={**outcome.tags, STAGE: OUTCOME},
         code_version=declaration_version(outcome),
         partitions_def=partitions,
         automation_condition=follow_inputs(partitions),

@@ -68,12 +68,12 @@ def _asset_spec(spine: Spine, made: MadeSpine, group: str) -> dg.AssetSpec:
     return dg.AssetSpec(
         dg.AssetKey(spine.table.split("/")),
         deps=[dg.AssetKey(table.split("/")) for table in tables],
-        description=f"Every {', '.join(made.entities.key)} of {made.entities.table} that is active, at each moment of "
-        f"`{made.every.cron}` ({made.every.time_zone}).",
+        description=f"{spine.description} Every {', '.join(made.entities.key)} of {made.entities.table} that is "
+        f"active, at each moment of `{made.every.cron}` ({made.every.time_zone}).".lstrip(),
         owners=spine.owners,
         group_name=group,
         kinds={"polars", "delta"},
-        tags={STAGE: TABLE},
+        tags={**spine.tags, STAGE: TABLE},
         code_version=declaration_version(spine),
         partitions_def=partitions,
         automation_condition=follow_inputs(partitions),

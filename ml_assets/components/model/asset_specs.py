@@ -27,7 +27,7 @@ def model_asset_spec(
         description=description,
         owners=model.spec.owners,
         group_name=model.group,
-        tags={STAGE: stage},
+        tags={**model.tags, STAGE: stage},
         code_version=declaration_version(model.spec),
         **more,
     )

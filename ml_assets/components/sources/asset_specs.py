@@ -25,7 +25,7 @@ def source_asset_spec(
         owners=source.owners,
         group_name=group,
         kinds={"polars", "delta", *({"pandera"} if deps else ())},
-        tags={STAGE: STATIC_SOURCE if source.drops.grain == WHOLE else SOURCE},
+        tags={**source.tags, STAGE: STATIC_SOURCE if source.drops.grain == WHOLE else SOURCE},
         code_version=declaration_version(source),
         partitions_def=partitions,
         freshness_policy=freshness_policy(source.freshness),

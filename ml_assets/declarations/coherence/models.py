@@ -127,6 +127,7 @@ def _row_columns(model: DeclaredModel) -> Iterator[tuple[str, list[str]]]:
     if model.training.weight is not None:
         yield "training.weight", [model.training.weight]
     yield "split.group", model.split.group
+    yield "groups", model.groups
 
 
 def _unrequestable(spine: DeclaredSpine, views: Sequence[DeclaredView], columns: Columns | None) -> Iterator[str]:

@@ -44,6 +44,11 @@ class ModelSpec(Declared):
     label: LabelSpec = Field(description="The outcome to predict.")
     features: list[str] = Field(description="Names of the feature views joined to the spine.")
     slices: list[str] = Field(default_factory=list, description="Columns whose values are also measured one by one.")
+    groups: list[str] = Field(
+        default_factory=list,
+        description="Columns by whose values fairness is watched, such as sex or region: of the rows to predict, or "
+        "features.",
+    )
     split: SplitSpec = Field(description="Train, validation and holdout by prediction time.")
     metric: str | None = Field(
         default=None,
@@ -192,7 +197,8 @@ class ModelSpec(Declared):
     def row_columns(self) -> list[str]:
         """Columns of the row that training and measuring read beside label and features."""
         weight = [self.training.weight] if self.training.weight else []
-        return list(dict.fromkeys([*(self.payoff.columns if self.payoff else ()), *weight, *self.split.group]))
+        paid = self.payoff.columns if self.payoff else ()
+        return list(dict.fromkeys([*paid, *weight, *self.split.group, *self.groups]))
 
     @property
     def calibration_share(self) -> float:
@@ -216,7 +222,7 @@ class ModelSpec(Declared):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for field, names in (("features", self.features), ("slices", self.slices)):
+        for field, names in (("features", self.features), ("slices", self.slices), ("groups", self.groups)):
             if len(set(names)) < len(names):
                 raise ValueError(f"{field}: names something twice: {names}")
         if self.baseline.seasonal is None:
