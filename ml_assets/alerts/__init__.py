@@ -1,0 +1,1 @@
+"""Alerts: what declared rules find, who answers for it, and what was done about it."""
