@@ -13,11 +13,11 @@ NEWS = ("opened", "worsened", "reminded", "resolved", "acknowledged")
 """Kinds of events that people are sent."""
 
 
-class _Record(BaseModel):
+class _OfAlert(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class AlertEvent(_Record):
+class AlertEvent(_OfAlert):
     """One thing that happened to an alert."""
 
     alert: str = Field(description="Identity of the alert: one rule on one subject, from its opening to its end.")
@@ -45,7 +45,7 @@ class AlertEvent(_Record):
         return identity(self.alert, self.kind, self.at.isoformat(), self.by, self.channel, self.of)
 
 
-class Alert(_Record):
+class Alert(_OfAlert):
     """An alert as it stands."""
 
     id: str = Field(description="Identity, which `ml-assets alerts` takes.")
