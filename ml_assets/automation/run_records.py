@@ -4,6 +4,7 @@ A home's Dagster keeps its records in SQLite; those files are read as they are, 
 all else that is looked at. Where ``dagster.yaml`` names another storage, Dagster reads it.
 """
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -14,6 +15,7 @@ from typing import Protocol
 
 import yaml
 
+from ml_assets.automation.asset_events import CheckResult, Columns, check_metadata, column_lineage
 from ml_assets.home import Home
 
 SUCCEEDED = "SUCCESS"
@@ -37,6 +39,19 @@ class RunRecords(Protocol):
         """Return the status, such as ``SUCCESS``, of every run with a tag."""
         ...
 
+    def check_results(self, key: Sequence[str], names: Sequence[str]) -> list[CheckResult]:
+        """Return the newest result of each named check on each partition of an asset; what was observed may be left
+        out."""
+        ...
+
+    def checks_of(self, key: Sequence[str], names: Sequence[str], partition: str | None) -> list[CheckResult]:
+        """Return the newest result of each named check on one partition, with what was observed."""
+        ...
+
+    def lineage(self, key: Sequence[str]) -> Columns:
+        """Return of which columns an asset's columns are made, as its last materialization recorded it."""
+        ...
+
 
 def open_run_records(home: Home) -> RunRecords:
     """Open the records of a home's runs; there are none where nothing has run."""
@@ -56,13 +71,12 @@ class SqliteRecords:
     history: Path
 
     def last_materialized(self, key: Sequence[str]) -> datetime | None:
-        text = '["' + '", "'.join(key) + '"]'
         rows = self._ask(
             "runs/index.db",
             "SELECT MAX(event_logs.timestamp) FROM event_logs LEFT JOIN asset_keys USING (asset_key) "
             "WHERE asset_key = ? AND dagster_event_type = 'ASSET_MATERIALIZATION' "
             "AND (wipe_timestamp IS NULL OR event_logs.timestamp > wipe_timestamp)",
-            text,
+            _text(key),
         )
         last = rows[0][0] if rows else None
         return None if last is None else datetime.fromisoformat(last).replace(tzinfo=UTC)
@@ -73,7 +87,21 @@ class SqliteRecords:
         )
         return [status for (status,) in rows]
 
-    def _ask(self, file: str, sql: str, *values: str) -> list[tuple]:
+    def check_results(self, key: Sequence[str], names: Sequence[str]) -> list[CheckResult]:
+        sql = f"SELECT {_CHECKS} GROUP BY check_name, partition"
+        return [_check(*row) for row in self._ask("runs/index.db", sql, _text(key)) if row[0] in names]
+
+    def checks_of(self, key: Sequence[str], names: Sequence[str], partition: str | None) -> list[CheckResult]:
+        sql = f"SELECT evaluation_event, {_CHECKS} AND partition IS ? GROUP BY check_name"
+        rows = self._ask("runs/index.db", sql, _text(key), partition)
+        return [_check(*row[1:], json.loads(row[0])) for row in rows if row[1] in names]
+
+    def lineage(self, key: Sequence[str]) -> Columns:
+        sql = "SELECT last_materialization FROM asset_keys WHERE asset_key = ? AND last_materialization IS NOT NULL"
+        rows = self._ask("runs/index.db", sql, _text(key))
+        return column_lineage(json.loads(rows[0][0])) if rows else {}
+
+    def _ask(self, file: str, sql: str, *values: str | None) -> list[tuple]:
         path = self.history / file
         if not path.exists():
             return []
@@ -82,3 +110,24 @@ class SqliteRecords:
                 return opened.execute(sql, values).fetchall()
         except sqlite3.Error as error:
             raise RunRecordsUnreadable(f"Dagster's records {path} cannot be read: {error}") from error
+
+
+_CHECKS = (
+    # Of columns that are not grouped by, SQLite returns those of the row with the maximum.
+    "check_name, partition, execution_status, MAX(evaluation_event_timestamp) "
+    "FROM asset_check_executions WHERE asset_key = ? AND execution_status IN ('SUCCEEDED', 'FAILED') "
+    "AND evaluation_event IS NOT NULL"
+)
+
+
+def _text(key: Sequence[str]) -> str:
+    """Return an asset key as Dagster's tables have it."""
+    return json.dumps(list(key))
+
+
+def _check(name: str, partition: str | None, status: str, at: str, event: dict | None = None) -> CheckResult:
+    moment, told = datetime.fromisoformat(at).replace(tzinfo=UTC), {} if event is None else check_metadata(event)
+    return CheckResult(
+        name, partition, status == "SUCCEEDED", moment, told.get("observed"), told.get("threshold"),
+        told.get("evidence") or {},
+    )  # fmt: skip

@@ -15,6 +15,8 @@ from ml_assets.lake.refusals import refuse_foreign_types, refuse_rows_outside
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
+    from ml_assets.lake.history import PartitionHistory
+
 
 class TableMissing(LookupError):
     """A table that is to be read has not been written yet."""
@@ -128,6 +130,16 @@ class Lake:
         return dict(
             files.group_by(f"partition.{column}").agg(pl.col("num_records").sum()).sort(by=pl.all()).iter_rows()
         )
+
+    def history_by(self, key: str, column: str) -> "PartitionHistory":
+        """Return which commits wrote each value of partition column ``column``, from the table's log alone.
+
+        Raises:
+            TableMissing: no such table.
+        """
+        from ml_assets.lake.history import read_partition_history
+
+        return read_partition_history(self._table(key), column)
 
     def compact(self, key: str) -> int:
         """Merge many small files into few large ones; rows stay as they are, and appends may go on meanwhile.

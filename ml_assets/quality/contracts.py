@@ -83,6 +83,12 @@ def contract_descriptions(contract: "Contract") -> dict[str, str]:
     return {name: column.description or "" for name, column in contract.to_schema().columns.items()}
 
 
+def private_columns(contract: "Contract") -> frozenset[str]:
+    """Return the columns that are shown to nobody: `email: pl.String = pa.Field(metadata={"private": True})`."""
+    columns = contract.to_schema().columns
+    return frozenset(name for name, column in columns.items() if (column.metadata or {}).get("private"))
+
+
 def _instance(dtype: pl.DataType | type[pl.DataType]) -> pl.DataType:
     return dtype() if isinstance(dtype, type) else dtype
 

@@ -314,6 +314,13 @@ def test_dagsters_records_read_from_its_files_are_those_that_it_reads_itself(sho
         for value in (decided.id, "none"):
             assert own.run_statuses(DECISION, value) == dagsters.run_statuses(DECISION, value)
         assert own.run_statuses(DECISION, decided.id) == ["SUCCESS"]
+        checks = ["contract", "row_count", "history"]
+        (of_may,) = (own.checks_of(["orders", "validated"], [name], "2024-05") for name in checks[:1])
+        assert of_may == dagsters.checks_of(["orders", "validated"], checks[:1], "2024-05")
+        found = {(one.check, one.partition): one.passed for one in own.check_results(["orders", "validated"], checks)}
+        wanted = dagsters.check_results(["orders", "validated"], checks)
+        assert found == {(one.check, one.partition): one.passed for one in wanted}
+        assert found["contract", "2024-05"]
         instance.wipe_assets([dg.AssetKey(["orders", "raw"])])
         assert own.last_materialized(["orders", "raw"]) is dagsters.last_materialized(["orders", "raw"]) is None
 

@@ -7,7 +7,13 @@ import polars as pl
 import pytest
 
 from ml_assets.lake import Lake
-from ml_assets.quality.contracts import NOT_KEPT, contract_descriptions, contract_schema, load_contract
+from ml_assets.quality.contracts import (
+    NOT_KEPT,
+    contract_descriptions,
+    contract_schema,
+    load_contract,
+    private_columns,
+)
 from ml_assets.quality.errors import ContractError
 from ml_assets.quality.gate import apply_contract
 from ml_assets.quality.rules import Rule, describe_rules
@@ -155,3 +161,12 @@ def test_a_column_is_optional_or_begins_with_a_drop():
     assert may_lack(schema, ["2024-03"]) == {"note", "rain"}
     for drops in (["2024-04"], ["2024-03", "2024-04-01"], ["whole"], None):
         assert may_lack(schema, drops) == {"note"}
+
+
+def test_private_columns_are_those_that_say_so():
+    class People(pa.DataFrameModel):
+        id: pl.Int64
+        email: pl.String = pa.Field(nullable=True, metadata={"private": True})
+        phone: pl.String = pa.Field(metadata={"private": False, "since": "2024-04"})
+
+    assert private_columns(People) == {"email"}
