@@ -12,7 +12,7 @@ from ml_assets.scoring_core import answers
 from ml_assets.training.metrics.measure import Measurable
 from ml_assets.training.metrics.metric import CALIBRATION_ERRORS, VALUE, TopOfList
 from ml_assets.training.metrics.payoff import Payoff
-from ml_assets.training.metrics.payoffs import Payoffs, best_value_threshold
+from ml_assets.training.metrics.payoffs import NEVER, Payoffs, best_value_threshold
 from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores
 from ml_assets.training.tasks.baselines import Baseline, fit_rates
 from ml_assets.training.tasks.columns import ScoredColumns, as_series
@@ -143,6 +143,10 @@ class Binary(Task):
             "brier": ((score - label) ** 2).mean(),
         }
 
+    def row_loss(self, metric: str) -> str:
+        """Return the name of the squared difference of probability and outcome."""
+        return "Brier score"
+
     def plots(self, model: Scorer, outcome: np.ndarray, score: np.ndarray) -> dict[str, bytes]:
         """Draw the ROC curve and the calibration."""
         from ml_assets.training.plots import plot_calibration, plot_roc
@@ -170,6 +174,15 @@ class Binary(Task):
                 f"reference: {known.height} rows with a known {columns.label!r} hold fewer than two classes, "
                 "so nothing can be calibrated on them; use a longer reference"
             )
+
+    def measurable(self, rows: pl.DataFrame, columns: ScoredColumns) -> Measurable:
+        """Rank the rows by their score; called positive are those from the least score on whose prediction is so, and
+        decisions bring what is declared, where every row has it."""
+        least = rows.filter(pl.col(columns.prediction) == 1)[columns.probability].min()
+        threshold = NEVER if least is None else float(least)  # pyright: ignore[reportArgumentType] - of a Float64
+        paired = self.pair(self.outcomes(rows[columns.label], None), rows[columns.probability].to_numpy(), threshold)
+        payoff = columns.payoff
+        return paired if payoff is None or not payoff.given_of(rows).all() else self.beside(paired, rows, payoff)
 
     def realised(self, rows: pl.DataFrame, columns: ScoredColumns, names: Sequence[str]) -> dict[str, float | None]:
         """Measure the probabilities, and F1 and value of the predictions that were made, whatever the threshold was

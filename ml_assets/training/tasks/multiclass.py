@@ -174,5 +174,20 @@ class Multiclass(Task):
         score = align_classes(rows.select(columns.class_probabilities).to_numpy(), columns.classes, every)
         return self.pair(self.outcomes(rows[columns.label], every), score)
 
+    def row_losses(self, rows: pl.DataFrame, columns: ScoredColumns, metric: str) -> np.ndarray:
+        """Return the Brier score of each row: the sum over classes of (probability - whether it is the class)^2.
+
+        A class that the model has never seen counts as one to which it gave probability 0.
+        """
+        score = rows.select(columns.class_probabilities).to_numpy()
+        place = {name: at for at, name in enumerate(columns.classes)}
+        known = np.array([place.get(name, -1) for name in rows[columns.label].cast(pl.String)])
+        of_label = np.where(known >= 0, score[np.arange(len(score)), known], 0.0)
+        return (score**2).sum(axis=1) - 2 * of_label + 1.0
+
+    def row_loss(self, metric: str) -> str:
+        """Return its name."""
+        return "Brier score"
+
 
 TASK = Multiclass()

@@ -19,6 +19,8 @@ from ml_assets.training.tasks.columns import NAIVE_ERROR, ScoredColumns, as_seri
 from ml_assets.training.tasks.task import Scorer, Task
 
 _LABEL, _SCORE = "__label", "__score"
+_SQUARED = ("rmse", "rmsse", "r2")
+"""Metrics of squared errors."""
 
 
 class Regression(Task):
@@ -132,6 +134,20 @@ class Regression(Task):
         """Pair known labels with the typed predictions."""
         paired = self.pair(self.outcomes(rows[columns.label], None), rows[columns.prediction].to_numpy())
         return self.beside(paired, rows)
+
+    def row_losses(self, rows: pl.DataFrame, columns: ScoredColumns, metric: str) -> np.ndarray:
+        """Return the pinball loss of a model of a quantile, the squared error under rmse, rmsse and r2, or else the
+        absolute error."""
+        off = rows[columns.label].to_numpy() - rows[columns.prediction].to_numpy()
+        if metric in PINBALL:
+            return np.where(off >= 0, PINBALL[metric], PINBALL[metric] - 1) * off
+        return off**2 if metric in _SQUARED else np.abs(off)
+
+    def row_loss(self, metric: str) -> str:
+        """Return the name of the loss."""
+        if metric in PINBALL:
+            return f"pinball loss of the quantile {PINBALL[metric]:g}"
+        return "squared error" if metric in _SQUARED else "absolute error"
 
 
 def _finite(frame: pl.DataFrame, what: str, column: str) -> pl.DataFrame:

@@ -291,6 +291,22 @@ class Task(ABC):
         """Return typed rows with labels as ``measure`` takes them."""
         return self.pair(self.outcomes(rows[columns.label], None), rows[columns.probability].to_numpy())
 
+    def row_losses(self, rows: pl.DataFrame, columns: ScoredColumns, metric: str) -> np.ndarray:
+        """Return what is lost on each typed row whose label is known, float64 of shape (rows,); less is better.
+
+        Means of rows say where a metric of all rows has fallen, also one that no row has by itself. By default the
+        squared difference of score and outcome.
+
+        Args:
+            metric: the model's.
+        """
+        outcome = self.outcomes(rows[columns.label], None)
+        return (rows[columns.probability].to_numpy() - outcome) ** 2
+
+    def row_loss(self, metric: str) -> str:
+        """Return what ``row_losses`` are, in words."""
+        return "squared difference of score and outcome"
+
     def realised(self, rows: pl.DataFrame, columns: ScoredColumns, names: Sequence[str]) -> dict[str, float | None]:
         """Measure typed rows whose labels are known, at least one; None where a metric is undefined."""
         from ml_assets.training.metrics.measure import measure

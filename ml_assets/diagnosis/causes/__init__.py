@@ -1,0 +1,1 @@
+"""Causes of a fall, each with its evidence, in one order."""

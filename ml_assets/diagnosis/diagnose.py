@@ -1,0 +1,203 @@
+"""Why a model does worse on later rows than on its reference."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from ml_assets.diagnosis.causes.rank import Findings, rank_causes
+from ml_assets.diagnosis.causes.record import Diagnosis, FeatureInSlice, SliceLoss
+from ml_assets.diagnosis.rows import ComparedRows, compare_rows
+from ml_assets.diagnosis.shift.decomposition import Decomposition, FallPart, MeasuredPeriods, decompose, part_of
+from ml_assets.diagnosis.shift.harm import explained_share, measure_harm
+from ml_assets.diagnosis.shift.moved import MovedFeature, moved_features, shifts, without_unit_changes
+from ml_assets.diagnosis.shift.overlap import Overlap, estimate_overlap
+from ml_assets.diagnosis.shift.within import change_within
+from ml_assets.diagnosis.slices.fold import StandingSlice, standing_slices
+from ml_assets.diagnosis.slices.items import Items, cut_items
+from ml_assets.diagnosis.slices.search import search_slices
+from ml_assets.diagnosis.subject import SearchLimits, Subject
+from ml_assets.monitoring.inputs import Features, checked
+from ml_assets.training.evaluation.evaluate import time_blocks
+
+_SHIFTS_IN_SLICE = 5
+_RESAMPLES = 400
+"""Of the mean loss, which cost next to nothing."""
+
+
+def diagnose(
+    reference: pl.DataFrame, current: pl.DataFrame, subject: Subject, limits: SearchLimits | None = None, seed: int = 0
+) -> Diagnosis:
+    """Say why a model does worse on rows whose labels are known than on its reference.
+
+    Args:
+        reference: the model's out-of-sample rows: time, features, slices, predictions and label.
+        current: later rows, same columns; those without a label are left out.
+
+    Raises:
+        ValueError: a column is missing, or a period has no row with a known label.
+        TypeError: a feature is neither number nor text.
+    """
+    limits = limits or SearchLimits()
+    known = [
+        _known(frame, what, subject, limits, seed) for what, frame in (("reference", reference), ("current", current))
+    ]
+    rows = _compared(known, subject)
+    overlap = estimate_overlap(_inputs(rows, subject, limits), seed, limits.threads)
+    measured = [subject.task.measurable(frame, subject.columns) for frame in known]
+    parts = decompose(
+        rows,
+        MeasuredPeriods(measured[0], measured[1], subject.metric),
+        overlap,
+        resamples=limits.resamples,
+        seed=seed,
+    )
+    change = _change(rows, seed)
+    slices, tried, notes = _slices(rows, overlap, change.value, subject, limits)
+    harms = measure_harm(rows, resamples=limits.resamples, seed=seed)
+    importance = subject.importance or _listened(rows, known[0][subject.columns.probability].to_numpy())
+    moved = moved_features(rows, threshold=subject.psi_threshold, harms=harms, importance=importance)
+    of_all = parts.fall.is_fall or change.is_fall
+    fell = of_all or bool(slices)
+    restored = _restored(known, rows, moved, subject) if of_all else None
+    loss = subject.task.row_loss(subject.metric)
+    found = Findings(
+        loss, change.value, parts, slices, moved if of_all else (), subject.events, subject.origins, restored
+    )
+    causes = rank_causes(found) if fell else []
+    blamed = [event for cause in causes for event in cause.events]
+    blamed_for = {name for cause in causes if not cause.conditions for name in cause.features}
+    return Diagnosis(
+        fell=fell,
+        loss=loss,
+        loss_change=change,
+        decomposition=parts,
+        causes=tuple(causes),
+        slices=tuple(slices),
+        slices_tried=tried,
+        moved=tuple(moved),
+        harmless=tuple(each.feature for each in moved if each.feature not in blamed_for and not each.is_harmful),
+        coincided=tuple(event for event in subject.events if event not in blamed),
+        notes=(*_notes(parts, current.height - known[1].height), *notes),
+    )
+
+
+def _known(frame: pl.DataFrame, what: str, subject: Subject, limits: SearchLimits, seed: int) -> pl.DataFrame:
+    """Return typed rows whose label is known, in the order of time, at most so many."""
+    columns, of = subject.columns, subject.task
+    wanted = [*columns.predicted, columns.label, *subject.features, *subject.slices]
+    paid = columns.paid if set(columns.paid) <= set(frame.columns) else []
+    rows = checked(frame.drop_nulls(columns.label), what, subject.time, [*wanted, *paid, *subject.beside])
+    if rows.height > limits.most_rows:
+        rows = rows.sample(limits.most_rows, seed=seed)
+    return of.typed_labels(of.typed_scores(rows.sort(subject.time), what, columns), what, columns)
+
+
+def _compared(known: Sequence[pl.DataFrame], subject: Subject) -> ComparedRows:
+    before, now = known
+    losses = [subject.task.row_losses(frame, subject.columns, subject.metric) for frame in known]
+    blocks = [time_blocks(frame[subject.time], subject.block) for frame in known]
+    return compare_rows(
+        before,
+        now,
+        losses=(losses[0], losses[1]),
+        blocks=(np.asarray(blocks[0]), np.asarray(blocks[1])),
+        features=subject.features,
+        slices=subject.slices,
+    )
+
+
+def _inputs(rows: ComparedRows, subject: Subject, limits: SearchLimits) -> ComparedRows:
+    """Return the rows with the features alone by which the periods are told apart: the most important ones."""
+    share = subject.importance
+    if share is None or len(rows.features.all) <= limits.most_inputs:
+        return rows
+    kept = set(sorted(rows.features.all, key=lambda name: -share.get(name, 0.0))[: limits.most_inputs])
+    numeric, text = ([name for name in names if name in kept] for names in (rows.features.numeric, rows.features.text))
+    return replace(rows, features=Features(tuple(numeric), tuple(text)))
+
+
+def _change(rows: ComparedRows, seed: int) -> FallPart:
+    """Return the change of the mean loss, with an interval of a bootstrap by blocks of time."""
+    rng = np.random.default_rng(seed)
+    means = []
+    for part in (rows.reference, rows.current):
+        counts = rng.multinomial(part.blocks, np.full(part.blocks, 1 / part.blocks), _RESAMPLES)
+        sums, sizes = np.bincount(part.block, part.loss), np.bincount(part.block)
+        means.append((counts @ sums) / (counts @ sizes))
+    return part_of(rows.fall, means[1] - means[0], rows.reference.blocks + rows.current.blocks)
+
+
+def _slices(
+    rows: ComparedRows, overlap: Overlap, change: float, subject: Subject, limits: SearchLimits
+) -> tuple[list[SliceLoss], dict[str, int], list[str]]:
+    least = max(limits.least_rows, int(limits.least_share * rows.current.rows))
+    items = cut_items(rows, least)
+    looked = search_slices(rows, items, least=least, most_items=limits.most_items, candidates=limits.candidates)
+    standing = standing_slices(rows, items, looked, least=least, error_rate=limits.error_rate, most=limits.most_slices)
+    left_out = looked.items_left_out
+    notes = (
+        [f"{left_out} of {len(items.conditions)} categories and bins were not looked at in pairs"] if left_out else []
+    )
+    described = [_describe(rows, items, each, overlap, change, subject.psi_threshold) for each in standing]
+    return described, {str(family): number for family, number in looked.tried.items()}, notes
+
+
+def _describe(
+    rows: ComparedRows, items: Items, standing: StandingSlice, overlap: Overlap, change: float, threshold: float
+) -> SliceLoss:
+    measured, inside = standing.measured, items.masks(standing.which)
+    within = None if measured.new else change_within(rows, overlap, inside)
+    before, now = rows.reference.frame.filter(inside[0]), rows.current.frame.filter(inside[1])
+    part = measured.rows / rows.current.rows * measured.excess
+    return SliceLoss(
+        conditions=tuple(items.conditions[item] for item in standing.which),
+        declared=items.is_declared(standing.which),
+        rows=measured.rows,
+        reference_rows=measured.reference_rows,
+        loss=measured.loss,
+        reference_loss=measured.reference_loss,
+        fall=measured.fall,
+        rest=measured.rest,
+        error=measured.error,
+        p_value=standing.p_value,
+        share=part / max(change, part),
+        relation=within.relation if within is not None and within.is_judged else None,
+        overlap=None if within is None else within.overlap,
+        new=measured.new,
+        moved=tuple(
+            FeatureInSlice(feature=shift.feature, psi=shift.psi, distance=shift.distance)
+            for shift in (() if measured.new else shifts(before, now, rows.features, threshold)[:_SHIFTS_IN_SLICE])
+        ),
+        repeats=tuple(" and ".join(items.conditions[item].text for item in which) for which in standing.repeats),
+    )
+
+
+def _listened(rows: ComparedRows, score: np.ndarray) -> dict[str, float]:
+    """Return how much of the variance of the reference's scores goes with each feature alone (eta squared)."""
+    return {name: explained_share(rows.reference.frame[name], score) for name in rows.features.all}
+
+
+def _restored(
+    known: Sequence[pl.DataFrame], rows: ComparedRows, moved: Sequence[MovedFeature], subject: Subject
+) -> float | None:
+    """Return the part of the change of the mean loss that is gone with the values in their old unit."""
+    if subject.rescore is None or rows.fall <= 0 or not any(each.unit for each in moved):
+        return None
+    again = subject.rescore(without_unit_changes(known[1], moved))
+    again = subject.task.typed_scores(again, "current", subject.columns)
+    loss = subject.task.row_losses(again, subject.columns, subject.metric)
+    return float(1 - (loss.mean() - rows.reference.loss.mean()) / rows.fall)
+
+
+def _notes(parts: Decomposition, without_label: int) -> list[str]:
+    notes = []
+    if without_label:
+        notes.append(f"{without_label:,} later rows have no label yet and are not looked at")
+    if not parts.is_judged:
+        notes.append(
+            f"the inputs of both periods have {parts.overlap:.0%} in common: what comes with changed inputs and what"
+            " with a changed relation cannot be told apart"
+        )
+    return notes

@@ -1,0 +1,1 @@
+"""What changed between two periods: the inputs, or the relation between inputs and outcome."""
