@@ -7,14 +7,15 @@ import typer
 
 from ml_assets.commands.exits import Program
 from ml_assets.commands.experiment.command import replay, try_out
+from ml_assets.commands.files.command import drift, test
 from ml_assets.commands.hand_over.command import feast_export, package
 from ml_assets.commands.init.command import init
 from ml_assets.commands.lifecycle.command import rollback, run, status, summary
+from ml_assets.commands.reference.fields import fields
+from ml_assets.commands.reference.settings import settings
 from ml_assets.commands.serving.command import online, push, score, serve, served, spool, stream
 from ml_assets.commands.serving.keys import keys
 from ml_assets.commands.session import Session
-from ml_assets.commands.show_fields import fields
-from ml_assets.commands.show_settings import settings
 from ml_assets.commands.ui.command import mlflow, ui
 
 app = typer.Typer(
@@ -49,6 +50,8 @@ app.command()(summary)
 app.command()(status)
 app.command()(rollback)
 app.command()(replay)
+app.command()(drift)
+app.command()(test)
 app.command()(online)
 app.command()(score)
 app.command()(serve)

@@ -1,6 +1,7 @@
 """What a contract should say about each column, inferred from a sample of the rows."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
@@ -97,8 +98,13 @@ def _choices(values: pl.Series) -> tuple[str, ...]:
     if values.dtype != pl.String:
         return ()
     distinct = values.drop_nulls().unique()
-    few = 1 < len(distinct) <= MOST_CHOICES and values.count() >= 10 * len(distinct)
-    return tuple(distinct.sort()) if few and (distinct.str.len_chars() <= LONGEST_CHOICE).all() else ()
+    return tuple(distinct.sort()) if are_choices(distinct.to_list(), values.count()) else ()
+
+
+def are_choices(distinct: Collection[str], rows: int) -> bool:
+    """Return whether so few different texts, over so many rows that have one, are all that there may be."""
+    few = 1 < len(distinct) <= MOST_CHOICES and rows >= 10 * len(distinct)
+    return few and max(map(len, distinct)) <= LONGEST_CHOICE
 
 
 def _kept(values: pl.Series) -> pl.Series | str:

@@ -15,6 +15,8 @@ READERS: "Extensions[SourceReader]" = Extensions(
         "csv": "ml_assets.sources.readers.csv:PLAIN",
         "csv.zip": "ml_assets.sources.readers.csv:ZIPPED",
         "csv.gz": "ml_assets.sources.readers.csv:GZIPPED",
+        "ndjson": "ml_assets.sources.readers.ndjson:NDJSON",
+        "jsonl": "ml_assets.sources.readers.ndjson:NDJSON",
         "parquet": "ml_assets.sources.readers.parquet:PARQUET",
         "delta": "ml_assets.sources.readers.delta:DELTA",
         "sql": "ml_assets.sources.readers.sql:SQL",

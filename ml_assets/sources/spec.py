@@ -67,8 +67,8 @@ class SourceSpec(BaseModel):
     where: Where = Field(description="Where the rows lie: a file, a folder, a table or a query.")
     format: str | None = Field(
         default=None,
-        description="How the rows are kept: csv, csv.zip, csv.gz, parquet, delta, sql, or what an installed package"
-        " adds; by default told from the path's ending, and sql for a query.",
+        description="How the rows are kept: csv, csv.zip, csv.gz, ndjson, jsonl, parquet, delta, sql, or what an"
+        " installed package adds; by default told from the path's ending, and sql for a query.",
         json_schema_extra=list_formats,
     )
     null_values: list[str] = Field(

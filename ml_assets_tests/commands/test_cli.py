@@ -24,6 +24,8 @@ SAYS = {
     "run": ["USE_CASE", "--train-as-of", "--since", "--until", "--json"],
     "summary": ["USE_CASE", "--json"],
     "status": ["--json"],
+    "drift": ["--reference", "--current", "--output", "--format", "--psi", "--json", "Exit status"],
+    "test": ["--reference", "--current", "--false-alarms", "--tolerance", "Exit status"],
     "rollback": ["MODEL", "--to"],
     "replay": ["MODEL", "--from", "--to", "--policies", "--html", "--json"],
     "online": ["USE_CASE", "--as-of", "--view", "--json"],

@@ -92,7 +92,7 @@ def test_declared_format_wins_over_the_ending():
         ),
         (
             {"where": {"path": "a.txt"}},
-            "format: cannot be told from 'a.txt'; give one of csv, csv.gz, csv.zip, delta, parquet",
+            "format: cannot be told from 'a.txt'; give one of csv, csv.gz, csv.zip, delta, jsonl, ndjson, parquet",
         ),
         (
             {"where": {"path": "a.parquet"}, "null_values": ["NA"]},

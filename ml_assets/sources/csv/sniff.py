@@ -21,7 +21,7 @@ def sniff_dialect(data: bytes) -> CsvDialect:
     Of what DuckDB finds, RFC 4180, and the usual delimiters with backslashes, the first is taken by which the file can
     be read, with more than one column if there is such; if by none, RFC 4180, by which the reader says what is wrong.
     """
-    encoding = _encoding(data)
+    encoding = encoding_of(data)
     plain = CsvDialect(encoding=encoding)
     try:
         text = plain.decode(data)
@@ -54,7 +54,8 @@ def describe_dialect(dialect: CsvDialect) -> str:
     return f"Told from the sample: {', '.join(differences)}.{assumed}"
 
 
-def _encoding(data: bytes) -> str:
+def encoding_of(data: bytes) -> str:
+    """Infer the encoding of a file: what its mark or its zeros say, UTF-8, or one of Western Europe."""
     for mark, name in _MARKS:
         if data.startswith(mark):
             return name

@@ -4,10 +4,16 @@ import gzip
 import io
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
 
 from ml_assets.sources.errors import DeliveryFault
 
 _DELIVER_AGAIN = "have it delivered again"
+# RuntimeError is what zipfile raises for an encrypted member, NotImplementedError for a foreign method.
+_OF_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+_OF_GZIP = (gzip.BadGzipFile, zlib.error, EOFError)
 
 
 def unzipped(data: bytes) -> bytes:
@@ -18,15 +24,8 @@ def unzipped(data: bytes) -> bytes:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            if len(members) != 1:
-                names = ", ".join(member.filename for member in members[:5]) or "none"
-                raise DeliveryFault(
-                    "corrupt archive", f"the zip must hold one file, it holds {names}", "zip the one CSV file"
-                )
-            return archive.read(members[0])
-    # RuntimeError is what zipfile raises for an encrypted member, NotImplementedError for a foreign method.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+            return archive.read(_only_member(archive))
+    except _OF_ZIP as error:
         raise DeliveryFault(
             "corrupt archive", f"the zip of {len(data)} bytes is damaged or cut off ({error})", _DELIVER_AGAIN
         ) from error
@@ -36,9 +35,37 @@ def gunzipped(data: bytes) -> bytes:
     """Return the bytes that a gzip holds; raises DeliveryFault where it is truncated or corrupt."""
     try:
         return gzip.decompress(data)
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except _OF_GZIP as error:
         raise DeliveryFault(
             "corrupt archive",
             f"the gzip of {len(data)} bytes is damaged or cut off ({error})",
             _DELIVER_AGAIN,
         ) from error
+
+
+@contextmanager
+def unzipping(stream: BinaryIO) -> Iterator[BinaryIO]:
+    """Open the one file in a zip to read it bit by bit; raise DeliveryFault as `unzipped` does."""
+    try:
+        with zipfile.ZipFile(stream) as archive, archive.open(_only_member(archive)) as file:
+            yield cast(BinaryIO, file)
+    except _OF_ZIP as error:
+        raise DeliveryFault("corrupt archive", f"the zip is damaged or cut off ({error})", _DELIVER_AGAIN) from error
+
+
+@contextmanager
+def gunzipping(stream: BinaryIO) -> Iterator[BinaryIO]:
+    """Open what a gzip holds to read it bit by bit; raise DeliveryFault as `gunzipped` does."""
+    try:
+        with gzip.open(stream) as file:
+            yield cast(BinaryIO, file)
+    except _OF_GZIP as error:
+        raise DeliveryFault("corrupt archive", f"the gzip is damaged or cut off ({error})", _DELIVER_AGAIN) from error
+
+
+def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    if len(members) != 1:
+        names = ", ".join(member.filename for member in members[:5]) or "none"
+        raise DeliveryFault("corrupt archive", f"the zip must hold one file, it holds {names}", "zip the one CSV file")
+    return members[0]

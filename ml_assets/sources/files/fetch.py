@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ml_assets.sources.errors import DeliveryFault
 from ml_assets.sources.where import Where
@@ -40,6 +40,20 @@ def fetch(address: str) -> bytes:
             return Path(address).read_bytes()
         filesystem, path = filesystem_of(address)
         return filesystem.cat_file(path)
+
+
+@contextmanager
+def open_file(address: str) -> Iterator[BinaryIO]:
+    """Open the file at a local path or a URL that fsspec knows, to read it bit by bit.
+
+    Raises:
+        DeliveryFault: it is not there, or cannot be reached.
+    """
+    with reaching(address):
+        filesystem, path = filesystem_of(address)
+        opened = filesystem.open(path, "rb")
+    with opened as file:
+        yield file
 
 
 def exists(address: str) -> bool:

@@ -1,17 +1,20 @@
 """CSV files, as they are or packed: all rows as texts, to be read as the declaration says that they are written."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import BinaryIO
 
+from ml_assets.sources.csv.blocks import BLOCK, read_blocks, sniff_start
 from ml_assets.sources.csv.dialect import CsvDialect
 from ml_assets.sources.csv.order import read_for, with_order
 from ml_assets.sources.csv.sniff import sniff_dialect
 from ml_assets.sources.csv.text import check_single_column, open_csv
-from ml_assets.sources.csv.unpack import gunzipped, unzipped
+from ml_assets.sources.csv.unpack import gunzipped, gunzipping, unzipped, unzipping
 from ml_assets.sources.delivery.read import read_drops
 from ml_assets.sources.delivery.request import LoadRequest, SampledRows, Table
 from ml_assets.sources.errors import SourceError, check_columns
-from ml_assets.sources.files.fetch import fetch
+from ml_assets.sources.files.fetch import fetch, locate, open_file
 from ml_assets.sources.readers.reader import SourceReader
 from ml_assets.sources.schema import Schema
 from ml_assets.sources.spec import SourceSpec
@@ -22,13 +25,16 @@ class CsvReader(SourceReader):
 
     Args:
         unpack: makes of the delivered bytes those of the one file in them.
+        opened: makes of a delivered file, open for reading, the one in it.
     """
 
     what = "a CSV file"
     as_texts = True
 
-    def __init__(self, unpack: Callable[[bytes], bytes]) -> None:
-        self._unpack = unpack
+    def __init__(
+        self, unpack: Callable[[bytes], bytes], opened: Callable[[BinaryIO], AbstractContextManager[BinaryIO]]
+    ) -> None:
+        self._unpack, self._opened = unpack, opened
 
     def load(self, request: LoadRequest) -> Table:
         spec = request.spec
@@ -65,7 +71,16 @@ class CsvReader(SourceReader):
             tables.append(file.read(file.names))
         return SampledRows(tables, dialect, unnamed)
 
+    def stream(self, spec: SourceSpec, rows: int) -> Iterator[SampledRows]:
+        """Yield the rows of blocks of the file, whatever their number."""
+        del rows
+        with open_file(locate(spec.where)) as packed, self._opened(packed) as stream:
+            first = stream.read(BLOCK)
+            dialect = sniff_start(first)
+            for file in read_blocks(stream, first, dialect):
+                yield SampledRows([file.read(file.names)], dialect, file.unnamed)
 
-PLAIN = CsvReader(lambda data: data)
-ZIPPED = CsvReader(unzipped)
-GZIPPED = CsvReader(gunzipped)
+
+PLAIN = CsvReader(lambda data: data, nullcontext)
+ZIPPED = CsvReader(unzipped, unzipping)
+GZIPPED = CsvReader(gunzipped, gunzipping)

@@ -1,7 +1,7 @@
 """Delta tables: the rows of the latest version, watched by the version and by what is known of its files."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +13,7 @@ from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.errors import DeliveryFault
 from ml_assets.sources.files.fetch import locate
 from ml_assets.sources.readers.reader import SourceReader, all_columns, in_key_order
-from ml_assets.sources.readers.scan import Scan, collect, reading
+from ml_assets.sources.readers.scan import Scan, collect, in_parts, reading
 from ml_assets.sources.schema import Schema
 from ml_assets.sources.spec import SourceSpec
 
@@ -44,6 +44,11 @@ class DeltaReader(SourceReader):
 
     def sample(self, spec: SourceSpec, names: Sequence[str] | None) -> SampledRows:
         return SampledRows([all_columns(_load, LoadRequest(spec, names, {}, []))])
+
+    def stream(self, spec: SourceSpec, rows: int) -> Iterator[SampledRows]:
+        address = locate(spec.where)
+        with reading(address, "Delta table"):
+            yield from in_parts(Scan(_scan(address)), rows)
 
     def recognizes(self, folder: Path) -> bool:
         return is_delta_folder(folder)

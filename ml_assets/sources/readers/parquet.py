@@ -1,7 +1,7 @@
 """Parquet: one file, or a folder of files, with hive partitions or without."""
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +12,7 @@ from ml_assets.sources.files.fetch import fetch, locate
 from ml_assets.sources.files.listing import parquet_files
 from ml_assets.sources.readers.delta import is_delta_folder
 from ml_assets.sources.readers.reader import SourceReader, all_columns
-from ml_assets.sources.readers.scan import Scan, collect, reading
+from ml_assets.sources.readers.scan import Scan, collect, in_parts, reading
 from ml_assets.sources.schema import columns_that_begin
 from ml_assets.sources.spec import SourceSpec
 from ml_assets.sources.values.parquet_types import columns_of_kind, read_around_intervals
@@ -41,6 +41,15 @@ class ParquetReader(SourceReader):
         """Return all rows; files whose columns or types differ are refused, since no contract unites them yet."""
         requests = [LoadRequest(spec, [name], {}, []) for name in names or [""]]
         return SampledRows([all_columns(lambda part: _load(part.address, part, ()), request) for request in requests])
+
+    def stream(self, spec: SourceSpec, rows: int) -> Iterator[SampledRows]:
+        address = locate(spec.where)
+        files, known = parquet_files(address)
+        # Files of one folder may differ in their types; those of hive partitions have columns in their paths.
+        apart = files if known and not any("=" in file for file in files) else []
+        for place in apart or [address]:
+            with reading(place, "Parquet file"):
+                yield from in_parts(_scan(place, []), rows)
 
     def recognizes(self, folder: Path) -> bool:
         return not is_delta_folder(folder) and next(folder.rglob("*.parquet"), None) is not None

@@ -1,7 +1,7 @@
 """What a source format is for the rest of the platform: the interface that every reader implements."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,6 +143,21 @@ class SourceReader(ABC):
             DeliveryFault: it is not there or cannot be read.
         """
         return SampledRows([all_columns(self.load, LoadRequest(spec, [name], {}, [])) for name in names or [WHOLE]])
+
+    def stream(self, spec: SourceSpec, rows: int) -> Iterator[SampledRows]:
+        """Yield all rows of one place that is not declared yet, as delivered, about so many at a time.
+
+        Parts may differ in the columns they have and in their types. A format that cannot be read in parts yields all
+        rows at once.
+
+        Args:
+            spec: its place; all else of it is made up.
+
+        Raises:
+            DeliveryFault: it is not there or cannot be read.
+        """
+        del rows
+        yield self.sample(spec, None)
 
     def recognizes(self, folder: Path) -> bool:
         """Return whether a local folder, whose name reveals no format, holds rows of this format."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import polars as pl
 
-from ml_assets.sources.delivery.request import LoadRequest, Table
+from ml_assets.sources.delivery.request import LoadRequest, SampledRows, Table
 from ml_assets.sources.drops.cut import Span, check_cuttable, spans
 from ml_assets.sources.drops.spec import Drops
 from ml_assets.sources.errors import DeliveryFault, Kind, check_columns
@@ -49,6 +49,17 @@ def collect(scan: Scan, request: LoadRequest, optional: Collection[str]) -> Tabl
         frame = _only(frame, stored, request.cut, drops, request.schema)
     table = plain_frame(frame.select(columns).collect())
     return table.with_columns(text_of_uuid(table[name]) for name in columns if name in scan.uuids), extra
+
+
+def in_parts(scan: Scan, rows: int) -> Iterator[SampledRows]:
+    """Yield all columns of a table, so many rows at a time; of one without rows an empty part."""
+    empty = True
+    for part in scan.frame.collect_batches(chunk_size=rows, maintain_order=True):
+        table = plain_frame(part)
+        yield SampledRows([table.with_columns(text_of_uuid(table[name]) for name in scan.uuids)])
+        empty = False
+    if empty:
+        yield SampledRows([plain_frame(pl.DataFrame(schema=scan.frame.collect_schema()))])
 
 
 def _only(

@@ -1,0 +1,1 @@
+"""Commands on files, for which no project is needed."""

@@ -1,0 +1,1 @@
+"""Commands that show what can be declared and set."""

@@ -1,0 +1,1 @@
+"""Two tables side by side, without a project: what the first leads to expect, and where the second differs."""

@@ -1,0 +1,1 @@
+"""The contract that a reference suggests, and what breaks it."""

@@ -1,0 +1,87 @@
+"""How likely a difference is where nothing has changed: tests of one column, and of all of a report together.
+
+Both sides are taken for rows drawn independently from one population. Rows that resemble their neighbours, as in a
+series of measurements, differ more than these tests expect.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+LEAST_EXPECTED = 5.0
+"""Rows that are expected at least in a cell of a chi-squared test; categories with fewer are put together (W. G.
+Cochran, Some Methods for Strengthening the Common Chi-Squared Tests, Biometrics 10, 1954)."""
+
+
+def of_distance(distance: float, reference: int, current: int) -> float:
+    """Return how likely two samples' distribution functions differ by so much (Kolmogorov and Smirnov's limit).
+
+    It errs towards 1 for values that come up several times, and for few rows.
+
+    Args:
+        distance: the greatest difference, 0 to 1.
+        reference, current: numbers of values.
+    """
+    from scipy.special import kolmogorov
+
+    return float(kolmogorov(distance * np.sqrt(reference * current / (reference + current))))
+
+
+def of_counts(reference: np.ndarray, current: np.ndarray) -> float:
+    """Return how likely counts of categories differ by so much (Pearson's chi-squared test of homogeneity).
+
+    Args:
+        reference, current: rows by category, shape (k,).
+    """
+    from scipy.special import chdtrc
+
+    table = np.stack([reference, current]).astype(float)
+    table = _pooled(table[:, table.sum(axis=0) > 0])
+    freedom = table.shape[1] - 1
+    if freedom < 1 or not table.sum(axis=1).all():
+        return 1.0
+    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
+    off = np.abs(table - expected)
+    if freedom == 1:
+        off = np.maximum(off - 0.5, 0.0)
+    return float(chdtrc(freedom, float((off**2 / expected).sum())))
+
+
+def of_strangers(strange: int, reference: int, current: int) -> float:
+    """Return how likely it is that `strange` values of a kind all lie in the current rows, and none in the reference.
+
+    Of all ways to choose which of the pooled rows are the reference's, the share that leaves these out: exact.
+
+    Args:
+        strange: rows of the current side, such as those above the reference's greatest value.
+        reference, current: numbers of values.
+    """
+    taken = np.arange(strange)
+    return float(np.exp(np.sum(np.log(current - taken) - np.log(reference + current - taken))))
+
+
+def jointly(chances: Sequence[float]) -> list[float]:
+    """Return each chance as that of the whole report (S. Holm, A Simple Sequentially Rejective Multiple Test
+    Procedure, Scandinavian Journal of Statistics 6, 1979).
+
+    If whatever lies at or below a level is reported, anything is reported without a change in at most that share of
+    reports, however the tests depend on one another.
+    """
+    order = np.argsort(chances, kind="stable")
+    scaled = np.asarray(chances)[order] * np.arange(len(chances), 0, -1)
+    joint = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    result = np.empty(len(chances))
+    result[order] = joint
+    return result.tolist()
+
+
+def _pooled(table: np.ndarray) -> np.ndarray:
+    """Put the rarest categories together until at least `LEAST_EXPECTED` rows are expected in each cell."""
+    shares = table.sum(axis=1) / table.sum()
+    expected = table.sum(axis=0) * shares.min()
+    order = np.argsort(expected, kind="stable")
+    table, expected = table[:, order], expected[order]
+    rare = int((expected < LEAST_EXPECTED).sum())
+    while 0 < rare < len(expected) and expected[:rare].sum() < LEAST_EXPECTED:
+        rare += 1
+    return table if rare == 0 else np.column_stack([table[:, :rare].sum(axis=1), table[:, rare:]])

@@ -1,0 +1,1 @@
+"""A comparison written down: as JSON, Markdown and HTML."""

@@ -1,0 +1,1 @@
+"""A comparison as one HTML file: no script, nothing loaded from elsewhere."""

@@ -1,0 +1,112 @@
+"""How likely a difference is without a change, and how seldom a report is wrong."""
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from ml_assets.comparing.compare import compare
+from ml_assets.comparing.drift import chance
+from ml_assets.comparing.drift.limits import DriftLimits
+from ml_assets.comparing.rows.place import find_place
+from ml_assets.comparing.rows.table import Choice
+from ml_assets_tests.comparing.tables import compared
+
+
+def test_distances_are_judged_as_scipy_does():
+    random = np.random.default_rng(0)
+    before, now = random.normal(size=300), random.normal(0.1, 1, size=200)
+    of_scipy = stats.ks_2samp(before, now, method="asymp")
+    # SciPy's own limit is finer for few rows: kstwo of the rounded n, instead of n without end.
+    limit = stats.kstwobign.sf(of_scipy.statistic * np.sqrt(300 * 200 / 500))
+    assert chance.of_distance(of_scipy.statistic, 300, 200) == pytest.approx(limit, rel=1e-12)
+    assert limit == pytest.approx(of_scipy.pvalue, rel=0.1)
+
+
+@pytest.mark.parametrize("counts", [([30, 50, 20], [40, 40, 20]), ([30, 70], [45, 55]), ([50, 50, 0], [25, 100, 150])])
+def test_counts_are_judged_as_scipy_does(counts):
+    before, now = (np.array(side) for side in counts)
+    assert chance.of_counts(before, now) == pytest.approx(stats.chi2_contingency(np.stack(counts))[1], rel=1e-12)
+
+
+def test_rare_categories_are_put_together():
+    before, now = np.array([100, 100, 1, 2, 1, 2]), np.array([100, 100, 2, 1, 2, 1])
+    together = stats.chi2_contingency([[100, 100, 6], [100, 100, 6]])[1]
+    assert chance.of_counts(before, now) == pytest.approx(together)
+
+
+def test_strangers_are_as_likely_as_a_hypergeometric_draw():
+    # All three lie among the 20 current rows of 50: none is drawn for the 30 of the reference.
+    assert chance.of_strangers(3, 30, 20) == pytest.approx(stats.hypergeom.pmf(0, 50, 3, 30), rel=1e-12)
+    assert chance.of_strangers(0, 30, 20) == 1.0
+
+
+def test_chances_are_taken_together_as_statsmodels_does():
+    chances = [0.01, 0.2, 0.001, 0.04, 0.04, 1.0]
+    assert chance.jointly(chances) == pytest.approx(multipletests(chances, method="holm")[1])
+    assert chance.jointly([]) == []
+
+
+def test_reports_on_unchanged_rows_alarm_as_seldom_as_they_say(tmp_path):
+    """Of 60 rows a side, for which some PSI is above its limit in nearly every report."""
+    random = np.random.default_rng(1)
+    alarms = above = 0
+    reports = 40
+    for _ in range(reports):
+        sides = [
+            pl.DataFrame(
+                {
+                    **{f"x{number}": random.normal(size=60) for number in range(6)},
+                    "few": random.poisson(2, 60),
+                    "text": random.choice([f"c{number}" for number in range(15)], 60),
+                    "gaps": pl.Series(np.where(random.random(60) < 0.3, np.nan, random.normal(size=60))),
+                }
+            )
+            for _ in range(2)
+        ]
+        result = compared(tmp_path, *sides).result
+        alarms += not result.passed
+        above += any(column.beyond for column in result.drift)
+    assert above > 0.9 * reports
+    assert alarms <= stats.binom.ppf(0.999, reports, 0.05)
+
+
+def test_a_shift_is_seen_in_few_rows_and_a_small_one_is_not_reported_in_many(tmp_path):
+    random = np.random.default_rng(2)
+    few = [pl.DataFrame({"x": random.normal(mean, 1, 80)}) for mean in (0, 1.5)]
+    assert compared(tmp_path, *few).result.drifted == ("x",)
+    many = [pl.DataFrame({"x": random.normal(mean, 1, 20_000)}) for mean in (0, 0.1)]
+    (column,) = compared(tmp_path, *many).result.drift
+    assert column.chance < 1e-6
+    assert not column.drifted
+
+
+def test_a_sample_of_rows_is_said_and_rules_are_counted_over_all(tmp_path):
+    reference = pl.DataFrame({"x": np.arange(5_000) % 40, "s": ["a"] * 5_000})
+    current = reference.with_columns(s=pl.Series(["b", *["a"] * 4_999]))
+    result = compared(tmp_path, reference, current, choice=Choice(most=500)).result
+    assert (result.reference.rows, result.reference.compared_rows) == (5_000, 500)
+    assert [(breach.column, breach.rows) for breach in result.broken] == [("s", 1)]
+    assert any("500 rows chosen at random, of 5,000" in note for note in result.notes)
+    again = compared(tmp_path, reference, current, choice=Choice(most=500)).result
+    assert again == result
+
+
+def test_limits_decide_by_the_methods_that_have_one(tmp_path):
+    reference = pl.DataFrame({"x": np.arange(2_000) / 10})
+    current = reference + 10
+    assert compared(tmp_path, reference, current, limits=DriftLimits({"psi": 9.0})).result.drifted == ()
+    limits = DriftLimits({"psi": 9.0, "kolmogorov_smirnov": 0.04})
+    (column,) = compared(tmp_path, reference, current, limits=limits).result.drift
+    assert column.drifted
+    assert column.value("kolmogorov_smirnov") == pytest.approx(stats.ks_2samp(reference["x"], current["x"]).statistic)
+
+
+def test_columns_are_chosen_by_name(tmp_path):
+    frame = pl.DataFrame({"a": range(50), "b": range(50), "c": range(50)})
+    path = tmp_path / "rows.parquet"
+    frame.write_parquet(path)
+    places = find_place("reference", str(path)), find_place("current", str(path))
+    result = compare(*places, Choice(("a", "b"), ("b",))).result
+    assert [column.name for column in (*result.drift, *result.left_out)] == ["a"]
