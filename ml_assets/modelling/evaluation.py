@@ -33,6 +33,7 @@ class ChallengerEvaluation:
         suspects: features that predict best alone, most suspicious first.
         findings: signs of leaks that the rows show.
         plots: name -> PNG.
+        fairness: the declared groups on the holdout, as ``measure_fairness`` gives it.
     """
 
     trained: TrainedVersion
@@ -45,6 +46,7 @@ class ChallengerEvaluation:
     findings: "list[Finding]"
     plots: dict[str, bytes]
     reference: pl.DataFrame
+    fairness: pl.DataFrame
 
     @property
     def rows(self) -> pl.DataFrame:
@@ -56,6 +58,7 @@ class ChallengerEvaluation:
 def evaluate_challenger(lake: Lake, registry: "Registry", model: ModelContext, as_of: str) -> ChallengerEvaluation:
     """Measure the version that was trained as of a moment."""
     from ml_assets.training.evaluation.explain import explain
+    from ml_assets.training.evaluation.groups import measure_groups
     from ml_assets.training.evaluation.leaks.signs import judge_features
     from ml_assets.training.fit import predict
     from ml_assets.training.predictions.scored import scored
@@ -80,6 +83,7 @@ def evaluate_challenger(lake: Lake, registry: "Registry", model: ModelContext, a
         clocks=model.clocks,
         between=validation,
     )
+    reference = scored(holdout, fitted)
     return ChallengerEvaluation(
         trained=trained,
         fitted=fitted,
@@ -90,7 +94,8 @@ def evaluate_challenger(lake: Lake, registry: "Registry", model: ModelContext, a
         suspects=judged.suspects,
         findings=judged.findings,
         plots=_plots(fitted, holdout[spec.label.column], score, importance),
-        reference=scored(holdout, fitted),
+        reference=reference,
+        fairness=measure_groups(spec, reference, fitted.classes),
     )
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ml_assets.fairness.limits import LIMITS, judge_fairness
 from ml_assets.lake import Lake
 from ml_assets.modelling.comparison import Comparison, compare_versions
 from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.performance.groups import read_holdout
 from ml_assets.modelling.records import TrainedVersion, read_version
 from ml_assets.modelling.skew_records import latest_skew
 from ml_assets.sources.drops.moments import drop_at
@@ -64,18 +66,22 @@ class _ChallengerEvidence:
         values: the challenger's holdout metrics.
         over_baseline: paired difference to the baseline.
         skew: what the server's answers up to now say; None for a model that is not served.
+        fairness: limits between groups that hold a challenger back.
     """
 
     values: dict[str, float]
     over_baseline: "Interval"
     skew: "Sequence[PromotionEvidence] | None"
+    fairness: "Sequence[PromotionEvidence]"
 
     def basis(self, model: ModelContext) -> list:
         """Return all evidence, with the rules that it is measured by."""
         skew = [item.model_dump(mode="json") for item in self.skew or ()]
         baseline = dataclasses.asdict(self.over_baseline)
         declared = {"floors": model.spec.floors, "promotion": model.spec.promotion, "serving": model.serving}
-        return [self.values, baseline, {"skew": skew}, *declared.values()]
+        # Where nothing of groups is declared, decisions rest on what they always have.
+        fair = [{"fairness": [item.model_dump(mode="json") for item in self.fairness]}] if self.fairness else []
+        return [self.values, baseline, {"skew": skew}, *fair, *declared.values()]
 
 
 def _measured(lake: Lake, model: ModelContext, trained: TrainedVersion) -> _ChallengerEvidence:
@@ -87,6 +93,7 @@ def _measured(lake: Lake, model: ModelContext, trained: TrainedVersion) -> _Chal
         values=dict(own.select("metric", "value").iter_rows()),
         over_baseline=read_interval(metrics, IMPROVEMENT, model.spec.promotion.metric),
         skew=_skew_evidence(lake, model, trained),
+        fairness=_fairness_evidence(lake, model, trained),
     )
 
 
@@ -113,7 +120,29 @@ def _decide(
         compared_on=beside.compared_on if beside else "",
         promotion=spec.promotion,
         serving=serving,
+        fairness=measured.fairness,
     )
+
+
+def _fairness_evidence(lake: Lake, model: ModelContext, trained: TrainedVersion) -> "list[PromotionEvidence]":
+    """Return the judged limits between groups on the holdout, where these gate a promotion; one that is not known, as
+    too few rows are of a group, holds nobody back."""
+    if not model.spec.fairness.gate:
+        return []
+    from ml_assets.training.promotion.records import PromotionEvidence
+
+    judged = judge_fairness(read_holdout(lake, model.spec.name, trained.version), model.spec.fairness)
+    return [
+        PromotionEvidence(
+            name=f"{each.limit} by {each.attribute}{each.of_class and f' of {each.of_class}'}",
+            observed=each.value,
+            threshold=each.threshold,
+            passed=each.passed,
+            source=f"holdout, farthest out {each.group}: {'at least' if LIMITS[each.limit].least else 'at most'}",
+        )
+        for each in judged
+        if each.value is not None
+    ]
 
 
 def _skew_evidence(lake: Lake, model: ModelContext, trained: TrainedVersion) -> "list[PromotionEvidence] | None":

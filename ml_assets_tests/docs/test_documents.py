@@ -20,6 +20,7 @@ DOCUMENTS = [
     "docs/labels-that-come-late.md",
     "docs/from-python.md",
     "docs/worth.md",
+    "docs/fairness.md",
     "docs/testing-your-declarations.md",
 ]
 ARCHITECTURE = (PROJECT / "ARCHITECTURE.md").read_text()

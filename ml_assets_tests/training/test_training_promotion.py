@@ -25,8 +25,18 @@ FAST = [measured("p95_ms", 3.5, 5), measured("p99_ms", 8, 10)]
 SLOW = [measured("p95_ms", 3.5, 5), measured("p99_ms", 10.25, 10)]
 
 
+UNFAIR = [measured("odds_difference by sex", 0.3, 0.1)]
+
+
 def decide(
-    champion="3", over_champion=BETTER, over_baseline=BETTER, floors=None, margin=0.0, values=None, serving=None
+    champion="3",
+    over_champion=BETTER,
+    over_baseline=BETTER,
+    floors=None,
+    margin=0.0,
+    values=None,
+    serving=None,
+    fairness=(),
 ):
     return decide_promotion(
         model="m",
@@ -38,6 +48,7 @@ def decide(
         over_champion=over_champion,
         promotion=PromotionSpec(margin=margin),
         serving=serving,
+        fairness=fairness,
     )
 
 
@@ -62,6 +73,10 @@ def decide(
         ({"floors": {"log_loss": 0.49}}, False, "floors"),
         ({"floors": {"roc_auc": 0.6, "log_loss": 0.49}, "over_baseline": UNSURE}, False, "floors"),
         ({"champion": None, "over_champion": None, "over_baseline": UNSURE}, False, "better_than_baseline"),
+        ({"fairness": UNFAIR}, False, "fairness"),
+        ({"fairness": UNFAIR, "floors": {"roc_auc": 0.71}}, False, "floors"),
+        ({"fairness": UNFAIR, "over_baseline": UNSURE}, False, "fairness"),
+        ({"fairness": RIGHT}, True, "no_worse_than_champion"),
         ({"serving": {"serving_skew": RIGHT, "latency": FAST}}, True, "no_worse_than_champion"),
         ({"serving": {"serving_skew": [], "latency": FAST}}, True, "no_worse_than_champion"),
         ({"serving": {"serving_skew": WRONG, "latency": SLOW}}, False, "serving_skew"),

@@ -9,7 +9,9 @@ import polars as pl
 from ml_assets.components.metadata.columns import EVALUATION, SCORES
 from ml_assets.components.metadata.tables import Metadata, data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model.asset_specs import model_asset_key, model_asset_spec
+from ml_assets.components.model.fairness import fair_check, groups_metadata
 from ml_assets.components.stages import TRAINING
+from ml_assets.fairness.limits import judge_fairness
 from ml_assets.lake import TableVersion
 from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.evaluation import (
@@ -21,6 +23,7 @@ from ml_assets.modelling.evaluation import (
     measure_calibration,
     measure_coverage,
 )
+from ml_assets.modelling.performance.groups import keep_holdout
 from ml_assets.modelling.records import replace_as_of
 from ml_assets.resources import AsOf, LakeResource, RegistryResource
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
 NO_SUSPICION, BEATS_BASELINE = "no_suspicious_feature", "beats_baseline"
 NO_SIGN = "no_sign_of_a_leak"
-CALIBRATED, COVERED = "calibrated", "interval_coverage"
+CALIBRATED, COVERED, FAIR = "calibrated", "interval_coverage", "fair_to_groups"
 
 
 def evaluation_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
@@ -48,6 +51,7 @@ def evaluation_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
         )
         written, stored = replace_as_of(tables, model.key("reference"), moment, evaluated.reference, version)
         yield _reference(model, version, written, stored)
+        keep_holdout(tables, model, moment, evaluated.fairness, version)
         yield from _check_results(model, evaluated)
 
     return [evaluation]
@@ -90,6 +94,8 @@ def _check_specs(model: ModelContext) -> list[dg.AssetCheckSpec]:
         )
     if model.spec.intervals is not None:
         texts[COVERED] = "On the holdout, as many labels lie between lower and upper as declared, but for a tolerance."
+    if model.spec.fairness.limits:
+        texts[FAIR] = "On the holdout, the declared groups are no further apart than declared."
     key = model_asset_key(model, "evaluation")
     return [dg.AssetCheckSpec(name, asset=key, description=text) for name, text in texts.items()]
 
@@ -102,6 +108,7 @@ def _evaluation_metadata(evaluated: ChallengerEvaluation) -> Metadata:
         "metrics": markdown(measured.metrics.drop("confidence", "resamples", "rows")),
         **{name: inline_png(png, name) for name, png in evaluated.plots.items()},
         "slices": markdown(measured.slices),
+        **groups_metadata(evaluated.fairness),
     }
 
 
@@ -122,6 +129,8 @@ def _check_results(model: ModelContext, evaluated: ChallengerEvaluation) -> Iter
         yield _calibrated(key, model, measure_calibration(model, evaluated))
     if model.spec.intervals is not None:
         yield _covered(key, model.spec.intervals.coverage, measure_coverage(model, evaluated))
+    if model.spec.fairness.limits:
+        yield fair_check(FAIR, judge_fairness(evaluated.fairness, model.spec.fairness), key)
 
 
 def _calibrated(key: dg.AssetKey, model: ModelContext, measured: CalibrationMeasurement) -> dg.AssetCheckResult:

@@ -7,15 +7,18 @@ from ml_assets.components.conditions import FOLLOW_DROPS
 from ml_assets.components.metadata.columns import PERFORMANCE
 from ml_assets.components.metadata.tables import Metadata, data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model.asset_specs import model_asset_key, model_asset_spec, watching_stage
+from ml_assets.components.model.fairness import fair_drops_check, groups_metadata
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.performance.groups import judge_drops, measure_drops
 from ml_assets.modelling.performance.measure import MeasuredDrops, look_again, measure_performance, store_measures
 from ml_assets.modelling.performance.page import write_report
 from ml_assets.registry.registry import Registry
 from ml_assets.resources import LakeResource, RegistryResource
 
 KINDS = ("estimated", "realised")
+FAIR = "realised_fairness"
 
 
 def performance_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
@@ -30,7 +33,8 @@ def performance_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
                 description=f"{kind.capitalize()} performance keeps its limits.",
             )
             for kind in KINDS
-        ],
+        ]
+        + _fairness_check(model),
     )
     def performance_report(
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
@@ -38,20 +42,38 @@ def performance_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
         tables, tracked, drops = lake.open(), registry.open(), drops_of(context, model.spine.drops)
         measured = measure_performance(tables, tracked, model, drops)
         written, stored = store_measures(tables, model, measured)
+        groups = measure_drops(tables, tracked, model, measured)
         performance = pl.concat([of_drop.performance for of_drop in measured.drops.values()], how="diagonal_relaxed")
         return dg.MaterializeResult(
             metadata={
                 **_label_metadata(measured.drops[drops[-1]].performance),
                 **_values_metadata(performance),
                 **_again_metadata(model, measured),
+                **groups_metadata(groups.get(drops[-1])),
                 **_report_metadata(tables, tracked, model, measured),
                 **table_metadata(written, stored, model.described(PERFORMANCE)),
             },
             data_version=data_version(written),
-            check_results=[_limits_kept(performance, measured, kind) for kind in KINDS],
+            check_results=[
+                *(_limits_kept(performance, measured, kind) for kind in KINDS),
+                *([fair_drops_check(FAIR, judge_drops(model, groups))] if model.spec.fairness.limits else []),
+            ],
         )
 
     return [performance_report]
+
+
+def _fairness_check(model: ModelContext) -> list[dg.AssetCheckSpec]:
+    if not model.spec.fairness.limits:
+        return []
+    return [
+        dg.AssetCheckSpec(
+            FAIR,
+            asset=model_asset_key(model, "performance_report"),
+            description="Among the predictions, and where outcomes are known, the declared groups are no further apart "
+            "than declared.",
+        )
+    ]
 
 
 def _asset_spec(model: ModelContext) -> dg.AssetSpec:

@@ -9,6 +9,7 @@ from ml_assets.training.promotion.records import (
     BASELINE,
     CHAMPION,
     COMPARABLE,
+    FAIRNESS,
     FIRST,
     FLOORS,
     PromotionDecision,
@@ -30,9 +31,10 @@ def decide_promotion(
     promotion: PromotionSpec,
     compared_on: str = "",
     serving: Mapping[str, Sequence[PromotionEvidence]] | None = None,
+    fairness: Sequence[PromotionEvidence] = (),
 ) -> PromotionDecision:
-    """Apply the rules in order: floors, better than the naive baseline, no worse than the champion, then what serving
-    asks for: right answers of late, and a challenger that is fast enough.
+    """Apply the rules in order: floors, limits between groups, better than the naive baseline, no worse than the
+    champion, then what serving asks for: right answers of late, and a challenger that is fast enough.
 
     The rule on the champion is a test of non-inferiority: the lower end of the two-sided interval of the paired
     difference must be at least ``-margin``. With ``margin = 0`` a challenger must show that it is no
@@ -47,6 +49,7 @@ def decide_promotion(
         over_champion: paired difference to the champion on the same rows, or why there is none, in which case the
             champion stays unless that is accepted; None exactly if ``champion`` is.
         compared_on: which rows these are, where they are not the whole holdout.
+        fairness: limits between groups on the holdout, where they are to hold a challenger back.
         serving: evidence by rule, SKEW and LATENCY, of a model that is served; None for one that is not.
 
     Raises:
@@ -59,6 +62,7 @@ def decide_promotion(
         raise ValueError(f"{model}: a champion ({champion}) and a comparison with it ({over_champion}) go together")
     by_rule = {
         FLOORS: [_floor(metric, values[metric], floor) for metric, floor in floors.items()],
+        **({FAIRNESS: list(fairness)} if fairness else {}),
         BASELINE: [_baseline(over_baseline, promotion.metric)],
     }
     if isinstance(over_champion, Incomparable):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ml_assets.training.metrics.bootstrap import Interval
 from ml_assets.training.promotion.comparison import Incomparable
-from ml_assets.training.promotion.records import BASELINE, CHAMPION, FLOORS, LATENCY, SKEW, PromotionEvidence
+from ml_assets.training.promotion.records import BASELINE, CHAMPION, FAIRNESS, FLOORS, LATENCY, SKEW, PromotionEvidence
 
 
 def promotion_reason(
@@ -49,6 +49,7 @@ def promotion_reason(
 
 _BEYOND_LIMIT = {
     FLOORS: ("Version {challenger} misses a declared floor", "floor", ".4f"),
+    FAIRNESS: ("Version {challenger} is beyond a limit between groups", "limit", ".4f"),
     SKEW: ("What was served last is not what it should be", "limit", ".6g"),
     LATENCY: ("Version {challenger} is too slow", "limit", ".6g"),
 }

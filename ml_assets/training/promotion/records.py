@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 ROLLED_BACK, OVERTAKEN = "rolled_back", "overtaken"
 """Rules of decisions that no evidence settled."""
 
-FLOORS, BASELINE, FIRST, COMPARABLE, CHAMPION, SKEW, LATENCY = (
+FLOORS, FAIRNESS, BASELINE, FIRST, COMPARABLE, CHAMPION, SKEW, LATENCY = (
     "floors",
+    "fairness",
     "better_than_baseline",
     "first_champion",
     "comparable_with_champion",

@@ -5,6 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from ml_assets.fairness.limits import LIMITS
+from ml_assets.fairness.spec import FairnessSpec
 from ml_assets.training.kinds.base import DEFAULT_KIND, find_kind
 from ml_assets.training.metrics.metric import OF_FORECASTS, VALUE, top_names
 from ml_assets.training.metrics.payoff import Payoff
@@ -48,6 +50,9 @@ class ModelSpec(Declared):
         default_factory=list,
         description="Columns by whose values fairness is watched, such as sex or region: of the rows to predict, or "
         "features.",
+    )
+    fairness: FairnessSpec = Field(
+        default_factory=FairnessSpec, description="How far the groups may be apart, on the holdout and in production."
     )
     split: SplitSpec = Field(description="Train, validation and holdout by prediction time.")
     metric: str | None = Field(
@@ -149,6 +154,21 @@ class ModelSpec(Declared):
             if given and not getattr(of, needed):
                 fitting = " or ".join(tasks_where(needed))
                 raise ValueError(f"{field}: is for the task {fitting}, not {self.task}: leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_fairness(self) -> Self:
+        of, limits = find_task(self.task), self.fairness.limits
+        if limits and not self.groups:
+            raise ValueError("groups: is missing: name the columns by whose values `fairness` is judged")
+        if self.groups and not of.fairness_views(self.label.column, ("class",)):
+            raise ValueError(f"groups: the task {self.task} does not say how groups are compared: leave it out")
+        strange = [name for name in limits if not of.is_fairness_limit(name)]
+        if strange:
+            fitting = [name for name in LIMITS if of.is_fairness_limit(name)]
+            raise ValueError(
+                f"fairness: {', '.join(strange)} does not fit the task {self.task}; choose from {listed(fitting)}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
+from ml_assets.fairness.views import Decided, FairnessView
 from ml_assets.scoring_core import answers
 from ml_assets.training.metrics.measure import Measurable
 from ml_assets.training.metrics.metric import CALIBRATION_ERRORS, VALUE, TopOfList
@@ -15,7 +16,7 @@ from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.metrics.payoffs import NEVER, Payoffs, best_value_threshold
 from ml_assets.training.metrics.ranked_scores import RankedScores, rank_scores
 from ml_assets.training.tasks.baselines import Baseline, fit_rates
-from ml_assets.training.tasks.columns import ScoredColumns, as_series
+from ml_assets.training.tasks.columns import PREDICTION, SCORE, ScoredColumns, as_series
 from ml_assets.training.tasks.task import Scorer, Task
 
 _LABEL, _SCORE = "__label", "__score"
@@ -146,6 +147,11 @@ class Binary(Task):
     def row_loss(self, metric: str) -> str:
         """Return the name of the squared difference of probability and outcome."""
         return "Brier score"
+
+    def fairness_views(self, label: str, classes: Sequence[str] | None) -> list[FairnessView]:
+        """Look at who is called positive, and rightly so."""
+        called, positive = pl.col(PREDICTION).cast(pl.Boolean), pl.col(label).cast(pl.Boolean)
+        return [Decided("", called, positive, pl.col(SCORE).cast(pl.Float64))]
 
     def plots(self, model: Scorer, outcome: np.ndarray, score: np.ndarray) -> dict[str, bytes]:
         """Draw the ROC curve and the calibration."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
+from ml_assets.fairness.views import Decided, FairnessView
 from ml_assets.scoring_core import answers
 from ml_assets.training.metrics.measure import Measurable
 from ml_assets.training.metrics.metric import CALIBRATION_ERRORS
@@ -140,6 +141,14 @@ class Multiclass(Task):
             "mean_score": pl.col(_SCORE).mean(),
             "log_loss": -pl.col(_OF_LABEL).clip(epsilon, 1 - epsilon).log().mean(),
         }
+
+    def fairness_views(self, label: str, classes: Sequence[str] | None) -> list[FairnessView]:
+        """Look at each class against the rest."""
+        predicted, known = pl.col(PREDICTION).cast(pl.String), pl.col(label).cast(pl.String)
+        return [
+            Decided(name, predicted == name, known == name, pl.col(probability_column(name)).cast(pl.Float64))
+            for name in classes or ()
+        ]
 
     def plots(self, model: Scorer, outcome: np.ndarray, score: np.ndarray) -> dict[str, bytes]:
         """Draw the confusion of classes, and the calibration of the likeliest one."""

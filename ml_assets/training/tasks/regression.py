@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
+from ml_assets.fairness.views import Estimated, FairnessView
 from ml_assets.scoring_core import answers
 from ml_assets.training.metrics.compared_values import ComparedValues, compare_values
 from ml_assets.training.metrics.concordance import concordance
@@ -15,7 +16,7 @@ from ml_assets.training.metrics.measure import Measurable
 from ml_assets.training.metrics.metric import PINBALL
 from ml_assets.training.metrics.payoff import Payoff
 from ml_assets.training.tasks.baselines import Baseline, fit_rates
-from ml_assets.training.tasks.columns import NAIVE_ERROR, ScoredColumns, as_series
+from ml_assets.training.tasks.columns import NAIVE_ERROR, SCORE, ScoredColumns, as_series
 from ml_assets.training.tasks.task import Scorer, Task
 
 _LABEL, _SCORE = "__label", "__score"
@@ -110,6 +111,10 @@ class Regression(Task):
             "wape": pl.when(size > 0).then(error.abs().sum() / size),
             "rmsse": ((error / pl.col(NAIVE_ERROR)) ** 2).mean().sqrt(),
         }
+
+    def fairness_views(self, label: str, classes: Sequence[str] | None) -> list[FairnessView]:
+        """Look at the errors."""
+        return [Estimated("", pl.col(label).cast(pl.Float64), pl.col(SCORE).cast(pl.Float64))]
 
     def plots(self, model: Scorer, outcome: np.ndarray, score: np.ndarray) -> dict[str, bytes]:
         """Draw the residuals."""

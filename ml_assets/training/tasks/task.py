@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+    from ml_assets.fairness.views import FairnessView
     from ml_assets.training.calibration.intervals import Intervals
     from ml_assets.training.calibration.probabilities import Calibration
     from ml_assets.training.metrics.measure import Measurable
@@ -261,6 +262,23 @@ class Task(ABC):
         from ml_assets.training.metrics.measure import measure
 
         return measure(self.pair(outcome, score), [self.leak_metric])[self.leak_metric]
+
+    # Fairness
+
+    def fairness_views(self, label: str, classes: Sequence[str] | None) -> Sequence[FairnessView]:
+        """Return how the rows of a scored frame are looked at to compare groups; by default not at all.
+
+        Args:
+            label: column with the label, null where it is not known.
+            classes: of the model that scored the rows, if it has some.
+        """
+        return ()
+
+    def is_fairness_limit(self, name: str) -> bool:
+        """Return whether what a limit of fairness is about is measured of this task."""
+        from ml_assets.fairness.limits import LIMITS
+
+        return any({*LIMITS[name].measures} <= {*view.measured} for view in self.fairness_views("label", ("class",)))
 
     # Monitoring and retraining
 
