@@ -30,7 +30,7 @@ MOST_BLOCKS = 1_000
 
 
 @dataclass(frozen=True)
-class Intervals:
+class IntervalRule:
     """How intervals are made."""
 
     confidence: float = 0.95
@@ -44,7 +44,7 @@ def measure_fairness(
     views: Sequence[FairnessView],
     *,
     min_rows: int,
-    intervals: Intervals,
+    intervals: IntervalRule,
 ) -> pl.DataFrame:
     """Measure every group of some columns by itself and beside the rest: all other rows whose group is known.
 
@@ -67,7 +67,7 @@ def measure_fairness(
 
 
 def _measure_view(
-    rows: pl.DataFrame, attribute: str, view: FairnessView, min_rows: int, intervals: Intervals
+    rows: pl.DataFrame, attribute: str, view: FairnessView, min_rows: int, intervals: IntervalRule
 ) -> pl.DataFrame:
     groups = _sum_groups(rows, attribute, view, intervals.seed)
     totals = {group.name: group.total for group in groups}
@@ -93,7 +93,7 @@ def _measure_view(
 
 
 @dataclass(frozen=True)
-class _Group:
+class _GroupSums:
     """Sums of a group's rows: in all, shape (), and by block, shape (blocks,)."""
 
     name: str | None
@@ -116,7 +116,7 @@ class _Group:
         return dict(zip(self.blocks, drawn.T, strict=True))
 
 
-def _sum_groups(rows: pl.DataFrame, attribute: str, view: FairnessView, seed: int) -> list[_Group]:
+def _sum_groups(rows: pl.DataFrame, attribute: str, view: FairnessView, seed: int) -> list[_GroupSums]:
     sums = view.sums()
     numbered = rows.select(
         pl.col(attribute).cast(pl.String).alias("group"),
@@ -134,7 +134,7 @@ def _sum_groups(rows: pl.DataFrame, attribute: str, view: FairnessView, seed: in
     for (name,), part in by_block.group_by("group", maintain_order=True):
         blocks = {each: part[each].to_numpy() for each in sums}
         total = {each: np.asarray(values.sum()) for each, values in blocks.items()}
-        groups.append(_Group(None if name is None else str(name), total, blocks))
+        groups.append(_GroupSums(None if name is None else str(name), total, blocks))
     return groups
 
 
@@ -164,7 +164,7 @@ def _compare(way: str, own: np.ndarray, rest: np.ndarray) -> np.ndarray:
 _Ends = tuple[float | None, float | None, str | None]
 
 
-def _own_interval(view: FairnessView, name: str, total: Sums, drawn: Sums | None, intervals: Intervals) -> _Ends:
+def _own_interval(view: FairnessView, name: str, total: Sums, drawn: Sums | None, intervals: IntervalRule) -> _Ends:
     if name in view.rates:
         hits, of = view.rates[name]
         return wilson(float(total[hits]), float(total[of]), intervals.confidence)
@@ -181,7 +181,7 @@ def wilson(hits: float, of: float, confidence: float) -> _Ends:
     return max(0.0, float(middle - half)), min(1.0, float(middle + half)), WILSON
 
 
-def _percentiles(samples: np.ndarray | None, intervals: Intervals) -> _Ends:
+def _percentiles(samples: np.ndarray | None, intervals: IntervalRule) -> _Ends:
     defined = np.empty(0) if samples is None else samples[np.isfinite(samples)]
     if not defined.size:
         return None, None, None

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, mean_absolute_error, precision_score
 
-from ml_assets.fairness.measure import FAIRNESS, Intervals, measure_fairness, wilson
+from ml_assets.fairness.measure import FAIRNESS, IntervalRule, measure_fairness, wilson
 from ml_assets.training.tasks import find_task
 
 GROUPS = ["f", "m", "x"]
@@ -32,7 +32,7 @@ def scored(rows, seed=1):
 
 def measured(frame, task="binary", classes=None, label="bought", min_rows=20, **intervals):
     views = find_task(task).fairness_views(label, classes)
-    return measure_fairness(frame, ["sex"], views, min_rows=min_rows, intervals=Intervals(**intervals))
+    return measure_fairness(frame, ["sex"], views, min_rows=min_rows, intervals=IntervalRule(**intervals))
 
 
 def value(table, group, measure, of=""):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from ml_assets.fairness.measure import FAIRNESS, Intervals, measure_fairness
+from ml_assets.fairness.measure import FAIRNESS, IntervalRule, measure_fairness
 from ml_assets.training.spec import ModelSpec
 from ml_assets.training.tasks import find_task
 
@@ -28,5 +28,5 @@ def measure_groups(spec: ModelSpec, rows: pl.DataFrame, classes: Sequence[str] |
         there,
         views,
         min_rows=spec.fairness.min_rows,
-        intervals=Intervals(spec.fairness.confidence, spec.evaluation.resamples, spec.seed),
+        intervals=IntervalRule(spec.fairness.confidence, spec.evaluation.resamples, spec.seed),
     )
