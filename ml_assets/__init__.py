@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ml_assets.public.cards.card import ModelCard as ModelCard
+    from ml_assets.cards.card import ModelCard as ModelCard
     from ml_assets.public.features import IncompleteFacts as IncompleteFacts
     from ml_assets.public.model import ProjectModel as ProjectModel
     from ml_assets.public.opening import open_project as open_project
@@ -26,7 +26,7 @@ COMPONENTS = {
 
 PUBLIC = {
     "IncompleteFacts": "public.features",
-    "ModelCard": "public.cards.card",
+    "ModelCard": "cards.card",
     "Project": "public.project",
     "ProjectModel": "public.model",
     "UnknownName": "public.unknown",

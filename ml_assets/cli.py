@@ -11,6 +11,7 @@ from ml_assets.commands.files.command import drift, test
 from ml_assets.commands.hand_over.command import feast_export, package
 from ml_assets.commands.init.command import init
 from ml_assets.commands.lifecycle.command import rollback, run, status, summary
+from ml_assets.commands.lifecycle.governance import approve, card, refuse
 from ml_assets.commands.reference.fields import fields
 from ml_assets.commands.reference.settings import settings
 from ml_assets.commands.serving.command import online, push, score, serve, served, spool, stream
@@ -48,7 +49,10 @@ app.command()(run)
 app.command("try")(try_out)
 app.command()(summary)
 app.command()(status)
+app.command()(approve)
+app.command()(refuse)
 app.command()(rollback)
+app.command()(card)
 app.command()(replay)
 app.command()(drift)
 app.command()(test)

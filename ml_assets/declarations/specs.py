@@ -35,7 +35,7 @@ from ml_assets.spines.spec import (
     EntitiesSpec,
     SampleSpec,
 )
-from ml_assets.training.spec import ModelSpec, SpineSpec
+from ml_assets.training.spec import CardSpec, ModelSpec, SpineSpec
 
 CAME_EMPTY = "came_empty"
 """Table of a source, beside its assets: the drops in use that came without rows, one row for each."""
@@ -386,6 +386,9 @@ class DeclaredModel(Catalogued, ModelSpec):
         default="keep",
         description="What becomes of predictions whose features are corrected later: `keep` them as they were, marked "
         "in `features_corrected`, or `recompute` them.",
+    )
+    card: CardSpec = Field(
+        default_factory=CardSpec, description="What people say about the model, for the card of each version."
     )
 
 

@@ -23,7 +23,7 @@ from ml_assets.serving.spec import ServingSpec
 from ml_assets.sources.drops.moments import drop_end
 from ml_assets.training.kinds.base import find_kind
 from ml_assets.training.records.inputs import ModelInputs
-from ml_assets.training.spec import ModelSpec, SpineSpec
+from ml_assets.training.spec import CardSpec, ModelSpec, SpineSpec
 
 ROW = "__row_of_spine__"
 """Number of a row of the spine, from which to tell it apart from its like."""
@@ -56,6 +56,7 @@ class ModelContext:
     recorded_horizons: bool = False
     """Whether the spine's horizons are those of a version, and others are declared."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    card: CardSpec = field(default_factory=CardSpec)
 
     @classmethod
     def of(
@@ -96,6 +97,7 @@ class ModelContext:
             folder=folder,
             outcome=outcome,
             tags=declared.tags,
+            card=declared.card,
             **watched,
         )
 

@@ -48,13 +48,13 @@ def score_drops(
     Raises:
         ValueError: the model has no champion, or a version lacks a feature.
     """
-    from ml_assets.registry.decisions import Decisions
+    from ml_assets.registry.decisions import Decisions, describe_no_champion
 
     name = model.spec.name
     Decisions(lake, registry, name).settle()
     champion = registry.champion(name)
     if champion is None:
-        raise ValueError(f"model {name} has no champion yet: materialize {name}/champion first")
+        raise ValueError(describe_no_champion(lake, name))
     made, parts, unseen, task = _kept(lake, model, champion, drops, by_condition=by_condition), [], {}, model.spec.task
     for version, those in _by_version(model, made, champion.version, drops):
         fitted = registry.load(name, version=version)

@@ -30,8 +30,12 @@ MEASURED_ROWS = 200
 def decide_on_challenger(
     lake: Lake, registry: "Registry", model: ModelContext, trained: TrainedVersion, decided_at: datetime
 ) -> "PromotionRecord":
-    """Promote the challenger or keep the champion; a decision on the same evidence stands."""
+    """Promote the challenger or keep the champion; a decision on the same evidence stands.
+
+    Where the declaration asks for a person, a challenger that keeps every rule waits; see `answer_challenger`.
+    """
     from ml_assets.registry.decisions import Decisions
+    from ml_assets.training.promotion.approval import ask_for_approval
     from ml_assets.training.promotion.records import promotion_basis
 
     measured = _measured(lake, model, trained)
@@ -41,21 +45,53 @@ def decide_on_challenger(
     decision = decisions.standing(registry.version(model.spec.name, trained.version), trained.as_of, basis)
     if decision is None:
         answer = _decide(lake, registry, model, trained, measured)
+        if model.spec.promotion.approve:
+            answer = ask_for_approval(answer)
         decision = decisions.add(answer, run_id=trained.run_id, as_of=trained.as_of, basis=basis, decided_at=decided_at)
-    _annotate(registry, trained, decision)
+    _annotate(registry, trained.as_of, trained.run_id, decision)
     return decision
 
 
-def _annotate(registry: "Registry", trained: TrainedVersion, decision: "PromotionRecord") -> None:
+def answer_challenger(
+    lake: Lake,
+    registry: "Registry",
+    model: str,
+    version: str,
+    *,
+    approve: bool,
+    by: str,
+    because: str | None,
+    decided_at: datetime,
+) -> "PromotionRecord":
+    """Approve or refuse, as a person, the challenger that waits; approved, it serves from now on.
+
+    Args:
+        by: who decides.
+        because: why; None or blank without a reason.
+        decided_at: when, UTC.
+
+    Raises:
+        LookupError: the version does not wait for approval.
+        ValueError: it is not said who decides, or another version serves by now.
+    """
+    from ml_assets.registry.decisions import Decisions
+
+    made = Decisions(lake, registry, model).answer(
+        version, approve=approve, by=by, because=because, decided_at=decided_at
+    )
+    _annotate(registry, made.as_of, made.run_id, made)
+    return made
+
+
+def _annotate(registry: "Registry", as_of: str, run_id: str, decision: "PromotionRecord") -> None:
     """Add the decision to the version and its run, where MLflow shows it."""
-    answer = "promote" if decision.promote else "keep"
     registry.annotate(
         decision.model,
         decision.challenger,
-        description=f"Trained as of {trained.as_of[:10]}. {decision.reason}",
-        tags={"decision": answer, "decision_rule": decision.rule},
+        description=f"Trained as of {as_of[:10]}. {decision.reason}",
+        tags={"decision": decision.answer, "decision_rule": decision.rule},
     )
-    registry.resumed_run(trained.run_id).set_tags({"decision": answer, "version": trained.version})
+    registry.resumed_run(run_id).set_tags({"decision": decision.answer, "version": decision.challenger})
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class ServedDrop:
 
 def read_log(lake: Lake, registry: "Registry", model: ModelContext) -> pl.LazyFrame:
     """Read the model's request log; before the first request an empty log, of what the champion would answer."""
+    from ml_assets.registry.decisions import describe_no_champion
     from ml_assets.serving.log.request_log import LogSchema, log_frame
     from ml_assets.serving.log.served import keyed
 
@@ -44,7 +45,7 @@ def read_log(lake: Lake, registry: "Registry", model: ModelContext) -> pl.LazyFr
         return keyed(lake.scan(model.key(LOG)), model.spine.key, model.spine.time)
     champion = registry.champion(model.spec.name)
     if champion is None:
-        raise ValueError(f"model {model.spec.name} has no champion yet: materialize {model.key('champion')} first")
+        raise ValueError(describe_no_champion(lake, model.spec.name))
     schema = LogSchema.of(registry.load(model.spec.name, version=champion.version))
     keys = {name: dtype for name, dtype in _spine_types(lake, model).items() if name in model.spine.key}
     return log_frame([], {champion.version: replace(schema, given=keys)}).lazy()

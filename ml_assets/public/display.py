@@ -19,14 +19,3 @@ def html_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     body = "".join(f"<tr>{''.join(f'<td>{escape(str(value))}</td>' for value in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as a Markdown table; a bar within a value is escaped."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(str(value).replace("|", "\\|") for value in line) + " |" for line in lines)
-
-
-def shown(value: float | None) -> str:
-    """Return a number as people are shown it; a dash where there is none."""
-    return "–" if value is None else f"{value:.4g}"

@@ -11,7 +11,7 @@ from ml_assets.public.unknown import unknown_name
 from ml_assets.retraining.decide import DecisionRecord
 from ml_assets.sources.drops.moments import drop_end
 from ml_assets.sources.drops.spec import Drops
-from ml_assets.training.promotion.records import ROLLED_BACK, PromotionRecord
+from ml_assets.training.promotion.records import PromotionRecord
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,7 +32,7 @@ class ModelDecisions:
     def table(self) -> pl.DataFrame:
         """Both kinds in the order of the moments that they look from: as_of, about, decision, version, rule,
         reason."""
-        promoted = [(r.as_of, "champion", _verdict(r), r.challenger, r.rule, r.reason) for r in self.promotions]
+        promoted = [(r.as_of, "champion", r.answer, r.challenger, r.rule, r.reason) for r in self.promotions]
         retrained = [
             (r.as_of, f"drop {r.drop}", "retrain" if r.retrain else "wait", r.champion, r.rule, r.reason)
             for r in self.retraining
@@ -136,12 +136,6 @@ def _pages(lake: Lake, key: str) -> dict[str, str]:
         return {}
     found = sorted(str(path) for path in files.ls(folder, detail=False) if str(path).endswith(".html"))
     return {path.rpartition("/")[2].removesuffix(".html"): files.unstrip_protocol(path) for path in found}
-
-
-def _verdict(record: PromotionRecord) -> str:
-    if record.rule == ROLLED_BACK:
-        return "roll back"
-    return "promote" if record.promote else "keep"
 
 
 def _moment(as_of: str) -> datetime | None:

@@ -11,7 +11,7 @@ from ml_assets.public.rows import as_frame
 from ml_assets.registry.records import CHALLENGER, CHAMPION, RegisteredVersion
 
 if TYPE_CHECKING:
-    from ml_assets.public.cards.card import ModelCard
+    from ml_assets.cards.card import ModelCard
     from ml_assets.public.project import Project
     from ml_assets.registry.registry import Registry
     from ml_assets.training.fit import TrainedModel
@@ -123,7 +123,7 @@ class ProjectModel:
 
     def card(self) -> "ModelCard":
         """Return what is known of the version: data, metrics with intervals, slices, limits, provenance."""
-        from ml_assets.public.cards.reading import read_card
+        from ml_assets.cards.reading import read_card
 
         return read_card(self._context, self._registered, self.trained, self._project.lake, self._registry)
 

@@ -6,10 +6,13 @@ from ml_assets.lake import Lake
 from ml_assets.lake.records import add_records, read_records
 from ml_assets.registry.records import RegisteredVersion
 from ml_assets.registry.registry import Registry
+from ml_assets.training.promotion.approval import answer_waiting, find_waiting
 from ml_assets.training.promotion.records import (
     LATENCY,
     OVERTAKEN,
+    REFUSED,
     ROLLED_BACK,
+    WAITS,
     PromotionDecision,
     PromotionRecord,
     overtaken,
@@ -35,9 +38,9 @@ class Decisions:
     def standing(self, challenger: RegisteredVersion, as_of: str, basis: str) -> PromotionRecord | None:
         """Return the decision on a challenger that is still up to date; None where a new decision is due.
 
-        A promotion stands for good: going back from it, and forth again, are roll-backs. A refusal stands while it
-        rests on the same basis and the champion that it was compared with serves, unless it was for a latency, which
-        is measured anew.
+        A promotion stands for good: going back from it, and forth again, are roll-backs. So does a person's refusal.
+        Any other refusal stands, as does waiting for a person, while it rests on the same basis and the champion that
+        it was compared with serves, unless it was for a latency, which is measured anew.
         """
         made = [
             record
@@ -50,7 +53,7 @@ class Decisions:
         if not made or made[-1].rule == OVERTAKEN:
             return None
         last = made[-1]
-        if last.promote:
+        if last.promote or last.rule == REFUSED:
             return last
         reigning = self._registry.champion(self._model)
         serves = None if reigning is None or reigning.version == challenger.version else reigning.version
@@ -65,11 +68,48 @@ class Decisions:
         Args:
             run_id: the MLflow run that trained the challenger.
         """
-        record = record_promotion(decision, run_id=run_id, as_of=as_of, basis=basis, decided_at=decided_at)
+        return self._carry_out(
+            record_promotion(decision, run_id=run_id, as_of=as_of, basis=basis, decided_at=decided_at)
+        )
+
+    def waiting(self) -> PromotionRecord | None:
+        """Return the decision that waits for a person's approval; None if none does."""
+        return find_waiting(read_decisions(self._lake, self._model))
+
+    def answer(
+        self, version: str, *, approve: bool, by: str, because: str | None, decided_at: datetime
+    ) -> PromotionRecord:
+        """Store a person's decision on the challenger that waits, and carry it out as any other.
+
+        Raises:
+            LookupError: this version does not wait.
+            ValueError: it is not said who decides, or another version serves by now.
+        """
+        by, because = by.strip(), (because or "").strip() or None
+        if not by:
+            raise ValueError(f"nobody is named: say who {'approves' if approve else 'refuses'} version {version}")
+        self.settle()
+        waiting = self.waiting()
+        if waiting is None or waiting.challenger != version:
+            raise LookupError(self._why_not_waiting(version, waiting))
+        decision = answer_waiting(waiting, approve=approve, by=by, because=because)
+        about = {"run_id": waiting.run_id, "as_of": waiting.as_of, "basis": waiting.basis, "decided_at": decided_at}
+        made = self._carry_out(record_promotion(decision, **about, by=by, because=because))
+        if made.rule == OVERTAKEN:
+            raise ValueError(made.reason)
+        return made
+
+    def _carry_out(self, record: PromotionRecord) -> PromotionRecord:
         self._write(record)
         self.settle()
         made = [each for each in read_decisions(self._lake, self._model) if each.challenger == record.challenger]
         return made[-1]
+
+    def _why_not_waiting(self, version: str, waiting: PromotionRecord | None) -> str:
+        own = [each for each in read_decisions(self._lake, self._model) if each.challenger == version]
+        last = f"; the last decision on it: {own[-1].reason}" if own else "; nothing was decided about it"
+        instead = f". Version {waiting.challenger} waits" if waiting else ""
+        return f"version {version} of {self._model} does not wait for approval{last}{instead}"
 
     def settle(self) -> None:
         """Carry out the last decision to change, if that has not been done.
@@ -98,6 +138,22 @@ class Decisions:
         if not made or not made[-1].promote or not made[-1].id:
             return None
         return None if self._registry.settled(self._model) == made[-1].id else made[-1]
+
+    def check_roll_back(self, version: str) -> None:
+        """Raise ValueError for a version that a roll-back would let serve without the approval that it needs: where
+        persons approve, one that has never served."""
+        every = read_decisions(self._lake, self._model)
+        own = [record for record in every if record.challenger == version]
+        # A decision that came too late is followed by one that says so.
+        carried_out = [
+            record.promote and (after is None or after.rule != OVERTAKEN)
+            for record, after in zip(own, [*own[1:], None], strict=False)
+        ]
+        if any(record.rule == WAITS for record in every) and not any(carried_out):
+            last = own[-1].reason if own else "nothing was decided about it"
+            raise ValueError(
+                f"version {version} of {self._model} has never served, and persons approve what does: {last}"
+            )
 
     def serving_version(self) -> str | None:
         """Return the version that serves, or will once the last decision is carried out; None if there is none.
@@ -135,3 +191,12 @@ def champion_key(model: str) -> str:
 def read_decisions(lake: Lake, model: str) -> list[PromotionRecord]:
     """Read every decision on a model's champion, the oldest first; empty before the first."""
     return read_records(lake, champion_key(model), PromotionRecord)
+
+
+def describe_no_champion(lake: Lake, model: str) -> str:
+    """Return that a model has no champion, and what to do about it."""
+    waiting = find_waiting(read_decisions(lake, model))
+    if waiting is None:
+        return f"model {model} has no champion yet: materialize {champion_key(model)} first"
+    approve = f"ml-assets approve {model} {waiting.challenger} --by NAME"
+    return f"model {model} has no champion yet: version {waiting.challenger} waits for approval, give `{approve}`"

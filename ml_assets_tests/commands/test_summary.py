@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import polars as pl
@@ -169,7 +170,15 @@ def test_a_model_that_scored_nothing_says_so(tmp_path, capsys):
     print_summary([nothing], as_json=False)
     assert "returns: nothing scored yet" in capsys.readouterr().out
     print_summary([nothing], as_json=True)
-    assert json.loads(capsys.readouterr().out) == {"returns": {"drops": [], "holdout": [], "left_out": []}}
+    empty = {"drops": [], "holdout": [], "left_out": []}
+    assert json.loads(capsys.readouterr().out) == {"returns": empty | {"waits_for_approval": None}}
+
+
+def test_a_version_that_waits_for_approval_is_named_with_what_to_do(tmp_path, capsys):
+    nothing = summarise(Lake(str(tmp_path)), "returns", "month", "roc_auc", ["orders"], LEAST)
+    waiting = replace(nothing, waits_for_approval="2")
+    print_summary([waiting], as_json=False)
+    assert "returns: version 2 waits for approval: `ml-assets approve returns 2 --by NAME`" in capsys.readouterr().out
 
 
 def test_a_model_that_is_scored_and_not_monitored_yet_has_its_rows(tmp_path, lake):

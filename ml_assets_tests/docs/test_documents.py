@@ -18,6 +18,7 @@ DOCUMENTS = [
     "docs/predict-churn.md",
     "docs/forecast-demand.md",
     "docs/labels-that-come-late.md",
+    "docs/model-cards.md",
     "docs/from-python.md",
     "docs/worth.md",
     "docs/fairness.md",

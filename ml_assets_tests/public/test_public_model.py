@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_assets.public.cards.limits import known_limits
+from ml_assets.cards.limits import known_limits
 from ml_assets.public.model import ProjectModel
 from ml_assets.registry.records import RegisteredVersion
 from ml_assets.training.fit import fit_model

@@ -256,6 +256,13 @@ def test_the_card_holds_what_was_measured_and_where_the_version_comes_from(shop,
     assert sum(measured.rows for measured in card.slices) == next(p.rows for p in card.data if p.part == "holdout")
     assert abs(sum(feature.share for feature in card.importance) - 1) < 1e-9
     assert {f.feature: f.description for f in card.importance}["price"] == "amount, of the row to predict."
+    assert {f.feature: f.missing for f in card.features} == {
+        name: stored[name].null_count() / stored.height for name in shop.model("returns").feature_names
+    }
+    assert {f.feature: f.view for f in card.features}["returned_mean_28d"] == "customer_history"
+    watched = [(drop.drop, drop.kind, drop.metric, drop.value, drop.alert) for drop in card.drops]
+    assert watched == [(APRIL, "estimated", "roc_auc", 0.9, False), (APRIL, "realised", "roc_auc", 0.9, False)]
+    assert [(d.decision, d.by, bool(d.evidence)) for d in card.decisions] == [("promoted", None, True)]
     origin = card.provenance
     assert origin.table_versions["orders/validated"] == lived.lake.version("orders/validated")
     assert (origin.code_commit, origin.code_changed, origin.platform) == ("3f2a", True, "0.1.0")
@@ -272,11 +279,16 @@ def test_the_card_is_a_document(shop):
     assert text == card._repr_markdown_()
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert headings == [
-        "# returns, version 1", "## Data", "## Metrics", "## Slices", "## Scores", "## Features", "## Known limits",
-        "## Provenance",
+        "# returns, version 1", "## Purpose", "## Data", "## Features", "## Design", "## Metrics", "## Slices",
+        "## Scores", "## Fairness", "## Known limits", "## Risks", "## Human oversight",
+        "## Robustness and cybersecurity", "## Monitoring", "## Decisions",
+        "## Standards and declaration of conformity", "## How to reproduce it", "## Annex IV, point by point",
     ]  # fmt: skip
     assert "| roc_auc (more is better) |" in text
     assert "returned_mean_28d" in text
+    page = card.to_html()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "returned_mean_28d" in page
     assert type(card).model_validate_json(card.model_dump_json()) == card
 
 

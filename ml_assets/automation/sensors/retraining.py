@@ -20,7 +20,7 @@ from ml_assets.registry.decisions import read_decisions as read_promotions
 from ml_assets.resources import LakeResource
 from ml_assets.retraining.attempts import Attempt, next_attempt
 from ml_assets.retraining.decide import DecisionRecord, read_decisions
-from ml_assets.training.promotion.records import ROLLED_BACK
+from ml_assets.training.promotion.records import REFUSED, ROLLED_BACK, WAITS
 
 
 def retrain_sensor(
@@ -46,7 +46,7 @@ def retrain_sensor(
         decisions = read_decisions(tables, model.name)
         runs = [request for decision in decisions if (request := _request(context, model, decision))]
         sent = set(json.loads(context.cursor)) if context.cursor else None
-        sent = _notify_of_news(tables, model.name, decisions, sent, context.log, open_channels)
+        sent = _notify_of_news(tables, model, decisions, sent, context.log, open_channels)
         return dg.SensorResult(run_requests=runs, cursor=json.dumps(sorted(sent)))
 
     return act
@@ -92,7 +92,7 @@ def _attempt(record: dg.RunRecord) -> Attempt:
 
 def _notify_of_news(
     lake: Lake,
-    model: str,
+    model: MLModel,
     decisions: list[DecisionRecord],
     sent: set[str] | None,
     log: logging.Logger,
@@ -121,17 +121,24 @@ def _decision_notices(decisions: list[DecisionRecord]) -> Iterator[tuple[str, No
         yield f"decision {decision.id}", Notice("decision", subject, decision.reason, facts)
 
 
-def _promotion_notices(lake: Lake, model: str) -> Iterator[tuple[str, Notice]]:
-    for promotion in read_promotions(lake, model):
+_NOT_PROMOTED = {WAITS: "waits for approval", REFUSED: "refused"}
+
+
+def _promotion_notices(lake: Lake, model: MLModel) -> Iterator[tuple[str, Notice]]:
+    for promotion in read_promotions(lake, model.name):
         if promotion.rule == ROLLED_BACK:
             continue  # told of by whoever rolled back
-        subject = f"{model}: version {promotion.challenger} {'promoted' if promotion.promote else 'not promoted'}"
+        outcome = "promoted" if promotion.promote else _NOT_PROMOTED.get(promotion.rule, "not promoted")
+        subject = f"{model.name}: version {promotion.challenger} {outcome}"
         facts = {
-            "model": model,
+            "model": model.name,
             "challenger": promotion.challenger,
             "champion": promotion.champion or "none",
             "as_of": promotion.as_of,
         }
+        if promotion.rule == WAITS:
+            facts["owners"] = ", ".join(model.owners) or "none"
+            facts["approve"] = f"ml-assets approve {model.name} {promotion.challenger} --by NAME"
         yield (
             f"promotion {promotion.challenger} {promotion.as_of} {promotion.id}".rstrip(),
             Notice("promotion", subject, promotion.reason, facts),

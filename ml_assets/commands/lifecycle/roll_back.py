@@ -19,7 +19,7 @@ def roll_back(home: Home, registry: Registry, model: str, to: str | None, now: d
 
     Raises:
         LookupError: no champion, no such version, or nothing to go back to.
-        ValueError: the version serves already.
+        ValueError: the version serves already, or a person is to approve it first.
     """
     lake = Lake(home.lake)
     decided = read_decisions(lake, model)
@@ -38,6 +38,7 @@ def roll_back(home: Home, registry: Registry, model: str, to: str | None, now: d
         )
     else:
         served, serves = registry.find_earlier(model, to)
+        decisions.check_roll_back(serves)
         decision = roll_back_decision(model, served=served, serves=serves, as_of=as_of)
         run_id = registry.version(model, serves).run_id
         made = decisions.add(decision, run_id=run_id, as_of=as_of.isoformat(), decided_at=now)

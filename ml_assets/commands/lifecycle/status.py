@@ -21,6 +21,7 @@ from ml_assets.registry.store.server import RegistryAway
 from ml_assets.retraining.decide import DecisionRecord, read_decisions
 from ml_assets.sources.drops.grains import drop_end
 from ml_assets.streams.state import StreamState
+from ml_assets.training.promotion.records import PromotionRecord
 
 DAY_S = 86_400
 
@@ -48,6 +49,9 @@ class ModelStatus(BaseModel):
     not_watched: str | None = Field(description="Why nothing about the last drop alerts or counts; null if it does.")
     decision: str | None = Field(description="retrain or wait.")
     reason: str | None
+    waits_for_approval: str | None = Field(
+        default=None, description="Version that waits for a person's approval; null if none does."
+    )
     freshness: str = Field(description="fresh, warn, stale, or none: the champion's last materialization.")
     next_step: str
     views: list[ViewStatus] = Field(
@@ -92,6 +96,7 @@ def model_status(
     if champion is not None and last:
         cut_off = datetime.fromisoformat(champion.tags["as_of"])
         age = (drop_end(spine.drops.grain, last["drop"]).replace(tzinfo=UTC) - cut_off).total_seconds() / DAY_S
+    waiting = Decisions(lake, registry, model.name).waiting()
     of_drop = model.name, spine.partition, last.get("drop", ""), model.watched_metric
     limit = next((e.threshold for e in decision.evidence if e.kind == "realised"), None) if decision else None
     return ModelStatus(
@@ -112,7 +117,8 @@ def model_status(
         decision=decision and ("retrain" if decision.retrain else "wait"),
         reason=decision and decision.reason,
         freshness=_freshness(model, records, now),
-        next_step=away or _next_step(champion is not None, decision, records),
+        waits_for_approval=waiting and waiting.challenger,
+        next_step=away or _next_step(champion is not None, waiting, decision, records),
     )
 
 
@@ -160,7 +166,12 @@ def _freshness(model: DeclaredModel, records: RunRecords, now: datetime) -> str:
     return "warn" if age >= model.freshness.warn_after else "fresh"
 
 
-def _next_step(served: bool, decision: DecisionRecord | None, records: RunRecords) -> str:
+def _next_step(
+    served: bool, waiting: PromotionRecord | None, decision: DecisionRecord | None, records: RunRecords
+) -> str:
+    if waiting is not None:
+        answer = f"`ml-assets approve {waiting.model} {waiting.challenger} --by NAME` or `refuse`"
+        return f"version {waiting.challenger} waits for approval: {answer}"
     if not served:
         return "train a first champion"
     if decision is None or not decision.retrain:

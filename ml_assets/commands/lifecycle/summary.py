@@ -15,7 +15,9 @@ from ml_assets.lake import Lake
 from ml_assets.monitoring.chunk_sizes import ChunkSizes
 from ml_assets.monitoring.performance.measures import newest_measures
 from ml_assets.monitoring.performance.table import BY_HORIZON
+from ml_assets.registry.decisions import read_decisions as read_promotions
 from ml_assets.spines.spec import HORIZON
+from ml_assets.training.promotion.approval import find_waiting
 
 DROP_HEADINGS = {
     "quarantined": "quaran-\ntined",
@@ -31,13 +33,15 @@ DROP_HEADINGS = {
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """One model: a row per scored drop, the champion's measures on its holdout, and rows that are in no scored drop."""
+    """One model: a row per scored drop, the champion's measures on its holdout, rows that are in no scored drop, and
+    the version that waits for a person's approval, if one does."""
 
     model: str
     drops: pl.DataFrame
     holdout: pl.DataFrame
     left_out: pl.DataFrame
     min_chunk_rows: int
+    waits_for_approval: str | None = None
 
     def chunk_sizes(self, drop: Mapping[str, Any]) -> ChunkSizes:
         """Return the chunks of a drop, a row of `drops`."""
@@ -59,8 +63,11 @@ def summarise(
 ) -> ModelSummary:
     """Return rows, quarantine, strongest drift, estimated and realised performance, champion version, and how many
     chunks were measured and had too few rows to be watched, per drop."""
+    waiting = find_waiting(read_promotions(lake, model))
+    waits = waiting and waiting.challenger
     if not lake.exists(f"{model}/predictions"):
-        return ModelSummary(model, pl.DataFrame(), pl.DataFrame(), rows_left_out(lake, sources, []), min_chunk_rows)
+        left_out = rows_left_out(lake, sources, [])
+        return ModelSummary(model, pl.DataFrame(), pl.DataFrame(), left_out, min_chunk_rows, waits)
     scored = lake.scan(f"{model}/predictions").group_by(partition).agg(
         rows=pl.len(), champion=pl.col("model_version").first()
     )  # fmt: skip
@@ -88,7 +95,7 @@ def summarise(
     ).sort("drop")  # fmt: skip
     collected = ordered.collect()
     left_out = rows_left_out(lake, sources, collected["drop"].to_list())
-    return ModelSummary(model, collected, _holdout(lake, model), left_out, min_chunk_rows)
+    return ModelSummary(model, collected, _holdout(lake, model), left_out, min_chunk_rows, waits)
 
 
 def rows_left_out(lake: Lake, sources: list[str], scored: list[str]) -> pl.DataFrame:
@@ -219,13 +226,21 @@ def print_summary(summaries: list[ModelSummary], as_json: bool) -> None:
 
     if as_json:
         by_model = {
-            s.model: {"drops": s.drops.to_dicts(), "holdout": s.holdout.to_dicts(), "left_out": s.left_out.to_dicts()}
+            s.model: {
+                "drops": s.drops.to_dicts(),
+                "holdout": s.holdout.to_dicts(),
+                "left_out": s.left_out.to_dicts(),
+                "waits_for_approval": s.waits_for_approval,
+            }
             for s in summaries
         }
         print(json.dumps(by_model, indent=2))  # noqa: T201 - data for a program, not to be wrapped or coloured
         return
     console = Console(highlight=False)
     for summary in summaries:
+        if summary.waits_for_approval:
+            answer = f"`ml-assets approve {summary.model} {summary.waits_for_approval} --by NAME`, or `refuse`"
+            console.print(f"{summary.model}: version {summary.waits_for_approval} waits for approval: {answer}")
         if not summary.drops.width:
             console.print(f"{summary.model}: nothing scored yet")
             continue

@@ -55,7 +55,7 @@ def _asset_spec(model: ModelContext) -> dg.AssetSpec:
 
 def _decision_metadata(decision: "PromotionRecord", serves: "RegisteredVersion | None") -> Metadata:
     return {
-        "decision": "promote" if decision.promote else "keep",
+        "decision": decision.answer,
         "reason": decision.reason,
         "serves_now": serves.version if serves else "none",
         "evidence": markdown(pl.DataFrame([item.model_dump() for item in decision.evidence])),

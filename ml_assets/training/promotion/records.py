@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 ROLLED_BACK, OVERTAKEN = "rolled_back", "overtaken"
 """Rules of decisions that no evidence settled."""
 
+WAITS, APPROVED, REFUSED = "waits_for_approval", "approved", "refused"
+"""Rules of decisions that a person settles, on the evidence that the challenger waits with."""
+
 FLOORS, FAIRNESS, BASELINE, FIRST, COMPARABLE, CHAMPION, SKEW, LATENCY = (
     "floors",
     "fairness",
@@ -60,21 +63,43 @@ class PromotionRecord(PromotionDecision):
     basis: str = Field(
         default="", description="Digest of the measured values and the declared rules that the decision rests on."
     )
-    decided_at: datetime | None = Field(default=None, description="When the run that decided began, UTC.")
+    decided_at: datetime | None = Field(
+        default=None, description="When the run that decided began, or a person decided, UTC."
+    )
+    by: str | None = Field(default=None, description="Who approved or refused; null where a rule decided.")
+    because: str | None = Field(default=None, description="Why, in their words; null where they gave no reason.")
+
+    @property
+    def answer(self) -> str:
+        """What was decided: promote, keep, roll back, wait for approval, or refuse."""
+        return _ANSWERS.get(self.rule, "promote" if self.promote else "keep")
+
+
+_ANSWERS = {ROLLED_BACK: "roll back", WAITS: "wait for approval", REFUSED: "refuse"}
 
 
 def record_promotion(
-    decision: PromotionDecision, *, run_id: str, as_of: str, basis: str, decided_at: datetime
+    decision: PromotionDecision,
+    *,
+    run_id: str,
+    as_of: str,
+    basis: str,
+    decided_at: datetime,
+    by: str | None = None,
+    because: str | None = None,
 ) -> PromotionRecord:
-    """Make the record of a decision, identified by a digest of all that it states, what it rests on, and the run that
-    decided."""
-    content = "\n".join([run_id, as_of, basis, decided_at.isoformat(), decision.model_dump_json()])
+    """Make the record of a decision, identified by a digest of all that it states, what it rests on, and the run or the
+    person that decided."""
+    person = [] if by is None else [by, because or ""]
+    content = "\n".join([run_id, as_of, basis, decided_at.isoformat(), decision.model_dump_json(), *person])
     return PromotionRecord(
         id=hashlib.sha256(content.encode()).hexdigest()[:16],
         run_id=run_id,
         as_of=as_of,
         basis=basis,
         decided_at=decided_at,
+        by=by,
+        because=because,
         **decision.model_dump(),
     )
 

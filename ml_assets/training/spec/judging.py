@@ -175,6 +175,14 @@ class PromotionSpec(Declared):
         " compared: because the label, the task or the spine has changed, or the champion's features are gone.",
     )
 
+    approve: bool = Field(
+        default=False,
+        description="Whether a challenger that keeps every rule waits until a person approves it, the first champion"
+        " too: by `ml-assets approve` or in the console.",
+        # The rules of models without approval are digested as before there was any: their decisions stand.
+        exclude_if=lambda approve: not approve,
+    )
+
     _share = within("confidence", low=0.5, high=0.999)
     _enough = within("resamples", low=100)
     _not_negative = within("margin", low=0)

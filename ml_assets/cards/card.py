@@ -4,6 +4,9 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_assets.training.promotion.records import PromotionEvidence
+from ml_assets.training.spec import CardSpec
+
 
 class _CardPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +57,17 @@ class FeatureImportance(_CardPart):
     description: str = Field(description="What the feature is.")
 
 
+class FeatureFacts(_CardPart):
+    """One feature that the version was trained on."""
+
+    feature: str = Field(description="Name of the feature.")
+    view: str = Field(description="View that declares it; empty if that is not known.")
+    description: str = Field(description="What the feature is; empty if that is not known.")
+    missing: float | None = Field(
+        description="Share of the training set's rows without a value, 0 to 1; null if the training set is not kept."
+    )
+
+
 class Provenance(_CardPart):
     """Enough to train the version again."""
 
@@ -65,6 +79,12 @@ class Provenance(_CardPart):
     table_versions: dict[str, int] = Field(description="Table -> version that was read.")
     location: str = Field(description="Where its files lie.")
     parameters: dict[str, object] = Field(description="Parameters of the estimator.")
+    training_set_version: int | None = Field(
+        default=None, description="Version of the table with the training set; null if it is not kept."
+    )
+    seed: int = Field(default=0, description="Seed as declared now, which parameters may hold as it was.")
+    trees: int | None = Field(default=None, description="Boosting rounds kept; null if that is not recorded.")
+    command: str = Field(default="", description="Command that trains as of the same moment; empty if not known.")
 
 
 class PromotionSummary(_CardPart):
@@ -74,6 +94,29 @@ class PromotionSummary(_CardPart):
     rule: str = Field(description="The rule that settled it.")
     reason: str = Field(description="The decision in plain words.")
     decided_at: datetime | None = Field(description="When it was decided, UTC.")
+
+
+class DecisionFacts(PromotionSummary):
+    """One decision on the version, with what it rests on."""
+
+    champion: str | None = Field(description="Version that served then; null for none.")
+    by: str | None = Field(description="Who decided; null where a rule did.")
+    because: str | None = Field(description="Why, in the words of who decided; null where nothing was given.")
+    evidence: tuple[PromotionEvidence, ...] = Field(description="Every value that was looked at.")
+
+
+class WatchedDrop(_CardPart):
+    """What monitoring measured of a drop that the version predicted."""
+
+    drop: str = Field(description="Name of the drop.")
+    kind: str = Field(description="estimated, before labels are known, or realised.")
+    metric: str = Field(description="Name of the metric.")
+    value: float | None = Field(description="Its value; null where it is undefined.")
+    low: float | None = Field(description="Lower end of its interval; null without one.")
+    high: float | None = Field(description="Upper end of its interval; null without one.")
+    rows: int | None = Field(description="Rows that it was measured on.")
+    without_label: int | None = Field(description="Rows whose label is not known; null where none is needed.")
+    alert: bool = Field(description="Whether it is beyond a declared limit.")
 
 
 class ModelCard(_CardPart):
@@ -103,12 +146,30 @@ class ModelCard(_CardPart):
     limits: tuple[str, ...] = Field(description="What the version does not know or was not shown to do.")
     decision: PromotionSummary | None = Field(description="The last decision on the version; null before the first.")
     provenance: Provenance = Field(description="Where the version comes from.")
+    tags: dict[str, str] = Field(default_factory=dict, description="Tags of the declaration.")
+    statements: CardSpec = Field(default_factory=CardSpec, description="What people say about the model.")
+    features: tuple[FeatureFacts, ...] = Field(default=(), description="What it was trained on, in the model's order.")
+    groups: tuple[str, ...] = Field(default=(), description="Columns by whose values fairness is watched.")
+    watched: tuple[str, ...] = Field(default=(), description="How it is watched in production, in sentences.")
+    drops: tuple[WatchedDrop, ...] = Field(default=(), description="What was measured in production, by drop.")
+    decisions: tuple[DecisionFacts, ...] = Field(default=(), description="Decisions on the version, the oldest first.")
+    asks_for_approval: bool = Field(default=False, description="Whether a person approves each promotion, as declared.")
+    optimised: str = Field(default="", description="Metric that search and early stopping go by, as declared now.")
+    promoted_by: str = Field(default="", description="Metric that promotion goes by, as declared now.")
 
     def to_markdown(self) -> str:
         """Return the card as a Markdown document."""
-        from ml_assets.public.cards.text import render
+        from ml_assets.cards.markdown import render_markdown
+        from ml_assets.cards.sections import card_document
 
-        return render(self)
+        return render_markdown(card_document(self))
+
+    def to_html(self) -> str:
+        """Return the card as an HTML page that needs nothing else."""
+        from ml_assets.cards.html import render_html
+        from ml_assets.cards.sections import card_document
+
+        return render_html(card_document(self))
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ml_assets.cards.card import HoldoutMetric, SliceMeasure
+from ml_assets.cards.document import shown
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.records import VERSION
-from ml_assets.public.cards.card import HoldoutMetric, SliceMeasure
-from ml_assets.public.display import shown
 from ml_assets.training.tasks import find_task
 
 if TYPE_CHECKING:

@@ -1,16 +1,13 @@
 """A model's card, put together from the registry and the records in the lake."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from ml_assets.features.describe import describe_features
-from ml_assets.lake import Lake
-from ml_assets.modelling.context import ModelContext
-from ml_assets.modelling.evaluation import IMPORTANCE
-from ml_assets.modelling.records import AS_OF, TrainedVersion, read_version
-from ml_assets.public.cards.card import (
+from ml_assets.cards.card import (
     Estimate,
+    FeatureFacts,
     FeatureImportance,
     HoldoutMetric,
     ModelCard,
@@ -19,10 +16,15 @@ from ml_assets.public.cards.card import (
     Provenance,
     SliceMeasure,
 )
-from ml_assets.public.cards.limits import known_limits
-from ml_assets.registry.decisions import read_decisions
+from ml_assets.cards.decided import read_version_decisions
+from ml_assets.cards.limits import known_limits
+from ml_assets.cards.watching import describe_watching, read_watched_drops
+from ml_assets.features.describe import describe_features
+from ml_assets.lake import Lake
+from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.evaluation import IMPORTANCE
+from ml_assets.modelling.records import AS_OF, TrainedVersion, read_version
 from ml_assets.registry.records import CHALLENGER, CHAMPION, RegisteredVersion
-from ml_assets.training.promotion.records import ROLLED_BACK
 from ml_assets.training.tasks import find_metric
 
 if TYPE_CHECKING:
@@ -47,12 +49,15 @@ def read_card(
     metrics, slices = _metrics(measured), _slices(measured)
     roles = (role for role in (CHAMPION, CHALLENGER) if role in registered.aliases)
     confidence = measured["confidence"].drop_nulls() if "confidence" in measured.columns else pl.Series()
+    decisions = read_version_decisions(lake, spec.name, registered.version)
     return ModelCard(
         model=spec.name,
         version=registered.version,
         role=next(roles, "earlier version"),
         description=spec.description,
         owners=tuple(spec.owners),
+        tags=dict(model.tags),
+        statements=model.card,
         task=trained.task,
         kind=trained.kind,
         label=label.column,
@@ -60,9 +65,11 @@ def read_card(
         rows_of=model.spine.table,
         trained_as_of=registered.tags.get("as_of", ""),
         data=_data(lake, model, record),
+        features=_features(lake, model, record, own, trained),
         metrics=metrics,
         confidence=None if confidence.is_empty() else confidence[0],
         slices=slices,
+        groups=tuple(spec.groups),
         threshold=trained.threshold,
         calibration=trained.calibration and trained.calibration.method,
         negatives_kept=trained.negatives_kept,
@@ -70,8 +77,16 @@ def read_card(
         importance=_importance(measured, own),
         importance_unit=importance_unit(trained),
         limits=tuple(known_limits(model, registered.version, trained, lake, metrics, slices)),
-        decision=_decision(lake, spec.name, registered.version),
-        provenance=_provenance(registered, trained, registry),
+        watched=tuple(describe_watching(model)),
+        drops=read_watched_drops(lake, model, registered.version),
+        decisions=decisions,
+        decision=PromotionSummary(**decisions[-1].model_dump(include={*PromotionSummary.model_fields}))
+        if decisions
+        else None,
+        asks_for_approval=spec.promotion.approve,
+        optimised=spec.optimised_metric,
+        promoted_by=spec.promotion.metric,
+        provenance=_provenance(model, registered, trained, registry, record),
     )
 
 
@@ -143,17 +158,41 @@ def _importance(measured: pl.DataFrame, own: ModelContext) -> tuple[FeatureImpor
     )
 
 
-def _decision(lake: Lake, model: str, version: str) -> PromotionSummary | None:
-    made = [record for record in read_decisions(lake, model) if record.challenger == version]
-    if not made:
-        return None
-    last = made[-1]
-    verdict = "rolled back to" if last.rule == ROLLED_BACK else "promoted" if last.promote else "kept back"
-    return PromotionSummary(decision=verdict, rule=last.rule, reason=last.reason, decided_at=last.decided_at)
+def _features(
+    lake: Lake, model: ModelContext, record: TrainedVersion | None, own: ModelContext, trained: "TrainedModel"
+) -> tuple[FeatureFacts, ...]:
+    """Describe what the version was trained on; a view that the version does not name is unknown."""
+    words = {name: (view.name, text) for view in own.views for name, text in describe_features(view).items()}
+    missing = _missing(lake, model.key("training_set"), record, trained.features)
+    return tuple(
+        FeatureFacts(
+            feature=name,
+            view=words.get(name, ("", ""))[0],
+            description=words.get(name, ("", ""))[1],
+            missing=missing.get(name),
+        )
+        for name in trained.features
+    )
 
 
-def _provenance(registered: RegisteredVersion, trained: "TrainedModel", registry: "Registry") -> Provenance:
-    origin = registry.origin(registered.run_id)
+def _missing(lake: Lake, key: str, record: TrainedVersion | None, features: Sequence[str]) -> dict[str, float | None]:
+    """Return the share of a training set's rows that have no value of a feature."""
+    if record is None or not lake.exists(key):
+        return {}
+    own = lake.scan(key).filter(pl.col(AS_OF) == record.as_of)
+    there = [name for name in features if name in own.collect_schema()]
+    return own.select(pl.col(there).null_count() / pl.len()).collect().row(0, named=True) if there else {}
+
+
+def _provenance(
+    model: ModelContext,
+    registered: RegisteredVersion,
+    trained: "TrainedModel",
+    registry: "Registry",
+    record: TrainedVersion | None,
+) -> Provenance:
+    origin, as_of = registry.origin(registered.run_id), registered.tags.get("as_of", "")
+    named = f"{model.group} --train-as-of {as_of[:10]} --model {model.spec.name}" if model.group and as_of else ""
     return Provenance(
         run_id=registered.run_id,
         dagster_run_id=origin.dagster_run_id,
@@ -163,4 +202,8 @@ def _provenance(registered: RegisteredVersion, trained: "TrainedModel", registry
         table_versions=origin.table_versions,
         location=registered.location,
         parameters=trained.parameters,
+        training_set_version=record and record.training_set_version,
+        seed=model.spec.seed,
+        trees=record and record.trees,
+        command=named and f"ml-assets run {named}",
     )

@@ -1,0 +1,155 @@
+"""A card as a document: one content, written as Markdown and as HTML, with nothing in it that either acts on."""
+
+from html.parser import HTMLParser
+
+import pytest
+
+from ml_assets.cards import law
+from ml_assets.cards.card import FeatureFacts, ModelCard, Provenance, SliceMeasure
+from ml_assets.cards.document import NOT_STATED, Document, Grid, Paragraph, Points, Section, Statement
+from ml_assets.cards.html import render_html
+from ml_assets.cards.markdown import render_markdown
+from ml_assets.cards.sections import card_document
+from ml_assets.training.spec import CardSpec
+
+HOSTILE = "<script>alert(1)</script> | [x](javascript:alert(2)) `code`"
+
+
+def card(**more) -> ModelCard:
+    """A card of a version of which nothing is kept but its registration."""
+    origin = Provenance(
+        run_id="r1", dagster_run_id=None, code_commit=None, code_changed=False, platform=None, table_versions={},
+        location="file:///models/1", parameters={},
+    )  # fmt: skip
+    bare = {
+        "model": "returns", "version": "3", "role": "earlier version", "description": "Whether it comes back.",
+        "owners": (), "task": "binary", "kind": "xgboost", "label": "returned", "label_known_at": "settled_at",
+        "rows_of": "orders/validated", "trained_as_of": "2024-04-01T00:00:00+00:00", "data": (), "metrics": (),
+        "confidence": None, "slices": (), "threshold": None, "calibration": None, "interval_coverage": None,
+        "importance": (), "importance_unit": "mean |SHAP value|", "limits": (), "decision": None, "provenance": origin,
+    }  # fmt: skip
+    return ModelCard(**(bare | more))
+
+
+class Page(HTMLParser):
+    """The elements and the text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements += [tag, *(name for name, _ in attrs)]
+
+    def handle_data(self, data):
+        if self.elements and data.strip():
+            self.texts.append(data)
+
+
+def section(document: Document, title: str) -> Section:
+    return next(each for each in document.sections if each.title == title)
+
+
+def test_what_nobody_states_is_called_not_stated_and_nothing_is_made_up():
+    document = card_document(card())
+    statements = [block for each in document.sections for block in each.blocks if isinstance(block, Statement)]
+    assert {block.shown for block in statements} == {NOT_STATED}
+    names = {block.name for block in statements}
+    assert {"Purpose", "Intended use", "Out of scope", "Owners", "Provider", "Risks and how they are managed"} <= names
+    assert section(document, "Metrics").blocks[0] == Paragraph("No evaluation of this version is kept.")
+    assert section(document, "Decisions").blocks == (Paragraph("Nothing has been decided about this version."),)
+
+
+@pytest.mark.parametrize("field", CardSpec.model_fields)
+def test_each_field_of_the_declaration_is_in_the_card_as_it_is_written(field):
+    document = card_document(card(statements=CardSpec(**{field: "As Ann says."})))
+    stated = [
+        block
+        for each in document.sections
+        for block in each.blocks
+        if block == Statement(block_name(block), "As Ann says.")
+    ]
+    assert len(stated) == 1
+
+
+def block_name(block):
+    return getattr(block, "name", "")
+
+
+def test_every_point_of_the_annex_is_listed_with_the_sections_that_answer_it():
+    sections = card_document(card(statements=CardSpec(purpose="To call ahead."))).sections
+    grid = sections[-1].blocks[1]
+    assert isinstance(grid, Grid)
+    assert [row[0] for row in grid.rows] == [
+        *(f"1({letter})" for letter in "abcdefgh"), *(f"2({letter})" for letter in "abcdefgh"), *"3456789",
+    ]  # fmt: skip
+    rows = {row[0]: row[2:] for row in grid.rows}
+    assert rows["1(f)"] == (NOT_STATED, "the whole of it")
+    assert rows["5"] == ("Risks", "Risks and how they are managed")
+    assert rows["1(a)"] == ("Purpose", "Intended use, Out of scope, Provider, Owners")
+    cited = {law.annex_point(point) for each in sections for point in each.law} - {None}
+    assert cited <= {point for point, _ in law.ANNEX_IV}
+
+
+def test_the_groups_measures_are_said_to_be_missing_where_they_are():
+    measured = SliceMeasure(subject="customer=c1", rows=12, measures={"roc_auc": 0.5})
+    without = section(card_document(card(groups=("customer",))), "Fairness")
+    assert without.blocks[1] == Paragraph("No measure of a group of this version's holdout is kept.")
+    kept = section(card_document(card(groups=("customer",), slices=(measured,))), "Fairness")
+    assert without.blocks[0] == kept.blocks[0] == Statement("Groups that fairness is watched by", "customer")
+    assert not any(isinstance(block, Paragraph) for block in kept.blocks)
+
+
+def test_features_come_with_words_and_what_is_not_known_of_them():
+    facts = [
+        FeatureFacts(feature="price", view="order", description="amount, of the row to predict.", missing=0.125),
+        FeatureFacts(feature="gone", view="", description="", missing=None),
+    ]
+    grid = section(card_document(card(features=tuple(facts))), "Features").blocks[1]
+    assert grid == Grid(
+        ("feature", "importance", "missing", "view", "what it is"),
+        (("price", "–", "12.5%", "order", "amount, of the row to predict."), ("gone", "–", "–", "", "")),
+    )
+
+
+def test_both_renderings_hold_the_same_texts():
+    blocks = (
+        Paragraph("A paragraph."),
+        Points(("a point", "another")),
+        Grid(("name", "value"), (("a", "1"), ("b", "2"))),
+        Statement("Purpose", None),
+        Statement("Use", "By Ann."),
+    )
+    document = Document("returns, version 3", "What it is", (Section("Data", ("Annex IV(9)",), blocks),))
+    assert render_markdown(document) == (
+        "# returns, version 3\n\nWhat it is\n\n## Data\n\n*Annex IV(9)*\n\nA paragraph.\n\n- a point\n- another\n\n"
+        "| name | value |\n| --- | --- |\n| a | 1 |\n| b | 2 |\n\n**Purpose**: not stated\n\n**Use**: By Ann.\n"
+    )
+    texts = [text.strip(" :\n") for text in Page(render_html(document)).texts]
+    shown = [text for text in texts[texts.index("returns, version 3", 1) :] if text]
+    assert shown == [
+        "returns, version 3", "What it is", "Data", "Annex IV(9)", "A paragraph.", "a point", "another", "name",
+        "value", "a", "1", "b", "2", "Purpose", "not stated", "Use", "By Ann.",
+    ]  # fmt: skip
+
+
+def test_hostile_text_stays_text():
+    blocks = (Paragraph(HOSTILE), Points((HOSTILE,)), Grid((HOSTILE,), ((HOSTILE,),)), Statement(HOSTILE, HOSTILE))
+    document = Document(HOSTILE, HOSTILE, (Section(HOSTILE, (HOSTILE,), blocks),))
+    page = Page(render_html(document))
+    assert not {"script", "a", "onerror", "href", "src"} & {*page.elements}
+    assert sum(HOSTILE in text for text in page.texts) == 11
+    text = render_markdown(document)
+    assert "<" not in text
+    assert "](" not in text.replace("\\](", "")
+    assert "`" not in text.replace("\\`", "")
+    # A table of one column whose cells hold a bar has one column all the same.
+    row = next(line for line in text.splitlines() if line.startswith("| "))
+    assert row.replace("\\|", "").count("|") == 2
+
+
+@pytest.mark.parametrize(("text", "written"), [("# no heading", "\\# no heading"), ("a\nb", "a b"), ("- x", "\\- x")])
+def test_a_text_makes_no_heading_list_or_second_line_of_markdown(text, written):
+    assert f"\n\n{written}\n" in render_markdown(Document("t", "s", (Section("S", (), (Paragraph(text),)),)))
