@@ -22,14 +22,14 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Grid:
+class TextTable:
     """A table: headings, and rows of as many texts."""
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
     @classmethod
-    def of(cls, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> "Grid":
+    def of(cls, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> "TextTable":
         """Make a table of values as people are shown them."""
         return cls(tuple(headings), tuple(tuple(_text(value) for value in row) for row in rows))
 
@@ -46,7 +46,7 @@ class Statement:
         return self.text or NOT_STATED
 
 
-Block = Paragraph | Points | Grid | Statement
+Block = Paragraph | Points | TextTable | Statement
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_assets.cards.document import Block, Grid, Paragraph, Points, Statement, shown
+from ml_assets.cards.document import Block, Paragraph, Points, Statement, TextTable, shown
 
 if TYPE_CHECKING:
     from ml_assets.cards.card import DecisionFacts, ModelCard, WatchedDrop
@@ -14,7 +14,7 @@ def monitoring_blocks(card: "ModelCard") -> Iterator[Block]:
     yield Points(card.watched) if card.watched else Paragraph("How it is watched is not recorded.")
     if card.drops:
         headings = ("drop", "metric", "value", "rows", "without label", "beyond a limit")
-        yield Grid.of(headings, [_drop(each) for each in card.drops])
+        yield TextTable.of(headings, [_drop(each) for each in card.drops])
     else:
         yield Paragraph("No drop that this version predicted has been measured.")
     yield Statement("What is done with what monitoring finds", card.statements.monitoring.strip() or None)
@@ -26,14 +26,14 @@ def decision_blocks(card: "ModelCard") -> Iterator[Block]:
         yield Paragraph("Nothing has been decided about this version.")
         return
     rows = [(_moment(each), each.decision, each.by or f"rule {each.rule}", _reason(each)) for each in card.decisions]
-    yield Grid.of(("decided", "decision", "by", "why"), rows)
+    yield TextTable.of(("decided", "decision", "by", "why"), rows)
     last = next((each for each in reversed(card.decisions) if each.evidence), None)
     if last is None:
         yield Paragraph("No evidence is recorded with these decisions.")
         return
     yield Paragraph(f"What the decision of {_moment(last)} rests on:")
     values = [(item.name, item.observed, item.threshold, item.passed, item.source) for item in last.evidence]
-    yield Grid.of(("value", "observed", "limit", "kept", "where from"), values)
+    yield TextTable.of(("value", "observed", "limit", "kept", "where from"), values)
 
 
 def reproduction_blocks(card: "ModelCard") -> Iterator[Block]:

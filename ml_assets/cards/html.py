@@ -1,6 +1,6 @@
 """A document as an HTML page that needs nothing else."""
 
-from ml_assets.cards.document import Block, Document, Grid, Paragraph, Points, shown
+from ml_assets.cards.document import Block, Document, Paragraph, Points, TextTable, shown
 from ml_assets.html_pages import page_template
 
 
@@ -16,7 +16,7 @@ def kind_of(block: Block) -> str:
             return "paragraph"
         case Points():
             return "points"
-        case Grid():
+        case TextTable():
             return "grid"
         case _:
             return "statement"

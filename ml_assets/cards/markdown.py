@@ -2,7 +2,7 @@
 
 import re
 
-from ml_assets.cards.document import Block, Document, Grid, Paragraph, Points, Statement
+from ml_assets.cards.document import Block, Document, Paragraph, Points, Statement, TextTable
 
 _ACTIVE = re.compile(r"[<`\\]|\](?=[(\[:])")
 """What would begin HTML, code, an escape or a link."""
@@ -27,7 +27,7 @@ def _block(block: Block) -> str:
             return "\n".join(f"- {_inline(item)}" for item in items)
         case Statement(name):
             return f"**{_inline(name)}**: {_inline(block.shown)}"
-        case Grid(headings, rows):
+        case TextTable(headings, rows):
             lines = [headings, ("---",) * len(headings), *rows]
             return "\n".join(f"| {' | '.join(_cell(value) for value in line)} |" for line in lines)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_assets.cards.document import Block, Grid, Paragraph, Statement, shown
+from ml_assets.cards.document import Block, Paragraph, Statement, TextTable, shown
 
 if TYPE_CHECKING:
     from ml_assets.cards.card import Estimate, HoldoutMetric, ModelCard
@@ -30,7 +30,7 @@ def feature_blocks(card: "ModelCard") -> Iterator[Block]:
         (each.feature, _share(shares.get(each.feature)), _share(each.missing), each.view, each.description)
         for each in most
     ]
-    yield Grid.of(("feature", "importance", "missing", "view", "what it is"), rows)
+    yield TextTable.of(("feature", "importance", "missing", "view", "what it is"), rows)
 
 
 def metric_blocks(card: "ModelCard") -> Iterator[Block]:
@@ -46,7 +46,7 @@ def slice_blocks(card: "ModelCard") -> Iterator[Block]:
         return
     names = list(dict.fromkeys(name for measured in card.slices for name in measured.measures))
     rows = [(each.subject, each.rows, *(shown(each.measures.get(name)) for name in names)) for each in card.slices]
-    yield Grid.of(("slice", "rows", *names), rows)
+    yield TextTable.of(("slice", "rows", *names), rows)
     yield Paragraph("Slices have no intervals of their own: how little few rows say is among the known limits.")
 
 
@@ -90,7 +90,7 @@ def _metrics(card: "ModelCard", metrics: "list[HoldoutMetric]", without: str) ->
         )
         for each in metrics
     ]
-    yield Grid.of(("metric", "model", "naive baseline", "improvement"), rows)
+    yield TextTable.of(("metric", "model", "naive baseline", "improvement"), rows)
     if card.confidence is not None:
         yield Paragraph(f"Of the holdout; in brackets the interval of {card.confidence:.0%} confidence.")
 

@@ -8,11 +8,11 @@ from ml_assets.cards.document import (
     NOT_STATED,
     Block,
     Document,
-    Grid,
     Paragraph,
     Points,
     Section,
     Statement,
+    TextTable,
 )
 from ml_assets.cards.evidence import decision_blocks, monitoring_blocks, reproduction_blocks
 from ml_assets.cards.measured import fairness_blocks, feature_blocks, metric_blocks, score_blocks, slice_blocks
@@ -82,13 +82,13 @@ def _data(card: "ModelCard") -> Iterator[Block]:
     )
     parts = [(part.part, part.rows, _day(part.first), _day(part.last)) for part in card.data if part.rows]
     if parts:
-        yield Grid.of(("part", "rows", "first", "last"), parts)
+        yield TextTable.of(("part", "rows", "first", "last"), parts)
     else:
         yield Paragraph("The training set of this version is not kept.")
     versions = card.provenance.table_versions
     if versions:
         rows = [(table, str(version)) for table, version in sorted(versions.items())]
-        yield Grid(("table", "version read"), tuple(rows))
+        yield TextTable(("table", "version read"), tuple(rows))
     else:
         yield Paragraph("Which versions of tables were read is not recorded.")
     yield _statement("Origin, selection, labelling and cleaning", card.statements.data)
@@ -100,7 +100,7 @@ def _design(card: "ModelCard") -> Iterator[Block]:
     yield Paragraph(f"Task {card.task}, learned by {card.kind}. {optimised}{promoted}".rstrip() + ".")
     parameters = card.provenance.parameters
     if parameters:
-        yield Grid(("parameter", "value"), tuple((name, str(value)) for name, value in parameters.items()))
+        yield TextTable(("parameter", "value"), tuple((name, str(value)) for name, value in parameters.items()))
     yield _statement("Assumptions, choices and trade-offs", card.statements.design)
 
 
@@ -137,7 +137,7 @@ def _annex(sections: tuple[Section, ...]) -> Section:
         "card holds. Whether the Regulation applies to the model, and whether the documentation suffices, is for "
         "those who answer for it to judge."
     )
-    grid = Grid(("point", "asks for", "section", NOT_STATED), tuple(rows))
+    grid = TextTable(("point", "asks for", "section", NOT_STATED), tuple(rows))
     return Section("Annex IV, point by point", (), (about, grid))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ml_assets.cards import law
 from ml_assets.cards.card import FeatureFacts, ModelCard, Provenance, SliceMeasure
-from ml_assets.cards.document import NOT_STATED, Document, Grid, Paragraph, Points, Section, Statement
+from ml_assets.cards.document import NOT_STATED, Document, Paragraph, Points, Section, Statement, TextTable
 from ml_assets.cards.html import render_html
 from ml_assets.cards.markdown import render_markdown
 from ml_assets.cards.sections import card_document
@@ -81,7 +81,7 @@ def block_name(block):
 def test_every_point_of_the_annex_is_listed_with_the_sections_that_answer_it():
     sections = card_document(card(statements=CardSpec(purpose="To call ahead."))).sections
     grid = sections[-1].blocks[1]
-    assert isinstance(grid, Grid)
+    assert isinstance(grid, TextTable)
     assert [row[0] for row in grid.rows] == [
         *(f"1({letter})" for letter in "abcdefgh"), *(f"2({letter})" for letter in "abcdefgh"), *"3456789",
     ]  # fmt: skip
@@ -108,7 +108,7 @@ def test_features_come_with_words_and_what_is_not_known_of_them():
         FeatureFacts(feature="gone", view="", description="", missing=None),
     ]
     grid = section(card_document(card(features=tuple(facts))), "Features").blocks[1]
-    assert grid == Grid(
+    assert grid == TextTable(
         ("feature", "importance", "missing", "view", "what it is"),
         (("price", "–", "12.5%", "order", "amount, of the row to predict."), ("gone", "–", "–", "", "")),
     )
@@ -118,7 +118,7 @@ def test_both_renderings_hold_the_same_texts():
     blocks = (
         Paragraph("A paragraph."),
         Points(("a point", "another")),
-        Grid(("name", "value"), (("a", "1"), ("b", "2"))),
+        TextTable(("name", "value"), (("a", "1"), ("b", "2"))),
         Statement("Purpose", None),
         Statement("Use", "By Ann."),
     )
@@ -136,7 +136,7 @@ def test_both_renderings_hold_the_same_texts():
 
 
 def test_hostile_text_stays_text():
-    blocks = (Paragraph(HOSTILE), Points((HOSTILE,)), Grid((HOSTILE,), ((HOSTILE,),)), Statement(HOSTILE, HOSTILE))
+    blocks = (Paragraph(HOSTILE), Points((HOSTILE,)), TextTable((HOSTILE,), ((HOSTILE,),)), Statement(HOSTILE, HOSTILE))
     document = Document(HOSTILE, HOSTILE, (Section(HOSTILE, (HOSTILE,), blocks),))
     page = Page(render_html(document))
     assert not {"script", "a", "onerror", "href", "src"} & {*page.elements}
