@@ -18,6 +18,7 @@ from ml_assets.commands.serving.command import online, push, score, serve, serve
 from ml_assets.commands.serving.keys import keys
 from ml_assets.commands.session import Session
 from ml_assets.commands.ui.command import mlflow, ui
+from ml_assets.commands.ui.console import console
 
 app = typer.Typer(
     cls=Program,
@@ -67,6 +68,7 @@ app.command()(served)
 app.command()(package)
 app.command("feast-export")(feast_export)
 app.command()(ui)
+app.command()(console)
 app.command()(mlflow)
 app.command()(settings)
 app.command()(fields)

@@ -33,7 +33,8 @@ SAYS = {
     "serve": ["MODEL...", "--host", "--port", "--workers", "127.0.0.1", "8080"],
     "spool": ["--follow", "--json"],
     "served": ["MODEL", "--drop", "--json"],
-    "ui": ["--host", "--port", "127.0.0.1", "3000"],
+    "ui": ["--host", "--port", "127.0.0.1", "3000", "--console-port", "3001"],
+    "console": ["--host", "--port", "--name", "127.0.0.1", "3001"],
     "mlflow": ["--host", "--port", "127.0.0.1", "5000"],
     "settings": ["--json"],
     "fields": ["Outcome"],
@@ -174,7 +175,7 @@ def test_the_summary_of_an_empty_home_says_so(run):
 def test_a_program_that_is_missing_is_an_error_with_the_remedy(own_home, monkeypatch, tmp_path):  # noqa: ARG001
     monkeypatch.setattr(programs.sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    done = CliRunner().invoke(cli.app, ["ui"])
+    done = CliRunner().invoke(cli.app, ["ui", "--console-port", "0"])
     assert done.exit_code == ExitCode.FAILED
     assert "dagster is not installed beside" in done.stderr
 
@@ -182,7 +183,8 @@ def test_a_program_that_is_missing_is_an_error_with_the_remedy(own_home, monkeyp
 def test_the_uis_listen_where_they_are_told_and_show_the_same_state(own_home, monkeypatch):
     started = []
     monkeypatch.setattr(programs, "run_program", lambda *command: started.append(command))
-    for arguments in (["ui", "--port", "3911"], ["mlflow", "--port", "5911", "--host", "0.0.0.0"]):
+    dagster_alone = ["ui", "--port", "3911", "--console-port", "0"]
+    for arguments in (dagster_alone, ["mlflow", "--port", "5911", "--host", "0.0.0.0"]):
         assert CliRunner().invoke(cli.app, arguments).exit_code == 0
     dagster, mlflow = started
     assert dagster[:2] == ("dagster", "dev")

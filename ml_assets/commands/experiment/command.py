@@ -22,9 +22,9 @@ def try_out(
     import json
 
     from ml_assets.automation.projects import find_model
-    from ml_assets.commands.console import open_console
     from ml_assets.commands.experiment import trial
     from ml_assets.commands.experiment.blame import blame_declaration
+    from ml_assets.commands.terminal import open_terminal
     from ml_assets.lake import Lake
 
     session = session_of(context)
@@ -35,7 +35,7 @@ def try_out(
     if as_json:
         typer.echo(json.dumps(trial.as_json(tried), indent=2))
     else:
-        trial.print_trial(open_console(), tried)
+        trial.print_trial(open_terminal(), tried)
 
 
 def replay(
@@ -55,14 +55,14 @@ def replay(
     """
     import json
 
-    from ml_assets.commands.console import open_console
     from ml_assets.commands.experiment.replay_job import run_replay
     from ml_assets.commands.experiment.replay_print import print_replay
+    from ml_assets.commands.terminal import open_terminal
     from ml_assets.retraining.replay.report import as_json as to_json
     from ml_assets.retraining.replay.report import render_replay
 
     session = session_of(context)
-    home, console = session.prepare_home(), open_console(to_errors=as_json)
+    home, console = session.prepare_home(), open_terminal(to_errors=as_json)
     with loading_a_project():
         project = session.read_declarations(model)
     declared = project.model(model)

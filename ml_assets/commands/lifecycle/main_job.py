@@ -13,9 +13,9 @@ from ml_assets.automation.jobs import drop_job, ingest_job
 from ml_assets.automation.lifecycle import PlannedRun, plan_lifecycle, plan_retraining
 from ml_assets.automation.projects import declared_in
 from ml_assets.automation.recovery import close_dead_runs, hold_lock
-from ml_assets.commands.console import open_console
 from ml_assets.commands.lifecycle.summary import show_summary
 from ml_assets.commands.progress import run_progress
+from ml_assets.commands.terminal import open_terminal
 from ml_assets.components.partitions import partitions_of
 from ml_assets.declarations.project import UseCase
 from ml_assets.declarations.specs import DeclaredModel
@@ -58,7 +58,7 @@ class MainJob:
             ValueError: no such use case, no such model in it, or nothing to train on.
             RunFailed: a run failed; the runs before it keep their results.
         """
-        console = open_console(to_errors=as_json)
+        console = open_terminal(to_errors=as_json)
         lock = self.home.root / "lifecycle.lock"
         with hold_lock(lock, lambda: console.print("Another lifecycle runs in this home; waiting for its end.")):
             instance = dg.DagsterInstance.get()

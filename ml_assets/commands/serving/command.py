@@ -30,7 +30,6 @@ def online(
 
     ONLINE_STORE_URL names the store: sqlite:///path, by default in the home, postgresql:// or redis://.
     """
-    from ml_assets.commands.console import open_console
     from ml_assets.commands.serving.online_job import as_json as to_json
     from ml_assets.commands.serving.online_job import (
         build_online,
@@ -39,10 +38,11 @@ def online(
         pushed_line,
         read_moment,
     )
+    from ml_assets.commands.terminal import open_terminal
 
     session = session_of(context)
     home = session.prepare_home()
-    console, until = open_console(to_errors=as_json), read_moment(facts_until)
+    console, until = open_terminal(to_errors=as_json), read_moment(facts_until)
     built = build_online(session.load_definitions(use_case), use_case, view or [], as_of, console)
     pushed = None
     if until is not None:
@@ -66,14 +66,14 @@ def score(
     import json
     import time
 
-    from ml_assets.commands.console import open_console
+    from ml_assets.commands.terminal import open_terminal
     from ml_assets.lake import Lake
     from ml_assets.registry.decisions import Decisions
     from ml_assets.registry.records import CHAMPION
     from ml_assets.scoring.batch import score_file
 
     session = session_of(context)
-    home, console = session.open_home(), open_console(to_errors=True)
+    home, console = session.open_home(), open_terminal(to_errors=True)
     began = time.perf_counter()
     registry = session.open_registry(home)
     Decisions(Lake(home.lake), registry, model).settle()
@@ -276,11 +276,11 @@ def served(
     as_json: Json = False,
 ) -> None:
     """Gather what was served, drop by drop, and hold it against what the features should have been."""
-    from ml_assets.commands.console import open_console
     from ml_assets.commands.serving import served_job
+    from ml_assets.commands.terminal import open_terminal
 
     session = session_of(context)
-    home, console = session.prepare_home(), open_console(to_errors=True)
+    home, console = session.prepare_home(), open_terminal(to_errors=True)
     definitions = session.load_definitions(model=model)
     gathered, failed = served_job.gather_served(definitions, home, model, drop or (), console)
     typer.echo(served_job.as_json(model, gathered) if as_json else served_job.as_table(gathered))

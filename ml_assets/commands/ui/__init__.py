@@ -1,1 +1,1 @@
-"""Commands that open the UIs of Dagster and MLflow."""
+"""Commands that open the console, and the UIs of Dagster and MLflow."""

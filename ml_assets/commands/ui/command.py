@@ -7,6 +7,7 @@ import typer
 from ml_assets.commands.options import Host, Port
 from ml_assets.commands.session import session_of
 from ml_assets.commands.ui import programs
+from ml_assets.commands.ui.beside import open_beside
 from ml_assets.environment import MLFLOW_SERVER, hand_down, set_defaults
 
 
@@ -18,8 +19,12 @@ def ui(
         list[str] | None,
         typer.Option(help="Use case whose drops are looked for; may be given several times. Default: those run here."),
     ] = None,
+    console_port: Annotated[int, typer.Option(help="Port of the console beside it; 0 for none.")] = 3001,
 ) -> None:
-    """Open Dagster's UI, with its daemon, over the same state. Drops are looked for of the use cases that were run."""
+    """Open Dagster's UI, with its daemon, over the same state, and the console beside it.
+
+    Drops are looked for of the use cases that were run.
+    """
     from ml_assets.commands.ui.begun import split_by_begun
     from ml_assets.lake import Lake
 
@@ -32,6 +37,8 @@ def ui(
             f"{name} was not run here, so its drops are not looked for: `ml-assets ui --use-case {name}` does so, or "
             f"start the sensor {name}_drops in the UI"
         )
+    if console_port:
+        open_beside(session, console_port)
     workspace = str(session.project.workspace)
     programs.run_program("dagster", "dev", "-w", workspace, "-h", host, "-p", str(port))
 

@@ -1,0 +1,1 @@
+"""Who may look and who may change: keys, sessions of browsers, and requests that other sites made."""

@@ -1,0 +1,73 @@
+"""The console as an ASGI app."""
+
+import logging
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ml_assets.console import static_files
+from ml_assets.console.access.guard import Guard
+from ml_assets.console.access.hosts import Hosts
+from ml_assets.console.access.sessions import Sessions
+from ml_assets.console.discovery import find_pages
+from ml_assets.console.rendering import render
+from ml_assets.console.stores import Stores
+from ml_assets.lake import TableMissing
+from ml_assets.public.unknown import UnknownName
+from ml_assets.serving.access.admission import Admission
+
+log = logging.getLogger(__name__)
+
+_TITLES = {400: "That cannot be answered", 403: "Not allowed", 404: "There is no such page", 500: "That went wrong"}
+
+
+def make_app(stores: Stores, admission: Admission, host: str = "127.0.0.1", named: Sequence[str] = ()) -> Starlette:
+    """Make the app out of all pages.
+
+    Args:
+        stores: what pages read from.
+        admission: which keys are let in; without any, everybody is.
+        host: address that is listened on.
+        named: further names under which the console is called.
+    """
+    pages = find_pages()
+    sessions = Sessions(stores.clock)
+    app = Starlette(
+        routes=[*static_files.ROUTES, *pages.routes],
+        middleware=[Middleware(Guard, admission=admission, hosts=Hosts(host, named), sessions=sessions)],
+        exception_handlers={
+            HTTPException: _answer_error,
+            UnknownName: _answer_missing,
+            TableMissing: _answer_missing,
+            Exception: _answer_failure,
+        },
+    )
+    app.state.stores = stores
+    app.state.links = pages.links
+    app.state.admission = admission
+    app.state.sessions = sessions
+    return app
+
+
+def _answer_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = "" if error.detail == "Not Found" else error.detail
+    return _error_page(request, error.status_code, detail)
+
+
+def _answer_missing(request: Request, error: Exception) -> Response:
+    return _error_page(request, 404, str(error))
+
+
+def _answer_failure(request: Request, error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _error_page(request, 500, "The log of `ml-assets console` has the reason.")
+
+
+def _error_page(request: Request, status: int, detail: str) -> Response:
+    title = _TITLES.get(status, "That cannot be answered")
+    return render(request, "error.html", status, error=title, detail=detail, status_code=status)

@@ -1,0 +1,1 @@
+"""The pages, a package each: its routes in `page`, what it shows in `read`, and its templates."""

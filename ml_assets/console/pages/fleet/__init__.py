@@ -1,0 +1,1 @@
+"""Every model, the one that needs attention most first."""
