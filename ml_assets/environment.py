@@ -92,6 +92,12 @@ def child_environment(**variables: str) -> dict[str, str]:
     return {**os.environ, **variables}
 
 
+def replace_environment(variables: dict[str, str]) -> None:
+    """Give this process the environment of another, from which it was not started."""
+    os.environ.clear()
+    os.environ.update(variables)
+
+
 def declared_variable(name: str) -> str | None:
     """Return the value of a variable that a declaration names, such as that of a database's URL; None if it is unset.
 

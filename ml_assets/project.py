@@ -59,6 +59,9 @@ def load_project(within: Path) -> dg.Definitions:
         SettingsError: a variable of the environment has a value that it must not have.
         DeclarationError: a declaration is wrong; the message says where, so it comes without our own frames.
     """
+    from ml_assets.automation.run_processes import prepare_runs
+
+    prepare_runs()
     try:
         return _load(within, read_settings(), {})
     except DeclarationError as error:

@@ -30,6 +30,8 @@ PROJECT = Path(__file__).parents[1]
 MAIN = {
     "ml-assets": ("ml_assets.cli", "app"),
     "dg": ("dagster_dg_cli.cli", "main"),
+    "dagster": ("dagster._cli", "main"),
+    "dagster-daemon": ("dagster._daemon.cli", "main"),
     "mkdocs": ("mkdocs.__main__", "cli"),
 }
 """Program -> module and function, as the scripts of the installed packages name them."""
@@ -175,6 +177,8 @@ def inherited() -> dict[str, str]:
 
 def _used(command: list[str], cwd: Path | str) -> dict[str, str | None]:
     """Return what of ``USED`` the program is about to import; the shipped project transforms tables with dbt."""
+    if command[0] in ("dagster", "dagster-daemon"):
+        return {"dagster._daemon.cli": None, "dagster._grpc.server": None}
     if not USED_BY.intersection(command[1:2]):
         return {}
     return USED | ({"dagster_dbt": None} if Path(cwd) == PROJECT else {})
@@ -314,6 +318,7 @@ def _become(request: dict, connections: Sequence[socket.socket]) -> None:
         for connection in connections:
             connection.close()
         folder = Path(request["folder"])
+        os.setsid()  # what it starts can be ended with it, as one group
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for number, name in ((1, "stdout"), (2, "stderr")):
             os.dup2(os.open(folder / name, os.O_WRONLY | os.O_APPEND), number)

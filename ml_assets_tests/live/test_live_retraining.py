@@ -3,8 +3,7 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
+import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from ml_assets.project import load_current
 from ml_assets.registry.registry import Registry
 from ml_assets.retraining.decide import read_decisions
 from ml_assets.settings import read_settings
+from ml_assets_tests import processes
 
 pytestmark = pytest.mark.slow
 
@@ -31,12 +31,9 @@ HISTORY, DRIFTED, CALM = ["2024-01", "2024-02", "2024-03"], "2024-04", "2024-05"
 PATIENCE = 300  # seconds, for what takes about 60 on a quiet machine
 ORDERS_A_DAY = 120
 SETTINGS = {"ML_ASSETS_SENSOR_SECONDS": "2"}
-# The declarations do not change: the daemon need not load them anew every minute.
-DAEMON = """
-from dagster._daemon import controller
-from dagster._daemon.cli import main
-controller.RELOAD_WORKSPACE_INTERVAL = 3600
-main()
+WORKSPACE = """
+load_from:
+  - grpc_server: {{host: 127.0.0.1, port: {port}, location_name: shop}}
 """
 
 
@@ -56,7 +53,7 @@ class LiveShop:
     home: Home
     made_up: object
     instance: dg.DagsterInstance | None = None
-    processes: list[subprocess.Popen] = field(default_factory=list)
+    started: list[processes.Started] = field(default_factory=list)
 
     @property
     def registry(self) -> Registry:
@@ -72,24 +69,29 @@ class LiveShop:
         unplaced.replace(self.delivered / f"{month}.csv")
 
     def start(self) -> None:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("ML_ASSETS", "DAGSTER"))}
-        here = {"ML_ASSETS_HOME": str(self.home.root), "DAGSTER_HOME": str(self.home.dagster)}
-        with (self.home.root / "daemon.log").open("ab") as log:
-            self.processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-c", DAEMON, "run", "-f", "definitions.py"],
-                    cwd=self.folder,
-                    env={**kept, **here, **SETTINGS, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": ""},
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-            )
+        """Start the daemon, and the code server that it asks."""
+        own = {"ML_ASSETS_HOME": self.home.root, "DAGSTER_HOME": self.home.dagster, "PYTHONPATH": self.folder}
+        environment = processes.inherited() | own | SETTINGS
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        workspace = self.home.root / "workspace.yaml"
+        workspace.write_text(WORKSPACE.format(port=port))
+        for program, *arguments in (
+            ["dagster", "api", "grpc", "-f", "definitions.py", "-h", "127.0.0.1", "-p", port],
+            ["dagster-daemon", "run", "-w", workspace],
+        ):
+            output = self.home.root / program
+            output.mkdir(exist_ok=True)
+            process = processes.start(program, *arguments, cwd=self.folder, environment=environment, output=output)
+            self.started.append(process)
 
-    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
-        process = self.processes.pop()
-        os.killpg(process.pid, how)
-        process.wait(60)
+    def kill(self) -> None:
+        """Kill the daemon, the code server and the runs that it has started."""
+        for process in self.started:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(60)
+        self.started.clear()
 
     def decisions(self):
         return {one.drop: one for one in read_decisions(Lake(self.home.lake), "returns")}
@@ -109,13 +111,13 @@ class LiveShop:
     def wait_until(self, holds, what: str) -> None:
         until = time.monotonic() + PATIENCE
         while not holds():
-            assert all(process.poll() is None for process in self.processes), self.told()
+            assert all(process.poll() is None for process in self.started), self.told()
             assert time.monotonic() < until, f"{what}: not seen\n{self.told()}"
             time.sleep(1)
 
     def told(self) -> str:
         runs = [f"{run.job_name} {run.status} {run.tags}" for run in self.runs()]
-        return "\n".join([*runs, (self.home.root / "daemon.log").read_text()[-6000:]])
+        return "\n".join([*runs, *(process.stderr[-3000:] for process in self.started)])
 
 
 @pytest.fixture(scope="module")
@@ -151,8 +153,7 @@ def shop(lived):
     shutil.copytree(lived.home.root.with_name("first"), lived.home.root)
     with dg.DagsterInstance.from_config(str(lived.home.dagster)) as lived.instance:
         yield lived
-        while lived.processes:
-            lived.kill()
+        lived.kill()
 
 
 def test_a_drifted_drop_ends_in_a_new_champion_and_a_calm_one_in_nothing(shop):
