@@ -53,7 +53,9 @@ class MonitoringSpec(BaseModel):
         default=0.2,
         description="Population stability index above which a feature has drifted (0.1 is some, 0.2 much).",
     )
-    psi_bins: int = Field(default=10, description="Quantile bins of a numeric feature's reference; 10 are deciles.")
+    psi_bins: int = Field(
+        default=10, description="Quantile bins of a numeric feature's reference, 2 to 150; 10 are deciles."
+    )
     psi_floor: float = Field(
         default=1e-4,
         description="Least share of rows a PSI bin counts with, or an empty bin would make PSI infinite.",
@@ -82,7 +84,8 @@ class MonitoringSpec(BaseModel):
     )
     reference_rows: int = Field(
         default=50_000,
-        description="Most reference rows that drift statistics get; more are sampled. PSI always uses all.",
+        description="Most reference rows for the reconstruction error, and for what an installed package compares row"
+        " by row; more are sampled. The other statistics use all.",
     )
     estimated_metrics: list[str] | None = Field(
         default=None,
@@ -120,6 +123,10 @@ class MonitoringSpec(BaseModel):
         for field, least in _LEAST.items():
             if getattr(self, field) < least:
                 raise ValueError(f"{field}: {getattr(self, field)} is less than {least}")
+        from ml_assets.profiles.cuts import MOST_QUANTILES
+
+        if self.psi_bins > MOST_QUANTILES:
+            raise ValueError(f"psi_bins: {self.psi_bins} is more than {MOST_QUANTILES}")
         if not 0 < self.psi_floor < 0.1:
             raise ValueError(f"psi_floor: {self.psi_floor} is a share between 0 and 0.1")
         if self.psi_threshold <= 0:

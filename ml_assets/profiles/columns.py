@@ -28,11 +28,10 @@ def as_numbers(column: pl.Series) -> pl.Series:
     return (column.to_physical() if column.dtype.is_temporal() else column).cast(pl.Float64)
 
 
-def without_missing(column: pl.Series) -> tuple[np.ndarray, int, int]:
-    """Return the values that are there, float64, how many are null, and how many are not a number."""
+def sorted_values(column: pl.Series) -> tuple[np.ndarray, int, int]:
+    """Return the values that are there, float64 ascending, how many are null, and how many are not a number."""
     numbers = as_numbers(column)
+    ordered = np.sort(numbers.to_numpy())  # nulls are NaN here, and those come last
+    there = int(np.searchsorted(ordered, np.nan))
     missing = numbers.null_count()
-    values = (numbers.drop_nulls() if missing else numbers).to_numpy()
-    none = np.isnan(values)
-    nan = int(np.count_nonzero(none))
-    return (values[~none] if nan else values), missing, nan
+    return ordered[:there], missing, ordered.size - there - missing

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ml_assets.profiles.cuts import is_first
+
 BITS = 48
 _SPACE = 2.0**BITS
 _KEPT = np.uint64(64 - BITS)
@@ -34,7 +36,7 @@ class Distinct:
 
     def merge(self, other: "Distinct") -> "Distinct":
         """Return that of both sets of values together."""
-        return Distinct(np.union1d(self.hashes, other.hashes)[: self.most], self.most)
+        return Distinct(_smallest(np.concatenate([self.hashes, other.hashes]), self.most), self.most)
 
     @classmethod
     def of(cls, different: np.ndarray, most: int) -> "Distinct":
@@ -44,7 +46,12 @@ class Distinct:
             # The smallest of hashes that are spread evenly lie below this, or nearly always.
             few = hashes[hashes < np.uint64(2 * most * int(_SPACE) // hashes.size)]
             hashes = few if few.size >= most else hashes
-        return cls(np.unique(hashes)[:most], most)
+        return cls(_smallest(hashes, most), most)
+
+
+def _smallest(hashes: np.ndarray, most: int) -> np.ndarray:
+    ordered = np.sort(hashes)
+    return ordered[is_first(ordered)][:most]
 
 
 def estimated_number(hashes: np.ndarray, most: int) -> float:

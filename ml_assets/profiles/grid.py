@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from ml_assets.profiles.columns import kind_of, without_missing
+from ml_assets.profiles.columns import kind_of, sorted_values
 from ml_assets.profiles.cuts import MOST_CUTS, MOST_QUANTILES, below, doane_edges, fine_cuts, quantile_breaks
 
 MOST_CATEGORIES = 400
@@ -35,9 +35,8 @@ class NumberGrid:
     private: bool = False
 
     @classmethod
-    def of(cls, values: np.ndarray, quantiles: int, *, private: bool = False) -> "NumberGrid":
-        """Learn from values, float64 without NaN."""
-        ordered = np.sort(values)
+    def of(cls, ordered: np.ndarray, quantiles: int, *, private: bool = False) -> "NumberGrid":
+        """Learn from values, float64 ascending without NaN."""
         breaks = quantile_breaks(ordered, quantiles)
         try:
             edges = doane_edges(ordered)
@@ -119,7 +118,7 @@ class Grid:
             raise ValueError(f"private: {', '.join(unknown)} is no column; there are {', '.join(reference.columns)}")
         return cls(
             {
-                column.name: NumberGrid.of(without_missing(column)[0], quantiles, private=column.name in private)
+                column.name: NumberGrid.of(sorted_values(column)[0], quantiles, private=column.name in private)
                 if kind_of(column.name, column.dtype) == "number"
                 else TextGrid.of(column, private=column.name in private)
                 for column in reference

@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from ml_assets.profiles.columns import without_missing
+from ml_assets.profiles.columns import sorted_values
+from ml_assets.profiles.cuts import is_first
 from ml_assets.profiles.distinct import Distinct
 from ml_assets.profiles.encoding import Reader, Writer
 from ml_assets.profiles.grid import NumberGrid
@@ -49,18 +50,20 @@ class NumberProfile:
     @classmethod
     def of(cls, column: pl.Series, grid: NumberGrid) -> "NumberProfile":
         """Count the rows of a column."""
-        values, missing, nan = without_missing(column)
-        ordered = np.sort(values)
+        ordered, missing, nan = sorted_values(column)
         ends = np.searchsorted(ordered, grid.cuts, "right")
-        counts = np.diff(ends, prepend=0, append=ordered.size)
-        start, end = np.searchsorted(ordered, [-np.inf, np.inf], "right")[0], np.searchsorted(ordered, np.inf, "left")
-        finite = ordered[start:end]
+        counts = np.empty(len(ends) + 1, np.int64)
+        counts[:-1], counts[-1] = ends, ordered.size
+        counts[1:] -= ends
+        finite = ordered
+        if ordered.size and np.isinf(ordered[[0, -1]]).any():
+            finite = ordered[np.searchsorted(ordered, -np.inf, "right") : np.searchsorted(ordered, np.inf, "left")]
         infinite = ordered.size - finite.size
         sized = (grid.digest, len(column), missing, nan, infinite, counts)
         if grid.private:
             return cls(*sized, None, None, None, None)
         low, high = (float(finite[0]), float(finite[-1])) if finite.size else (None, None)
-        return cls(*sized, low, high, CentralMoments.of(finite), Distinct.of(_different(ordered), MOST_DISTINCT))
+        return cls(*sized, low, high, CentralMoments.of(finite), Distinct.of(ordered[is_first(ordered)], MOST_DISTINCT))
 
     @property
     def present(self) -> int:
@@ -113,10 +116,6 @@ class NumberProfile:
         distinct = Distinct(of.counts().astype(np.uint64), MOST_DISTINCT)
         low, high = of.floats(2) if bounded else (None, None)
         return cls(*sized, low, high, moments, distinct)
-
-
-def _different(ordered: np.ndarray) -> np.ndarray:
-    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if ordered.size else ordered
 
 
 def _either(choose: Callable[[float, float], float], one: float | None, other: float | None) -> float | None:

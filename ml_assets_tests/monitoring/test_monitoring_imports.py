@@ -8,10 +8,12 @@ HEAVY = {"nannyml", "pandas", "matplotlib", "sklearn", "scipy", "mlflow", "xgboo
 MODULES = [
     "chunks",
     "drift.measure",
+    "drift.statistics.counts",
+    "drift.statistics.numbers",
     "drift.statistics.psi",
     "drift.statistics.rebuilding",
     "drift.statistics.reconstruction",
-    "drift.statistics.univariate",
+    "drift.statistics.shares",
     "nml",
     "performance.estimators.confidence",
     "performance.estimators.loss",

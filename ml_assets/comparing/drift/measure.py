@@ -11,16 +11,18 @@ from ml_assets.comparing.drift.column import ColumnDrift, Measure, Side
 from ml_assets.comparing.drift.limits import MISSING, PSI, UNSEEN, DriftLimits
 from ml_assets.comparing.drift.shape import DistributionShape, shape_of_categories, shape_of_numbers
 from ml_assets.comparing.rows.table import Table
-from ml_assets.monitoring.chunks import CHUNK
-from ml_assets.monitoring.drift.statistics import univariate
-from ml_assets.monitoring.drift.statistics.psi import measure_psi
-from ml_assets.monitoring.inputs import Features
+from ml_assets.monitoring.drift.statistics.categories import PairedCategories
+from ml_assets.monitoring.drift.statistics.counts import CHI2, L_INFINITY
+from ml_assets.monitoring.drift.statistics.numbers import KOLMOGOROV_SMIRNOV
+from ml_assets.monitoring.drift.statistics.psi import compare_psi
+from ml_assets.monitoring.drift.statistics.shares import HELLINGER, JENSEN_SHANNON
+from ml_assets.profiles import Grid, profile
 
 PSI_BINS, PSI_FLOOR = 10, 1e-4
 """As `monitoring` has them by default."""
 
-NUMERIC = (univariate.KOLMOGOROV_SMIRNOV, univariate.JENSEN_SHANNON, univariate.HELLINGER)
-CATEGORICAL = (univariate.CHI2, univariate.JENSEN_SHANNON, univariate.HELLINGER, univariate.L_INFINITY)
+NUMERIC = (KOLMOGOROV_SMIRNOV, JENSEN_SHANNON, HELLINGER)
+CATEGORICAL = (CHI2, JENSEN_SHANNON, HELLINGER, L_INFINITY)
 METHODS = tuple(dict.fromkeys([PSI, *(statistic.name for statistic in (*NUMERIC, *CATEGORICAL)), MISSING, UNSEEN]))
 
 
@@ -40,14 +42,17 @@ def measure_columns(
     """Measure columns of numbers and of categories, of which both sides have values."""
     frames = [_plain(table.kept, reference, names) for table in (reference, current)]
     numeric = [name for name in names if reference.facts[name].kind.numeric]
-    text = [name for name in names if name not in numeric]
-    psi = _psi(frames[0], frames[1], Features(tuple(numeric), tuple(text)))
+    grid = Grid.of(frames[0], quantiles=PSI_BINS)
+    before, now = (profile(frame, grid) for frame in frames)
     measured = {}
     for name in names:
-        column = _of_numbers if name in numeric else _of_categories
-        values, chances, shape = column(frames[0][name], frames[1][name])
+        if name in numeric:
+            away = {statistic.name: statistic.compare(name, before, now, grid).value for statistic in NUMERIC}
+            values, chances, shape = _of_numbers(away, frames[0][name], frames[1][name])
+        else:
+            values, chances, shape = _of_categories(frames[0][name], frames[1][name])
         counts = [(table.facts[name].rows, table.facts[name].missing) for table in (reference, current)]
-        values = {PSI: psi[name], **values}
+        values = {PSI: compare_psi(name, before, now, grid, PSI_FLOOR)[0], **values}
         if counts[0][1] or counts[1][1]:
             values[MISSING] = abs(counts[1][1] / counts[1][0] - counts[0][1] / counts[0][0])
             present = [np.array([rows - missing, missing]) for rows, missing in counts]
@@ -78,21 +83,12 @@ def _plain(kept: pl.DataFrame, reference: Table, names: Sequence[str]) -> pl.Dat
     )
 
 
-def _psi(reference: pl.DataFrame, current: pl.DataFrame, features: Features) -> dict[str, float]:
-    if not features.all:
-        return {}
-    chunk = current.with_columns(pl.lit(0, pl.Int64).alias(CHUNK))
-    values = measure_psi(reference, chunk, features=features, by=CHUNK, bins=PSI_BINS, floor=PSI_FLOOR)
-    return dict(values.filter(pl.col(CHUNK).is_null()).select("feature", "value").iter_rows())
-
-
 Column = tuple[dict[str, float | None], tuple[float, ...], DistributionShape]
 
 
-def _of_numbers(reference: pl.Series, current: pl.Series) -> Column:
+def _of_numbers(values: dict[str, float | None], reference: pl.Series, current: pl.Series) -> Column:
     before, now = (side.drop_nulls().to_numpy() for side in (reference, current))
-    values: dict[str, float | None] = {statistic.name: statistic.of_numbers(before)(now)[0] for statistic in NUMERIC}
-    distance = values[univariate.KOLMOGOROV_SMIRNOV.name] or 0.0
+    distance = values[KOLMOGOROV_SMIRNOV.name] or 0.0
     likely = chance.of_distance(distance, before.size, now.size)
     return values, (likely,), shape_of_numbers(before, now)
 
@@ -101,7 +97,10 @@ def _of_categories(reference: pl.Series, current: pl.Series) -> Column:
     vocabulary = pl.concat([reference, current]).drop_nulls().unique().sort()
     codes = [side.drop_nulls().cast(pl.Enum(vocabulary)).to_physical().to_numpy() for side in (reference, current)]
     before, now = (np.bincount(side, minlength=len(vocabulary)) for side in codes)
-    values: dict[str, float | None] = {statistic.name: statistic.of_counts(before)(now)[0] for statistic in CATEGORICAL}
+    paired = PairedCategories(before, now, 0, 0)
+    values: dict[str, float | None] = {
+        statistic.name: statistic.of_categories(paired).value for statistic in CATEGORICAL
+    }
     values[UNSEEN] = float(now[before == 0].sum() / now.sum())
     return values, (chance.of_counts(before, now),), shape_of_categories(reference, current)
 

@@ -91,6 +91,7 @@ _CHUNKS = {
 DRIFT = _CHUNKS | {
     "feature": "The feature that is compared with the champion's reference; (all) for all at once.",
     "method": "How it is compared: psi, another statistic of the feature, or reconstruction_error.",
+    "error": "The true value lies at most this far from `value`; 0 where it is exact, null where that is not known.",
 }
 
 PERFORMANCE = _CHUNKS | {

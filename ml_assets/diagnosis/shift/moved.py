@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml_assets.diagnosis.rows import ComparedRows, PeriodRows
 from ml_assets.diagnosis.shift.harm import Harm
 from ml_assets.diagnosis.shift.units import UnitChange, recognise_unit
+from ml_assets.monitoring.drift.statistics.numbers import KOLMOGOROV_SMIRNOV
 from ml_assets.monitoring.drift.statistics.psi import measure_psi
-from ml_assets.monitoring.drift.statistics.univariate import KOLMOGOROV_SMIRNOV
 from ml_assets.monitoring.inputs import Features
 
 BINS, FLOOR = 10, 1e-4
@@ -155,11 +155,8 @@ def _values(part: PeriodRows, name: str, since: float) -> np.ndarray:
 def _distance(before: pl.Series, now: pl.Series) -> float | None:
     if before.dtype == pl.String:
         return None
-    known, values = before.drop_nulls().to_numpy(), now.drop_nulls().to_numpy()
-    if not len(known) or not len(values):
-        return _NOTHING_IN_COMMON
-    finite = np.isfinite(known)
-    return KOLMOGOROV_SMIRNOV.of_numbers(known[finite])(values)[0] if finite.any() else _NOTHING_IN_COMMON
+    distance = KOLMOGOROV_SMIRNOV.compare_columns(before.alias("x"), now.alias("x")).value
+    return _NOTHING_IN_COMMON if distance is None else distance
 
 
 def _missing(column: pl.Series) -> float:

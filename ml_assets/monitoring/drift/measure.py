@@ -7,7 +7,7 @@ import polars as pl
 from ml_assets.monitoring.chunks import CHUNK, Period, cut
 from ml_assets.monitoring.drift.impact import SEASON
 from ml_assets.monitoring.drift.statistics.psi import measure_psi
-from ml_assets.monitoring.drift.statistics.statistic import DriftFrames
+from ml_assets.monitoring.drift.statistics.statistic import ERROR, DriftFrames
 from ml_assets.monitoring.drift_statistics import DRIFT_STATISTICS, PSI, RECONSTRUCTION
 from ml_assets.monitoring.inputs import Features, checked, plain, typed
 from ml_assets.monitoring.spec import MonitoringSpec
@@ -20,6 +20,7 @@ _TYPES = {
     "value": pl.Float64,
     "threshold": pl.Float64,
     "alert": pl.Boolean,
+    ERROR: pl.Float64,
 }
 
 
@@ -53,9 +54,10 @@ def measure_drift(
     Returns:
         One row per scope, chunk, feature and method: chunk_start and chunk_end (Datetime[us], half-open),
         rows (Int64, of the chunk), scope (``chunk`` or ``period``), feature, method, value, threshold
-        (Float64) and alert (Boolean: above the threshold). ``psi`` comes per chunk and for the period,
-        the others per chunk, ``reconstruction_error`` for the feature ``(all)``. A value is null
-        where a chunk has nothing to compare; a threshold is null for chi2, which alerts at p < 0.05.
+        (Float64), alert (Boolean: above the threshold) and error (Float64: the true value lies at most so far from
+        ``value``; 0 where that is exact, null where nothing is known about it). ``psi`` comes per chunk and for the
+        period, the others per chunk, ``reconstruction_error`` for the feature ``(all)``. A value is null where a
+        chunk has nothing to compare; a threshold is null for chi2, which alerts at p < 0.05.
         Chunks with fewer than ``spec.min_chunk_rows`` rows never alert.
 
     Raises:
@@ -64,9 +66,9 @@ def measure_drift(
         TypeError: a feature is neither number nor text.
         MonitoringError: a reference that is cut into bins holds infinite values.
 
-    A large sample makes chi2 alert on any difference, and one far outlier in the reference blunts
-    Kolmogorov-Smirnov (above 10,000 rows) and Jensen-Shannon, which use bins of equal width: PSI decides, the
-    others explain.
+    Statistics of single features come from profiles, of all rows. A large sample makes chi2 alert on any difference,
+    and one far outlier in the reference blunts Jensen-Shannon and Hellinger, which use bins of equal width: PSI
+    decides, the others explain.
     """
     kept = _kept(features, spec)
     reference = checked(reference, "reference", time, kept)
@@ -94,7 +96,7 @@ def _kept(features: Sequence[str], spec: MonitoringSpec) -> list[str]:
     return kept
 
 
-_VALUES = (CHUNK, "feature", "method", "value", "threshold", "alert")
+_VALUES = (CHUNK, "feature", "method", "value", "threshold", "alert", ERROR)
 
 
 def _values(reference: pl.DataFrame, analysis: pl.DataFrame, features: Features, spec: MonitoringSpec) -> pl.DataFrame:
@@ -110,10 +112,14 @@ def _values(reference: pl.DataFrame, analysis: pl.DataFrame, features: Features,
         **({RECONSTRUCTION: features} if spec.reconstruction else {}),
     }
     parts = [
-        DRIFT_STATISTICS.get(name).measure(frames, compared).with_columns(method=pl.lit(name)).select(_VALUES)
-        for name, compared in declared.items()
+        _with_error(DRIFT_STATISTICS.get(name).measure(frames, compared), name) for name, compared in declared.items()
     ]
     return pl.concat(parts)
+
+
+def _with_error(measured: pl.DataFrame, method: str) -> pl.DataFrame:
+    known = measured if ERROR in measured.columns else measured.with_columns(pl.lit(None, pl.Float64).alias(ERROR))
+    return known.with_columns(method=pl.lit(method)).select(_VALUES)
 
 
 def _season_values(
@@ -128,6 +134,7 @@ def _season_values(
         "value",
         pl.lit(spec.psi_threshold, pl.Float64).alias("threshold"),
         pl.lit(False).alias("alert"),
+        pl.lit(None, pl.Float64).alias(ERROR),
     )
 
 

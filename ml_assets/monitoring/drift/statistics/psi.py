@@ -15,14 +15,22 @@ Bins of a numeric feature are the reference's quantiles, right-closed. A value t
 bin (such as the zeros of a count that is mostly zero) is a bin by itself, so that a shift away from
 it shows. Values beyond all the reference's fall into the outer bins. Every category of a text feature is a
 bin; so are nulls; so is each category that only the analysis has. Shares below ``floor`` count as ``floor``.
+
+Values are exact, from profiles: the quantiles are cuts of the grid. Only where a text feature has more categories than
+a profile tells apart, the others enter as one bin; the error then says how much they could add at most.
 """
+
+from functools import reduce
 
 import numpy as np
 import polars as pl
 
 from ml_assets.monitoring.chunks import CHUNK
-from ml_assets.monitoring.drift.statistics.statistic import MEASURED, DriftFrames, DriftStatistic
+from ml_assets.monitoring.drift.statistics.categories import PairedCategories
+from ml_assets.monitoring.drift.statistics.profiled import Distance
+from ml_assets.monitoring.drift.statistics.statistic import ERROR, MEASURED, DriftFrames, DriftStatistic
 from ml_assets.monitoring.inputs import Features
+from ml_assets.profiles import Grid, NumberGrid, NumberProfile, Profile, TextProfile, cuts, profile
 
 
 class PopulationStability(DriftStatistic):
@@ -33,32 +41,69 @@ class PopulationStability(DriftStatistic):
 
     def measure(self, frames: DriftFrames, features: Features) -> pl.DataFrame:
         """Compare with every row of the reference; the threshold is ``monitoring.psi_threshold``."""
-        spec = frames.spec
-        values = measure_psi(
-            frames.reference, frames.analysis, features=features, by=CHUNK, bins=spec.psi_bins, floor=spec.psi_floor
-        )
-        return values.select(
-            CHUNK,
-            "feature",
-            "value",
-            threshold=pl.lit(spec.psi_threshold, pl.Float64),
-            alert=pl.col("value") > spec.psi_threshold,
-        ).select(*MEASURED)
+        spec, profiles = frames.spec, frames.profiles
+        rows = [
+            (chunk, name, *compare_psi(name, profiles.reference, now, profiles.grid, spec.psi_floor))
+            for chunk, now in [*profiles.chunks.items(), (None, profiles.whole)]
+            for name in features.all
+        ]
+        values = pl.DataFrame(rows, schema={CHUNK: pl.Int64, "feature": pl.String, **_VALUE}, orient="row")
+        return values.with_columns(
+            threshold=pl.lit(spec.psi_threshold, pl.Float64), alert=pl.col("value") > spec.psi_threshold
+        ).select(*MEASURED, ERROR)
+
+
+_VALUE = {"value": pl.Float64, ERROR: pl.Float64}
 
 
 def quantile_breaks(values: pl.Series, bins: int) -> list[float]:
-    """Return inner bin edges from reference ``values`` (Float64): bin i is (breaks[i - 1], breaks[i]].
+    """Return inner bin edges from reference ``values`` (Float64): bin i is (breaks[i - 1], breaks[i]]."""
+    return cuts.quantile_breaks(np.sort(values.drop_nulls().to_numpy()), bins).tolist()
 
-    The k-th quantile is the smallest value that at least k/bins of the non-null values do not exceed.
-    Equal quantiles merge into one edge, and the value they share becomes a bin by itself.
-    """
-    ordered = values.drop_nulls().sort().to_numpy()
-    if not ordered.size:
-        return []
-    ranks = -(-np.arange(1, bins) * ordered.size // bins) - 1
-    edges, times = np.unique(ordered[ranks], return_counts=True)
-    below = np.nextafter(edges[times > 1], -np.inf)
-    return np.union1d(edges, below).tolist()
+
+def compare_psi(name: str, reference: Profile, now: Profile, grid: Grid, floor: float) -> tuple[float, float]:
+    """Return the PSI of a column of two profiles on one grid, and by how much the true one may be greater."""
+    one, other, at = reference.columns[name], now.columns[name], grid.columns[name]
+    if not one.grid == other.grid == at.digest:
+        raise ValueError(f"profiles of column {name!r} were counted on different grids: profile the rows again on one")
+    if isinstance(one, NumberProfile) and isinstance(other, NumberProfile) and isinstance(at, NumberGrid):
+        expected, actual = (_by_break(each, at.breaks) for each in (one, other))
+        return _summed(expected, actual, floor), 0.0
+    if isinstance(one, TextProfile) and isinstance(other, TextProfile):
+        return _of_texts(one, other, floor)
+    raise ValueError(f"column {name!r} is {one.kind} in one profile and {other.kind} in the other")
+
+
+def _by_break(profile: NumberProfile, breaks: np.ndarray) -> np.ndarray:
+    """Return rows by bin, those without a value last."""
+    upto = np.append(np.cumsum(profile.counts)[breaks], profile.present)
+    return np.append(np.diff(upto, prepend=0), profile.missing + profile.nan)
+
+
+def _of_texts(one: TextProfile, other: TextProfile, floor: float) -> tuple[float, float]:
+    paired = PairedCategories.of(one, other)
+    rest = (paired.expected_rest, paired.actual_rest)
+    expected = np.append(paired.expected, [one.missing, rest[0]])
+    actual = np.append(paired.actual, [other.missing, rest[1]])
+    value = _summed(expected, actual, floor)
+    if not any(rest):
+        return value, 0.0
+    told_apart = _summed(expected[:-1], actual[:-1], floor, of=(one.rows, other.rows))
+    # A term is greatest where a category is on one side only, and such terms add up to less than their shares' term.
+    most = told_apart + sum(_term(rows / of, floor) for rows, of in zip(rest, (one.rows, other.rows), strict=True))
+    return value, Distance.between(min(told_apart, value), value, max(most, value)).error
+
+
+def _summed(expected: np.ndarray, actual: np.ndarray, floor: float, of: tuple[int, int] | None = None) -> float:
+    """Sum the terms of bins, of the rows in them."""
+    totals = of or (expected.sum(), actual.sum())
+    r, a = (np.maximum(rows / max(total, 1), floor) for rows, total in zip((expected, actual), totals, strict=True))
+    return float(np.sum((a - r) * np.log(a / r)))
+
+
+def _term(share: float, floor: float) -> float:
+    share = max(share, floor)
+    return (share - floor) * float(np.log(share / floor))
 
 
 def measure_psi(
@@ -73,12 +118,16 @@ def measure_psi(
     Returns:
         ``by`` (null for all rows together), feature, value (Float64).
     """
-    breaks = {name: quantile_breaks(reference[name], bins) for name in features.numeric}
-    expected = bin_counts(reference.with_columns(pl.lit(0, pl.Int64).alias(by)), features, breaks, by).drop(by)
-    each = bin_counts(analysis, features, breaks, by)
-    together = each.group_by("feature", "bin").agg(pl.col("rows").sum())
-    actual = pl.concat([each, together.select(pl.lit(None, pl.Int64).alias(by), *each.columns[1:])])
-    return _divergence(expected, actual, by, floor)
+    grid = Grid.of(reference.select(features.all), quantiles=bins)
+    known = profile(reference, grid)
+    groups = {key: profile(rows, grid) for (key,), rows in analysis.group_by(by, maintain_order=True)}
+    whole = reduce(Profile.merge, groups.values())
+    rows = [
+        (key, name, compare_psi(name, known, now, grid, floor)[0])
+        for key, now in [*groups.items(), (None, whole)]
+        for name in features.all
+    ]
+    return pl.DataFrame(rows, schema={by: pl.Int64, "feature": pl.String, "value": pl.Float64}, orient="row")
 
 
 def bin_counts(frame: pl.DataFrame, features: Features, breaks: dict[str, list[float]], by: str) -> pl.DataFrame:
@@ -98,26 +147,6 @@ def bin_counts(frame: pl.DataFrame, features: Features, breaks: dict[str, list[f
 def _bin(name: str, breaks: list[float]) -> pl.Expr:
     number = pl.lit(pl.Series(breaks, dtype=pl.Float64)).search_sorted(pl.col(name), side="left")
     return pl.when(pl.col(name).is_not_null()).then(number)
-
-
-def _divergence(expected: pl.DataFrame, actual: pl.DataFrame, by: str, floor: float) -> pl.DataFrame:
-    """Sum the PSI terms over every bin that the reference or the analysis has."""
-    key = ["feature", "bin"]
-    every_bin = pl.concat([expected.select(key), actual.select(key)]).unique()
-    grid = actual.select(by).unique().join(every_bin, how="cross")
-    shares = grid.join(expected, on=key, how="left", nulls_equal=True).join(
-        actual, on=[by, *key], how="left", nulls_equal=True, suffix="_actual"
-    )
-    r, a = (_share(name, by, floor) for name in ("rows", "rows_actual"))
-    term = (a - r) * (a / r).log()
-    # Sorted, because sums of floats depend on their order, and equal input must give equal bits.
-    terms = shares.select(by, *key, value=term).sort(by, *key)
-    return terms.group_by(by, "feature", maintain_order=True).agg(pl.col("value").sum())
-
-
-def _share(rows: str, by: str, floor: float) -> pl.Expr:
-    filled = pl.col(rows).fill_null(0)
-    return (filled / filled.sum().over(by, "feature")).clip(lower_bound=floor)
 
 
 STATISTIC = PopulationStability()

@@ -3,11 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from ml_assets.monitoring.chunks import CHUNK
+from ml_assets.monitoring.drift.statistics.profiles import DriftProfiles
 from ml_assets.monitoring.inputs import Features
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ MEASURED = {
 }
 """Columns of what a statistic gives; a null CHUNK is the whole period."""
 
+ERROR = "error"
+"""Column that a statistic may give too: the true value lies at most this far from ``value``, 0 where it is exact."""
+
 ALL_FEATURES = "(all)"
 """What stands for a feature where a statistic looks at all of them at once."""
 
@@ -35,6 +40,7 @@ class DriftFrames:
         sample: at most ``spec.reference_rows`` of them, for what is slow.
         analysis: the rows to judge, sorted by CHUNK.
         features: those that any statistic compares.
+        known: the profiles of these rows, where they are there already.
     """
 
     reference: pl.DataFrame
@@ -42,6 +48,7 @@ class DriftFrames:
     analysis: pl.DataFrame
     features: Features
     spec: "MonitoringSpec"
+    known: DriftProfiles | None = None
     _shared: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     def shared(self, name: str, compute: Callable[[], pl.DataFrame]) -> pl.DataFrame:
@@ -49,6 +56,13 @@ class DriftFrames:
         if name not in self._shared:
             self._shared[name] = compute()
         return self._shared[name]
+
+    @cached_property
+    def profiles(self) -> DriftProfiles:
+        """The profiles of the same rows, made when first asked for unless they are ``known``."""
+        if self.known is not None:
+            return self.known
+        return DriftProfiles.of(self.reference, self.analysis, self.features, self.spec.psi_bins)
 
 
 class DriftStatistic(ABC):
@@ -78,7 +92,8 @@ class DriftStatistic(ABC):
             features: those for which this statistic is declared.
 
         Returns:
-            The columns ``MEASURED``; a feature without any value in the reference may be left out.
+            The columns ``MEASURED``, and ``ERROR`` where that is known; a feature without any value in the reference
+            may be left out.
         """
 
 
