@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
@@ -56,7 +57,7 @@ class InstanceRecords:
                 if evaluated is not None and record.partition not in seen:
                     seen.add(record.partition)
                     at = datetime.fromtimestamp(record.event.timestamp, UTC)  # pyright: ignore[reportOptionalMemberAccess]
-                    told = {label: value.value for label, value in evaluated.metadata.items()}
+                    told: dict[str, Any] = {label: value.value for label, value in evaluated.metadata.items()}
                     yield CheckResult(
                         name, record.partition, evaluated.passed, at, told.get("observed"), told.get("threshold"),
                         told.get("evidence") or {},

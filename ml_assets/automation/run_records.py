@@ -89,12 +89,13 @@ class SqliteRecords:
 
     def check_results(self, key: Sequence[str], names: Sequence[str]) -> list[CheckResult]:
         sql = f"SELECT {_CHECKS} GROUP BY check_name, partition"
-        return [_check(*row) for row in self._ask("runs/index.db", sql, _text(key)) if row[0] in names]
+        rows = self._ask("runs/index.db", sql, _text(key))
+        return [_check(row[:4], None) for row in rows if row[0] in names]
 
     def checks_of(self, key: Sequence[str], names: Sequence[str], partition: str | None) -> list[CheckResult]:
         sql = f"SELECT evaluation_event, {_CHECKS} AND partition IS ? GROUP BY check_name"
         rows = self._ask("runs/index.db", sql, _text(key), partition)
-        return [_check(*row[1:], json.loads(row[0])) for row in rows if row[1] in names]
+        return [_check(row[1:5], json.loads(row[0])) for row in rows if row[1] in names]
 
     def lineage(self, key: Sequence[str]) -> Columns:
         sql = "SELECT last_materialization FROM asset_keys WHERE asset_key = ? AND last_materialization IS NOT NULL"
@@ -125,7 +126,8 @@ def _text(key: Sequence[str]) -> str:
     return json.dumps(list(key))
 
 
-def _check(name: str, partition: str | None, status: str, at: str, event: dict | None = None) -> CheckResult:
+def _check(row: Sequence[str], event: dict | None) -> CheckResult:
+    name, partition, status, at = row
     moment, told = datetime.fromisoformat(at).replace(tzinfo=UTC), {} if event is None else check_metadata(event)
     return CheckResult(
         name, partition, status == "SUCCEEDED", moment, told.get("observed"), told.get("threshold"),

@@ -1,7 +1,8 @@
 """How templates write numbers, shares and moments; nothing known is a dash."""
 
 import math
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Any
 
 NOTHING = "–"
 _HOUR, _DAY = 3600, 86_400
@@ -56,3 +57,36 @@ def ago(moment: datetime | None, now: datetime) -> str:
     if seconds < 2 * _DAY:
         return f"{int(seconds // _HOUR)} h"
     return f"{int(seconds // _DAY)} d"
+
+
+def value(given: Any) -> str:
+    """Write a value of whatever kind, as of a cell: numbers with four digits that count, moments to the minute."""
+    if given is None or (isinstance(given, float) and math.isnan(given)):
+        return NOTHING
+    if isinstance(given, bool):
+        return "yes" if given else "no"
+    if isinstance(given, float):
+        return f"{given:.4g}" if abs(given) < 10_000 or not math.isfinite(given) else number(given, 0)
+    return minute(given) if isinstance(given, datetime) else str(given)
+
+
+def signed(given: float | None) -> str:
+    """Write a number with its sign: a change, or what moved a score."""
+    return NOTHING if given is None else f"{given:+.4f}" if abs(given) < 10 else f"{given:+.4g}"
+
+
+def compact(count: int) -> str:
+    """Write a count in a few letters: 28k for 28,135."""
+    for size, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if count >= size:
+            return f"{count / size:.0f}{letter}" if count >= 10 * size else f"{count / size:.1f}{letter}"
+    return str(count)
+
+
+def duration(given: timedelta) -> str:
+    """Write how long something took: days, hours or minutes."""
+    seconds = given.total_seconds()
+    sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
+    if seconds >= 2 * _DAY:
+        return f"{sign}{int(seconds // _DAY)} d"
+    return f"{sign}{int(seconds // _HOUR)} h" if seconds >= _HOUR else f"{sign}{int(seconds // 60)} min"

@@ -1,6 +1,7 @@
 """What a page answers: its template filled in, or the same values as JSON."""
 
 import hashlib
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,8 @@ def _plain(value: Any) -> Any:
         return sorted(value)
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
@@ -93,6 +96,11 @@ def _environment() -> jinja2.Environment:
         "day": formats.day,
         "minute": formats.minute,
         "ago": formats.ago,
+        "value": formats.value,
+        "signed": formats.signed,
+        "compact": formats.compact,
+        "duration": formats.duration,
+        "indented": lambda given: orjson.dumps(given, default=str, option=orjson.OPT_INDENT_2).decode(),
     }
     environment.globals |= {"static": static, "path_of": path_of, "sparkline_of": sparkline, "NOTHING": formats.NOTHING}
     return environment

@@ -116,6 +116,14 @@ class Lake:
         with self._opening(key):
             return changed_rows(self.uri(key), since, until, change=change, most=most)
 
+    def cut_by(self, key: str) -> list[str]:
+        """Return the table's partition columns; none of one that is not cut.
+
+        Raises:
+            TableMissing: no such table.
+        """
+        return list(self._table(key).metadata().partition_columns)
+
     def partitions(self, key: str, column: str) -> list[str]:
         """List the values of partition column ``column`` present in the table, sorted; empty if no table."""
         if not self.exists(key):

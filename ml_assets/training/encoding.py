@@ -95,8 +95,9 @@ class Encoding(BaseModel):
             ValueError: a feature is missing, has changed its kind since training, or holds an infinite value.
         """
         _require(frame, self.names)
+        schema = frame.schema  # made anew each time that it is asked for
         for feature in self.features:
-            _require_kind(feature, frame.schema[feature.name])
+            _require_kind(feature, schema[feature.name])
         matrix = frame.select(_expression(feature) for feature in self.features).to_numpy(order="c")
         if names := infinite_features(matrix, self.features):
             raise ValueError(f"features {names} hold infinite values (or beyond float32): make them null upstream")

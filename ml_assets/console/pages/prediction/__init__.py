@@ -1,0 +1,1 @@
+"""The page of a prediction: why a row got its score, and what would change it."""
