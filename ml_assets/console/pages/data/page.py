@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from ml_assets.console.dagster_storage import AssetRecords
 from ml_assets.console.links import Link
 from ml_assets.console.pages.data.download import csv_of, parquet_of
 from ml_assets.console.pages.data.drops import SourceDrops, read_drops
@@ -13,7 +14,6 @@ from ml_assets.console.pages.data.quarantine import Filters, Quarantine, WrongFi
 from ml_assets.console.pages.data.read import DropsOf, read_source, read_sources
 from ml_assets.console.pages.data.table import read_table
 from ml_assets.console.pages.feature.private import PrivateColumns
-from ml_assets.console.pages.feature.records import records_of
 from ml_assets.console.rendering import render
 from ml_assets.console.stores import Stores
 from ml_assets.declarations.specs import CAME_EMPTY, DeclaredSource
@@ -43,7 +43,7 @@ def sources(request: Request) -> Response:
 def table(request: Request) -> Response:
     """Show a source by its name, any other table by its asset key."""
     stores, key = request.app.state.stores, request.path_params["table"]
-    records = records_of(stores)
+    records = AssetRecords(stores.home)
     if key not in stores.project.sources:
         read = read_table(stores.project, key, records, PrivateColumns.of(stores.project, records))
         upstream = {table for column in read.columns for table, _ in column.made_of}

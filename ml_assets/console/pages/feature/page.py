@@ -4,12 +4,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ml_assets.console.dagster_storage import AssetRecords
 from ml_assets.console.links import Link
 from ml_assets.console.pages.feature.catalogue import search
 from ml_assets.console.pages.feature.charts import drift_figure, spread_figure
 from ml_assets.console.pages.feature.private import PrivateColumns
 from ml_assets.console.pages.feature.read import DriftOf, read_catalogue, read_drift, read_feature
-from ml_assets.console.pages.feature.records import records_of
 from ml_assets.console.pages.feature.values import QUANTILES
 from ml_assets.console.rendering import render
 from ml_assets.console.stores import Stores
@@ -44,7 +44,7 @@ def features(request: Request) -> Response:
 
 def feature(request: Request) -> Response:
     stores, named = request.app.state.stores, request.path_params
-    records = records_of(stores)
+    records = AssetRecords(stores.home)
     private = PrivateColumns.of(stores.project, records)
     about = (named["view"], named["feature"], stores.clock())
     which = {"drift_of": _kept_drift(stores), "model": request.query_params.get("model", "")}

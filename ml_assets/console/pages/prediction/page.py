@@ -7,9 +7,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from ml_assets.console.dagster_storage import AssetRecords
 from ml_assets.console.links import Link
 from ml_assets.console.pages.feature.private import PrivateColumns
-from ml_assets.console.pages.feature.records import records_of
 from ml_assets.console.pages.prediction.query import CHANGE, Question, WrongQuestion
 from ml_assets.console.pages.prediction.read import BehindAnswer, Load, PredictionPage, Rows, read_prediction, read_rows
 from ml_assets.console.pages.prediction.scored import Answer, key_types, recent
@@ -39,7 +39,7 @@ def predictions(request: Request) -> Response:
 
 def _explained(request: Request, model: ModelContext, question: Question) -> Response:
     stores = request.app.state.stores
-    private = PrivateColumns.of(stores.project, records_of(stores))
+    private = PrivateColumns.of(stores.project, AssetRecords(stores.home))
     read = read_prediction(
         stores.lake, model, question, _kept_models(stores, question.model), private, _kept_rows(stores)
     )
