@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from ml_assets.console.pages.prediction.path import SHOWN, path_of, same
-from ml_assets.console.pages.prediction.query import Question, WrongQuestion, typed_key
+from ml_assets.console.pages.prediction.query import PredictionQuery, WrongQuestion, typed_key
 from ml_assets.console.pages.prediction.read import read_prediction
 from ml_assets.console.pages.prediction.scored import find_answers, recent
 from ml_assets.console.pages.prediction.what_if import read_changes
@@ -20,7 +20,7 @@ def none(_table: str) -> frozenset[str]:
 
 
 def read(shop, place=5, private=none, **asked):
-    question = Question("returns", shop.key(place), **{"scored": "batch"} | asked)
+    question = PredictionQuery("returns", shop.key(place), **{"scored": "batch"} | asked)
     return read_prediction(shop.lake, shop.context, question, shop.load, private)
 
 
@@ -58,12 +58,12 @@ def test_other_features_than_those_that_were_scored_are_said_to_be_others(shop):
         return hashed.with_columns(features_hash=pl.lit(1)).lazy() if key == "returns/predictions" else lake_scan(key)
 
     object.__setattr__(lake, "scan", scan)
-    question = Question("returns", shop.key(), scored="batch")
+    question = PredictionQuery("returns", shop.key(), scored="batch")
     assert read_prediction(lake, shop.context, question, shop.load, none).same_features is False
 
 
 def test_a_served_answer_has_its_features_as_served(shop, about):
-    question = Question("returns", shop.key(0))
+    question = PredictionQuery("returns", shop.key(0))
     page = read_prediction(shop.lake, shop.context, question, shop.load, none)
     assert (page.answer.scored, page.answer.request, page.answer.role) == ("served", "q1/0", "champion")
     assert page.answer.at == about.scored_at + timedelta(hours=1)
@@ -230,7 +230,7 @@ def test_a_key_that_is_none_is_answered_by_what_is_needed(key, message):
 
 
 def test_a_row_that_nobody_predicted_is_said_to_be_unknown(shop):
-    question = Question("returns", ("5",))
+    question = PredictionQuery("returns", ("5",))
     assert find_answers(shop.lake, shop.context, question) == []
     with pytest.raises(WrongQuestion, match="no prediction of returns is known for 5"):
         read_prediction(shop.lake, shop.context, question, shop.load, none)
@@ -247,7 +247,7 @@ def test_without_a_key_the_highest_scores_of_the_newest_drop_are_listed(shop):
 
 def test_an_address_is_read_and_written_again():
     pairs = [("model", "m"), ("key", "a"), ("key", "b&c"), ("drop", "2024-01"), ("set.x", "1"), ("set.y", "")]
-    question = Question.of(pairs)
+    question = PredictionQuery.of(pairs)
     assert (question.key, question.changes) == (("a", "b&c"), {"x": "1"})
     assert {*question.parameters()} == {*pairs[:5]}
     assert ("feature", "f") in question.parameters(feature="f")

@@ -11,7 +11,7 @@ from ml_assets.public.project import Project
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of a table.
 
     Attributes:
@@ -39,7 +39,7 @@ class TablePage:
     version: int
     written_at: datetime
     cut_by: tuple[str, ...]
-    columns: Sequence[Column]
+    columns: Sequence[TableColumn]
 
 
 def read_table(project: Project, key: str, records: Any, private: Callable[[str], frozenset[str]]) -> TablePage:
@@ -52,7 +52,7 @@ def read_table(project: Project, key: str, records: Any, private: Callable[[str]
     scanned, lake = project.table(key), project.lake
     hidden, lineage = private(key), records.lineage(key.split("/"))
     columns = [
-        Column(name, str(dtype), name in hidden, tuple(lineage.get(name, ())))
+        TableColumn(name, str(dtype), name in hidden, tuple(lineage.get(name, ())))
         for name, dtype in scanned.collect_schema().items()
     ]
     name = key.partition("/")[0]

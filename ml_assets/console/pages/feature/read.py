@@ -31,7 +31,7 @@ CLOSELY = 5
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredFeatures:
     """The table that keeps a view's features.
 
     Attributes:
@@ -83,7 +83,7 @@ class FeaturePage:
     view: DeclaredView
     made: MadeOf
     declared: str
-    stored: Stored | None
+    stored: StoredFeatures | None
     values: ValuesByDrop | None
     private: bool
     uses: tuple[UseByModel, ...]
@@ -160,13 +160,13 @@ def _closely(models: Sequence[DeclaredModel], line: FeatureLine, model: str) -> 
     return sorted(models, key=lambda each: (*worst.get(each.name, (len(HEALTH), 0.0)), each.name))[:CLOSELY]
 
 
-def _stored(lake: Lake, view: DeclaredView, partition: str, now: datetime) -> Stored | None:
+def _stored(lake: Lake, view: DeclaredView, partition: str, now: datetime) -> StoredFeatures | None:
     if view.table is None or not lake.exists(view.key):
         return None
     written, drops = lake.written_at(view.key), lake.partitions(view.key, partition)
     age, limits = now - written, view.freshness
     freshness = "stale" if age > limits.fail_after else "ageing" if age > limits.warn_after else "fresh"
-    return Stored(view.key, written, drops[-1] if drops else None, freshness)
+    return StoredFeatures(view.key, written, drops[-1] if drops else None, freshness)
 
 
 def _use(lake: Lake, registry: "Registry", model: DeclaredModel, partition: str, feature: str) -> UseByModel:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ml_assets.console.pages.prediction.what_if import Changes, changed
+from ml_assets.console.pages.prediction.what_if import FeatureChanges, changed
 from ml_assets.training.evaluation.explain import contributions
 from ml_assets.training.fit import TrainedModel, predict
 from ml_assets.training.predictions.scored import score_columns
@@ -82,7 +82,7 @@ def explain(model: TrainedModel, row: pl.DataFrame, of_class: str = "") -> Expla
     return Explanation(answer, base, dict(zip(model.features, own, strict=True)), of_class)
 
 
-def what_if(model: TrainedModel, row: pl.DataFrame, changes: Changes, before: Explanation) -> WhatIf:
+def what_if(model: TrainedModel, row: pl.DataFrame, changes: FeatureChanges, before: Explanation) -> WhatIf:
     """Score a row with changed features; derived features stay as they are unless they are changed too."""
     after = explain(model, changed(row, changes, model.encoding), before.of_class)
     pairs = {name: (row[name][0], value) for name, value in changes.values.items()}

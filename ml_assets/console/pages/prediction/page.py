@@ -10,9 +10,9 @@ from starlette.routing import Route
 from ml_assets.console.dagster_storage import AssetRecords
 from ml_assets.console.links import Link
 from ml_assets.console.pages.feature.private import PrivateColumns
-from ml_assets.console.pages.prediction.query import CHANGE, Question, WrongQuestion
+from ml_assets.console.pages.prediction.query import CHANGE, PredictionQuery, WrongQuestion
 from ml_assets.console.pages.prediction.read import BehindAnswer, Load, PredictionPage, Rows, read_prediction, read_rows
-from ml_assets.console.pages.prediction.scored import Answer, key_types, recent
+from ml_assets.console.pages.prediction.scored import LoggedAnswer, key_types, recent
 from ml_assets.console.rendering import render
 from ml_assets.console.stores import Stores
 from ml_assets.lake import Lake
@@ -25,7 +25,7 @@ def predictions(request: Request) -> Response:
     if any(name.startswith(CHANGE) and text == "" for name, text in pairs):
         kept = [pair for pair in pairs if pair[1] != "" or not pair[0].startswith(CHANGE)]
         return RedirectResponse(f"{request.url.path}?{urlencode(kept)}", 303)
-    question = Question.of(pairs)
+    question = PredictionQuery.of(pairs)
     if not question.model:
         return _choice(request, None, question)
     model = stores.project.context(question.model)
@@ -37,7 +37,7 @@ def predictions(request: Request) -> Response:
         return _choice(request, model, question, str(error))
 
 
-def _explained(request: Request, model: ModelContext, question: Question) -> Response:
+def _explained(request: Request, model: ModelContext, question: PredictionQuery) -> Response:
     stores = request.app.state.stores
     private = PrivateColumns.of(stores.project, AssetRecords(stores.home))
     read = read_prediction(
@@ -85,7 +85,7 @@ def _registered(registry: Any, model: str, read: PredictionPage) -> dict[str, st
     return {"role": ", ".join(version.aliases), "trained_as_of": version.tags.get("as_of", "")[:10]}
 
 
-def _choice(request: Request, model: ModelContext | None, question: Question, mistake: str = "") -> Response:
+def _choice(request: Request, model: ModelContext | None, question: PredictionQuery, mistake: str = "") -> Response:
     stores = request.app.state.stores
     known = model is not None and stores.lake.exists(model.spine.table)
     key = list(key_types(stores.lake, model)) if model is not None and known else []
@@ -117,7 +117,7 @@ def _text(value: Any) -> str:
 def _kept_rows(stores: Stores) -> Rows:
     """Return what reads the rows behind an answer when a table that they come from has changed."""
 
-    def rows(lake: Lake, own: ModelContext, question: Question, answer: Answer) -> BehindAnswer:
+    def rows(lake: Lake, own: ModelContext, question: PredictionQuery, answer: LoggedAnswer) -> BehindAnswer:
         tables = [own.spine.table, own.label_table, *(view.key for view in own.views)]
         tables += [view.table for view in own.views if view.table is not None]
         name = ("rows behind", question.model, question.key, answer.version, answer.drop, answer.request)

@@ -20,7 +20,7 @@ class WrongQuestion(ValueError):
 
 
 @dataclass(frozen=True)
-class Question:
+class PredictionQuery:
     """Which prediction is looked at.
 
     Attributes:
@@ -41,7 +41,7 @@ class Question:
     changes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pairs: Sequence[tuple[str, str]]) -> "Question":
+    def of(cls, pairs: Sequence[tuple[str, str]]) -> "PredictionQuery":
         """Read the parameters of an address; a change without a text changes nothing."""
         last = dict(pairs)
         named = {name: last.get(name, "") for name in ("model", "drop", "request", "scored", "feature")}

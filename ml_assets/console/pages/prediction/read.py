@@ -11,10 +11,10 @@ from ml_assets.console.pages.feature.declared import made_of
 from ml_assets.console.pages.feature.private import Private, is_private
 from ml_assets.console.pages.prediction.explained import Explanation, WhatIf, explain, what_if
 from ml_assets.console.pages.prediction.path import Path, path_of
-from ml_assets.console.pages.prediction.query import Question, WrongQuestion
+from ml_assets.console.pages.prediction.query import PredictionQuery, WrongQuestion
 from ml_assets.console.pages.prediction.scored import (
     BATCH,
-    Answer,
+    LoggedAnswer,
     choose,
     features_of_row,
     find_answers,
@@ -54,7 +54,7 @@ class FeatureValue:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RowOutcome:
     """What came of the row.
 
     Attributes:
@@ -83,16 +83,16 @@ class PredictionPage:
         mistake: why the question about changed features, or about a feature, was not answered.
     """
 
-    question: Question
+    question: PredictionQuery
     key: Mapping[str, str]
-    answer: Answer
-    others: Sequence[Answer]
+    answer: LoggedAnswer
+    others: Sequence[LoggedAnswer]
     features: Sequence[FeatureValue]
     explanation: Explanation
     same_features: bool | None
     threshold: float | None
     task: str
-    outcome: Outcome | None
+    outcome: RowOutcome | None
     path: Path | None
     what_if: WhatIf | None
     mistake: str
@@ -105,7 +105,7 @@ class PredictionPage:
 def read_prediction(
     lake: Lake,
     model: ModelContext,
-    question: Question,
+    question: PredictionQuery,
     load: Load,
     private: Private,
     rows: "Rows | None" = None,
@@ -171,10 +171,10 @@ def read_prediction(
 
 
 BehindAnswer = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
-Rows = Callable[[Lake, ModelContext, Question, Answer], BehindAnswer]
+Rows = Callable[[Lake, ModelContext, PredictionQuery, LoggedAnswer], BehindAnswer]
 
 
-def read_rows(lake: Lake, own: ModelContext, question: Question, answer: Answer) -> BehindAnswer:
+def read_rows(lake: Lake, own: ModelContext, question: PredictionQuery, answer: LoggedAnswer) -> BehindAnswer:
     """Return the row that an answer's features are made from, its features, and the spine's row with its outcome, which
     may have no row."""
     spine = spine_row(lake, own, answer, question.key)
@@ -187,7 +187,7 @@ def read_rows(lake: Lake, own: ModelContext, question: Question, answer: Answer)
     return spine, features_of_row(lake, own, spine, answer.drop), spine
 
 
-def _same(featured: pl.DataFrame, trained: TrainedModel, answer: Answer) -> bool | None:
+def _same(featured: pl.DataFrame, trained: TrainedModel, answer: LoggedAnswer) -> bool | None:
     if answer.scored != BATCH:
         return True
     if answer.features_hash is None:
@@ -195,12 +195,12 @@ def _same(featured: pl.DataFrame, trained: TrainedModel, answer: Answer) -> bool
     return hash_features(featured, trained.features)[0] == answer.features_hash
 
 
-def _outcome(row: pl.DataFrame, model: ModelContext) -> Outcome | None:
+def _outcome(row: pl.DataFrame, model: ModelContext) -> RowOutcome | None:
     label = model.spec.label
     if row.is_empty() or label.column not in row.columns:
         return None
     known_at = row[label.known_at][0] if label.known_at in row.columns else None
-    return Outcome(label.column, row[label.column][0], known_at)
+    return RowOutcome(label.column, row[label.column][0], known_at)
 
 
 def _path(

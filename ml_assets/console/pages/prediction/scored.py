@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from ml_assets.console.pages.prediction.query import Question, WrongQuestion, typed_key
+from ml_assets.console.pages.prediction.query import PredictionQuery, WrongQuestion, typed_key
 from ml_assets.features.assemble import ViewTables, join_features
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
@@ -28,7 +28,7 @@ _NOT_ANSWERS = (VERSION, "feature_versions", "scored_at", FEATURES_HASH, CORRECT
 
 
 @dataclass(frozen=True)
-class Answer:
+class LoggedAnswer:
     """One answer about a row.
 
     Attributes:
@@ -65,7 +65,7 @@ def key_types(lake: Lake, model: ModelContext) -> dict[str, pl.DataType]:
     return {name: schema[name] for name in model.spine.key}
 
 
-def find_answers(lake: Lake, model: ModelContext, question: Question) -> list[Answer]:
+def find_answers(lake: Lake, model: ModelContext, question: PredictionQuery) -> list[LoggedAnswer]:
     """Find every answer about a row, the newest first.
 
     Raises:
@@ -77,7 +77,7 @@ def find_answers(lake: Lake, model: ModelContext, question: Question) -> list[An
     return sorted(answers, key=lambda answer: answer.at, reverse=True)
 
 
-def choose(answers: Sequence[Answer], question: Question) -> Answer:
+def choose(answers: Sequence[LoggedAnswer], question: PredictionQuery) -> LoggedAnswer:
     """Return the answer that a question is about, by default the newest.
 
     Raises:
@@ -108,7 +108,7 @@ def recent(lake: Lake, model: ModelContext) -> list[dict[str, Any]]:
 
 def _batch(
     lake: Lake, model: ModelContext, key: Mapping[str, Any], types: Mapping[str, pl.DataType], drop: str
-) -> list[Answer]:
+) -> list[LoggedAnswer]:
     table, partition, time = model.key("predictions"), model.spine.partition, model.spine.time
     if not lake.exists(table):
         return []
@@ -117,7 +117,7 @@ def _batch(
     about = {partition, time, *model.spine.key, *_NOT_ANSWERS}
     answered = [name for name in found.columns if name not in about]
     return [
-        Answer(
+        LoggedAnswer(
             scored=BATCH,
             at=row["scored_at"],
             drop=row[partition],
@@ -130,7 +130,9 @@ def _batch(
     ]
 
 
-def _served(lake: Lake, model: ModelContext, key: Mapping[str, Any], types: Mapping[str, pl.DataType]) -> list[Answer]:
+def _served(
+    lake: Lake, model: ModelContext, key: Mapping[str, Any], types: Mapping[str, pl.DataType]
+) -> list[LoggedAnswer]:
     table = model.key(LOG)
     if not lake.exists(table):
         return []
@@ -146,7 +148,7 @@ def _served(lake: Lake, model: ModelContext, key: Mapping[str, Any], types: Mapp
     about = found.select(pl.col(name).alias(name.removeprefix(GIVEN)) for name in named)
     about = about.with_columns(found["requested_at"].alias(model.spine.time))
     return [
-        Answer(
+        LoggedAnswer(
             scored=SERVED,
             at=row["requested_at"],
             drop="",
@@ -167,7 +169,7 @@ def _equal(key: Mapping[str, Any], types: Mapping[str, pl.DataType], prefix: str
     return [pl.col(prefix + name) == pl.lit(value, dtype=types[name]) for name, value in key.items()]
 
 
-def spine_row(lake: Lake, model: ModelContext, answer: Answer, key: Sequence[str]) -> pl.DataFrame:
+def spine_row(lake: Lake, model: ModelContext, answer: LoggedAnswer, key: Sequence[str]) -> pl.DataFrame:
     """Read the row of the spine that an answer is about, with label and all that views read; of height 1, or 0 where
     it is gone, or has not come yet."""
     read = [column for view in model.views for column in view.spine_columns]

@@ -13,7 +13,7 @@ _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0
 
 
 @dataclass(frozen=True)
-class Changes:
+class FeatureChanges:
     """Changed features of a row.
 
     Attributes:
@@ -25,7 +25,7 @@ class Changes:
     unseen: Sequence[str] = ()
 
 
-def read_changes(encoding: Encoding, texts: Mapping[str, str]) -> Changes:
+def read_changes(encoding: Encoding, texts: Mapping[str, str]) -> FeatureChanges:
     """Read changed features.
 
     Raises:
@@ -44,10 +44,10 @@ def read_changes(encoding: Encoding, texts: Mapping[str, str]) -> Changes:
             unseen.append(name)
     if wrong:
         raise WrongQuestion(f"what if: {'; '.join(wrong)}")
-    return Changes(values, tuple(unseen))
+    return FeatureChanges(values, tuple(unseen))
 
 
-def changed(row: pl.DataFrame, changes: Changes, encoding: Encoding) -> pl.DataFrame:
+def changed(row: pl.DataFrame, changes: FeatureChanges, encoding: Encoding) -> pl.DataFrame:
     """Return a row with changed features, each in the type that its kind is stored in."""
     kinds = {feature.name: STORED_TYPES[feature.kind] for feature in encoding.features}
     return row.with_columns(pl.Series(name, [value], dtype=kinds[name]) for name, value in changes.values.items())
