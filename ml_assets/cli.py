@@ -10,7 +10,7 @@ from ml_assets.commands.experiment.command import replay, try_out
 from ml_assets.commands.files.command import drift, test
 from ml_assets.commands.hand_over.command import feast_export, package
 from ml_assets.commands.init.command import init
-from ml_assets.commands.lifecycle.command import rollback, run, status, summary
+from ml_assets.commands.lifecycle.command import rollback, run, status, summary, why
 from ml_assets.commands.lifecycle.governance import approve, card, refuse
 from ml_assets.commands.reference.fields import fields
 from ml_assets.commands.reference.settings import settings
@@ -52,6 +52,7 @@ app.command()(summary)
 app.command()(status)
 app.command()(approve)
 app.command()(refuse)
+app.command()(why)
 app.command()(rollback)
 app.command()(card)
 app.command()(replay)

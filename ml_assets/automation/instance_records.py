@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from ml_assets.automation.asset_events import LINEAGE, CheckResult, Columns
+from ml_assets.automation.asset_events import CheckResult, Columns
+from ml_assets.components.metadata.lineage import recorded_lineage
 
 _MOST_RESULTS = 10_000
 """Of a check, looked through for the newest of each partition."""
@@ -38,15 +39,7 @@ class InstanceRecords:
         return [result for result in self._newest(key, names) if result.partition == partition]
 
     def lineage(self, key: Sequence[str]) -> Columns:
-        event = self.instance.get_latest_materialization_event(dg.AssetKey(key))
-        materialization = None if event is None else event.asset_materialization
-        recorded = None if materialization is None else materialization.metadata.get(LINEAGE)
-        if not isinstance(recorded, dg.TableColumnLineageMetadataValue):
-            return {}
-        return {
-            column: [("/".join(each.asset_key.path), each.column_name) for each in made_of]
-            for column, made_of in recorded.value.deps_by_column.items()
-        }
+        return recorded_lineage(self.instance, "/".join(key))
 
     def _newest(self, key: Sequence[str], names: Sequence[str]) -> Iterator[CheckResult]:
         """Yield the newest result of each check on each partition."""

@@ -9,7 +9,14 @@ import polars as pl
 from ml_assets.diagnosis.causes.rank import Findings, rank_causes
 from ml_assets.diagnosis.causes.record import Diagnosis, FeatureInSlice, SliceLoss
 from ml_assets.diagnosis.rows import ComparedRows, compare_rows
-from ml_assets.diagnosis.shift.decomposition import Decomposition, FallPart, MeasuredPeriods, decompose, part_of
+from ml_assets.diagnosis.shift.decomposition import (
+    LEAST_OVERLAP,
+    Decomposition,
+    FallPart,
+    MeasuredPeriods,
+    decompose,
+    part_of,
+)
 from ml_assets.diagnosis.shift.harm import explained_share, measure_harm
 from ml_assets.diagnosis.shift.moved import MovedFeature, moved_features, shifts, without_unit_changes
 from ml_assets.diagnosis.shift.overlap import Overlap, estimate_overlap
@@ -45,16 +52,9 @@ def diagnose(
     ]
     rows = _compared(known, subject)
     overlap = estimate_overlap(_inputs(rows, subject, limits), seed, limits.threads)
-    measured = [subject.task.measurable(frame, subject.columns) for frame in known]
-    parts = decompose(
-        rows,
-        MeasuredPeriods(measured[0], measured[1], subject.metric),
-        overlap,
-        resamples=limits.resamples,
-        seed=seed,
-    )
+    parts, notes = _decompose(known, rows, overlap, subject, limits, seed)
     change = _change(rows, seed)
-    slices, tried, notes = _slices(rows, overlap, change.value, subject, limits)
+    slices, tried, left_out = _slices(rows, overlap, change.value, subject, limits)
     harms = measure_harm(rows, resamples=limits.resamples, seed=seed)
     importance = subject.importance or _listened(rows, known[0][subject.columns.probability].to_numpy())
     moved = moved_features(rows, threshold=subject.psi_threshold, harms=harms, importance=importance)
@@ -79,7 +79,7 @@ def diagnose(
         moved=tuple(moved),
         harmless=tuple(each.feature for each in moved if each.feature not in blamed_for and not each.is_harmful),
         coincided=tuple(event for event in subject.events if event not in blamed),
-        notes=(*_notes(parts, current.height - known[1].height), *notes),
+        notes=(*_missing_labels(current, subject), *notes, *left_out),
     )
 
 
@@ -140,12 +140,19 @@ def _slices(
     notes = (
         [f"{left_out} of {len(items.conditions)} categories and bins were not looked at in pairs"] if left_out else []
     )
-    described = [_describe(rows, items, each, overlap, change, subject.psi_threshold) for each in standing]
+    watched = _inputs(rows, subject, limits).features
+    described = [_describe(rows, items, each, overlap, change, watched, subject.psi_threshold) for each in standing]
     return described, {str(family): number for family, number in looked.tried.items()}, notes
 
 
 def _describe(
-    rows: ComparedRows, items: Items, standing: StandingSlice, overlap: Overlap, change: float, threshold: float
+    rows: ComparedRows,
+    items: Items,
+    standing: StandingSlice,
+    overlap: Overlap,
+    change: float,
+    watched: Features,
+    threshold: float,
 ) -> SliceLoss:
     measured, inside = standing.measured, items.masks(standing.which)
     within = None if measured.new else change_within(rows, overlap, inside)
@@ -168,7 +175,7 @@ def _describe(
         new=measured.new,
         moved=tuple(
             FeatureInSlice(feature=shift.feature, psi=shift.psi, distance=shift.distance)
-            for shift in (() if measured.new else shifts(before, now, rows.features, threshold)[:_SHIFTS_IN_SLICE])
+            for shift in (() if measured.new else shifts(before, now, watched, threshold)[:_SHIFTS_IN_SLICE])
         ),
         repeats=tuple(" and ".join(items.conditions[item].text for item in which) for which in standing.repeats),
     )
@@ -191,13 +198,33 @@ def _restored(
     return float(1 - (loss.mean() - rows.reference.loss.mean()) / rows.fall)
 
 
-def _notes(parts: Decomposition, without_label: int) -> list[str]:
-    notes = []
-    if without_label:
-        notes.append(f"{without_label:,} later rows have no label yet and are not looked at")
-    if not parts.is_judged:
-        notes.append(
-            f"the inputs of both periods have {parts.overlap:.0%} in common: what comes with changed inputs and what"
-            " with a changed relation cannot be told apart"
-        )
-    return notes
+def _decompose(
+    known: Sequence[pl.DataFrame],
+    rows: ComparedRows,
+    overlap: Overlap,
+    subject: Subject,
+    limits: SearchLimits,
+    seed: int,
+) -> tuple[Decomposition, list[str]]:
+    """Decompose the change at the same features, or at the same score where these have too little in common."""
+    measured = [subject.task.measurable(frame, subject.columns) for frame in known]
+    both = MeasuredPeriods(measured[0], measured[1], subject.metric)
+    if overlap.share >= LEAST_OVERLAP:
+        return decompose(rows, both, overlap, resamples=limits.resamples, seed=seed), []
+    names = subject.columns.class_probabilities or [subject.columns.probability]
+    periods = [
+        replace(part, frame=frame.select(pl.col(names).cast(pl.Float64)))
+        for part, frame in zip((rows.reference, rows.current), known, strict=True)
+    ]
+    scores = ComparedRows(periods[0], periods[1], Features(tuple(names), ()))
+    by_score = estimate_overlap(scores, seed, limits.threads)
+    note = (
+        f"the features of both periods have {overlap.share:.0%} in common: what comes with changed inputs and what with"
+        f" a changed relation is told apart at the same score instead, of which {by_score.share:.0%} is in common"
+    )
+    return decompose(rows, both, by_score, by="score", resamples=limits.resamples, seed=seed), [note]
+
+
+def _missing_labels(current: pl.DataFrame, subject: Subject) -> list[str]:
+    without = current[subject.columns.label].null_count()
+    return [f"{without:,} later rows have no label yet and are not looked at"] if without else []

@@ -90,6 +90,18 @@ class Lake:
         with self._opening(key):
             return scan_table(self.uri(key), version)
 
+    def schema_at(self, key: str, version: int) -> dict[str, str] | None:
+        """Return the columns of the table at a version with the names of their types; None where its log does not go
+        back so far."""
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        try:
+            fields = DeltaTable(self.uri(key), version=version).schema().fields
+        except DeltaError:
+            return None
+        return {field.name: str(getattr(field.type, "type", field.type)) for field in fields}
+
     def files(self, key: str, version: int) -> str | None:
         """Return a digest of the table's id and files at a version, None where it cannot be read any more.
 

@@ -11,11 +11,10 @@ from ml_assets.lake.records import add_records
 from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.performance.maturing import newest_of, read_report
 from ml_assets.modelling.records import AS_OF, VERSION, TrainedVersion
-from ml_assets.modelling.watched import as_predicted, reference_rows, scored_rows
+from ml_assets.modelling.watched import as_predicted, metric_of_reference, reference_rows, scored_rows
 from ml_assets.retraining.decide import DecisionRecord, read_decisions
 from ml_assets.retraining.evidence import Circumstances, count_labels
 from ml_assets.sources.drops.moments import drop_end
-from ml_assets.training.spec import ModelSpec
 
 if TYPE_CHECKING:
     from ml_assets.registry.registry import Registry
@@ -85,25 +84,6 @@ def decide_on_drop(
         causes = rank_causes(of_drop, listened, model.monitoring.psi_threshold)
     return record_decision(
         decision, model=spec.name, drop=drop, as_of=as_of, champion=version, evidence=evidence, causes=causes
-    )
-
-
-def metric_of_reference(spec: ModelSpec, reference: pl.DataFrame) -> tuple[str, str]:
-    """Return the metric that a version's reference can set limits for, and why it is not the watched one, if so.
-
-    A version that was evaluated before payoffs were declared has none in its reference, or nulls: it is judged by the
-    metric of the search, or of its early stopping.
-    """
-    metric, payoff = spec.watched_metric, spec.payoff_for(spec.watched_metric)
-    if payoff is None:
-        return metric, ""
-    known = reference.drop_nulls(spec.label.column)
-    there = [name for name in payoff.columns if name in known.columns]
-    if there == payoff.columns and payoff.given_of(known).all():
-        return metric, ""
-    return spec.stopping_metric, (
-        f"{spec.stopping_metric} decides instead of {metric}, as the version's reference is from before its payoffs "
-        f"were there ({', '.join(payoff.columns)}): the next version's has them"
     )
 
 

@@ -13,6 +13,7 @@ from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.records import VERSION
 from ml_assets.outcomes.spec import OutcomeSpec
 from ml_assets.sources.drops.moments import drop_end
+from ml_assets.training.spec import ModelSpec
 from ml_assets.training.tasks.columns import PREDICTION, PROBABILITY, SCORE
 
 if TYPE_CHECKING:
@@ -193,6 +194,25 @@ def reference_rows(lake: Lake, model: ModelContext, version: str) -> pl.DataFram
     if reference.is_empty():
         raise ValueError(f"{model.key('reference')} holds nothing of version {version}: evaluate that version again")
     return reference
+
+
+def metric_of_reference(spec: ModelSpec, reference: pl.DataFrame) -> tuple[str, str]:
+    """Return the metric that a version's reference can set limits for, and why it is not the watched one, if so.
+
+    A version that was evaluated before payoffs were declared has none in its reference, or nulls: it is judged by the
+    metric of the search, or of its early stopping.
+    """
+    metric, payoff = spec.watched_metric, spec.payoff_for(spec.watched_metric)
+    if payoff is None:
+        return metric, ""
+    known = reference.drop_nulls(spec.label.column)
+    there = [name for name in payoff.columns if name in known.columns]
+    if there == payoff.columns and payoff.given_of(known).all():
+        return metric, ""
+    return spec.stopping_metric, (
+        f"{spec.stopping_metric} decides instead of {metric}, as the version's reference is from before its payoffs "
+        f"were there ({', '.join(payoff.columns)}): the next version's has them"
+    )
 
 
 def marked(frame: pl.DataFrame, model: ModelContext, drop: str, version: str) -> pl.DataFrame:

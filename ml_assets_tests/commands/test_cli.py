@@ -26,6 +26,7 @@ SAYS = {
     "status": ["--json"],
     "drift": ["--reference", "--current", "--output", "--format", "--psi", "--json", "Exit status"],
     "test": ["--reference", "--current", "--false-alarms", "--tolerance", "Exit status"],
+    "why": ["MODEL", "--drop", "--json"],
     "rollback": ["MODEL", "--to"],
     "replay": ["MODEL", "--from", "--to", "--policies", "--html", "--json"],
     "online": ["USE_CASE", "--as-of", "--view", "--json"],

@@ -70,6 +70,33 @@ def status(context: typer.Context, as_json: Json = False) -> None:
         raise (DeclarationError if declared.faults else LookupError)("\n".join(wrong))
 
 
+def why(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="Model whose performance is asked about.")],
+    drop: Annotated[str, typer.Option(help="Drop to look at; default: the last one with enough labels.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Show why a model did worse on a drop than on its reference: causes in order, each with its evidence.
+
+    Slices that lost most, what comes with changed inputs and what with a changed relation, features that moved,
+    changed units, and what happened to the deliveries of their sources.
+    """
+    from ml_assets.automation.run_records import open_run_records
+    from ml_assets.commands.lifecycle.why import find_why, print_why
+    from ml_assets.lake import Lake
+    from ml_assets.modelling.performance.diagnosis.origins import Upstream
+    from ml_assets.public.project import Project
+
+    session = session_of(context)
+    home = session.open_home()
+    declared = session.read_declarations(model)
+    declared.model(model)
+    lake, registry, records = Lake(home.lake), session.open_registry(home), open_run_records(home)
+    own = Project(session.project.folder, declared, lake, lambda: registry).context(model)
+    upstream = Upstream(list(declared.sources.values()), lambda table: records.lineage(table.split("/")))
+    print_why(find_why(lake, registry, own, drop or None, upstream), as_json)
+
+
 def rollback(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="Model to roll back.")],

@@ -36,7 +36,7 @@ class MLModel(DeclaredModel, dg.Component, dg.Resolvable):
                 *serving_assets(model),
                 *drift_assets(model),
                 *performance_assets(model),
-                *retraining_assets(model),
+                *retraining_assets(model, context.component_tree.get_all_components(of_type=Source)),
             ]
         )
 

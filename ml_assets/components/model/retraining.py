@@ -1,22 +1,30 @@
 """retrain_decision: after each drop, whether the model is to be trained again, and why."""
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+
 import dagster as dg
 import polars as pl
 
 from ml_assets.components.conditions import FOLLOW_DROPS
 from ml_assets.components.metadata.columns import RETRAIN_DECISIONS
+from ml_assets.components.metadata.lineage import recorded_lineage
 from ml_assets.components.metadata.tables import Metadata, column_schema, markdown
 from ml_assets.components.model.asset_specs import model_asset_spec, watching_stage
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
 from ml_assets.dagster_internals import AssetCheckExecutionRecordStatus as Status
 from ml_assets.dagster_internals import PartitionKeyFilter
+from ml_assets.declarations.specs import DeclaredSource
 from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.performance.diagnosis.drop import diagnose_falls
+from ml_assets.modelling.performance.diagnosis.kept import DropDiagnosis
+from ml_assets.modelling.performance.diagnosis.origins import Upstream
 from ml_assets.modelling.retraining import add_new_decisions, decide_on_drop
 from ml_assets.resources import LakeResource, RegistryResource
 from ml_assets.retraining.decide import DecisionRecord
 
 
-def retraining_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
+def retraining_assets(model: ModelContext, sources: Sequence[DeclaredSource] = ()) -> list[dg.AssetsDefinition]:
     @dg.multi_asset(name=f"{model.spec.name}__retrain_decision", specs=[_asset_spec(model)], backfill_policy=SINGLE_RUN)
     def retrain_decision(
         context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource
@@ -25,10 +33,13 @@ def retraining_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
         drops = drops_of(context, model.spine.drops)
         decisions = [decide_on_drop(tables, tracked, model, drop, failed_gates(context, drop)) for drop in drops]
         add_new_decisions(tables, model, decisions)
+        upstream = Upstream(sources, partial(recorded_lineage, context.instance))
+        diagnosed = diagnose_falls(tables, tracked, model, decisions, upstream)
         described = RETRAIN_DECISIONS | {model.spine.partition: "The drop."}
         return dg.MaterializeResult(
             metadata={
                 **_decision_metadata(decisions[-1]),
+                **_diagnosis_metadata(*diagnosed),
                 "table_version": tables.version(key),
                 "dagster/column_schema": column_schema(tables.scan(key).collect_schema(), described),
             },
@@ -64,6 +75,12 @@ def _decision_metadata(decision: DecisionRecord) -> Metadata:
         "evidence": markdown(pl.DataFrame(evidence, infer_schema_length=None)),
         "causes": markdown(pl.DataFrame(causes)) if causes else "none",
     }
+
+
+def _diagnosis_metadata(found: Sequence[DropDiagnosis], without: Mapping[str, str]) -> Metadata:
+    """Show why performance fell, if it did."""
+    why = {record.drop: [cause.text for cause in record.diagnosis.causes] for record in found}
+    return {**({"why": why} if why else {}), **({"not_diagnosed": dict(without)} if without else {})}
 
 
 def failed_gates(context: dg.AssetExecutionContext, drop: str) -> list[str]:

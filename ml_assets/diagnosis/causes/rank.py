@@ -47,7 +47,7 @@ def rank_causes(found: Findings) -> list[FallCause]:
     upstream, by_event = _upstream(found, by_unit)
     taken = by_unit | by_event
     inputs = _inputs(found, taken)
-    explained = taken | {cause.subject for cause in inputs}
+    explained = taken | {name for cause in inputs for name in cause.features}
     slices = _slices(found, explained)
     named = [*units, *upstream, *slices]
     causes = [*named, *inputs, *_relation(found, named)]
@@ -75,13 +75,13 @@ def _unit_changes(found: Findings) -> tuple[list[FallCause], set[str]]:
         share = _share_of_unit(found, features) if restored is None else min(max(restored, 0.0), 1.0)
         columns = _columns(found, features)
         where = f" ({', '.join(_named(column) for column in columns)})" if columns else ""
-        proof = "" if restored is None else f"; with the old unit {restored:.0%} of the fall is gone"
+        proof = "" if restored is None else f"; scored in the old unit, {restored:.0%} of it is gone"
         names = _listed([each.feature for each in features])
         unit = first.unit
         text = (
-            f"{names}{where}: the unit changed from {name}"
+            f"{names}{where}: values are as if the unit had changed from {name}"
             + ("" if unit is None else f", by quantiles new = {unit.fitted_slope:.4g} * old + {unit.fitted_offset:.4g}")
-            + f"; {share:.0%} of the fall comes with it{proof}"
+            + f"; {_part(found, share)} comes with it{proof}"
         )
         causes.append(
             FallCause(
@@ -123,7 +123,7 @@ def _upstream(found: Findings, taken: set[str]) -> tuple[list[FallCause], set[st
                 kind="upstream",
                 subject=source,
                 share=share,
-                text=f"{source}: {happened}. Of its features, {moved}; {share:.0%} of the fall comes with that",
+                text=f"{source}: {happened}. Of its features, {moved}; {_part(found, share)} comes with that",
                 features=tuple(names),
                 columns=_columns(found, features),
                 events=tuple(events),
@@ -134,18 +134,34 @@ def _upstream(found: Findings, taken: set[str]) -> tuple[list[FallCause], set[st
 
 
 def _inputs(found: Findings, taken: set[str]) -> list[FallCause]:
+    """Return a cause for the harmful features of each table, which move together, and of each feature without one."""
+    groups: dict[str, list[MovedFeature]] = {}
+    for each in found.moved:
+        if each.is_harmful and each.feature not in taken:
+            origin = found.origins.get(each.feature)
+            groups.setdefault(each.feature if origin is None or origin.table is None else origin.table, []).append(each)
     return [
         FallCause(
             kind="inputs",
-            subject=each.feature,
-            share=(share := _share(found, each.harm)),
-            text=f"{each.text}: {share:.0%} of the fall comes with rows such as there were fewer of before",
-            features=(each.feature,),
-            columns=_columns(found, [each]),
+            subject=group,
+            share=(share := _share(found, features[0].harm)),
+            text=f"{_moved_of(group, features)}: {_part(found, share)} comes with values such as there were fewer of"
+            " before",
+            features=tuple(each.feature for each in features),
+            columns=_columns(found, features),
         )
-        for each in found.moved
-        if each.is_harmful and each.feature not in taken
+        for group, features in groups.items()
     ]
+
+
+def _moved_of(group: str, features: Sequence[MovedFeature]) -> str:
+    if len(features) == 1:
+        return features[0].text
+    return f"{features[0].text}, and so did {len(features) - 1} more features of {group}"
+
+
+def _part(found: Findings, share: float) -> str:
+    return f"{share:.0%} of the rise of the mean {found.loss}"
 
 
 def _slices(found: Findings, explained: set[str]) -> list[FallCause]:
@@ -158,7 +174,7 @@ def _slices(found: Findings, explained: set[str]) -> list[FallCause]:
         within = f"; in it alone moved {_listed(moved)}" if moved else ""
         text = (
             f"the relation changed where {each.text}: {found.loss} {each.loss:.3g} on {each.rows:,} rows, before "
-            f"{each.reference_loss:.3g}, elsewhere {each.rest:+.2g}; {each.share:.0%} of the fall comes with it{within}"
+            f"{each.reference_loss:.3g}, elsewhere {each.rest:+.2g}; {_part(found, each.share)} comes with it{within}"
         )
         causes.append(
             FallCause(
@@ -180,7 +196,7 @@ def _relation(found: Findings, named: Sequence[FallCause]) -> list[FallCause]:
         return []
     share = min(max(parts.relation.value / parts.fall.value, 0.0), 1.0) - sum(cause.share for cause in named)
     text = (
-        f"the relation of inputs and outcome changed in general: at the same inputs {parts.metric} is "
+        f"the relation of inputs and outcome changed in general: at the same {parts.by} {parts.metric} is "
         f"{parts.relation.value:.3g} worse ({parts.relation.low:.3g} to {parts.relation.high:.3g}), and no slice "
         "stands out for all of it"
     )

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-EventKind = Literal["late", "missing", "withheld", "quarantined", "rows", "schema", "code"]
+EventKind = Literal["late", "missing", "withheld", "quarantined", "rows", "schema"]
 
 
 class UpstreamEvent(BaseModel):
@@ -19,7 +19,7 @@ class UpstreamEvent(BaseModel):
     kind: EventKind = Field(
         description="late (written after the predictions were made), missing (no delivery in use), withheld (held back"
         " by its gate), quarantined (more rows than usual break the contract), rows (more or fewer than usual), schema"
-        " (columns or types changed), code (what makes the table changed)."
+        " (columns or types changed)."
     )
     text: str = Field(description="What happened, in words.")
     columns: tuple[str, ...] = Field(default=(), description="Columns that it is about; none for the whole delivery.")

@@ -12,6 +12,7 @@ that one period alone has cannot blow it up; how much the two have in common is 
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -57,6 +58,10 @@ class Decomposition(BaseModel):
         description="Of inputs: rows of the reference that both periods have, against all of it."
     )
     unlike_before: FallPart = Field(description="Of inputs: the later rows, against those such as both periods have.")
+    by: Literal["features", "score"] = Field(
+        description="What counts as the same input: the same features, or, where these have too little in common, the"
+        " same score."
+    )
     overlap: float = Field(description="What the inputs of both periods have in common, 0 to 1.")
     reference_rows: int = Field(description="Rows of the reference that were compared.")
     rows: int = Field(description="Later rows that were compared.")
@@ -107,6 +112,7 @@ def decompose(
     measured: MeasuredPeriods,
     overlap: Overlap,
     *,
+    by: Literal["features", "score"] = "features",
     resamples: int,
     seed: int,
     confidence: float = CONFIDENCE,
@@ -137,6 +143,7 @@ def decompose(
         relation=part(sign * (shared_now - shared_before)),
         more_or_less=part(rarer),
         unlike_before=part(newer),
+        by=by,
         overlap=overlap.share,
         reference_rows=rows.reference.rows,
         rows=rows.current.rows,

@@ -59,7 +59,7 @@ class MovedFeature(BaseModel):
     def text(self) -> str:
         """How it moved, in words."""
         if self.unit is not None:
-            return f"{self.feature} went from {self.unit.name} (fit {self.unit.fit:.3f})"
+            return f"{self.feature} is as if its unit had gone from {self.unit.name} (fit {self.unit.fit:.3f})"
         if self.missing - self.reference_missing > MORE_MISSING:
             return f"{self.feature} is missing in {self.missing:.0%} of rows, before in {self.reference_missing:.0%}"
         return f"{self.feature} moved (PSI {self.psi:.2f})"

@@ -13,8 +13,10 @@ LEAST_DISTINCT = 20
 """Different quantiles below which any map fits."""
 LEAST_FIT = 0.98
 """Share of the spread between quantiles that a straight line must explain (R squared)."""
-MOST_LEFT = 0.15
+MOST_LEFT = 0.08
 """Share of the distance between the periods that a known map may leave once it is undone."""
+MOST_OFF = 0.1
+"""By how much the slope of that line may differ from the map's, as a share of it."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def recognise_unit(before: np.ndarray, now: np.ndarray) -> UnitChange | None:
     scale = float(np.sqrt(np.mean((old - closest.slope * old - closest.offset) ** 2))) / closest.slope
     # As far as the unit moves the values, in the old unit: another change that small is no change of units.
     share = left / max(scale, 1e-300)
-    if share > MOST_LEFT or left > spread / 2 or not _nearer(old, new, left, spread):
+    is_near = abs(slope / closest.slope - 1) <= MOST_OFF
+    if not is_near or share > MOST_LEFT or left > spread / 2 or not _nearer(old, new, left, spread):
         return None
     return UnitChange(
         name=closest.name,
