@@ -10,6 +10,7 @@ from ml_assets.commands.experiment.command import replay, try_out
 from ml_assets.commands.files.command import drift, test
 from ml_assets.commands.hand_over.command import feast_export, package
 from ml_assets.commands.init.command import init
+from ml_assets.commands.lifecycle.alerts import alerts
 from ml_assets.commands.lifecycle.command import rollback, run, status, summary, why
 from ml_assets.commands.lifecycle.governance import approve, card, refuse
 from ml_assets.commands.reference.fields import fields
@@ -64,6 +65,7 @@ app.command()(serve)
 app.command()(push)
 app.command()(stream)
 app.add_typer(keys, name="keys")
+app.add_typer(alerts, name="alerts")
 app.command()(spool)
 app.command()(served)
 app.command()(package)

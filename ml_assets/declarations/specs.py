@@ -7,6 +7,7 @@ from typing import Literal, Self
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ml_assets.alerts.spec import AlertRule, check_rules
 from ml_assets.declarations.catalogue import Catalogued
 from ml_assets.durations import parse_duration
 from ml_assets.features.spec import FeatureViewSpec
@@ -43,6 +44,15 @@ CAME_EMPTY = "came_empty"
 
 class DeclaredSource(Catalogued, SourceSpec):
     """Where a table comes from, how it is cut into drops, and what it must satisfy."""
+
+    alerts: list[AlertRule] = Field(
+        default_factory=list, description="When people are to look at the source, who, and how they are told."
+    )
+
+    @model_validator(mode="after")
+    def _alerts_fit(self) -> Self:
+        check_rules("source", self.alerts)
+        return self
 
     def table(self, table: str) -> str:
         """Return the asset key of ``raw``, ``validated`` or ``quarantine``."""
@@ -382,6 +392,9 @@ class DeclaredModel(Catalogued, ModelSpec):
     freshness: Freshness = Field(
         default_factory=lambda: Freshness(warn="25d", fail="30d"), description="How old the champion may be."
     )
+    alerts: list[AlertRule] = Field(
+        default_factory=list, description="When people are to look at the model, who, and how they are told."
+    )
     after_correction: Literal["keep", "recompute"] = Field(
         default="keep",
         description="What becomes of predictions whose features are corrected later: `keep` them as they were, marked "
@@ -390,6 +403,11 @@ class DeclaredModel(Catalogued, ModelSpec):
     card: CardSpec = Field(
         default_factory=CardSpec, description="What people say about the model, for the card of each version."
     )
+
+    @model_validator(mode="after")
+    def _alerts_fit(self) -> Self:
+        check_rules("model", self.alerts)
+        return self
 
 
 class DeclaredDbtTables(Catalogued):

@@ -3,7 +3,24 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["failure", "decision", "promotion", "rollback"]
+Kind = Literal["failure", "decision", "promotion", "rollback", "alert"]
+
+
+@dataclass(frozen=True)
+class AlertNotice:
+    """Which alert a notice is about, for channels that keep track of alerts themselves.
+
+    Attributes:
+        key: the same for all notices of one alert.
+        state: open, acknowledged or resolved.
+        severity: info, warning or critical.
+        subject: the model or source that it is about.
+    """
+
+    key: str
+    state: str
+    severity: str
+    subject: str
 
 
 @dataclass(frozen=True)
@@ -14,6 +31,7 @@ class Notice:
     subject: str
     text: str
     facts: dict[str, str]
+    alert: AlertNotice | None = None
 
     @property
     def headline(self) -> str:

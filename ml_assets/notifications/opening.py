@@ -13,6 +13,8 @@ CHANNELS = Extensions[type[DeclaredChannel]](
     {
         "webhook": "ml_assets.notifications.channels.webhook:WebhookChannel",
         "slack": "ml_assets.notifications.channels.slack:SlackChannel",
+        "teams": "ml_assets.notifications.channels.teams:TeamsChannel",
+        "pagerduty": "ml_assets.notifications.channels.pagerduty:PagerDutyChannel",
         "email": "ml_assets.notifications.channels.email:EmailChannel",
     },
 )

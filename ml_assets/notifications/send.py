@@ -35,6 +35,18 @@ def notify(channels: Sequence[Channel], notice: Notice, sleep: Callable[[float],
     return failures
 
 
+def attempt_once(channel: Channel, notice: Notice) -> str | None:
+    """Send to one channel, once, for what is tried again later in any case; return why it was not sent, without
+    secrets. It is logged as an error."""
+    try:
+        channel.send(notice)
+    except Exception as error:  # noqa: BLE001 - any channel, any fault; its words may hold a secret, its type does not
+        reason = str(error) if isinstance(error, NotSent) else type(error).__name__
+        _log.error("%s: the %s notice %r was not sent: %s", channel.name, notice.kind, notice.headline, reason)
+        return reason
+    return None
+
+
 def _failure(channel: Channel, notice: Notice, sleep: Callable[[float], None]) -> str | None:
     retrying = Retrying(
         stop=stop_after_attempt(len(PAUSES_S) + 1),

@@ -22,6 +22,7 @@ DOCUMENTS = [
     "docs/from-python.md",
     "docs/worth.md",
     "docs/fairness.md",
+    "docs/alerts.md",
     "docs/testing-your-declarations.md",
 ]
 ARCHITECTURE = (PROJECT / "ARCHITECTURE.md").read_text()

@@ -7,6 +7,7 @@ from functools import partial
 import dagster as dg
 
 from ml_assets.automation.recovery import ask_again_for_retries, close_lost_runs
+from ml_assets.automation.sensors.alerts import alert_sensor
 from ml_assets.automation.sensors.corrections import Reached, correction_sensor
 from ml_assets.automation.sensors.drops import drop_sensor
 from ml_assets.automation.sensors.failures import failure_sensor
@@ -20,13 +21,14 @@ from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.sources.source import Source
 from ml_assets.components.stages import FEATURE, STAGE
 from ml_assets.notifications.opening import open_channels
+from ml_assets.observations.observe import models_with_rules
 from ml_assets.resources import RegistryResource
 from ml_assets.settings import Settings
 
 
 def build_sensors(specs: Iterable[dg.AssetSpec], tree: dg.ComponentTree, settings: Settings) -> list:
     """Build three sensors per use case for its drops, for what corrections reach and for labels, two per model for
-    decisions and answers, one for conditions, one for failures."""
+    decisions and answers, one for alerts where rules are declared, one for conditions, one for failures."""
     specs, every_seconds = list(specs), settings.sensor_seconds
     channels = partial(open_channels, settings.notifications)
     group_of = {spec.key.path[0]: spec.group_name or "default" for spec in specs if len(spec.key.path) > 1}
@@ -41,6 +43,8 @@ def build_sensors(specs: Iterable[dg.AssetSpec], tree: dg.ComponentTree, setting
     for view in declared.values():
         reached.setdefault(views[view.name], []).append(Reached(view, spines[view.spine]))
     outcomes = tree.get_all_components(of_type=Outcome)
+    ruled = models_with_rules(models, spines, declared, outcomes)
+    watched = [source for source in tree.get_all_components(of_type=Source) if source.alerts]
     by_use_case: dict[str, list[MLModel]] = {}
     for model in models:
         by_use_case.setdefault(group_of[model.name], []).append(model)
@@ -63,6 +67,7 @@ def build_sensors(specs: Iterable[dg.AssetSpec], tree: dg.ComponentTree, setting
             minimum_interval_seconds=every_seconds,
             description="Materializes what its condition asks for: assets follow their inputs, drop by drop.",
         ),
+        *([alert_sensor(ruled, watched, every_seconds, channels)] if ruled or watched else []),
         lost_runs_sensor(every_seconds),
         failure_sensor(channels),
     ]

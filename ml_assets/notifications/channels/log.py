@@ -16,5 +16,6 @@ class LogChannel:
     name: str = "log"
 
     def send(self, notice: Notice) -> None:
-        level = logging.ERROR if notice.kind == "failure" else logging.WARNING
+        grave = notice.kind == "failure" or (notice.alert is not None and notice.alert.severity == "critical")
+        level = logging.ERROR if grave else logging.WARNING
         self.logger.log(level, "%s: %s\n%s", notice.kind, notice.headline, notice.body)

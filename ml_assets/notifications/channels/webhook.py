@@ -1,8 +1,8 @@
 """Notices as JSON objects, for a program of one's own."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Self
 
 from ml_assets.notifications.channel import TIMEOUT_S
 from ml_assets.notifications.channels.web_post import declared_url, post_json
@@ -27,5 +27,12 @@ class WebhookChannel:
         return None if url is None else cls(url)
 
     def send(self, notice: Notice) -> None:
-        content = {"kind": notice.kind, "subject": notice.subject, "text": notice.text, "facts": notice.facts}
+        content: dict[str, Any] = {
+            "kind": notice.kind,
+            "subject": notice.subject,
+            "text": notice.text,
+            "facts": notice.facts,
+        }
+        if notice.alert is not None:
+            content["alert"] = asdict(notice.alert)
         post_json(self.url, content, self.timeout_s)

@@ -1,0 +1,1 @@
+"""What rules of alerts see: values read from the tables of a model or a source."""
