@@ -57,6 +57,21 @@ class FeatureImportance(_CardPart):
     description: str = Field(description="What the feature is.")
 
 
+class GroupMeasure(_CardPart):
+    """One measure of a group between which and others fairness is watched, on the holdout."""
+
+    attribute: str = Field(description="Column that groups go by.")
+    group: str | None = Field(description="Value of the column; null for rows without one.")
+    of_class: str = Field(description="Class that it is about; empty of a model without classes.")
+    measure: str = Field(description="Name of the measure.")
+    value: float | None = Field(description="Its value; null where it is undefined.")
+    low: float | None = Field(description="Lower end of its interval; null without one.")
+    high: float | None = Field(description="Upper end of its interval; null without one.")
+    rows: int = Field(description="Rows of the group.")
+    known: int = Field(description="Those whose outcome is known.")
+    judged: bool = Field(description="Whether the group is large enough to be held against limits.")
+
+
 class FeatureFacts(_CardPart):
     """One feature that the version was trained on."""
 
@@ -150,6 +165,8 @@ class ModelCard(_CardPart):
     statements: CardSpec = Field(default_factory=CardSpec, description="What people say about the model.")
     features: tuple[FeatureFacts, ...] = Field(default=(), description="What it was trained on, in the model's order.")
     groups: tuple[str, ...] = Field(default=(), description="Columns by whose values fairness is watched.")
+    fairness: tuple[GroupMeasure, ...] = Field(default=(), description="What is measured of each group by itself.")
+    fairness_limits: tuple[str, ...] = Field(default=(), description="Declared limits held against it, in sentences.")
     watched: tuple[str, ...] = Field(default=(), description="How it is watched in production, in sentences.")
     drops: tuple[WatchedDrop, ...] = Field(default=(), description="What was measured in production, by drop.")
     decisions: tuple[DecisionFacts, ...] = Field(default=(), description="Decisions on the version, the oldest first.")

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_assets.cards.document import Block, Paragraph, Statement, TextTable, shown
+from ml_assets.cards.document import Block, Paragraph, Points, Statement, TextTable, shown
 
 if TYPE_CHECKING:
-    from ml_assets.cards.card import Estimate, HoldoutMetric, ModelCard
+    from ml_assets.cards.card import Estimate, GroupMeasure, HoldoutMetric, ModelCard
 
 CALIBRATION = ("calibration_error", "positive_calibration_error", "brier", "log_loss")
 """Metrics that say whether a score of 0.3 means three of ten."""
@@ -70,10 +70,26 @@ def score_blocks(card: "ModelCard") -> Iterator[Block]:
 def fairness_blocks(card: "ModelCard") -> Iterator[Block]:
     """Yield which groups are watched, and what is measured of them."""
     yield Statement("Groups that fairness is watched by", ", ".join(card.groups) or None)
-    of_groups = [each for each in card.slices if each.subject.partition("=")[0] in card.groups]
-    if card.groups and not of_groups:
+    if card.fairness:
+        rows = [_group(each) for each in card.fairness]
+        yield TextTable.of(("group", "measure", "value", "rows", "outcome known", "large enough"), rows)
+        yield Paragraph(
+            f"Of the holdout; in brackets intervals. Comparisons with the rest lie in the table {card.model}/fairness."
+        )
+    elif card.groups:
         yield Paragraph("No measure of a group of this version's holdout is kept.")
+    if card.fairness_limits:
+        yield Points(card.fairness_limits)
+    elif card.fairness:
+        yield Paragraph("No limit of fairness is declared.")
     yield Statement("Who may be treated unequally, and what is done about it", card.statements.fairness.strip() or None)
+
+
+def _group(each: "GroupMeasure") -> tuple[object, ...]:
+    group = "without a value" if each.group is None else each.group
+    measure = f"{each.measure} of {each.of_class}" if each.of_class else each.measure
+    interval = "" if each.low is None or each.high is None else f" [{shown(each.low)}, {shown(each.high)}]"
+    return f"{each.attribute}={group}", measure, f"{shown(each.value)}{interval}", each.rows, each.known, each.judged
 
 
 def _metrics(card: "ModelCard", metrics: "list[HoldoutMetric]", without: str) -> Iterator[Block]:

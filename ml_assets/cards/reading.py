@@ -17,6 +17,7 @@ from ml_assets.cards.card import (
     SliceMeasure,
 )
 from ml_assets.cards.decided import read_version_decisions
+from ml_assets.cards.fair import describe_fairness_limits, read_group_measures
 from ml_assets.cards.limits import known_limits
 from ml_assets.cards.watching import describe_watching, read_watched_drops
 from ml_assets.features.describe import describe_features
@@ -70,6 +71,8 @@ def read_card(
         confidence=None if confidence.is_empty() else confidence[0],
         slices=slices,
         groups=tuple(spec.groups),
+        fairness=read_group_measures(lake, spec.name, registered.version),
+        fairness_limits=describe_fairness_limits(lake, model, registered.version),
         threshold=trained.threshold,
         calibration=trained.calibration and trained.calibration.method,
         negatives_kept=trained.negatives_kept,

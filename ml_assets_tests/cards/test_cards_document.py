@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from ml_assets.cards import law
-from ml_assets.cards.card import FeatureFacts, ModelCard, Provenance, SliceMeasure
+from ml_assets.cards.card import FeatureFacts, GroupMeasure, ModelCard, Provenance
 from ml_assets.cards.document import NOT_STATED, Document, Paragraph, Points, Section, Statement, TextTable
 from ml_assets.cards.html import render_html
 from ml_assets.cards.markdown import render_markdown
@@ -93,13 +93,25 @@ def test_every_point_of_the_annex_is_listed_with_the_sections_that_answer_it():
     assert cited <= {point for point, _ in law.ANNEX_IV}
 
 
-def test_the_groups_measures_are_said_to_be_missing_where_they_are():
-    measured = SliceMeasure(subject="customer=c1", rows=12, measures={"roc_auc": 0.5})
-    without = section(card_document(card(groups=("customer",))), "Fairness")
-    assert without.blocks[1] == Paragraph("No measure of a group of this version's holdout is kept.")
-    kept = section(card_document(card(groups=("customer",), slices=(measured,))), "Fairness")
-    assert without.blocks[0] == kept.blocks[0] == Statement("Groups that fairness is watched by", "customer")
-    assert not any(isinstance(block, Paragraph) for block in kept.blocks)
+def test_the_groups_measures_are_in_the_card_or_said_to_be_missing():
+    without = section(card_document(card(groups=("sex",))), "Fairness").blocks
+    assert without[0] == Statement("Groups that fairness is watched by", "sex")
+    assert without[1] == Paragraph("No measure of a group of this version's holdout is kept.")
+    about = {"attribute": "sex", "of_class": "", "measure": "selection_rate", "known": 8}
+    measured = (
+        GroupMeasure(group="f", value=0.25, low=0.1, high=0.5, rows=12, judged=True, **about),
+        GroupMeasure(group=None, value=None, low=None, high=None, rows=3, judged=False, **about),
+    )
+    broken = ("selection_ratio by sex is broken.",)
+    kept = section(card_document(card(groups=("sex",), fairness=measured, fairness_limits=broken)), "Fairness").blocks
+    assert kept[1] == TextTable(
+        ("group", "measure", "value", "rows", "outcome known", "large enough"),
+        (
+            ("sex=f", "selection_rate", "0.25 [0.1, 0.5]", "12", "8", "yes"),
+            ("sex=without a value", "selection_rate", "–", "3", "8", "no"),
+        ),
+    )
+    assert kept[3] == Points(broken)
 
 
 def test_features_come_with_words_and_what_is_not_known_of_them():
