@@ -17,6 +17,7 @@ _VERDICTS = {
     "roll back": "rolled back to",
     "wait for approval": "waits for approval",
     "refuse": "refused",
+    "overtaken": "overtaken",
 }
 
 

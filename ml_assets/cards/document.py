@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 NOT_STATED = "not stated"
 """What a card says of what nobody has declared and nothing has recorded."""
@@ -11,6 +12,7 @@ NOT_STATED = "not stated"
 class Paragraph:
     """Sentences."""
 
+    kind: ClassVar[str] = "paragraph"
     text: str
 
 
@@ -18,6 +20,7 @@ class Paragraph:
 class Points:
     """A list of sentences."""
 
+    kind: ClassVar[str] = "points"
     items: tuple[str, ...]
 
 
@@ -25,6 +28,7 @@ class Points:
 class TextTable:
     """A table: headings, and rows of as many texts."""
 
+    kind: ClassVar[str] = "table"
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
@@ -38,6 +42,7 @@ class TextTable:
 class Statement:
     """What people say about something, after the name of it; None where nobody does."""
 
+    kind: ClassVar[str] = "statement"
     name: str
     text: str | None
 

@@ -71,8 +71,8 @@ def answer_challenger(
         decided_at: when, UTC.
 
     Raises:
-        LookupError: the version does not wait for approval.
-        ValueError: it is not said who decides, or another version serves by now.
+        NotWaiting: the version does not wait for approval, or waits no longer, as another serves by now.
+        ValueError: it is not said who decides.
     """
     from ml_assets.registry.decisions import Decisions
 

@@ -23,6 +23,10 @@ AS_OF = "_as_of"
 SHOWN = ("model", "challenger", "champion", "promote", "rule", "reason", "decided_at")
 
 
+class NotWaiting(LookupError):
+    """A version is to be approved or refused that does not wait for it."""
+
+
 class Decisions:
     """The decisions on a model's champion: rows of ``<model>/champion`` that are added and never changed.
 
@@ -82,8 +86,8 @@ class Decisions:
         """Store a person's decision on the challenger that waits, and carry it out as any other.
 
         Raises:
-            LookupError: this version does not wait.
-            ValueError: it is not said who decides, or another version serves by now.
+            NotWaiting: this version does not wait, or waits no longer, as another serves by now.
+            ValueError: it is not said who decides.
         """
         by, because = by.strip(), (because or "").strip() or None
         if not by:
@@ -91,12 +95,12 @@ class Decisions:
         self.settle()
         waiting = self.waiting()
         if waiting is None or waiting.challenger != version:
-            raise LookupError(self._why_not_waiting(version, waiting))
+            raise NotWaiting(self._why_not_waiting(version, waiting))
         decision = answer_waiting(waiting, approve=approve, by=by, because=because)
         about = {"run_id": waiting.run_id, "as_of": waiting.as_of, "basis": waiting.basis, "decided_at": decided_at}
         made = self._carry_out(record_promotion(decision, **about, by=by, because=because))
         if made.rule == OVERTAKEN:
-            raise ValueError(made.reason)
+            raise NotWaiting(made.reason)
         return made
 
     def _carry_out(self, record: PromotionRecord) -> PromotionRecord:

@@ -5,30 +5,15 @@ from html.parser import HTMLParser
 import pytest
 
 from ml_assets.cards import law
-from ml_assets.cards.card import FeatureFacts, GroupMeasure, ModelCard, Provenance
+from ml_assets.cards.card import FeatureFacts, GroupMeasure
 from ml_assets.cards.document import NOT_STATED, Document, Paragraph, Points, Section, Statement, TextTable
 from ml_assets.cards.html import render_html
 from ml_assets.cards.markdown import render_markdown
 from ml_assets.cards.sections import card_document
 from ml_assets.training.spec import CardSpec
+from ml_assets_tests.cards.made_card import bare_card
 
 HOSTILE = "<script>alert(1)</script> | [x](javascript:alert(2)) `code`"
-
-
-def card(**more) -> ModelCard:
-    """A card of a version of which nothing is kept but its registration."""
-    origin = Provenance(
-        run_id="r1", dagster_run_id=None, code_commit=None, code_changed=False, platform=None, table_versions={},
-        location="file:///models/1", parameters={},
-    )  # fmt: skip
-    bare = {
-        "model": "returns", "version": "3", "role": "earlier version", "description": "Whether it comes back.",
-        "owners": (), "task": "binary", "kind": "xgboost", "label": "returned", "label_known_at": "settled_at",
-        "rows_of": "orders/validated", "trained_as_of": "2024-04-01T00:00:00+00:00", "data": (), "metrics": (),
-        "confidence": None, "slices": (), "threshold": None, "calibration": None, "interval_coverage": None,
-        "importance": (), "importance_unit": "mean |SHAP value|", "limits": (), "decision": None, "provenance": origin,
-    }  # fmt: skip
-    return ModelCard(**(bare | more))
 
 
 class Page(HTMLParser):
@@ -53,7 +38,7 @@ def section(document: Document, title: str) -> Section:
 
 
 def test_what_nobody_states_is_called_not_stated_and_nothing_is_made_up():
-    document = card_document(card())
+    document = card_document(bare_card())
     statements = [block for each in document.sections for block in each.blocks if isinstance(block, Statement)]
     assert {block.shown for block in statements} == {NOT_STATED}
     names = {block.name for block in statements}
@@ -64,7 +49,7 @@ def test_what_nobody_states_is_called_not_stated_and_nothing_is_made_up():
 
 @pytest.mark.parametrize("field", CardSpec.model_fields)
 def test_each_field_of_the_declaration_is_in_the_card_as_it_is_written(field):
-    document = card_document(card(statements=CardSpec(**{field: "As Ann says."})))
+    document = card_document(bare_card(statements=CardSpec(**{field: "As Ann says."})))
     stated = [
         block
         for each in document.sections
@@ -79,7 +64,7 @@ def block_name(block):
 
 
 def test_every_point_of_the_annex_is_listed_with_the_sections_that_answer_it():
-    sections = card_document(card(statements=CardSpec(purpose="To call ahead."))).sections
+    sections = card_document(bare_card(statements=CardSpec(purpose="To call ahead."))).sections
     grid = sections[-1].blocks[1]
     assert isinstance(grid, TextTable)
     assert [row[0] for row in grid.rows] == [
@@ -94,7 +79,7 @@ def test_every_point_of_the_annex_is_listed_with_the_sections_that_answer_it():
 
 
 def test_the_groups_measures_are_in_the_card_or_said_to_be_missing():
-    without = section(card_document(card(groups=("sex",))), "Fairness").blocks
+    without = section(card_document(bare_card(groups=("sex",))), "Fairness").blocks
     assert without[0] == Statement("Groups that fairness is watched by", "sex")
     assert without[1] == Paragraph("No measure of a group of this version's holdout is kept.")
     about = {"attribute": "sex", "of_class": "", "measure": "selection_rate", "known": 8}
@@ -103,7 +88,9 @@ def test_the_groups_measures_are_in_the_card_or_said_to_be_missing():
         GroupMeasure(group=None, value=None, low=None, high=None, rows=3, judged=False, **about),
     )
     broken = ("selection_ratio by sex is broken.",)
-    kept = section(card_document(card(groups=("sex",), fairness=measured, fairness_limits=broken)), "Fairness").blocks
+    kept = section(
+        card_document(bare_card(groups=("sex",), fairness=measured, fairness_limits=broken)), "Fairness"
+    ).blocks
     assert kept[1] == TextTable(
         ("group", "measure", "value", "rows", "outcome known", "large enough"),
         (
@@ -119,7 +106,7 @@ def test_features_come_with_words_and_what_is_not_known_of_them():
         FeatureFacts(feature="price", view="order", description="amount, of the row to predict.", missing=0.125),
         FeatureFacts(feature="gone", view="", description="", missing=None),
     ]
-    grid = section(card_document(card(features=tuple(facts))), "Features").blocks[1]
+    grid = section(card_document(bare_card(features=tuple(facts))), "Features").blocks[1]
     assert grid == TextTable(
         ("feature", "importance", "missing", "view", "what it is"),
         (("price", "–", "12.5%", "order", "amount, of the row to predict."), ("gone", "–", "–", "", "")),

@@ -8,7 +8,7 @@ import pytest
 
 from ml_assets.lake import Lake
 from ml_assets.modelling import promotion
-from ml_assets.registry.decisions import Decisions, describe_no_champion, read_decisions
+from ml_assets.registry.decisions import Decisions, NotWaiting, describe_no_champion, read_decisions
 from ml_assets.training.promotion.approval import ask_for_approval, find_waiting
 from ml_assets.training.promotion.records import (
     APPROVED,
@@ -127,7 +127,7 @@ def test_refused_it_never_serves_whatever_the_declaration_says_later(decisions, 
     assert made.reason == "Version 2 was refused by Ann: version 1 stays champion."
     assert registry.serves == "1"
     assert decisions.standing(registry.version("m", "2"), MOMENT, "other basis") == made
-    with pytest.raises(LookupError, match="version 2 of m does not wait for approval; the last decision on it: Vers"):
+    with pytest.raises(NotWaiting, match="version 2 of m does not wait for approval; the last decision on it: Vers"):
         decisions.answer("2", approve=True, by="Bob", because=None, decided_at=LATER)
     assert registry.serves == "1"
 
@@ -140,7 +140,7 @@ def test_waiting_stands_on_the_same_evidence_and_is_decided_anew_on_other(decisi
 
 def test_a_newer_challenger_takes_the_place_of_one_that_waits(decisions, registry):
     add(decisions, ask_for_approval(promoting("3", "1")))
-    with pytest.raises(LookupError, match=r"version 2 of m does not wait .* Version 3 waits$"):
+    with pytest.raises(NotWaiting, match=r"version 2 of m does not wait .* Version 3 waits$"):
         decisions.answer("2", approve=True, by="Ann", because=None, decided_at=LATER)
     decisions.answer("3", approve=True, by="Ann", because=None, decided_at=LATER)
     assert registry.serves == "3"
@@ -160,7 +160,7 @@ def test_nobody_waits_once_another_version_serves(decisions, registry):
 
 def test_what_was_moved_by_hand_in_the_registry_is_not_overruled(decisions, lake, registry):
     registry.serves = "7"
-    with pytest.raises(ValueError, match="Version 2 was to follow version 1, but version 7 serves by now"):
+    with pytest.raises(NotWaiting, match="Version 2 was to follow version 1, but version 7 serves by now"):
         decisions.answer("2", approve=True, by="Ann", because=None, decided_at=LATER)
     assert registry.serves == "7"
     assert read_decisions(lake, "m")[-1].rule == OVERTAKEN
@@ -199,7 +199,7 @@ def test_a_roll_back_is_no_way_around_approval(decisions, registry):
 
 def test_an_approval_that_came_too_late_is_no_service(decisions, registry):
     registry.serves = "7"
-    with pytest.raises(ValueError, match="decide again"):
+    with pytest.raises(NotWaiting, match="decide again"):
         decisions.answer("2", approve=True, by="Ann", because=None, decided_at=LATER)
     with pytest.raises(ValueError, match="version 2 of m has never served"):
         decisions.check_roll_back("2")

@@ -17,21 +17,27 @@ def try_out(
 ) -> None:
     """Go from declaration to holdout metrics in memory and name the features that predict suspiciously well alone.
 
-    Nothing is registered or written. Tables that are not in the lake yet are read from their source.
+    Nothing is registered. Tables that are not in the lake yet are read from their source. Where the home exists, what
+    came of it is kept as one row of the table `MODEL/tries`, for the console to compare with trainings.
     """
     import json
+    from datetime import UTC, datetime
 
     from ml_assets.automation.projects import find_model
     from ml_assets.commands.experiment import trial
     from ml_assets.commands.experiment.blame import blame_declaration
     from ml_assets.commands.terminal import open_terminal
     from ml_assets.lake import Lake
+    from ml_assets.training.records.tried import keep_try
 
     session = session_of(context)
+    kept = session.open_home().root.exists()
     with session.borrow_home() as home:
-        definitions = session.load_definitions(model=model)
+        definitions, lake = session.load_definitions(model=model), Lake(home.lake)
         with blame_declaration(definitions, model):
-            tried = trial.try_model(definitions, Lake(home.lake), find_model(definitions, model), rows)
+            tried = trial.try_model(definitions, lake, find_model(definitions, model), rows)
+        if kept:
+            keep_try(lake, tried.record(datetime.now(UTC)))
     if as_json:
         typer.echo(json.dumps(trial.as_json(tried), indent=2))
     else:
@@ -51,15 +57,21 @@ def replay(
 ) -> None:
     """Live history again under several retraining policies, each step knowing only what was known then.
 
-    What has been worked out is kept under the home, so a killed replay goes on where it stood.
+    What has been worked out is kept under the home, so a killed replay goes on where it stood; what came of it becomes
+    a row of the table `MODEL/replays`, for the console.
     """
     import json
+    from datetime import UTC, datetime
 
     from ml_assets.commands.experiment.replay_job import run_replay
     from ml_assets.commands.experiment.replay_print import print_replay
     from ml_assets.commands.terminal import open_terminal
+    from ml_assets.lake import Lake
+    from ml_assets.retraining.replay.lived import CONFIDENCE
+    from ml_assets.retraining.replay.record import keep_replay, record_replay
     from ml_assets.retraining.replay.report import as_json as to_json
     from ml_assets.retraining.replay.report import render_replay
+    from ml_assets.training.tasks import find_metric
 
     session = session_of(context)
     home, console = session.prepare_home(), open_terminal(to_errors=as_json)
@@ -67,9 +79,13 @@ def replay(
         project = session.read_declarations(model)
     declared = project.model(model)
     lived = run_replay(project, session.project.folder, home, declared, first, last, policies.split(","), console)
+    metric, now = declared.watched_metric, datetime.now(UTC)
+    better = find_metric(metric).greater_is_better
+    record = record_replay(model, metric, lived, greater_is_better=better, confidence=CONFIDENCE, replayed_at=now)
+    keep_replay(Lake(home.lake), record)
     if html is not None:
-        html.write_text(render_replay(model, declared.watched_metric, lived), encoding="utf-8")
+        html.write_text(render_replay(model, metric, lived), encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps(to_json(model, declared.watched_metric, lived), indent=2))
+        typer.echo(json.dumps(to_json(model, metric, lived), indent=2))
     else:
-        print_replay(console, model, declared.watched_metric, lived)
+        print_replay(console, model, metric, lived)

@@ -1,8 +1,8 @@
-"""A declared model tried out in memory: nothing is registered, nothing is written to the lake."""
+"""A declared model tried out in memory: nothing is registered, and only the outcome may be kept."""
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from ml_assets.training.evaluation.leaks.bystanders import PLACE
 from ml_assets.training.evaluation.leaks.finding import Finding
 from ml_assets.training.evaluation.seasonal import Seasons
 from ml_assets.training.kinds.lean import import_for
+from ml_assets.training.records.tried import MeasuredMetric, TriedModel
 
 TRIALS = 3
 """Most parameter sets that a trial run searches through."""
@@ -46,6 +47,10 @@ class Trial:
     Attributes:
         rows: rows per part of the split.
         metrics: metric -> value of the model and of the naive baseline on the holdout.
+        intervals: metric -> ends of the interval of the model's value.
+        kind: what learned.
+        parameters: of the estimator.
+        features: what it learned from, in the model's order.
         suspects: feature, value, limit, suspicious: those that predict best alone, in `measure`.
         findings: signs of leaks.
         unchecked: what no gate could look at, in words.
@@ -64,6 +69,38 @@ class Trial:
     left_out: dict[str, int]
     seconds: float
     tables: tuple[str, ...] = ()
+    intervals: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    kind: str = ""
+    parameters: Mapping[str, str | bool | int | float | None] = field(default_factory=dict)
+    features: tuple[str, ...] = ()
+
+    def record(self, tried_at: datetime) -> TriedModel:
+        """Return what is kept of it.
+
+        Args:
+            tried_at: when it was tried, UTC.
+        """
+        without = (None, None)
+        return TriedModel(
+            model=self.model,
+            tried_at=tried_at,
+            kind=self.kind,
+            rows=self.rows,
+            parameters=self.parameters,
+            features=self.features,
+            metrics={
+                name: MeasuredMetric(
+                    value=own,
+                    low=self.intervals.get(name, without)[0],
+                    high=self.intervals.get(name, without)[1],
+                    baseline=base,
+                )
+                for name, (own, base) in self.metrics.items()
+            },
+            signs_of_leaks=len(self.findings),
+            seconds=self.seconds,
+            tables=self.tables,
+        )
 
 
 def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int) -> Trial:
@@ -126,7 +163,24 @@ def try_model(definitions: dg.Definitions, lake: Lake, model: MLModel, rows: int
         left_out={reason: count for reason, count in fitted.split.dropped.items() if count},
         seconds=time.perf_counter() - began,
         tables=tuple(declared.describe(key) for key in dict.fromkeys([context.spine.table, *read])),
+        intervals={
+            metric: (low, high)
+            for metric, low, high in measured.metrics.filter(subject="model")
+            .select("metric", "low", "high")
+            .iter_rows()
+        },
+        kind=spec.kind,
+        parameters=_plain(fitted.model.parameters),
+        features=tuple(context.features),
     )
+
+
+def _plain(parameters: Mapping[str, object]) -> dict[str, str | bool | int | float | None]:
+    """Return parameters as they can be kept; what is no plain value as its text."""
+    return {
+        name: value if value is None or isinstance(value, str | bool | int | float) else str(value)
+        for name, value in parameters.items()
+    }
 
 
 def as_json(trial: Trial) -> dict:

@@ -71,11 +71,12 @@ class PromotionRecord(PromotionDecision):
 
     @property
     def answer(self) -> str:
-        """What was decided: promote, keep, roll back, wait for approval, or refuse."""
-        return _ANSWERS.get(self.rule, "promote" if self.promote else "keep")
+        """What was decided: promote, keep, roll back, wait for approval, refuse; overtaken where it came too late."""
+        return ANSWERS.get(self.rule, "promote" if self.promote else "keep")
 
 
-_ANSWERS = {ROLLED_BACK: "roll back", WAITS: "wait for approval", REFUSED: "refuse"}
+ANSWERS = {ROLLED_BACK: "roll back", WAITS: "wait for approval", REFUSED: "refuse", OVERTAKEN: "overtaken"}
+"""Rule -> what was decided, of rules that say more than promote or keep."""
 
 
 def record_promotion(

@@ -1,0 +1,1 @@
+"""The card of one version of a model."""

@@ -1,0 +1,1 @@
+"""Everything that was decided, and what a person is asked to decide."""

@@ -1,0 +1,1 @@
+"""What was tried and what was trained, side by side."""

@@ -1,0 +1,1 @@
+"""Replays: history lived again under several policies, side by side."""
