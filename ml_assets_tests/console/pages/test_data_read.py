@@ -158,16 +158,42 @@ def test_a_source_shows_the_checks_of_its_worst_drop_or_of_the_one_that_is_asked
     records = stub_records([failed, CheckResult("contract", "2024-02", True, about.now, 0.0, 0.0)])
     orders = shop.project.sources["orders"]
     drops = read_drops(shop.lake, orders, about.now)
-    page = read_source(orders, drops, records, "2024-02")
+    page = read_source(orders, drops, records, "2024-02", nothing)
     assert page.selected.drop == "2024-02"
     assert page.warned == {"2024-02": ["row_count"]}
     checks = {check.name: check for check in page.checks}
     shown = (checks["row_count"].passed, checks["row_count"].observed, checks["row_count"].threshold)
     assert shown == (False, 5.0, "40 to 180")
     assert (checks["contract"].passed, checks["contract"].blocking, checks["history"].passed) == (True, True, None)
-    by_itself = read_source(orders, drops, records, None)
+    by_itself = read_source(orders, drops, records, None, nothing)
     assert by_itself.selected.drop == about.march  # all are partly in use: the newest
-    assert read_source(orders, drops, records, "2031-01").selected is None
+    assert read_source(orders, drops, records, "2031-01", nothing).selected is None
+
+
+def nothing(_table: str) -> frozenset[str]:
+    return frozenset()
+
+
+def test_evidence_gives_no_rows_as_examples_where_a_column_is_private(shop, stub_records, about):
+    broken = [{"rule": "ge", "rows": 2, "example": "email=a@b", "examples": ["row 1 (email=a@b)"]}]
+    evidence = {"bad_rows": 2, "broken_rules": broken}
+    records = stub_records([CheckResult("contract", "2024-02", False, about.now, 0.1, 0.0, evidence)])
+    orders = shop.project.sources["orders"]
+
+    def shown(private):
+        page = read_source(orders, read_drops(shop.lake, orders, about.now), records, "2024-02", private)
+        return next(check.evidence for check in page.checks if check.name == "contract")
+
+    assert shown(nothing) == evidence
+    assert shown(lambda _: frozenset({"email"})) == {"bad_rows": 2, "broken_rules": [{"rule": "ge", "rows": 2}]}
+
+
+def test_a_source_of_which_nothing_came_is_listed_last(shop, about):
+    orders = shop.project.sources["orders"]
+    project = shop.project.over(shop.lake)
+    project.__dict__["sources"] = {name: orders.model_copy(update={"name": name}) for name in ("a", "orders")}
+    lines = read_sources(project, lambda source: read_drops(shop.lake, source, about.now))
+    assert [line.name for line in lines] == ["orders", "a"]
 
 
 def test_the_list_of_sources_counts_what_the_lake_holds(shop, about):
@@ -176,8 +202,8 @@ def test_the_list_of_sources_counts_what_the_lake_holds(shop, about):
     assert (line.name, line.drops, line.rows, line.quarantined) == ("orders", 3, raw, held)
     assert line.quarantined_share == held / raw
     assert line.counts == {"partly": 3}
-    (nothing,) = read_sources(shop.project, lambda source: read_drops(Lake("/nowhere"), source, about.now))
-    assert nothing.newest is None
+    (unseen,) = read_sources(shop.project, lambda source: read_drops(Lake("/nowhere"), source, about.now))
+    assert unseen.newest is None
 
 
 @pytest.fixture

@@ -44,13 +44,14 @@ def table(request: Request) -> Response:
     """Show a source by its name, any other table by its asset key."""
     stores, key = request.app.state.stores, request.path_params["table"]
     records = AssetRecords(stores.home)
+    private = PrivateColumns.of(stores.project, records)
     if key not in stores.project.sources:
-        read = read_table(stores.project, key, records, PrivateColumns.of(stores.project, records))
+        read = read_table(stores.project, key, records, private)
         upstream = {table for column in read.columns for table, _ in column.made_of}
         kept = {table for table in upstream if stores.lake.exists(table)}
         return render(request, "data/table.html", table=read, kept=kept)
     asked, source = request.query_params.get("drop"), stores.project.sources[key]
-    read = read_source(source, _kept_drops(stores)(source), records, asked)
+    read = read_source(source, _kept_drops(stores)(source), records, asked, private)
     return render(
         request, "data/source.html", source=read, selected=read.selected, asked=asked, state_class=STATE_CLASS
     )

@@ -1,12 +1,13 @@
 """What the lake and Dagster's records say of sources."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ml_assets.console.pages.data.calendar import Calendar, calendar_of
 from ml_assets.console.pages.data.drops import STATES, DropState, SourceDrops, State
+from ml_assets.console.pages.feature.private import Private
 from ml_assets.declarations.specs import DeclaredSource
 from ml_assets.deliveries.checks import BLOCKING, checks_of
 from ml_assets.public.project import Project
@@ -89,19 +90,23 @@ DropsOf = Callable[[DeclaredSource], SourceDrops]
 def read_sources(project: Project, drops_of: DropsOf) -> list[SourceLine]:
     """Read the line of each declared source, the worst first, then by name."""
     lines = [_line(source, drops_of(source)) for source in project.sources.values()]
-    return sorted(lines, key=lambda line: (line.worst.state.rank if line.worst else -1, line.name))
+    return sorted(lines, key=lambda line: (line.worst.state.rank if line.worst else len(STATES), line.name))
 
 
-def read_source(source: DeclaredSource, read: SourceDrops, records: Any, drop: str | None) -> SourcePage:
+def read_source(
+    source: DeclaredSource, read: SourceDrops, records: Any, drop: str | None, private: Private
+) -> SourcePage:
     """Read a source's checks beside its drops, and those of one drop closely.
 
     Args:
         read: its drops.
         records: Dagster's, as `ml_assets.automation.run_records` opens them.
         drop: the one to look at closely; by default the worst, None of a source without any.
+        private: columns of a table that are shown to nobody: where there are any, evidence gives no rows as examples.
     """
     selected = next((state for state in read.drops if state.drop == drop), None) if drop else read.worst
-    key, names = source.table("validated").split("/"), list(checks_of(source))
+    validated, names = source.table("validated"), list(checks_of(source))
+    key = validated.split("/")
     warned: dict[str, list[str]] = {}
     for result in records.check_results(key, names):
         if not result.passed:
@@ -113,12 +118,14 @@ def read_source(source: DeclaredSource, read: SourceDrops, records: Any, drop: s
         calendar=calendar_of(source.drops.grain, read.drops),
         warned=warned,
         selected=selected,
-        checks=() if selected is None else _checks(source, records, key, selected),
+        checks=() if selected is None else _checks(source, records, key, selected, bool(private(validated))),
         log_whole=read.log_whole,
     )
 
 
-def _checks(source: DeclaredSource, records: Any, key: Sequence[str], drop: DropState) -> tuple[Check, ...]:
+def _checks(
+    source: DeclaredSource, records: Any, key: Sequence[str], drop: DropState, hides: bool
+) -> tuple[Check, ...]:
     described = checks_of(source)
     partition = None if source.drops.grain == WHOLE else drop.drop
     results = {result.check: result for result in records.checks_of(key, list(described), partition)}
@@ -128,9 +135,17 @@ def _checks(source: DeclaredSource, records: Any, key: Sequence[str], drop: Drop
         if result is None:
             checks.append(Check(name, text, name in BLOCKING, None))
         else:
-            told = (result.passed, result.at, result.observed, result.threshold, dict(result.evidence))
+            evidence = _without_examples(result.evidence) if hides else dict(result.evidence)
+            told = (result.passed, result.at, result.observed, result.threshold, evidence)
             checks.append(Check(name, text, name in BLOCKING, *told))
     return tuple(checks)
+
+
+def _without_examples(evidence: Any) -> Any:
+    """Return evidence without the rows that it gives as examples, at any depth."""
+    if isinstance(evidence, Mapping):
+        return {n: _without_examples(part) for n, part in evidence.items() if not n.startswith("example")}
+    return [_without_examples(part) for part in evidence] if isinstance(evidence, list) else evidence
 
 
 def _line(source: DeclaredSource, read: SourceDrops) -> SourceLine:
