@@ -68,12 +68,16 @@ def compare(
         if name not in missing and (reason := _why_not(facts, now.facts[name], keys))
     ]
     compared = [name for name in before.facts if name not in {*missing, *(column.name for column in left_out)}]
-    measured = measure_columns(before, now, compared, limits)
+    measured = measure_columns(before, now, compared)
     broken = [tally for tally in tallies.broken if tally.rule.column not in missing]
     joint = _joint_chances(measured, broken, [rule for rule in rules if rule.column not in missing], before, now)
     breaches = [_breach(tally, now.rows, joint.get(_of(tally)), tolerance, limits) for tally in broken]
     breaches += [breach for name in keys if name not in missing for breach in _repetitions(before, now, name)]
-    drift = [judge(name, before.facts[name].kind.name, measured[name], joint[name], limits) for name in compared]
+    drift = [
+        judge(name, before.facts[name].kind.name, column, joint[name], limits) for name, column in measured.items()
+    ]
+    infinite = [name for name in compared if name not in measured]
+    left_out += [LeftOut(name, before.facts[name].kind.name, "one side has no finite number") for name in infinite]
     comparison = TableComparison(
         reference=_summary(before),
         current=_summary(now),
@@ -205,6 +209,6 @@ def _notes(before: Table, now: Table, limits: DriftLimits, tests: int) -> Iterat
     for table in (before, now):
         if not table.complete:
             yield (
-                f"--{table.place.side}: distributions are those of {table.kept.height:,} rows chosen at random, of "
-                f"{table.rows:,}; rules are counted over all rows, and whether keys come up again is not looked at."
+                f"--{table.place.side}: {table.kept.height:,} of {table.rows:,} rows, chosen at random, are what bins, "
+                "medians and drawings are made of. All rows are counted; whether keys come up again is not looked at."
             )

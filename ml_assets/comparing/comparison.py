@@ -14,7 +14,7 @@ class TableSummary:
         path: as it was given.
         format: how rows are kept.
         files, rows, columns: their numbers.
-        compared_rows: rows that distributions are made of: all, or so many chosen at random.
+        kept_rows: rows that bins, medians and drawings are made of: all, or so many chosen at random.
         assumed: sentences about how it was read.
     """
 
@@ -23,7 +23,7 @@ class TableSummary:
     files: int
     rows: int
     columns: int
-    compared_rows: int
+    kept_rows: int
     assumed: tuple[str, ...]
 
 

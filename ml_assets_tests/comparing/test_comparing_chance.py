@@ -1,5 +1,7 @@
 """How likely a difference is without a change, and how seldom a report is wrong."""
 
+import datetime as dt
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,6 +13,8 @@ from ml_assets.comparing.drift import chance
 from ml_assets.comparing.drift.limits import DriftLimits
 from ml_assets.comparing.rows.place import find_place
 from ml_assets.comparing.rows.table import Choice
+from ml_assets.monitoring.drift.measure import measure_drift
+from ml_assets.monitoring.spec import MonitoringSpec
 from ml_assets_tests.comparing.tables import compared
 
 
@@ -86,9 +90,9 @@ def test_a_sample_of_rows_is_said_and_rules_are_counted_over_all(tmp_path):
     reference = pl.DataFrame({"x": np.arange(5_000) % 40, "s": ["a"] * 5_000})
     current = reference.with_columns(s=pl.Series(["b", *["a"] * 4_999]))
     result = compared(tmp_path, reference, current, choice=Choice(most=500)).result
-    assert (result.reference.rows, result.reference.compared_rows) == (5_000, 500)
+    assert (result.reference.rows, result.reference.kept_rows) == (5_000, 500)
     assert [(breach.column, breach.rows) for breach in result.broken] == [("s", 1)]
-    assert any("500 rows chosen at random, of 5,000" in note for note in result.notes)
+    assert any("500 of 5,000 rows, chosen at random" in note for note in result.notes)
     again = compared(tmp_path, reference, current, choice=Choice(most=500)).result
     assert again == result
 
@@ -110,3 +114,63 @@ def test_columns_are_chosen_by_name(tmp_path):
     places = find_place("reference", str(path)), find_place("current", str(path))
     result = compare(*places, Choice(("a", "b"), ("b",))).result
     assert [column.name for column in (*result.drift, *result.left_out)] == ["a"]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_values_are_those_of_monitoring_and_of_scipy(tmp_path, form):
+    random = np.random.default_rng(3)
+    sides = [
+        pl.DataFrame(
+            {
+                "x": np.where(random.random(3_000) < gaps, np.nan, random.normal(mean, 1, 3_000)).round(3),
+                "n": random.poisson(2 + mean, 3_000),
+                "s": random.choice(["a", "b", "c", "d"], 3_000, p=[0.4, 0.3, 0.3 - mean / 4, mean / 4]),
+            }
+        ).with_columns(pl.col("x").fill_nan(None))
+        for mean, gaps in ((0.0, 0.05), (0.4, 0.15))
+    ]
+    of_monitoring = measure_drift(
+        *(side.with_columns(at=pl.lit(dt.datetime(2024, 1, 1))) for side in sides),
+        features=["x", "n", "s"],
+        time="at",
+        spec=MonitoringSpec(
+            reconstruction=False,
+            continuous_methods=["jensen_shannon", "hellinger"],
+            categorical_methods=["jensen_shannon", "hellinger", "l_infinity", "chi2"],
+        ),
+        period=(dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 2)),
+    )
+    result = compared(tmp_path, *sides, form).result
+    columns = {column.name: column for column in result.drift}
+    expected = of_monitoring.filter((pl.col("scope") == "chunk") | (pl.col("method") == "psi"))
+    for name, method, value in expected.select("feature", "method", "value").iter_rows():
+        assert columns[name].value(method) == pytest.approx(value, rel=1e-9), (name, method)
+    known = [side["x"].drop_nulls() for side in sides]
+    exact = stats.ks_2samp(*known).statistic
+    assert exact - 1 / 150 <= columns["x"].value("kolmogorov_smirnov") <= exact + 1e-12
+    assert columns["n"].value("kolmogorov_smirnov") == pytest.approx(
+        stats.ks_2samp(sides[0]["n"], sides[1]["n"]).statistic
+    )
+    assert columns["x"].current.mean == pytest.approx(known[1].mean())
+    assert columns["x"].current.deviation == pytest.approx(known[1].std())
+
+
+def test_all_rows_of_a_large_file_are_counted(tmp_path):
+    """Of what is kept bins are made alone: with the same bins, a file is compared as its rows in memory are."""
+    random = np.random.default_rng(4)
+    reference = pl.DataFrame({"n": random.poisson(3, 4_000)})
+    current = pl.DataFrame({"n": random.poisson(4, 4_000)})
+    few, all_rows = (
+        compared(tmp_path, reference, current, choice=Choice(most=most)).result.drift[0] for most in (1_000, 10_000)
+    )
+    assert few.value("kolmogorov_smirnov") == pytest.approx(all_rows.value("kolmogorov_smirnov"), abs=0.002)
+    assert few.value("kolmogorov_smirnov") == pytest.approx(
+        stats.ks_2samp(reference["n"], current["n"]).statistic, abs=0.002
+    )
+    assert (few.current.mean, few.reference.rows) == (pytest.approx(current["n"].mean()), 4_000)
+
+
+@pytest.mark.parametrize("distance", [0.0, 0.001, 0.03, 0.05, 0.0894, 0.0895, 0.1, 0.3, 1.0])
+def test_kolmogorovs_limit_is_scipys(distance):
+    expected = stats.kstwobign.sf(distance * np.sqrt(125))
+    assert chance.of_distance(distance, 250, 250) == pytest.approx(expected, rel=1e-10, abs=1e-300)

@@ -29,7 +29,8 @@ Sample = Annotated[
     int,
     typer.Option(
         min=100,
-        help="Rows of each side that distributions are made of at most, chosen at random; rules are counted over all.",
+        help="Rows of each side that are kept in memory at most, chosen at random: bins, medians and drawings are made "
+        "of them. All rows are counted.",
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of that choice.")]
@@ -51,7 +52,7 @@ def compare_files(
     formats: Formats = None,
     columns: Columns = None,
     exclude: Exclude = None,
-    sample: Sample = 500_000,
+    sample: Sample = 200_000,
     seed: Seed = 0,
     tolerance: Tolerance = 0.0,
     false_alarms: FalseAlarms = 0.05,

@@ -11,16 +11,32 @@ class Side:
 
     Attributes:
         rows, missing: of all rows.
-        distinct: different values of those that were kept.
-        mean, median, deviation: of numbers; None of anything else.
+        distinct: different categories; None of numbers.
+        mean, deviation: of finite numbers; None of anything else.
+        median: of those that are kept.
     """
 
     rows: int
     missing: int
-    distinct: int
+    distinct: int | None = None
     mean: float | None = None
     median: float | None = None
     deviation: float | None = None
+
+
+@dataclass(frozen=True)
+class ColumnComparison:
+    """How far a column has moved, before limits are looked at.
+
+    Attributes:
+        values: method -> value; None where it is undefined.
+        chance: how likely such a difference is by chance in this column alone, 0 to 1.
+    """
+
+    values: dict[str, float | None]
+    chance: float
+    shape: DistributionShape
+    sides: tuple[Side, Side]
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Two distributions of one column in the same bins, to be drawn."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
 BINS = 24
 MOST_CATEGORIES = 10
@@ -44,16 +44,22 @@ def _shares(values: np.ndarray, edges: np.ndarray) -> tuple[float, ...]:
     return tuple((counts / max(values.size, 1)).tolist())
 
 
-def shape_of_categories(reference: pl.Series, current: pl.Series) -> DistributionShape:
-    """Return the shares of the categories that are the most frequent of either, and of all others together."""
-    counted = [
-        side.drop_nulls().alias("category").value_counts(normalize=True, name="share") for side in (reference, current)
-    ]
-    both = counted[0].join(counted[1], on="category", how="full", coalesce=True, suffix="_now").fill_null(0.0)
-    both = both.sort(pl.max_horizontal("share", "share_now"), "category", descending=[True, False])
-    top, rest = both.head(MOST_CATEGORIES), both.slice(MOST_CATEGORIES)
-    more = [OTHERS] if rest.height else []
-    sums = [[float(rest[side].sum())] if more else [] for side in ("share", "share_now")]
-    return DistributionShape(
-        (*top["share"], *sums[0]), (*top["share_now"], *sums[1]), labels=(*top["category"].to_list(), *more)
+def shape_of_categories(reference: Counter[str], current: Counter[str]) -> DistributionShape:
+    """Return the shares of the categories that are the most frequent of either, and of all others together.
+
+    Args:
+        reference, current: rows by category, one at least.
+    """
+    totals = (reference.total(), current.total())
+    shares = {
+        category: (reference[category] / totals[0], current[category] / totals[1])
+        for category in {*reference, *current}
+    }
+    ordered = sorted(shares, key=lambda category: (-max(shares[category]), category))
+    shown, rest = ordered[:MOST_CATEGORIES], ordered[MOST_CATEGORIES:]
+    before, now = (
+        [shares[category][side] for category in shown]
+        + ([sum(shares[category][side] for category in rest)] if rest else [])
+        for side in (0, 1)
     )
+    return DistributionShape(tuple(before), tuple(now), labels=(*shown, *([OTHERS] if rest else [])))

@@ -51,7 +51,7 @@ def _table(table: TableSummary) -> dict[str, Any]:
         "files": table.files,
         "rows": table.rows,
         "columns": table.columns,
-        "compared_rows": table.compared_rows,
+        "kept_rows": table.kept_rows,
         "assumed": list(table.assumed),
     }
 

@@ -13,6 +13,7 @@ from ml_assets.comparing.rows.kinds import EMPTY, OPAQUE, TEXT, ValueKind
 from ml_assets.comparing.rows.place import Place
 from ml_assets.comparing.rows.style import MOSTLY, SAMPLED, Inferred, infer_kinds, with_misfits
 from ml_assets.comparing.rows.values import Values, read_part
+from ml_assets.comparing.rows.writing import Writing
 from ml_assets.sources.csv.dialect import CsvDialect
 from ml_assets.sources.delivery.request import SampledRows
 
@@ -33,6 +34,7 @@ class Table:
         kept: rows in the types of their kinds, all or as many as were to be kept, without nested columns.
         assumed: sentences about how it was read.
         stored: column -> type in which it is delivered, of all columns that there are.
+        writing: how its texts are written.
     """
 
     place: Place
@@ -41,6 +43,7 @@ class Table:
     kept: pl.DataFrame
     assumed: tuple[str, ...]
     stored: dict[str, str]
+    writing: Writing
 
     @property
     def complete(self) -> bool:
@@ -50,6 +53,13 @@ class Table:
     def kept_of(self, name: str) -> pl.Series:
         """Return the kept values of a column; nothing of one of nested values."""
         return self.kept[name] if name in self.kept.columns else pl.Series(name, [], pl.Null)
+
+    def frames(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Read columns of all rows once more, part by part, in the types of their kinds."""
+        kinds = {name: self.facts[name].kind for name in names}
+        for rows in self.place.parts():
+            for part in rows.tables:
+                yield pl.DataFrame([values.read for values in read_part(part, kinds, self.writing)])
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,7 @@ class Choice:
 
     columns: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    most: int = 500_000
+    most: int = 200_000
     seed: int = 0
 
     def of(self, names: Collection[str]) -> list[str]:
@@ -174,7 +184,7 @@ def read_table(
             if plain := [values.read for values in read if values.kind is not OPAQUE]:
                 kept.add(pl.DataFrame(plain))
     _check_rows(place, seen)
-    return Table(place, seen, facts, kept.frame(), inferred.assumed, stored)
+    return Table(place, seen, facts, kept.frame(), inferred.assumed, stored, inferred.writing)
 
 
 def _check_rows(place: Place, rows: int) -> None:

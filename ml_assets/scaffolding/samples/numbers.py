@@ -1,7 +1,7 @@
 """Which texts of a sample are numbers or truth, and how these are written."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import polars as pl
 
@@ -15,6 +15,9 @@ TRUTH = (("yes", "no"), ("y", "n"), ("t", "f"), ("on", "off"))
 
 STYLES = ((".", ""), (",", ""), (",", "."), (".", ","), (".", " "), (",", " "), (".", "'"), (",", "'"))
 """Decimal point and sign between thousands, as they are looked for."""
+
+_SPELLINGS = 2**3 + 2**2
+"""Of yes and no together, in all their upper and lower cases."""
 
 _LEADING_ZERO = r"^[+-]?0\d"
 _WHOLE_NUMBER = r"^[+-]?\d+$"
@@ -59,7 +62,8 @@ def with_style(dialect: CsvDialect, columns: list[pl.Series]) -> tuple[CsvDialec
     if dialect.delimiter == ",":  # where the comma divides fields, a comma in a number divides thousands
         styles.insert(1, styles.pop(styles.index((".", ","))))
     candidates = [dialect.model_copy(update={"decimal": point, "thousands": sign}) for point, sign in styles]
-    counts = [sum(_is_number(values, style) for values in columns) for style in candidates]
+    readings = [_readings(values, candidates) for values in columns]
+    counts = [sum(of_column) for of_column in zip(*readings, strict=True)] if readings else [0] * len(candidates)
     best = candidates[counts.index(max(counts))]
     alike = [style for style, count in zip(candidates, counts, strict=True) if count == max(counts)]
     if any(best.thousands == other.decimal and best.decimal != other.decimal for other in alike):
@@ -67,6 +71,23 @@ def with_style(dialect: CsvDialect, columns: list[pl.Series]) -> tuple[CsvDialec
     if best.decimal != "." and any(best.decimal == other.thousands for other in alike):
         return best, f"numbers: {best.decimal} is assumed to stand before decimals, though it may between thousands"
     return best, ""
+
+
+def _readings(values: pl.Series, candidates: list[CsvDialect]) -> list[bool]:
+    """Return for each style whether the texts are numbers by it; styles whose signs they lack alike are tried once."""
+    letters = set("".join(values.to_list()))
+    signs = {sign: sign in letters for style in STYLES for sign in style}
+    signs[" "] = any(letter.isspace() for letter in letters)  # all kinds of space are one
+    tried: dict[tuple[str, str], bool] = {}
+    for style in candidates:
+        key = _signs_in(style, signs)
+        if key not in tried:
+            tried[key] = _is_number(values, style)
+    return [tried[_signs_in(style, signs)] for style in candidates]
+
+
+def _signs_in(style: CsvDialect, signs: Mapping[str, bool]) -> tuple[str, str]:
+    return style.decimal if signs[style.decimal] else "", style.thousands if signs[style.thousands] else ""
 
 
 def _is_number(values: pl.Series, dialect: CsvDialect) -> bool:
@@ -88,9 +109,9 @@ def unit_sign(values: pl.Series, dialect: CsvDialect) -> str:
 def with_truth(dialect: CsvDialect, columns: Collection[pl.Series]) -> CsvDialect:
     """Return the dialect with the pairs of words for true and false that are the only texts of a column."""
     words: dict[str, list[str]] = {"true_values": [], "false_values": []}
+    few = [set(values.str.to_lowercase()) for values in columns if len(values) <= _SPELLINGS]
     for true, false in TRUTH:
-        for values in columns:
-            texts = set(values.str.to_lowercase())
+        for texts in few:
             if texts == {true, false} or (texts and texts <= {true, false} and len(true) > 2):
                 words["true_values"].append(true)
                 words["false_values"].append(false)

@@ -12,7 +12,7 @@ from ml_assets.sources.errors import DeliveryFault
 BLOCK = 1 << 25
 """Bytes that are read at a time."""
 
-_SNIFFED = 1 << 20
+_SNIFFED = 1 << 18
 
 
 def read_blocks(stream: BinaryIO, first: bytes, dialect: CsvDialect) -> Iterator[CsvFile]:
@@ -72,7 +72,7 @@ def _row_end(block: bytes, dialect: CsvDialect) -> int:
 
 
 def sniff_start(first: bytes) -> CsvDialect:
-    """Infer the dialect from the beginning of a file: how it is divided by the first megabyte, its encoding by all."""
+    """Infer the dialect from the beginning of a file: its encoding by all of it, how it is cut by the first lines."""
     usual = CsvDialect()
     start = first[: _row_end(first[:_SNIFFED], usual) or _SNIFFED] if len(first) > _SNIFFED else first
     dialect = sniff_dialect(start)
