@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 NOTHING = "–"
-_HOUR, _DAY = 3600, 86_400
+_HOUR, _DAY, _YEAR = 3600, 86_400, 365.25 * 86_400
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -46,7 +46,7 @@ def minute(moment: datetime | str | None) -> str:
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
-    """Write how long ago a moment was: minutes, hours or days."""
+    """Write how long ago a moment was: minutes, hours, days or years."""
     if moment is None:
         return NOTHING
     seconds = (now - moment).total_seconds()
@@ -56,7 +56,7 @@ def ago(moment: datetime | None, now: datetime) -> str:
         return f"{int(seconds // 60)} min"
     if seconds < 2 * _DAY:
         return f"{int(seconds // _HOUR)} h"
-    return f"{int(seconds // _DAY)} d"
+    return f"{int(seconds // _DAY)} d" if seconds < 2 * _YEAR else f"{seconds / _YEAR:.0f} y"
 
 
 def value(given: Any) -> str:

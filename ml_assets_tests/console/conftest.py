@@ -1,6 +1,7 @@
 """A console over declarations and a lake, in this process."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -24,13 +25,18 @@ def lake(tmp_path):
     return Lake(str(tmp_path / "lake"))
 
 
-@pytest.fixture
-def stores_of(lake, tmp_path):
-    """Opens the stores of declarations over the lake."""
+def open_stores_over(lake, *declared, registry=None, now=NOW):
+    """Open the stores of declarations over a lake."""
+    project = DeclaredProject([("shop", each) for each in declared])
+    return Stores(Project(Path(lake.root), project, lake, lambda: registry), lambda: now)
 
-    def open_stores(*declared, registry=None, over=None):
-        project = DeclaredProject([("shop", each) for each in declared])
-        return Stores(Project(tmp_path, project, over or lake, lambda: registry), lambda: NOW)
+
+@pytest.fixture
+def stores_of(lake):
+    """Opens the stores of declarations over the lake, or another one."""
+
+    def open_stores(*declared, over=None, **more):
+        return open_stores_over(over or lake, *declared, **more)
 
     return open_stores
 
@@ -39,11 +45,11 @@ def stores_of(lake, tmp_path):
 def console(stores_of):
     """Opens a console over declarations and the lake; without keys everybody is let in.
 
-    Further routes and the key are for tests of the console itself.
+    Further routes and the admission are for tests of the console itself.
     """
 
-    def open_client(*declared, registry=None, over=None, admission=None, routes=(), **options):
-        app = make_app(stores_of(*declared, registry=registry, over=over), admission or Admission())
+    def open_client(*declared, registry=None, over=None, now=NOW, admission=None, routes=(), **options):
+        app = make_app(stores_of(*declared, registry=registry, over=over, now=now), admission or Admission())
         app.router.routes += routes
         return TestClient(app, base_url=ADDRESS, follow_redirects=False, **options)
 

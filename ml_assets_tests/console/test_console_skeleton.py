@@ -107,6 +107,7 @@ def test_a_share_is_never_rounded_to_none_or_all(share, text):
         (timedelta(hours=47), "47 h"),
         (timedelta(days=2), "2 d"),
         (-timedelta(1), "ahead"),
+        (timedelta(days=1461), "4 y"),
     ],
 )
 def test_how_long_ago(before, text):

@@ -5,14 +5,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ml_assets.console.links import Link
-from ml_assets.console.pages.fleet.read import read_fleet
+from ml_assets.console.pages.fleet.attention import STATES
+from ml_assets.console.pages.fleet.read import Filters, read_fleet
 from ml_assets.console.rendering import render
 
 
 def show_fleet(request: Request) -> Response:
-    """List the models."""
-    stores = request.app.state.stores
-    return render(request, "fleet/fleet.html", models=read_fleet(stores), faults=stores.project.faults)
+    """List the models that the filters in the address take."""
+    stores, asked = request.app.state.stores, request.query_params
+    filters = Filters(*(asked.get(name, "").strip() for name in ("owner", "tag", "state", "text")))
+    fleet = read_fleet(stores, filters)
+    return render(
+        request, "fleet/fleet.html", fleet=fleet, filters=filters, states=STATES, faults=stores.project.faults
+    )
 
 
 ROUTES = [Route("/", show_fleet)]
