@@ -1,7 +1,9 @@
 """The console as an ASGI app."""
 
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,7 +15,7 @@ from ml_assets.console import static_files
 from ml_assets.console.access.guard import Guard
 from ml_assets.console.access.hosts import Hosts
 from ml_assets.console.access.sessions import Sessions
-from ml_assets.console.discovery import find_pages
+from ml_assets.console.discovery import Pages, find_pages
 from ml_assets.console.rendering import render
 from ml_assets.console.stores import Stores
 from ml_assets.lake import TableMissing
@@ -36,9 +38,16 @@ def make_app(stores: Stores, admission: Admission, host: str = "127.0.0.1", name
     """
     pages = find_pages()
     sessions = Sessions(stores.clock)
+
+    @asynccontextmanager
+    async def reading_ahead(_app: Starlette) -> AsyncIterator[None]:
+        threading.Thread(target=_read_ahead, args=(pages, stores), name="reads ahead", daemon=True).start()
+        yield
+
     app = Starlette(
         routes=[*static_files.ROUTES, *pages.routes],
         middleware=[Middleware(Guard, admission=admission, hosts=Hosts(host, named), sessions=sessions)],
+        lifespan=reading_ahead,
         exception_handlers={
             HTTPException: _answer_error,
             UnknownName: _answer_missing,
@@ -51,6 +60,15 @@ def make_app(stores: Stores, admission: Admission, host: str = "127.0.0.1", name
     app.state.admission = admission
     app.state.sessions = sessions
     return app
+
+
+def _read_ahead(pages: Pages, stores: Stores) -> None:
+    """Read what takes long before somebody waits for it; what fails is logged, and fails again where it is shown."""
+    for read in pages.warm:
+        try:
+            read(stores)
+        except (ValueError, LookupError, OSError) as error:
+            log.warning("%s cannot be read ahead: %s", read.__module__, error)
 
 
 def _answer_error(request: Request, error: Exception) -> Response:

@@ -1,7 +1,7 @@
 """What pages read from: a project's declarations, lake and registry, and Dagster's storage."""
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,6 +45,7 @@ class Stores:
         self._instance: DagsterInstance | None = None
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._lock = threading.Lock()
+        self._making: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
 
     @property
     def lake(self) -> Lake:
@@ -72,6 +73,12 @@ class Stores:
             tables: asset keys of all tables that `make` reads; those that are not there yet count too.
             make: reads them; what it returns is shared by requests and must not be changed.
         """
+        with self._lock:
+            making = self._making[name]
+        with making:  # what several requests need at once is made once
+            return self._read(name, tables, make)
+
+    def _read(self, name: Hashable, tables: Sequence[str], make: Callable[[], Value]) -> Value:
         stamps = tuple(stamp(self.lake, table) for table in tables)
         with self._lock:
             kept = self._kept.get(name)
@@ -83,5 +90,6 @@ class Stores:
             self._kept[name] = _Kept(stamps, value)
             self._kept.move_to_end(name)
             while len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
+                dropped, _ = self._kept.popitem(last=False)
+                self._making.pop(dropped, None)
         return value

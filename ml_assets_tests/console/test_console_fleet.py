@@ -7,7 +7,7 @@ import pytest
 
 from ml_assets.alerts.records import Alert
 from ml_assets.console.pages.fleet.attention import STATES, drops_late, reasons_for
-from ml_assets.console.pages.fleet.facts import Champion, Measure, ModelFacts, read_facts
+from ml_assets.console.pages.fleet.facts import Champion, DropMeasure, ModelFacts, read_facts
 from ml_assets.console.pages.fleet.read import Filters, read_fleet
 from ml_assets.declarations.specs import DeclaredModel
 from ml_assets.lake import Lake
@@ -60,7 +60,7 @@ def alert(**more):
 
 
 WELL = ModelFacts(
-    champion=SERVES, last_drop="2024-01-10", realised=[Measure("2024-01-10", 0.8)],
+    champion=SERVES, last_drop="2024-01-10", realised=[DropMeasure("2024-01-10", 0.8)],
     decision=decision(evidence("gate", False)),
 )  # fmt: skip
 
@@ -88,15 +88,15 @@ def test_the_states_are_in_the_order_of_attention_that_is_documented():
         (WELL, [alert(severity="info")], "well"),
         (changed(decision=decision(evidence("realised"))), [], "performance"),
         (changed(decision=decision(evidence("calibration"))), [], "performance"),
-        (changed(realised=[Measure("2024-01-10", 0.6, alert=True)]), [], "performance"),
-        (changed(realised=[Measure("2024-01-09", 0.6, alert=True), Measure("2024-01-10", 0.8)]), [], "well"),
+        (changed(realised=[DropMeasure("2024-01-10", 0.6, alert=True)]), [], "performance"),
+        (changed(realised=[DropMeasure("2024-01-09", 0.6, alert=True), DropMeasure("2024-01-10", 0.8)]), [], "well"),
         (changed(decision=decision(evidence("drift"))), [], "drift"),
         (changed(decision=decision(evidence("multivariate"))), [], "drift"),
         (changed(decision=decision(evidence("cooldown"), evidence("new_rows"), evidence("new_labels"))), [], "well"),
         (changed(waiting="2"), [], "approval"),
         (changed(realised=[]), [], "unmeasured"),
-        (changed(realised=[Measure("2024-01-10", None)]), [], "unmeasured"),
-        (changed(realised=[], estimated=[Measure("2024-01-10", 0.8)]), [], "well"),
+        (changed(realised=[DropMeasure("2024-01-10", None)]), [], "unmeasured"),
+        (changed(realised=[], estimated=[DropMeasure("2024-01-10", 0.8)]), [], "well"),
         (changed(decision=decision(evidence("age"))), [], "old"),
         (ModelFacts(), [], "none"),
     ],

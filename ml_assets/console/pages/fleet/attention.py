@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ml_assets.alerts.records import Alert
-from ml_assets.console.pages.fleet.facts import Measure, ModelFacts
+from ml_assets.console.pages.fleet.facts import DropMeasure, ModelFacts
 from ml_assets.retraining.decide import CONDITIONS, GATE, NOTHING_SCORED, describe_evidence
 from ml_assets.sources.drops.grains import WHOLE, following
 from ml_assets.sources.drops.moments import drop_end
@@ -131,7 +131,7 @@ def _of_measures(facts: ModelFacts, metric: str, page: str) -> Iterator[Reason]:
         yield Reason("unmeasured", f"{metric} of {facts.last_drop} is not known: {why}", page)
 
 
-def _beyond(measure: Measure) -> str:
+def _beyond(measure: DropMeasure) -> str:
     limit = "" if measure.threshold is None else f", the limit is {measure.threshold:.3g}"
     return "unknown" if measure.value is None else f"{measure.value:.3g}{limit}"
 

@@ -38,7 +38,7 @@ class Champion:
 
 
 @dataclass(frozen=True)
-class Measure:
+class DropMeasure:
     """The watched metric over one drop.
 
     Attributes:
@@ -100,8 +100,8 @@ class ModelFacts:
     waiting: str | None = None
     last_drop: str | None = None
     decision: DecisionRecord | None = None
-    estimated: list[Measure] = field(default_factory=list)
-    realised: list[Measure] = field(default_factory=list)
+    estimated: list[DropMeasure] = field(default_factory=list)
+    realised: list[DropMeasure] = field(default_factory=list)
     drift: list[Drift] = field(default_factory=list)
     requests: Requests | None = None
 
@@ -157,8 +157,8 @@ def _decision(lake: Lake, model: str, partition: str, newest: list[str]) -> Deci
     return parse_record(key, DecisionRecord, texts[-1]) if len(texts) else None
 
 
-def _measures(lake: Lake, model: str, partition: str, metric: str, drops: list[str]) -> dict[str, list[Measure]]:
-    found: dict[str, list[Measure]] = {"estimated": [], "realised": []}
+def _measures(lake: Lake, model: str, partition: str, metric: str, drops: list[str]) -> dict[str, list[DropMeasure]]:
+    found: dict[str, list[DropMeasure]] = {"estimated": [], "realised": []}
     if not drops:
         return found
     report = lake.scan(f"{model}/performance_report").filter(pl.col(partition).is_in(drops))
@@ -171,7 +171,7 @@ def _measures(lake: Lake, model: str, partition: str, metric: str, drops: list[s
     )
     for drop, kind, value, lower, upper, threshold, count, missing, alert in rows.iter_rows():
         if kind in found:
-            found[kind].append(Measure(drop, value, lower, upper, threshold, count or 0, missing, bool(alert)))
+            found[kind].append(DropMeasure(drop, value, lower, upper, threshold, count or 0, missing, bool(alert)))
     return found
 
 

@@ -21,4 +21,5 @@ def show_fleet(request: Request) -> Response:
 
 
 ROUTES = [Route("/", show_fleet)]
+WARM = read_fleet
 LINKS = [Link("Models", "/", 0)]
