@@ -8,7 +8,7 @@ import pytest
 from ml_assets.alerts.records import Alert
 from ml_assets.console.pages.fleet.attention import STATES, drops_late, reasons_for
 from ml_assets.console.pages.fleet.facts import Champion, DropMeasure, ModelFacts, read_facts
-from ml_assets.console.pages.fleet.read import Filters, read_fleet
+from ml_assets.console.pages.fleet.read import ModelFilters, read_fleet
 from ml_assets.declarations.specs import DeclaredModel
 from ml_assets.lake import Lake
 from ml_assets.retraining.decide import DecisionRecord
@@ -169,10 +169,10 @@ def test_of_a_drop_that_was_decided_upon_twice_the_last_decision_holds(lake):
 @pytest.mark.parametrize(
     ("filters", "count"),
     [
-        (Filters(), 16), (Filters(owner="team:1"), 4), (Filters(tag="area"), 16), (Filters(tag="area=shop"), 8),
-        (Filters(tag="area="), 0), (Filters(state="drift"), 2), (Filters(text="MODEL_00"), 10),
-        (Filters(text="basket"), 0), (Filters(text="half of the rows"), 2), (Filters(state="gate", owner="team:1"), 2),
-        (Filters(owner="nobody"), 0),
+        (ModelFilters(), 16), (ModelFilters(owner="team:1"), 4), (ModelFilters(tag="area"), 16), (ModelFilters(tag="area=shop"), 8),
+        (ModelFilters(tag="area="), 0), (ModelFilters(state="drift"), 2), (ModelFilters(text="MODEL_00"), 10),
+        (ModelFilters(text="basket"), 0), (ModelFilters(text="half of the rows"), 2), (ModelFilters(state="gate", owner="team:1"), 2),
+        (ModelFilters(owner="nobody"), 0),
     ],
 )  # fmt: skip
 def test_filters(stores, filters, count):

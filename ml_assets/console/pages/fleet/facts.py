@@ -62,7 +62,7 @@ class DropMeasure:
 
 
 @dataclass(frozen=True)
-class Drift:
+class StrongestDrift:
     """The feature that moved most over one drop, by PSI."""
 
     drop: str

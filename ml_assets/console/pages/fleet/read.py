@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ml_assets.alerts.records import Alert
 from ml_assets.alerts.store import EVENTS, open_alerts
-from ml_assets.console.pages.fleet.attention import RANKS, STATES, Reason, State, reasons_for
+from ml_assets.console.pages.fleet.attention import RANKS, STATES, Reason, AttentionState, reasons_for
 from ml_assets.console.pages.fleet.facts import TABLES, ModelFacts, read_facts
 from ml_assets.console.rendering import path_of
 from ml_assets.console.stores import Stores
@@ -37,13 +37,13 @@ class FleetRow:
     data_until: datetime | None
 
     @property
-    def state(self) -> State:
+    def state(self) -> AttentionState:
         """That of the gravest reason."""
         return STATES[self.reasons[0].state]
 
 
 @dataclass(frozen=True)
-class Filters:
+class ModelFilters:
     """Which models are shown; an empty text shows all.
 
     Attributes:
@@ -86,7 +86,7 @@ class Fleet:
     broken: dict[str, str]
 
 
-def read_fleet(stores: Stores, filters: Filters = Filters()) -> Fleet:
+def read_fleet(stores: Stores, filters: ModelFilters = ModelFilters()) -> Fleet:
     """Read every declared model; those that cannot be read are named with the reason."""
     alerts = _alerts_by_model(stores)
     rows, broken, now = [], {}, stores.clock()
