@@ -169,9 +169,11 @@ def test_of_a_drop_that_was_decided_upon_twice_the_last_decision_holds(lake):
 @pytest.mark.parametrize(
     ("filters", "count"),
     [
-        (ModelFilters(), 16), (ModelFilters(owner="team:1"), 4), (ModelFilters(tag="area"), 16), (ModelFilters(tag="area=shop"), 8),
+        (ModelFilters(), 16), (ModelFilters(owner="team:1"), 4), (ModelFilters(tag="area"), 16),
+        (ModelFilters(tag="area=shop"), 8),
         (ModelFilters(tag="area="), 0), (ModelFilters(state="drift"), 2), (ModelFilters(text="MODEL_00"), 10),
-        (ModelFilters(text="basket"), 0), (ModelFilters(text="half of the rows"), 2), (ModelFilters(state="gate", owner="team:1"), 2),
+        (ModelFilters(text="basket"), 0), (ModelFilters(text="half of the rows"), 2),
+        (ModelFilters(state="gate", owner="team:1"), 2),
         (ModelFilters(owner="nobody"), 0),
     ],
 )  # fmt: skip

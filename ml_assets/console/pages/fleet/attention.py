@@ -38,20 +38,16 @@ STATES = {
         AttentionState("gate", "gate failed", "bad", "The newest drop failed a check that keeps it from being used."),
         AttentionState("alert", "open alert", "bad", "A declared rule has opened an alert that has not ended."),
         AttentionState("performance", "below limit", "bad", "Estimated or realised performance is beyond its limit."),
-        AttentionState(
-            "drift", "drift", "warn", "Features have moved from the reference, in several of the last chunks."
-        ),
+        AttentionState("drift", "drift", "warn", "Features have moved, in several of the last chunks."),
         AttentionState("late", "late data", "warn", f"At least {LATE_DROPS} drops have ended that were not scored."),
         AttentionState("approval", "to approve", "warn", "A version waits for a person's decision."),
-        AttentionState(
-            "unmeasured", "not measured", "warn", "Nothing says how well the model does on its newest drop."
-        ),
+        AttentionState("unmeasured", "not measured", "warn", "Nothing says how well it does on the newest drop."),
         AttentionState("old", "old champion", "warn", "The champion's training cut-off is older than declared."),
         AttentionState("none", "no champion", "", "No version serves yet."),
         AttentionState("well", "well", "good", "Nothing is beyond a limit."),
     )
 }
-"""AttentionState by name, that which needs attention most first."""
+"""State by name, that which needs attention most first."""
 
 RANKS = {name: rank for rank, name in enumerate(STATES)}
 

@@ -102,7 +102,7 @@ class ModelFacts:
     decision: DecisionRecord | None = None
     estimated: list[DropMeasure] = field(default_factory=list)
     realised: list[DropMeasure] = field(default_factory=list)
-    drift: list[Drift] = field(default_factory=list)
+    drift: list[StrongestDrift] = field(default_factory=list)
     requests: Requests | None = None
 
 
@@ -175,7 +175,7 @@ def _measures(lake: Lake, model: str, partition: str, metric: str, drops: list[s
     return found
 
 
-def _drift(lake: Lake, model: str, partition: str) -> list[Drift]:
+def _drift(lake: Lake, model: str, partition: str) -> list[StrongestDrift]:
     key = f"{model}/drift_report"
     drops = lake.partitions(key, partition)[-RECENT:]
     if not drops:
@@ -189,7 +189,7 @@ def _drift(lake: Lake, model: str, partition: str) -> list[Drift]:
         .unique(partition, keep="first", maintain_order=True)
         .collect()
     )
-    return [Drift(*row) for row in rows.iter_rows()]
+    return [StrongestDrift(*row) for row in rows.iter_rows()]
 
 
 def _requests(lake: Lake, model: str) -> Requests | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ml_assets.alerts.records import Alert
 from ml_assets.alerts.store import EVENTS, open_alerts
-from ml_assets.console.pages.fleet.attention import RANKS, STATES, Reason, AttentionState, reasons_for
+from ml_assets.console.pages.fleet.attention import RANKS, STATES, AttentionState, Reason, reasons_for
 from ml_assets.console.pages.fleet.facts import TABLES, ModelFacts, read_facts
 from ml_assets.console.rendering import path_of
 from ml_assets.console.stores import Stores
