@@ -1,16 +1,21 @@
 """Drift of one drop: its features held against the champion's reference."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.evaluation import kept_importance
 from ml_assets.modelling.records import VERSION
 from ml_assets.modelling.watched import NO_VERSION, marked, reference_rows, scored_rows
 from ml_assets.sources.drops.grains import WHOLE
 from ml_assets.sources.drops.moments import drop_at, drop_end
+
+if TYPE_CHECKING:
+    from ml_assets.registry.registry import Registry
 
 YEAR = timedelta(days=365)
 
@@ -43,6 +48,28 @@ def measure_drop(lake: Lake, model: ModelContext, drop: str) -> DropDrift:
         season=_season_rows(lake, model, drop),
     )
     return DropDrift(drift, marked(drift, model, drop, rows[VERSION][0]), rows, reference)
+
+
+def with_attribution(
+    lake: Lake, registry: "Registry", model: ModelContext, measured: DropDrift, drop: str
+) -> DropDrift:
+    """Add to the drift of a drop whether the version listens to other features than on its holdout, where that is
+    declared; of a version whose importances were not kept they are measured on the reference's rows."""
+    if not model.monitoring.attribution or measured.drift.is_empty():
+        return measured
+    from ml_assets.monitoring.drift.attribution import attribution_rows
+    from ml_assets.training.evaluation.explain import explain
+
+    spec, version = model.spec, measured.rows[VERSION][0]
+    fitted = registry.load(spec.name, version=version)
+    of_rows = {"rows": model.monitoring.attribution_rows, "seed": spec.seed}
+    reference = kept_importance(lake, model, version)
+    if reference is None:
+        reference = explain(fitted, measured.reference, **of_rows)
+    current = explain(fitted, measured.rows, **of_rows)
+    more = attribution_rows(reference, current.select("feature", "share"), measured.drift, model.monitoring)
+    drift = pl.concat([measured.drift, more])
+    return replace(measured, drift=drift, stored=marked(drift, model, drop, version))
 
 
 def _season_rows(lake: Lake, model: ModelContext, drop: str) -> pl.DataFrame | None:

@@ -8,7 +8,7 @@ import polars as pl
 
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
-from ml_assets.modelling.records import TrainedVersion, read_record
+from ml_assets.modelling.records import VERSION, TrainedVersion, read_record
 from ml_assets.modelling.training_set import read_part
 from ml_assets.training.tasks import find_task
 
@@ -97,6 +97,16 @@ def evaluate_challenger(lake: Lake, registry: "Registry", model: ModelContext, a
         reference=reference,
         fairness=measure_groups(spec, reference, fitted.classes),
     )
+
+
+def kept_importance(lake: Lake, model: ModelContext, version: str) -> pl.DataFrame | None:
+    """Return how much the version relies on each feature, as evaluated; None where that was not kept."""
+    table = lake.scan(model.key("evaluation"))
+    if VERSION not in table.collect_schema():
+        return None
+    kept = (pl.col("subject") == IMPORTANCE) & (pl.col(VERSION) == version)
+    shares = table.filter(kept).select(pl.col("metric").alias("feature"), pl.col("value").alias("share")).collect()
+    return None if shares.is_empty() else shares
 
 
 def log_evaluation(lake: Lake, registry: "Registry", model: ModelContext, evaluated: ChallengerEvaluation) -> None:

@@ -19,6 +19,7 @@ _LEAST = {
     "min_chunk_rows": 1,
     "psi_bins": 2,
     "reference_rows": 100,
+    "attribution_rows": 100,
     "breaches": 1,
     "of_last": 1,
     "seed": 0,
@@ -82,6 +83,18 @@ class MonitoringSpec(BaseModel):
         default=True,
         description="Measure multivariate drift by the reconstruction error of a PCA, per chunk.",
     )
+    attribution: bool = Field(
+        default=False,
+        description="Measure whether the model listens to other features than on its holdout: contributions of"
+        " `attribution_rows` rows of each drop. Of deep trees a second of two cores for some two hundred rows.",
+    )
+    attribution_rows: int = Field(
+        default=500, description="Rows of a drop, drawn by the seed, over which contributions are averaged."
+    )
+    attribution_threshold: float = Field(
+        default=0.1,
+        description="Part of all contributions, 0 to 1, that has gone to other features, above which it alerts.",
+    )
     reference_rows: int = Field(
         default=50_000,
         description="Most reference rows for the reconstruction error, and for what an installed package compares row"
@@ -129,6 +142,8 @@ class MonitoringSpec(BaseModel):
             raise ValueError(f"psi_bins: {self.psi_bins} is more than {MOST_QUANTILES}")
         if not 0 < self.psi_floor < 0.1:
             raise ValueError(f"psi_floor: {self.psi_floor} is a share between 0 and 0.1")
+        if not 0 < self.attribution_threshold < 1:
+            raise ValueError(f"attribution_threshold: {self.attribution_threshold} is a share between 0 and 1")
         if self.psi_threshold <= 0:
             raise ValueError(f"psi_threshold: {self.psi_threshold} must be above 0")
         for name in {*self.continuous_methods, *self.categorical_methods}.intersection(DRIFT_STATISTICS.names()):

@@ -90,7 +90,8 @@ _CHUNKS = {
 
 DRIFT = _CHUNKS | {
     "feature": "The feature that is compared with the champion's reference; (all) for all at once.",
-    "method": "How it is compared: psi, another statistic of the feature, or reconstruction_error.",
+    "method": "How it is compared: psi, another statistic of the feature, reconstruction_error; attribution, the part "
+    "of all contributions that has gone to other features, and attribution_change, the change of a feature's share.",
     "error": "The true value lies at most this far from `value`; 0 where it is exact, null where that is not known.",
 }
 

@@ -10,9 +10,12 @@ from ml_assets.components.metadata.columns import DRIFT
 from ml_assets.components.metadata.tables import Metadata, data_version, inline_png, markdown, table_metadata
 from ml_assets.components.model.asset_specs import model_asset_key, model_asset_spec, watching_stage
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
+from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
-from ml_assets.modelling.drift import DropDrift, measure_drop
+from ml_assets.modelling.drift import DropDrift, measure_drop, with_attribution
 from ml_assets.modelling.watched import as_predicted
+from ml_assets.monitoring.drift.attribution import ATTRIBUTION, ATTRIBUTION_CHANGE
+from ml_assets.registry.registry import Registry
 from ml_assets.resources import LakeResource, RegistryResource
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ def drift_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
         from ml_assets.monitoring.report.summary import summarise_drift
 
         tables, tracked, drops = lake.open(), registry.open(), drops_of(context, model.spine.drops)
-        measured = {drop: measure_drop(tables, as_predicted(tables, tracked, model, drop), drop) for drop in drops}
+        measured = {drop: _measured(tables, tracked, model, drop) for drop in drops}
         stored = pl.concat([drift.stored for drift in measured.values()])
         written = tables.replace(model.key("drift_report"), stored, {model.spine.partition: drops})
         summaries = {drop: summarise_drift(of_drop.drift, model.monitoring) for drop, of_drop in measured.items()}
@@ -54,6 +57,11 @@ def drift_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
         )
 
     return [drift_report]
+
+
+def _measured(lake: Lake, registry: Registry, model: ModelContext, drop: str) -> DropDrift:
+    own = as_predicted(lake, registry, model, drop)
+    return with_attribution(lake, registry, own, measure_drop(lake, own, drop), drop)
 
 
 def _asset_spec(model: ModelContext) -> dg.AssetSpec:
@@ -87,7 +95,19 @@ def _drift_metadata(drop: str, summary: "DriftSummary", shown: DropDrift) -> Met
         "drifted_features": list(summary.drifted),
         "heat_map": inline_png(plot_drift(shown.drift), "PSI by week and feature"),
         "distribution": inline_png(distribution, strongest),
+        **_attribution_metadata(shown),
         "by_psi": markdown(by_psi.head(15).select("feature", "value", "threshold", "alert")),
+    }
+
+
+def _attribution_metadata(shown: DropDrift) -> Metadata:
+    distance = shown.drift.filter(method=ATTRIBUTION)
+    if distance.is_empty():
+        return {}
+    changes = shown.drift.filter(method=ATTRIBUTION_CHANGE).sort(pl.col("value").abs(), descending=True)
+    return {
+        "attribution_drift": distance["value"][0],
+        "attribution_moved": markdown(changes.head(10).select("feature", change="value")),
     }
 
 

@@ -6,7 +6,7 @@ import polars as pl
 
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
-from ml_assets.modelling.evaluation import IMPORTANCE
+from ml_assets.modelling.evaluation import kept_importance
 from ml_assets.modelling.performance.measure import DropPerformance
 from ml_assets.modelling.records import VERSION
 
@@ -27,7 +27,7 @@ def write_report(lake: Lake, model: ModelContext, measured: DropPerformance, tim
     drop = measured.drop
     stored = lake.scan(model.key("drift_report")).filter(pl.col(model.spine.partition) == drop)
     drift = stored.drop(model.spine.partition, VERSION).collect()
-    importance = _importance(lake, model, measured.version)
+    importance = kept_importance(lake, model, measured.version)
     order = rank_by_impact(drift, importance)["feature"].to_list()
     address = f"{lake.uri(model.key('reports'))}/{drop}.html"
     page = render_report(
@@ -75,13 +75,3 @@ def _drift_plots(
         "The features of most impact: reference and this period": kept.plot(plot_distributions, *rows, features=shown),
         "PSI by week and feature, in the order of impact": kept.plot(plot_drift, drift, features=order),
     }
-
-
-def _importance(lake: Lake, model: ModelContext, version: str) -> pl.DataFrame | None:
-    """Return how much the version relies on each feature, as evaluated; None where that was not kept."""
-    table = lake.scan(model.key("evaluation"))
-    if VERSION not in table.collect_schema():
-        return None
-    kept = (pl.col("subject") == IMPORTANCE) & (pl.col(VERSION) == version)
-    shares = table.filter(kept).select(pl.col("metric").alias("feature"), pl.col("value").alias("share")).collect()
-    return None if shares.is_empty() else shares
