@@ -126,7 +126,8 @@ COMMANDS = [
     ["online", "flights"], ["score", "flight_delay", "--input", "a.csv", "--output", "b.csv"],
     ["serve", "flight_delay"], ["spool"], ["served", "flight_delay"],
     ["package", "flight_delay", "--format", "onnx", "--output", "new"], ["feast-export", "flights", "--output", "new"],
-    ["ui"], ["mlflow"],
+    ["ui"], ["mlflow"], ["card", "flight_delay"], ["approve", "flight_delay", "2", "--by", "Ann"],
+    ["refuse", "flight_delay", "2", "--by", "Ann"],
 ]  # fmt: skip
 
 

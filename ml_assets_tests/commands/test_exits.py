@@ -40,7 +40,7 @@ COMMANDS = [
     ["replay", "m", "--from", "2013-04", "--to", "2013-05"], ["online", "u"],
     ["score", "m", "--input", "a.csv", "--output", "b.csv"], ["serve", "m"], ["spool"], ["served", "m"],
     ["package", "m", "--format", "onnx", "--output", "new"], ["feast-export", "u", "--output", "new"], ["ui"],
-    ["mlflow"],
+    ["mlflow"], ["card", "m"], ["approve", "m", "2", "--by", "Ann"], ["refuse", "m", "2", "--by", "Ann"],
 ]  # fmt: skip
 
 

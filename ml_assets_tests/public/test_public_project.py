@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 import ml_assets
+from ml_assets import cli
 from ml_assets.code_version import NoProject
 from ml_assets.commands.init.project import create_project
 from ml_assets.declarations.specs import DeclaredView
@@ -290,6 +292,28 @@ def test_the_card_is_a_document(shop):
     assert page.startswith("<!DOCTYPE html>")
     assert "returned_mean_28d" in page
     assert type(card).model_validate_json(card.model_dump_json()) == card
+
+
+def run_command(lived, *arguments):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ML_ASSETS_HOME", str(lived.home))
+        return CliRunner().invoke(cli.app, ["--project", str(lived.folder), *arguments])
+
+
+def test_the_command_line_writes_the_same_card_in_each_format(shop, lived, tmp_path):
+    card = shop.model("returns").card()
+    assert run_command(lived, "card", "returns").stdout == card.to_markdown()
+    stored = tmp_path / "card.html"
+    done = run_command(lived, "card", "returns", "--version", "1", "--format", "html", "--output", str(stored))
+    assert (done.exit_code, stored.read_text(encoding="utf-8")) == (0, card.to_html())
+    assert type(card).model_validate_json(run_command(lived, "card", "returns", "--format", "json").stdout) == card
+
+
+@pytest.mark.parametrize("command", ["approve", "refuse"])
+def test_what_does_not_wait_is_neither_approved_nor_refused(lived, command):
+    done = run_command(lived, command, "returns", "1", "--by", "Ann")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "version 1 of returns does not wait for approval; the last decision on it: Version 1 keeps" in done.stderr
 
 
 def test_decisions_come_with_their_evidence_in_the_order_of_time(shop):

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from ml_assets.console.links import Link
 from ml_assets.console.pages.decisions.evidence import read_decision
-from ml_assets.console.pages.decisions.read import KINDS, DecisionFilter, list_decisions
+from ml_assets.console.pages.decisions.read import KINDS, DecisionFilter, list_decisions, read_list
 from ml_assets.console.rendering import path_of, render
 from ml_assets.modelling.promotion import answer_challenger
 from ml_assets.registry.decisions import NotWaiting
@@ -93,3 +93,4 @@ ROUTES = [
     Route("/decisions/{id}", answer_decision, methods=["POST"]),
 ]
 LINKS = [Link("Decisions", "/decisions", 50)]
+WARM = read_list

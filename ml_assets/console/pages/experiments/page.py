@@ -32,3 +32,4 @@ def show_experiments(request: Request) -> Response:
 
 ROUTES = [Route("/experiments", show_experiments)]
 LINKS = [Link("Experiments", "/experiments", 70)]
+WARM = list_experiments
