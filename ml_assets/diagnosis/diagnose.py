@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from ml_assets.diagnosis.causes.rank import Findings, rank_causes
-from ml_assets.diagnosis.causes.record import Diagnosis, FeatureInSlice, SliceLoss
+from ml_assets.diagnosis.causes.record import Diagnosis, FallCause, FeatureInSlice, SliceLoss
 from ml_assets.diagnosis.rows import ComparedRows, compare_rows
 from ml_assets.diagnosis.shift.decomposition import (
     LEAST_OVERLAP,
@@ -15,8 +16,10 @@ from ml_assets.diagnosis.shift.decomposition import (
     FallPart,
     MeasuredPeriods,
     decompose,
+    expect,
     part_of,
 )
+from ml_assets.diagnosis.shift.expected import expect_losses
 from ml_assets.diagnosis.shift.harm import explained_share, measure_harm
 from ml_assets.diagnosis.shift.moved import MovedFeature, moved_features, shifts, without_unit_changes
 from ml_assets.diagnosis.shift.overlap import Overlap, estimate_overlap
@@ -50,14 +53,12 @@ def diagnose(
     known = [
         _known(frame, what, subject, limits, seed) for what, frame in (("reference", reference), ("current", current))
     ]
-    rows = _compared(known, subject)
+    rows = _compared(known, subject, _losses(known, subject))
     overlap = estimate_overlap(_inputs(rows, subject, limits), seed, limits.threads)
     parts, notes = _decompose(known, rows, overlap, subject, limits, seed)
     change = _change(rows, seed)
     slices, tried, left_out = _slices(rows, overlap, change.value, subject, limits)
-    harms = measure_harm(rows, resamples=limits.resamples, seed=seed)
-    importance = subject.importance or _listened(rows, known[0][subject.columns.probability].to_numpy())
-    moved = moved_features(rows, threshold=subject.psi_threshold, harms=harms, importance=importance)
+    moved = _moved(rows, known[0], subject, limits, seed)
     of_all = parts.fall.is_fall or change.is_fall
     fell = of_all or bool(slices)
     restored = _restored(known, rows, moved, subject) if of_all else None
@@ -66,42 +67,75 @@ def diagnose(
         loss, change.value, parts, slices, moved if of_all else (), subject.events, subject.origins, restored
     )
     causes = rank_causes(found) if fell else []
-    blamed = [event for cause in causes for event in cause.events]
-    blamed_for = {name for cause in causes if not cause.conditions for name in cause.features}
-    return Diagnosis(
-        fell=fell,
-        loss=loss,
-        loss_change=change,
-        decomposition=parts,
-        causes=tuple(causes),
-        slices=tuple(slices),
-        slices_tried=tried,
-        moved=tuple(moved),
-        harmless=tuple(each.feature for each in moved if each.feature not in blamed_for and not each.is_harmful),
-        coincided=tuple(event for event in subject.events if event not in blamed),
-        notes=(*_missing_labels(current, subject), *notes, *left_out),
-    )
+    notes = [*_missing_labels(current, subject), *notes, *left_out]
+    return _diagnosis(replace(found, moved=moved), change, fell, causes, tried, notes, "realised")
+
+
+def diagnose_before_labels(
+    reference: pl.DataFrame, current: pl.DataFrame, subject: Subject, limits: SearchLimits | None = None, seed: int = 0
+) -> Diagnosis:
+    """Say what changed inputs do to a model's performance on rows whose labels are not known, or not looked at.
+
+    Which slices lost and whether the relation changed cannot be known then; moved features are judged by what the
+    reference lost on rows alike.
+
+    Args:
+        reference: as ``diagnose`` takes it.
+        current: later rows; their labels are not read.
+
+    Raises:
+        what ``diagnose`` raises.
+    """
+    limits = limits or SearchLimits()
+    known = _known(reference, "reference", subject, limits, seed)
+    later = _scored(current, "current", subject, limits, seed)
+    frames = [known, later]
+    losses = subject.task.row_losses(known, subject.columns, subject.metric), np.zeros(later.height)
+    rows = expect_losses(_compared(frames, subject, losses), seed, limits.threads)
+    overlap, by, notes = _overlap(frames, rows, estimate_overlap(_inputs(rows, subject, limits), seed), subject, seed)
+    scores = subject.task.measurable(known, subject.columns)
+    parts = expect(rows, scores, subject.metric, overlap, by=by, resamples=limits.resamples, seed=seed)
+    moved = _moved(rows, known, subject, limits, seed)
+    change = _change(rows, seed)
+    fell = parts.fall.is_fall or change.is_fall
+    loss = subject.task.row_loss(subject.metric)
+    found = Findings(loss, change.value, parts, (), moved, subject.events, subject.origins)
+    without = "labels are not known yet: what a changed relation does, and which slices lost, is not known either"
+    return _diagnosis(found, change, fell, rank_causes(found) if fell else [], {}, [without, *notes], "estimated")
 
 
 def _known(frame: pl.DataFrame, what: str, subject: Subject, limits: SearchLimits, seed: int) -> pl.DataFrame:
     """Return typed rows whose label is known, in the order of time, at most so many."""
-    columns, of = subject.columns, subject.task
-    wanted = [*columns.predicted, columns.label, *subject.features, *subject.slices]
+    label = subject.columns.label
+    rows = _scored(frame.drop_nulls(label), what, subject, limits, seed, [label])
+    return subject.task.typed_labels(rows, what, subject.columns)
+
+
+def _scored(
+    frame: pl.DataFrame, what: str, subject: Subject, limits: SearchLimits, seed: int, more: Sequence[str] = ()
+) -> pl.DataFrame:
+    """Return typed rows in the order of time, at most so many."""
+    columns = subject.columns
     paid = columns.paid if set(columns.paid) <= set(frame.columns) else []
-    rows = checked(frame.drop_nulls(columns.label), what, subject.time, [*wanted, *paid, *subject.beside])
+    wanted = [*columns.predicted, *more, *subject.features, *subject.slices, *paid, *subject.beside]
+    rows = checked(frame, what, subject.time, wanted)
     if rows.height > limits.most_rows:
         rows = rows.sample(limits.most_rows, seed=seed)
-    return of.typed_labels(of.typed_scores(rows.sort(subject.time), what, columns), what, columns)
+    return subject.task.typed_scores(rows.sort(subject.time), what, columns)
 
 
-def _compared(known: Sequence[pl.DataFrame], subject: Subject) -> ComparedRows:
+def _losses(known: Sequence[pl.DataFrame], subject: Subject) -> tuple[np.ndarray, np.ndarray]:
+    before, now = (subject.task.row_losses(frame, subject.columns, subject.metric) for frame in known)
+    return before, now
+
+
+def _compared(known: Sequence[pl.DataFrame], subject: Subject, losses: tuple[np.ndarray, np.ndarray]) -> ComparedRows:
     before, now = known
-    losses = [subject.task.row_losses(frame, subject.columns, subject.metric) for frame in known]
     blocks = [time_blocks(frame[subject.time], subject.block) for frame in known]
     return compare_rows(
         before,
         now,
-        losses=(losses[0], losses[1]),
+        losses=losses,
         blocks=(np.asarray(blocks[0]), np.asarray(blocks[1])),
         features=subject.features,
         slices=subject.slices,
@@ -181,6 +215,42 @@ def _describe(
     )
 
 
+def _moved(
+    rows: ComparedRows, reference: pl.DataFrame, subject: Subject, limits: SearchLimits, seed: int
+) -> list[MovedFeature]:
+    harms = measure_harm(rows, resamples=limits.resamples, seed=seed)
+    importance = subject.importance or _listened(rows, reference[subject.columns.probability].to_numpy())
+    return moved_features(rows, threshold=subject.psi_threshold, harms=harms, importance=importance)
+
+
+def _diagnosis(
+    found: Findings,
+    change: FallPart,
+    fell: bool,
+    causes: Sequence[FallCause],
+    tried: dict[str, int],
+    notes: Sequence[str],
+    basis: Literal["realised", "estimated"],
+) -> Diagnosis:
+    """Put together what was found, and say of moved features and events whether they are to blame."""
+    blamed = [event for cause in causes for event in cause.events]
+    blamed_for = {name for cause in causes if not cause.conditions for name in cause.features}
+    return Diagnosis(
+        fell=fell,
+        basis=basis,
+        loss=found.loss,
+        loss_change=change,
+        decomposition=found.decomposition,
+        causes=tuple(causes),
+        slices=tuple(found.slices),
+        slices_tried=tried,
+        moved=tuple(found.moved),
+        harmless=tuple(each.feature for each in found.moved if each.feature not in blamed_for and not each.is_harmful),
+        coincided=tuple(event for event in found.events if event not in blamed),
+        notes=tuple(notes),
+    )
+
+
 def _listened(rows: ComparedRows, score: np.ndarray) -> dict[str, float]:
     """Return how much of the variance of the reference's scores goes with each feature alone (eta squared)."""
     return {name: explained_share(rows.reference.frame[name], score) for name in rows.features.all}
@@ -201,7 +271,7 @@ def _restored(
 def _decompose(
     known: Sequence[pl.DataFrame],
     rows: ComparedRows,
-    overlap: Overlap,
+    of_features: Overlap,
     subject: Subject,
     limits: SearchLimits,
     seed: int,
@@ -209,20 +279,27 @@ def _decompose(
     """Decompose the change at the same features, or at the same score where these have too little in common."""
     measured = [subject.task.measurable(frame, subject.columns) for frame in known]
     both = MeasuredPeriods(measured[0], measured[1], subject.metric)
-    if overlap.share >= LEAST_OVERLAP:
-        return decompose(rows, both, overlap, resamples=limits.resamples, seed=seed), []
+    overlap, by, notes = _overlap(known, rows, of_features, subject, seed)
+    return decompose(rows, both, overlap, by=by, resamples=limits.resamples, seed=seed), notes
+
+
+def _overlap(
+    frames: Sequence[pl.DataFrame], rows: ComparedRows, of_features: Overlap, subject: Subject, seed: int
+) -> tuple[Overlap, Literal["features", "score"], list[str]]:
+    """Return the overlap of the features, or of the scores where that is too little, and a note of that."""
+    if of_features.share >= LEAST_OVERLAP:
+        return of_features, "features", []
     names = subject.columns.class_probabilities or [subject.columns.probability]
     periods = [
         replace(part, frame=frame.select(pl.col(names).cast(pl.Float64)))
-        for part, frame in zip((rows.reference, rows.current), known, strict=True)
+        for part, frame in zip((rows.reference, rows.current), frames, strict=True)
     ]
-    scores = ComparedRows(periods[0], periods[1], Features(tuple(names), ()))
-    by_score = estimate_overlap(scores, seed, limits.threads)
+    by_score = estimate_overlap(ComparedRows(periods[0], periods[1], Features(tuple(names), ())), seed)
     note = (
-        f"the features of both periods have {overlap.share:.0%} in common: what comes with changed inputs and what with"
-        f" a changed relation is told apart at the same score instead, of which {by_score.share:.0%} is in common"
+        f"the features of both periods have {of_features.share:.0%} in common: what comes with changed inputs is told"
+        f" from the rest at the same score instead, of which {by_score.share:.0%} is in common"
     )
-    return decompose(rows, both, by_score, by="score", resamples=limits.resamples, seed=seed), [note]
+    return by_score, "score", [note]
 
 
 def _missing_labels(current: pl.DataFrame, subject: Subject) -> list[str]:

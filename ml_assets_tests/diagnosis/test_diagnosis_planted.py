@@ -7,7 +7,7 @@ import pytest
 
 from ml_assets.diagnosis.causes.record import Diagnosis
 from ml_assets.diagnosis.causes.upstream import UpstreamEvent
-from ml_assets.diagnosis.diagnose import diagnose
+from ml_assets.diagnosis.diagnose import diagnose, diagnose_before_labels
 from ml_assets.diagnosis.subject import SearchLimits
 from ml_assets_tests.diagnosis.planted import (
     MACHINES_LATE,
@@ -112,3 +112,15 @@ def test_rows_without_a_label_are_counted_and_left_out():
     unknown = half["label"].null_count()
     assert found.decomposition.rows == ROWS - unknown
     assert any(f"{unknown:,} later rows have no label yet" in note for note in found.notes)
+
+
+def test_before_labels_are_known_a_late_delivery_is_named_and_a_changed_relation_cannot_be():
+    found = []
+    for seed in range(5):
+        rng, reference, later = periods(seed, ROWS)
+        unlabelled = with_stock_missing(rng, later).with_columns(label=pl.lit(None, pl.Int64))
+        asked = subject([WAREHOUSE_LATE, MACHINES_LATE])
+        found.append(diagnose_before_labels(predict(reference), predict(unlabelled), asked, limits=QUICK, seed=seed))
+    assert all(each.basis == "estimated" and each.decomposition.relation is None and not each.slices for each in found)
+    assert all("labels are not known yet" in each.notes[0] for each in found)
+    assert [each.feature for each in found[0].moved] == ["stock"]

@@ -1,5 +1,6 @@
 """The search over slices: held against brute force, Welch's test, statsmodels' Holm, and made-up overlaps."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -105,15 +106,35 @@ def test_rows_of_a_block_count_together_where_there_are_enough_blocks():
     assert excess is not None
     variance = 0.0
     for part, mask in ((rows.reference, inside[0]), (rows.current, inside[1])):
-        pulls = []
-        for block in range(20):
-            here = part.block == block
-            own, others = part.loss[here & mask], part.loss[here & ~mask]
-            of_own = np.sum(own - part.loss[mask].mean()) / mask.sum()
-            pulls.append(of_own - np.sum(others - part.loss[~mask].mean()) / (~mask).sum())
-        variance += sum(pull**2 for pull in pulls) * 20 / 19
+        # The jackknife: how far the difference of the means moves without each of the blocks.
+        every = part.loss[mask].mean() - part.loss[~mask].mean()
+        without = [
+            part.loss[mask & (part.block != block)].mean() - part.loss[~mask & (part.block != block)].mean()
+            for block in range(20)
+        ]
+        variance += 19 / 20 * sum((each - every) ** 2 for each in without)
     assert excess.error == pytest.approx(np.sqrt(variance))
-    assert excess.freedom == 38
+    assert 15 < excess.freedom < 38
+
+
+def test_what_lost_on_a_single_day_is_no_slice():
+    rows = rows_of(10, rows=1_500, blocks=20)
+    day = rows.current.block == 3
+    rows = replace(rows, current=replace(rows.current, loss=np.where(day, rows.current.loss + 5, rows.current.loss)))
+    kinds = np.where(rows.current.block <= 4, "early", "late")
+    rows = replace(
+        rows,
+        current=replace(rows.current, frame=rows.current.frame.with_columns(kind=pl.Series(kinds))),
+        reference=replace(
+            rows.reference,
+            frame=rows.reference.frame.with_columns(kind=pl.Series(kinds)),
+        ),
+    )
+    assert stand(rows) == []
+    inside = tuple(part.block == 3 for part in (rows.reference, rows.current))
+    alone = measure_excess(rows, (inside[0], inside[1]), (~inside[0], ~inside[1]), 10)
+    assert alone is not None
+    assert alone.p_value > 0.1
 
 
 def test_a_slice_that_the_reference_lacks_is_held_against_all_of_the_reference():

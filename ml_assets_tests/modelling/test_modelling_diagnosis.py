@@ -14,7 +14,7 @@ from ml_assets.diagnosis.causes.upstream import SourceColumn, reached
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.performance.diagnosis import drop as of_drop
-from ml_assets.modelling.performance.diagnosis.drop import NothingToDiagnose, diagnose_drop, diagnose_falls
+from ml_assets.modelling.performance.diagnosis.drop import NothingToDiagnose, diagnose_falls
 from ml_assets.modelling.performance.diagnosis.events import events_of
 from ml_assets.modelling.performance.diagnosis.kept import read_diagnoses
 from ml_assets.modelling.performance.diagnosis.origins import Upstream, origins_of
@@ -237,7 +237,9 @@ def world(tmp_path, monkeypatch) -> World:
 
 
 def decided(drop: str, *breached: str) -> SimpleNamespace:
-    evidence = [SimpleNamespace(kind=kind, breached=kind in breached) for kind in ("realised", "drift", "age")]
+    evidence = [
+        SimpleNamespace(kind=kind, breached=kind in breached) for kind in ("realised", "estimated", "drift", "age")
+    ]
     return SimpleNamespace(drop=drop, evidence=evidence)
 
 
@@ -261,16 +263,25 @@ def test_a_drop_that_is_beyond_no_limit_of_performance_is_not_diagnosed(world):
     assert read_diagnoses(world.lake, "sold") == []
 
 
-def test_a_drop_without_labels_is_not_diagnosed_and_says_so(world):
+def test_a_drop_without_labels_is_looked_at_by_what_its_inputs_make_to_be_expected(world):
     unlabelled = world.lake.scan("orders/validated").with_columns(label=pl.lit(None, pl.Int64)).collect()
     world.lake.replace("orders/validated", unlabelled, {"_drop": ["2024-01", "2024-03"]})
-    found, without = diagnose_falls(
-        world.lake, world.registry, world.model, [decided("2024-03", "realised")], Upstream()
+    (record,), _ = diagnose_falls(
+        world.lake, world.registry, world.model, [decided("2024-03", "estimated")], Upstream()
     )
-    assert found == []
-    assert "0 of 2000 scored rows have a known label, and 200 are needed" in without["2024-03"]
-    with pytest.raises(NothingToDiagnose):
-        diagnose_drop(world.lake, world.registry, world.model, "2024-03", upstream=Upstream())
+    found = record.diagnosis
+    # The inputs are as before: of what has turned around nothing can be seen.
+    assert (found.basis, found.fell, found.causes, found.slices) == ("estimated", False, (), ())
+    assert found.decomposition.relation is None
+    assert "changed relation unknown" in lines_of(record)[2]
+
+
+def test_a_drop_without_rows_is_not_diagnosed_and_says_so(world):
+    nothing = world.lake.scan("sold/predictions").head(0).collect()
+    world.lake.replace("sold/predictions", nothing, {"_drop": ["2024-03"]})
+    falls = [decided("2024-03", "realised")]
+    found, without = diagnose_falls(world.lake, world.registry, world.model, falls, Upstream())
+    assert (found, without) == ([], {"2024-03": "sold, 2024-03: no row of the drop was scored"})
 
 
 def test_the_command_looks_at_the_last_drop_and_says_the_record_in_words(world):

@@ -8,6 +8,7 @@ from ml_assets.modelling.performance.diagnosis.origins import Upstream
 
 if TYPE_CHECKING:
     from ml_assets.diagnosis.causes.record import Diagnosis
+    from ml_assets.diagnosis.shift.decomposition import FallPart
     from ml_assets.lake import Lake
     from ml_assets.modelling.context import ModelContext
     from ml_assets.registry.registry import Registry
@@ -55,20 +56,22 @@ def print_why(record: DropDiagnosis, as_json: bool) -> None:
 def lines_of(record: DropDiagnosis) -> list[str]:
     """Return the record in words, a line each."""
     found = record.diagnosis
-    parts = found.decomposition
+    parts, expected = found.decomposition, "" if found.basis == "realised" else "expected "
     lines = [
         f"{record.model}, {record.drop}, version {record.version}, labels known by the end of {record.labels_until}",
-        f"  {parts.metric} {parts.current:.3f} on {parts.rows:,} rows, {parts.reference:.3f} on the reference's "
-        f"{parts.reference_rows:,}; {found.loss} {found.loss_change.value:+.4f}",
-        f"  of the fall of {parts.fall.value:+.3f} ({parts.fall.low:+.3f} to {parts.fall.high:+.3f}): changed inputs "
-        f"{parts.inputs.value:+.3f} ({parts.inputs.low:+.3f} to {parts.inputs.high:+.3f}), changed relation "
-        f"{parts.relation.value:+.3f} ({parts.relation.low:+.3f} to {parts.relation.high:+.3f}), by {parts.by} "
-        f"({parts.overlap:.0%} in common)",
+        f"  {parts.metric} {expected}{parts.current:.3f} on {parts.rows:,} rows, {parts.reference:.3f} on the "
+        f"reference's {parts.reference_rows:,}; {found.loss} {found.loss_change.value:+.4f}",
+        f"  of the fall of {_interval(parts.fall)}: changed inputs {_interval(parts.inputs)}, changed relation "
+        f"{_interval(parts.relation)}, by {parts.by} ({parts.overlap:.0%} in common)",
     ]
     if not found.causes:
         lines.append(f"  {found.headline}")
     lines += [f"  {place}. {cause.text}" for place, cause in enumerate(found.causes[:_SHOWN], 1)]
     return [*lines, *_beside(found)]
+
+
+def _interval(part: "FallPart | None") -> str:
+    return "unknown" if part is None else f"{part.value:+.3f} ({part.low:+.3f} to {part.high:+.3f})"
 
 
 def _beside(found: "Diagnosis") -> list[str]:
@@ -78,7 +81,8 @@ def _beside(found: "Diagnosis") -> list[str]:
         f"{len(each.repeats)} others repeat it)"
         for each in found.slices
     ]
-    lines.append(f"  {tried:,} slices were looked at, {len(found.slices)} lost more than chance explains")
+    if tried:
+        lines.append(f"  {tried:,} slices were looked at, {len(found.slices)} lost more than chance explains")
     if found.harmless:
         more = f" and {len(found.harmless) - _SHOWN} more" if len(found.harmless) > _SHOWN else ""
         lines.append(f"  moved without harm: {', '.join(found.harmless[:_SHOWN])}{more}")

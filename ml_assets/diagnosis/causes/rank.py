@@ -192,7 +192,7 @@ def _slices(found: Findings, explained: set[str]) -> list[FallCause]:
 def _relation(found: Findings, named: Sequence[FallCause]) -> list[FallCause]:
     """Return the relation as a cause where it surely changed, and slices and known causes leave a part of that."""
     parts = found.decomposition
-    if not parts.is_judged or not parts.relation.is_fall or not parts.fall.is_fall:
+    if not parts.is_judged or parts.relation is None or not parts.relation.is_fall or not parts.fall.is_fall:
         return []
     share = min(max(parts.relation.value / parts.fall.value, 0.0), 1.0) - sum(cause.share for cause in named)
     text = (

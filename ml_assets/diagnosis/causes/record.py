@@ -96,6 +96,11 @@ class Diagnosis(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     fell: bool = Field(description="Whether performance fell by more than chance, of all rows or of a slice.")
+    basis: Literal["realised", "estimated"] = Field(
+        default="realised",
+        description="Whether losses are those of known labels, or expected ones, by what the reference lost on rows"
+        " alike; then slices and a changed relation are not known.",
+    )
     loss: str = Field(description="What each row loses, in words.")
     loss_change: FallPart = Field(description="Change of the mean loss; above 0 is worse.")
     decomposition: Decomposition = Field(description="The change of the model's metric by what it comes with.")

@@ -25,6 +25,8 @@ LEAST_OVERLAP = 0.25
 """Share that the inputs of both periods must have in common for the relation to be judged."""
 CONFIDENCE = 0.99
 """Of the intervals; what counts as a fall lies outside of them."""
+MOST_WEIGHT = 20.0
+"""Of a row that stands for those of the later period: beyond it one row would decide."""
 _CELLS = 2_000_000
 
 
@@ -50,14 +52,22 @@ class Decomposition(BaseModel):
 
     metric: str = Field(description="Name.")
     reference: float = Field(description="The metric on the reference's out-of-sample rows.")
-    current: float = Field(description="The metric on the later rows whose labels are known.")
+    current: float = Field(
+        description="The metric on the later rows whose labels are known; before any is, on the reference weighed to"
+        " have their inputs."
+    )
     fall: FallPart = Field(description="How much worse it is.")
     inputs: FallPart = Field(description="What comes with changed inputs: more_or_less + unlike_before.")
-    relation: FallPart = Field(description="What comes with a changed relation: the same inputs, another outcome.")
-    more_or_less: FallPart = Field(
+    relation: FallPart | None = Field(
+        description="What comes with a changed relation: the same inputs, another outcome; null before labels are"
+        " known."
+    )
+    more_or_less: FallPart | None = Field(
         description="Of inputs: rows of the reference that both periods have, against all of it."
     )
-    unlike_before: FallPart = Field(description="Of inputs: the later rows, against those such as both periods have.")
+    unlike_before: FallPart | None = Field(
+        description="Of inputs: the later rows, against those such as both periods have."
+    )
     by: Literal["features", "score"] = Field(
         description="What counts as the same input: the same features, or, where these have too little in common, the"
         " same score."
@@ -151,6 +161,45 @@ def decompose(
         effective_rows=effective_rows(common[1]),
         resamples=resamples,
         confidence=confidence,
+    )
+
+
+def expect(
+    rows: ComparedRows,
+    scores: Measurable,
+    metric: str,
+    overlap: Overlap,
+    *,
+    by: Literal["features", "score"],
+    resamples: int,
+    seed: int,
+) -> Decomposition:
+    """Say what changed inputs alone do to a metric, before labels are known: that of the reference, weighed to have the
+    inputs of the later rows (M. Sugiyama, M. Krauledat, K.-R. Mueller, Covariate Shift Adaptation by Importance
+    Weighted Cross Validation, JMLR 8, 2007). What a changed relation does is not known.
+    """
+    rng = np.random.default_rng(seed)
+    weight = np.minimum(overlap.as_now, MOST_WEIGHT)
+    before, expected = _values(scores, metric, rows.reference.block, weight, resamples, rng)
+    difference = -scores.metrics[metric].sign * (expected - before)
+    inputs = part_of(float(difference[0]), difference[1:], rows.reference.blocks)
+    return Decomposition(
+        metric=metric,
+        reference=float(before[0]),
+        current=float(expected[0]),
+        fall=inputs,
+        inputs=inputs,
+        relation=None,
+        more_or_less=None,
+        unlike_before=None,
+        by=by,
+        overlap=overlap.share,
+        reference_rows=rows.reference.rows,
+        rows=rows.current.rows,
+        effective_reference_rows=effective_rows(weight),
+        effective_rows=float(rows.current.rows),
+        resamples=resamples,
+        confidence=CONFIDENCE,
     )
 
 

@@ -35,7 +35,7 @@ class Overlap:
 
         It is 2 * integral of p * q / (p + q), one less half of Le Cam's distance between them.
         """
-        return float(self.reference.mean() + (1 - self.current).mean())
+        return min(float(self.reference.mean() + (1 - self.current).mean()), 1.0)
 
     @property
     def common(self) -> tuple[np.ndarray, np.ndarray]:
@@ -63,11 +63,11 @@ def estimate_overlap(rows: ComparedRows, seed: int, threads: int = 1) -> Overlap
     """
     import lightgbm as lgb
 
-    matrix, categorical = _matrix(rows)
+    matrix, categorical = feature_matrix(rows)
     period = np.concatenate([np.zeros(rows.reference.rows), np.ones(rows.current.rows)])
     weight = np.where(period > 0, 0.5 / rows.current.rows, 0.5 / rows.reference.rows) * len(period)
     fold = np.concatenate(
-        [_folds(part, seed + at) for at, part in enumerate((rows.reference.block, rows.current.block))]
+        [time_folds(part, seed + at) for at, part in enumerate((rows.reference.block, rows.current.block))]
     )
     # Bins are made once, of both periods alike: they say nothing of the period.
     every = lgb.Dataset(
@@ -112,7 +112,7 @@ def _parameters(seed: int, threads: int) -> dict[str, object]:
     }
 
 
-def _matrix(rows: ComparedRows) -> tuple[np.ndarray, list[int]]:
+def feature_matrix(rows: ComparedRows) -> tuple[np.ndarray, list[int]]:
     """Return the features of the reference's rows and the later ones below each other, and which hold categories."""
     both = pl.concat([rows.reference.frame, rows.current.frame])
     numbers = [pl.col(name).cast(pl.Float32).fill_null(float("nan")) for name in rows.features.numeric]
@@ -123,7 +123,7 @@ def _matrix(rows: ComparedRows) -> tuple[np.ndarray, list[int]]:
     return np.ascontiguousarray(both.select(*numbers, *text).to_numpy()), [len(numbers) + at for at in range(len(text))]
 
 
-def _folds(block: np.ndarray, seed: int) -> np.ndarray:
+def time_folds(block: np.ndarray, seed: int) -> np.ndarray:
     """Return the part that each row is in: whole blocks, where there are enough of them."""
     rng = np.random.default_rng(seed)
     blocks = int(block.max()) + 1

@@ -32,7 +32,7 @@ class Excess:
     fall: float
     rest: float
     error: float
-    freedom: int
+    freedom: float
     new: bool
 
     @property
@@ -63,9 +63,11 @@ def measure_excess(
 ) -> Excess | None:
     """Measure how much more the rows inside a slice lost than those outside of it: a difference of differences.
 
-    The error is that of four means, of which rows of a block of time are drawn together where there are enough blocks
-    (C. Cameron, D. Miller, A Practitioner's Guide to Cluster-Robust Inference, Journal of Human Resources 50, 2015),
-    and after Welch where there are not.
+    The error is that of four means, of which rows of a block of time are drawn together where there are enough blocks:
+    the jackknife over blocks, CR3, with as many degrees of freedom as the slice has blocks that count alike, so that
+    what happened on a day or two is no slice (C. Cameron, D. Miller, A Practitioner's Guide to Cluster-Robust
+    Inference, Journal of Human Resources 50, 2015, section VI). Where there are too few blocks, rows count one by one,
+    after Welch.
 
     Args:
         inside: masks of the rows of the reference and of the later period.
@@ -83,31 +85,50 @@ def measure_excess(
         return None
     before = np.ones(rows.reference.rows, bool) if new else inside[0]
     by_block = min(rows.reference.blocks, rows.current.blocks) >= LEAST_BLOCKS
-    now, spread_now = _difference(rows.current, inside[1], outside[1], by_block=by_block)
-    then, spread_then = _difference(rows.reference, before, outside[0], by_block=by_block)
-    blocks = rows.current.blocks + rows.reference.blocks
+    now = _difference(rows.current, inside[1], outside[1], by_block=by_block)
+    then = _difference(rows.reference, before, outside[0], by_block=by_block)
+    spread = now.variance + then.variance
     return Excess(
         rows=counts[1],
         reference_rows=counts[0],
-        loss=now[0],
-        reference_loss=then[0],
-        fall=now[0] - then[0],
-        rest=now[1] - then[1],
-        error=math.sqrt(spread_now + spread_then),
-        freedom=blocks - 2 if by_block else counts[1] + min(counts[0] or rows.reference.rows, rows.reference.rows) - 2,
+        loss=now.inside,
+        reference_loss=then.inside,
+        fall=now.inside - then.inside,
+        rest=now.outside - then.outside,
+        error=math.sqrt(spread),
+        freedom=spread**2 / sum(each.variance**2 / each.freedom for each in (now, then)) if spread > 0 else 1.0,
         new=new,
     )
 
 
-def _difference(
-    part: PeriodRows, inside: np.ndarray, outside: np.ndarray, *, by_block: bool
-) -> tuple[tuple[float, float], float]:
-    """Return the mean loss inside and outside, and the variance of their difference."""
-    means = float(part.loss[inside].mean()), float(part.loss[outside].mean())
-    pull = np.zeros(part.rows)
-    pull[inside] += (part.loss[inside] - means[0]) / inside.sum()
-    pull[outside] -= (part.loss[outside] - means[1]) / outside.sum()
-    if by_block:
-        blocks = part.blocks
-        return means, float(np.sum(np.bincount(part.block, pull, blocks) ** 2) * blocks / (blocks - 1))
-    return means, float(np.sum(pull**2))
+@dataclass(frozen=True)
+class _Difference:
+    """Mean losses inside and outside, and the variance of their difference."""
+
+    inside: float
+    outside: float
+    variance: float
+    freedom: float
+
+
+def _difference(part: PeriodRows, inside: np.ndarray, outside: np.ndarray, *, by_block: bool) -> _Difference:
+    means, pulls, alike = [], [], []
+    for mask in (inside, outside):
+        loss, mean = part.loss[mask], float(part.loss[mask].mean())
+        means.append(mean)
+        if not by_block:
+            pull = np.zeros(part.rows)
+            pull[mask] = (loss - mean) / len(loss)
+            pulls.append(pull)
+            alike.append(float(len(loss)))
+            continue
+        block, blocks = part.block[mask], part.blocks
+        weight = np.bincount(block, minlength=blocks) / len(loss)
+        # A slice of a single block says nothing of others: its error has no end.
+        left = np.where(weight < 1, 1 - weight, 1e-9)
+        pulls.append(np.bincount(block, loss - mean, blocks) / len(loss) / left + np.where(weight < 1, 0.0, 1e9))
+        alike.append(1 / float(np.sum(weight**2)))
+    spread = float(np.sum((pulls[0] - pulls[1]) ** 2))
+    blocks = part.blocks
+    scale = (blocks - 1) / blocks if by_block else 1.0
+    return _Difference(means[0], means[1], spread * scale, max(min(alike) - 1, 0.1))

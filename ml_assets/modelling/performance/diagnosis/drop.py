@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ml_assets.training.fit import TrainedModel
 
 LEAST_LABELS = 200
-"""Rows with a known label from which a diagnosis says something."""
+"""Rows with a known label from which losses are looked at; with fewer, expected ones are."""
 OF_PERFORMANCE = ("realised", "estimated", "calibration")
 """Kinds of evidence that are about performance."""
 EXPLAINED = 500
@@ -32,7 +32,7 @@ EXPLAINED = 500
 
 
 class NothingToDiagnose(LookupError):
-    """A drop of which no row was scored, or too few labels are known."""
+    """A drop of which no row was scored."""
 
 
 def diagnose_falls(
@@ -70,25 +70,23 @@ def diagnose_drop(
     upstream: Upstream,
     labels_until: str | None = None,
 ) -> DropDiagnosis:
-    """Say why the version that predicted a drop did worse on it than on its reference.
+    """Say why the version that predicted a drop did worse on it than on its reference: by its labels, or where fewer
+    than ``LEAST_LABELS`` are known by what its inputs make to be expected.
 
     Args:
         labels_until: later drop by whose end labels were known that count; the drop itself by default.
 
     Raises:
-        NothingToDiagnose: no row was scored, or the labels of fewer than ``LEAST_LABELS`` rows are known.
+        NothingToDiagnose: no row was scored.
         ValueError: what the version predicts, or a feature of it, cannot be had any more.
     """
-    from ml_assets.diagnosis.diagnose import diagnose
+    from ml_assets.diagnosis.diagnose import diagnose, diagnose_before_labels
 
     own = as_predicted(lake, registry, model, drop)
     rows = scored_rows(lake, own, drop, labels_until)
-    known = 0 if rows.is_empty() else rows[own.spec.label.column].count()
-    if known < LEAST_LABELS:
-        raise NothingToDiagnose(
-            f"{own.spec.name}, {drop}: {known} of {rows.height} scored rows have a known label, and {LEAST_LABELS} are"
-            " needed to say why performance fell: wait for labels, or look at drift with `ml-assets summary`"
-        )
+    if rows.is_empty():
+        raise NothingToDiagnose(f"{own.spec.name}, {drop}: no row of the drop was scored")
+    known = rows[own.spec.label.column].count()
     version = rows[VERSION][0]
     reference = reference_rows(lake, own, version)
     rows = scale_as_reference(rows, reference, own.spec)
@@ -100,7 +98,8 @@ def diagnose_drop(
         origins=origins_of(own, upstream),
         events=events_of(lake, same, drop, made_at),
     )
-    found = diagnose(reference, rows, subject, seed=own.monitoring.seed)
+    look = diagnose if known >= LEAST_LABELS else diagnose_before_labels
+    found = look(reference, rows, subject, seed=own.monitoring.seed)
     return DropDiagnosis(
         model=own.spec.name, drop=drop, version=version, labels_until=labels_until or drop, diagnosis=found
     )

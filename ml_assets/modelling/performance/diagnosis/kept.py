@@ -46,11 +46,12 @@ def _shown(record: DropDiagnosis) -> dict[str, object]:
     return {
         "model_version": record.version,
         "labels_until": record.labels_until,
+        "basis": found.basis,
         "fell": found.fell,
         "metric": found.decomposition.metric,
         "fall": found.decomposition.fall.value,
         "fall_by_inputs": found.decomposition.inputs.value,
-        "fall_by_relation": found.decomposition.relation.value,
+        "fall_by_relation": None if found.decomposition.relation is None else found.decomposition.relation.value,
         "overlap": found.decomposition.overlap,
         "cause": found.causes[0].kind if found.causes else None,
         "subject": found.causes[0].subject if found.causes else None,
