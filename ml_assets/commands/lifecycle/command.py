@@ -73,7 +73,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
 def why(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="Model whose performance is asked about.")],
-    drop: Annotated[str, typer.Option(help="Drop to look at; default: the last one with enough labels.")] = "",
+    drop: Annotated[str, typer.Option(help="Drop to look at; default: the last one with scored rows.")] = "",
     as_json: Json = False,
 ) -> None:
     """Show why a model did worse on a drop than on its reference: causes in order, each with its evidence.

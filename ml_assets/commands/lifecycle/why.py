@@ -19,7 +19,7 @@ _SHOWN = 5
 def find_why(
     lake: "Lake", registry: "Registry", model: "ModelContext", drop: str | None, upstream: Upstream
 ) -> DropDiagnosis:
-    """Diagnose a drop with all labels that are known by now; by default the last one that has enough of them.
+    """Diagnose a drop with all labels that are known by now; by default the last one with scored rows.
 
     Raises:
         NothingToDiagnose: no drop has.
