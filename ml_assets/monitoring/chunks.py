@@ -66,6 +66,13 @@ class Chunks:
         )
 
 
+def chunk_runs(numbered: pl.DataFrame) -> list[tuple[int, int, int]]:
+    """Return chunk, first row and number of rows of each chunk of a frame sorted by CHUNK."""
+    runs = numbered.select(pl.col(CHUNK).rle()).unnest(CHUNK)
+    starts = runs["len"].cum_sum() - runs["len"]
+    return [*zip(runs["value"].to_list(), starts.to_list(), runs["len"].to_list(), strict=True)]
+
+
 def chunk_edges(start: datetime, end: datetime, length: timedelta, *, rest_counts: bool = False) -> Chunks:
     """Return windows of ``length`` from ``start`` to ``end``.
 

@@ -44,6 +44,11 @@ class MonitoringSpec(BaseModel):
         default_factory=list,
         description="Features left out of drift, beside those of the calendar of the time.",
     )
+    private: list[str] = Field(
+        default_factory=list,
+        description="Features of whose values profiles keep none: no categories' names, ends, moments or hashes, only"
+        " how many rows lie where the reference's did. They are watched like others, but for wasserstein.",
+    )
     watch_calendar: bool = Field(
         default=False,
         description="Whether drift looks at features that the time alone determines: those declared under `calendar`"

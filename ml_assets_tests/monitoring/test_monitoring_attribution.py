@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from scipy.stats import wasserstein_distance
 
-from ml_assets.modelling import drift as drift_of_drops
-from ml_assets.modelling.drift import DropDrift, with_attribution
+from ml_assets.modelling.drift import measure as drift_of_drops
+from ml_assets.modelling.drift.measure import DropDrift, with_attribution
 from ml_assets.monitoring.drift.attribution import attribution_distance, attribution_rows
 from ml_assets.monitoring.drift.measure import measure_drift
 from ml_assets.monitoring.spec import MonitoringSpec

@@ -12,7 +12,7 @@ from ml_assets.components.model.asset_specs import model_asset_key, model_asset_
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
-from ml_assets.modelling.drift import DropDrift, measure_drop, with_attribution
+from ml_assets.modelling.drift.measure import DropDrift, keep_drop_profiles, measure_drop, with_attribution
 from ml_assets.modelling.watched import as_predicted
 from ml_assets.monitoring.drift.attribution import ATTRIBUTION, ATTRIBUTION_CHANGE
 from ml_assets.registry.registry import Registry
@@ -44,6 +44,7 @@ def drift_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
         measured = {drop: _measured(tables, tracked, model, drop) for drop in drops}
         stored = pl.concat([drift.stored for drift in measured.values()])
         written = tables.replace(model.key("drift_report"), stored, {model.spine.partition: drops})
+        keep_drop_profiles(tables, model, measured)
         summaries = {drop: summarise_drift(of_drop.drift, model.monitoring) for drop, of_drop in measured.items()}
         worst = max(drops, key=lambda drop: summaries[drop].strongest_psi)
         return dg.MaterializeResult(

@@ -1,11 +1,13 @@
 """Drift of the features: every statistic, feature and chunk in one long table."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
 from ml_assets.monitoring.chunks import CHUNK, Period, cut
 from ml_assets.monitoring.drift.impact import SEASON
+from ml_assets.monitoring.drift.statistics.profiles import DriftProfiles, ReferenceProfiles, by_chunk
 from ml_assets.monitoring.drift.statistics.psi import measure_psi
 from ml_assets.monitoring.drift.statistics.statistic import ERROR, DriftFrames
 from ml_assets.monitoring.drift_statistics import DRIFT_STATISTICS, PSI, RECONSTRUCTION
@@ -28,6 +30,21 @@ def no_drift(moment: pl.DataType) -> pl.DataFrame:
     """Return the drift of a period without scored rows; ``moment`` is the type of their time."""
     chunk = pl.Datetime("us", getattr(moment, "time_zone", None))
     return pl.DataFrame(schema={"chunk_start": chunk, "chunk_end": chunk, **_TYPES})
+
+
+@dataclass(frozen=True)
+class MeasuredDrift:
+    """The drift of a period, and what it was computed of.
+
+    Attributes:
+        drift: the table that ``measure_drift`` returns.
+        profiles: of the reference, and of the period's chunks that have rows.
+        spans: a row per chunk in time's order: chunk_start, chunk_end, rows.
+    """
+
+    drift: pl.DataFrame
+    profiles: DriftProfiles
+    spans: pl.DataFrame
 
 
 def measure_drift(
@@ -61,14 +78,35 @@ def measure_drift(
         Chunks with fewer than ``spec.min_chunk_rows`` rows never alert.
 
     Raises:
-        ValueError: a column is missing, a frame is empty, rows lie outside the period, ``spec.exclude``
-            names no feature, or no feature is left.
+        ValueError: a column is missing, a frame is empty, rows lie outside the period, ``spec.exclude`` or
+            ``spec.private`` names no feature, or no feature is left.
         TypeError: a feature is neither number nor text.
         MonitoringError: a reference that is cut into bins holds infinite values.
 
     Statistics of single features come from profiles, of all rows. A large sample makes chi2 alert on any difference,
     and one far outlier in the reference blunts Jensen-Shannon and Hellinger, which use bins of equal width: PSI
     decides, the others explain.
+    """
+    return measure_profiled_drift(
+        reference, analysis, features=features, time=time, spec=spec, period=period, season=season
+    ).drift
+
+
+def measure_profiled_drift(
+    reference: pl.DataFrame,
+    analysis: pl.DataFrame,
+    *,
+    features: Sequence[str],
+    time: str,
+    spec: MonitoringSpec,
+    period: Period | None = None,
+    season: pl.DataFrame | None = None,
+    known: ReferenceProfiles | None = None,
+) -> MeasuredDrift:
+    """Do what ``measure_drift`` does, and return the profiles too.
+
+    Args:
+        known: the reference's profiles, where they were made before.
     """
     kept = _kept(features, spec)
     reference = checked(reference, "reference", time, kept)
@@ -77,19 +115,22 @@ def measure_drift(
     _, reference = cut(plain(reference, compared_features, [time]), time, spec.chunk)
     chunks, analysis = cut(plain(analysis, compared_features, [time]), time, spec.chunk, period)
     dtype = analysis.schema[time]
-    values = _values(reference.drop(time), analysis.drop(time), compared_features, spec)
+    frames = _frames(reference.drop(time), analysis.drop(time), compared_features, spec, known)
+    values = _values(frames)
     if season is not None:
         usual = plain(checked(season, "season", time, kept), compared_features, []).with_columns(
             pl.lit(0, pl.Int64).alias(CHUNK)
         )
         values = pl.concat([values, _season_values(usual, analysis.drop(time), compared_features, spec)])
-    return _table(values, chunks.table(analysis, dtype), chunks.whole(analysis, dtype), spec)
+    table = chunks.table(analysis, dtype)
+    drift = _table(values, table, chunks.whole(analysis, dtype), spec)
+    return MeasuredDrift(drift, frames.profiles, table.select("chunk_start", "chunk_end", "rows"))
 
 
 def _kept(features: Sequence[str], spec: MonitoringSpec) -> list[str]:
-    unknown = sorted(set(spec.exclude) - set(features))
-    if unknown:
-        raise ValueError(f"exclude: {', '.join(unknown)} is no feature; there are {', '.join(features)}")
+    for field, names in (("exclude", spec.exclude), ("private", spec.private)):
+        if unknown := sorted(set(names) - set(features)):
+            raise ValueError(f"{field}: {', '.join(unknown)} is no feature; there are {', '.join(features)}")
     kept = [name for name in dict.fromkeys(features) if name not in spec.exclude]
     if not kept:
         raise ValueError("exclude: no feature is left to watch; take at least one off the list")
@@ -99,9 +140,22 @@ def _kept(features: Sequence[str], spec: MonitoringSpec) -> list[str]:
 _VALUES = (CHUNK, "feature", "method", "value", "threshold", "alert", ERROR)
 
 
-def _values(reference: pl.DataFrame, analysis: pl.DataFrame, features: Features, spec: MonitoringSpec) -> pl.DataFrame:
+def _frames(
+    reference: pl.DataFrame,
+    analysis: pl.DataFrame,
+    features: Features,
+    spec: MonitoringSpec,
+    known: ReferenceProfiles | None,
+) -> DriftFrames:
+    if known is None:
+        known = ReferenceProfiles.of(reference, features, spec.psi_bins, spec.private)
+    profiles = DriftProfiles(known, by_chunk(analysis, known.grid))
+    return DriftFrames(reference, _sample(reference, spec), analysis, features, spec, profiles)
+
+
+def _values(frames: DriftFrames) -> pl.DataFrame:
     """Return ``_VALUES`` of every statistic; a null CHUNK is the whole period."""
-    frames = DriftFrames(reference, _sample(reference, spec), analysis, features, spec)
+    features, spec = frames.features, frames.spec
     numeric, text = set(spec.continuous_methods), set(spec.categorical_methods)
     declared = {
         PSI: features,

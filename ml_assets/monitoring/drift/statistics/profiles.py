@@ -1,12 +1,12 @@
 """The profiles that univariate drift is computed of."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
 
 import polars as pl
 
-from ml_assets.monitoring.chunks import CHUNK
+from ml_assets.monitoring.chunks import chunk_runs
 from ml_assets.monitoring.inputs import Features
 from ml_assets.profiles import Grid, Profile, profile
 
@@ -24,9 +24,12 @@ class ReferenceProfiles:
         return reduce(Profile.merge, self.chunks.values())
 
     @classmethod
-    def of(cls, reference: pl.DataFrame, features: Features, quantiles: int) -> "ReferenceProfiles":
+    def of(
+        cls, reference: pl.DataFrame, features: Features, quantiles: int, private: Collection[str] = ()
+    ) -> "ReferenceProfiles":
         """Profile a reference that is sorted by CHUNK."""
-        grid = Grid.of(reference.select(features.all), quantiles=quantiles)
+        hidden = {*private} & {*features.all}
+        grid = Grid.of(reference.select(features.all), quantiles=quantiles, private=hidden)
         return cls(grid, by_chunk(reference, grid))
 
 
@@ -66,9 +69,4 @@ class DriftProfiles:
 
 def by_chunk(frame: pl.DataFrame, grid: Grid) -> dict[int, Profile]:
     """Profile each chunk of a frame that is sorted by CHUNK."""
-    runs = frame.select(pl.col(CHUNK).rle()).unnest(CHUNK)
-    starts = runs["len"].cum_sum() - runs["len"]
-    return {
-        chunk: profile(frame.slice(start, length), grid)
-        for chunk, start, length in zip(runs["value"], starts, runs["len"], strict=True)
-    }
+    return {chunk: profile(frame.slice(start, length), grid) for chunk, start, length in chunk_runs(frame)}

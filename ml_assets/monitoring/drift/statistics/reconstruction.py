@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 import polars as pl
 
-from ml_assets.monitoring.chunks import CHUNK
+from ml_assets.monitoring.chunks import CHUNK, chunk_runs
 from ml_assets.monitoring.drift.statistics.rebuilding import Components
 from ml_assets.monitoring.drift.statistics.statistic import ALL_FEATURES, MEASURED, DriftFrames, DriftStatistic
 from ml_assets.monitoring.inputs import Features
@@ -87,16 +86,20 @@ def _share_of_reference(column: pl.Series) -> pl.Expr:
 
 def _errors(learned: pl.DataFrame, frames: dict[str, pl.DataFrame], columns: list[str]) -> dict[str, pl.DataFrame]:
     """Return CHUNK, value (mean error of a chunk's rows) and its standard error, per frame."""
-    components = Components.learn(_matrix(learned, columns))
-    return {name: _by_chunk(frame, components, columns) for name, frame in frames.items()}
+    from threadpoolctl import threadpool_limits
+
+    # Products of such sizes gain nothing by several threads, which take processor time while they wait for one another.
+    with threadpool_limits(1, "blas"):
+        components = Components.learn(_matrix(learned, columns))
+        return {name: _by_chunk(frame, components, columns) for name, frame in frames.items()}
 
 
 def _by_chunk(frame: pl.DataFrame, components: Components, columns: list[str]) -> pl.DataFrame:
     rows: list[tuple[int, float, float]] = []
-    for (chunk,), of_chunk in frame.group_by(CHUNK, maintain_order=True):
-        off = components.errors(_matrix(of_chunk, columns))
+    for chunk, start, length in chunk_runs(frame):
+        off = components.errors(_matrix(frame.slice(start, length), columns))
         spread = off.std(ddof=1) if len(off) > 1 else math.nan
-        rows.append((cast("int", chunk), float(off.mean()), float(spread / np.sqrt(len(off)))))
+        rows.append((chunk, float(off.mean()), float(spread / np.sqrt(len(off)))))
     return pl.DataFrame(rows, schema={CHUNK: pl.Int64, "value": pl.Float64, "error": pl.Float64}, orient="row")
 
 

@@ -1,5 +1,6 @@
 """Drift of one drop: its features held against the champion's reference."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from ml_assets.sources.drops.grains import WHOLE
 from ml_assets.sources.drops.moments import drop_at, drop_end
 
 if TYPE_CHECKING:
+    from ml_assets.monitoring.drift.statistics.profiles import ReferenceProfiles
     from ml_assets.registry.registry import Registry
 
 YEAR = timedelta(days=365)
@@ -22,32 +24,62 @@ YEAR = timedelta(days=365)
 
 @dataclass(frozen=True)
 class DropDrift:
-    """Drift of one drop, as measured and as stored, with the rows that were compared."""
+    """Drift of one drop, as measured and as stored, with the rows that were compared.
+
+    Attributes:
+        profiles: what is to be kept of the drop's profiles; None where no row was scored.
+        learned: profiles of the reference that were made now, and are to be kept; None where they were there.
+    """
 
     drift: pl.DataFrame
     stored: pl.DataFrame
     rows: pl.DataFrame
     reference: pl.DataFrame
+    version: str = NO_VERSION
+    profiles: pl.DataFrame | None = None
+    learned: "ReferenceProfiles | None" = None
 
 
 def measure_drop(lake: Lake, model: ModelContext, drop: str) -> DropDrift:
     """Measure the drift of a drop; a drop without predictions has none."""
-    from ml_assets.monitoring.drift.measure import measure_drift, no_drift
+    from ml_assets.modelling.drift.profiles import profile_rows, read_reference
+    from ml_assets.monitoring.drift.measure import measure_profiled_drift, no_drift
 
     rows = scored_rows(lake, model, drop)
     if rows.is_empty():
         none = no_drift(rows.schema[model.spine.time])
         return DropDrift(none, marked(none, model, drop, NO_VERSION), rows, rows)
-    reference = reference_rows(lake, model, rows[VERSION][0])
-    drift = measure_drift(
+    version = rows[VERSION][0]
+    reference = reference_rows(lake, model, version)
+    known = read_reference(lake, model, version, model.features)
+    measured = measure_profiled_drift(
         reference,
         rows,
         features=model.features,
         time=model.spine.time,
         spec=model.monitoring,
         season=_season_rows(lake, model, drop),
+        known=known,
     )
-    return DropDrift(drift, marked(drift, model, drop, rows[VERSION][0]), rows, reference)
+    return DropDrift(
+        measured.drift,
+        marked(measured.drift, model, drop, version),
+        rows,
+        reference,
+        version,
+        profile_rows(measured, model, drop, version),
+        None if known else measured.profiles.known,
+    )
+
+
+def keep_drop_profiles(lake: Lake, model: ModelContext, measured: Mapping[str, DropDrift]) -> None:
+    """Write what the drift of some drops was computed of, by drop, and the references' that are new."""
+    from ml_assets.modelling.drift.profiles import keep_profiles, keep_reference
+
+    rows = [drift.profiles for drift in measured.values() if drift.profiles is not None]
+    keep_profiles(lake, model, list(measured), rows)
+    for version, known in {d.version: d.learned for d in measured.values() if d.learned is not None}.items():
+        keep_reference(lake, model, version, known, model.features)
 
 
 def with_attribution(
@@ -68,7 +100,7 @@ def with_attribution(
         reference = explain(fitted, measured.reference, **of_rows)
     current = explain(fitted, measured.rows, **of_rows)
     more = attribution_rows(reference, current.select("feature", "share"), measured.drift, model.monitoring)
-    drift = pl.concat([measured.drift, more])
+    drift = pl.concat([measured.drift, more], how="diagonal")
     return replace(measured, drift=drift, stored=marked(drift, model, drop, version))
 
 
