@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ml_assets.comparing.comparison import RuleBreach, TableComparison, TableSummary
 from ml_assets.comparing.contract.identity import LEAST, identifies_rows, is_free_text
 from ml_assets.comparing.contract.infer import infer_rules
@@ -19,7 +21,10 @@ from ml_assets.comparing.rows.kinds import TEXT
 from ml_assets.comparing.rows.place import Place
 from ml_assets.comparing.rows.table import Choice, Table, learn_table, open_table, read_table
 from ml_assets.comparing.rows.values import shortened
+from ml_assets.monitoring.drift.error_rates.corrections import holm
 
+_BEYOND = 0.001
+"""Share of rows beyond a range from which on it counts as left."""
 _LISTED = 20
 _FEW = 100
 
@@ -160,12 +165,14 @@ def _joint_chances(
     for name, column in measured.items():
         # Several tests of one column: the least of them, as if each had been as small.
         tests[name] = min(1.0, min(column.chances) * len(column.chances))
-    return dict(zip(tests, chance.jointly(list(tests.values())), strict=True))
+    return dict(zip(tests, holm(np.array(list(tests.values()))).tolist(), strict=True))
 
 
 def _breach(tally: Tally, rows: int, joint: float | None, tolerance: float, limits: DriftLimits) -> RuleBreach:
     share = tally.count / rows
-    broken = share > tolerance if joint is None else joint <= limits.false_alarms and share > tolerance
+    # Of many rows some lie beyond whatever the reference has had.
+    tolerated = tolerance if joint is None else max(tolerance, _BEYOND)
+    broken = share > tolerated and (joint is None or joint <= limits.false_alarms)
     rule = tally.rule
     return RuleBreach(rule.column, rule.name, rule.words, tally.count, share, tally.shown, joint, broken)
 

@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from ml_assets.comparing.compare import compare
 from ml_assets.comparing.drift import chance
@@ -46,10 +45,15 @@ def test_strangers_are_as_likely_as_a_hypergeometric_draw():
     assert chance.of_strangers(0, 30, 20) == 1.0
 
 
-def test_chances_are_taken_together_as_statsmodels_does():
-    chances = [0.01, 0.2, 0.001, 0.04, 0.04, 1.0]
-    assert chance.jointly(chances) == pytest.approx(multipletests(chances, method="holm")[1])
-    assert chance.jointly([]) == []
+def test_a_range_that_is_left_by_few_of_many_rows_is_not_broken(tmp_path):
+    """Twelve rows above all of the reference are no chance, and of 20,000 not one in a thousand."""
+    reference = pl.DataFrame({"x": np.arange(20_000) % 50 + 0.5})
+    current = reference.with_columns(x=pl.when(pl.int_range(pl.len()) < 12).then(99.0).otherwise("x"))
+    (breach,) = compared(tmp_path, reference, current).result.breaches
+    assert (breach.rows, breach.broken) == (12, False)
+    assert breach.chance < 0.01
+    more = reference.with_columns(x=pl.when(pl.int_range(pl.len()) < 30).then(99.0).otherwise("x"))
+    assert [breach.rule for breach in compared(tmp_path, reference, more).result.broken] == ["greatest"]
 
 
 def test_reports_on_unchanged_rows_alarm_as_seldom_as_they_say(tmp_path):

@@ -19,6 +19,7 @@ DOCUMENTS = [
     "docs/forecast-demand.md",
     "docs/labels-that-come-late.md",
     "docs/model-cards.md",
+    "docs/drift-between-files.md",
     "docs/from-python.md",
     "docs/worth.md",
     "docs/fairness.md",

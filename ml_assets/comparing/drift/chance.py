@@ -1,10 +1,8 @@
-"""How likely a difference is where nothing has changed: tests of one column, and of all of a report together.
+"""How likely a difference of one column is where nothing has changed.
 
 Both sides are taken for rows drawn independently from one population. Rows that resemble their neighbours, as in a
 series of measurements, differ more than these tests expect.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -66,21 +64,6 @@ def of_strangers(strange: int, reference: int, current: int) -> float:
     """
     taken = np.arange(strange)
     return float(np.exp(np.sum(np.log(current - taken) - np.log(reference + current - taken))))
-
-
-def jointly(chances: Sequence[float]) -> list[float]:
-    """Return each chance as that of the whole report (S. Holm, A Simple Sequentially Rejective Multiple Test
-    Procedure, Scandinavian Journal of Statistics 6, 1979).
-
-    If whatever lies at or below a level is reported, anything is reported without a change in at most that share of
-    reports, however the tests depend on one another.
-    """
-    order = np.argsort(chances, kind="stable")
-    scaled = np.asarray(chances)[order] * np.arange(len(chances), 0, -1)
-    joint = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    result = np.empty(len(chances))
-    result[order] = joint
-    return result.tolist()
 
 
 def _pooled(table: np.ndarray) -> np.ndarray:

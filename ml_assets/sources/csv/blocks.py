@@ -9,7 +9,7 @@ from ml_assets.sources.csv.sniff import encoding_of, sniff_dialect
 from ml_assets.sources.csv.text import CsvFile, check_single_column, open_csv
 from ml_assets.sources.errors import DeliveryFault
 
-BLOCK = 1 << 25
+BLOCK = 1 << 24
 """Bytes that are read at a time."""
 
 _SNIFFED = 1 << 18
