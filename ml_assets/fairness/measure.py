@@ -70,17 +70,19 @@ def _measure_view(
     rows: pl.DataFrame, attribute: str, view: FairnessView, min_rows: int, intervals: IntervalRule
 ) -> pl.DataFrame:
     groups = _sum_groups(rows, attribute, view, intervals.seed)
-    totals = {group.name: group.total for group in groups}
+    named = [group for group in groups if group.name is not None]
     rng = np.random.default_rng(intervals.seed)
     large = [group for group in groups if group.rows >= min_rows]
     drawn = {group.name: group.resample(intervals.resamples, rng) for group in large}
+    # The rest is all others; small groups are part of it too, as they are.
+    every = _add([group.total for group in named])
+    every_drawn = _add([drawn.get(group.name, group.total) for group in named])
     table = []
     for group in groups:
-        others = [each.name for each in groups if each.name not in (None, group.name)]
-        rest = _add([totals[name] for name in others]) if group.name is not None else None
+        alone = group.name is None or len(named) < 2
+        rest = None if alone else _less(every, group.total)
         resampled = drawn.get(group.name)
-        # Small groups are part of the rest too, as they are.
-        of_rest = _add([drawn.get(name, totals[name]) for name in others]) if rest is not None else None
+        of_rest = None if alone else _less(every_drawn, resampled or group.total)
         about = (attribute, group.name, view.name)
         counts = (group.rows, group.known, group.name is not None and group.rows >= min_rows)
         for name, value in view.measure(group.total).items():
@@ -138,10 +140,16 @@ def _sum_groups(rows: pl.DataFrame, attribute: str, view: FairnessView, seed: in
     return groups
 
 
-def _add(parts: Sequence[Sums]) -> dict[str, np.ndarray] | None:
-    if not parts:
-        return None
-    return {name: np.sum(np.broadcast_arrays(*(part[name] for part in parts)), axis=0) for name in parts[0]}
+def _add(parts: Sequence[Sums]) -> Sums:
+    added: dict[str, np.ndarray] = {}
+    for part in parts:
+        for name, sums in part.items():
+            added[name] = added[name] + sums if name in added else sums
+    return added
+
+
+def _less(every: Sums, own: Sums) -> Sums:
+    return {name: sums - own[name] for name, sums in every.items()}
 
 
 def _comparisons(view: FairnessView, own: Sums, rest: Sums, drawn: Sums | None, of_rest: Sums | None):

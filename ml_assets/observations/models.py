@@ -28,7 +28,11 @@ class Drift(AlertEvidence):
     def of_model(self, lake: Lake, model: ModelContext, rule: AlertRule, as_of: datetime) -> list[AlertObservation]:
         """Read the drift report: of the whole drop, or, of a statistic that is measured by chunk alone, its chunks."""
         table = _newest(lake, model, "drift_report", rule, as_of)
-        own = table.filter(pl.col("method") == (rule.metric or "psi"), pl.col("value").is_not_null())
+        own = table.filter(
+            pl.col("method") == (rule.metric or "psi"),
+            pl.col("value").is_not_null(),
+            pl.col("rows") >= model.monitoring.min_chunk_rows,  # of fewer rows a value is mostly noise
+        )
         by = model.spine.partition
         if not own.filter(scope="period").is_empty():
             parts = own.filter(scope="period").partition_by(by, as_dict=True, maintain_order=True).items()
@@ -122,7 +126,15 @@ def _newest(lake: Lake, model: ModelContext, report: str, rule: AlertRule, as_of
     """Return a report's rows of the newest drops, in their order."""
     drops = _drops(lake, model, report, rule, as_of)
     if not drops:
-        return pl.DataFrame(schema={"method": pl.String, "value": pl.Float64, "scope": pl.String, "chunk_end": pl.Date})
+        return pl.DataFrame(
+            schema={
+                "method": pl.String,
+                "value": pl.Float64,
+                "scope": pl.String,
+                "chunk_end": pl.Date,
+                "rows": pl.Int64,
+            }
+        )
     by = model.spine.partition
     return lake.scan(model.key(report)).filter(pl.col(by).is_in(drops)).sort(by).collect()
 

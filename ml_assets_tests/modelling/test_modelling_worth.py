@@ -39,6 +39,7 @@ MODEL = DeclaredModel.model_validate(
         "spine": "payments",
         "label": {"column": "fraud", "known_at": "known_at"},
         "features": ["payment"],
+        "groups": ["customer"],
         "split": {"validation": "14d", "holdout": "14d", "gap": "1d", "group": ["customer"], "min_rows": 50},
         "search": {"trials": 1, "rows": 1_000, "max_rounds": 10},
         "training": {"max_rounds": 20, "threads": 1, "weight": "trust", "half_life": "60d", "negatives": 0.5},
@@ -99,6 +100,14 @@ def test_what_decisions_bring_travels_with_the_rows(life):
     assert needed <= set(lake.scan(model.key("training_set")).collect_schema())
     assert built.split.dropped["other_side"] > 0
     assert count_positives(model, built)["holdout"] == evaluated.holdout["fraud"].sum()
+
+
+def test_groups_are_measured_on_the_holdout(life):
+    evaluated = life[4]
+    measured = evaluated.fairness.filter(measure="selection_rate")
+    assert measured["rows"].sum() == evaluated.holdout.height
+    assert measured["group"].n_unique() == evaluated.holdout["customer"].n_unique()
+    assert not measured["judged"].any()  # a customer has a few payments
 
 
 def test_the_threshold_is_the_one_that_brings_most_on_validation(life):

@@ -121,11 +121,13 @@ def drift_rows():
         ("2024-02", "price", "psi", "period", 0.05), ("2024-02", "size", "psi", "period", 0.10),
         ("2024-03", "price", "psi", "period", 0.31), ("2024-03", "size", "psi", "period", 0.02),
         ("2024-03", "price", "wasserstein", "chunk", 4.0), ("2024-03", "size", "wasserstein", "chunk", 9.0),
+        ("2024-03", "size", "few", "chunk", 9.0),
     ]  # fmt: skip
     columns = ["_drop", "feature", "method", "scope", "value"]
     return pl.DataFrame(rows, schema=columns, orient="row").with_columns(
         threshold=pl.lit(0.2),
         alert=pl.col("value") > 0.2,
+        rows=pl.when(pl.col("method") == "few").then(499).otherwise(500),
         chunk_end=pl.lit(datetime(2024, 3, 8)).cast(pl.Datetime("us")),
     )
 
@@ -137,6 +139,8 @@ def test_the_strongest_drift_of_a_drop_counts(lake):
     assert texts[1] == "psi of the features: price 0.31, size 0.02"
     # What is measured by chunk alone is seen by chunk.
     assert of_model(lake, "drift", metric="wasserstein")[0] == [(datetime(2024, 3, 8, tzinfo=UTC), 9.0, 0.2, True)]
+    # Of a chunk of fewer rows than count, nothing is seen.
+    assert of_model(lake, "drift", metric="few")[0] == []
 
 
 def test_the_newest_measure_of_a_metric_counts_that_was_there_at_the_moment(lake):
