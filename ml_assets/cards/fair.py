@@ -1,6 +1,9 @@
 """What was measured of the declared groups on a version's holdout."""
 
+import polars as pl
+
 from ml_assets.cards.card import GroupMeasure
+from ml_assets.cards.private import masked
 from ml_assets.fairness.limits import judge_fairness
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
@@ -9,9 +12,19 @@ from ml_assets.modelling.performance.groups import read_holdout
 _WITH_OTHERS = ("_difference", "_ratio")
 
 
-def read_group_measures(lake: Lake, model: str, version: str) -> tuple[GroupMeasure, ...]:
-    """Return the measures of each group by itself; comparisons with the rest stay in the table."""
+def read_groups(lake: Lake, model: str, version: str, private: frozenset[str]) -> pl.DataFrame:
+    """Return what is measured of the groups of a version's holdout, without the values of private columns."""
     measured = read_holdout(lake, model, version)
+    names = pl.col("group")
+    for attribute in private & {*measured["attribute"]}:
+        stands_for = masked(measured.filter(attribute=attribute)["group"])
+        of = pl.col("attribute") == attribute
+        names = pl.when(of).then(pl.col("group").replace(stands_for)).otherwise(names)
+    return measured.with_columns(names.alias("group"))
+
+
+def group_measures(measured: pl.DataFrame) -> tuple[GroupMeasure, ...]:
+    """Return the measures of each group by itself; comparisons with the rest stay in the table."""
     return tuple(
         GroupMeasure(
             attribute=row["attribute"],
@@ -30,9 +43,8 @@ def read_group_measures(lake: Lake, model: str, version: str) -> tuple[GroupMeas
     )
 
 
-def describe_fairness_limits(lake: Lake, model: ModelContext, version: str) -> tuple[str, ...]:
+def describe_fairness_limits(measured: pl.DataFrame, model: ModelContext) -> tuple[str, ...]:
     """Return how the groups stand against the limits as they are declared now, the worst first."""
-    measured = read_holdout(lake, model.spec.name, version)
     if measured.is_empty():
         return ()
     return tuple(judgement.text for judgement in judge_fairness(measured, model.spec.fairness))

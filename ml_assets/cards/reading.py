@@ -17,8 +17,9 @@ from ml_assets.cards.card import (
     SliceMeasure,
 )
 from ml_assets.cards.decided import read_version_decisions
-from ml_assets.cards.fair import describe_fairness_limits, read_group_measures
+from ml_assets.cards.fair import describe_fairness_limits, group_measures, read_groups
 from ml_assets.cards.limits import known_limits
+from ml_assets.cards.private import masked, private_of
 from ml_assets.cards.watching import describe_watching, read_watched_drops
 from ml_assets.features.describe import describe_features
 from ml_assets.lake import Lake
@@ -47,7 +48,9 @@ def read_card(
     label = spec.label if trained.inputs is None else trained.inputs.label
     record = _record(lake, model, registered.version)
     measured = _evaluation(lake, model, record)
-    metrics, slices = _metrics(measured), _slices(measured)
+    private = private_of(model)
+    groups = read_groups(lake, spec.name, registered.version, private)
+    metrics, slices = _metrics(measured), _slices(measured, private)
     roles = (role for role in (CHAMPION, CHALLENGER) if role in registered.aliases)
     confidence = measured["confidence"].drop_nulls() if "confidence" in measured.columns else pl.Series()
     decisions = read_version_decisions(lake, spec.name, registered.version)
@@ -71,8 +74,8 @@ def read_card(
         confidence=None if confidence.is_empty() else confidence[0],
         slices=slices,
         groups=tuple(spec.groups),
-        fairness=read_group_measures(lake, spec.name, registered.version),
-        fairness_limits=describe_fairness_limits(lake, model, registered.version),
+        fairness=group_measures(groups),
+        fairness_limits=describe_fairness_limits(groups, model),
         threshold=trained.threshold,
         calibration=trained.calibration and trained.calibration.method,
         negatives_kept=trained.negatives_kept,
@@ -140,11 +143,15 @@ def _estimate(row: dict[str, Any]) -> Estimate:
     return Estimate(value=row["value"], low=row["low"], high=row["high"])
 
 
-def _slices(measured: pl.DataFrame) -> tuple[SliceMeasure, ...]:
+def _slices(measured: pl.DataFrame, private: frozenset[str]) -> tuple[SliceMeasure, ...]:
     others = measured.filter(~pl.col("subject").is_in([MODEL, BASELINE, IMPROVEMENT, IMPORTANCE]))
+    subjects = others["subject"].unique(maintain_order=True).to_list()
+    hidden = masked(subject for subject in subjects if subject.partition("=")[0] in private)
     return tuple(
         SliceMeasure(
-            subject=str(subject), rows=rows["rows"][0], measures=dict(rows.select("metric", "value").iter_rows())
+            subject=f"{subject.partition('=')[0]}={hidden[subject]}" if subject in hidden else subject,
+            rows=rows["rows"][0],
+            measures=dict(rows.select("metric", "value").iter_rows()),
         )
         for (subject,), rows in others.group_by("subject", maintain_order=True)
     )

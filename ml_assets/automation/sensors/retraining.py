@@ -99,7 +99,7 @@ def _notify_of_news(
     open_channels: Callable[[], Sequence[Channel]],
 ) -> set[str]:
     """Send the notices that were not sent before; none at the first look, which sees history only."""
-    notices = dict([*_decision_notices(decisions), *_promotion_notices(lake, model)])
+    notices = dict([*_decision_notices(decisions), *promotion_notices(lake, model)])
     if sent is not None:
         # Dagster keeps what a sensor logs; the first channel is the log.
         channels = [LogChannel(log), *open_channels()[1:]]
@@ -124,7 +124,8 @@ def _decision_notices(decisions: list[DecisionRecord]) -> Iterator[tuple[str, No
 _NOT_PROMOTED = {WAITS: "waits for approval", REFUSED: "refused"}
 
 
-def _promotion_notices(lake: Lake, model: MLModel) -> Iterator[tuple[str, Notice]]:
+def promotion_notices(lake: Lake, model: MLModel) -> Iterator[tuple[str, Notice]]:
+    """Yield a notice of each decision on who serves, after its identity, but for roll-backs."""
     for promotion in read_promotions(lake, model.name):
         if promotion.rule == ROLLED_BACK:
             continue  # told of by whoever rolled back

@@ -118,7 +118,7 @@ def model_status(
         reason=decision and decision.reason,
         freshness=_freshness(model, records, now),
         waits_for_approval=waiting and waiting.challenger,
-        next_step=away or _next_step(champion is not None, waiting, decision, records),
+        next_step=away or next_step(champion is not None, waiting, decision, records),
     )
 
 
@@ -166,9 +166,16 @@ def _freshness(model: DeclaredModel, records: RunRecords, now: datetime) -> str:
     return "warn" if age >= model.freshness.warn_after else "fresh"
 
 
-def _next_step(
+def next_step(
     served: bool, waiting: PromotionRecord | None, decision: DecisionRecord | None, records: RunRecords
 ) -> str:
+    """Return what happens next with a model, or who has to do what.
+
+    Args:
+        served: whether it has a champion.
+        waiting: the decision that waits for a person, if one does.
+        decision: the last decision to train again or wait.
+    """
     if waiting is not None:
         answer = f"`ml-assets approve {waiting.model} {waiting.challenger} --by NAME` or `refuse`"
         return f"version {waiting.challenger} waits for approval: {answer}"
