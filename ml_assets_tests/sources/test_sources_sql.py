@@ -6,6 +6,7 @@ import os
 import sqlite3
 import traceback
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -95,39 +96,34 @@ def shop(request, tmp_path, monkeypatch):
 
 
 def postgres_shop(address):
-    from adbc_driver_postgresql import dbapi
-
-    url = f"postgresql://shop:{servers.ESCAPED}@{address}/postgres"
-
-    def execute(statement):
-        with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-
-    return Shop("postgresql", url, execute)
+    return Shop(
+        "postgresql", f"postgresql://shop:{servers.ESCAPED}@{address}/postgres", executor("postgresql", address)
+    )
 
 
 def mariadb_shop(address):
+    return Shop("mariadb", f"mysql://shop:{mariadb.ESCAPED}@{address}/shop", executor("mariadb", address))
+
+
+@cache
+def executor(kind, address):
+    """Execute statements of a test's own, over one connection: to open one takes longer than most tests."""
+    import psycopg
     import pymysql
 
-    url = f"mysql://shop:{mariadb.ESCAPED}@{address}/shop"
     host, _, port = address.partition(":")
+    where = {"host": host, "port": int(port), "user": "shop", "autocommit": True}
+    if kind == "postgresql":
+        connection = psycopg.connect(**where, password=servers.PASSWORD, dbname="postgres")
+    else:
+        zone = "SET SESSION time_zone = '+00:00'"
+        connection = pymysql.connect(**where, password=mariadb.PASSWORD, database="shop", init_command=zone)
 
     def execute(statement):
-        with (
-            pymysql.connect(
-                host=host,
-                port=int(port),
-                user="shop",
-                password=mariadb.PASSWORD,
-                database="shop",
-                autocommit=True,
-                init_command="SET SESSION time_zone = '+00:00'",
-            ) as connection,
-            connection.cursor() as cursor,
-        ):
+        with connection.cursor() as cursor:
             cursor.execute(statement)
 
-    return Shop("mariadb", url, execute)
+    return execute
 
 
 @pytest.fixture

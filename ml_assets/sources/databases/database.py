@@ -1,9 +1,9 @@
 """Databases, known by the environment variable that holds their connection URL. What the URL holds is never shown."""
 
 import re
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
@@ -50,6 +50,7 @@ class Database:
     variable: str
     _target: str = field(repr=False)
     _secrets: tuple[str, ...] = field(repr=False)
+    _connection: Any = field(default=None, repr=False)
 
     @property
     def dialect(self) -> Dialect:
@@ -68,12 +69,25 @@ class Database:
         """Return the columns of `rows`, a table or a query in brackets with a name; raises as `run` does."""
         return self._within(lambda connection: self.kind.stored_columns(connection, rows))
 
+    @contextmanager
+    def connected(self) -> "Iterator[Database]":
+        """Yield this database over one connection for all that is asked of it until the block ends.
+
+        Raises:
+            DeliveryFault: "unreachable".
+        """
+        with closing(self._told(lambda: self.kind.connect(self._target), reached=False)) as connection:
+            yield replace(self, _connection=connection)
+
     def _within(self, use: Callable[[Any], _Answer]) -> _Answer:
-        reached = False
+        if self._connection is not None:
+            return self._told(lambda: use(self._connection), reached=True)
+        with self.connected() as database:
+            return database._within(use)
+
+    def _told(self, ask: Callable[[], _Answer], *, reached: bool) -> _Answer:
         try:
-            with closing(self.kind.connect(self._target)) as connection:
-                reached = True
-                return use(connection)
+            return ask()
         except DeliveryFault:
             raise
         # A panic inside Polars derives from BaseException.

@@ -34,8 +34,11 @@ class SqlReader(SourceReader):
             raise ValueError(f"columns: drops are cut by {spec.drops.column}: let `where.query` make a moment of it")
 
     def load(self, request: LoadRequest) -> Table:
+        with open_database(request.spec.where.database_query.connection).connected() as database:
+            return self._load(request, database)
+
+    def _load(self, request: LoadRequest, database: Database) -> Table:
         spec, query = request.spec, request.spec.where.database_query
-        database = open_database(query.connection)
         stored = {column.name: column for column in database.columns(query.rows)}
         extra = check_columns(request.columns, list(stored), request.optional)
         columns = [name for name in request.columns if name in stored]
@@ -115,15 +118,17 @@ class SqlReader(SourceReader):
     def sample(self, spec: SourceSpec, names: Sequence[str] | None) -> SampledRows:
         """Return the first 100,000 rows of the columns that can be read, and why each other one cannot."""
         del names
-        query = spec.where.database_query
-        database = open_database(query.connection)
-        stored = database.columns(query.rows)
+        with open_database(spec.where.database_query.connection).connected() as database:
+            return self._sample(database, spec.where.database_query.rows)
+
+    def _sample(self, database: Database, rows: str) -> SampledRows:
+        stored = database.columns(rows)
         readable = [column for column in stored if column.left_out is None]
         left_out = {column.name: column.left_out for column in stored if column.left_out}
         if not readable:
             return SampledRows([pl.DataFrame()], left_out=left_out)
         selected = ", ".join(column.expression(database.dialect.column(column.name)) for column in readable)
-        table = database.run(f"SELECT {selected} FROM {query.rows} LIMIT {SAMPLED_ROWS}")
+        table = database.run(f"SELECT {selected} FROM {rows} LIMIT {SAMPLED_ROWS}")
         decoded = table.with_columns(column.decoded(table[column.name]) for column in readable)
         return SampledRows([decoded], left_out=left_out)
 
