@@ -122,7 +122,7 @@ def read_facts(lake: Lake, model: str, partition: str, metric: str) -> ModelFact
     drops = lake.partitions(f"{model}/performance_report", partition)
     decided = lake.partitions(f"{model}/retrain_decision", partition)
     scored = [*drops[-1:], *decided[-1:], *lake.partitions(f"{model}/predictions", partition)[-1:]]
-    measures = _measures(lake, model, partition, metric, drops[-RECENT:])
+    measures = read_measures(lake, model, partition, metric, drops[-RECENT:])
     return ModelFacts(
         champion=_champion(promotions),
         waiting=waiting and waiting.challenger,
@@ -130,7 +130,7 @@ def read_facts(lake: Lake, model: str, partition: str, metric: str) -> ModelFact
         decision=_decision(lake, model, partition, decided[-1:]),
         estimated=measures["estimated"],
         realised=measures["realised"],
-        drift=_drift(lake, model, partition),
+        drift=read_drift(lake, model, partition, lake.partitions(f"{model}/drift_report", partition)[-RECENT:]),
         requests=_requests(lake, model),
     )
 
@@ -157,7 +157,10 @@ def _decision(lake: Lake, model: str, partition: str, newest: list[str]) -> Deci
     return parse_record(key, DecisionRecord, texts[-1]) if len(texts) else None
 
 
-def _measures(lake: Lake, model: str, partition: str, metric: str, drops: list[str]) -> dict[str, list[DropMeasure]]:
+def read_measures(
+    lake: Lake, model: str, partition: str, metric: str, drops: list[str]
+) -> dict[str, list[DropMeasure]]:
+    """Return the newest measures of a metric over some drops: `estimated` and `realised`, the oldest first."""
     found: dict[str, list[DropMeasure]] = {"estimated": [], "realised": []}
     if not drops:
         return found
@@ -175,9 +178,9 @@ def _measures(lake: Lake, model: str, partition: str, metric: str, drops: list[s
     return found
 
 
-def _drift(lake: Lake, model: str, partition: str) -> list[StrongestDrift]:
+def read_drift(lake: Lake, model: str, partition: str, drops: list[str]) -> list[StrongestDrift]:
+    """Return the feature with the largest PSI of each of some drops, the oldest first."""
     key = f"{model}/drift_report"
-    drops = lake.partitions(key, partition)[-RECENT:]
     if not drops:
         return []
     rows = (

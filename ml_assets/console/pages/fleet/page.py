@@ -22,4 +22,4 @@ def show_fleet(request: Request) -> Response:
 
 ROUTES = [Route("/", show_fleet)]
 WARM = read_fleet
-LINKS = [Link("Models", "/", 0)]
+LINKS = [Link("Models", "/", 0, below="/models")]

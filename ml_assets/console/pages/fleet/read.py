@@ -119,6 +119,11 @@ def facts_of(stores: Stores, model: DeclaredModel) -> ModelFacts:
     )  # fmt: skip
 
 
+def read_row(stores: Stores, model: DeclaredModel) -> FleetRow:
+    """Read one model."""
+    return _row(stores, model, _alerts_by_model(stores).get(model.name, []), stores.clock())
+
+
 def _row(stores: Stores, model: DeclaredModel, alerts: Sequence[Alert], now: datetime) -> FleetRow:
     facts, drops = facts_of(stores, model), stores.project.spines[model.spine].drops
     page = path_of("models", model.name)

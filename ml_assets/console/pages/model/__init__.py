@@ -1,0 +1,1 @@
+"""What happened to one model, and its versions side by side."""
