@@ -145,7 +145,7 @@ def _estimate(row: dict[str, Any]) -> Estimate:
 
 def _slices(measured: pl.DataFrame, private: frozenset[str]) -> tuple[SliceMeasure, ...]:
     others = measured.filter(~pl.col("subject").is_in([MODEL, BASELINE, IMPROVEMENT, IMPORTANCE]))
-    subjects = others["subject"].unique(maintain_order=True).to_list()
+    subjects = [str(subject) for subject in others["subject"].unique(maintain_order=True)]
     hidden = masked(subject for subject in subjects if subject.partition("=")[0] in private)
     return tuple(
         SliceMeasure(
@@ -153,7 +153,7 @@ def _slices(measured: pl.DataFrame, private: frozenset[str]) -> tuple[SliceMeasu
             rows=rows["rows"][0],
             measures=dict(rows.select("metric", "value").iter_rows()),
         )
-        for (subject,), rows in others.group_by("subject", maintain_order=True)
+        for subject, rows in zip(subjects, others.partition_by("subject", maintain_order=True), strict=True)
     )
 
 

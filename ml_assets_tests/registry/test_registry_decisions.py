@@ -10,9 +10,11 @@ import pytest
 from ml_assets.commands.lifecycle import roll_back
 from ml_assets.home import Home
 from ml_assets.lake import Lake
+from ml_assets.modelling.promotion import answer_challenger
 from ml_assets.registry.decisions import Decisions, read_decisions
 from ml_assets.registry.registry import Registry
 from ml_assets.registry.store.quiet_mlflow import import_mlflow
+from ml_assets.training.promotion.approval import ask_for_approval
 from ml_assets.training.promotion.records import (
     LATENCY,
     OVERTAKEN,
@@ -265,3 +267,32 @@ def test_a_roll_back_that_is_killed_and_typed_again_goes_back_once(world, kill_b
     if to is None:
         roll_back.roll_back(home, registry, name, to, NOW)
         assert champion_of(registry, name) == "1"
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_an_approval_that_is_killed_is_whole_after_the_next_look_or_was_never_given(
+    world, kill_before, monkeypatch, number
+):
+    lake, registry, name = world
+    decisions, version = Decisions(lake, registry, name), registry.version(name, "2")
+    waits = ask_for_approval(decision(name, "2", "1"))
+    decisions.add(waits, run_id=version.run_id, as_of=MOMENT, basis="b", decided_at=NOW)
+    assert champion_of(registry, name) == "1"
+
+    def approve():
+        answer_challenger(lake, registry, name, "2", approve=True, by="Ann", because=None, decided_at=NOW)
+
+    kill_before(number)
+    with pytest.raises(Killed):
+        approve()
+    monkeypatch.undo()
+    Decisions(lake, registry, name).settle()
+    if number == 1:  # before it was written
+        assert champion_of(registry, name) == "1"
+        approve()
+        tags = registry.version(name, "2").tags
+        assert (tags["decision"], tags["decision_rule"]) == ("promote", "approved")
+    assert champion_of(registry, name) == "2"
+    assert [(made.rule, made.by) for made in read_decisions(lake, name)][1:] == [
+        ("waits_for_approval", None), ("approved", "Ann"),
+    ]  # fmt: skip
