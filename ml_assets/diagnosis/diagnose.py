@@ -235,6 +235,7 @@ def _diagnosis(
     """Put together what was found, and say of moved features and events whether they are to blame."""
     blamed = [event for cause in causes for event in cause.events]
     blamed_for = {name for cause in causes if not cause.conditions for name in cause.features}
+    unblamed = [each for each in found.moved if each.unit is not None and each.feature not in blamed_for]
     return Diagnosis(
         fell=fell,
         basis=basis,
@@ -247,7 +248,7 @@ def _diagnosis(
         moved=tuple(found.moved),
         harmless=tuple(each.feature for each in found.moved if each.feature not in blamed_for and not each.is_harmful),
         coincided=tuple(event for event in found.events if event not in blamed),
-        notes=tuple(notes),
+        notes=(*(f"{each.text}, and no fall is put down to it" for each in unblamed), *notes),
     )
 
 

@@ -211,7 +211,7 @@ class World:
         lake.replace("sold/predictions", later.select(answers), {"_drop": ["2024-03"]})
 
     def rows(self, rng: np.random.Generator, month: int, *, turned: bool) -> pl.DataFrame:
-        count = 2_000
+        count = 1_200
         minutes = np.sort(rng.integers(0, 28 * 24 * 60, count))
         size, shop = rng.normal(size=count), rng.choice(["a", "b", "c"], count)
         score = 1 / (1 + np.exp(-2 * size))

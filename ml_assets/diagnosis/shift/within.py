@@ -39,7 +39,7 @@ def change_within(rows: ComparedRows, overlap: Overlap, inside: tuple[np.ndarray
     then, now = ratios[0] / (1 + ratios[0]), 1 / (1 + ratios[1])
     before = np.average(rows.reference.loss[inside[0]], weights=then)
     after = np.average(rows.current.loss[inside[1]], weights=now)
-    return WithinSlice(float(after - before), float(then.mean() + now.mean()))
+    return WithinSlice(float(after - before), min(float(then.mean() + now.mean()), 1.0))
 
 
 def _chances(overlap: Overlap) -> tuple[np.ndarray, np.ndarray]:
