@@ -1,7 +1,6 @@
 """Evidently's own report on the same rows, where the package `evidently` is installed."""
 
 import importlib.util
-import os
 from dataclasses import dataclass
 
 import polars as pl
@@ -9,6 +8,7 @@ import polars as pl
 from ml_assets.comparing.comparison import TableComparison
 from ml_assets.comparing.errors import WrongRequest
 from ml_assets.comparing.rows.table import Table
+from ml_assets.environment import TELEMETRY_OFF, set_defaults
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def run_evidently(comparison: TableComparison, reference: Table, current: Table)
     check_installed()
     if not comparison.drift:
         raise WrongRequest("--format evidently: no column has a distribution that can be compared")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
+    set_defaults(TELEMETRY_OFF)
     from evidently import DataDefinition, Dataset, Report  # pyright: ignore[reportMissingImports] - an extra
     from evidently.presets import DataDriftPreset  # pyright: ignore[reportMissingImports]
 
