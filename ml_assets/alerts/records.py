@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 EventKind = Literal["opened", "worsened", "reminded", "resolved", "acknowledged", "silenced", "sent", "not_sent"]
 Severity = Literal["info", "warning", "critical"]
-NEWS = ("opened", "worsened", "reminded", "resolved", "acknowledged")
+JUDGED = ("opened", "worsened", "reminded", "resolved")
+"""Kinds of events that come of judging rules."""
+NEWS = (*JUDGED, "acknowledged")
 """Kinds of events that people are sent."""
 
 

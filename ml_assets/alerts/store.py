@@ -5,7 +5,7 @@ from datetime import datetime
 
 import polars as pl
 
-from ml_assets.alerts.records import Alert, AlertEvent, alerts_by
+from ml_assets.alerts.records import JUDGED, Alert, AlertEvent, alerts_by
 from ml_assets.lake import Lake
 from ml_assets.lake.records import NUMBER, RECORD, read_records
 
@@ -37,6 +37,16 @@ def add_events(lake: Lake, events: Sequence[AlertEvent], after: int) -> None:
         infer_schema_length=None,
     )
     lake.append(EVENTS, rows, moves={EVENTS: (after or None, after + len(events))})
+
+
+def check_not_before_judged(lake: Lake, as_of: datetime) -> None:
+    """Raise ValueError for a moment before the one that rules were judged as of last: what began since would end."""
+    judged = [event.at for event in read_events(lake) if event.kind in JUDGED]
+    if judged and as_of < max(judged):
+        raise ValueError(
+            f"--as-of {as_of.isoformat()}: alerts were judged as of {max(judged).isoformat()} already, and what has "
+            "begun since would end: give that moment or a later one"
+        )
 
 
 def open_alerts(lake: Lake, *, about: str | None = None, subject: str | None = None) -> list[Alert]:

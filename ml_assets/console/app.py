@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ml_assets.console import static_files
-from ml_assets.console.access.guard import Guard
+from ml_assets.console.access.guard import HEADERS, Guard
 from ml_assets.console.access.hosts import Hosts
 from ml_assets.console.access.sessions import Sessions
 from ml_assets.console.discovery import Pages, find_pages
@@ -83,7 +83,9 @@ def _answer_missing(request: Request, error: Exception) -> Response:
 
 def _answer_failure(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _error_page(request, 500, "The log of `ml-assets console` has the reason.")
+    answer = _error_page(request, 500, "The log of `ml-assets console` has the reason.")
+    answer.headers.update(HEADERS)  # Starlette sends it from outside of the guard
+    return answer
 
 
 def _error_page(request: Request, status: int, detail: str) -> Response:

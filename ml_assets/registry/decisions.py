@@ -4,7 +4,7 @@ from datetime import datetime
 
 from ml_assets.lake import Lake
 from ml_assets.lake.records import add_records, read_records
-from ml_assets.registry.records import RegisteredVersion
+from ml_assets.registry.records import CHALLENGER, RegisteredVersion
 from ml_assets.registry.registry import Registry
 from ml_assets.training.promotion.approval import answer_waiting, find_waiting
 from ml_assets.training.promotion.records import (
@@ -46,9 +46,10 @@ class Decisions:
         Any other refusal stands, as does waiting for a person, while it rests on the same basis and the champion that
         it was compared with serves, unless it was for a latency, which is measured anew.
         """
+        every = read_decisions(self._lake, self._model)
         made = [
             record
-            for record in read_decisions(self._lake, self._model)
+            for record in every
             if record.challenger == challenger.version
             and record.run_id in (challenger.run_id, "")
             and record.as_of in (as_of, "")
@@ -61,6 +62,8 @@ class Decisions:
             return last
         reigning = self._registry.champion(self._model)
         serves = None if reigning is None or reigning.version == challenger.version else reigning.version
+        if last.rule == WAITS and find_waiting(every) is None:
+            return None  # another served meanwhile, and the one it was compared with does again: it is to wait again
         stands = last.basis == basis and last.rule != LATENCY and last.champion == serves
         return last if stands else None
 
@@ -116,11 +119,13 @@ class Decisions:
         return f"version {version} of {self._model} does not wait for approval{last}{instead}"
 
     def settle(self) -> None:
-        """Carry out the last decision to change, if that has not been done.
+        """Carry out the last decision to change, if that has not been done; what a person has refused is tried on no
+        requests any more.
 
         Only a decision about the champion that still serves is carried out: any other is marked as overtaken, and is to
         be made again.
         """
+        self._withdraw_refused()
         last, registry, name = self.pending(), self._registry, self._model
         if last is None:
             return
@@ -134,6 +139,13 @@ class Decisions:
         else:
             registry.promote(name, last.challenger, over=last.champion)
         registry.settle(name, last.id)
+
+    def _withdraw_refused(self) -> None:
+        every = read_decisions(self._lake, self._model)
+        refused = {(record.challenger, record.run_id) for record in every if record.rule == REFUSED}
+        tried = self._registry.challenger(self._model) if refused else None
+        if tried is not None and (tried.version, tried.run_id) in refused:
+            self._registry.delete_alias(self._model, CHALLENGER)
 
     def pending(self) -> PromotionRecord | None:
         """Return the stored decision to change that was not carried out to its end; None if all were."""

@@ -5,7 +5,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ml_assets.alerts.records import AlertEvent, alerts_by
-from ml_assets.alerts.store import EVENTS, acknowledge, add_events, open_alerts, past_alerts, read_events, silence
+from ml_assets.alerts.store import (
+    EVENTS,
+    acknowledge,
+    add_events,
+    check_not_before_judged,
+    open_alerts,
+    past_alerts,
+    read_events,
+    silence,
+)
 from ml_assets.lake import Lake
 from ml_assets.lake.commits import PositionMoved
 
@@ -99,6 +108,14 @@ def test_what_cannot_be_done_is_refused(lake, action, error, message):
     with pytest.raises(error, match=message):
         action(lake)
     assert read_events(lake) == before
+
+
+def test_rules_are_not_judged_as_of_a_moment_before_the_last(lake, tmp_path):
+    acknowledge(lake, "aa1", at=T0 + 99 * HOUR, by="ana")  # people act at the clock's time, whatever rules look from
+    check_not_before_judged(lake, T0 + 3 * HOUR)
+    with pytest.raises(ValueError, match=r"--as-of 2024-03-01T02:59:00.*: alerts were judged as of 2024-03-01T03:00"):
+        check_not_before_judged(lake, T0 + 3 * HOUR - timedelta(minutes=1))
+    check_not_before_judged(Lake(str(tmp_path / "none")), T0)
 
 
 def test_of_two_processes_that_judge_at_once_one_is_refused(lake):

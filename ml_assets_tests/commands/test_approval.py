@@ -22,6 +22,9 @@ class Registry:
     def champion(self, _):
         return None if self.serves is None else SimpleNamespace(version=self.serves)
 
+    def challenger(self, _):
+        return None
+
     def run_of(self, _, version):
         return f"run{version}"
 

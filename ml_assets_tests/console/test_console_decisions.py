@@ -38,6 +38,9 @@ class Registry:
     def champion(self, name):
         return None if name not in self.serves else SimpleNamespace(version=self.serves[name])
 
+    def challenger(self, _name):
+        return None
+
     def run_of(self, _name, version):
         return f"run{version}"
 
@@ -142,7 +145,18 @@ def test_a_model_that_has_decided_nothing_is_no_error(console):
     assert (page.status_code, "Nothing has been decided" in page.text) == (200, True)
 
 
-@pytest.mark.parametrize("query", ["kind=other", "since=yesterday", "page=0", "page=x", "page=-1", f"page={'9' * 30}"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "kind=other",
+        "since=yesterday",
+        "since=0001-01-01T00:00:00%2B02:00",
+        "page=0",
+        "page=x",
+        "page=-1",
+        f"page={'9' * 30}",
+    ],
+)
 def test_what_cannot_be_read_of_a_query_is_said(console, query):
     answer = console(*MODELS).get(f"/decisions?{query}")
     assert answer.status_code == 400

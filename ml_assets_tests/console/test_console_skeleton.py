@@ -8,6 +8,7 @@ import pytest
 from starlette.routing import Route
 
 from ml_assets.console import formats
+from ml_assets.console.access.guard import HEADERS
 from ml_assets.console.discovery import find_pages
 from ml_assets.console.links import Link
 from ml_assets.console.rendering import path_of, to_json
@@ -45,6 +46,7 @@ def test_a_page_that_fails_says_so_without_its_reason(console, caplog):
     assert answer.status_code == 500
     assert "hunter2" not in answer.text
     assert "hunter2" in caplog.text
+    assert {**answer.headers}.items() >= HEADERS.items()
 
 
 def test_files_are_kept_for_good_under_an_address_of_their_own(console):

@@ -32,11 +32,19 @@ class StandIn:
     """A registry in memory: which version serves, and what was noted of versions and runs."""
 
     serves: str | None = None
+    tried: str | None = None
     carried_out: str | None = None
     notes: list = field(default_factory=list)
 
     def champion(self, _name):
         return None if self.serves is None else self.version(_name, self.serves)
+
+    def challenger(self, _name):
+        return None if self.tried is None else self.version(_name, self.tried)
+
+    def delete_alias(self, _name, alias):
+        assert alias == "challenger"
+        self.tried = None
 
     def version(self, _name, version):
         return SimpleNamespace(version=version, run_id=f"run{version}")
@@ -130,6 +138,32 @@ def test_refused_it_never_serves_whatever_the_declaration_says_later(decisions, 
     with pytest.raises(NotWaiting, match="version 2 of m does not wait for approval; the last decision on it: Vers"):
         decisions.answer("2", approve=True, by="Bob", because=None, decided_at=LATER)
     assert registry.serves == "1"
+
+
+def test_refused_it_answers_no_requests_as_a_challenger_either(decisions, registry, monkeypatch):
+    registry.tried = "2"
+    decisions.settle()
+    assert registry.tried == "2"
+    monkeypatch.setattr(registry, "delete_alias", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt), raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        decisions.answer("2", approve=False, by="Ann", because=None, decided_at=LATER)
+    monkeypatch.undo()
+    decisions.settle()  # what was killed is made up for
+    assert registry.tried is None
+    registry.tried = "3"
+    decisions.settle()
+    assert registry.tried == "3"
+
+
+def test_it_waits_again_once_the_champion_that_it_was_compared_with_serves_again(decisions, registry):
+    version = registry.version("m", "2")
+    add(decisions, promoting("4", "1"))
+    assert decisions.standing(version, MOMENT, "b") is None
+    add(decisions, roll_back_decision("m", served="4", serves="1", as_of=NOW))
+    assert (registry.serves, decisions.waiting()) == ("1", None)
+    assert decisions.standing(version, MOMENT, "b") is None
+    add(decisions, ask_for_approval(promoting("2", "1")))
+    assert decisions.standing(version, MOMENT, "b") == decisions.waiting()
 
 
 def test_waiting_stands_on_the_same_evidence_and_is_decided_anew_on_other(decisions, registry):

@@ -50,6 +50,7 @@ def look(
     import json
 
     from ml_assets.alerts.look import look_at_rules
+    from ml_assets.alerts.store import check_not_before_judged
     from ml_assets.commands.lifecycle.alert_lines import look_lines
     from ml_assets.lake import Lake
     from ml_assets.notifications.opening import open_channels
@@ -59,6 +60,7 @@ def look(
     lake, project = Lake(session.open_home().lake), session.read_declarations()
     moment = datetime.fromisoformat(as_of) if as_of else datetime.now(UTC)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    check_not_before_judged(lake, moment)
     # The first channel is the log; the command line says it itself.
     channels = open_channels(session.settings.notifications)[1:]
     found = look_at_rules(lake, observe_project(lake, project, moment), channels, moment)

@@ -145,6 +145,9 @@ def test_what_private_columns_hold_is_not_shown(shop):
     assert path.private == ("amount",)
     assert (path.recomputed, path.agrees) == (None, True)
     assert all({*row} <= {"_drop", "customer", "settled_at"} for row in path.rows)
+    counted = read(shop, private=private, feature="spent_count_28d").path
+    assert counted.recomputed == counted.valued > 0
+    assert all({*row} <= {"_drop", "customer", "settled_at"} for row in counted.rows)  # no row's value beside the count
     row = read(shop, private=private, feature="price").path
     assert (row.rows, row.private) == ((), ("amount",))
 

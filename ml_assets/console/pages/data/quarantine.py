@@ -16,6 +16,9 @@ from ml_assets.sources.spec import CONTENT_HASH, DROP
 PAGE = 50
 """Rows on a page."""
 
+_DIGITS = 12
+"""Of a page's number, at most."""
+
 _BATCH = 20_000
 """Rows of a download that are in memory at once."""
 
@@ -45,8 +48,9 @@ class Filters:
     def of(cls, query: Mapping[str, str]) -> "Filters":
         """Read filters from the parameters of an address; raises WrongFilter for a page that is no number from 1."""
         page = query.get("page") or "1"
-        if not page.isdecimal() or int(page) < 1:
-            raise WrongFilter(f"page {page!r}: must be a whole number from 1")
+        if not page.isdecimal() or len(page) > _DIGITS or int(page) < 1:
+            shown = page if len(page) <= 2 * _DIGITS else f"{page[:_DIGITS]}..."
+            raise WrongFilter(f"page {shown!r}: must be a whole number from 1")
         texts = {name: query.get(name, "").strip() for name in ("rule", "drop", "column", "text")}
         return cls(**texts, page=int(page))
 

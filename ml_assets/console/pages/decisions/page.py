@@ -82,9 +82,9 @@ def _moment(name: str, text: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # a zone may move it out of all years
         raise HTTPException(400, f"{name}: {text!r} is no date: write one such as 2024-01-31") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 ROUTES = [

@@ -114,10 +114,11 @@ def _of_facts(
     expression = pl.lit(value=True) if made.expression == "*" else parse(view.name, made.expression)
     read = [name for name in dict.fromkeys([DROP, *view.table_columns]) if name in schema]
     shown = [name for name in read if name not in private and name in _kept(view, made)]
-    hides = bool({*made.columns} & {*private}) and made.function != "count"
+    reads_private = bool({*made.columns} & {*private})
+    hides = reads_private and made.function != "count"
     valued = expression.is_not_null().alias("__valued__")
     newest = seen.sort(view.known_at, descending=True, nulls_last=True) if view.known_at else seen
-    columns = [*shown, *([] if hides or made.expression == "*" else [expression.alias(_VALUE)])]
+    columns = [*shown, *([] if reads_private or made.expression == "*" else [expression.alias(_VALUE)])]
     counted, rows = pl.collect_all([
         seen.select(valued).select(pl.len().alias("count"), pl.col("__valued__").sum().alias("valued")),
         newest.head(SHOWN).select(columns),
