@@ -26,6 +26,7 @@ EXIT_CODES = {
     "ml_assets.declarations.problems.DeclarationError": ExitCode.WRONG,
     "ml_assets.code_version.NoProject": ExitCode.WRONG,
     # An argument that names what is not declared, or that cannot be read.
+    "ml_assets.public.unknown.UnknownName": ExitCode.WRONG,
     "builtins.ValueError": ExitCode.WRONG,
     # Data, not what was typed or declared.
     "ml_assets.sources.errors.SourceError": ExitCode.FAILED,
@@ -50,10 +51,11 @@ _DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 def exit_code(error: BaseException) -> ExitCode | None:
     """Return the exit code for an error; None for one that keeps its traceback."""
-    if isinstance(error, OWN_FAULTS):
-        return None
-    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__)
-    return next((EXIT_CODES[name] for name in names if name in EXIT_CODES), None)
+    for kind in type(error).__mro__:
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        if kind in OWN_FAULTS or name in EXIT_CODES:
+            return EXIT_CODES.get(name)
+    return None
 
 
 class Program(TyperGroup):

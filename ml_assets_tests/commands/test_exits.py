@@ -15,6 +15,7 @@ from ml_assets.declarations.problems import DeclarationError
 from ml_assets.extensions import ExtensionError
 from ml_assets.lake.tables import TableMissing
 from ml_assets.online.stores.errors import StoreUnavailable
+from ml_assets.public.unknown import unknown_name
 from ml_assets.quality.errors import ContractError
 from ml_assets.registry.store.server import RegistryAway
 from ml_assets.requirements import WrongVersion
@@ -22,6 +23,7 @@ from ml_assets.settings import SettingsError
 from ml_assets.sources.errors import SourceError
 
 ERRORS = [
+    (unknown_name("version of model m", 2, ["1"]), 2),
     (SettingsError("wrong"), 2),
     (DeclarationError("wrong"), 2),
     (NoProject("none"), 2),
