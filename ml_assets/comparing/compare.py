@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from ml_assets.comparing.comparison import RuleBreach, TableComparison, TableSummary
 from ml_assets.comparing.contract.identity import LEAST, identifies_rows, is_free_text
@@ -19,7 +20,7 @@ from ml_assets.comparing.errors import WrongRequest
 from ml_assets.comparing.rows.facts import ColumnFacts
 from ml_assets.comparing.rows.kinds import TEXT
 from ml_assets.comparing.rows.place import Place
-from ml_assets.comparing.rows.table import Choice, Table, learn_table, open_table, read_table
+from ml_assets.comparing.rows.table import Choice, Table, learn_table, read_like
 from ml_assets.comparing.rows.values import shortened
 from ml_assets.monitoring.drift.error_rates.corrections import holm
 
@@ -63,14 +64,13 @@ def compare(
     keys = [name for name, facts in before.facts.items() if identifies_rows(before.kept_of(name), facts.kind)]
     rules = [rule for facts in before.facts.values() for rule in infer_rules(facts, keys)]
     tallies = Tallies(rules)
-    opening = open_table(current, choice)
-    now = read_table(current, inferred.kinds, opening.inferred, choice, tallies.watch, opening.parts)
+    now, own = read_like(current, inferred.kinds, choice, tallies.begin)
     _check_columns(before, now, choice)
     missing = {name: facts.kind.name for name, facts in before.facts.items() if name not in now.stored}
     left_out = [
         LeftOut(name, facts.kind.name, reason)
         for name, facts in before.facts.items()
-        if name not in missing and (reason := _why_not(facts, now.facts[name], keys))
+        if name not in missing and (reason := _why_not(facts, now.facts[name], before.kept_of(name), keys))
     ]
     compared = [name for name in before.facts if name not in {*missing, *(column.name for column in left_out)}]
     measured = measure_columns(before, now, compared)
@@ -88,7 +88,7 @@ def compare(
         current=_summary(now),
         limits=limits,
         missing_columns=missing,
-        new_columns={name: kind.name for name, kind in opening.inferred.kinds.items() if name not in before.stored},
+        new_columns={name: kind.name for name, kind in own.kinds.items() if name not in before.stored},
         other_types=tuple(_other_types(before, now)),
         rules=len(rules) + len(keys),
         breaches=tuple(sorted(breaches, key=lambda breach: (not breach.broken, -breach.share, breach.column))),
@@ -120,7 +120,7 @@ def _listed(names: Collection[str]) -> str:
     return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more"
 
 
-def _why_not(before: ColumnFacts, now: ColumnFacts, keys: Collection[str]) -> str:
+def _why_not(before: ColumnFacts, now: ColumnFacts, kept: pl.Series, keys: Collection[str]) -> str:
     """Return why a column is not compared by its distribution; empty where it is."""
     if before.kind.why_not:
         return f"{before.kind.why_not}{_span(before, now)}"
@@ -132,8 +132,7 @@ def _why_not(before: ColumnFacts, now: ColumnFacts, keys: Collection[str]) -> st
         return f"the reference has one value only, {shortened(before.only_value)}"
     if now.known == 0:
         return "no current value is of its kind" if now.misfits else "the current rows have no value in it"
-    distinct = None if before.counts is None else len(before.counts)
-    if before.kind is TEXT and is_free_text(distinct, before.known):
+    if before.kind is TEXT and is_free_text(kept):
         return "most rows have a text of their own"
     return ""
 

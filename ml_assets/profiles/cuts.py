@@ -27,14 +27,19 @@ def doane_edges(ordered: np.ndarray) -> np.ndarray | None:
     there is none.
 
     Raises:
-        ValueError: the values are so close that bins of equal width cannot be told apart.
+        ValueError: the values are so close that bins of equal width cannot be told apart, or so far apart that their
+            spread cannot be computed.
     """
     if not ordered.size or np.isinf(ordered[[0, -1]]).any():
         return None
     first, last = ordered[0], ordered[-1]
     if first == last:
         first, last = first - 0.5, last + 0.5
-    bins = max(int(np.ceil((last - first) / width)), 1) if (width := _width(ordered)) else 1
+    with np.errstate(over="ignore", invalid="ignore"):
+        span, width = last - first, _width(ordered)
+    if not (np.isfinite(span) and np.isfinite(width)):
+        raise ValueError(f"its values, from {first:g} to {last:g}, are too large to be cut into bins of equal width")
+    bins = max(int(np.ceil(span / width)), 1) if width else 1
     edges = np.linspace(first, last, bins + 1)
     if np.any(edges[:-1] >= edges[1:]):
         raise ValueError(f"its values lie so close together that {bins} bins of equal width cannot be told apart")

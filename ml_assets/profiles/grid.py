@@ -46,7 +46,7 @@ class NumberGrid:
             edges, why_not = None, str(error)
         widths = np.empty(0) if edges is None else below(edges)
         own = np.union1d(breaks, widths)
-        cuts = np.union1d(own, fine_cuts(ordered, MOST_CUTS - own.size))
+        cuts = np.union1d(own, fine_cuts(ordered, MOST_CUTS - own.size)) + 0.0  # of -0.0 and 0.0 the same one always
         return cls(
             cuts,
             np.searchsorted(cuts, breaks),

@@ -1,5 +1,6 @@
 """Mean, spread, skewness and kurtosis, which merge without the values they are of."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,19 +45,21 @@ class CentralMoments:
             return self if self.count else other
         n, m = self.count, other.count
         both, step = n + m, other.mean - self.mean
+        # By products: a power of floats raises where a product is infinite.
         share = step / both
+        square = share * share
         second = self.second + other.second + step * share * n * m
         third = (
             self.third
             + other.third
-            + step * share * share * n * m * (n - m)
+            + step * square * n * m * (n - m)
             + 3 * share * (n * other.second - m * self.second)
         )
         fourth = (
             self.fourth
             + other.fourth
-            + step * share**3 * n * m * (n * n - n * m + m * m)
-            + 6 * share**2 * (n * n * other.second + m * m * self.second)
+            + step * square * share * n * m * (n * n - n * m + m * m)
+            + 6 * square * (n * n * other.second + m * m * self.second)
             + 4 * share * (n * other.third - m * self.third)
         )
         return CentralMoments(both, self.mean + share * m, second, third, fourth)
@@ -68,10 +71,15 @@ class CentralMoments:
 
     @property
     def skewness(self) -> float | None:
-        """Third standardized moment; None where all values are equal."""
-        return self.third / self.count / (self.second / self.count) ** 1.5 if self.second > 0 else None
+        """Third standardized moment; None where all values are equal, or too large for powers of them."""
+        variance = self.second / self.count if self.count else 0.0
+        return _finite_ratio(self.third / self.count, variance * math.sqrt(variance)) if variance > 0 else None
 
     @property
     def kurtosis(self) -> float | None:
-        """Fourth standardized moment, 3 of a normal distribution; None where all values are equal."""
-        return self.fourth * self.count / self.second**2 if self.second > 0 else None
+        """Fourth standardized moment, 3 of a normal distribution; None where all values are equal or too large."""
+        return _finite_ratio(self.fourth * self.count, self.second * self.second) if self.second > 0 else None
+
+
+def _finite_ratio(value: float, of: float) -> float | None:
+    return value / of if of > 0 and math.isfinite(value) and math.isfinite(of) else None

@@ -1,6 +1,8 @@
 """How likely a difference is without a change, and how seldom a report is wrong."""
 
 import datetime as dt
+import json
+from itertools import combinations
 
 import numpy as np
 import polars as pl
@@ -10,6 +12,8 @@ from scipy import stats
 from ml_assets.comparing.compare import compare
 from ml_assets.comparing.drift import chance
 from ml_assets.comparing.drift.limits import DriftLimits
+from ml_assets.comparing.report.document import as_document
+from ml_assets.comparing.report.page.render import as_html
 from ml_assets.comparing.rows.place import find_place
 from ml_assets.comparing.rows.table import Choice
 from ml_assets.monitoring.drift.measure import measure_drift
@@ -178,3 +182,43 @@ def test_all_rows_of_a_large_file_are_counted(tmp_path):
 def test_kolmogorovs_limit_is_scipys(distance):
     expected = stats.kstwobign.sf(distance * np.sqrt(125))
     assert chance.of_distance(distance, 250, 250) == pytest.approx(expected, rel=1e-10, abs=1e-300)
+
+
+def test_more_categories_than_are_counted_are_compared_by_the_rows_that_are_kept(tmp_path):
+    before = pl.DataFrame({"place": [f"place {row % 10_500}" for row in range(42_000)]})
+    now = pl.DataFrame({"place": [f"place {row % 10_500 + 5_250}" for row in range(42_000)]})
+    assert compared(tmp_path, before, before).result.passed
+    [column] = compared(tmp_path, before, now).result.drift
+    assert column.drifted
+    assert column.value("unseen") == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "values", [[2.0**60] * 399 + [0.0], [-1.7e308, 1.7e308] * 200, [1e200, -2e200] * 200, [1e300] * 399 + [2e300]]
+)
+def test_the_largest_numbers_are_compared_drawn_and_written(tmp_path, values):
+    result = compared(tmp_path, pl.DataFrame({"a": values}), pl.DataFrame({"a": values})).result
+    [column] = result.drift
+    assert sum(column.shape.reference) == pytest.approx(1)
+    json.dumps(as_document(result, ""), allow_nan=False)
+    assert "nan" not in as_html(result, "").split("<main>")[1]
+
+
+@pytest.mark.parametrize(("rows", "more"), [(900, 900), (2_000, 60), (60, 2_000)])
+def test_rare_categories_that_give_way_to_others_are_no_chance_and_the_same_ones_are(rows, more):
+    before, now = np.repeat([1.0, 0.0], 300), np.repeat([0.0, 1.0], 300)
+    assert chance.of_categories(before * rows // 300 + before, now * more // 300 + now) < 1e-9
+    rng = np.random.default_rng(0)
+    shares = 1 / np.arange(1, 601)
+    drawn = [rng.multinomial(size, shares / shares.sum(), 400) for size in (rows, more)]
+    alike = [chance.of_categories(*counts) for counts in zip(*drawn, strict=True)]
+    assert np.mean(np.array(alike) < 0.05) < 0.09
+
+
+def test_lone_rows_are_at_most_as_likely_as_the_bound_says():
+    both = np.array([1, 1, 2, 2, 3])
+    pooled = np.repeat(range(5), both)
+    ways = [np.bincount(pooled[list(which)], minlength=5) for which in combinations(range(9), 4)]
+    lone = np.array([own[own == both].sum() for own in ways])
+    for own, rows in zip(ways, lone, strict=True):
+        assert np.mean(lone >= rows) <= chance._of_lone(both, own, 4, 9) + 1e-12

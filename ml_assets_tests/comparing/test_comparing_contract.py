@@ -150,3 +150,13 @@ def test_a_key_that_comes_up_again_breaks_the_contract(tmp_path):
 def test_a_column_identifies_rows_if_its_values_differ_by_design(name, values, kind, expected):
     dtype = pl.Float64 if kind is NUMBER else pl.String
     assert identifies_rows(pl.Series(name, list(values), dtype, strict=False), kind) is expected
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_codes_beyond_the_whole_numbers_of_floats_are_told_apart(tmp_path, form):
+    before = pl.DataFrame({"order_id": [2**60 + 1000 * row for row in range(40)], "v": [1, 2] * 20})
+    now = before.with_columns(order_id=pl.Series([2**60 + row for row in range(40)]))
+    assert compared(tmp_path, before, now, form).result.passed
+    again = now.with_columns(order_id=pl.Series([2**60 + row // 2 for row in range(40)]))
+    [breach] = compared(tmp_path, before, again, form).result.broken
+    assert (breach.rule, breach.rows) == ("unique", 20)

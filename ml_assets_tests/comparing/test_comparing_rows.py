@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 from deltalake import write_deltalake
 
+from ml_assets.comparing.compare import compare
 from ml_assets.comparing.errors import UnusableRows, WrongRequest
 from ml_assets.comparing.rows.kept import KeptRows
 from ml_assets.comparing.rows.kinds import LENGTH, MOMENT, NUMBER, OPAQUE, TEXT, TRUTH
@@ -13,6 +14,7 @@ from ml_assets.comparing.rows.table import Choice, learn_table
 from ml_assets.comparing.rows.values import read_values
 from ml_assets.comparing.rows.writing import Writing
 from ml_assets.sources.csv import blocks
+from ml_assets_tests.comparing.tables import compared
 
 ROWS = pl.DataFrame({"a": range(30), "b": ["x", "y", "z"] * 10})
 
@@ -151,3 +153,33 @@ def test_few_rows_are_all_kept():
     kept.add(pl.DataFrame({"x": range(10)}))
     assert kept.complete
     assert kept.frame()["x"].to_list() == list(range(10))
+
+
+def test_columns_that_only_later_files_have_are_compared(tmp_path):
+    for side in ("reference", "current"):
+        (tmp_path / side).mkdir()
+        pl.DataFrame({"a": range(40)}).write_csv(tmp_path / side / "1.csv")
+    more = pl.DataFrame({"a": range(40), "day": ["28.03.2024", "05.04.2024"] * 20, "b": ["x", "y"] * 20})
+    more.write_csv(tmp_path / "reference" / "2.csv")
+    more.with_columns(b=pl.lit("z"), new=pl.lit(1)).write_csv(tmp_path / "current" / "2.csv")
+    places = [find_place(side, str(tmp_path / side)) for side in ("reference", "current")]
+    result = compare(*places).result
+    assert {column.name: column.kind for column in result.left_out} == {"day": "a date or time"}
+    assert [(breach.column, breach.rule, breach.rows) for breach in result.broken] == [("b", "choices", 40)]
+    assert result.new_columns == {"new": "a number"}
+    without = compare(places[0], find_place("current", str(tmp_path / "current" / "1.csv"))).result
+    assert without.missing_columns == {"day": "a date or time", "b": "text"}
+
+
+def test_any_name_is_a_column(tmp_path):
+    rows = pl.DataFrame({name: [1.0, 2.0] * 20 for name in ("", "\0ticket", "rows", "text", "key")})
+    assert len(compared(tmp_path, rows, rows).result.drift) == 5
+
+
+def test_spaces_beside_a_delimiter_are_no_part_of_numbers_and_dates(tmp_path):
+    (tmp_path / "a.csv").write_text("a, b, day, c\n" + "".join(f"{i}, {i / 8}, 2024-01-02, x\n" for i in range(40)))
+    table, _ = learn_table(find_place("reference", str(tmp_path / "a.csv")), Choice())
+    assert [facts.kind for facts in table.facts.values()] == [NUMBER, NUMBER, MOMENT, TEXT]
+    assert table.kept.row(39)[1] == 39 / 8
+    assert all(facts.missing == facts.misfits == 0 for facts in table.facts.values())
+    assert table.kept.row(39)[3] == " x"

@@ -125,3 +125,7 @@ def test_profiles_of_another_grid_are_refused():
         KOLMOGOROV_SMIRNOV.compare("x", profile(one, grid), profile(one, another), grid)
     with pytest.raises(ValueError, match="different grids"):
         compare_psi("x", profile(one, grid), profile(one, another), grid, FLOOR)
+
+
+def test_a_reference_of_one_cut_is_compared():
+    assert compared(KOLMOGOROV_SMIRNOV, np.array([-inf, -inf]), np.array([-inf, 1.0])).value == 0.5

@@ -248,3 +248,17 @@ def test_what_does_not_fit_is_refused():
         column_from_bytes(b"\x09" + column_to_bytes(profile(one, grid).columns["x"])[1:])
     with pytest.raises(ValueError, match="no profile"):
         column_from_bytes(b"")
+
+
+def test_the_largest_numbers_merge():
+    grid = Grid.of(pl.DataFrame({"x": [0.0, 1.0]}))
+    parts = [profile(pl.DataFrame({"x": values}), grid).columns["x"] for values in ([1e300, 2e300], [-1e300])]
+    merged = parts[0].merge(parts[1])
+    assert (merged.low, merged.high, merged.rows) == (-1e300, 2e300, 3)
+    assert merged.moments.mean == pytest.approx(2e300 / 3)
+    assert merged.moments.skewness is merged.moments.kurtosis is None
+
+
+def test_the_grid_is_the_same_whichever_zero_comes_first():
+    grids = [Grid.of(pl.DataFrame({"x": values})).columns["x"] for values in ([0.0, -0.0, 1.0], [-0.0, 0.0, 1.0])]
+    assert grids[0].digest == grids[1].digest

@@ -56,3 +56,10 @@ def test_values_too_close_for_bins_of_equal_width_say_so():
     assert grid.widths is None
     assert "too close" not in grid.why_not
     assert "cannot be told apart" in grid.why_not
+
+
+@pytest.mark.parametrize("values", [[-1.7e308, 1.7e308], [1.0, 2.0, 1.7976931348623157e308, 1.7976931348623157e308]])
+def test_values_too_large_for_bins_of_equal_width_say_so(values):
+    grid = NumberGrid.of(np.array(values), 10)
+    assert grid.widths is None
+    assert "are too large to be cut into bins of equal width" in grid.why_not

@@ -38,10 +38,11 @@ def _bounds(known: pl.Series) -> tuple[float, float]:
     return (low, high) if isinstance(low, float) and isinstance(high, float) else (math.nan, math.nan)
 
 
-def is_free_text(distinct: int | None, known: int) -> bool:
-    """Return whether more than half of the rows have a text that no other has.
+def is_free_text(values: pl.Series) -> bool:
+    """Return whether there are more different texts than half of the rows that have one.
 
     Args:
-        distinct: different texts; None where there are too many to count.
+        values: those of a reference that are kept.
     """
-    return distinct is None or (distinct > LEAST and distinct > known / 2)
+    known = values.drop_nulls()
+    return (distinct := known.n_unique()) > LEAST and distinct > len(known) / 2

@@ -33,7 +33,9 @@ def compare_categories(reference: Table, current: Table, name: str) -> ColumnCom
         Side(table.facts[name].rows, table.facts[name].missing, len(side))
         for table, side in zip((reference, current), counted, strict=True)
     ]
-    return ColumnComparison(values, chance.of_counts(before, now), shape_of_categories(*counted), (sides[0], sides[1]))
+    return ColumnComparison(
+        values, chance.of_categories(before, now), shape_of_categories(*counted), (sides[0], sides[1])
+    )
 
 
 def _counted(table: Table, name: str) -> Counter[str]:

@@ -4,6 +4,8 @@ Both sides are taken for rows drawn independently from one population. Rows that
 series of measurements, differ more than these tests expect.
 """
 
+from math import lgamma
+
 import numpy as np
 
 from ml_assets.monitoring.drift.statistics.counts import chance_above
@@ -51,6 +53,49 @@ def of_counts(reference: np.ndarray, current: np.ndarray) -> float:
     if freedom == 1:
         off = np.maximum(off - 0.5, 0.0)
     return chance_above(float((off**2 / expected).sum()), freedom)
+
+
+def of_categories(reference: np.ndarray, current: np.ndarray) -> float:
+    """Return how likely categories, perhaps very many, differ by so much.
+
+    The chi-squared test takes the rare ones together, so that it does not see one give way to another. Whether more
+    rows of either side are in rare categories that the other lacks than chance explains is a test of its own.
+
+    Args:
+        reference, current: rows by category, shape (k,).
+    """
+    totals = reference + current
+    smaller = min(reference.sum(), current.sum())
+    rare = (totals > 0) & (totals * smaller < LEAST_EXPECTED * totals.sum())
+    of_all = of_counts(reference, current)
+    if not smaller or not rare.any():
+        return of_all
+    alone = [_of_lone(totals[rare], side[rare], int(side.sum()), int(totals.sum())) for side in (reference, current)]
+    return min(1.0, 3 * min(of_all, *alone))
+
+
+def _of_lone(totals: np.ndarray, own: np.ndarray, rows: int, all_rows: int) -> float:
+    """Return a bound on how likely so many rows are in categories that one side alone has.
+
+    Where the side's rows are drawn from all, a category of t rows is its own with a chance that is known, and such
+    events are negatively associated (K. Joag-Dev, F. Proschan, Negative Association of Random Variables, Annals of
+    Statistics 11, 1983), so that H. Chernoff's bound for independent ones holds (Annals of Mathematical Statistics 23,
+    1952), whichever factor it is computed with.
+
+    Args:
+        totals, own: rows by category, of both sides and of this one.
+        rows, all_rows: of this side and of both, all categories included.
+    """
+    sizes, times = np.unique(totals[totals <= rows], return_counts=True)
+    if not sizes.size:
+        return 1.0
+    fixed = lgamma(rows + 1) - lgamma(all_rows + 1)
+    log_chance = np.array([fixed + lgamma(all_rows - t + 1) - lgamma(rows - t + 1) for t in sizes.tolist()])
+    log_chance = np.minimum(log_chance, -1e-300)
+    log_other = np.log(-np.expm1(log_chance))
+    factors = np.geomspace(1e-3, 20, 60)[:, None]
+    growth = (times * np.logaddexp(log_other, log_chance + factors * sizes)).sum(axis=1)
+    return float(np.exp(min(0.0, (growth - factors[:, 0] * own[own == totals].sum()).min())))
 
 
 def of_strangers(strange: int, reference: int, current: int) -> float:

@@ -1,5 +1,6 @@
 """Columns of numbers, compared by counts on the cuts of the reference's grid."""
 
+import math
 from collections.abc import Sequence
 
 import polars as pl
@@ -81,8 +82,13 @@ def _of_numbers(before: Profile, now: Profile, name: str) -> tuple[NumberProfile
 
 
 def _side(counted: NumberProfile, facts: ColumnFacts, kept: pl.Series) -> Side:
-    moments, median = counted.moments, kept.median()
+    moments, median = counted.moments, _finite_or_none(kept.median())
     if moments is None or moments.count == 0:
         return Side(facts.rows, facts.missing)
     deviation = (moments.second / (moments.count - 1)) ** 0.5 if moments.count > 1 else None
-    return Side(facts.rows, facts.missing, None, moments.mean, median if isinstance(median, float) else None, deviation)
+    return Side(facts.rows, facts.missing, None, _finite_or_none(moments.mean), median, _finite_or_none(deviation))
+
+
+def _finite_or_none(value: object) -> float | None:
+    """Return a statistic; None where the numbers are too large for it."""
+    return value if isinstance(value, float) and math.isfinite(value) else None

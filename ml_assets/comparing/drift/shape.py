@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 BINS = 24
+EXACT = 2.0**53
+"""Up to which whole numbers are floats one by one."""
 MOST_CATEGORIES = 10
 OTHERS = "all others"
 
@@ -33,10 +35,15 @@ def shape_of_numbers(reference: np.ndarray, current: np.ndarray) -> Distribution
     """
     both = np.concatenate([reference, current])
     low, high = (float(bound) for bound in np.quantile(both, [0.01, 0.99], method="closest_observation"))
-    whole = bool(np.all(both == np.floor(both))) and high - low < BINS
-    edges = np.arange(low - 0.5, high + 1) if whole else np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+    whole = bool(np.all(both == np.floor(both))) and high - low < BINS and max(-low, high) < EXACT
+    edges = np.arange(low - 0.5, high + 1) if whole else _even(low, high if high > low else low + max(1.0, abs(low)))
     shares = [_shares(values, edges) for values in (reference, current)]
     return DistributionShape(shares[0], shares[1], edges=tuple(edges.tolist()))
+
+
+def _even(low: float, high: float) -> np.ndarray:
+    # Halved, as the difference of the largest floats is none.
+    return np.linspace(low / 2, high / 2, BINS + 1) * 2
 
 
 def _shares(values: np.ndarray, edges: np.ndarray) -> tuple[float, ...]:

@@ -3,8 +3,6 @@
 import numpy as np
 import polars as pl
 
-_TICKET = "\0ticket"
-
 
 class KeptRows:
     """Keeps all rows as long as they are few, else so many of them that each row is as likely to be among them.
@@ -17,6 +15,7 @@ class KeptRows:
     def __init__(self, most: int, seed: int) -> None:
         self._most, self._random = most, np.random.default_rng(seed)
         self._parts: list[pl.DataFrame] = []
+        self._tickets: list[np.ndarray] = []
         self._held = self.seen = 0
 
     @property
@@ -28,18 +27,21 @@ class KeptRows:
         """Add rows, all with the same columns."""
         self.seen += part.height
         self._held += part.height
-        self._parts.append(part.with_columns(pl.Series(_TICKET, self._random.random(part.height))))
+        self._parts.append(part)
+        self._tickets.append(self._random.random(part.height))
         if self._held > 2 * self._most:
-            self._parts = [self._chosen()]
-            self._held = self._parts[0].height
+            self._choose()
 
     def frame(self) -> pl.DataFrame:
         """Return the rows that are kept, in the order in which they came."""
-        return self._chosen().drop(_TICKET)
+        if not self._parts:
+            return pl.DataFrame()
+        self._choose()
+        return self._parts[0]
 
-    def _chosen(self) -> pl.DataFrame:
-        rows = pl.concat(self._parts) if self._parts else pl.DataFrame({_TICKET: []}, schema={_TICKET: pl.Float64})
-        if rows.height <= self._most:
-            return rows
-        limit = rows[_TICKET].sort()[self._most - 1]
-        return rows.filter(pl.col(_TICKET) <= limit)
+    def _choose(self) -> None:
+        rows, tickets = pl.concat(self._parts), np.concatenate(self._tickets)
+        if rows.height > self._most:
+            chosen = tickets <= np.partition(tickets, self._most - 1)[self._most - 1]
+            rows, tickets = rows.filter(chosen), tickets[chosen]
+        self._parts, self._tickets, self._held = [rows], [tickets], rows.height

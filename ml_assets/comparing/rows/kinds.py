@@ -15,6 +15,7 @@ class ValueKind(ABC):
         dtype: of values that were read.
         numeric: whether they are compared as numbers.
         categorical: whether they are compared as categories.
+        padded: whether spaces around a text are part of the value.
         why_not: why a column of them is compared by neither; empty where it is compared.
     """
 
@@ -22,6 +23,7 @@ class ValueKind(ABC):
     dtype: pl.DataType
     numeric: bool = False
     categorical: bool = False
+    padded: bool = False
     why_not: str = ""
 
     def read(self, given: pl.Series, writing: Writing) -> pl.Series:
@@ -70,7 +72,7 @@ class TruthKind(ValueKind):
 class TextKind(ValueKind):
     """Texts, compared as categories."""
 
-    name, dtype, categorical = "text", pl.String(), True
+    name, dtype, categorical, padded = "text", pl.String(), True, True
 
     def _read(self, given: pl.Series, writing: Writing) -> pl.Series:
         del writing
@@ -130,7 +132,7 @@ class OpaqueKind(ValueKind):
 class EmptyKind(ValueKind):
     """A column without a value: whatever comes is taken as text."""
 
-    name, dtype = "no value", pl.String()
+    name, dtype, padded = "no value", pl.String(), True
     why_not = "the reference has no value in it"
 
     def _read(self, given: pl.Series, writing: Writing) -> pl.Series:

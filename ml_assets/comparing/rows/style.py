@@ -7,6 +7,7 @@ import polars as pl
 
 from ml_assets.comparing.rows.kinds import EMPTY, NUMBER, TEXT, ValueKind, kind_of
 from ml_assets.comparing.rows.writing import Writing
+from ml_assets.scaffolding.columns import is_code
 from ml_assets.scaffolding.samples.moments import moment_format
 from ml_assets.scaffolding.samples.texts import infer_texts
 from ml_assets.sources.csv.dialect import CsvDialect
@@ -16,6 +17,10 @@ SAMPLED = 2_000
 
 MOSTLY = 0.98
 """Share of texts from which on a column is one of numbers, and the other texts do not fit."""
+
+
+_EXACT = 2**53
+"""Up to which whole numbers are floats one by one."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ def infer_kinds(sample: pl.DataFrame, dialect: CsvDialect | None) -> Inferred:
     """
     if dialect is not None:
         return _of_texts(sample, dialect)
-    kinds = {name: kind_of(dtype) for name, dtype in sample.schema.items()}
+    kinds = {series.name: _kind_of(series) for series in sample}
     formats = {}
     for name in (name for name, kind in kinds.items() if kind is TEXT and sample.schema[name] == pl.String):
         form, _ = moment_format(sample[name], pl.String(), "UTC", None)
@@ -52,9 +57,11 @@ def infer_kinds(sample: pl.DataFrame, dialect: CsvDialect | None) -> Inferred:
 
 
 def _of_texts(sample: pl.DataFrame, dialect: CsvDialect) -> Inferred:
-    inferred = infer_texts(sample, dialect)
+    # Spaces beside a delimiter are no part of a number or date.
+    bare = pl.col(pl.String).str.strip_chars()
+    inferred = infer_texts(sample.with_columns(pl.when(bare != "").then(bare)), dialect)
     kinds = {
-        series.name: EMPTY if series.null_count() == len(series) else kind_of(series.dtype)
+        series.name: EMPTY if series.null_count() == len(series) else _kind_of(series)
         for series in inferred.table.iter_columns()
     }
     writing = Writing(inferred.dialect, tuple(inferred.nulls), inferred.formats)
@@ -64,6 +71,12 @@ def _of_texts(sample: pl.DataFrame, dialect: CsvDialect) -> Inferred:
     return Inferred(kinds, writing, tuple(inferred.assumed))
 
 
+def _kind_of(values: pl.Series) -> ValueKind:
+    """Return the kind of typed values; codes so large that floats are several of them at once are texts."""
+    large = values.dtype.is_integer() and is_code(values.name) and (values.abs() > _EXACT).any()
+    return TEXT if large else kind_of(values.dtype)
+
+
 def _mostly_numbers(texts: pl.Series, writing: Writing) -> bool:
     known = texts.drop_nulls()
     fitting = NUMBER.read(known, writing).count()
@@ -71,9 +84,7 @@ def _mostly_numbers(texts: pl.Series, writing: Writing) -> bool:
 
 
 def with_misfits(sample: pl.DataFrame, misfits: Mapping[str, pl.Series]) -> pl.DataFrame:
-    """Return the sample with values added that do not fit what it suggested."""
+    """Return the sample with values added that do not fit what it suggested, or are of columns that it lacks."""
     length = max(map(len, misfits.values()))
-    more = pl.DataFrame(
-        [values.extend_constant(None, length - len(values)).alias(name) for name, values in misfits.items()]
-    )
+    more = pl.DataFrame({name: values.extend_constant(None, length - len(values)) for name, values in misfits.items()})
     return pl.concat([sample, more], how="diagonal_relaxed")

@@ -22,6 +22,9 @@ _LOOKS = 4
 
 _EXAMPLES = 200
 
+Watch = Callable[[Sequence[Values]], None]
+"""Is given each part of the rows."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -35,6 +38,8 @@ class Table:
         assumed: sentences about how it was read.
         stored: column -> type in which it is delivered, of all columns that there are.
         writing: how its texts are written.
+        late: column that its first rows lacked, as those of the first of several files do -> some of its values, as
+            delivered.
     """
 
     place: Place
@@ -44,6 +49,7 @@ class Table:
     assumed: tuple[str, ...]
     stored: dict[str, str]
     writing: Writing
+    late: dict[str, pl.Series]
 
     @property
     def complete(self) -> bool:
@@ -59,7 +65,7 @@ class Table:
         kinds = {name: self.facts[name].kind for name in names}
         for rows in self.place.parts():
             for part in rows.tables:
-                yield pl.DataFrame([values.read for values in read_part(part, kinds, self.writing)])
+                yield pl.DataFrame({values.name: values.read for values in read_part(part, kinds, self.writing)})
 
 
 @dataclass(frozen=True)
@@ -95,12 +101,14 @@ def learn_table(place: Place, choice: Choice) -> tuple[Table, Inferred]:
     opening = open_table(place, choice)
     inferred = opening.inferred
     table = read_table(place, inferred.kinds, inferred, choice, parts=opening.parts)
+    late: dict[str, pl.Series] = {}
     for _ in range(_LOOKS - 1):
         unfit = {name: values for name, facts in table.facts.items() if (values := _unfit(facts))}
-        if not unfit:
+        if not unfit and not table.late:
             break
         misfits = {name: pl.Series(values[:_EXAMPLES], dtype=pl.String) for name, values in unfit.items()}
-        again = infer_kinds(with_misfits(opening.sample, misfits), opening.dialect)
+        late |= table.late
+        again = infer_kinds(with_misfits(opening.sample, misfits | late), opening.dialect)
         # Whatever a sample cannot explain is text.
         kinds = {
             name: TEXT if name in unfit and kind is inferred.kinds[name] else kind for name, kind in again.kinds.items()
@@ -115,6 +123,26 @@ def _unfit(facts: ColumnFacts) -> list[str]:
     if facts.kind is EMPTY:
         return list(facts.counts) if facts.counts is not None else list(facts.unfit) or [""]
     return list(facts.unfit) if facts.misfits > (1 - MOSTLY) * facts.rows else []
+
+
+def read_like(
+    place: Place, kinds: Mapping[str, ValueKind], choice: Choice, watched: Callable[[], Watch]
+) -> tuple[Table, Inferred]:
+    """Read the current rows as values of the reference's kinds, and what kinds their own columns suggest.
+
+    Args:
+        kinds: of the reference's columns.
+        watched: begins to look at the rows; called once more where they are read again, as columns came late.
+
+    Raises:
+        UnusableRows: it cannot be read, or has fewer than two rows.
+    """
+    opening = open_table(place, choice)
+    table = read_table(place, kinds, opening.inferred, choice, watched(), opening.parts)
+    if not table.late:
+        return table, opening.inferred
+    inferred = infer_kinds(with_misfits(opening.sample, table.late), opening.dialect)
+    return read_table(place, kinds, inferred, choice, watched()), inferred
 
 
 @dataclass(frozen=True)
@@ -154,7 +182,7 @@ def read_table(
     kinds: Mapping[str, ValueKind],
     inferred: Inferred,
     choice: Choice,
-    watch: Callable[[Sequence[Values]], None] | None = None,
+    watch: Watch | None = None,
     parts: Iterable[SampledRows] | None = None,
 ) -> Table:
     """Read all rows of one side.
@@ -171,20 +199,26 @@ def read_table(
     facts = {name: ColumnFacts(name, kind) for name, kind in kinds.items()}
     kept = KeptRows(choice.most, choice.seed)
     stored: dict[str, str] = {}
+    late: dict[str, pl.Series] = {}
     seen = 0
     for rows in place.parts() if parts is None else parts:
         for part in rows.tables:
             stored = {name: str(dtype) for name, dtype in part.schema.items()} | stored
+            late |= {
+                name: part[name].gather_every(max(part.height // SAMPLED, 1))
+                for name in choice.of(part.columns)
+                if name not in inferred.kinds and name not in late
+            }
             read = read_part(part, kinds, inferred.writing)
             for values in read:
                 facts[values.name].add(values)
             if watch is not None:
                 watch(read)
             seen += part.height
-            if plain := [values.read for values in read if values.kind is not OPAQUE]:
+            if plain := {values.name: values.read for values in read if values.kind is not OPAQUE}:
                 kept.add(pl.DataFrame(plain))
     _check_rows(place, seen)
-    return Table(place, seen, facts, kept.frame(), inferred.assumed, stored, inferred.writing)
+    return Table(place, seen, facts, kept.frame(), inferred.assumed, stored, inferred.writing, late)
 
 
 def _check_rows(place: Place, rows: int) -> None:

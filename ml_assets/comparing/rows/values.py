@@ -39,6 +39,9 @@ class Values:
 def read_values(given: pl.Series, kind: ValueKind, writing: Writing) -> Values:
     """Read a delivered column as values of a kind."""
     missing = given.is_null()
+    if given.dtype == pl.String and not kind.padded:
+        given = given.str.strip_chars()
+        missing = missing | (given == "").fill_null(False)
     if given.dtype.is_float():
         missing = missing | given.is_nan().fill_null(False)
     if given.dtype == pl.String:

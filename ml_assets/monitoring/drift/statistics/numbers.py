@@ -36,7 +36,9 @@ class KolmogorovSmirnov(ProfileStatistic):
 
 def _wide(grid: NumberGrid) -> np.ndarray:
     """Return which bins hold more than one value."""
-    return np.concatenate([[True], np.nextafter(grid.cuts[1:], -np.inf) > grid.cuts[:-1], [True]][: len(grid.cuts) + 1])
+    if not grid.cuts.size:
+        return np.ones(1, bool)
+    return np.concatenate([[True], np.nextafter(grid.cuts[1:], -np.inf) > grid.cuts[:-1], [True]])
 
 
 class Wasserstein(ProfileStatistic):
