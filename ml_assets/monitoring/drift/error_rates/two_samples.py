@@ -66,13 +66,17 @@ def compare_with_chance(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> list[TwoSampleTest]:
-    """Test every feature and statistic, so that the chance of any false alarm in the report is ``false_alarms``.
+    """Test every feature and statistic, so that about ``false_alarms`` of the reports raise any false alarm.
 
     The rows of both samples are divided at random into two of the same sizes; by bins that is a draw from a
     multivariate hypergeometric distribution. A p-value is the share of draws as far out (R. A. Fisher, The Design of
     Experiments, 1935), or, further out than draws reach, the tail of a gamma distribution with their mean and variance
     (T. A. Knijnenburg and others, Fewer Permutations, More Accurate P-values, Bioinformatics 25, 2009), which is what
     the statistics tend to in large samples.
+
+    The rate is met roughly, as that tail is fitted to few draws, and is not that of the greatest of differences: of 60
+    reports of 60 features each, 10 or 30 bins and 60 to 2,000 rows without drift, 2 to 15 % alarmed by PSI, chi-squared
+    or Jensen-Shannon, and 10 to 27 % by Kolmogorov-Smirnov or l-infinity, where 5 % were declared.
 
     Args:
         correction: a name of ``CORRECTIONS``; with one that is not ``holm`` the rate is the expected share of false
