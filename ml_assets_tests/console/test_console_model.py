@@ -144,6 +144,17 @@ def test_two_versions_side_by_side(stores_of, lake, made):
     assert [line.name for line in compared.slices] == ["courier=ann roc_auc"]
 
 
+def test_slices_by_a_private_column_are_numbered_alike_in_both_versions(stores_of, lake, made, monkeypatch):
+    monkeypatch.setattr("ml_assets.console.pages.model.versions._private_of", lambda *_: frozenset({"courier"}))
+    for version, value in (("1", "ann b"), ("2", "bob")):
+        write_version(lake, "model_000", version, 0.7, 3, of_slice=f"courier={value}")
+    compared = compare_versions(stores_of(*made[1].declared), "model_000", None, None)
+    assert [(line.name, line.left is None) for line in compared.slices] == [
+        ("courier=(private 1) roc_auc", False),
+        ("courier=(private 2) roc_auc", True),
+    ]
+
+
 def test_of_the_first_version_there_is_none_to_compare_it_with(stores_of, lake, made):
     write_version(lake, "model_000", "1", 0.7, 3)
     compared = compare_versions(stores_of(*made[1].declared), "model_000", None, "1")

@@ -1,11 +1,14 @@
 """Two versions of a model side by side, from the records of their trainings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 import polars as pl
 
+from ml_assets.cards.private import masked
+from ml_assets.console.dagster_storage import AssetRecords
+from ml_assets.console.pages.feature.private import PrivateColumns
 from ml_assets.console.pages.model.history import ModelVersion
 from ml_assets.console.pages.model.read import history_of
 from ml_assets.console.stores import Stores
@@ -99,7 +102,7 @@ def compare_versions(stores: Stores, model: str, left: str | None, right: str | 
         parameters=_beside(one and one.parameters, other.parameters),
         metrics=_beside(one and one.metrics, other.metrics, first=metric),
         features=sorted(_beside(one and one.importance, other.importance), key=_share, reverse=True),
-        slices=_beside(one and one.slices, other.slices),
+        slices=_masked(_beside(one and one.slices, other.slices), _private_of(stores, model)),
     )
 
 
@@ -122,6 +125,24 @@ def read_records_of(lake: Lake, model: str, version: str) -> VersionRecords:
         importance=own.get(IMPORTANCE, {}),
         slices=slices,
     )
+
+
+def _private_of(stores: Stores, model: str) -> frozenset[str]:
+    """Return the private columns of the rows to predict, also where the model's features cannot be read any more."""
+    spine = stores.project.spines.get(stores.project.models[model].spine)
+    return frozenset() if spine is None else PrivateColumns.of(stores.project, AssetRecords(stores.home))(spine.table)
+
+
+def _masked(slices: list[SideBySide], private: frozenset[str]) -> list[SideBySide]:
+    """Return the lines of slices with a number instead of each value of a private column."""
+    subjects = [line.name.rpartition(" ")[0] for line in slices]
+    hidden = masked(subject for subject in subjects if subject.partition("=")[0] in private)
+    return [
+        replace(line, name=f"{subject.partition('=')[0]}={hidden[subject]} {line.name.rpartition(' ')[2]}")
+        if subject in hidden
+        else line
+        for subject, line in zip(subjects, slices, strict=True)
+    ]
 
 
 def _values(rows: pl.DataFrame) -> dict[str, WithInterval]:
