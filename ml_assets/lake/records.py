@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 from pydantic import BaseModel
 
+from ml_assets.lake.commits import Moves
 from ml_assets.lake.parsing import Record, parse_record
 from ml_assets.lake.tables import Lake, TableVersion
 
@@ -27,13 +28,22 @@ def read_records(lake: Lake, key: str, kind: type[Record]) -> list[Record]:
 
 
 def add_records(
-    lake: Lake, key: str, records: Sequence[BaseModel], columns: Sequence[Mapping[str, object]], partition: str
+    lake: Lake,
+    key: str,
+    records: Sequence[BaseModel],
+    columns: Sequence[Mapping[str, object]],
+    partition: str,
+    moves: Moves | None = None,
 ) -> tuple[TableVersion, pl.DataFrame]:
     """Add records, in their order, after those that are there; return the rows as they were stored.
 
     Args:
         columns: of each record what is to be a column of its own; text, numbers, booleans or moments.
         partition: which of these columns the table is partitioned by.
+        moves: positions that the same commit moves, see ``Lake.append``.
+
+    Raises:
+        PositionMoved: another commit has moved one of them.
     """
     last = 0
     if lake.exists(key) and NUMBER in lake.scan(key).collect_schema():
@@ -47,4 +57,4 @@ def add_records(
     )
     # A column that is null in every row has a type all the same.
     rows = rows.with_columns(pl.col(pl.Null).cast(pl.String))
-    return lake.append(key, rows, [partition]), rows
+    return lake.append(key, rows, [partition], moves), rows

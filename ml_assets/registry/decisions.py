@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from ml_assets.lake import Lake
+from ml_assets.lake.commits import Moves, PositionMoved
 from ml_assets.lake.records import add_records, read_records
 from ml_assets.registry.records import CHALLENGER, RegisteredVersion
 from ml_assets.registry.registry import Registry
@@ -20,6 +21,8 @@ from ml_assets.training.promotion.records import (
 )
 
 AS_OF = "_as_of"
+ANSWERS = "answers"
+"""What the table keeps a position of: how many answers persons have given, of which each rests on the one before."""
 SHOWN = ("model", "challenger", "champion", "promote", "rule", "reason", "decided_at")
 
 
@@ -88,35 +91,38 @@ class Decisions:
     ) -> PromotionRecord:
         """Store a person's decision on the challenger that waits, and carry it out as any other.
 
+        Of several persons who answer at the same moment one is heard; the others are told who that was.
+
         Raises:
-            NotWaiting: this version does not wait, or waits no longer, as another serves by now.
+            NotWaiting: this version does not wait, or waits no longer, as somebody has answered or another serves by
+                now.
             ValueError: it is not said who decides.
         """
         by, because = by.strip(), (because or "").strip() or None
         if not by:
             raise ValueError(f"nobody is named: say who {'approves' if approve else 'refuses'} version {version}")
         self.settle()
+        # Looked at before the decisions are: whoever answers after that moves it.
+        given = self._lake.position(champion_key(self._model), ANSWERS)
         waiting = self.waiting()
         if waiting is None or waiting.challenger != version:
-            raise NotWaiting(self._why_not_waiting(version, waiting))
+            raise NotWaiting(describe_not_waiting(self._lake, self._model, version))
         decision = answer_waiting(waiting, approve=approve, by=by, because=because)
         about = {"run_id": waiting.run_id, "as_of": waiting.as_of, "basis": waiting.basis, "decided_at": decided_at}
-        made = self._carry_out(record_promotion(decision, **about, by=by, because=because))
+        answered = record_promotion(decision, **about, by=by, because=because)
+        try:
+            made = self._carry_out(answered, {ANSWERS: (given, (given or 0) + 1)})
+        except PositionMoved:
+            raise NotWaiting(describe_not_waiting(self._lake, self._model, version)) from None
         if made.rule == OVERTAKEN:
             raise NotWaiting(made.reason)
         return made
 
-    def _carry_out(self, record: PromotionRecord) -> PromotionRecord:
-        self._write(record)
+    def _carry_out(self, record: PromotionRecord, moves: Moves | None = None) -> PromotionRecord:
+        self._write(record, moves)
         self.settle()
         made = [each for each in read_decisions(self._lake, self._model) if each.challenger == record.challenger]
         return made[-1]
-
-    def _why_not_waiting(self, version: str, waiting: PromotionRecord | None) -> str:
-        own = [each for each in read_decisions(self._lake, self._model) if each.challenger == version]
-        last = f"; the last decision on it: {own[-1].reason}" if own else "; nothing was decided about it"
-        instead = f". Version {waiting.challenger} waits" if waiting else ""
-        return f"version {version} of {self._model} does not wait for approval{last}{instead}"
 
     def settle(self) -> None:
         """Carry out the last decision to change, if that has not been done; what a person has refused is tried on no
@@ -194,9 +200,9 @@ class Decisions:
         now = "no version serves" if serves is None else f"version {serves} serves"
         return f"Version {decision.challenger} was to follow {compared}, but {now} by now: decide again."
 
-    def _write(self, record: PromotionRecord) -> None:
+    def _write(self, record: PromotionRecord, moves: Moves | None = None) -> None:
         shown = {AS_OF: record.as_of, "decision_id": record.id, **{name: getattr(record, name) for name in SHOWN}}
-        add_records(self._lake, champion_key(self._model), [record], [shown], AS_OF)
+        add_records(self._lake, champion_key(self._model), [record], [shown], AS_OF, moves)
 
 
 def champion_key(model: str) -> str:
@@ -207,6 +213,15 @@ def champion_key(model: str) -> str:
 def read_decisions(lake: Lake, model: str) -> list[PromotionRecord]:
     """Read every decision on a model's champion, the oldest first; empty before the first."""
     return read_records(lake, champion_key(model), PromotionRecord)
+
+
+def describe_not_waiting(lake: Lake, model: str, version: str) -> str:
+    """Return that a version does not wait for approval, what was decided about it last, and who waits instead."""
+    every = read_decisions(lake, model)
+    own, waiting = [each for each in every if each.challenger == version], find_waiting(every)
+    last = f"; the last decision on it: {own[-1].reason}" if own else "; nothing was decided about it"
+    instead = f". Version {waiting.challenger} waits" if waiting else ""
+    return f"version {version} of {model} does not wait for approval{last}{instead}"
 
 
 def describe_no_champion(lake: Lake, model: str) -> str:

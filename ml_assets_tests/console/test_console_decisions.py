@@ -221,6 +221,7 @@ def test_a_person_approves_on_the_page_and_the_record_keeps_who_and_why(console,
     assert 'name="answer"' not in client.get(path).text
     again = send(client, path, csrf=token, answer="approve", by="Bob")
     assert again.status_code == 409
+    assert "the last decision on it: Version 2 was approved by Ann Lee (looks right)" in again.text
     assert read_decisions(lake, "returns")[-1] == made
 
 

@@ -1,7 +1,9 @@
 """A challenger waits for a person: nothing else lets it serve, and what the person says is kept."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import Barrier
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from ml_assets.lake import Lake
 from ml_assets.modelling import promotion
 from ml_assets.registry.decisions import Decisions, NotWaiting, describe_no_champion, read_decisions
-from ml_assets.training.promotion.approval import ask_for_approval, find_waiting
+from ml_assets.training.promotion.approval import answer_waiting, ask_for_approval, find_waiting
 from ml_assets.training.promotion.records import (
     APPROVED,
     OVERTAKEN,
@@ -23,6 +25,7 @@ from ml_assets.training.promotion.records import (
 from ml_assets.training.spec import PromotionSpec
 
 NOW, LATER = datetime(2024, 5, 2, tzinfo=UTC), datetime(2024, 5, 3, tzinfo=UTC)
+WORDS = {True: "approved", False: "refused"}
 MOMENT = "2024-05-01T00:00:00+00:00"
 EVIDENCE = PromotionEvidence(name="roc_auc", observed=0.7, threshold=0.6, passed=True, source="holdout")
 
@@ -170,6 +173,45 @@ def test_waiting_stands_on_the_same_evidence_and_is_decided_anew_on_other(decisi
     version = registry.version("m", "2")
     assert decisions.standing(version, MOMENT, "b").rule == WAITS
     assert decisions.standing(version, MOMENT, "c") is None
+
+
+@pytest.mark.parametrize(("first", "then"), [(True, False), (False, True), (True, True)])
+def test_of_two_who_answer_at_the_same_moment_one_is_heard(decisions, lake, registry, monkeypatch, first, then):
+    def while_bob_decides(*args, **kwargs):
+        monkeypatch.undo()
+        Decisions(lake, registry, "m").answer("2", approve=first, by="Ann", because=None, decided_at=LATER)
+        return answer_waiting(*args, **kwargs)
+
+    monkeypatch.setattr("ml_assets.registry.decisions.answer_waiting", while_bob_decides)
+    with pytest.raises(NotWaiting, match=f"the last decision on it: Version 2 was {WORDS[first]} by Ann: "):
+        decisions.answer("2", approve=then, by="Bob", because=None, decided_at=LATER)
+    assert [each.by for each in read_decisions(lake, "m") if each.by] == ["Ann"]
+    assert registry.serves == ("2" if first else "1")
+
+
+def test_a_double_click_writes_one_record(decisions, lake, registry):
+    both = Barrier(2)
+
+    def click(_):
+        both.wait()
+        try:
+            return decisions.answer("2", approve=True, by="Ann", because=None, decided_at=LATER).by
+        except NotWaiting as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as clicks:
+        heard = sorted(clicks.map(click, range(2)))
+    assert heard[0] == "Ann"
+    assert "Version 2 was approved by Ann" in heard[1]
+    assert [each.by for each in read_decisions(lake, "m") if each.by] == ["Ann"]
+    assert registry.serves == "2"
+
+
+def test_a_second_challenger_is_answered_after_the_first(decisions, lake):
+    decisions.answer("2", approve=False, by="Ann", because=None, decided_at=LATER)
+    add(decisions, ask_for_approval(promoting("3", "1")))
+    decisions.answer("3", approve=True, by="Bob", because=None, decided_at=LATER)
+    assert [each.by for each in read_decisions(lake, "m") if each.by] == ["Ann", "Bob"]
 
 
 def test_a_newer_challenger_takes_the_place_of_one_that_waits(decisions, registry):

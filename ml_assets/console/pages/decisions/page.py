@@ -13,7 +13,7 @@ from ml_assets.console.pages.decisions.evidence import read_decision
 from ml_assets.console.pages.decisions.read import KINDS, DecisionFilter, list_decisions, read_list
 from ml_assets.console.rendering import path_of, render
 from ml_assets.modelling.promotion import answer_challenger
-from ml_assets.registry.decisions import NotWaiting
+from ml_assets.registry.decisions import NotWaiting, describe_not_waiting
 
 ANSWERS = {"approve": True, "refuse": False}
 
@@ -43,7 +43,8 @@ def answer_decision(request: Request) -> Response:
     if not by:
         raise HTTPException(400, "by: say who decides")
     if not row["waits"]:
-        raise HTTPException(409, f"{row['about']} of {row['model']} does not wait for approval")
+        why = row["version"] and describe_not_waiting(stores.lake, row["model"], row["version"])
+        raise HTTPException(409, why or f"{row['about']} of {row['model']} does not wait for approval")
     try:
         made = answer_challenger(
             stores.lake, stores.registry, row["model"], row["version"],
