@@ -66,6 +66,13 @@ class MonitoringSpec(BaseModel):
         default=1e-4,
         description="Least share of rows a PSI bin counts with, or an empty bin would make PSI infinite.",
     )
+    false_alarms: float | None = Field(
+        default=None,
+        description="Chance per report, 0 to 1, that any feature alerts without drift, over all chunks and the"
+        " statistics that counts determine: values alert above their thresholds and above what noise passes with that"
+        " chance, learned from the reference's days. By default thresholds alone decide, and reports say how many false"
+        " alarms that makes.",
+    )
     continuous_methods: list[str] = Field(
         default=["kolmogorov_smirnov", "jensen_shannon"],
         description="Drift statistics of numeric features, per chunk: kolmogorov_smirnov, jensen_shannon, wasserstein,"
@@ -151,6 +158,8 @@ class MonitoringSpec(BaseModel):
             raise ValueError(f"attribution_threshold: {self.attribution_threshold} is a share between 0 and 1")
         if self.psi_threshold <= 0:
             raise ValueError(f"psi_threshold: {self.psi_threshold} must be above 0")
+        if self.false_alarms is not None and not 0 < self.false_alarms < 1:
+            raise ValueError(f"false_alarms: {self.false_alarms} is no chance between 0 and 1")
         for name in {*self.continuous_methods, *self.categorical_methods}.intersection(DRIFT_STATISTICS.names()):
             DRIFT_STATISTICS.get(name)  # one that cannot be loaded says why
         _known("continuous_methods", self.continuous_methods, declarable("numeric"))

@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 
 from ml_assets.durations import parse_duration
+from ml_assets.monitoring.drift.error_rates.blocks import choose_block_length, step_correlation, variance_of_mean
 from ml_assets.monitoring.drift.statistics.psi import bin_counts, quantile_breaks
 from ml_assets.monitoring.inputs import plain, typed
 from ml_assets.monitoring.spec import MonitoringSpec
@@ -33,6 +34,7 @@ from ml_assets.training.tasks.columns import decided_from
 CALIBRATION = "calibration_error"
 NO_LIMIT = 1e9
 _DAY = "__day__"
+_TAIL = 0.25  # where distributions differ in their tails: above it they hardly do
 _CELLS = 500_000  # rows x resamples weighed at once: arrays of 4 MB, which stay in the cache
 
 
@@ -119,7 +121,8 @@ def learn_limits(
     whole = measure(ranked, metrics)
     drift = _resample_drift_share(reference, features, time, days, monitoring, retraining.resamples, rng)
     sign = find_metric(metric).sign
-    noise = sign * np.nanquantile(sign * resampled[metric], chance)
+    wider = _widening(ranked, day, metrics, days, retraining)
+    noise = _widened(sign * np.nanquantile(sign * resampled[metric], chance), whole, metric, wider, chance)
     tolerated = whole[metric] - sign * tolerance(whole[metric], retraining, task, metric)
     worst = min(noise, tolerated) if sign > 0 else max(noise, tolerated)
     if retraining.floor is not None:
@@ -128,13 +131,57 @@ def learn_limits(
         chance=chance,
         reference=whole[metric],
         performance=float(worst),
-        calibration=_calibration(resampled, whole, chance, retraining.max_drop) if calibrated else NO_LIMIT,
+        calibration=_calibration(resampled, whole, chance, retraining.max_drop, wider) if calibrated else NO_LIMIT,
         drift_share=float(max(np.quantile(drift, 1 - chance), retraining.drift_share)),
     )
 
 
-def _calibration(resampled: dict, whole: dict, chance: float, max_drop: float) -> float:
-    return float(max(np.nanquantile(resampled[CALIBRATION], 1 - chance), whole[CALIBRATION] + max_drop))
+def _calibration(resampled: dict, whole: dict, chance: float, max_drop: float, wider: dict[str, "_Widening"]) -> float:
+    noise = _widened(np.nanquantile(resampled[CALIBRATION], 1 - chance), whole, CALIBRATION, wider, chance)
+    return float(max(noise, whole[CALIBRATION] + max_drop))
+
+
+@dataclass(frozen=True)
+class _Widening:
+    """What resampled days leave open: a factor of the deviation, and the degrees of freedom that it is known by."""
+
+    factor: float
+    freedom: float
+
+
+def _widening(ranked, day: np.ndarray, metrics: list[str], days: int, retraining: RetrainingSpec) -> dict:
+    """Return by metric how much wider limits have to be; nothing unless that is declared.
+
+    A chunk differs from the reference by its own days and by those of the reference, both of which depend on one
+    another as a first-order autoregression does; a variance estimated from k blocks makes Student's t of the normal
+    distribution (A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application, 1997, section 2.4).
+    """
+    if not retraining.widen_for_few_days:
+        return {}
+    steps = int(day.max()) + 1
+    # What each day adds to the metric: the metric of the others, without it.
+    without = measure_weighted(ranked, (1.0 - np.eye(steps))[:, day], metrics)
+    widening = {}
+    for name in metrics:
+        series = np.where(np.isnan(without[name]), np.nanmean(without[name]), without[name])
+        correlation = step_correlation(series[:, None])
+        block = choose_block_length(correlation, steps)
+        between = float((variance_of_mean(correlation, days) + variance_of_mean(correlation, steps))[0])
+        shown = (1 - 1 / steps) / days
+        widening[name] = _Widening(math.sqrt(between / shown), max(1.0, steps / block - 1))
+    return widening
+
+
+def _widened(limit: float, whole: dict, metric: str, wider: dict[str, _Widening], chance: float) -> float:
+    """Return a limit as far beyond what the reference has as a prediction from its days is."""
+    if metric not in wider:
+        return limit
+    from scipy.special import ndtri, stdtrit
+
+    how = wider[metric]
+    tail = min(chance, _TAIL)
+    tails = float(stdtrit(how.freedom, tail) / ndtri(tail))
+    return whole[metric] + (limit - whole[metric]) * how.factor * tails
 
 
 def _days(frame: pl.DataFrame, time: str) -> np.ndarray:

@@ -52,6 +52,11 @@ class RetrainingSpec(BaseModel):
         default=1000,
         description="Rows labelled since the last training that one needs; also a sample's are counted as rows.",
     )
+    widen_for_few_days: bool = Field(
+        default=False,
+        description="Whether limits learned from the reference are widened by what its few days leave open: how far its"
+        " own mean is off, how days depend on one another, and how little a few days say of how much days differ.",
+    )
     resamples: int = Field(default=500, description="Resampled chunks that the limits are learned from.")
     attempts: int = Field(default=3, description="How often a decided retraining is tried if it fails.")
     retry_after: str = Field(default="10m", description="Time before the second try; it doubles with each further one.")

@@ -244,3 +244,14 @@ def test_five_days_are_enough_and_four_are_a_clear_error():
         learn(five.with_columns(label=pl.when(pl.col("at") < last).then("label")))
     with pytest.raises(ValueError, match="spans 0 days"):
         learn(five.with_columns(label=pl.lit(None, pl.Boolean)))
+
+
+def test_limits_that_are_widened_for_few_days_lie_further_out_by_t_and_the_reference_s_own_error():
+    limits, wider = learn(), learn(widen_for_few_days=True)
+    assert limits.reference == wider.reference
+    factor = (wider.performance - wider.reference) / (limits.performance - limits.reference)
+    # Independent days would give this at least: the mean of 12 days is off too, and eleven of them say how much.
+    least = math.sqrt((1 / 3 + 1 / 12) / (1 / 3 * (1 - 1 / 12)))
+    assert least < factor < 4
+    assert wider.calibration > limits.calibration
+    assert learn(metric="log_loss", widen_for_few_days=True).performance > learn(metric="log_loss").performance

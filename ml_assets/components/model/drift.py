@@ -12,6 +12,7 @@ from ml_assets.components.model.asset_specs import model_asset_key, model_asset_
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.drift.false_alarms import keep_false_alarms
 from ml_assets.modelling.drift.measure import DropDrift, keep_drop_profiles, measure_drop, with_attribution
 from ml_assets.modelling.watched import as_predicted
 from ml_assets.monitoring.drift.attribution import ATTRIBUTION, ATTRIBUTION_CHANGE
@@ -45,6 +46,7 @@ def drift_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
         stored = pl.concat([drift.stored for drift in measured.values()])
         written = tables.replace(model.key("drift_report"), stored, {model.spine.partition: drops})
         keep_drop_profiles(tables, model, measured)
+        keep_false_alarms(tables, model, measured)
         summaries = {drop: summarise_drift(of_drop.drift, model.monitoring) for drop, of_drop in measured.items()}
         worst = max(drops, key=lambda drop: summaries[drop].strongest_psi)
         return dg.MaterializeResult(
@@ -94,6 +96,7 @@ def _drift_metadata(drop: str, summary: "DriftSummary", shown: DropDrift) -> Met
         "strongest_feature": strongest,
         "strongest_psi": summary.strongest_psi,
         "drifted_features": list(summary.drifted),
+        **({"false_alarms": shown.false_alarms.sentence} if shown.false_alarms else {}),
         "heat_map": inline_png(plot_drift(shown.drift), "PSI by week and feature"),
         "distribution": inline_png(distribution, strongest),
         **_attribution_metadata(shown),

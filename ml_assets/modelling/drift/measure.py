@@ -16,6 +16,7 @@ from ml_assets.sources.drops.grains import WHOLE
 from ml_assets.sources.drops.moments import drop_at, drop_end
 
 if TYPE_CHECKING:
+    from ml_assets.monitoring.drift.error_rates.false_alarms import FalseAlarms
     from ml_assets.monitoring.drift.statistics.profiles import ReferenceProfiles
     from ml_assets.registry.registry import Registry
 
@@ -29,6 +30,7 @@ class DropDrift:
     Attributes:
         profiles: what is to be kept of the drop's profiles; None where no row was scored.
         learned: profiles of the reference that were made now, and are to be kept; None where they were there.
+        false_alarms: how often chance alone alerts in its report; None where no row was scored.
     """
 
     drift: pl.DataFrame
@@ -38,10 +40,12 @@ class DropDrift:
     version: str = NO_VERSION
     profiles: pl.DataFrame | None = None
     learned: "ReferenceProfiles | None" = None
+    false_alarms: "FalseAlarms | None" = None
 
 
 def measure_drop(lake: Lake, model: ModelContext, drop: str) -> DropDrift:
     """Measure the drift of a drop; a drop without predictions has none."""
+    from ml_assets.modelling.drift.false_alarms import hold_drop_to_rate
     from ml_assets.modelling.drift.profiles import profile_rows, read_reference
     from ml_assets.monitoring.drift.measure import measure_profiled_drift, no_drift
 
@@ -61,14 +65,16 @@ def measure_drop(lake: Lake, model: ModelContext, drop: str) -> DropDrift:
         season=_season_rows(lake, model, drop),
         known=known,
     )
+    drift, false_alarms = hold_drop_to_rate(lake, model, version, measured.drift, reference)
     return DropDrift(
-        measured.drift,
-        marked(measured.drift, model, drop, version),
+        drift,
+        marked(drift, model, drop, version),
         rows,
         reference,
         version,
         profile_rows(measured, model, drop, version),
         None if known else measured.profiles.known,
+        false_alarms,
     )
 
 

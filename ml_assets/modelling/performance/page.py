@@ -6,6 +6,7 @@ import polars as pl
 
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
+from ml_assets.modelling.drift.false_alarms import read_false_alarms
 from ml_assets.modelling.evaluation import kept_importance
 from ml_assets.modelling.performance.measure import DropPerformance
 from ml_assets.modelling.records import VERSION
@@ -40,6 +41,7 @@ def write_report(lake: Lake, model: ModelContext, measured: DropPerformance, tim
         spec=model.monitoring,
         before=measured.before,
         importance=importance,
+        false_alarms=alarms.sentence if (alarms := read_false_alarms(lake, model, drop)) else "",
         plots={
             f"{model.spec.watched_metric} by week": Plot(timeline),
             **_drift_plots(measured, drift, order, _kept_plots(address)),

@@ -35,6 +35,7 @@ def render_report(
     before: pl.DataFrame | None = None,
     measures: pl.DataFrame | None = None,
     importance: pl.DataFrame | None = None,
+    false_alarms: str = "",
 ) -> str:
     """Return the report on one model and period; every text in it is escaped.
 
@@ -46,6 +47,7 @@ def render_report(
         plots: caption -> plot, shown in this order.
         before: the same as ``performance``, of all earlier periods.
         measures: every measure of the period, with the moment in ``measured_at``; None for ``performance`` alone.
+        false_alarms: what is known of how often chance alone alerts, shown with the drift.
         importance: feature, share; features come in the order of impact, or of drift where this is not known.
 
     Returns:
@@ -74,6 +76,7 @@ def render_report(
         moments=_moments(measures),
         chunks=drift.filter(scope="chunk")["chunk_start"].n_unique(),
         plots=plots,
+        false_alarms=false_alarms,
     )
 
 

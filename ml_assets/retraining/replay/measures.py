@@ -27,7 +27,16 @@ from ml_assets.training.promotion.records import PromotionDecision
 from ml_assets.training.tasks import find_task
 
 RESAMPLES = 300
-LEARNED_FROM = {"breaches", "of_last", "false_alarm_rate", "max_drop", "floor", "drift_share", "resamples"}
+LEARNED_FROM = {
+    "breaches",
+    "of_last",
+    "false_alarm_rate",
+    "max_drop",
+    "floor",
+    "drift_share",
+    "resamples",
+    "widen_for_few_days",
+}
 DRIFT = {"drift", "multivariate"}
 PERFORMANCE = {"realised", "estimated", "calibration"}
 

@@ -1,4 +1,5 @@
 """False alarms of a drift report: how often chance alone alerts, over all features and statistics together.
 
-``two_samples.compare_with_chance`` is for two samples without time, whose rows count as independent.
+``false_alarms.hold_to_rate`` learns from the days of a reference; ``two_samples.compare_with_chance`` is for two
+samples without time, whose rows count as independent.
 """

@@ -8,6 +8,7 @@ Stability Index, 2018; F. Liese, I. Vajda, On Divergences and Informations in St
 Transactions on Information Theory 52, 2006).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ import numpy as np
 Compare = Callable[[np.ndarray, np.ndarray, np.ndarray, float], np.ndarray]
 """Counts of the reference and of the sample, shape (..., bins), starts, floor -> shape (..., features)."""
 
+Deviate = Callable[[np.ndarray, np.ndarray, np.ndarray, float], np.ndarray]
+"""Deviations of shares, shape (..., bins), shares, starts, rows nm / (n + m) -> shape (..., features)."""
+
 
 @dataclass(frozen=True)
 class BinnedDistance:
@@ -23,10 +27,12 @@ class BinnedDistance:
 
     Attributes:
         of_counts: gives the statistic as the drift table has it, or its square where ``squared``.
+        of_deviations: gives what that tends to where shares deviate little.
         squared: whether the drift table has the root.
     """
 
     of_counts: Compare
+    of_deviations: Deviate
     squared: bool
 
     def shown(self, compared: np.ndarray) -> np.ndarray:
@@ -94,12 +100,40 @@ def _chi2(expected: np.ndarray, actual: np.ndarray, starts: np.ndarray, floor: f
     return np.add.reduceat(np.square(off) / spread, starts, axis=-1)
 
 
+def _squares(off: np.ndarray, share: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    return np.add.reduceat(np.square(off) / np.where(share > 0, share, np.inf), starts, axis=-1)
+
+
+def _psi_near(off: np.ndarray, share: np.ndarray, starts: np.ndarray, rows: float) -> np.ndarray:  # noqa: ARG001
+    return _squares(off, share, starts)
+
+
+def _jensen_shannon_near(off: np.ndarray, share: np.ndarray, starts: np.ndarray, rows: float) -> np.ndarray:  # noqa: ARG001
+    return _squares(off, share, starts) / (8 * math.log(2))
+
+
+def _hellinger_near(off: np.ndarray, share: np.ndarray, starts: np.ndarray, rows: float) -> np.ndarray:  # noqa: ARG001
+    return _squares(off, share, starts) / 8
+
+
+def _chi2_near(off: np.ndarray, share: np.ndarray, starts: np.ndarray, rows: float) -> np.ndarray:
+    return _squares(off, share, starts) * rows
+
+
+def _kolmogorov_smirnov_near(off: np.ndarray, share: np.ndarray, starts: np.ndarray, rows: float) -> np.ndarray:  # noqa: ARG001
+    return np.square(np.maximum.reduceat(np.abs(np.cumsum(off, axis=-1)), starts, axis=-1))
+
+
+def _l_infinity_near(off: np.ndarray, share: np.ndarray, starts: np.ndarray, rows: float) -> np.ndarray:  # noqa: ARG001
+    return np.square(np.maximum.reduceat(np.abs(off), starts, axis=-1))
+
+
 DISTANCES = {
-    "psi": BinnedDistance(_psi, squared=False),
-    "kolmogorov_smirnov": BinnedDistance(_kolmogorov_smirnov, squared=True),
-    "jensen_shannon": BinnedDistance(_jensen_shannon, squared=True),
-    "hellinger": BinnedDistance(_hellinger, squared=True),
-    "chi2": BinnedDistance(_chi2, squared=False),
-    "l_infinity": BinnedDistance(_l_infinity, squared=True),
+    "psi": BinnedDistance(_psi, _psi_near, squared=False),
+    "kolmogorov_smirnov": BinnedDistance(_kolmogorov_smirnov, _kolmogorov_smirnov_near, squared=True),
+    "jensen_shannon": BinnedDistance(_jensen_shannon, _jensen_shannon_near, squared=True),
+    "hellinger": BinnedDistance(_hellinger, _hellinger_near, squared=True),
+    "chi2": BinnedDistance(_chi2, _chi2_near, squared=False),
+    "l_infinity": BinnedDistance(_l_infinity, _l_infinity_near, squared=True),
 }
 """Drift statistics that counts by bin determine, by their names in the drift table."""
