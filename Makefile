@@ -22,6 +22,8 @@ test: install
 	@$(MAKE) --no-print-directory -j 2 lint all-tests
 
 all-tests: install
+	@# One process compiles the tests of a fresh clone; each worker would do so by itself.
+	@[ -e ml_assets_tests/__pycache__ ] || $(BIN)/python -m pytest --collect-only -q > /dev/null
 	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile --no-loadscope-reorder --durations 30
 
 lint: install
