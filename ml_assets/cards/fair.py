@@ -3,8 +3,8 @@
 import polars as pl
 
 from ml_assets.cards.card import GroupMeasure
-from ml_assets.cards.private import masked
 from ml_assets.fairness.limits import judge_fairness
+from ml_assets.fairness.private import mask_groups
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.performance.groups import read_holdout
@@ -14,13 +14,7 @@ _WITH_OTHERS = ("_difference", "_ratio")
 
 def read_groups(lake: Lake, model: str, version: str, private: frozenset[str]) -> pl.DataFrame:
     """Return what is measured of the groups of a version's holdout, without the values of private columns."""
-    measured = read_holdout(lake, model, version)
-    names = pl.col("group")
-    for attribute in private & {*measured["attribute"]}:
-        stands_for = masked(measured.filter(attribute=attribute)["group"])
-        of = pl.col("attribute") == attribute
-        names = pl.when(of).then(pl.col("group").replace(stands_for)).otherwise(names)
-    return measured.with_columns(names.alias("group"))
+    return mask_groups(read_holdout(lake, model, version), private)
 
 
 def group_measures(measured: pl.DataFrame) -> tuple[GroupMeasure, ...]:

@@ -19,13 +19,13 @@ from ml_assets.cards.card import (
 from ml_assets.cards.decided import read_version_decisions
 from ml_assets.cards.fair import describe_fairness_limits, group_measures, read_groups
 from ml_assets.cards.limits import known_limits
-from ml_assets.cards.private import masked, private_of
 from ml_assets.cards.watching import describe_watching, read_watched_drops
 from ml_assets.features.describe import describe_features
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.evaluation import IMPORTANCE
 from ml_assets.modelling.records import AS_OF, TrainedVersion, read_version
+from ml_assets.quality.private import masked
 from ml_assets.registry.records import CHALLENGER, CHAMPION, RegisteredVersion
 from ml_assets.training.tasks import find_metric
 
@@ -48,7 +48,7 @@ def read_card(
     label = spec.label if trained.inputs is None else trained.inputs.label
     record = _record(lake, model, registered.version)
     measured = _evaluation(lake, model, record)
-    private = private_of(model)
+    private = model.private([*spec.slices, *spec.groups])
     groups = read_groups(lake, spec.name, registered.version, private)
     metrics, slices = _metrics(measured), _slices(measured, private)
     roles = (role for role in (CHAMPION, CHALLENGER) if role in registered.aliases)

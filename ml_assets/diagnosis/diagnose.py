@@ -167,7 +167,7 @@ def _slices(
     rows: ComparedRows, overlap: Overlap, change: float, subject: Subject, limits: SearchLimits
 ) -> tuple[list[SliceLoss], dict[str, int], list[str]]:
     least = max(limits.least_rows, int(limits.least_share * rows.current.rows))
-    items = cut_items(rows, least)
+    items = cut_items(rows, least, private=subject.private)
     looked = search_slices(rows, items, least=least, most_items=limits.most_items, candidates=limits.candidates)
     standing = standing_slices(rows, items, looked, least=least, error_rate=limits.error_rate, most=limits.most_slices)
     left_out = looked.items_left_out

@@ -22,6 +22,7 @@ class Subject:
         slices: declared slice columns.
         block: length of the blocks of time that are drawn together, such as 1d.
         psi_threshold: population stability index above which a feature has moved.
+        private: of these, columns whose values are shown to nobody.
         beside: other columns that ``rescore`` reads.
         importance: feature -> share of the contributions to the score; None if not known.
         origins: feature -> where it comes from.
@@ -38,6 +39,7 @@ class Subject:
     slices: Sequence[str] = ()
     block: str = "1d"
     psi_threshold: float = 0.2
+    private: frozenset[str] = frozenset()
     beside: Sequence[str] = ()
     importance: Mapping[str, float] | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import polars as pl
 
+from ml_assets.declarations.private import Lineage, PrivateColumns, is_private, no_lineage
 from ml_assets.declarations.specs import DeclaredModel, DeclaredOutcome, DeclaredSpine, DeclaredView, find_outcome
 from ml_assets.durations import parse_duration
 from ml_assets.features.assemble import ViewTables, join_features
@@ -110,6 +111,27 @@ class ModelContext:
     def contract(self) -> str:
         """Of the spine's table, `package.module:Class`; empty where there is none."""
         return self.contracts.get(self.spine.table, "")
+
+    def private(self, names: Iterable[str], lineage: Lineage = no_lineage) -> frozenset[str]:
+        """Return those of some features and columns of the rows whose values are shown to nobody: as a contract marks
+        them, or what they are made of, or as `monitoring.private` names them.
+
+        Args:
+            lineage: what tables without a contract are made of; what SQL makes of a private column is private only
+                where that is known.
+
+        Raises:
+            ContractError: a contract cannot be loaded.
+        """
+        of_table, table = PrivateColumns(self.contracts, lineage), self.spine.table
+        views = {name: view for view in self.views for name in view.feature_names}
+        return frozenset(
+            name
+            for name in names
+            if name in self.monitoring.private
+            or name in of_table(table)
+            or (name in views and is_private(views[name], name, table, of_table))
+        )
 
     def key(self, asset: str) -> str:
         """Return the asset key of one of the model's assets, parts joined by ``/``."""

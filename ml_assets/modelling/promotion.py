@@ -12,7 +12,7 @@ from ml_assets.fairness.limits import LIMITS, judge_fairness
 from ml_assets.lake import Lake
 from ml_assets.modelling.comparison import Comparison, compare_versions
 from ml_assets.modelling.context import ModelContext
-from ml_assets.modelling.performance.groups import read_holdout
+from ml_assets.modelling.performance.groups import read_holdout, shown_groups
 from ml_assets.modelling.records import TrainedVersion, read_version
 from ml_assets.modelling.skew_records import latest_skew
 from ml_assets.sources.drops.moments import drop_at
@@ -167,7 +167,9 @@ def _fairness_evidence(lake: Lake, model: ModelContext, trained: TrainedVersion)
         return []
     from ml_assets.training.promotion.records import PromotionEvidence
 
-    judged = judge_fairness(read_holdout(lake, model.spec.name, trained.version), model.spec.fairness)
+    judged = judge_fairness(
+        shown_groups(model, read_holdout(lake, model.spec.name, trained.version)), model.spec.fairness
+    )
     return [
         PromotionEvidence(
             name=f"{each.limit} by {each.attribute}{each.of_class and f' of {each.of_class}'}",

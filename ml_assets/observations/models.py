@@ -11,7 +11,7 @@ from ml_assets.fairness.limits import LIMITS, judge_fairness
 from ml_assets.fairness.spec import FairnessSpec
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
-from ml_assets.modelling.performance.groups import read_drops
+from ml_assets.modelling.performance.groups import read_drops, shown_groups
 from ml_assets.modelling.performance.maturing import newest_of, read_report
 from ml_assets.observations.drops import moment_of, newest_drops_of
 
@@ -91,7 +91,7 @@ class FairnessOfGroups(AlertEvidence):
         """Judge what was measured of the groups of each drop."""
         if rule.metric and rule.metric not in LIMITS:
             raise ValueError(f"metric: {rule.metric!r} is no limit of fairness; there are {', '.join(LIMITS)}")
-        by, measured = model.spine.partition, read_drops(lake, model.spec.name)
+        by, measured = model.spine.partition, shown_groups(model, read_drops(lake, model.spec.name))
         if measured.is_empty():
             return []
         drops = newest_drops_of(measured[by].unique(), model.spine.drops, observations_needed(rule), as_of)

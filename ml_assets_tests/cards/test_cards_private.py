@@ -1,39 +1,12 @@
 """Values of private columns are in no card."""
 
-from types import SimpleNamespace
-
-import pandera.polars as pa
 import polars as pl
-import pytest
 
 from ml_assets.cards import reading
 from ml_assets.cards.fair import group_measures, read_groups
-from ml_assets.cards.private import masked, private_of
 from ml_assets.fairness.measure import FAIRNESS
 from ml_assets.lake import Lake
-
-
-class Rows(pa.DataFrameModel):
-    """A contract with a private column."""
-
-    customer: pl.String = pa.Field(metadata={"private": True})
-    courier: pl.String
-
-
-def context(slices=("customer",), contract=f"{__name__}:Rows"):
-    return SimpleNamespace(contract=contract, spec=SimpleNamespace(slices=list(slices), groups=[]))
-
-
-@pytest.fixture
-def contract(monkeypatch):
-    monkeypatch.setattr("ml_assets.quality.contracts.load_contract", lambda _: Rows)
-
-
-@pytest.mark.usefixtures("contract")
-def test_private_columns_are_those_of_the_contract_of_the_rows():
-    assert private_of(context()) == {"customer"}
-    assert private_of(context(slices=())) == frozenset()
-    assert private_of(context(contract="")) == frozenset()
+from ml_assets.quality.private import masked
 
 
 def test_masked_values_are_told_apart_and_none_stays_none():

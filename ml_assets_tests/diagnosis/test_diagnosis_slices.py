@@ -227,6 +227,20 @@ def test_without_a_loss_no_slice_stands():
     assert stand(rows_of(9, rows=1_500)) == []
 
 
+def test_items_of_private_columns_are_numbered_and_stay_the_same_rows():
+    rows = rows_of(0)
+    shown, hidden = cut_items(rows, least=10), cut_items(rows, least=10, private={"kind", "size"})
+    assert (hidden.current == shown.current).all()
+    named = {each.column: [] for each in hidden.conditions}
+    for each in hidden.conditions:
+        named[each.column].append(each)
+    for column in ("kind", "size"):
+        of_value = [each for each in named[column] if not each.missing]
+        assert len({each.value for each in of_value}) == len(of_value) > 1
+        assert all(each.value.startswith("(private ") and each.above is each.up_to is None for each in of_value)
+    assert {each.text for each in named["place"]} <= {each.text for each in shown.conditions}
+
+
 @pytest.mark.parametrize(
     ("condition", "words"),
     [

@@ -1,5 +1,6 @@
 """Why a drop did worse: its sources' events out of a small lake, where features come from, and what is kept."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -255,6 +256,33 @@ def test_a_drop_whose_performance_fell_is_diagnosed_and_kept_once(world):
     assert record.diagnosis.slices[0].declared
     shown = world.lake.scan("sold/diagnoses").collect().row(0, named=True)
     assert (shown["_drop"], shown["cause"], shown["subject"]) == ("2024-03", "slice", "shop = c")
+
+
+@pytest.mark.parametrize("column", ["shop", "size"])
+def test_values_of_private_columns_are_in_no_diagnosis(world, monkeypatch, column):
+    monkeypatch.setattr("ml_assets.quality.contracts.load_contract", lambda reference: reference)
+    monkeypatch.setattr("ml_assets.quality.contracts.private_columns", lambda _: frozenset({column}))
+    own = replace(world.model, contracts={"orders/validated": "shop.contracts:Rows"})
+    (record,), _ = diagnose_falls(world.lake, world.registry, own, [decided("2024-03", "realised")], Upstream())
+    stored = "\n".join(world.lake.scan("sold/diagnoses").collect().write_ndjson().splitlines() + lines_of(record))
+    about = [each for found in record.diagnosis.slices for each in found.conditions if each.column == column]
+    assert all(each.missing or (each.value.startswith("(private ") and each.above is None) for each in about)
+    if column == "shop":
+        assert record.diagnosis.causes[0].subject in ("shop = (private 3)",)
+    assert not re.search(rf"{column} = [^(]|{column} [<>]|< {column}\b", stored)
+
+
+def test_what_is_made_of_private_columns_is_private_and_counts_are_not(monkeypatch):
+    private = {"a": frozenset({"c", "r"}), "b": frozenset({"size", "shop"})}
+    monkeypatch.setattr("ml_assets.quality.contracts.load_contract", lambda reference: reference)
+    monkeypatch.setattr("ml_assets.quality.contracts.private_columns", private.get)
+    own = replace(context(WEATHER_VIEW, ROW_VIEW), contracts={"weather/validated": "a", "orders/validated": "b"})
+    names = [*own.features, "shop", "id"]
+    assert own.private(names) == {"size", "shop"}
+    traced = own.private(names, lambda table: LINEAGE.get(table, {}))
+    assert traced == {"size", "shop", "warmth", "ratio"}
+    watched = replace(own, contracts={}, monitoring=own.monitoring.model_copy(update={"private": ["wet"]}))
+    assert watched.private(names) == {"wet"}
 
 
 def test_a_drop_that_is_beyond_no_limit_of_performance_is_not_diagnosed(world):

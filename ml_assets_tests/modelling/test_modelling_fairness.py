@@ -1,5 +1,6 @@
 """Groups of a model: on the holdout, in production drop by drop, and what holds a challenger back."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -145,3 +146,24 @@ def test_a_broken_limit_on_the_holdout_holds_back_a_challenger_where_it_gates(la
 def test_groups_travel_with_the_rows():
     assert "region" in context().columns
     assert "region" in context().bystanders
+
+
+def private_regions(model):
+    return replace(model, monitoring=model.monitoring.model_copy(update={"private": ["region"]}))
+
+
+def test_groups_of_a_private_column_are_numbered_in_checks_and_promotions(lake):
+    model, rates = private_regions(context()), [("north", 0.5), ("south", 0.1)]
+    measured = pl.DataFrame(
+        [("region", group, "", "selection_rate", rate, 50, 40, True) for group, rate in rates]
+        + [("region", "west", "", "selection_rate", 0.1, 5, 4, False)],
+        schema=["attribute", "group", "class", "measure", "value", "rows", "known", "judged"], orient="row",
+    )  # fmt: skip
+    (judged,) = judge_drops(model, {"2024-03": measured})["2024-03"]
+    assert judged.text == (
+        "selection_ratio by region: 0.2, at least 0.8 allowed, farthest out (private 2); "
+        "too small to judge: (private 3) (5 rows)"
+    )
+    keep_holdout(lake, model, "2024-04-01", measured, "1")
+    (evidence,) = _fairness_evidence(lake, model, TRAINED)
+    assert evidence.source == "holdout, farthest out (private 2): at least"

@@ -15,7 +15,7 @@ from ml_assets.modelling.performance.groups import BY_DROP
 from ml_assets.observations.observe import observe_project
 from ml_assets.registry.decisions import Decisions
 from ml_assets.training.promotion.records import PromotionDecision
-from ml_assets_tests.modelling.test_modelling_fairness import SPINE, VIEW, context
+from ml_assets_tests.modelling.test_modelling_fairness import SPINE, VIEW, context, private_regions
 
 APRIL, MAY = datetime(2024, 4, 1, tzinfo=UTC), datetime(2024, 5, 1, tzinfo=UTC)
 MARCH_END = APRIL
@@ -171,6 +171,9 @@ def test_limits_between_groups_are_seen_by_drop(lake):
     assert of_model(lake, "fairness", metric="selection_ratio")[0] == [(MARCH_END, pytest.approx(0.2), 0.8, True)]
     own = of_model(lake, "fairness", metric="selection_difference", above=0.3)[0]
     assert own == [(MARCH_END, pytest.approx(0.4), 0.3, True)]
+    hidden = private_regions(context())
+    assert "farthest out (private 2)" in of_model(lake, "fairness", model=hidden)[1][0]
+    assert "farthest out (private 2)" in of_model(lake, "fairness", model=hidden, metric="selection_ratio")[1][0]
     with pytest.raises(ValueError, match="'kindness' is no limit of fairness"):
         of_model(lake, "fairness", metric="kindness")
 

@@ -23,7 +23,7 @@ from ml_assets.modelling.evaluation import (
     measure_calibration,
     measure_coverage,
 )
-from ml_assets.modelling.performance.groups import keep_holdout
+from ml_assets.modelling.performance.groups import keep_holdout, shown_groups
 from ml_assets.modelling.records import replace_as_of
 from ml_assets.resources import AsOf, LakeResource, RegistryResource
 
@@ -46,7 +46,7 @@ def evaluation_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
         written, stored = replace_as_of(tables, model.key("evaluation"), moment, evaluated.rows, version)
         yield dg.MaterializeResult(
             asset_key=model_asset_key(model, "evaluation"),
-            metadata={**_evaluation_metadata(evaluated), **table_metadata(written, stored, EVALUATION)},
+            metadata={**_evaluation_metadata(model, evaluated), **table_metadata(written, stored, EVALUATION)},
             data_version=data_version(written),
         )
         written, stored = replace_as_of(tables, model.key("reference"), moment, evaluated.reference, version)
@@ -100,7 +100,7 @@ def _check_specs(model: ModelContext) -> list[dg.AssetCheckSpec]:
     return [dg.AssetCheckSpec(name, asset=key, description=text) for name, text in texts.items()]
 
 
-def _evaluation_metadata(evaluated: ChallengerEvaluation) -> Metadata:
+def _evaluation_metadata(model: ModelContext, evaluated: ChallengerEvaluation) -> Metadata:
     measured = evaluated.measured
     return {
         "version": evaluated.trained.version,
@@ -108,7 +108,7 @@ def _evaluation_metadata(evaluated: ChallengerEvaluation) -> Metadata:
         "metrics": markdown(measured.metrics.drop("confidence", "resamples", "rows")),
         **{name: inline_png(png, name) for name, png in evaluated.plots.items()},
         "slices": markdown(measured.slices),
-        **groups_metadata(evaluated.fairness),
+        **groups_metadata(shown_groups(model, evaluated.fairness)),
     }
 
 
@@ -130,7 +130,7 @@ def _check_results(model: ModelContext, evaluated: ChallengerEvaluation) -> Iter
     if model.spec.intervals is not None:
         yield _covered(key, model.spec.intervals.coverage, measure_coverage(model, evaluated))
     if model.spec.fairness.limits:
-        yield fair_check(FAIR, judge_fairness(evaluated.fairness, model.spec.fairness), key)
+        yield fair_check(FAIR, judge_fairness(shown_groups(model, evaluated.fairness), model.spec.fairness), key)
 
 
 def _calibrated(key: dg.AssetKey, model: ModelContext, measured: CalibrationMeasurement) -> dg.AssetCheckResult:

@@ -9,9 +9,9 @@ from ml_assets.components.metadata.tables import Metadata, markdown
 from ml_assets.fairness.limits import FairnessJudgement
 
 
-def groups_metadata(measured: pl.DataFrame | None) -> Metadata:
+def groups_metadata(measured: pl.DataFrame) -> Metadata:
     """Return what was measured of groups as a table; nothing where no groups are declared."""
-    if measured is None or measured.is_empty():
+    if measured.is_empty():
         return {}
     shown = measured.select("attribute", "group", "class", "measure", "value", "low", "high", "rows", "known")
     return {"groups": markdown(shown)}

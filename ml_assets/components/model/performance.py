@@ -11,7 +11,7 @@ from ml_assets.components.model.fairness import fair_drops_check, groups_metadat
 from ml_assets.components.partitions import SINGLE_RUN, drops_of, partitions_of
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
-from ml_assets.modelling.performance.groups import judge_drops, measure_drops
+from ml_assets.modelling.performance.groups import judge_drops, measure_drops, shown_groups
 from ml_assets.modelling.performance.measure import MeasuredDrops, look_again, measure_performance, store_measures
 from ml_assets.modelling.performance.page import write_report
 from ml_assets.registry.registry import Registry
@@ -49,7 +49,7 @@ def performance_assets(model: ModelContext) -> list[dg.AssetsDefinition]:
                 **_label_metadata(measured.drops[drops[-1]].performance),
                 **_values_metadata(performance),
                 **_again_metadata(model, measured),
-                **groups_metadata(groups.get(drops[-1])),
+                **(groups_metadata(shown_groups(model, groups[drops[-1]])) if drops[-1] in groups else {}),
                 **_report_metadata(tables, tracked, model, measured),
                 **table_metadata(written, stored, model.described(PERFORMANCE)),
             },

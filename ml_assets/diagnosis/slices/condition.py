@@ -11,7 +11,11 @@ class Condition(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: str = Field(description="Name.")
-    value: str | None = Field(default=None, description="The category; null for a range or missing values.")
+    value: str | None = Field(
+        default=None,
+        description="The category, or what stands for one, or for a range, that is shown to nobody; null for a range or"
+        " missing values.",
+    )
     above: float | None = Field(default=None, description="Values above this; null for no lower end.")
     up_to: float | None = Field(default=None, description="Values up to this; null for no upper end.")
     missing: bool = Field(default=False, description="Rows without a value.")

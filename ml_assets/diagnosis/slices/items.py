@@ -1,6 +1,6 @@
 """Columns cut into items: categories, quantile bins of the reference, and missing values."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,6 +10,7 @@ import polars as pl
 from ml_assets.diagnosis.rows import ComparedRows
 from ml_assets.diagnosis.slices.condition import Condition
 from ml_assets.monitoring.drift.statistics.psi import quantile_breaks
+from ml_assets.quality.private import masked
 
 BINS = 5
 """Quantile bins of a numeric column's reference."""
@@ -53,11 +54,14 @@ class Items:
         return all(self.column[item] < self.declared for item in which)
 
 
-def cut_items(rows: ComparedRows, least: int, bins: int = BINS) -> Items:
+def cut_items(rows: ComparedRows, least: int, bins: int = BINS, private: Set[str] = frozenset()) -> Items:
     """Cut every column into items that at least ``least`` of the later rows have.
 
     Numbers are cut at the reference's quantiles, as the population stability index cuts them: a value that fills a
     whole bin is an item by itself.
+
+    Args:
+        private: columns whose values are shown to nobody: their categories and bins are numbered.
     """
     conditions: list[Condition] = []
     columns: list[int] = []
@@ -66,6 +70,7 @@ def cut_items(rows: ComparedRows, least: int, bins: int = BINS) -> Items:
     for number, name in enumerate(rows.columns):
         before, now = rows.reference.frame[name], rows.current.frame[name]
         of_column, codes = _text(before, now) if before.dtype == pl.String else _numbers(before, now, bins)
+        of_column = _numbered(of_column) if name in private else of_column
         counts = np.bincount(codes[1], minlength=len(of_column))
         kept = np.flatnonzero(counts >= least)
         rare += int(np.count_nonzero((counts > 0) & (counts < least)))
@@ -83,6 +88,15 @@ def cut_items(rows: ComparedRows, least: int, bins: int = BINS) -> Items:
         np.stack(coded[1], axis=1) if coded[1] else np.zeros((rows.current.rows, 0), np.int32),
         rare,
     )
+
+
+def _numbered(conditions: Sequence[Condition]) -> list[Condition]:
+    """Return conditions that name neither a category nor the end of a bin."""
+    stands_for = masked(str(place) for place in range(len(conditions)))
+    return [
+        each if each.missing else Condition(column=each.column, value=stands_for[str(place)])
+        for place, each in enumerate(conditions)
+    ]
 
 
 def _text(before: pl.Series, now: pl.Series) -> tuple[list[Condition], list[np.ndarray]]:

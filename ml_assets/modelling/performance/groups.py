@@ -8,6 +8,7 @@ import polars as pl
 
 from ml_assets.fairness.limits import FairnessJudgement, judge_fairness
 from ml_assets.fairness.measure import FAIRNESS
+from ml_assets.fairness.private import mask_groups
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
 from ml_assets.modelling.performance.maturing import LabelledDrops
@@ -79,6 +80,11 @@ def measure_drops(
     return by_drop
 
 
+def shown_groups(model: ModelContext, measured: pl.DataFrame) -> pl.DataFrame:
+    """Return what was measured of groups as it may be shown: those of a private column are numbered."""
+    return measured if measured.is_empty() else mask_groups(measured, model.private(measured["attribute"].unique()))
+
+
 def judge_drops(model: ModelContext, by_drop: Mapping[str, pl.DataFrame]) -> dict[str, list[FairnessJudgement]]:
     """Hold the groups of some drops against the declared limits, the worst first of each drop."""
-    return {drop: judge_fairness(measured, model.spec.fairness) for drop, measured in by_drop.items()}
+    return {drop: judge_fairness(shown_groups(model, each), model.spec.fairness) for drop, each in by_drop.items()}

@@ -12,11 +12,11 @@ from scipy.stats.contingency import association
 
 from ml_assets.console.pages.feature.catalogue import search
 from ml_assets.console.pages.feature.correlation import associate
-from ml_assets.console.pages.feature.declared import as_declared, made_of
-from ml_assets.console.pages.feature.private import PrivateColumns
 from ml_assets.console.pages.feature.read import read_catalogue, read_feature
 from ml_assets.console.pages.feature.use import FeatureDrift
 from ml_assets.console.pages.feature.values import summarise, values_by_drop
+from ml_assets.declarations.private import PrivateColumns
+from ml_assets.features.made_of import as_declared, made_of
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.public.unknown import UnknownName
 
@@ -244,7 +244,7 @@ def test_what_sql_makes_of_a_private_column_is_private(monkeypatch):
     records = SimpleNamespace(lineage=lambda key: made.get("/".join(key), {}))
     monkeypatch.setattr("ml_assets.quality.contracts.load_contract", lambda reference: reference)
     monkeypatch.setattr("ml_assets.quality.contracts.private_columns", lambda _: frozenset({"email"}))
-    private = PrivateColumns({"src/validated": "m:C"}, records)
+    private = PrivateColumns({"src/validated": "m:C"}, lambda table: records.lineage(table.split("/")))
     assert (private("src/validated"), private("mart"), private("top")) == ({"email"}, {"a"}, {"c"})
     assert private("elsewhere") == private("") == frozenset()
 

@@ -13,7 +13,7 @@ from ml_assets.console.pages.data.drops import SourceDrops, read_drops
 from ml_assets.console.pages.data.quarantine import Filters, Quarantine, WrongFilter
 from ml_assets.console.pages.data.read import DropsOf, read_source, read_sources
 from ml_assets.console.pages.data.table import read_table
-from ml_assets.console.pages.feature.private import PrivateColumns
+from ml_assets.console.pages.feature.private import private_of_project
 from ml_assets.console.rendering import render
 from ml_assets.console.stores import Stores
 from ml_assets.declarations.specs import CAME_EMPTY, DeclaredSource
@@ -44,7 +44,7 @@ def table(request: Request) -> Response:
     """Show a source by its name, any other table by its asset key."""
     stores, key = request.app.state.stores, request.path_params["table"]
     records = AssetRecords(stores.home)
-    private = PrivateColumns.of(stores.project, records)
+    private = private_of_project(stores.project, records)
     if key not in stores.project.sources:
         read = read_table(stores.project, key, records, private)
         upstream = {table for column in read.columns for table, _ in column.made_of}

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_assets.console.pages.data.calendar import Calendar, calendar_of
 from ml_assets.console.pages.data.drops import STATES, DropState, SourceDrops, State
-from ml_assets.console.pages.feature.private import Private
+from ml_assets.declarations.private import Private
 from ml_assets.declarations.specs import DeclaredSource
 from ml_assets.deliveries.checks import BLOCKING, checks_of
 from ml_assets.public.project import Project

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml_assets.addresses import without_secrets
-from ml_assets.console.pages.feature.declared import made_of
 from ml_assets.declarations.specs import DeclaredSource, DeclaredSpine, DeclaredView
+from ml_assets.features.made_of import made_of
 
 _DEEPEST = 12
 

@@ -8,7 +8,7 @@ from ml_assets.console.dagster_storage import AssetRecords
 from ml_assets.console.links import Link
 from ml_assets.console.pages.feature.catalogue import search
 from ml_assets.console.pages.feature.charts import drift_figure, spread_figure
-from ml_assets.console.pages.feature.private import PrivateColumns
+from ml_assets.console.pages.feature.private import private_of_project
 from ml_assets.console.pages.feature.read import DriftOf, read_catalogue, read_drift, read_feature
 from ml_assets.console.pages.feature.values import QUANTILES
 from ml_assets.console.rendering import render
@@ -45,7 +45,7 @@ def features(request: Request) -> Response:
 def feature(request: Request) -> Response:
     stores, named = request.app.state.stores, request.path_params
     records = AssetRecords(stores.home)
-    private = PrivateColumns.of(stores.project, records)
+    private = private_of_project(stores.project, records)
     about = (named["view"], named["feature"], stores.clock())
     which = {"drift_of": _kept_drift(stores), "model": request.query_params.get("model", "")}
     read = read_feature(stores.project, stores.registry, records, private, *about, **which)

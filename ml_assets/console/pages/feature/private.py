@@ -1,58 +1,17 @@
-"""Columns that are shown to nobody: those that a contract marks as private, and what SQL makes of them."""
+"""Columns of a project's tables that are shown to nobody."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from ml_assets.console.pages.feature.declared import made_of
-from ml_assets.declarations.specs import DeclaredView
+from ml_assets.declarations.private import PrivateColumns
 from ml_assets.public.project import Project
 
-Private = Callable[[str], frozenset[str]]
-"""Returns the columns of a table that are shown to nobody."""
 
-
-class PrivateColumns:
-    """Says which columns of a table are private.
+def private_of_project(project: Project, records: Any) -> PrivateColumns:
+    """Return what says which columns of a table are private.
 
     Args:
-        contracts: table -> contract, `package.module:Class`, of the tables that have one.
         records: Dagster's, which hold of which columns a table's columns were made when it was built last.
     """
-
-    def __init__(self, contracts: Mapping[str, str], records: Any) -> None:
-        self._contracts, self._records = contracts, records
-        self._known: dict[str, frozenset[str]] = {}
-
-    @classmethod
-    def of(cls, project: Project, records: Any) -> "PrivateColumns":
-        contracts = {source.table("validated"): source.contract for source in project.sources.values()}
-        return cls(
-            {spine.table: spine.contract for spine in project.spines.values() if spine.contract} | contracts, records
-        )
-
-    def __call__(self, table: str) -> frozenset[str]:
-        if table not in self._known:
-            self._known[table] = frozenset()  # a table that is made of itself adds nothing
-            self._known[table] = self._declared(table) | self._made(table)
-        return self._known[table]
-
-    def _declared(self, table: str) -> frozenset[str]:
-        from ml_assets.quality.contracts import load_contract, private_columns
-
-        contract = self._contracts.get(table)
-        return private_columns(load_contract(contract)) if contract else frozenset()
-
-    def _made(self, table: str) -> frozenset[str]:
-        if not table:
-            return frozenset()
-        lineage = self._records.lineage(table.split("/"))
-        return frozenset(column for column, made_of in lineage.items() if any(name in self(of) for of, name in made_of))
-
-
-def is_private(view: DeclaredView, feature: str, spine_table: str, private: Private) -> bool:
-    """Return whether a feature shows values of a private column; counting rows shows none."""
-    made = made_of(view, feature)
-    if made.field == "derived":
-        return any(is_private(view, name, spine_table, private) for name in made.columns)
-    table = (view.table or "") if made.of_table else spine_table
-    return made.function != "count" and bool({*made.columns} & private(table))
+    contracts = {source.table("validated"): source.contract for source in project.sources.values()}
+    spines = {spine.table: spine.contract for spine in project.spines.values() if spine.contract}
+    return PrivateColumns(spines | contracts, lambda table: records.lineage(table.split("/")))

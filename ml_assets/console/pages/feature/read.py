@@ -10,12 +10,12 @@ import yaml
 
 from ml_assets.console.pages.feature.catalogue import FeatureLine, catalogue
 from ml_assets.console.pages.feature.correlation import Association, associate
-from ml_assets.console.pages.feature.declared import MadeOf, as_declared, made_of
 from ml_assets.console.pages.feature.lineage import Step, trace
-from ml_assets.console.pages.feature.private import Private, is_private
 from ml_assets.console.pages.feature.use import HEALTH, FeatureDrift, drift_through_time, newest_drift
 from ml_assets.console.pages.feature.values import DROPS, ValuesByDrop, values_by_drop, without_values
+from ml_assets.declarations.private import Private, is_private
 from ml_assets.declarations.specs import DeclaredModel, DeclaredView
+from ml_assets.features.made_of import MadeOf, as_declared, made_of
 from ml_assets.lake import Lake
 from ml_assets.modelling.evaluation import IMPORTANCE
 from ml_assets.modelling.records import VERSION

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from ml_assets.console.pages.feature.declared import made_of
 from ml_assets.declarations.specs import DeclaredSpine, DeclaredView
 from ml_assets.features.expressions import evaluate
+from ml_assets.features.made_of import made_of
 from ml_assets.features.row.calendar import calendar_features
 from ml_assets.lake import Lake
 

@@ -6,9 +6,8 @@ from typing import Any
 import orjson
 import polars as pl
 
-from ml_assets.cards.private import masked
 from ml_assets.console.dagster_storage import AssetRecords
-from ml_assets.console.pages.feature.private import PrivateColumns
+from ml_assets.console.pages.feature.private import private_of_project
 from ml_assets.console.pages.model.history import ModelVersion
 from ml_assets.console.pages.model.read import history_of
 from ml_assets.console.stores import Stores
@@ -17,6 +16,7 @@ from ml_assets.lake.records import RECORD
 from ml_assets.modelling.evaluation import IMPORTANCE
 from ml_assets.modelling.records import AS_OF, TrainedVersion, read_version
 from ml_assets.public.unknown import unknown_name
+from ml_assets.quality.private import masked
 
 MODEL = "model"
 """Subject of the evaluation rows that hold the metrics of the model itself."""
@@ -130,7 +130,7 @@ def read_records_of(lake: Lake, model: str, version: str) -> VersionRecords:
 def _private_of(stores: Stores, model: str) -> frozenset[str]:
     """Return the private columns of the rows to predict, also where the model's features cannot be read any more."""
     spine = stores.project.spines.get(stores.project.models[model].spine)
-    return frozenset() if spine is None else PrivateColumns.of(stores.project, AssetRecords(stores.home))(spine.table)
+    return frozenset() if spine is None else private_of_project(stores.project, AssetRecords(stores.home))(spine.table)
 
 
 def _masked(slices: list[SideBySide], private: frozenset[str]) -> list[SideBySide]:

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from ml_assets.console.dagster_storage import AssetRecords
 from ml_assets.console.links import Link
-from ml_assets.console.pages.feature.private import PrivateColumns
+from ml_assets.console.pages.feature.private import private_of_project
 from ml_assets.console.pages.prediction.query import CHANGE, PredictionQuery, WrongQuestion
 from ml_assets.console.pages.prediction.read import BehindAnswer, Load, PredictionPage, Rows, read_prediction, read_rows
 from ml_assets.console.pages.prediction.scored import LoggedAnswer, key_types, recent
@@ -39,7 +39,7 @@ def predictions(request: Request) -> Response:
 
 def _explained(request: Request, model: ModelContext, question: PredictionQuery) -> Response:
     stores = request.app.state.stores
-    private = PrivateColumns.of(stores.project, AssetRecords(stores.home))
+    private = private_of_project(stores.project, AssetRecords(stores.home))
     read = read_prediction(
         stores.lake, model, question, _kept_models(stores, question.model), private, _kept_rows(stores)
     )

@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from ml_assets.console.pages.feature.declared import MadeOf, made_of
 from ml_assets.declarations.specs import DeclaredView
 from ml_assets.durations import parse_duration
 from ml_assets.features.audit.recompute import EntityHistory, recompute
 from ml_assets.features.expressions import parse
+from ml_assets.features.made_of import MadeOf, made_of
 from ml_assets.lake import Lake
 from ml_assets.sources.spec import DROP
 

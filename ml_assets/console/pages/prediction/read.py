@@ -7,8 +7,6 @@ from typing import Any
 
 import polars as pl
 
-from ml_assets.console.pages.feature.declared import made_of
-from ml_assets.console.pages.feature.private import Private, is_private
 from ml_assets.console.pages.prediction.explained import Explanation, WhatIf, explain, what_if
 from ml_assets.console.pages.prediction.path import Path, path_of
 from ml_assets.console.pages.prediction.query import PredictionQuery, WrongQuestion
@@ -21,7 +19,9 @@ from ml_assets.console.pages.prediction.scored import (
     spine_row,
 )
 from ml_assets.console.pages.prediction.what_if import read_changes
+from ml_assets.declarations.private import Private, is_private
 from ml_assets.declarations.specs import DeclaredView
+from ml_assets.features.made_of import made_of
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext
 from ml_assets.training.fit import TrainedModel

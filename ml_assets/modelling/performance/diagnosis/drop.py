@@ -96,6 +96,7 @@ def diagnose_drop(
     subject = replace(
         _subject(own, reference, rows, fitted),
         origins=origins_of(own, upstream),
+        private=own.private([*own.spec.slices, *own.features], upstream.lineage),
         events=events_of(lake, same, drop, made_at),
     )
     look = diagnose if known >= LEAST_LABELS else diagnose_before_labels

@@ -1,23 +1,15 @@
 """Where a model's features come from: the table that their view reads, and columns of declared sources."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ml_assets.declarations.private import Lineage, no_lineage
 from ml_assets.declarations.specs import DeclaredSource, DeclaredView
 from ml_assets.diagnosis.causes.upstream import Origin, SourceColumn
 from ml_assets.features.aggregates import ALL_ROWS
 from ml_assets.features.derived import derived_from
 from ml_assets.features.expressions import columns_read
 from ml_assets.modelling.context import ModelContext
-
-Lineage = Callable[[str], Mapping[str, Sequence[tuple[str, str]]]]
-"""Asset key of a table -> column -> asset keys and columns that it is made of; empty for a table of which that is not
-recorded."""
-
-
-def no_lineage(table: str) -> Mapping[str, Sequence[tuple[str, str]]]:  # noqa: ARG001 - a Lineage
-    """Return nothing: what tables are made of is not known."""
-    return {}
 
 
 @dataclass(frozen=True)
