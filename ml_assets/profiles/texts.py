@@ -1,6 +1,7 @@
 """The profile of a column of text."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -30,7 +31,7 @@ class Others:
         rows: of all these categories together.
         hashes: ascending, 48 bits, at most ``MOST_OTHERS``.
         counts: rows of each, int64.
-        names: of the first ``MOST_NAMED``, cut to ``NAME_BYTES``.
+        names: of the first ``MOST_NAMED``, cut to ``NAME_BYTES``; see ``named``.
     """
 
     rows: int
@@ -57,6 +58,25 @@ class Others:
     def exact(self) -> bool:
         """Whether every row is in ``counts``."""
         return self.rows == self.counts.sum()
+
+    def named(self, taken: Iterable[str]) -> dict[str, int]:
+        """Return rows by name, of those whose name is kept: a name that was cut ends with "…", and with its hash too
+        where that is the name of another.
+
+        Args:
+            taken: names of other categories.
+        """
+        kept = list(zip(self.names, self.hashes.tolist(), self.counts.tolist(), strict=False))
+        whole = _hash_texts(pl.Series(self.names, dtype=pl.String)).tolist()
+        named = {name: rows for (name, hashed, rows), own in zip(kept, whole, strict=True) if own == hashed}
+        names = {*taken, *named}
+        for (name, hashed, rows), own in zip(kept, whole, strict=True):
+            if own == hashed:
+                continue
+            shown = f"{name}…" if f"{name}…" not in names else f"{name}… {hashed:012x}"
+            names.add(shown)
+            named[shown] = rows
+        return named
 
     @property
     def number(self) -> float:
@@ -137,10 +157,8 @@ class TextProfile:
         column."""
         if self.private:
             return {}
-        named = {
-            **dict(zip(grid.categories, self.counts.tolist(), strict=True)),
-            **dict(zip(self.others.names, self.others.counts.tolist(), strict=False)),
-        }
+        known = dict(zip(grid.categories, self.counts.tolist(), strict=True))
+        named = known | self.others.named(known)
         ranked = sorted(named.items(), key=lambda item: (-item[1], item[0]))
         return {name: rows for name, rows in ranked[:most] if rows}
 

@@ -1,5 +1,6 @@
 """A profile is the same whichever way its rows were divided, comes back from bytes, and never passes its bound."""
 
+import re
 from collections import Counter
 from itertools import pairwise
 from math import inf, nan
@@ -199,6 +200,24 @@ def test_frequent_values_are_named_the_greatest_first():
     column = pl.DataFrame({"c": ["b"] * 3 + ["new"] * 2 + ["a"] + [None]})
     grid = Grid.of(pl.DataFrame({"c": ["a", "a", "b", "gone"]}))
     assert profile(column, grid).columns["c"].frequent(grid.columns["c"]) == {"b": 3, "new": 2, "a": 1}
+
+
+def test_names_that_are_cut_are_neither_those_of_known_categories_nor_of_one_another():
+    cut = "abcdefghijklmnopqrstuvwx"  # 24 bytes
+    known = Grid.of(pl.DataFrame({"c": [cut, f"{cut}…", "b"]})).columns["c"]
+    rows = {cut: 9, f"{cut}…": 8, f"{cut}-1": 7, f"{cut}-2": 6, "abcdefghijklmnopqrstuvwxyzß": 5, "b": 4, "é" * 13: 3}
+    column = pl.DataFrame({"c": [name for name, times in rows.items() for _ in range(times)]})
+    found = profile(column, Grid.of(pl.DataFrame({"c": [cut, f"{cut}…", "b"]}))).columns["c"]
+    counted = found.merge(found).frequent(known)
+    assert list(counted.values()) == [18, 16, 14, 12, 10, 8, 6]
+    assert (counted[cut], counted[f"{cut}…"], counted["b"], counted["é" * 12 + "…"]) == (18, 16, 8, 6)
+    assert all(re.fullmatch(rf"{cut}… [0-9a-f]{{12}}", name) for name in list(counted)[2:5])
+
+
+def test_a_name_of_just_the_bytes_that_are_kept_is_whole():
+    grid = Grid.of(pl.DataFrame({"c": ["a"]}))
+    found = profile(pl.DataFrame({"c": ["x" * 24]}), grid).columns["c"]
+    assert found.frequent(grid.columns["c"]) == {"x" * 24: 1}
 
 
 def test_lazy_frames_and_batches_are_profiled_like_a_frame(tmp_path):
