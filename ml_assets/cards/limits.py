@@ -65,10 +65,10 @@ def _not_better(model: ModelContext, metrics: Sequence[HoldoutMetric]) -> Iterat
 def _alerts(model: ModelContext, version: str, lake: Lake) -> Iterator[str]:
     """Yield what the reports on the newest drop that the version predicted warn of."""
     alerts = {
-        "drift_report": ("feature", pl.col("method") == "psi", "has drifted from the reference (PSI)"),
-        "performance_report": ("metric", pl.lit(True), "is beyond its declared limit"),
+        "drift_report": ("feature", pl.col("method") == "psi", ("has", "have"), "drifted from the reference (PSI)"),
+        "performance_report": ("metric", pl.lit(True), ("is", "are"), "beyond the declared limit"),
     }
-    for report, (column, of, what) in alerts.items():
+    for report, (column, of, verbs, what) in alerts.items():
         if not lake.exists(model.key(report)):
             continue
         own = lake.scan(model.key(report)).filter(pl.col(VERSION) == version, pl.col("scope") == "period", of)
@@ -76,7 +76,7 @@ def _alerts(model: ModelContext, version: str, lake: Lake) -> Iterator[str]:
         newest = rows.filter(pl.col("drop") == pl.col("drop").max(), pl.col("alert"))
         if newest.height:
             named = newest[column].unique(maintain_order=True).to_list()
-            yield f"In drop {newest['drop'][0]} {_named(named)} {what}."
+            yield f"In drop {newest['drop'][0]} {_named(named)} {verbs[len(named) > 1]} {what}."
 
 
 def _named(names: Sequence[str]) -> str:
