@@ -1,11 +1,13 @@
 """Checks of fairness, where limits are declared."""
 
+import polars as pl
 import pytest
 
 from ml_assets.components.model.evaluation import evaluation_assets
 from ml_assets.components.model.fairness import fair_check, fair_drops_check, groups_metadata
 from ml_assets.components.model.performance import performance_assets
 from ml_assets.fairness.limits import FairnessJudgement
+from ml_assets.fairness.measure import FAIRNESS
 from ml_assets_tests.modelling.test_modelling_fairness import context
 
 BROKEN = FairnessJudgement("sex", "", "selection_ratio", 0.8, 0.61, "f", {"x": 7})
@@ -38,4 +40,4 @@ def test_each_drop_is_judged_by_itself():
 
 
 def test_a_model_without_groups_shows_none():
-    assert groups_metadata(None) == {}
+    assert groups_metadata(pl.DataFrame(schema=FAIRNESS)) == {}
