@@ -43,19 +43,19 @@ FEBRUARY = {**JANUARY, "id": 2, "at": "2024-02-15T12:00:00Z"}
 
 
 @pytest.fixture
-def jsonl(tmp_path, monkeypatch):
-    """The format `jsonl`, installed as a package with an entry point."""
+def records(tmp_path, monkeypatch):
+    """The format `records`, installed as a package with an entry point."""
     site = tmp_path / "site"
     metadata = site / "json_lines-1.0.dist-info"
     metadata.mkdir(parents=True)
     (site / "json_lines.py").write_text(MODULE)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: json_lines\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[ml_assets.source_readers]\njsonl = json_lines:READER\n")
+    (metadata / "entry_points.txt").write_text("[ml_assets.source_readers]\nrecords = json_lines:READER\n")
     monkeypatch.syspath_prepend(site)
     READERS.__dict__.pop("_installed", None)
     yield
     READERS.__dict__.pop("_installed", None)
-    READERS.unregister("jsonl")
+    READERS.unregister("records")
 
 
 def deliver(path: Path, *rows: dict) -> None:
@@ -63,14 +63,14 @@ def deliver(path: Path, *rows: dict) -> None:
     os.utime(path, (NOW - 60 + path.stat().st_size, NOW - 60 + path.stat().st_size))
 
 
-pytestmark = pytest.mark.usefixtures("jsonl")
+pytestmark = pytest.mark.usefixtures("records")
 
 
 def test_the_format_is_told_from_the_ending_and_its_drops_are_read(orders, orders_schema, tmp_path):
-    source = orders("orders.jsonl", drops={**MONTHLY, "column": "at"})
-    assert source.format == "jsonl"
+    source = orders("orders.records", drops={**MONTHLY, "column": "at"})
+    assert source.format == "records"
     assert list_drops(source, orders_schema) == []
-    deliver(tmp_path / "orders.jsonl", JANUARY, FEBRUARY)
+    deliver(tmp_path / "orders.records", JANUARY, FEBRUARY)
     assert list_drops(source, orders_schema) == ["2024-01", "2024-02"]
     drop = read_drops(source, ["2024-02"], orders_schema)["2024-02"]
     assert drop.frame.drop("_content_hash").rows() == [
@@ -81,12 +81,12 @@ def test_the_format_is_told_from_the_ending_and_its_drops_are_read(orders, order
 
 @pytest.mark.parametrize("cut", ["by a column", "by files"])
 def test_a_drop_is_due_when_it_arrives_and_when_it_is_corrected(orders, orders_schema, tmp_path, cut):
-    january, february = (tmp_path / f"orders-2024-0{month}.jsonl" for month in (1, 2))
+    january, february = (tmp_path / f"orders-2024-0{month}.records" for month in (1, 2))
     if cut == "by files":
-        source = orders("orders-{partition}.jsonl", drops=MONTHLY)
+        source = orders("orders-{partition}.records", drops=MONTHLY)
     else:
-        january = february = tmp_path / "orders.jsonl"
-        source = orders("orders.jsonl", drops={**MONTHLY, "column": "at"})
+        january = february = tmp_path / "orders.records"
+        source = orders("orders.records", drops={**MONTHLY, "column": "at"})
 
     def look(before: dict, ingested: dict) -> tuple[dict, dict]:
         tokens = watch(source, orders_schema, before, NOW)
@@ -108,18 +108,18 @@ def test_a_drop_is_due_when_it_arrives_and_when_it_is_corrected(orders, orders_s
 
 
 def test_rows_in_no_drop_are_counted_and_a_change_changes_the_fingerprint(orders, orders_schema, tmp_path):
-    source = orders("orders.jsonl", drops={**MONTHLY, "column": "at"})
-    deliver(tmp_path / "orders.jsonl", JANUARY, FEBRUARY, JANUARY | {"id": 3, "at": "2023-12-31T23:00:00Z"})
+    source = orders("orders.records", drops={**MONTHLY, "column": "at"})
+    deliver(tmp_path / "orders.records", JANUARY, FEBRUARY, JANUARY | {"id": 3, "at": "2023-12-31T23:00:00Z"})
     placed = place_rows(source, orders_schema, ["2024-01"])
     assert (placed.places, placed.waiting) == ({"before 2024-01": 1}, 1)
     first = fingerprint(source, ["2024-01"], orders_schema)
-    deliver(tmp_path / "orders.jsonl", JANUARY | {"amount": 10.25})
+    deliver(tmp_path / "orders.records", JANUARY | {"amount": 10.25})
     assert fingerprint(source, ["2024-01"], orders_schema) != first
 
 
 def test_a_declaration_is_suggested_from_its_rows(tmp_path):
-    deliver(tmp_path / "orders.jsonl", JANUARY, FEBRUARY)
-    where = {"path": str(tmp_path / "orders.jsonl")}
+    deliver(tmp_path / "orders.records", JANUARY, FEBRUARY)
+    where = {"path": str(tmp_path / "orders.records")}
     new = infer_source("orders", "shop.contracts", Wanted(where), read_sample(where, None))
     assert new.values["key_columns"] == ["id"]
     assert "amount: pl.Float64" in new.contract
@@ -127,10 +127,10 @@ def test_a_declaration_is_suggested_from_its_rows(tmp_path):
 
 def test_what_such_rows_do_not_have_is_refused_and_a_broken_file_is_named(orders, orders_schema, tmp_path):
     with pytest.raises(ValueError, match="null_values: a file of JSON lines has nulls of its own"):
-        orders("orders.jsonl", null_values=["NA"])
-    deliver(tmp_path / "orders.jsonl", {"id": 1})
+        orders("orders.records", null_values=["NA"])
+    deliver(tmp_path / "orders.records", {"id": 1})
     with pytest.raises(SourceError, match="column 'amount': missing column: the delivery has id"):
-        read_drops(orders("orders.jsonl"), ["whole"], orders_schema)
+        read_drops(orders("orders.records"), ["whole"], orders_schema)
 
 
 def test_the_source_component_ingests_its_drops(tmp_path, monkeypatch, make_project):
@@ -139,11 +139,11 @@ def test_the_source_component_ingests_its_drops(tmp_path, monkeypatch, make_proj
         "class Orders(pa.DataFrameModel):\n    id: pl.Int64 = pa.Field()\n    amount: pl.Float64 = pa.Field(gt=0)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    deliver(tmp_path / "orders-2024-01.jsonl", JANUARY, JANUARY | {"id": 2, "amount": -1.0})
+    deliver(tmp_path / "orders-2024-01.records", JANUARY, JANUARY | {"id": 2, "amount": -1.0})
     declared = {
         "name": "orders",
         "description": "One row per order.",
-        "where": {"path": str(tmp_path / "orders-{partition}.jsonl")},
+        "where": {"path": str(tmp_path / "orders-{partition}.records")},
         "drops": MONTHLY,
         "contract": "lines_contract:Orders",
         "key_columns": ["id"],
