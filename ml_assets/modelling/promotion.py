@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ml_assets.fairness.limits import LIMITS, judge_fairness
+from ml_assets.fairness.limits import judge_fairness
+from ml_assets.fairness.rules import LIMITS
 from ml_assets.lake import Lake
 from ml_assets.modelling.comparison import Comparison, compare_versions
 from ml_assets.modelling.context import ModelContext

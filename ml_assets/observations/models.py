@@ -7,7 +7,8 @@ import polars as pl
 
 from ml_assets.alerts.evidence import AlertEvidence, AlertObservation, observations_needed
 from ml_assets.alerts.spec import AlertRule
-from ml_assets.fairness.limits import LIMITS, judge_fairness
+from ml_assets.fairness.limits import judge_fairness
+from ml_assets.fairness.rules import LIMITS
 from ml_assets.fairness.spec import FairnessSpec
 from ml_assets.lake import Lake
 from ml_assets.modelling.context import ModelContext

@@ -9,7 +9,7 @@ import yaml
 from ml_assets.alerts.evidence import ALERT_EVIDENCE
 from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.sources.source import Source
-from ml_assets.fairness.limits import LIMITS
+from ml_assets.fairness.rules import LIMITS
 
 DOCS = Path(__file__).parents[2] / "docs"
 ALERTS, FAIRNESS = ((DOCS / f"{name}.md").read_text() for name in ("alerts", "fairness"))

@@ -4,8 +4,9 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from ml_assets.fairness.limits import LIMITS, judge_fairness
+from ml_assets.fairness.limits import judge_fairness
 from ml_assets.fairness.measure import FAIRNESS
+from ml_assets.fairness.rules import LIMITS
 from ml_assets.fairness.spec import FairnessSpec
 from ml_assets.training.spec import ModelSpec
 

@@ -1,5 +1,7 @@
 """What a connection URL means, before anything is connected; and that it is refused where a driver would misread it."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from ml_assets.sources.databases.database import open_database
@@ -77,7 +79,8 @@ def test_a_driver_is_given_the_url_as_it_is_written_with_a_limit_to_waiting(monk
     connected = []
     monkeypatch.setenv(VARIABLE, url)
     opened = open_database(VARIABLE)
-    monkeypatch.setattr(type(opened.kind), "connect", lambda _, given: connected.append(given))
+    nowhere = SimpleNamespace(close=lambda: None)
+    monkeypatch.setattr(type(opened.kind), "connect", lambda _, given: connected.append(given) or nowhere)
     with pytest.raises(DeliveryFault):
         opened.run("SELECT 1")
     assert connected == [target]

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ml_assets.fairness.limits import LIMITS
+from ml_assets.fairness.rules import LIMITS
 from ml_assets.fairness.spec import FairnessSpec
 from ml_assets.training.kinds.base import DEFAULT_KIND, find_kind
 from ml_assets.training.metrics.metric import OF_FORECASTS, VALUE, top_names

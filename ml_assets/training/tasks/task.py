@@ -276,7 +276,7 @@ class Task(ABC):
 
     def is_fairness_limit(self, name: str) -> bool:
         """Return whether what a limit of fairness is about is measured of this task."""
-        from ml_assets.fairness.limits import LIMITS
+        from ml_assets.fairness.rules import LIMITS
 
         return any({*LIMITS[name].measures} <= {*view.measured} for view in self.fairness_views("label", ("class",)))
 
