@@ -104,3 +104,11 @@ def test_a_lost_run_and_the_one_made_of_it_are_one_attempt(tried):
 
 def test_a_run_that_was_never_handed_over_is_no_attempt(tried):
     assert attempts_of([tried("NOT_STARTED")]) == []
+
+
+def test_a_run_killed_behind_its_last_step_has_done_its_work(tried):
+    killed = tried("FAILURE", **{"dagster/will_retry": "false"})
+    assert [attempt.succeeded for attempt in attempts_of([killed])] == [False]
+    (attempt,) = attempts_of([killed], settled={killed.dagster_run.run_id})
+    assert attempt.succeeded
+    assert attempt.ended is not None

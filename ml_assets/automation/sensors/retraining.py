@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -61,7 +61,9 @@ def _request(context: dg.SensorEvaluationContext, model: MLModel, decision: Deci
     if not decision.retrain:
         return None
     records = context.instance.get_run_records(dg.RunsFilter(tags={DECISION: decision.id}))
-    attempt = next_attempt(attempts_of(records), datetime.now(UTC), model.retraining)
+    champion = dg.AssetKey([model.name, "champion"])
+    settled = {made.run_id for made in context.instance.fetch_materializations(champion, limit=100).records}
+    attempt = next_attempt(attempts_of(records, settled), datetime.now(UTC), model.retraining)
     if attempt is None:
         return None
     return dg.RunRequest(
@@ -71,23 +73,28 @@ def _request(context: dg.SensorEvaluationContext, model: MLModel, decision: Deci
     )
 
 
-def attempts_of(records: Iterable[dg.RunRecord]) -> list[Attempt]:
+def attempts_of(records: Iterable[dg.RunRecord], settled: Collection[str] = ()) -> list[Attempt]:
     """Return the attempts that some runs are. A lost run and the one that Dagster makes of it are the same attempt.
 
     A run that was made but never launched is none: requested again under its run key, it is launched.
+
+    Args:
+        settled: ids of runs in which promotion was decided, the last step: one killed behind it has done its work,
+            whatever Dagster says of its end.
     """
     handed_over = [record for record in records if record.dagster_run.status != dg.DagsterRunStatus.NOT_STARTED]
-    return [_attempt(record) for record in handed_over if AUTO_RETRY_RUN_ID_TAG not in record.dagster_run.tags]
+    own = [record for record in handed_over if AUTO_RETRY_RUN_ID_TAG not in record.dagster_run.tags]
+    return [_attempt(record, record.dagster_run.run_id in settled) for record in own]
 
 
-def _attempt(record: dg.RunRecord) -> Attempt:
+def _attempt(record: dg.RunRecord, settled: bool) -> Attempt:
     run = record.dagster_run
     if run.tags.get(WILL_RETRY_TAG) == "true":
         return Attempt(succeeded=False, ended=None)
     ended = datetime.fromtimestamp(record.end_time, UTC) if run.is_finished and record.end_time else None
     if run.is_finished and ended is None:
         ended = record.update_timestamp.astimezone(UTC)
-    return Attempt(run.status == dg.DagsterRunStatus.SUCCESS, ended)
+    return Attempt(settled or run.status == dg.DagsterRunStatus.SUCCESS, ended)
 
 
 def _notify_of_news(
