@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -61,10 +61,10 @@ def _request(context: dg.SensorEvaluationContext, model: MLModel, decision: Deci
     if not decision.retrain:
         return None
     records = context.instance.get_run_records(dg.RunsFilter(tags={DECISION: decision.id}))
-    champion = dg.AssetKey([model.name, "champion"])
-    settled = {made.run_id for made in context.instance.fetch_materializations(champion, limit=100).records}
-    attempt = next_attempt(attempts_of(records, settled), datetime.now(UTC), model.retraining)
-    if attempt is None:
+    attempt = next_attempt(attempts_of(records), datetime.now(UTC), model.retraining)
+    if attempt is None or any(
+        has_settled(context.instance, record.dagster_run.run_id, model.name) for record in records
+    ):
         return None
     return dg.RunRequest(
         run_key=f"{decision.id}/{attempt}",
@@ -73,28 +73,31 @@ def _request(context: dg.SensorEvaluationContext, model: MLModel, decision: Deci
     )
 
 
-def attempts_of(records: Iterable[dg.RunRecord], settled: Collection[str] = ()) -> list[Attempt]:
+def has_settled(instance: dg.DagsterInstance, run_id: str, model: str) -> bool:
+    """Tell whether a run has come to decide on promotion, its last step: killed behind that it has done its work,
+    whatever Dagster says of its end."""
+    made = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    champion = dg.AssetKey([model, "champion"])
+    return any(entry.dagster_event is not None and entry.dagster_event.asset_key == champion for entry in made)
+
+
+def attempts_of(records: Iterable[dg.RunRecord]) -> list[Attempt]:
     """Return the attempts that some runs are. A lost run and the one that Dagster makes of it are the same attempt.
 
     A run that was made but never launched is none: requested again under its run key, it is launched.
-
-    Args:
-        settled: ids of runs in which promotion was decided, the last step: one killed behind it has done its work,
-            whatever Dagster says of its end.
     """
     handed_over = [record for record in records if record.dagster_run.status != dg.DagsterRunStatus.NOT_STARTED]
-    own = [record for record in handed_over if AUTO_RETRY_RUN_ID_TAG not in record.dagster_run.tags]
-    return [_attempt(record, record.dagster_run.run_id in settled) for record in own]
+    return [_attempt(record) for record in handed_over if AUTO_RETRY_RUN_ID_TAG not in record.dagster_run.tags]
 
 
-def _attempt(record: dg.RunRecord, settled: bool) -> Attempt:
+def _attempt(record: dg.RunRecord) -> Attempt:
     run = record.dagster_run
     if run.tags.get(WILL_RETRY_TAG) == "true":
         return Attempt(succeeded=False, ended=None)
     ended = datetime.fromtimestamp(record.end_time, UTC) if run.is_finished and record.end_time else None
     if run.is_finished and ended is None:
         ended = record.update_timestamp.astimezone(UTC)
-    return Attempt(settled or run.status == dg.DagsterRunStatus.SUCCESS, ended)
+    return Attempt(run.status == dg.DagsterRunStatus.SUCCESS, ended)
 
 
 def _notify_of_news(
