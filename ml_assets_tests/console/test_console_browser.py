@@ -4,25 +4,18 @@ lake holds.
 A page is a line of PAGES.
 """
 
-import shutil
-import threading
-import time
-
 import pytest
-import uvicorn
 
 from ml_assets.console.app import make_app
 from ml_assets.lake import Lake
 from ml_assets.serving.access.admission import Admission
+from ml_assets_tests.browsers import open_browser, open_page
+from ml_assets_tests.threads import ThreadedServer
 
 from .conftest import open_stores_over
 from .fleet import make_fleet, realised
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
+pytestmark = pytest.mark.slow
 
 PAGES = [
     "/",
@@ -55,30 +48,14 @@ def address(fleet):
     """A console as a real server; gives its address."""
     lake, made = fleet
     app = make_app(open_stores_over(lake, *made.declared, now=made.now), Admission())
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with ThreadedServer(app, lifespan="off") as server:
+        yield server.address
 
 
 @pytest.fixture(scope="module")
-def page(address):
-    """A browser's page, which keeps what it loaded from elsewhere and what went wrong."""
-    with (
-        playwright.sync_playwright() as started,
-        started.chromium.launch(executable_path=CHROMIUM, args=OPTIONS) as browser,
-    ):
-        opened = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
-        opened.set_default_timeout(60_000)
-        opened.elsewhere, opened.wrong = [], []
-        opened.on("request", lambda sent: sent.url.startswith((address, "data:")) or opened.elsewhere.append(sent.url))
-        opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
-        opened.on("console", lambda message: opened.wrong.append(message.text))
-        yield opened
+def page():
+    with open_browser() as browser:
+        yield open_page(browser, viewport={"width": 1280, "height": 900}, color_scheme="light")
 
 
 def grave_faults(page):
@@ -96,7 +73,7 @@ def test_a_page_shows_without_a_fault_and_everybody_can_use_it(page, address, pa
     assert status == (404 if path == "/nothing" else 200)
     assert grave_faults(page) == []
     assert [text for text in page.wrong if "404" not in text] == []
-    assert page.elsewhere == []
+    assert [url for url in page.asked if not url.startswith((address, "data:"))] == []
 
 
 def test_dark_is_as_readable_as_light_and_stays(page, address):

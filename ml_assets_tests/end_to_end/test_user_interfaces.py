@@ -1,7 +1,6 @@
 """Dagster's and MLflow's pages over a finished lifecycle, as a person sees them in Chromium."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,29 +14,19 @@ from urllib.request import urlopen
 
 import pytest
 
+from ml_assets_tests.browsers import open_browser, open_page
+
 pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).parents[2]
 START = 90  # seconds until a server answers
-PAGE = 60_000  # milliseconds until a page shows what it should, on a busy machine
 LOOPBACK = "0100007F"
 
 
 @pytest.fixture(scope="module")
 def page():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        if os.environ.get("ML_ASSETS_REQUIRE_BROWSER"):
-            pytest.fail("no Chromium on PATH, and ML_ASSETS_REQUIRE_BROWSER is set")
-        pytest.skip("no Chromium on PATH: install the system package chromium to test the pages")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        opened = browser.new_page(viewport={"width": 1600, "height": 1100})
-        opened.set_default_timeout(PAGE)
-        yield opened
-        browser.close()
+    with open_browser() as browser:
+        yield open_page(browser, viewport={"width": 1600, "height": 1100})
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """A small model of each task, fitted once, and a registry that can be told another champion."""
 
-import threading
-import time
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
-import uvicorn
 
 from ml_assets.features.spec import FeatureViewSpec
 from ml_assets.online.build import build_view
@@ -19,6 +16,7 @@ from ml_assets.serving.spec import ServingSpec
 from ml_assets.training.fit import fit_model
 from ml_assets.training.spec import IntervalSpec, TrainingSpec
 from ml_assets_tests.certificates import write_certificate
+from ml_assets_tests.threads import ThreadedServer
 
 FEATURES = ["km", "express", "courier"]
 
@@ -180,23 +178,17 @@ def run_server():
     running = []
 
     def run(app):
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        running.append((server, thread))
-        while not server.started:
-            time.sleep(0.01)
-        return f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        running.append(ThreadedServer(app))
+        return running[-1].address.removeprefix("http://")
 
     def end():
-        for server, _ in running:
-            server.should_exit = True
+        for server in running:
+            server.end()
 
     run.end = end
     yield run
-    end()
-    for _, thread in running:
-        thread.join()
+    for server in running:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 import http.client
 import os
 import re
-import threading
-import time
 from collections import Counter
 from itertools import cycle, product
 from random import Random
@@ -12,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
-import uvicorn
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
+from ml_assets_tests.threads import ThreadedServer
 
 if TYPE_CHECKING:  # a second to import, for every process that only looks at which tests there are
     from schemathesis import GenerationMode
@@ -43,15 +41,8 @@ ALWAYS = [
 def address(registry, declared, store, noon):
     """A real server of one model on a free port of this machine."""
     app = make_app(registry, ["late"], Limits(rows=2, body=100_000), declared, store, clock=lambda: noon)
-    config = uvicorn.Config(app, port=0, log_level="error", timeout_keep_alive=600)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with ThreadedServer(app, timeout_keep_alive=600) as server:
+        yield server.address
 
 
 REFUSING = {"negative_data_rejection": {"expected-statuses": [400, 404, 413, 415, 422]}}

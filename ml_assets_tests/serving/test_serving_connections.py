@@ -3,14 +3,13 @@
 import asyncio
 import json
 import socket
-import threading
 import time
 from functools import partial
 
 import pytest
-import uvicorn
 
 from ml_assets.serving.http.transport.guarded import ConnectionLimits, GuardedProtocol
+from ml_assets_tests.threads import ThreadedServer
 
 HEAD = b"POST /echo HTTP/1.1\r\nhost: x\r\n"
 
@@ -38,22 +37,15 @@ def serve():
         key = tuple(sorted(limits.items()))
         if key not in running:
             made = ConnectionLimits(**limits)
-            config = uvicorn.Config(
-                echo, port=0, log_level="critical", lifespan="off", ws="none", timeout_keep_alive=made.idle_seconds,
+            running[key] = ThreadedServer(
+                echo, log_level="critical", lifespan="off", ws="none", timeout_keep_alive=made.idle_seconds,
                 http=partial(GuardedProtocol, made),
             )  # fmt: skip
-            server = uvicorn.Server(config)
-            thread = threading.Thread(target=server.run)
-            thread.start()
-            while not server.started:
-                time.sleep(0.01)
-            running[key] = server, thread
-        return running[key][0].servers[0].sockets[0].getsockname()
+        return running[key].where
 
     yield address
-    for server, thread in running.values():
-        server.should_exit = True
-        thread.join()
+    for server in running.values():
+        server.stop()
 
 
 def connect(where, sent=b""):

@@ -1,18 +1,14 @@
 """The page of routes in a real browser: it stands alone, and its forms ask the server."""
 
 import hashlib
-import shutil
 
 import pytest
 
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
+from ml_assets_tests.browsers import open_browser, open_page
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -29,17 +25,8 @@ def serve(registry, declared, store, noon, run_server):
 
 @pytest.fixture
 def page():
-    """A browser's page, which keeps what it asked for and what went wrong."""
-    with (
-        playwright.sync_playwright() as started,
-        started.chromium.launch(executable_path=CHROMIUM, args=OPTIONS) as browser,
-    ):
-        opened = browser.new_page(viewport={"width": 1200, "height": 1000})
-        opened.asked, opened.wrong = [], []
-        opened.on("request", lambda request: opened.asked.append(request.url))
-        opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
-        opened.on("console", lambda message: opened.wrong.append(message.text))
-        yield opened
+    with open_browser() as browser:
+        yield open_page(browser)
 
 
 def send(page, path):

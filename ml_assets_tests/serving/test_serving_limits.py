@@ -8,11 +8,11 @@ import threading
 import time
 
 import pytest
-import uvicorn
 
 from ml_assets.scoring.predictor import Predictor
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
+from ml_assets_tests.threads import ThreadedServer
 
 ROW = {"km": 12.5, "express": False, "courier": "bob"}
 BODY = json.dumps({"instances": [ROW]}).encode()
@@ -25,19 +25,12 @@ def serve(registry):
     running = []
 
     def open_server(**limits):
-        config = uvicorn.Config(make_app(registry, ["late"], Limits(**limits)), port=0, log_level="error")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        running.append((server, thread))
-        while not server.started:
-            time.sleep(0.01)
-        return server.servers[0].sockets[0].getsockname()
+        running.append(ThreadedServer(make_app(registry, ["late"], Limits(**limits))))
+        return running[-1].where
 
     yield open_server
-    for server, thread in running:
-        server.should_exit = True
-        thread.join()
+    for server in running:
+        server.stop()
 
 
 def ask(where, path="/invocations", body=BODY, method="POST", **headers):
@@ -141,23 +134,18 @@ def test_a_request_that_began_is_answered_to_its_end_when_the_server_stops(regis
         return predict(self, matrix)
 
     monkeypatch.setattr(Predictor, "predict", slow)
-    config = uvicorn.Config(make_app(registry, ["late"], Limits()), port=0, log_level="error")
-    server = uvicorn.Server(config)
-    running = threading.Thread(target=server.run)
-    running.start()
-    while not server.started:
-        time.sleep(0.01)
-    where, answers = server.servers[0].sockets[0].getsockname(), []
+    running = ThreadedServer(make_app(registry, ["late"], Limits()))
+    where, answers = running.where, []
     many = json.dumps({"instances": [ROW] * 2_000}).encode()
     asking = threading.Thread(target=lambda: answers.append(ask(where, body=many)))
     asking.start()
     assert begun.wait(20)
-    server.should_exit = True
-    while server.servers[0].is_serving():
+    running.end()
+    while running.server.servers[0].is_serving():
         time.sleep(0.01)
     go.set()
     asking.join()
-    running.join()
+    running.stop()
     ((status, told),) = answers
     assert (status, len(told["predictions"])) == (200, 2_000)
 

@@ -1,7 +1,6 @@
 """The server as its clients see it."""
 
 import hashlib
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +9,6 @@ import numpy as np
 import orjson
 import polars as pl
 import pytest
-import uvicorn
 from starlette.testclient import TestClient
 from tritonclient import http as triton
 
@@ -18,6 +16,7 @@ from ml_assets.serving.access.digests import hashed_keys
 from ml_assets.serving.http.app import make_app
 from ml_assets.serving.http.limits import Limits
 from ml_assets.training.predictions.scored import scored
+from ml_assets_tests.threads import ThreadedServer
 
 ROW = {"km": 12.5, "express": False, "courier": "bob"}
 INPUTS = [
@@ -196,15 +195,8 @@ def test_metrics_count_rows_nulls_refusals_and_versions(only):
 @pytest.fixture
 def address(registry):
     """A real server on a free port of this machine."""
-    config = uvicorn.Config(make_app(registry, ["late"], Limits(look_every=0.05)), port=0, log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with ThreadedServer(make_app(registry, ["late"], Limits(look_every=0.05))) as server:
+        yield server.address.removeprefix("http://")
 
 
 @pytest.mark.parametrize("binary", [True, False])

@@ -1,57 +1,35 @@
 """The pages of features, data and predictions in a real browser."""
 
-import shutil
-import threading
-import time
-
 import pytest
-import uvicorn
 
 from ml_assets.console.app import make_app
 from ml_assets.console.stores import Stores
 from ml_assets.serving.access.admission import Admission
+from ml_assets_tests.browsers import open_browser, open_page
+from ml_assets_tests.threads import ThreadedServer
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def address(shop):
-    """A console of the shop on a free port, in a thread."""
+    """A console of the shop as a real server; gives its address."""
     moment = shop.lake.written_at("orders/raw")
     stores = Stores(shop.project, lambda: moment)
     stores.registry = shop.registry
-    server = uvicorn.Server(uvicorn.Config(make_app(stores, Admission()), port=0, log_level="error"))
-    running = threading.Thread(target=server.run)
-    running.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    running.join()
+    with ThreadedServer(make_app(stores, Admission())) as server:
+        yield server.address
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with (
-        playwright.sync_playwright() as started,
-        started.chromium.launch(executable_path=CHROMIUM, args=OPTIONS) as opened,
-    ):
+    with open_browser() as opened:
         yield opened
 
 
 @pytest.fixture
 def page(browser):
-    """A browser's page, which keeps what it asked for and what went wrong."""
-    opened = browser.new_page(viewport={"width": 1200, "height": 1000})
-    opened.asked, opened.wrong = [], []
-    opened.on("request", lambda request: opened.asked.append(request.url))
-    opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
-    opened.on("console", lambda message: opened.wrong.append(message.text))
-    opened.on("dialog", lambda dialog: opened.wrong.append(dialog.message))
+    opened = open_page(browser)
     yield opened
     opened.close()
 
