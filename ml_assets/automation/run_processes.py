@@ -1,9 +1,9 @@
 """Runs that a code server starts begin at once: their processes are forked off one that has imported the libraries.
 
-Dagster's code server starts a new interpreter for each run, which spends 6 to 10 seconds of processor time on imports
-before its first step. Here Python's own fork server (``multiprocessing``'s start method `forkserver`) makes the process
-instead. It imports libraries and this package, never a project's declarations: each run reads those anew, as before.
-It is started with the first run, lives as long as the code server, and costs about the memory of one run.
+Dagster's code server starts a new interpreter for each run, which spends 2 to 6 seconds of processor time on imports.
+Here Python's own fork server (``multiprocessing``'s start method `forkserver`) makes the process instead. It imports
+libraries and this package, never a project's declarations: each run reads those anew, as before. It is started with the
+first run, lives as long as the code server, and costs about the memory of one run.
 """
 
 import multiprocessing

@@ -6,5 +6,6 @@ CLI = "cli"
 DECISION = "ml_assets/decision"
 """Tag of a training run: the decision it acts on."""
 
+PARTITION = "dagster/partition"
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"

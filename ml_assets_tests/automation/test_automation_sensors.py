@@ -9,7 +9,7 @@ import pytest
 
 from ml_assets.automation.recovery import close_lost_runs
 from ml_assets.automation.sensors.drops import requests
-from ml_assets.automation.sensors.retraining import attempts_of, has_settled
+from ml_assets.automation.sensors.retraining import attempts_of, has_settled, is_worked_on
 from ml_assets.retraining.attempts import Attempt
 
 MONTHLY = {"a": "monthly", "b": "monthly"}
@@ -117,3 +117,32 @@ def test_a_run_killed_behind_its_last_step_has_done_its_work():
     assert has_settled(instance, whole, "returns")
     assert not has_settled(instance, half, "returns")
     assert not has_settled(instance, whole, "other")
+
+
+APRIL, MARCH = {"dagster/partition": "2024-04"}, {"dagster/partition": "2024-03"}
+AROUND, BEHIND = (
+    {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    for first, last in (("2024-03", "2024-05"), ("2024-05", "2024-06"))
+)
+LOST = {"dagster/will_retry": "true"}
+
+
+@pytest.mark.parametrize(
+    ("status", "tags", "waits"),
+    [
+        ("STARTED", APRIL, True),
+        ("STARTING", APRIL, True),
+        ("STARTED", MARCH, False),
+        ("STARTED", {}, False),
+        ("STARTED", AROUND, True),
+        ("STARTED", BEHIND, False),
+        ("SUCCESS", APRIL, False),
+        ("NOT_STARTED", APRIL, False),
+        ("FAILURE", APRIL, False),
+        ("FAILURE", APRIL | LOST, True),
+        ("FAILURE", APRIL | LOST | {"dagster/auto_retry_run_id": "x"}, False),
+    ],
+)
+def test_a_training_waits_for_the_runs_on_its_drop(instance, tried, status, tags, waits):
+    tried(status, **tags)
+    assert is_worked_on(instance, "2024-04") is waits

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from ml_assets.automation.run_tags import DECISION
+from ml_assets.automation.run_tags import DECISION, PARTITION, RANGE_END, RANGE_START
 from ml_assets.components.model.ml_model import MLModel
 from ml_assets.components.stages import STAGE, TRAINING
-from ml_assets.dagster_internals import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
+from ml_assets.dagster_internals import AUTO_RETRY_RUN_ID_TAG, NOT_FINISHED_STATUSES, WILL_RETRY_TAG
 from ml_assets.lake import Lake
 from ml_assets.notifications.channel import Channel
 from ml_assets.notifications.channels.log import LogChannel
@@ -21,6 +21,9 @@ from ml_assets.resources import LakeResource
 from ml_assets.retraining.attempts import Attempt, next_attempt
 from ml_assets.retraining.decide import DecisionRecord, read_decisions
 from ml_assets.training.promotion.records import REFUSED, ROLLED_BACK, WAITS
+
+_GOING_ON = [status for status in NOT_FINISHED_STATUSES if status != dg.DagsterRunStatus.NOT_STARTED]
+"""A run that was made but never launched is requested again by whoever made it."""
 
 
 def retrain_sensor(
@@ -71,6 +74,22 @@ def _request(context: dg.SensorEvaluationContext, model: MLModel, decision: Deci
         run_config=training_config(decision.as_of),
         tags={DECISION: decision.id, "ml_assets/attempt": str(attempt)},
     )
+
+
+def is_worked_on(instance: dg.DagsterInstance, drop: str) -> bool:
+    """Tell whether a run on a drop goes on, or was lost and is yet to be made again.
+
+    It may still decide on the drop; and would decide otherwise once a training has looked from the drop's end.
+    """
+    going_on = instance.get_runs(dg.RunsFilter(statuses=_GOING_ON))
+    lost = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "true"}))
+    unfinished = [*going_on, *(run for run in lost if AUTO_RETRY_RUN_ID_TAG not in run.tags)]
+    return any(_is_on(run, drop) for run in unfinished)
+
+
+def _is_on(run: dg.DagsterRun, drop: str) -> bool:
+    first = run.tags.get(RANGE_START, run.tags.get(PARTITION))
+    return first is not None and first <= drop <= run.tags.get(RANGE_END, first)
 
 
 def has_settled(instance: dg.DagsterInstance, run_id: str, model: str) -> bool:
